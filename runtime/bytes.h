@@ -1,0 +1,62 @@
+/* bytes.h -- reading bytes that may be hostile: a bounds-checked cursor, UTF-8, mapped files. */
+#ifndef SN_BYTES_H
+#define SN_BYTES_H
+
+#include "runtime/memory.h"
+
+typedef struct SnBytes { /* borrowed */
+    const uint8_t *at;
+    size_t n;
+} SnBytes;
+
+static inline SnBytes sn_bytes(const void *at, size_t n)
+{
+    return (SnBytes){(const uint8_t *)at, n};
+}
+static inline SnBytes sn_bytes_str(const char *s)
+{
+    return (SnBytes){(const uint8_t *)s, strlen(s)};
+}
+bool sn_bytes_equal(SnBytes a, SnBytes b);
+bool sn_bytes_is(SnBytes a, const char *s);
+
+/* A cursor. Past the end every read returns 0 and `bad` sticks. */
+typedef struct SnReader {
+    const uint8_t *at;
+    size_t left;
+    bool bad;
+} SnReader;
+
+SnReader sn_reader(SnBytes b);
+uint8_t sn_read_u8(SnReader *r);
+uint16_t sn_read_u16le(SnReader *r);
+uint32_t sn_read_u32le(SnReader *r);
+uint64_t sn_read_u64le(SnReader *r);
+SnBytes sn_take(SnReader *r, size_t n); /* n bytes, or {NULL, 0} and bad */
+bool sn_skip(SnReader *r, size_t n);
+
+#define SN_UTF8_BAD 0xFFFFFFFFu
+/* Decodes one code point (no surrogates, no overlong forms); SN_UTF8_BAD takes one byte. At the end: bad. */
+uint32_t sn_read_utf8(SnReader *r);
+bool sn_utf8_valid(SnBytes b);
+/* Writes the form of a code point; returns 1 to 4. */
+int sn_utf8_put(uint32_t cp, char out[4]);
+/* As Python's bytes.decode("utf-8", "replace"): one U+FFFD for each maximal ill-formed part. */
+bool sn_utf8_repair(SnText *out, SnBytes in);
+
+/* A read-only file, mapped (or, where it cannot be mapped, read). Counted. */
+typedef struct SnFile SnFile;
+SN_MUST_CHECK SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **out, SnError *err);
+SnFile *sn_file_retain(SnFile *f);
+void sn_file_release(SnFile *f);
+SnBytes sn_file_bytes(const SnFile *f);
+const char *sn_file_path(const SnFile *f);
+bool sn_file_exists(const char *path);
+/* Identity of the file as it was opened, for cache keys: device, inode, size, mtime. */
+void sn_file_identity(const SnFile *f, uint64_t out[4]);
+
+/* Writes PATH beside itself and renames: no half-written file is ever seen. */
+SN_MUST_CHECK SnStatus sn_file_write(SnContext *ctx, const char *path, const SnBytes *parts, size_t npart,
+                                     SnError *err);
+
+#endif

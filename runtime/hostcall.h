@@ -1,0 +1,43 @@
+/* hostcall.h -- the calling convention of host ops: code that is not a kernel (tokenising, parsing, decoding).
+ *
+ * A host op is a pure function of its operands. It sees host views, writes results whose storage the planner has
+ * laid out at the capacity its op row states, and has no allocator: work memory is `scratch`, whose size the row
+ * states too. Everything it reads from an object table was validated when the table was built or opened. */
+#ifndef SN_HOSTCALL_H
+#define SN_HOSTCALL_H
+
+#include "runtime/dtype.h"
+
+/* What a host op returns when its deadline has passed: it is called again with the same scratch (whose first call
+ * saw only zeros), and goes on. */
+#define SN_AGAIN ((SnStatus)100)
+
+typedef struct SnHostCall {
+    const SnView *in; /* operands, flattened: tuples as their leaves. Objects are u8[n]: the table's bytes */
+    uint32_t nin;
+    /* Results, flattened. dims, data, and of lists start, len (writable through cast below) and child_count
+     * (capacity) are set; the op fills data and, of lists, start and len. */
+    const SnView *out;
+    uint32_t nout;
+    const SnScalar *attr; /* the row's attributes in the order of the signature: ints and bools .i, floats .f */
+    uint32_t nattr;
+    void *scratch; /* 64-byte aligned; zeroed before the first call */
+    size_t scratch_size;
+    uint64_t deadline_ns; /* sn_now_ns() beyond this: return SN_AGAIN soon; 0: no deadline */
+} SnHostCall;
+
+typedef SnStatus SnHostFn(const SnHostCall *h, SnError *err);
+
+/* The storage of a list result's starts and lengths. */
+static inline int64_t *sn_out_start(const SnView *v)
+{
+    return (int64_t *)(uintptr_t)v->start;
+}
+static inline int64_t *sn_out_len(const SnView *v)
+{
+    return (int64_t *)(uintptr_t)v->len;
+}
+
+uint64_t sn_now_ns(void); /* monotonic */
+
+#endif

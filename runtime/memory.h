@@ -1,0 +1,106 @@
+/* memory.h -- the only door to memory: arenas, growable arrays, overflow-checked sizes, error helpers.
+ *
+ * Everything is allocated through the context's SnAllocator. Compiler extensions live here and in cpu.c only. */
+#ifndef SN_MEMORY_H
+#define SN_MEMORY_H
+
+#include "runtime/sinter.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#ifdef NDEBUG
+#define SN_ASSERT(cond) ((void)sizeof(cond))
+#else
+#define SN_ASSERT(cond) ((cond) ? (void)0 : sn_assert_failed(__FILE__, __LINE__, #cond))
+#endif
+void sn_assert_failed(const char *file, int line, const char *cond);
+
+#if defined(__GNUC__)
+#define SN_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define SN_PRINTF(fmt, args)
+#endif
+
+/* ---- errors (error.c) ---- */
+SnStatus sn_fail(SnError *err, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
+SnStatus sn_failv(SnError *err, SnStatus code, const char *format, va_list args);
+/* Puts "prefix: " before the message that is there, as an error travels up past a file or tensor name. */
+SnStatus sn_fail_in(SnError *err, SnStatus code, const char *prefix);
+
+#define SN_TRY(expr)                                                                                         \
+    do {                                                                                                     \
+        const SnStatus sn_try_ = (expr);                                                                     \
+        if (sn_try_ != SN_OK)                                                                                \
+            return sn_try_;                                                                                  \
+    } while (0)
+
+#define SN_CHECK(cond, err, code, ...)                                                                       \
+    do {                                                                                                     \
+        if (!(cond))                                                                                         \
+            return sn_fail((err), (code), __VA_ARGS__);                                                      \
+    } while (0)
+
+#define SN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- checked sizes: false on overflow, *out is then untouched ---- */
+bool sn_mul_size(size_t a, size_t b, size_t *out);
+bool sn_add_size(size_t a, size_t b, size_t *out);
+bool sn_mul_i64(int64_t a, int64_t b, int64_t *out);
+bool sn_add_i64(int64_t a, int64_t b, int64_t *out);
+/* Rounds up to a multiple of align (a power of two). */
+bool sn_align_size(size_t size, size_t align, size_t *out);
+
+/* ---- plain blocks ---- */
+const SnAllocator *sn_allocator(const SnContext *ctx);
+void *sn_alloc(const SnAllocator *a, size_t size, size_t align); /* not zeroed; NULL: no memory */
+void *sn_alloc_zero(const SnAllocator *a, size_t size, size_t align);
+void *sn_resize(const SnAllocator *a, void *ptr, size_t old_size, size_t new_size, size_t align);
+void sn_free(const SnAllocator *a, void *ptr, size_t size, size_t align);
+
+/* ---- arena: what is built together dies together. init it, allocate, clear it ---- */
+typedef struct SnArenaBlock SnArenaBlock;
+typedef struct SnArena {
+    const SnAllocator *memory;
+    SnArenaBlock *head;
+    size_t used;  /* bytes handed out */
+    size_t limit; /* 0: none; beyond it sn_arena_alloc returns NULL (for untrusted input) */
+} SnArena;
+
+void sn_arena_init(SnArena *a, const SnAllocator *memory);
+void sn_arena_clear(SnArena *a);                     /* gives everything back; the arena may be used again */
+void *sn_arena_alloc(SnArena *a, size_t size);       /* zeroed, 16-byte aligned; NULL: no memory */
+void *sn_arena_array(SnArena *a, size_t n, size_t elem_size); /* overflow-checked, zeroed */
+char *sn_arena_strndup(SnArena *a, const char *s, size_t n);  /* adds the terminator */
+char *sn_arena_printf(SnArena *a, const char *format, ...) SN_PRINTF(2, 3);
+
+/* ---- growable arrays: SN_VEC(T) v = {0}; v.at[i], v.n ---- */
+#define SN_VEC(T)                                                                                            \
+    struct {                                                                                                 \
+        T *at;                                                                                               \
+        size_t n, cap;                                                                                       \
+    }
+/* Makes room for `more` further elements; false: no memory. */
+#define sn_vec_reserve(a, v, more)                                                                           \
+    sn_vec_grow((a), (void **)(void *)&(v)->at, (v)->n, &(v)->cap, (more), sizeof *(v)->at)
+/* Appends one; false: no memory. */
+#define sn_vec_push(a, v, ...) (sn_vec_reserve((a), (v), 1) ? ((v)->at[(v)->n++] = (__VA_ARGS__), true) : false)
+#define sn_vec_clear(a, v)                                                                                   \
+    (sn_free((a), (v)->at, (v)->cap * sizeof *(v)->at, _Alignof(max_align_t)), (v)->at = NULL,              \
+     (v)->n = (v)->cap = 0)
+bool sn_vec_grow(const SnAllocator *a, void **at, size_t n, size_t *cap, size_t more, size_t elem_size);
+
+/* ---- text being written ---- */
+typedef struct SnText { /* init: {.memory = a} */
+    const SnAllocator *memory;
+    char *at; /* always terminated once something was written */
+    size_t n, cap;
+    bool failed; /* no memory: sticky, later writes do nothing */
+} SnText;
+void sn_text_add(SnText *t, const char *s, size_t n);
+void sn_text_printf(SnText *t, const char *format, ...) SN_PRINTF(2, 3);
+void sn_text_clear(SnText *t);
+
+void sn_log(const SnContext *ctx, SnLogLevel level, const char *format, ...) SN_PRINTF(3, 4);
+
+#endif
