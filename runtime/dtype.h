@@ -37,8 +37,8 @@ uint16_t sn_f32_to_bf16(float f);
 float sn_f8_to_f32(SnDtype f8, uint8_t v);
 uint8_t sn_f32_to_f8(SnDtype f8, float f, bool saturate);
 
-/* One element of any dtype, widened: floats as f64, signed and bool as i64, unsigned as u64 bits. The value type of
- * eval and interp. */
+/* One element of any dtype, widened: floats as f64, signed and bool as i64, unsigned as u64 bits. The value
+ * type of eval and interp. */
 typedef union SnScalar {
     double f;
     int64_t i;
@@ -46,7 +46,8 @@ typedef union SnScalar {
 } SnScalar;
 SnScalar sn_scalar_load(SnDtype d, const void *at);
 void sn_scalar_store(SnDtype d, void *at, SnScalar v); /* floats are rounded to d; ints wrap */
-/* The cast of prims.def: float to int truncates, saturates, NaN gives 0; int to int wraps; to bool: v != 0. */
+/* The cast of prims.def: float to int truncates, saturates, NaN gives 0; int to int wraps; to bool: v != 0.
+ */
 SnScalar sn_scalar_cast(SnDtype from, SnDtype to, SnScalar v, bool saturate);
 SnScalar sn_scalar_round_to(SnDtype d, SnScalar v); /* v as d would hold it */
 

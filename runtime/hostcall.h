@@ -1,15 +1,17 @@
-/* hostcall.h -- the calling convention of host ops: code that is not a kernel (tokenising, parsing, decoding).
+/* hostcall.h -- the calling convention of host ops: code that is not a kernel (tokenising, parsing,
+ * decoding).
  *
- * A host op is a pure function of its operands. It sees host views, writes results whose storage the planner has
- * laid out at the capacity its op row states, and has no allocator: work memory is `scratch`, whose size the row
- * states too. Everything it reads from an object table was validated when the table was built or opened. */
+ * A host op is a pure function of its operands. It sees host views, writes results whose storage the planner
+ * has laid out at the capacity its op row states, and has no allocator: work memory is `scratch`, whose size
+ * the row states too. Everything it reads from an object table was validated when the table was built or
+ * opened. */
 #ifndef SN_HOSTCALL_H
 #define SN_HOSTCALL_H
 
 #include "runtime/dtype.h"
 
-/* What a host op returns when its deadline has passed: it is called again with the same scratch (whose first call
- * saw only zeros), and goes on. */
+/* What a host op returns when its deadline has passed: it is called again with the same scratch (whose first
+ * call saw only zeros), and goes on. */
 #define SN_AGAIN ((SnStatus)100)
 
 typedef struct SnHostCall {
@@ -19,7 +21,8 @@ typedef struct SnHostCall {
      * (capacity) are set; the op fills data and, of lists, start and len. */
     const SnView *out;
     uint32_t nout;
-    const SnScalar *attr; /* the row's attributes in the order of the signature: ints and bools .i, floats .f */
+    const SnScalar
+        *attr; /* the row's attributes in the order of the signature: ints and bools .i, floats .f */
     uint32_t nattr;
     void *scratch; /* 64-byte aligned; zeroed before the first call */
     size_t scratch_size;

@@ -1,14 +1,23 @@
 /* json.h -- the one JSON reader and writer.
  *
- * Values live in the caller's arena; strings are decoded, carry lengths and may hold NUL. Objects keep the order
- * of the file. Duplicate keys: all are kept, sn_json_get finds the last one, as Python does. Depth limit 64 (the
- * reader does not recurse deeper). Accepts RFC 8259, plus NaN, Infinity and -Infinity as Python writes them. */
+ * Values live in the caller's arena; strings are decoded, carry lengths and may hold NUL. Objects keep the
+ * order of the file. Duplicate keys: all are kept, sn_json_get finds the last one, as Python does. Depth
+ * limit 64 (the reader does not recurse deeper). Accepts RFC 8259, plus NaN, Infinity and -Infinity as Python
+ * writes them. */
 #ifndef SN_JSON_H
 #define SN_JSON_H
 
 #include "runtime/bytes.h"
 
-typedef enum SnJsonKind { SN_JSON_NULL, SN_JSON_BOOL, SN_JSON_INT, SN_JSON_FLOAT, SN_JSON_STRING, SN_JSON_ARRAY, SN_JSON_OBJECT } SnJsonKind;
+typedef enum SnJsonKind {
+    SN_JSON_NULL,
+    SN_JSON_BOOL,
+    SN_JSON_INT,
+    SN_JSON_FLOAT,
+    SN_JSON_STRING,
+    SN_JSON_ARRAY,
+    SN_JSON_OBJECT
+} SnJsonKind;
 
 typedef struct SnJson SnJson;
 struct SnJson {
@@ -25,7 +34,8 @@ struct SnJson {
 };
 
 /* Text must be valid UTF-8 and hold one value and white space. name is for messages. */
-SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out,
+                                     SnError *err);
 
 const SnJson *sn_json_get(const SnJson *object, const char *key); /* NULL: absent or not an object */
 const SnJson *sn_json_at(const SnJson *array, uint32_t i);        /* NULL: past the end or not an array */

@@ -1,6 +1,7 @@
 /* memory.h -- the only door to memory: arenas, growable arrays, overflow-checked sizes, error helpers.
  *
- * Everything is allocated through the context's SnAllocator. Compiler extensions live here and in cpu.c only. */
+ * Everything is allocated through the context's SnAllocator. Compiler extensions live here and in cpu.c only.
+ */
 #ifndef SN_MEMORY_H
 #define SN_MEMORY_H
 
@@ -24,7 +25,7 @@ void sn_assert_failed(const char *file, int line, const char *cond);
 
 /* ---- errors (error.c) ---- */
 SnStatus sn_fail(SnError *err, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
-SnStatus sn_failv(SnError *err, SnStatus code, const char *format, va_list args);
+SnStatus sn_failv(SnError *err, SnStatus code, const char *format, va_list args) SN_PRINTF(3, 0);
 /* Puts "prefix: " before the message that is there, as an error travels up past a file or tensor name. */
 SnStatus sn_fail_in(SnError *err, SnStatus code, const char *prefix);
 
@@ -68,8 +69,8 @@ typedef struct SnArena {
 } SnArena;
 
 void sn_arena_init(SnArena *a, const SnAllocator *memory);
-void sn_arena_clear(SnArena *a);                     /* gives everything back; the arena may be used again */
-void *sn_arena_alloc(SnArena *a, size_t size);       /* zeroed, 16-byte aligned; NULL: no memory */
+void sn_arena_clear(SnArena *a);               /* gives everything back; the arena may be used again */
+void *sn_arena_alloc(SnArena *a, size_t size); /* zeroed, 16-byte aligned; NULL: no memory */
 void *sn_arena_array(SnArena *a, size_t n, size_t elem_size); /* overflow-checked, zeroed */
 char *sn_arena_strndup(SnArena *a, const char *s, size_t n);  /* adds the terminator */
 char *sn_arena_printf(SnArena *a, const char *format, ...) SN_PRINTF(2, 3);
@@ -84,9 +85,10 @@ char *sn_arena_printf(SnArena *a, const char *format, ...) SN_PRINTF(2, 3);
 #define sn_vec_reserve(a, v, more)                                                                           \
     sn_vec_grow((a), (void **)(void *)&(v)->at, (v)->n, &(v)->cap, (more), sizeof *(v)->at)
 /* Appends one; false: no memory. */
-#define sn_vec_push(a, v, ...) (sn_vec_reserve((a), (v), 1) ? ((v)->at[(v)->n++] = (__VA_ARGS__), true) : false)
+#define sn_vec_push(a, v, ...)                                                                               \
+    (sn_vec_reserve((a), (v), 1) ? ((v)->at[(v)->n++] = (__VA_ARGS__), true) : false)
 #define sn_vec_clear(a, v)                                                                                   \
-    (sn_free((a), (v)->at, (v)->cap * sizeof *(v)->at, _Alignof(max_align_t)), (v)->at = NULL,              \
+    (sn_free((a), (v)->at, (v)->cap * sizeof *(v)->at, _Alignof(max_align_t)), (v)->at = NULL,               \
      (v)->n = (v)->cap = 0)
 bool sn_vec_grow(const SnAllocator *a, void **at, size_t n, size_t *cap, size_t more, size_t elem_size);
 

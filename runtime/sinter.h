@@ -11,7 +11,8 @@
  *   - `parallel` is never called from inside a job; jobs never block, allocate or log. `memory` and `log` are
  *     called only on the thread that called sinter. There is no thread-local or global state.
  *   - sn_run allocates nothing after the first run at a given shape.
- *   - A model file that is truncated while it is mapped faults as any mapping does; that is the host's to avoid. */
+ *   - A model file that is truncated while it is mapped faults as any mapping does; that is the host's to
+ * avoid. */
 #ifndef SN_SINTER_H
 #define SN_SINTER_H
 
@@ -90,8 +91,8 @@ typedef enum SnDtype {
 
 /* ---- host hooks --------------------------------------------------------------------------------------- */
 
-/* ptr NULL allocates, new_size 0 frees (and returns NULL). align is a power of two. NULL means no memory; the old
- * block is then untouched. */
+/* ptr NULL allocates, new_size 0 frees (and returns NULL). align is a power of two. NULL means no memory; the
+ * old block is then untouched. */
 typedef struct SnAllocator {
     void *self;
     void *(*resize)(void *self, void *ptr, size_t old_size, size_t new_size, size_t align);
@@ -142,7 +143,7 @@ typedef struct SnContext SnContext;
 
 /* Copies *desc. desc NULL means all defaults. */
 SN_API SN_MUST_CHECK SnStatus sn_context_create(const SnContextDesc *desc, SnContext **out, SnError *err);
-SN_API void sn_context_destroy(SnContext *ctx); /* after everything made from it */
+SN_API void sn_context_destroy(SnContext *ctx);                /* after everything made from it */
 SN_API const char *sn_context_cpu_level(const SnContext *ctx); /* "v3", "v4", "v4d", "amx", or "base" */
 
 /* A pool of width - 1 threads that help the caller. They spin 20 us for new work, then sleep. */
@@ -180,8 +181,8 @@ SN_API SN_MUST_CHECK SnStatus sn_program_link(SnContext *ctx, const SnProgramDes
 SN_API SnProgram *sn_program_retain(SnProgram *p);
 SN_API void sn_program_release(SnProgram *p);
 
-/* What an input, result or carry is. `symbol[i]` is the name of dim i, or NULL where dims[i] is its number (or,
- * where both are absent, -1: computed). */
+/* What an input, result or carry is. `symbol[i]` is the name of dim i, or NULL where dims[i] is its number
+ * (or, where both are absent, -1: computed). */
 typedef struct SnSlotInfo {
     const char *name;
     SnDtype dtype;
@@ -214,8 +215,8 @@ SN_API void sn_instance_destroy(SnInstance *s);
 SN_API SN_MUST_CHECK SnStatus sn_entry(SnInstance *s, const char *entry, SnError *err);
 /* Plan now for "batch=8,seq=512": later runs up to that shape allocate nothing. */
 SN_API SN_MUST_CHECK SnStatus sn_reserve(SnInstance *s, const char *shape, SnError *err);
-/* Borrows *view's data until the run ends (the struct itself is copied). The data of an input must be aligned to
- * its dtype. */
+/* Borrows *view's data until the run ends (the struct itself is copied). The data of an input must be aligned
+ * to its dtype. */
 SN_API SN_MUST_CHECK SnStatus sn_bind(SnInstance *s, const char *input, const SnView *view, SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_run(SnInstance *s, SnError *err);
 /* Runs until done or until budget_ns have passed; stops between tiles. Same bits as sn_run. */
@@ -227,7 +228,8 @@ SN_API SN_MUST_CHECK SnStatus sn_result(SnInstance *s, const char *output, SnVie
 
 /* Carries back to their initial values. */
 SN_API SN_MUST_CHECK SnStatus sn_reset(SnInstance *s, SnError *err);
-/* Carried state as bytes, between runs: one memcpy and a layout hash. *size is in and out; to NULL asks for it. */
+/* Carried state as bytes, between runs: one memcpy and a layout hash. *size is in and out; to NULL asks for
+ * it. */
 SN_API SN_MUST_CHECK SnStatus sn_state_save(SnInstance *s, void *to, size_t *size, SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_state_load(SnInstance *s, const void *from, size_t size, SnError *err);
 
