@@ -46,8 +46,7 @@ typedef union SnScalar {
 } SnScalar;
 SnScalar sn_scalar_load(SnDtype d, const void *at);
 void sn_scalar_store(SnDtype d, void *at, SnScalar v); /* floats are rounded to d; ints wrap */
-/* The cast of prims.def: float to int truncates, saturates, NaN gives 0; int to int wraps; to bool: v != 0.
- */
+/* The cast of prims.def: float to int truncates, saturates, NaN gives 0; int to int wraps; to bool: != 0. */
 SnScalar sn_scalar_cast(SnDtype from, SnDtype to, SnScalar v, bool saturate);
 SnScalar sn_scalar_round_to(SnDtype d, SnScalar v); /* v as d would hold it */
 

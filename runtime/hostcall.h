@@ -1,10 +1,8 @@
-/* hostcall.h -- the calling convention of host ops: code that is not a kernel (tokenising, parsing,
- * decoding).
+/* hostcall.h -- calling convention of host ops: what is not a kernel (tokenising, parsing, decoding).
  *
  * A host op is a pure function of its operands. It sees host views, writes results whose storage the planner
  * has laid out at the capacity its op row states, and has no allocator: work memory is `scratch`, whose size
- * the row states too. Everything it reads from an object table was validated when the table was built or
- * opened. */
+ * the row states too. What it reads from an object table was validated when the table was built or opened. */
 #ifndef SN_HOSTCALL_H
 #define SN_HOSTCALL_H
 
@@ -21,8 +19,8 @@ typedef struct SnHostCall {
      * (capacity) are set; the op fills data and, of lists, start and len. */
     const SnView *out;
     uint32_t nout;
-    const SnScalar
-        *attr; /* the row's attributes in the order of the signature: ints and bools .i, floats .f */
+    /* The row's attributes in the order of the signature: ints and bools .i, floats .f */
+    const SnScalar *attr;
     uint32_t nattr;
     void *scratch; /* 64-byte aligned; zeroed before the first call */
     size_t scratch_size;

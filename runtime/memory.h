@@ -1,7 +1,6 @@
 /* memory.h -- the only door to memory: arenas, growable arrays, overflow-checked sizes, error helpers.
  *
- * Everything is allocated through the context's SnAllocator. Compiler extensions live here and in cpu.c only.
- */
+ * Everything is allocated through the context's SnAllocator. Compiler extensions: here and in cpu.c only. */
 #ifndef SN_MEMORY_H
 #define SN_MEMORY_H
 

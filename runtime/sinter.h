@@ -11,8 +11,7 @@
  *   - `parallel` is never called from inside a job; jobs never block, allocate or log. `memory` and `log` are
  *     called only on the thread that called sinter. There is no thread-local or global state.
  *   - sn_run allocates nothing after the first run at a given shape.
- *   - A model file that is truncated while it is mapped faults as any mapping does; that is the host's to
- * avoid. */
+ *   - A model file that is truncated while it is mapped faults as any mapping does: the host avoids it. */
 #ifndef SN_SINTER_H
 #define SN_SINTER_H
 
@@ -228,8 +227,7 @@ SN_API SN_MUST_CHECK SnStatus sn_result(SnInstance *s, const char *output, SnVie
 
 /* Carries back to their initial values. */
 SN_API SN_MUST_CHECK SnStatus sn_reset(SnInstance *s, SnError *err);
-/* Carried state as bytes, between runs: one memcpy and a layout hash. *size is in and out; to NULL asks for
- * it. */
+/* Carried state as bytes, between runs: one memcpy and a layout hash. *size is in and out; to NULL asks. */
 SN_API SN_MUST_CHECK SnStatus sn_state_save(SnInstance *s, void *to, size_t *size, SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_state_load(SnInstance *s, const void *from, size_t size, SnError *err);
 
