@@ -102,6 +102,6 @@ void sn_text_add(SnText *t, const char *s, size_t n);
 void sn_text_printf(SnText *t, const char *format, ...) SN_PRINTF(2, 3);
 void sn_text_clear(SnText *t);
 
-void sn_log(const SnContext *ctx, SnLogLevel level, const char *format, ...) SN_PRINTF(3, 4);
+void sn_log_write(const SnContext *ctx, SnLogLevel level, const char *format, ...) SN_PRINTF(3, 4);
 
 #endif

@@ -1,0 +1,66 @@
+/* pass.h -- the passes and what they share. compile.c has the list in order.
+ *
+ * inline   calls are replaced by their bodies; bodies of loop and cond get the dims of their call site
+ * flatten  lists ▶ (start, len, child) tensors, tuples ▶ their leaves: after it every value a kernel or host
+ * op touches is a tensor term; several results are read by get fuse     decides which tensor terms are stored
+ * in memory; the rest is computed where it is used lower    a stored term ▶ kernels */
+#ifndef SN_PASS_H
+#define SN_PASS_H
+
+#include "compiler/graph.h"
+#include "compiler/target.h"
+
+typedef struct SnPass {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnGraph *g; /* for expanding composites */
+    SnStore *s;
+    const SnTarget *target;
+    uint32_t flags;
+    SnArena *arena; /* dies after the compilation */
+} SnPass;
+
+/* Each takes the program term and returns the new one. */
+typedef SnStatus SnPassFn(SnPass *p, SnRef root, SnRef *out, SnError *err);
+SnPassFn sn_pass_simplify; /* rewrite.c with rules_*.c */
+SnPassFn sn_pass_expand;   /* expand.c */
+SnPassFn sn_pass_inline;   /* inline.c */
+SnPassFn sn_pass_flatten;  /* flatten.c */
+SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
+                                 SnError *err); /* verify.c: after every pass in debug builds */
+
+/* ---- fuse.c ---- */
+/* is_stored[r]: term r has a buffer (inputs, params, carries, args, consts with data, results of roots,
+ * results of the entry and of bodies). One entry a ref, arena memory. */
+SN_MUST_CHECK SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err);
+
+/* ---- lower.c ---- */
+/* What buffer parameter i of a kernel is. */
+typedef enum SnBufKind { SN_BUF_VALUE, SN_BUF_RESULT, SN_BUF_TEMP } SnBufKind;
+typedef struct SnBufUse {
+    SnBufKind kind;
+    SnRef value; /* VALUE: a stored tensor term that is read */
+    uint32_t
+        index; /* RESULT: which leaf of the lowered term (0 unless it is a tuple); TEMP: which temporary */
+} SnBufUse;
+
+typedef struct SnLoweredKernel {
+    SnKernel *kernel;
+    SnBufUse buf[SN_KERNEL_BUFFERS];
+    SnRef dim[SN_KERNEL_DIMS]; /* the dim term that each i64 parameter is bound to */
+    SnRef grid;                /* number of tiles as a dim term */
+} SnLoweredKernel;
+
+typedef struct SnLowered {
+    SnLoweredKernel *kernel; /* run in order */
+    uint32_t nkernel;
+    SnRef *temp; /* size in bytes of each temporary, a dim term */
+    uint32_t ntemp;
+    int in_place; /* operand index whose buffer may become the result's (update, scatter), or -1 */
+} SnLowered;
+
+/* Lowers a stored root (not loop, cond, host or a leaf) with everything unstored that feeds it. Arena memory.
+ */
+SN_MUST_CHECK SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err);
+
+#endif

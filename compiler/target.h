@@ -1,0 +1,60 @@
+/* target.h -- facts about a device, and what a backend offers. */
+#ifndef SN_TARGET_H
+#define SN_TARGET_H
+
+#include "compiler/kernel.h"
+
+typedef struct SnTarget {
+    const char *name;      /* "cpu", "interp", "clike", "opencl" */
+    const char *level;     /* CPU: "v3", "v4", "v4d", "amx" */
+    uint32_t vector_bytes; /* of a register */
+    uint32_t vector_count; /* registers */
+    uint32_t l1_bytes, l2_bytes;
+    bool has_dot4, has_dot2, has_tiles;
+    bool exact;           /* SN_EXACT: no tiles, no dot2, no estimates */
+    uint32_t group_lanes; /* GPU: largest work group; 0 on a CPU */
+} SnTarget;
+
+/* Kernels as callable code. Calls with disjoint tile ranges may run at once. */
+typedef struct SnBackend SnBackend;
+typedef struct SnModule SnModule;
+struct SnModule {
+    void (*destroy)(SnModule *m);
+    /* Runs tiles first..last of kernel i. sizes: bytes of each buffer (interp checks, opencl copies). */
+    SnStatus (*run)(SnModule *m, uint32_t i, void *const *buffers, const uint64_t *sizes, const int64_t *dims,
+                    int64_t first, int64_t last, SnError *err);
+    SnKernelFn *const *fn;     /* native code: fn[i] may be called directly; else NULL */
+    uint32_t nkernel, ncached; /* ncached: how many came from the cache */
+};
+
+/* What an object file is made of besides kernels (aot.c). */
+typedef struct SnObjectData {
+    const char *symbol; /* exported; NULL: internal */
+    SnBytes bytes;
+    const char *path; /* or: the file whose content it is (weights never pass through the compiler) */
+    uint32_t align;
+    const struct SnObjectReloc {
+        size_t offset;      /* of an 8-byte pointer in bytes */
+        const char *symbol; /* what it points to */
+    } * reloc;
+    size_t nreloc;
+} SnObjectData;
+
+struct SnBackend {
+    const char *name;
+    const char *module; /* shared module to open and the symbol in it; NULL: linked in */
+    /* Facts of this machine or device; t->exact is set by the caller. */
+    SnStatus (*probe)(SnContext *ctx, int index, SnTarget *t, SnError *err);
+    /* Kernels to callable code, now. The kernels need not outlive the call. */
+    SnStatus (*build)(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n, SnModule **out,
+                      SnError *err);
+    /* Kernels (one symbol each: symbols[level * n + i]) and data to a relocatable object file; NULL: it
+     * cannot. */
+    SnStatus (*emit)(SnContext *ctx, const char *const *levels, uint32_t nlevel, const SnTarget *t,
+                     const SnKernel *const *k, const char *const *symbols, uint32_t n,
+                     const SnObjectData *data, uint32_t ndata, const char *path, SnError *err);
+};
+
+SN_API extern const SnBackend *const sn_all_backends[];
+
+#endif
