@@ -1,0 +1,144 @@
+/* context.c -- context life cycle; default allocator, jobs and log; the clock.
+ *
+ * The only file that calls malloc and free. */
+#include "runtime/context.h"
+#include "runtime/hostcall.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- defaults ---- */
+
+static void *allocate(size_t size, size_t align)
+{
+    size_t n;
+    if (align <= _Alignof(max_align_t))
+        return malloc(size);
+    return sn_align_size(size, align, &n) ? aligned_alloc(align, n) : NULL;
+}
+
+static void *default_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    (void)self;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (ptr == NULL)
+        return allocate(new_size, align);
+    if (align <= _Alignof(max_align_t))
+        return realloc(ptr, new_size);
+    void *p = allocate(new_size, align);
+    if (p != NULL) {
+        memcpy(p, ptr, old_size < new_size ? old_size : new_size);
+        free(ptr);
+    }
+    return p;
+}
+
+const SnAllocator sn_default_allocator = {NULL, default_resize};
+
+static void serial_parallel(void *self, uint32_t count, void (*fn)(void *arg, uint32_t i), void *arg)
+{
+    (void)self;
+    for (uint32_t i = 0; i < count; i++)
+        fn(arg, i);
+}
+
+/* ---- life cycle ---- */
+
+/* Fields beyond the caller's struct_size are zero. */
+static SnStatus desc_copy(const SnContextDesc *from, SnContextDesc *to, SnError *err)
+{
+    *to = (SnContextDesc){.struct_size = sizeof *to};
+    if (from == NULL)
+        return SN_OK;
+    SN_CHECK(from->struct_size >= offsetof(SnContextDesc, memory) && from->struct_size <= sizeof *to, err,
+             SN_EINVAL, "SnContextDesc.struct_size is %" PRIu32 ", expected at most %zu", from->struct_size,
+             sizeof *to);
+    memcpy(to, from, from->struct_size);
+    SN_CHECK((to->flags & ~(SN_USE_AMX | SN_EXACT)) == 0, err, SN_EINVAL,
+             "SnContextDesc.flags has unknown bits: %#" PRIx32, to->flags);
+    if (to->memory.resize == NULL)
+        to->memory = sn_default_allocator;
+    if (to->jobs.parallel == NULL)
+        to->jobs = (SnJobs){NULL, 1, serial_parallel};
+    if (to->jobs.width == 0)
+        to->jobs.width = 1;
+    return SN_OK;
+}
+
+SnStatus sn_context_create(const SnContextDesc *desc, SnContext **out, SnError *err)
+{
+    SnContextDesc d;
+    SnCpuLevel level;
+    bool refused;
+    SN_TRY(desc_copy(desc, &d, err));
+    SN_TRY(sn_cpu_choose(d.cpu_level, d.flags, &level, &refused, err));
+    SnContext *ctx = (SnContext *)sn_alloc(&d.memory, sizeof *ctx, _Alignof(SnContext));
+    SN_CHECK(ctx != NULL, err, SN_ENOMEM, "context: no memory for %zu bytes", sizeof *ctx);
+    *ctx = (SnContext){.memory = d.memory,
+                       .jobs = d.jobs,
+                       .log = d.log,
+                       .trace = d.trace,
+                       .cpu_level = level,
+                       .flags = d.flags};
+    if (d.cache_dir != NULL) {
+        ctx->cache_dir_size = strlen(d.cache_dir) + 1;
+        ctx->cache_dir = (char *)sn_alloc(&ctx->memory, ctx->cache_dir_size, 1);
+        if (ctx->cache_dir == NULL) {
+            const size_t size = ctx->cache_dir_size;
+            sn_context_destroy(ctx);
+            return sn_fail(err, SN_ENOMEM, "context: no memory for %zu bytes", size);
+        }
+        memcpy(ctx->cache_dir, d.cache_dir, ctx->cache_dir_size);
+    }
+    if (refused)
+        sn_log_write(ctx, SN_LOG_WARN, "the kernel refused permission for AMX; using CPU level %s",
+                     sn_cpu_level_name(level));
+    *out = ctx;
+    return SN_OK;
+}
+
+void sn_context_destroy(SnContext *ctx)
+{
+    if (ctx == NULL)
+        return;
+    const SnAllocator memory = ctx->memory;
+    sn_free(&memory, ctx->cache_dir, ctx->cache_dir_size, 1);
+    sn_free(&memory, ctx, sizeof *ctx, _Alignof(SnContext));
+}
+
+const char *sn_context_cpu_level(const SnContext *ctx)
+{
+    return sn_cpu_level_name(ctx->cpu_level);
+}
+
+const SnAllocator *sn_allocator(const SnContext *ctx)
+{
+    return &ctx->memory;
+}
+
+/* ---- log, clock ---- */
+
+void sn_log_write(const SnContext *ctx, SnLogLevel level, const char *format, ...)
+{
+    if (ctx->log.write == NULL)
+        return;
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (n >= 0)
+        ctx->log.write(ctx->log.self, level, message);
+}
+
+uint64_t sn_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

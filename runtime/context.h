@@ -1,0 +1,21 @@
+/* context.h -- what a context is made of. Internal: runtime/ looks inside, others ask it. */
+#ifndef SN_CONTEXT_H
+#define SN_CONTEXT_H
+
+#include "runtime/cpu.h"
+
+struct SnContext {
+    SnAllocator memory;
+    SnJobs jobs; /* width is at least 1 */
+    SnLog log;
+    SnTrace trace;
+    char *cache_dir; /* NULL: no cache on disk */
+    size_t cache_dir_size;
+    SnCpuLevel cpu_level;
+    uint32_t flags;
+};
+
+/* malloc: for what is made without a context. */
+extern const SnAllocator sn_default_allocator;
+
+#endif
