@@ -1,0 +1,363 @@
+/* bytes.c -- bounds-checked cursor, UTF-8, mapped files, writing files whole or not at all.
+ *
+ * UTF-8 follows the Unicode Standard, table 3-7 (well-formed sequences) and section 3.9 (maximal subparts).
+ */
+#include "runtime/bytes.h"
+
+#include "runtime/hostcall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool sn_bytes_equal(SnBytes a, SnBytes b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.at, b.at, a.n) == 0);
+}
+
+bool sn_bytes_is(SnBytes a, const char *s)
+{
+    return sn_bytes_equal(a, sn_bytes_str(s));
+}
+
+/* ---- cursor ---- */
+
+SnReader sn_reader(SnBytes b)
+{
+    return (SnReader){.at = b.at, .left = b.n};
+}
+
+SnBytes sn_take(SnReader *r, size_t n)
+{
+    if (r->bad || n > r->left) {
+        r->bad = true;
+        return (SnBytes){NULL, 0};
+    }
+    const SnBytes b = {r->at, n};
+    if (n != 0)
+        r->at += n;
+    r->left -= n;
+    return b;
+}
+
+bool sn_skip(SnReader *r, size_t n)
+{
+    (void)sn_take(r, n);
+    return !r->bad;
+}
+
+static uint64_t read_le(SnReader *r, size_t n)
+{
+    const SnBytes b = sn_take(r, n);
+    uint64_t v = 0;
+    for (size_t i = 0; i < b.n; i++)
+        v |= (uint64_t)b.at[i] << (8 * i);
+    return v;
+}
+
+uint8_t sn_read_u8(SnReader *r)
+{
+    return (uint8_t)read_le(r, 1);
+}
+
+uint16_t sn_read_u16le(SnReader *r)
+{
+    return (uint16_t)read_le(r, 2);
+}
+
+uint32_t sn_read_u32le(SnReader *r)
+{
+    return (uint32_t)read_le(r, 4);
+}
+
+uint64_t sn_read_u64le(SnReader *r)
+{
+    return read_le(r, 8);
+}
+
+/* ---- UTF-8 ---- */
+
+/* The code point at the start of b (not empty), or SN_UTF8_BAD; *n is its length, or that of the ill-formed
+ * part. */
+static uint32_t utf8_decode(SnBytes b, size_t *n)
+{
+    const uint32_t lead = b.at[0];
+    *n = 1;
+    if (lead < 0x80)
+        return lead;
+    if (lead < 0xC2 || lead > 0xF4)
+        return SN_UTF8_BAD;
+    const size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    uint32_t cp = lead & (0x7Fu >> len);
+    uint8_t low = 0x80, high = 0xBF; /* of the second byte: rules out overlong forms, surrogates, > 10FFFF */
+    if (lead == 0xE0)
+        low = 0xA0;
+    else if (lead == 0xED)
+        high = 0x9F;
+    else if (lead == 0xF0)
+        low = 0x90;
+    else if (lead == 0xF4)
+        high = 0x8F;
+    for (; *n < len; ++*n) {
+        if (*n >= b.n || b.at[*n] < low || b.at[*n] > high)
+            return SN_UTF8_BAD;
+        cp = cp << 6 | (b.at[*n] & 0x3Fu);
+        low = 0x80;
+        high = 0xBF;
+    }
+    return cp;
+}
+
+uint32_t sn_read_utf8(SnReader *r)
+{
+    if (r->bad || r->left == 0) {
+        r->bad = true;
+        return 0;
+    }
+    size_t n;
+    const uint32_t cp = utf8_decode((SnBytes){r->at, r->left}, &n);
+    (void)sn_skip(r, cp == SN_UTF8_BAD ? 1 : n);
+    return cp;
+}
+
+/* Bytes below 80 at the start of b. */
+static size_t ascii_prefix(SnBytes b)
+{
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= b.n; i += sizeof word) {
+        memcpy(&word, b.at + i, sizeof word);
+        if ((word & 0x8080808080808080u) != 0)
+            break;
+    }
+    while (i < b.n && b.at[i] < 0x80)
+        i++;
+    return i;
+}
+
+/* Bytes of well-formed UTF-8 at the start of b. */
+static size_t valid_prefix(SnBytes b)
+{
+    size_t i = 0, n;
+    while (i < b.n) {
+        const SnBytes rest = {b.at + i, b.n - i};
+        if (rest.at[0] < 0x80)
+            n = ascii_prefix(rest);
+        else if (utf8_decode(rest, &n) == SN_UTF8_BAD)
+            break;
+        i += n;
+    }
+    return i;
+}
+
+bool sn_utf8_valid(SnBytes b)
+{
+    return valid_prefix(b) == b.n;
+}
+
+int sn_utf8_put(uint32_t cp, char out[4])
+{
+    static const uint8_t mark[5] = {0, 0, 0xC0, 0xE0, 0xF0};
+    if (cp > 0x10FFFF || (cp >= 0xD800 && cp < 0xE000))
+        cp = 0xFFFD;
+    const int n = cp < 0x80 ? 1 : cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+    for (int i = n - 1; i > 0; i--, cp >>= 6)
+        out[i] = (char)(0x80u | (cp & 0x3Fu));
+    out[0] = (char)(mark[n] | cp);
+    return n;
+}
+
+bool sn_utf8_repair(SnText *out, SnBytes in)
+{
+    while (in.n > 0) {
+        size_t n = valid_prefix(in);
+        sn_text_add(out, (const char *)in.at, n);
+        in = (SnBytes){in.at + n, in.n - n};
+        if (in.n == 0)
+            break;
+        (void)utf8_decode(in, &n);
+        sn_text_add(out, "\xEF\xBF\xBD", 3);
+        in = (SnBytes){in.at + n, in.n - n};
+    }
+    return !out->failed;
+}
+
+/* ---- files ---- */
+
+struct SnFile {
+    const SnAllocator *memory;
+    atomic_uint count;
+    void *map;   /* mmap; else NULL */
+    uint8_t *at; /* the map, or what was read */
+    size_t n, cap;
+    uint64_t identity[4];
+    size_t path_size;
+    char path[];
+};
+
+/* What cannot be mapped: pipes, devices, files of /proc (whose size reads 0). */
+static SnStatus file_read(SnFile *f, int fd, SnError *err)
+{
+    for (;;) {
+        SN_CHECK(sn_vec_grow(f->memory, (void **)(void *)&f->at, f->n, &f->cap, 65536, 1), err, SN_ENOMEM,
+                 "%s: no memory for %zu bytes", f->path, f->n + 65536);
+        const ssize_t got = read(fd, f->at + f->n, f->cap - f->n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        SN_CHECK(got >= 0, err, SN_EIO, "%s: cannot read: %s", f->path, strerror(errno));
+        if (got == 0)
+            return SN_OK;
+        f->n += (size_t)got;
+    }
+}
+
+static SnStatus file_load(SnFile *f, int fd, SnError *err)
+{
+    struct stat st;
+    SN_CHECK(fstat(fd, &st) == 0, err, SN_EIO, "%s: %s", f->path, strerror(errno));
+    SN_CHECK(!S_ISDIR(st.st_mode), err, SN_EIO, "%s: is a folder, expected a file", f->path);
+    f->identity[0] = (uint64_t)st.st_dev;
+    f->identity[1] = (uint64_t)st.st_ino;
+    f->identity[2] = (uint64_t)st.st_size;
+    f->identity[3] = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    if (S_ISREG(st.st_mode) && st.st_size > 0) {
+        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map != MAP_FAILED) {
+            f->map = map;
+            f->at = (uint8_t *)map;
+            f->n = (size_t)st.st_size;
+            return SN_OK;
+        }
+    }
+    return file_read(f, fd, err);
+}
+
+SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **out, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(ctx);
+    const size_t path_size = strlen(path) + 1;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    SN_CHECK(fd >= 0, err, SN_EIO, "%s: %s", path, strerror(errno));
+    SnStatus st = SN_ENOMEM;
+    SnFile *f = (SnFile *)sn_alloc_zero(memory, sizeof *f + path_size, _Alignof(SnFile));
+    if (f == NULL) {
+        (void)sn_fail(err, st, "%s: no memory for %zu bytes", path, sizeof *f + path_size);
+        goto done;
+    }
+    f->memory = memory;
+    f->path_size = path_size;
+    memcpy(f->path, path, path_size);
+    atomic_init(&f->count, 1);
+    st = file_load(f, fd, err);
+done:
+    close(fd);
+    if (st == SN_OK)
+        *out = f;
+    else
+        sn_file_release(f);
+    return st;
+}
+
+/* The count may change on several threads, as instances do; the last release must see all uses: acq_rel. */
+SnFile *sn_file_retain(SnFile *f)
+{
+    atomic_fetch_add_explicit(&f->count, 1, memory_order_relaxed);
+    return f;
+}
+
+void sn_file_release(SnFile *f)
+{
+    if (f == NULL || atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel) != 1)
+        return;
+    if (f->map != NULL)
+        munmap(f->map, f->n);
+    else
+        sn_free(f->memory, f->at, f->cap, _Alignof(max_align_t));
+    sn_free(f->memory, f, sizeof *f + f->path_size, _Alignof(SnFile));
+}
+
+SnBytes sn_file_bytes(const SnFile *f)
+{
+    return (SnBytes){f->at, f->n};
+}
+
+const char *sn_file_path(const SnFile *f)
+{
+    return f->path;
+}
+
+bool sn_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+void sn_file_identity(const SnFile *f, uint64_t out[4])
+{
+    memcpy(out, f->identity, sizeof f->identity);
+}
+
+/* ---- writing ---- */
+
+static bool write_all(int fd, const SnBytes *parts, size_t npart)
+{
+    for (size_t i = 0; i < npart; i++) {
+        SnBytes b = parts[i];
+        while (b.n > 0) {
+            const ssize_t put = write(fd, b.at, b.n);
+            if (put < 0 && errno == EINTR)
+                continue;
+            if (put < 0)
+                return false;
+            b = (SnBytes){b.at + put, b.n - (size_t)put};
+        }
+    }
+    return true;
+}
+
+/* Devices and pipes (/dev/null, /dev/stdout) are written to, not replaced. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+SnStatus sn_file_write(SnContext *ctx, const char *path, const SnBytes *parts, size_t npart, SnError *err)
+{
+    const bool in_place = is_special(path);
+    SnText name = {.memory = sn_allocator(ctx)};
+    SnStatus st = SN_EIO;
+    int fd = -1;
+    if (in_place)
+        sn_text_printf(&name, "%s", path);
+    else
+        sn_text_printf(&name, "%s.%" PRIx64 ".%ld", path, sn_now_ns(), (long)getpid());
+    if (name.failed) {
+        st = sn_fail(err, SN_ENOMEM, "%s: no memory for its name", path);
+        goto done;
+    }
+    fd = open(name.at, O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_EXCL), 0666);
+    if (fd < 0) {
+        st = sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
+        goto done;
+    }
+    bool ok = write_all(fd, parts, npart);
+    int why = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    if (ok && !in_place && rename(name.at, path) != 0) {
+        ok = false;
+        why = errno;
+    }
+    if (!ok && !in_place)
+        unlink(name.at);
+    st = ok ? SN_OK : sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(why));
+done:
+    sn_text_clear(&name);
+    return st;
+}
