@@ -61,9 +61,6 @@ typedef struct SnKernel {
     int nlocal;
 } SnKernel;
 
-/* What a CPU backend makes of it; first..last is any part of the grid, in any order. */
-typedef void SnKernelFn(void *const *buffers, const int64_t *dims, int64_t first, int64_t last);
-
 /* ---- building: statements come from the arena and are appended to the open body ---- */
 typedef struct SnKernelBuild {
     SnKernel *k;

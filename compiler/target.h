@@ -3,6 +3,7 @@
 #define SN_TARGET_H
 
 #include "compiler/kernel.h"
+#include "runtime/program.h"
 
 typedef struct SnTarget {
     const char *name;      /* "cpu", "interp", "clike", "opencl" */
@@ -14,18 +15,6 @@ typedef struct SnTarget {
     bool exact;           /* SN_EXACT: no tiles, no dot2, no estimates */
     uint32_t group_lanes; /* GPU: largest work group; 0 on a CPU */
 } SnTarget;
-
-/* Kernels as callable code. Calls with disjoint tile ranges may run at once. */
-typedef struct SnBackend SnBackend;
-typedef struct SnModule SnModule;
-struct SnModule {
-    void (*destroy)(SnModule *m);
-    /* Runs tiles first..last of kernel i. sizes: bytes of each buffer (interp checks, opencl copies). */
-    SnStatus (*run)(SnModule *m, uint32_t i, void *const *buffers, const uint64_t *sizes, const int64_t *dims,
-                    int64_t first, int64_t last, SnError *err);
-    SnKernelFn *const *fn;     /* native code: fn[i] may be called directly; else NULL */
-    uint32_t nkernel, ncached; /* ncached: how many came from the cache */
-};
 
 /* What an object file is made of besides kernels (aot.c). */
 typedef struct SnObjectData {
