@@ -26,14 +26,20 @@ typedef enum SnLoopKind {
     SN_LOOP_LANES   /* constant extent; independent iterations: vector lanes on a CPU, work items on a GPU */
 } SnLoopKind;
 
-typedef enum SnTileOp { SN_TILE_ZERO, SN_TILE_LOAD, SN_TILE_DOT, SN_TILE_STORE } SnTileOp;
+/* A tile register holds 16 rows of 64 bytes. tile[] = {accumulator, a, b}; zero, load and store use tile[0]. */
+typedef enum SnTileOp {
+    SN_TILE_ZERO,
+    SN_TILE_LOAD, /* row r from byte offset a + r * b of buf */
+    SN_TILE_DOT,  /* dtype BF16: f32 c[m][n] += sum_k a[m][k] * b[k/2][2n + k%2]; U8: i32, u8 a, i8 b, k/4 */
+    SN_TILE_STORE
+} SnTileOp;
 
 typedef struct SnStmt SnStmt;
 struct SnStmt {
     SnStmtKind kind;
     SnLoopKind loop;
     SnTileOp tile_op;
-    SnDtype dtype;   /* STORE, LOCAL: element type */
+    SnDtype dtype;   /* STORE, LOCAL: element type; TILE: of the operands of a dot, BF16 or U8 */
     uint16_t buf;    /* STORE, LOCAL, TILE; LOCALs are numbered after the parameters */
     uint8_t tile[3]; /* TILE: which tile registers */
     SnRef var;       /* LOOP: the index, an INDEX term */
@@ -72,7 +78,7 @@ typedef struct SnKernelBuild {
 
 /* Starts a kernel; ends with sn_kernel_end, which numbers, verifies (debug) and keys it. */
 bool sn_kernel_begin(SnKernelBuild *b, SnStore *s, SnArena *arena, const char *name);
-int sn_kernel_buffer(SnKernelBuild *b, bool is_written); /* its number; -1: too many */
+int sn_kernel_buffer(SnKernelBuild *b, bool is_written); /* its number; -1: too many. Before any LOCAL */
 SnRef sn_kernel_dim(SnKernelBuild *b);                   /* a new KDIM term; 0: too many */
 /* Opens a loop and returns its index; statements go into it until sn_kernel_close(b, mark). */
 SnRef sn_kernel_loop(SnKernelBuild *b, SnLoopKind kind, SnRef extent, SnStmt ***mark);
@@ -84,11 +90,23 @@ SnRef sn_kernel_load(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRe
 SnRef sn_kernel_fold(SnKernelBuild *b, int buf, SnDtype dtype, const char *fn, SnRef index, int64_t n);
 SN_MUST_CHECK SnStatus sn_kernel_end(SnKernelBuild *b, SnRef grid, SnError *err);
 
+/* ---- what a kernel is made of ---- */
+/* The terms a kernel uses, ascending: operands come before their users. NULL: no memory. */
+SnRef *sn_kernel_terms(const SnKernel *k, SnArena *arena, uint32_t *n);
+uint32_t sn_kernel_term_find(const SnRef *terms, uint32_t n, SnRef r); /* its position; r must be there */
+/* Dtype of an elementwise op, DOT4 or DOT2 on these operands (CAST and BITCAST: `to`); SN_NODTYPE: they do
+ * not fit. */
+SnDtype sn_kernel_result(const SnStore *s, uint16_t op, const SnRef *arg, int narg, SnDtype to);
+bool sn_kernel_is_narrow(SnDtype d); /* f16, bf16, f8: loaded, stored, cast to and from f32, never computed with */
+
 /* ---- text form, verifier, transforms ---- */
+/* Grammar in kernel_text.c. */
 void sn_kernel_print(const SnKernel *k, SnText *out);
 SN_MUST_CHECK SnStatus sn_kernel_parse(SnStore *s, SnArena *arena, const char *name, SnBytes text,
                                        SnKernel **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_kernel_verify(const SnKernel *k, SnError *err);
+/* Verifies (debug) and sets the key: after the statements were changed. */
+SN_MUST_CHECK SnStatus sn_kernel_finish(SnKernel *k, SnError *err);
 /* schedule.c: exp, log, sin, cos, tanh, erf, pow ▶ add, mul, fma, floor and bit operations (scalar.h); f16,
  * bf16 and f8 arithmetic ▶ f32 with casts. After it only ops that every backend has remain. */
 SN_MUST_CHECK SnStatus sn_kernel_expand(SnKernel *k, SnArena *arena, SnError *err);

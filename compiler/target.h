@@ -31,7 +31,8 @@ typedef struct SnObjectData {
 
 struct SnBackend {
     const char *name;
-    const char *module; /* shared module to open and the symbol in it; NULL: linked in */
+    const char *module; /* shared module to open, beside libsinter; NULL: linked in, and symbol too */
+    const char *symbol; /* the SnBackendFn in it, which returns the backend with its functions */
     /* Facts of this machine or device; t->exact is set by the caller. */
     SnStatus (*probe)(SnContext *ctx, int index, SnTarget *t, SnError *err);
     /* Kernels to callable code, now. The kernels need not outlive the call. */
@@ -43,6 +44,10 @@ struct SnBackend {
                      const SnKernel *const *k, const char *const *symbols, uint32_t n,
                      const SnObjectData *data, uint32_t ndata, const char *path, SnError *err);
 };
+
+typedef const SnBackend *SnBackendFn(void);
+SN_API SnBackendFn sn_llvm_backend;   /* exported by sinter-llvm.so */
+SN_API SnBackendFn sn_opencl_backend; /* exported by sinter-opencl.so */
 
 SN_API extern const SnBackend *const sn_all_backends[];
 
