@@ -147,8 +147,9 @@ typedef enum SnStepKind {
 typedef struct SnStepRow {
     uint32_t kind;
     uint32_t a, b, c, d, e;
-    SnRange buffer; /* in `operand` */
-    SnRange dim;    /* in `operand`: registers */
+    uint32_t begins_segment; /* MEASURE: outside of loops */
+    SnRange buffer;          /* in `operand` */
+    SnRange dim;             /* in `operand`: registers */
 } SnStepRow;
 
 typedef enum SnHostSlotKind { SN_HOST_TENSOR, SN_HOST_LIST, SN_HOST_OBJECT } SnHostSlotKind;

@@ -1,0 +1,43 @@
+/* instance.h -- what an instance is made of: shared by instance.c (life, inputs, results) and run.c (steps).
+ */
+#ifndef SN_INSTANCE_H
+#define SN_INSTANCE_H
+
+#include "runtime/context.h"
+#include "runtime/plan.h"
+
+struct SnInstance {
+    SnProgram *program;
+    SnContext *ctx;
+    const SnImage *image;
+    const SnEntryRow *entry;
+    SnPlan plan;
+    SnView *bound;  /* one a row of `slot`: what sn_bind lent */
+    bool *is_bound; /* likewise */
+    void **stage;   /* likewise: dense copy of a strided view */
+    uint64_t *stage_size;
+    bool *symbol_set;  /* one a row of `symbol` */
+    SnView *host_view; /* as many as the widest host step needs */
+    uint64_t table_size;
+    uint8_t *state; /* carries */
+    uint64_t state_size;
+    bool running, has_result;
+    uint32_t pc, segment;
+    int64_t tile;      /* next tile of a kernel step; of a host step: 1 after SN_AGAIN */
+    uint64_t deadline; /* 0: none */
+    atomic_bool cancel, stop;
+    SnRowsFn *rows_fn;
+    void *rows_user;
+    uint32_t rows_slot;
+    uint64_t rows_seen;
+};
+
+static inline const char *sn_instance_text(const SnInstance *s, uint32_t at)
+{
+    return at == SN_NONE ? "?" : sn_image_string(s->image, at);
+}
+
+/* Runs steps from s->pc on, until the end or the deadline. */
+SN_MUST_CHECK SnStatus sn_instance_steps(SnInstance *s, bool *done, SnError *err);
+
+#endif

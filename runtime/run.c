@@ -1,0 +1,260 @@
+/* run.c -- walks the steps of a program.
+ *
+ * The state of a run is the step, the next tile of it, and the registers: so a run may stop between any two
+ * ranges of tiles and go on later with equal bits. Nothing here allocates once a shape was planned. */
+#include "runtime/instance.h"
+
+#define MAX_KERNEL_BUFFERS 16
+#define MAX_KERNEL_DIMS    64
+
+/* ---- kernel steps ---- */
+
+typedef struct KernelRun {
+    SnInstance *s;
+    const SnStepRow *step;
+    SnKernelFn *fn;
+    uint32_t width;
+    void *buffer[MAX_KERNEL_BUFFERS];
+    uint64_t size[MAX_KERNEL_BUFFERS];
+    int64_t dim[MAX_KERNEL_DIMS];
+    int64_t end;
+    _Atomic int64_t next;
+    atomic_int status;
+    atomic_flag failed;
+    SnError err;
+} KernelRun;
+
+/* Takes ranges until none is left or the time is up. Ranges that were taken are finished. */
+static void run_tiles(void *arg, uint32_t job)
+{
+    (void)job;
+    KernelRun *k = arg;
+    const uint32_t env = sn_fpenv_begin();
+    while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed)) {
+        /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
+        const int64_t left = k->end - atomic_load_explicit(&k->next, memory_order_relaxed);
+        int64_t take = k->s->deadline ? 1 : left / (4 * (int64_t)k->width);
+        take = take < 1 ? 1 : take;
+        const int64_t first = atomic_fetch_add_explicit(&k->next, take, memory_order_relaxed);
+        if (first >= k->end)
+            break;
+        const int64_t last = first + take < k->end ? first + take : k->end;
+        if (k->fn) {
+            k->fn(k->buffer, k->dim, first, last);
+        } else {
+            SnError err = {0};
+            SnModule *m = k->s->program->module;
+            const SnStatus st = m->run(m, k->step->a, k->buffer, k->size, k->dim, first, last, &err);
+            if (st != SN_OK && !atomic_flag_test_and_set(&k->failed)) {
+                k->err = err;
+                atomic_store(&k->status, (int)st);
+            }
+        }
+        if (k->s->deadline && sn_now_ns() >= k->s->deadline)
+            break;
+    }
+    sn_fpenv_end(env);
+}
+
+static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnError *err)
+{
+    const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand);
+    KernelRun k = {.s = s, .step = step, .width = s->ctx->jobs.width, .failed = ATOMIC_FLAG_INIT};
+    k.fn = s->program->fn ? s->program->fn[step->a] : NULL;
+    k.end = s->plan.reg[step->b];
+    for (uint32_t i = 0; i < step->buffer.count; i++) {
+        const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
+        k.buffer[i] = b->at;
+        k.size[i] = b->size;
+    }
+    for (uint32_t i = 0; i < step->dim.count; i++)
+        k.dim[i] = s->plan.reg[operand[step->dim.first + i]];
+    atomic_init(&k.next, s->tile);
+    atomic_init(&k.status, SN_OK);
+    if (k.end - s->tile > 1 && k.width > 1)
+        s->ctx->jobs.parallel(s->ctx->jobs.self, k.width, run_tiles, &k);
+    else if (k.end > s->tile)
+        run_tiles(&k, 0);
+    const SnStatus st = (SnStatus)atomic_load(&k.status);
+    if (st != SN_OK)
+        return sn_fail(err, st, "%s", k.err.message);
+    const int64_t next = atomic_load(&k.next);
+    *done = next >= k.end;
+    s->tile = *done ? 0 : next;
+    return SN_OK;
+}
+
+/* ---- host steps ---- */
+
+static SnView host_view(const SnInstance *s, const SnHostSlotRow *h)
+{
+    SnView v = {.dtype = (SnDtype)h->dtype, .ndim = (int32_t)h->ndim};
+    for (uint32_t i = 0; i < h->ndim; i++)
+        v.dims[i] = s->plan.reg[h->dim_reg[i]];
+    v.data = s->plan.buffer[h->buffer[0]].at;
+    if (h->kind == SN_HOST_LIST) {
+        v.start = s->plan.buffer[h->buffer[0]].at;
+        v.len = s->plan.buffer[h->buffer[1]].at;
+        v.data = s->plan.buffer[h->buffer[2]].at;
+        v.child_count = s->plan.reg[h->child_reg];
+    } else if (h->kind == SN_HOST_OBJECT) {
+        v.ndim = 1;
+        v.dims[0] = (int64_t)s->plan.buffer[h->buffer[0]].size;
+    }
+    return v;
+}
+
+static SnStatus run_host(SnInstance *s, const SnStepRow *step, bool *done, SnError *err)
+{
+    const SnHostRow *h = SN_ROWS(s->image, SnHostRow, host) + step->a;
+    const SnHostSlotRow *slot = SN_ROWS(s->image, SnHostSlotRow, host_slot) + h->first;
+    for (uint32_t i = 0; i < h->nin + h->nout; i++)
+        s->host_view[i] = host_view(s, &slot[i]);
+    SnHostCall call = {.in = s->host_view,
+                       .nin = h->nin,
+                       .out = s->host_view + h->nin,
+                       .nout = h->nout,
+                       .attr = SN_ROWS(s->image, SnScalar, attr) + h->attr.first,
+                       .nattr = h->attr.count,
+                       .deadline_ns = s->deadline};
+    if (step->b != SN_NONE) {
+        call.scratch = s->plan.buffer[step->b].at;
+        call.scratch_size = (size_t)s->plan.buffer[step->b].size;
+        if (s->tile == 0)
+            memset(call.scratch, 0, call.scratch_size);
+    }
+    const SnStatus st = s->program->host[h->fn](&call, err);
+    *done = st != SN_AGAIN;
+    s->tile = *done ? 0 : 1;
+    return *done ? st : SN_OK;
+}
+
+/* ---- other steps ---- */
+
+static uint8_t *copy_end(const SnInstance *s, uint32_t buffer, uint32_t times, int64_t bytes)
+{
+    const int64_t offset = times == SN_NONE ? 0 : s->plan.reg[times] * bytes;
+    SN_ASSERT(offset >= 0 && (uint64_t)(offset + bytes) <= s->plan.buffer[buffer].size);
+    return (uint8_t *)s->plan.buffer[buffer].at + offset;
+}
+
+static SnStatus run_measure(SnInstance *s, const SnStepRow *step, SnError *err)
+{
+    const uint32_t b = SN_ROWS(s->image, uint32_t, operand)[step->buffer.first];
+    const SnScalar v = sn_scalar_load((SnDtype)step->d, s->plan.buffer[b].at);
+    const int64_t bound = step->b == SN_NONE ? INT64_MAX : s->plan.reg[step->b];
+    SN_CHECK(v.i >= 0 && v.i <= bound, err, SN_ESHAPE, "%s: measured %lld, allowed 0 to %lld",
+             sn_instance_text(s, step->e), (long long)v.i, (long long)bound);
+    sn_plan_set(&s->plan, step->a, v.i, step->b == SN_NONE ? INT64_MAX : s->plan.bucket[step->b]);
+    SN_TRY(sn_plan_point(&s->plan, step->c, err));
+    /* A measure at top level begins a segment; inside loops buffers are at the bound. */
+    const SnRange seg = s->entry->segment;
+    if (step->begins_segment && s->segment + 1 < seg.first + seg.count)
+        SN_TRY(sn_plan_segment(&s->plan, ++s->segment, err));
+    return SN_OK;
+}
+
+static void show_rows(SnInstance *s)
+{
+    const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot) + s->rows_slot;
+    SnView v;
+    SnError err;
+    const char *name = sn_instance_text(s, slot->name);
+    if (s->rows_fn && sn_rows(s, name, s->rows_seen, &v, &err) == SN_OK && v.dims[0] > 0) {
+        s->rows_fn(s->rows_user, s->rows_seen, &v);
+        s->rows_seen += (uint64_t)v.dims[0];
+    }
+}
+
+/* Steps that finish at once; sets the next step. */
+static SnStatus run_small(SnInstance *s, const SnStepRow *step, SnError *err)
+{
+    const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand) + step->buffer.first;
+    SnPlan *p = &s->plan;
+    uint32_t next = s->pc + 1;
+    switch ((SnStepKind)step->kind) {
+    case SN_STEP_COPY: {
+        const int64_t bytes = p->reg[step->a];
+        if (bytes > 0)
+            memmove(copy_end(s, operand[0], step->b, bytes), copy_end(s, operand[1], step->c, bytes),
+                    (size_t)bytes);
+        break;
+    }
+    case SN_STEP_ZERO:
+        memset(p->buffer[operand[0]].at, 0, (size_t)p->reg[step->a]);
+        break;
+    case SN_STEP_MEASURE:
+        SN_TRY(run_measure(s, step, err));
+        break;
+    case SN_STEP_SET:
+        p->reg[step->a] = p->bucket[step->a] = (int64_t)step->b;
+        break;
+    case SN_STEP_INC:
+        p->reg[step->a]++;
+        show_rows(s);
+        break;
+    case SN_STEP_PUT:
+        memcpy(p->buffer[operand[0]].at, &p->reg[step->a], sizeof(int64_t));
+        break;
+    case SN_STEP_BRANCH_GE:
+        if (p->reg[step->a] >= p->reg[step->b])
+            next = step->c;
+        break;
+    case SN_STEP_BRANCH_ZERO:
+        if (*(const uint8_t *)p->buffer[operand[0]].at == 0 || (step->d && atomic_load(&s->stop)))
+            next = step->c;
+        break;
+    case SN_STEP_JUMP:
+        next = step->c;
+        break;
+    case SN_STEP_KERNEL:
+    case SN_STEP_HOST:
+        return sn_fail(err, SN_EINTERNAL, "step %u is no small step", s->pc);
+    }
+    s->pc = next;
+    return SN_OK;
+}
+
+static void trace_step(const SnInstance *s, const SnStepRow *step, uint32_t pc, uint64_t begin)
+{
+    SnTraceEvent e = {.step = pc, .begin_ns = begin, .end_ns = sn_now_ns()};
+    const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand) + step->buffer.first;
+    if (step->kind == SN_STEP_KERNEL) {
+        e.name = sn_instance_text(s, SN_ROWS(s->image, SnKernelRow, kernel)[step->a].name);
+        e.tiles = s->plan.reg[step->b];
+    } else if (step->kind == SN_STEP_HOST) {
+        e.name = sn_instance_text(s, SN_ROWS(s->image, SnHostRow, host)[step->a].name);
+    } else {
+        e.name = "control";
+    }
+    for (uint32_t i = 0; i < step->buffer.count; i++)
+        e.bytes += s->plan.buffer[operand[i]].size;
+    s->ctx->trace.event(s->ctx->trace.self, &e);
+}
+
+SnStatus sn_instance_steps(SnInstance *s, bool *all_done, SnError *err)
+{
+    const SnStepRow *row = SN_ROWS(s->image, SnStepRow, step);
+    const uint32_t end = s->entry->step.first + s->entry->step.count;
+    while (s->pc < end) {
+        SN_CHECK(!atomic_load(&s->cancel), err, SN_ECANCELLED, "cancelled");
+        const SnStepRow *step = &row[s->pc];
+        const uint64_t begin = s->ctx->trace.event ? sn_now_ns() : 0;
+        const uint32_t pc = s->pc;
+        bool done = true;
+        if (step->kind == SN_STEP_KERNEL)
+            SN_TRY(run_kernel(s, step, &done, err));
+        else if (step->kind == SN_STEP_HOST)
+            SN_TRY(run_host(s, step, &done, err));
+        else
+            SN_TRY(run_small(s, step, err));
+        if (begin)
+            trace_step(s, step, pc, begin);
+        if (done && (step->kind == SN_STEP_KERNEL || step->kind == SN_STEP_HOST))
+            s->pc++;
+        if (s->deadline && s->pc < end && sn_now_ns() >= s->deadline)
+            return SN_OK;
+    }
+    *all_done = true;
+    return SN_OK;
+}
