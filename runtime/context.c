@@ -49,16 +49,16 @@ static void serial_parallel(void *self, uint32_t count, void (*fn)(void *arg, ui
 
 /* ---- life cycle ---- */
 
-/* Fields beyond the caller's struct_size are zero. */
+/* Fields beyond the caller's struct_size are zero; hooks that are zero become the defaults. */
 static SnStatus desc_copy(const SnContextDesc *from, SnContextDesc *to, SnError *err)
 {
     *to = (SnContextDesc){.struct_size = sizeof *to};
-    if (from == NULL)
-        return SN_OK;
-    SN_CHECK(from->struct_size >= offsetof(SnContextDesc, memory) && from->struct_size <= sizeof *to, err,
-             SN_EINVAL, "SnContextDesc.struct_size is %" PRIu32 ", expected at most %zu", from->struct_size,
-             sizeof *to);
-    memcpy(to, from, from->struct_size);
+    if (from != NULL) {
+        SN_CHECK(from->struct_size >= offsetof(SnContextDesc, memory) && from->struct_size <= sizeof *to, err,
+                 SN_EINVAL, "SnContextDesc.struct_size is %" PRIu32 ", expected at most %zu",
+                 from->struct_size, sizeof *to);
+        memcpy(to, from, from->struct_size);
+    }
     SN_CHECK((to->flags & ~(SN_USE_AMX | SN_EXACT)) == 0, err, SN_EINVAL,
              "SnContextDesc.flags has unknown bits: %#" PRIx32, to->flags);
     if (to->memory.resize == NULL)

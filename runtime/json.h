@@ -33,7 +33,9 @@ struct SnJson {
     SnBytes key; /* in an OBJECT */
 };
 
-/* Text must be valid UTF-8 and hold one value and white space. name is for messages. */
+/* Text must be valid UTF-8 and hold one value and white space. name is for messages. Strings are followed by
+ * a NUL byte. Escapes of lone surrogates become U+FFFD. Takes at most about 100 bytes of memory per byte of
+ * text. */
 SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out,
                                      SnError *err);
 
@@ -45,6 +47,10 @@ bool sn_json_number(const SnJson *v, double *out);
 bool sn_json_bool(const SnJson *v, bool *out);
 bool sn_json_string(const SnJson *v, SnBytes *out);
 bool sn_json_is(const SnJson *v, const char *text); /* a string equal to text */
+
+/* A decimal number as JSON spells it, correctly rounded, whatever the locale; false: not one, or not all of
+ * it. */
+bool sn_parse_f64(SnBytes text, double *out);
 
 /* Writing. Floats print shortest form that reads back equal as a double (sn_json_put_f32: as a float). */
 void sn_json_put_string(SnText *t, SnBytes s);

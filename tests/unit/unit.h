@@ -20,14 +20,14 @@
             fail_msg("%s: %s: %s", #expr, sn_status_name(unit_status), err.message);                         \
     } while (0)
 
-#define assert_fails(code, expr)                                                                             \
+#define assert_fails(want, expr)                                                                             \
     do {                                                                                                     \
         err.message[0] = '\0';                                                                               \
         const SnStatus unit_status = (expr);                                                                 \
-        if (unit_status != (code))                                                                           \
-            fail_msg("%s: %s, expected %s", #expr, sn_status_name(unit_status), sn_status_name(code));       \
+        if (unit_status != (want))                                                                           \
+            fail_msg("%s: %s, expected %s", #expr, sn_status_name(unit_status), sn_status_name(want));       \
         assert_int_not_equal(err.message[0], 0);                                                             \
-        assert_int_equal(err.code, (code));                                                                  \
+        assert_int_equal(err.code, (want));                                                                  \
     } while (0)
 
 #endif
