@@ -110,10 +110,11 @@ bool sn_store_failed(const SnStore *s); /* memory ran out: sticky, makers return
 
 uint32_t sn_store_count(const SnStore *s); /* refs are 1 .. count - 1 */
 const SnTerm *sn_term(const SnStore *s, SnRef r);
-/* Attributes are copied, sorted by name; strings and data are copied once. DATA is kept by reference when
- * `borrow`. */
+#define SN_MAX_ATTRS 24 /* of one term */
+/* Attributes are copied, sorted by name; strings and data are copied once. */
 SnAttrId sn_attrs_make(SnStore *s, const SnAttr *attr, int n);
 const SnAttr *sn_attrs(const SnStore *s, SnAttrId id, int *n);
+const SnAttr *sn_attrs_find(const SnStore *s, SnAttrId id, const char *name);
 const SnAttr *sn_attr(const SnStore *s, SnRef r, const char *name); /* NULL: absent */
 int64_t sn_attr_int(const SnStore *s, SnRef r, const char *name, int64_t otherwise);
 double sn_attr_float(const SnStore *s, SnRef r, const char *name, double otherwise);
