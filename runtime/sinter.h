@@ -145,7 +145,8 @@ SN_API SN_MUST_CHECK SnStatus sn_context_create(const SnContextDesc *desc, SnCon
 SN_API void sn_context_destroy(SnContext *ctx);                /* after everything made from it */
 SN_API const char *sn_context_cpu_level(const SnContext *ctx); /* "v3", "v4", "v4d", "amx", or "base" */
 
-/* A pool of width - 1 threads that help the caller. They spin 20 us for new work, then sleep. */
+/* A pool of width - 1 threads that help the caller; width 0: one for each CPU. They spin 20 us for new work,
+ * then sleep. Two callers at once are fine: the second works alone. The pool's own memory is malloc's. */
 typedef struct SnPool SnPool;
 SN_API SN_MUST_CHECK SnStatus sn_pool_create(uint32_t width, SnPool **out, SnError *err);
 SN_API void sn_pool_destroy(SnPool *pool);
