@@ -1,9 +1,11 @@
 /* pass.h -- the passes and what they share. compile.c has the list in order.
  *
- * inline   calls are replaced by their bodies; bodies of loop and cond get the dims of their call site
- * flatten  lists ▶ (start, len, child) tensors, tuples ▶ their leaves: after it every value a kernel or host
- * op touches is a tensor term; several results are read by get fuse     decides which tensor terms are stored
- * in memory; the rest is computed where it is used lower    a stored term ▶ kernels */
+ *   expand   composites ▶ their definition; of a host term operand 0 becomes its scratch bytes
+ *   inline   calls ▶ the bodies; bodies of loop and cond get the dims of their call site
+ *   flatten  lists ▶ (start, len, child) tensors, tuples ▶ leaves: after it every value that a kernel or host
+ * op touches is a tensor term; several results are read by get. Host terms get the attributes `in` and `out`
+ * (prims.def) that say how leaves make views again fuse     decides which tensor terms are stored in memory;
+ * the rest is computed where it is used lower    a stored term ▶ kernels */
 #ifndef SN_PASS_H
 #define SN_PASS_H
 

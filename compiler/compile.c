@@ -1,0 +1,161 @@
+/* compile.c -- the pipeline. Read this first.
+ *
+ *   graph ▶ simplify ▶ expand ▶ simplify ▶ inline ▶ flatten ▶ simplify   terms to terms
+ *         ▶ fuse      which terms lie in memory
+ *         ▶ steps     each of those lowered to kernels, in order, with buffers and dims: the image
+ *         ▶ build     kernels to code, by the backend of the target
+ *
+ * SINTER_DUMP=NAME in the environment logs the text form after that stage. */
+#include "compiler/compiler.h"
+#include "compiler/steps.h"
+
+#include <stdlib.h>
+
+static const struct {
+    const char *name;
+    SnPassFn *run;
+} stages[] = {
+    {"simplify", sn_pass_simplify}, {"expand", sn_pass_expand},   {"algebra", sn_pass_simplify},
+    {"inline", sn_pass_inline},     {"flatten", sn_pass_flatten}, {"tidy", sn_pass_simplify},
+};
+
+static SnStatus dump(SnPass *p, const char *stage, SnRef root, SnError *err)
+{
+    const char *want = getenv("SINTER_DUMP");
+    if (!want || strcmp(want, stage) != 0)
+        return SN_OK;
+    SnText text = {.memory = sn_allocator(p->ctx)};
+    const SnStatus st = sn_text_print(p->s, root, &text, err);
+    if (st == SN_OK)
+        sn_log_write(p->ctx, SN_LOG_INFO, "%s", text.at ? text.at : "");
+    sn_text_clear(&text);
+    return st;
+}
+
+static SnStatus run_stages(SnPass *p, SnRef *root, SnError *err)
+{
+    for (size_t i = 0; i < SN_COUNT(stages); i++) {
+        SN_TRY(stages[i].run(p, *root, root, err));
+        SN_CHECK(!sn_store_failed(p->s) && *root, err, SN_ENOMEM, "compile: no memory in %s", stages[i].name);
+#ifndef NDEBUG
+        SN_TRY(sn_verify(p, *root, err));
+#endif
+        SN_TRY(dump(p, stages[i].name, *root, err));
+    }
+    return SN_OK;
+}
+
+/* "cpu", "interp", "clike", "opencl:1" */
+static SnStatus find_target(SnCompiler *cc, const SnCompileOptions *o, const SnBackend **backend, SnTarget *t,
+                            SnError *err)
+{
+    const char *name = o && o->target ? o->target : "cpu";
+    const char *colon = strchr(name, ':');
+    const int index = colon ? atoi(colon + 1) : 0;
+    char base[32];
+    const size_t n = colon ? (size_t)(colon - name) : strlen(name);
+    SN_CHECK(n < sizeof base && index >= 0, err, SN_EINVAL, "compile: unknown target %s", name);
+    memcpy(base, name, n);
+    base[n] = 0;
+    SN_TRY(sn_compiler_backend(cc, strcmp(base, "cpu") == 0 ? "llvm" : base, backend, err));
+    *t = (SnTarget){0};
+    SN_TRY((*backend)->probe(sn_compiler_context(cc), index, t, err));
+    t->exact = o && (o->flags & SN_EXACT);
+    return SN_OK;
+}
+
+/* Everything before code generation. x must be cleared by the caller, also on failure. */
+static SnStatus make_image(SnPass *p, SnSteps *x, SnArena *arena, SnImage **image, SnError *err)
+{
+    SN_TRY(sn_graph_check(p->g, err));
+    SnRef root = sn_graph_root(p->g);
+    SN_TRY(sn_graph_check(p->g, err));
+    SN_TRY(run_stages(p, &root, err));
+    bool *is_stored = NULL;
+    const uint32_t n = sn_store_count(p->s);
+    SN_TRY(sn_fuse(p, root, &is_stored, err));
+    SN_TRY(sn_steps_init(x, p, sn_graph_get_source(p->g), is_stored, n));
+    SN_TRY(sn_steps_program(x, root, err));
+    return sn_steps_image(x, arena, image, err);
+}
+
+/* Weights are read where the source has them; one that is not aligned to its dtype is copied. */
+static SnStatus bind_weights(SnSteps *x, SnArena *arena, const void ***out, uint64_t *copied, SnError *err)
+{
+    const void **param = sn_arena_array(arena, x->weight.n + 1, sizeof *param);
+    SN_CHECK(param, err, SN_ENOMEM, "compile: no memory for %zu parameters", x->weight.n);
+    for (size_t i = 0; i < x->weight.n; i++) {
+        const SnSourceTensor *w = &x->weight.at[i];
+        param[i] = w->bytes.at;
+        if ((uintptr_t)w->bytes.at % sn_dtype_size(w->dtype) == 0)
+            continue;
+        void *copy = sn_arena_alloc(arena, w->bytes.n);
+        SN_CHECK(copy, err, SN_ENOMEM, "parameter %s: no memory to align %zu bytes",
+                 x->string.at + x->param.at[i].name, w->bytes.n);
+        memcpy(copy, w->bytes.at, w->bytes.n);
+        param[i] = copy;
+        *copied += w->bytes.n;
+    }
+    *out = param;
+    return SN_OK;
+}
+
+static SnHostFn **host_table(SnSteps *x, SnArena *arena)
+{
+    SnHostFn **fn = sn_arena_array(arena, x->host_fn.n + 1, sizeof *fn);
+    for (size_t i = 0; fn && i < x->host_fn.n; i++)
+        fn[i] = x->host_fn.at[i]->run;
+    return fn;
+}
+
+static SnStatus make_program(SnPass *p, SnSteps *x, const SnBackend *backend, SnArena *arena, SnProgram **out,
+                             SnError *err)
+{
+    SnImage *image = NULL;
+    const void **param = NULL;
+    uint64_t copied = 0;
+    SN_TRY(make_image(p, x, arena, &image, err));
+    SN_TRY(bind_weights(x, arena, &param, &copied, err));
+    SnHostFn **host = host_table(x, arena);
+    SN_CHECK(host, err, SN_ENOMEM, "compile: no memory for host ops");
+    SnModule *module = NULL;
+    SN_TRY(backend->build(p->ctx, p->target, x->kernel.at, (uint32_t)x->kernel.n, &module, err));
+    const SnStatus st = sn_program_create(p->ctx, image, module, host, param, arena, out, err);
+    if (st != SN_OK) {
+        module->destroy(module);
+        return st;
+    }
+    (*out)->copied_bytes = copied;
+    const SnSource *source = sn_graph_get_source(p->g);
+    if (source && source->retain) {
+        source->retain(source->self);
+        (*out)->release = source->release;
+        (*out)->owner = source->self;
+    }
+    return SN_OK;
+}
+
+SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnProgram **out, SnError *err)
+{
+    SnTarget target;
+    const SnBackend *backend = NULL;
+    SnContext *ctx = sn_compiler_context(cc);
+    SN_TRY(find_target(cc, o, &backend, &target, err));
+    SnArena work, keep;
+    sn_arena_init(&work, sn_allocator(ctx));
+    sn_arena_init(&keep, sn_allocator(ctx));
+    SnSteps x = {0};
+    SnPass p = {.ctx = ctx,
+                .cc = cc,
+                .g = g,
+                .s = sn_graph_store(g),
+                .target = &target,
+                .flags = o ? o->flags : 0,
+                .arena = &work};
+    const SnStatus st = make_program(&p, &x, backend, &keep, out, err);
+    if (x.memory)
+        sn_steps_clear(&x);
+    sn_arena_clear(&work);
+    sn_arena_clear(&keep);
+    return st;
+}

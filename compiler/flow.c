@@ -1,0 +1,225 @@
+/* flow.c -- loops and conds as steps: counters, branches and copies around the steps of their bodies.
+ *
+ *   loop      carried <- init; stacked <- 0; i = 0
+ *        top: if i >= bound: go to end
+ *             index <- i; if not while(i, carried, captured): go to end
+ *             row <- scanned[i]; steps of the body; carried <- new; stacked[i] <- rows; i += 1; go to top
+ *        end: trips <- i */
+#include "compiler/steps.h"
+
+typedef struct Loop {
+    SnRef ref;
+    uint32_t ncarry, nscan, ncapture, nstack;
+    uint32_t *arg;        /* of the body: index, carried, rows, captured */
+    uint32_t *scan;       /* buffers of the scanned values */
+    uint32_t *result;     /* carried, stacked, trips */
+    const SnTypeId *type; /* of the results */
+    uint32_t i_reg, bound_reg;
+    uint32_t top;
+    uint32_t exits[2], nexit; /* branches to patch */
+} Loop;
+
+static SnStatus row_type(SnSteps *x, SnTypeId type, SnTypeId *out, SnError *err)
+{
+    const SnType *t = sn_type(x->s, type);
+    SnRef dims[SN_MAX_RANK];
+    memcpy(dims, t->dims, sizeof dims);
+    *out = sn_type_tensor(x->s, t->dtype, t->ndim - 1, dims + 1);
+    SN_CHECK(*out, err, SN_ENOMEM, "compile: no memory for types");
+    return SN_OK;
+}
+
+static SnStatus loop_operands(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
+{
+    const SnTerm *t = sn_term(x->s, l->ref);
+    const uint32_t nbody = t->narg - 3u;
+    l->ncarry = (uint32_t)sn_attr_int(x->s, l->ref, "ncarry", 0);
+    l->nscan = (uint32_t)sn_attr_int(x->s, l->ref, "nscan", 0);
+    SN_CHECK(l->ncarry + l->nscan <= nbody, err, SN_EINTERNAL,
+             "compile: a loop of %u operands carries %u and scans %u", nbody, l->ncarry, l->nscan);
+    l->ncapture = nbody - l->ncarry - l->nscan;
+    SnTypeId self = 0;
+    const uint32_t nresult = sn_steps_leaves(x->s, t->type, &l->type, &self);
+    l->nstack = nresult - l->ncarry - 1;
+    l->arg = sn_arena_array(x->p->arena, nbody + 2u, sizeof *l->arg);
+    l->scan = sn_arena_array(x->p->arena, nbody + 1u, sizeof *l->scan);
+    l->result = sn_arena_array(x->p->arena, nresult + 1u, sizeof *l->result);
+    SN_CHECK(l->arg && l->scan && l->result, err, SN_ENOMEM, "compile: no memory for a loop");
+    for (uint32_t i = 0; i < nresult; i++)
+        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, l->type[i], &l->result[i], err));
+    SN_CHECK(sn_steps_frame_set(x, f, l->ref, l->result[0]), err, SN_ENOMEM, "compile: no memory for a loop");
+    for (uint32_t i = 0; i < l->nscan; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + l->ncarry + i], &l->scan[i], err));
+    for (uint32_t i = 0; i < l->ncapture; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + l->ncarry + l->nscan + i],
+                               &l->arg[1 + l->ncarry + l->nscan + i], err));
+    return SN_OK;
+}
+
+static SnStatus loop_init(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
+{
+    for (uint32_t i = 0; i < l->ncarry; i++) {
+        uint32_t from = 0;
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + i], &from, err));
+        SN_TRY(sn_steps_copy(x, l->result[i], from, l->type[i], err));
+        l->arg[1 + i] = l->result[i];
+    }
+    for (uint32_t i = l->ncarry; i < l->ncarry + l->nstack; i++) {
+        SnStepRow zero = {.kind = SN_STEP_ZERO, .a = x->buffer.at[l->result[i]].size_reg};
+        SN_TRY(sn_steps_push(x, zero, &l->result[i], 1, NULL, 0, err));
+    }
+    l->i_reg = sn_steps_new_reg(x, x->point);
+    return sn_steps_push(x, (SnStepRow){.kind = SN_STEP_SET, .a = l->i_reg, .b = 0}, NULL, 0, NULL, 0, err);
+}
+
+static SnStatus loop_tests(SnSteps *x, Loop *l, SnError *err)
+{
+    const SnRef while_fn = sn_term(x->s, l->ref)->arg[1], bound = sn_term(x->s, l->ref)->arg[2];
+    l->top = (uint32_t)x->step.n;
+    if (sn_term(x->s, bound)->op != SN_OP_NONE) {
+        SN_TRY(sn_steps_reg(x, bound, &l->bound_reg, err));
+        l->exits[l->nexit++] = (uint32_t)x->step.n;
+        SnStepRow row = {.kind = SN_STEP_BRANCH_GE, .a = l->i_reg, .b = l->bound_reg};
+        SN_TRY(sn_steps_push(x, row, NULL, 0, NULL, 0, err));
+    }
+    SnStepRow put = {.kind = SN_STEP_PUT, .a = l->i_reg};
+    SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, sn_type_scalar(x->s, SN_I64), &l->arg[0], err));
+    SN_TRY(sn_steps_push(x, put, &l->arg[0], 1, NULL, 0, err));
+    if (sn_term(x->s, while_fn)->op == SN_OP_NONE)
+        return SN_OK;
+    const uint32_t narg = 1 + l->ncarry + l->ncapture;
+    uint32_t *arg = sn_arena_array(x->p->arena, narg, sizeof *arg), go_on = 0;
+    SN_CHECK(arg, err, SN_ENOMEM, "compile: no memory for a loop");
+    memcpy(arg, l->arg, (1 + l->ncarry) * sizeof *arg);
+    memcpy(arg + 1 + l->ncarry, l->arg + 1 + l->ncarry + l->nscan, l->ncapture * sizeof *arg);
+    SN_TRY(sn_steps_function(x, while_fn, arg, narg, &go_on, 1, err));
+    l->exits[l->nexit++] = (uint32_t)x->step.n;
+    SnStepRow row = {.kind = SN_STEP_BRANCH_ZERO, .d = x->depth == 1};
+    return sn_steps_push(x, row, &go_on, 1, NULL, 0, err);
+}
+
+/* One row of a stacked or scanned value: `stacked` names the side that is indexed. */
+static SnStatus copy_row(SnSteps *x, uint32_t to, uint32_t from, SnTypeId whole, uint32_t to_reg,
+                         uint32_t from_reg, SnError *err)
+{
+    SnTypeId row = 0;
+    SN_TRY(row_type(x, whole, &row, err));
+    SN_TRY(sn_steps_copy(x, to, from, row, err));
+    x->step.at[x->step.n - 1].b = to_reg;
+    x->step.at[x->step.n - 1].c = from_reg;
+    return SN_OK;
+}
+
+static SnStatus loop_rows(SnSteps *x, Loop *l, SnError *err)
+{
+    for (uint32_t i = 0; i < l->nscan; i++) {
+        const SnTypeId whole = sn_term(x->s, sn_term(x->s, l->ref)->arg[3 + l->ncarry + i])->type;
+        uint32_t *row = &l->arg[1 + l->ncarry + i];
+        SnTypeId type = 0;
+        SN_TRY(row_type(x, whole, &type, err));
+        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, type, row, err));
+        SN_TRY(copy_row(x, *row, l->scan[i], whole, SN_NONE, l->i_reg, err));
+    }
+    return SN_OK;
+}
+
+/* New carried values go home together: one that lies in the place of another is set aside first. */
+static SnStatus loop_carry(SnSteps *x, Loop *l, uint32_t *next, SnError *err)
+{
+    for (uint32_t i = 0; i < l->ncarry; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            if (next[i] != l->result[j])
+                continue;
+            const uint32_t from = next[i];
+            SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, l->type[i], &next[i], err));
+            SN_TRY(sn_steps_copy(x, next[i], from, l->type[i], err));
+        }
+    for (uint32_t i = 0; i < l->ncarry; i++)
+        if (next[i] != l->result[i])
+            SN_TRY(sn_steps_copy(x, l->result[i], next[i], l->type[i], err));
+    return SN_OK;
+}
+
+static SnStatus loop_body(SnSteps *x, Loop *l, SnError *err)
+{
+    const uint32_t nresult = l->ncarry + l->nstack;
+    uint32_t *next = sn_arena_array(x->p->arena, nresult + 1u, sizeof *next);
+    SN_CHECK(next, err, SN_ENOMEM, "compile: no memory for a loop");
+    SN_TRY(loop_rows(x, l, err));
+    SN_TRY(sn_steps_function(x, sn_term(x->s, l->ref)->arg[0], l->arg, 1 + l->ncarry + l->nscan + l->ncapture,
+                             next, nresult, err));
+    for (uint32_t i = l->ncarry; i < nresult; i++)
+        SN_TRY(copy_row(x, l->result[i], next[i], l->type[i], l->i_reg, SN_NONE, err));
+    SN_TRY(loop_carry(x, l, next, err));
+    SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_INC, .a = l->i_reg}, NULL, 0, NULL, 0, err));
+    return sn_steps_push(x, (SnStepRow){.kind = SN_STEP_JUMP, .c = l->top}, NULL, 0, NULL, 0, err);
+}
+
+/* What was made before the loop and is used in it lives until its end: the next iteration reads it again. */
+static void live_through(SnSteps *x, uint32_t top)
+{
+    const uint32_t end = (uint32_t)x->step.n - 1;
+    for (size_t i = 0; i < x->buffer.n; i++) {
+        SnBufferRow *b = &x->buffer.at[i];
+        if (b->first < top && b->last >= top && b->last < end)
+            b->last = end;
+    }
+}
+
+SnStatus sn_steps_loop(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
+{
+    Loop l = {.ref = ref};
+    SN_TRY(loop_operands(x, f, &l, err));
+    SN_TRY(loop_init(x, f, &l, err));
+    x->depth++;
+    SN_TRY(loop_tests(x, &l, err));
+    SN_TRY(loop_body(x, &l, err));
+    x->depth--;
+    live_through(x, l.top);
+    for (uint32_t i = 0; i < l.nexit; i++)
+        x->step.at[l.exits[i]].c = (uint32_t)x->step.n;
+    SnStepRow trips = {.kind = SN_STEP_PUT, .a = l.i_reg};
+    return sn_steps_push(x, trips, &l.result[l.ncarry + l.nstack], 1, NULL, 0, err);
+}
+
+static SnStatus branch(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg, const uint32_t *result,
+                       const SnTypeId *type, uint32_t n, SnError *err)
+{
+    uint32_t *value = sn_arena_array(x->p->arena, n + 1u, sizeof *value);
+    SN_CHECK(value, err, SN_ENOMEM, "compile: no memory for a cond");
+    SN_TRY(sn_steps_function(x, fn, arg, narg, value, n, err));
+    for (uint32_t i = 0; i < n; i++)
+        SN_TRY(sn_steps_copy(x, result[i], value[i], type[i], err));
+    return SN_OK;
+}
+
+SnStatus sn_steps_cond(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
+{
+    const SnTerm *t = sn_term(x->s, ref);
+    const SnRef then_fn = t->arg[1], else_fn = t->arg[2];
+    const uint32_t narg = t->narg - 3u;
+    const SnTypeId *type = NULL;
+    SnTypeId self = 0;
+    const uint32_t n = sn_steps_leaves(x->s, t->type, &type, &self);
+    uint32_t *arg = sn_arena_array(x->p->arena, narg + 1u, sizeof *arg);
+    uint32_t *result = sn_arena_array(x->p->arena, n + 1u, sizeof *result), test = 0;
+    SN_CHECK(arg && result, err, SN_ENOMEM, "compile: no memory for a cond");
+    SN_TRY(sn_steps_lookup(x, f, t->arg[0], &test, err));
+    for (uint32_t i = 0; i < narg; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, ref)->arg[3 + i], &arg[i], err));
+    for (uint32_t i = 0; i < n; i++)
+        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, type[i], &result[i], err));
+    SN_CHECK(n == 0 || sn_steps_frame_set(x, f, ref, result[0]), err, SN_ENOMEM,
+             "compile: no memory for a cond");
+    const uint32_t to_else = (uint32_t)x->step.n;
+    x->depth++;
+    SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_BRANCH_ZERO}, &test, 1, NULL, 0, err));
+    SN_TRY(branch(x, then_fn, arg, narg, result, type, n, err));
+    const uint32_t to_end = (uint32_t)x->step.n;
+    SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_JUMP}, NULL, 0, NULL, 0, err));
+    x->step.at[to_else].c = (uint32_t)x->step.n;
+    SN_TRY(branch(x, else_fn, arg, narg, result, type, n, err));
+    x->step.at[to_end].c = (uint32_t)x->step.n;
+    x->depth--;
+    return SN_OK;
+}

@@ -1,0 +1,99 @@
+/* steps.h -- from lowered terms to the image of a program: what steps.c, flow.c and image.c share. */
+#ifndef SN_STEPS_H
+#define SN_STEPS_H
+
+#include "compiler/pass.h"
+#include "runtime/program.h"
+
+/* A function being laid out: where its parameters lie, and where each of its stored terms does. */
+typedef struct SnFrame {
+    const uint32_t *arg; /* buffer of each parameter */
+    uint32_t narg;
+    SN_VEC(uint32_t) at; /* by ref: first buffer of its results + 1; 0: none */
+} SnFrame;
+
+typedef struct SnSteps {
+    SnPass *p;
+    SnStore *s;
+    const SnAllocator *memory;
+    const SnSource *source;
+    bool *is_stored; /* by ref */
+    uint32_t nstored;
+    bool failed; /* no memory */
+
+    /* tables of the image */
+    SnText string, data;
+    SnMap string_at;
+    SN_VEC(SnInstr) instr;
+    SN_VEC(uint32_t) instr_point; /* beside instr */
+    SN_VEC(SnCheckRow) check;
+    SN_VEC(uint32_t) check_point; /* beside check */
+    uint32_t npoint;
+    SN_VEC(SnSymbolRow) symbol;
+    SN_VEC(SnBufferRow) buffer;
+    SN_VEC(SnSlotRow) slot;
+    SN_VEC(SnParamRow) param;
+    SN_VEC(SnObjectRow) object;
+    SN_VEC(SnKernelRow) kernel_row;
+    SN_VEC(SnStepRow) step;
+    SN_VEC(uint32_t) operand;
+    SN_VEC(SnHostRow) host;
+    SN_VEC(SnHostSlotRow) host_slot;
+    SN_VEC(SnScalar) attr;
+    SN_VEC(SnEntryRow) entry;
+    SnRange carry;
+
+    /* code */
+    SN_VEC(const SnKernel *) kernel; /* distinct ones */
+    SnMap kernel_at;                 /* key ▶ index */
+    SN_VEC(const SnOp *) host_fn;    /* distinct rows */
+    SN_VEC(SnSourceTensor) weight;   /* beside param */
+
+    /* registers of the entry being laid out */
+    SN_VEC(uint32_t) reg_point; /* by register: the point that sets it */
+    SN_VEC(uint32_t) reg_of;    /* by ref of a dim: register + 1; 0: none */
+    SN_VEC(uint32_t) leaf_at;   /* by ref of a leaf: buffer + 1 */
+    SN_VEC(SnRef) inputs;
+    uint32_t point;   /* of the code being laid out */
+    uint32_t base;    /* first point of the entry */
+    uint32_t segment; /* counted over all entries */
+    uint32_t depth;   /* of loops and conds */
+} SnSteps;
+
+/* ---- image.c ---- */
+uint32_t sn_steps_string(SnSteps *x, const char *text);
+/* The register that holds a dim, 0 .. n; SN_NONE and *err on failure. */
+SN_MUST_CHECK SnStatus sn_steps_reg(SnSteps *x, SnRef dim, uint32_t *reg, SnError *err);
+/* A new register that `point` sets. */
+uint32_t sn_steps_new_reg(SnSteps *x, uint32_t point);
+SN_MUST_CHECK SnStatus sn_steps_reg_const(SnSteps *x, int64_t value, uint32_t *reg, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_check(SnSteps *x, SnRef a, SnRef b, const char *what, SnError *err);
+/* The image, in memory of the arena. */
+SN_MUST_CHECK SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err);
+
+/* ---- steps.c ---- */
+SN_MUST_CHECK SnStatus sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_stored,
+                                     uint32_t n);
+void sn_steps_clear(SnSteps *x);
+/* Lays out every entry of a flattened program. */
+SN_MUST_CHECK SnStatus sn_steps_program(SnSteps *x, SnRef root, SnError *err);
+
+SN_MUST_CHECK SnStatus sn_steps_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnTypeId type,
+                                       uint32_t *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_lookup(SnSteps *x, SnFrame *f, SnRef value, uint32_t *out, SnError *err);
+/* Appends a step that uses these buffers and registers; its number is x->step.n - 1. */
+SN_MUST_CHECK SnStatus sn_steps_push(SnSteps *x, SnStepRow row, const uint32_t *buffer, uint32_t nbuffer,
+                                     const uint32_t *reg, uint32_t nreg, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_copy(SnSteps *x, uint32_t to, uint32_t from, SnTypeId type, SnError *err);
+/* The steps of a closed function; its results, flattened, in result[0..n). */
+SN_MUST_CHECK SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg,
+                                         uint32_t *result, uint32_t nresult, SnError *err);
+/* The leaves of a type: itself, or its children. */
+uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf, SnTypeId *self);
+bool sn_steps_frame_set(SnSteps *x, SnFrame *f, SnRef ref, uint32_t buffer);
+
+/* ---- flow.c ---- */
+SN_MUST_CHECK SnStatus sn_steps_loop(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_cond(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
+
+#endif
