@@ -26,7 +26,8 @@ typedef enum SnLoopKind {
     SN_LOOP_LANES   /* constant extent; independent iterations: vector lanes on a CPU, work items on a GPU */
 } SnLoopKind;
 
-/* A tile register holds 16 rows of 64 bytes. tile[] = {accumulator, a, b}; zero, load and store use tile[0]. */
+/* A tile register holds 16 rows of 64 bytes. tile[] = {accumulator, a, b}; zero, load and store use tile[0].
+ */
 typedef enum SnTileOp {
     SN_TILE_ZERO,
     SN_TILE_LOAD, /* row r from byte offset a + r * b of buf */
@@ -86,6 +87,9 @@ void sn_kernel_if(SnKernelBuild *b, SnRef cond, SnStmt ***mark);
 int sn_kernel_local(SnKernelBuild *b, SnDtype dtype, int64_t count, SnStmt ***mark); /* its buffer number */
 void sn_kernel_close(SnKernelBuild *b, SnStmt **mark);
 void sn_kernel_store(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard);
+/* What an op does not use is ignored: see SnTileOp. */
+void sn_kernel_tile(SnKernelBuild *b, SnTileOp op, SnDtype dtype, const uint8_t tile[3], int buf,
+                    SnRef offset, SnRef stride);
 SnRef sn_kernel_load(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef guard);
 SnRef sn_kernel_fold(SnKernelBuild *b, int buf, SnDtype dtype, const char *fn, SnRef index, int64_t n);
 SN_MUST_CHECK SnStatus sn_kernel_end(SnKernelBuild *b, SnRef grid, SnError *err);
@@ -97,7 +101,8 @@ uint32_t sn_kernel_term_find(const SnRef *terms, uint32_t n, SnRef r); /* its po
 /* Dtype of an elementwise op, DOT4 or DOT2 on these operands (CAST and BITCAST: `to`); SN_NODTYPE: they do
  * not fit. */
 SnDtype sn_kernel_result(const SnStore *s, uint16_t op, const SnRef *arg, int narg, SnDtype to);
-bool sn_kernel_is_narrow(SnDtype d); /* f16, bf16, f8: loaded, stored, cast to and from f32, never computed with */
+bool sn_kernel_is_narrow(
+    SnDtype d); /* f16, bf16, f8: loaded, stored, cast to and from f32, never computed with */
 
 /* ---- text form, verifier, transforms ---- */
 /* Grammar in kernel_text.c. */
