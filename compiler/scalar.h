@@ -2,8 +2,9 @@
  *
  * eval, interp and every code generator use these, never libm: so all give the same bits. f32 error is at
  * most 2 ULP over the whole range (1 ULP where cheap), f64 at most 4; f16 and bf16 go through f32.
- * Intermediate values stay normal: exp of x < -87 is 0 (f32), results that would be subnormal are flushed to
- * 0. */
+ * Intermediate values stay normal: results of exp and pow that would be subnormal are 0. Special values are
+ * those of C. sin and cos reduce f32 arguments of any size; f64 ones from 2^50 on, where neighbours are an
+ * eighth apart, give NaN. */
 #ifndef SN_SCALAR_H
 #define SN_SCALAR_H
 
