@@ -84,10 +84,13 @@ typedef SnRef SnDimMap(void *self, SnRef dim);
 SnTypeId sn_type_map_dims(SnStore *s, SnTypeId id, SnDimMap *map, void *self);
 
 /* ---- inference: the shape rules of prims.c ---- */
+bool sn_prim_has_rule(
+    uint16_t prim); /* else the type is what its maker said: leaves, host calls, kernel scalars */
 /* Checks operands and attributes of a primitive and gives the result type. */
 SN_MUST_CHECK SnStatus sn_infer(SnStore *s, uint16_t prim, SnAttrId attr, const SnRef *arg, int narg,
                                 SnTypeId *out, SnError *err);
-/* Infers and makes; leaves (input, param, const, arg, ...) need sn_term_make. */
+/* Infers and makes; arithmetic on dims gives a canonical dim. Leaves (input, param, const, arg, ...) need
+ * sn_term_make. */
 SN_MUST_CHECK SnStatus sn_term_build(SnStore *s, uint16_t prim, SnAttrId attr, const SnRef *arg, int narg,
                                      SnRef *out, SnError *err);
 
@@ -101,6 +104,8 @@ typedef struct SnSubst {
     uint32_t n;
     bool enter_functions;
 } SnSubst;
+/* A map for all refs of the store as it is now. */
+SN_MUST_CHECK SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err);
 SN_MUST_CHECK SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err);
 
 #endif

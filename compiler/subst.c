@@ -1,0 +1,112 @@
+/* subst.c -- rebuilding a graph with some terms replaced: the tool of passes.
+ *
+ * One sweep down marks what the root needs, one sweep up rebuilds it: operands have smaller refs than their
+ * users, and so have the dims inside a type. Nothing recurses. */
+#include "compiler/type.h"
+
+SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err)
+{
+    const uint32_t n = sn_store_count(s);
+    *x = (SnSubst){.s = s, .n = n, .map = (SnRef *)sn_arena_array(arena, n, sizeof(SnRef))};
+    SN_CHECK(x->map != NULL, err, SN_ENOMEM, "no memory for a substitution");
+    return SN_OK;
+}
+
+static void mark_type(const SnStore *s, SnTypeId id, bool *mark)
+{
+    const SnType *t = sn_type(s, id);
+    for (int i = 0; i < t->ndim; i++)
+        mark[t->dims[i]] = true;
+    if (t->bound != 0)
+        mark[t->bound] = true;
+    for (int i = 0; i < t->nchild; i++)
+        mark_type(s, t->child[i], mark);
+}
+
+static void mark_needed(const SnSubst *x, SnRef root, bool *mark)
+{
+    mark[root] = true;
+    for (SnRef r = root; r > 0; r--) {
+        const SnTerm *t = sn_term(x->s, r);
+        if (!mark[r] || x->map[r] != 0 || (t->op == SN_OP_FN && !x->enter_functions))
+            continue;
+        for (int i = 0; i < t->narg; i++)
+            mark[t->arg[i]] = true;
+        mark_type(x->s, t->type, mark);
+    }
+}
+
+static SnRef map_dim(void *self, SnRef dim)
+{
+    const SnSubst *x = (const SnSubst *)self;
+    return dim < x->n && x->map[dim] != 0 ? x->map[dim] : dim;
+}
+
+/* Terms whose type is their maker's word. */
+static bool keeps_type(uint16_t op)
+{
+    return op >= SN_PRIM_COUNT || !sn_prim_has_rule(op);
+}
+
+static SnStatus rebuild(SnSubst *x, SnRef r, SnRef *arg, SnError *err)
+{
+    const SnTerm *t = sn_term(x->s, r);
+    bool changed = false;
+    if (t->op == SN_OP_FN && !x->enter_functions) {
+        x->map[r] = r;
+        return SN_OK;
+    }
+    for (int i = 0; i < t->narg; i++) {
+        arg[i] = x->map[t->arg[i]];
+        changed = changed || arg[i] != t->arg[i];
+    }
+    SnTypeId type = t->type;
+    if (keeps_type(t->op)) {
+        type = sn_type_map_dims(x->s, t->type, map_dim, x);
+        SN_CHECK(type != 0 || t->type == 0, err, SN_ENOMEM, "no memory for types");
+    }
+    if (!changed && type == t->type)
+        x->map[r] = r;
+    else if (!keeps_type(t->op))
+        SN_TRY(sn_term_build(x->s, t->op, t->attr, arg, t->narg, &x->map[r], err));
+    else
+        x->map[r] = sn_term_make(x->s, t->op, type, t->attr, arg, t->narg);
+    SN_CHECK(x->map[r] != 0, err, SN_ENOMEM, "no memory for terms");
+    return SN_OK;
+}
+
+SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err)
+{
+    const SnAllocator *a = sn_allocator(sn_store_context(x->s));
+    const size_t n = (size_t)root + 1;
+    SnStatus st = SN_OK;
+    SnRef *arg = NULL;
+    uint32_t most = 1;
+    SN_CHECK(root != 0 && root < x->n, err, SN_EINTERNAL,
+             "substitution in a term that is newer than its map");
+    bool *mark = (bool *)sn_alloc_zero(a, n, 1);
+    if (mark == NULL) {
+        st = sn_fail(err, SN_ENOMEM, "no memory for a substitution");
+        goto done;
+    }
+    mark_needed(x, root, mark);
+    for (SnRef r = 1; r <= root; r++) {
+        if (mark[r] && sn_term(x->s, r)->narg > most)
+            most = sn_term(x->s, r)->narg;
+    }
+    arg = (SnRef *)sn_alloc(a, most * sizeof *arg, _Alignof(SnRef));
+    if (arg == NULL) {
+        st = sn_fail(err, SN_ENOMEM, "no memory for a substitution");
+        goto done;
+    }
+    for (SnRef r = 1; r <= root && st == SN_OK; r++) {
+        if (mark[r] && x->map[r] == 0)
+            st = rebuild(x, r, arg, err);
+    }
+    if (st == SN_OK)
+        *out = x->map[root];
+done:
+    sn_free(a, arg, most * sizeof *arg, _Alignof(SnRef));
+    sn_free(a, mark, n, 1);
+    return st;
+}
