@@ -1,0 +1,45 @@
+/* safetensors.h -- the safetensors format: 8 bytes of header size, a JSON header, tensor bytes.
+ *
+ * Accepts and refuses what safetensors 0.8.0 does. https://huggingface.co/docs/safetensors */
+#ifndef SN_SAFETENSORS_H
+#define SN_SAFETENSORS_H
+
+#include "compiler/graph.h"
+#include "runtime/json.h"
+
+typedef struct SnStTensor {
+    SnBytes name;
+    const char *format; /* dtype as the file spells it: "F32", "F4", ... */
+    SnDtype dtype;      /* SN_NODTYPE: a format that sinter only carries (F4, F6, C64, ...) */
+    int ndim;
+    int64_t dims[SN_MAX_RANK];
+    SnBytes bytes;
+} SnStTensor;
+
+typedef struct SnSafetensors {
+    SnFile *file;       /* retained, or NULL when opened from bytes */
+    SnStTensor *tensor; /* in order of offsets */
+    size_t ntensor;
+    const SnJson *metadata; /* __metadata__, or NULL */
+    SnMap index;            /* name ▶ tensor */
+    SnArena arena;
+} SnSafetensors;
+
+/* name is for messages. Bytes must outlive *out; nothing but the header is read. */
+SN_MUST_CHECK SnStatus sn_safetensors_parse(SnContext *ctx, const char *name, SnBytes bytes,
+                                            SnSafetensors *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_safetensors_open(SnContext *ctx, const char *path, SnSafetensors *out,
+                                           SnError *err);
+void sn_safetensors_close(SnSafetensors *f);
+const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name); /* NULL: absent */
+
+/* One tensor to be written; dense, row-major. */
+typedef struct SnStWrite {
+    const char *name;
+    SnView view;
+} SnStWrite;
+/* Writes a file as safetensors 0.8.0 does: larger dtypes first, then by name. Byte for byte. */
+SN_MUST_CHECK SnStatus sn_safetensors_write(SnContext *ctx, const char *path, const SnStWrite *tensor,
+                                            size_t n, SnError *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* tokenizer_draft.h -- a tokenizer between its files and its table. Private to frontends/hf. */
+#ifndef SN_TOKENIZER_DRAFT_H
+#define SN_TOKENIZER_DRAFT_H
+
+#include "frontends/hf/tokenizer.h"
+#include "runtime/hash.h"
+
+typedef struct SnDraftToken { /* an added token */
+    SnBytes content, match;   /* match: content, normalised where it is to be */
+    uint32_t id, flags;       /* SN_TOK_SINGLE_WORD ... */
+    bool is_normalized, is_special;
+} SnDraftToken;
+
+typedef struct SnTokDraft {
+    SnArena *arena; /* everything below; dies after the table is written */
+    SnMap model;    /* token of the model to id */
+    SnBytes *vocab; /* by id; at NULL: no such id in the model */
+    uint32_t nvocab;
+    SnBytes unk, prefix; /* of the model */
+    uint32_t max_word_chars;
+    SnDraftToken *added;
+    uint32_t nadded, cap_added, next_id;
+    SnMap added_index; /* content to its place in added */
+    SnMap special;     /* contents that skip_special leaves out */
+    uint32_t step[SN_TOK_STEPS], nstep;
+    SnTokSplit split[SN_TOK_STEPS];
+    uint32_t nsplit;
+    SnTokPiece *single, *pair;
+    uint32_t nsingle, npair;
+    SnTokDecoder decoder;
+    SnBytes decoder_text;
+    uint32_t flags; /* of the table */
+    SnTokenizerFacts facts;
+} SnTokDraft;
+
+/* Adds one token as the reference does: its id is what its content already has, else the next free one. */
+SN_MUST_CHECK SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, SnError *err);
+/* SN_TOK_NONE: none. */
+uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
+/* Writes the table into the arena. */
+SN_MUST_CHECK SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err);
+
+/* The parts of tokenizer.json (tokenizer_json.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err);
+
+#endif

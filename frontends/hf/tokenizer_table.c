@@ -1,0 +1,209 @@
+/* tokenizer_table.c -- writes tokenizer tables. */
+#include "frontends/hf/tokenizer_draft.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- added tokens ------------------------------------------------------------------------------------- */
+
+uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content)
+{
+    uint32_t i;
+    if (sn_map_get(&d->added_index, content, &i))
+        return d->added[i].id;
+    return sn_map_get(&d->model, content, &i) ? i : SN_TOK_NONE;
+}
+
+static SnStatus normalize(SnTokDraft *d, SnDraftToken *t, SnError *err)
+{
+    t->match = t->content;
+    if (!t->is_normalized || d->nstep == 0)
+        return SN_OK;
+    void *scratch = sn_arena_alloc(d->arena, SN_TOK_NORMALIZE_SCRATCH(t->content.n));
+    uint8_t *out = sn_arena_array(d->arena, t->content.n, 3);
+    int32_t *from = sn_arena_array(d->arena, t->content.n, 2 * sizeof *from);
+    SN_CHECK(scratch != NULL && out != NULL && from != NULL, err, SN_ENOMEM, "no memory for added tokens");
+    t->match = sn_bytes(out, sn_tok_normalize_text(d->step, d->nstep, t->content, scratch, out, from));
+    return SN_OK;
+}
+
+static bool make_room(SnTokDraft *d)
+{
+    if (d->nadded < d->cap_added)
+        return true;
+    const uint32_t cap = d->cap_added == 0 ? 16 : 2 * d->cap_added;
+    SnDraftToken *more = sn_arena_array(d->arena, cap, sizeof *more);
+    if (more == NULL)
+        return false;
+    if (d->nadded > 0)
+        memcpy(more, d->added, d->nadded * sizeof *more);
+    d->added = more;
+    d->cap_added = cap;
+    return true;
+}
+
+SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, SnError *err)
+{
+    SnDraftToken t = *token;
+    if (t.content.n == 0)
+        return SN_OK;
+    SN_CHECK(t.content.n <= 1 << 16, err, SN_EFORMAT, "added token of %zu bytes", t.content.n);
+    SN_TRY(normalize(d, &t, err));
+    bool ok = make_room(d) && (!t.is_special || sn_map_put(&d->special, t.content, 1));
+    uint32_t i = d->nadded;
+    t.id = sn_draft_id(d, t.content);
+    if (t.id == SN_TOK_NONE)
+        t.id = d->next_id++;
+    SN_CHECK(t.id < SN_TOK_MAX_IDS, err, SN_EFORMAT, "added token has id %" PRIu32, t.id);
+    if (ok && !sn_map_get(&d->added_index, t.content, &i)) {
+        i = d->nadded++;
+        ok = sn_map_put(&d->added_index, t.content, i);
+    }
+    SN_CHECK(ok, err, SN_ENOMEM, "no memory for added tokens");
+    d->added[i] = t;
+    return SN_OK;
+}
+
+/* ---- sizes -------------------------------------------------------------------------------------------- */
+
+typedef struct Writer {
+    const SnTokDraft *d;
+    SnTokTable *t;
+    uint32_t pool; /* bytes of it written */
+    const SnDraftToken **raw, **normed;
+    uint32_t nraw, nnormed;
+} Writer;
+
+static SnBytes decoded(const SnDraftToken *a)
+{
+    return a->is_normalized ? a->match : a->content;
+}
+
+static int by_match(const void *x, const void *y)
+{
+    const SnDraftToken *a = *(const SnDraftToken *const *)x, *b = *(const SnDraftToken *const *)y;
+    const size_t n = a->match.n < b->match.n ? a->match.n : b->match.n;
+    const int order = n == 0 ? 0 : memcmp(a->match.at, b->match.at, n);
+    if (order != 0 || a->match.n != b->match.n)
+        return order != 0 ? order : a->match.n < b->match.n ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static SnStatus sort_added(Writer *w, SnError *err)
+{
+    const SnTokDraft *d = w->d;
+    w->raw = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->raw);
+    w->normed = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->normed);
+    SN_CHECK(w->raw != NULL && w->normed != NULL, err, SN_ENOMEM, "no memory for added tokens");
+    for (uint32_t i = 0; i < d->nadded; i++) {
+        if (d->added[i].is_normalized)
+            w->normed[w->nnormed++] = &d->added[i];
+        else
+            w->raw[w->nraw++] = &d->added[i];
+    }
+    qsort(w->raw, w->nraw, sizeof(const SnDraftToken *), by_match);
+    qsort(w->normed, w->nnormed, sizeof(const SnDraftToken *), by_match);
+    return SN_OK;
+}
+
+static size_t pool_size(const SnTokDraft *d)
+{
+    size_t n = d->prefix.n + d->decoder_text.n;
+    for (uint32_t i = 0; i < d->nvocab; i++)
+        n += d->vocab[i].n;
+    for (uint32_t i = 0; i < d->nadded; i++)
+        n += 2 * d->added[i].content.n + d->added[i].match.n;
+    return n;
+}
+
+static uint32_t id_count(const SnTokDraft *d)
+{
+    uint32_t n = d->nvocab;
+    for (uint32_t i = 0; i < d->nadded; i++)
+        n = d->added[i].id >= n ? d->added[i].id + 1 : n;
+    return n;
+}
+
+static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
+{
+    const SnTokDraft *d = w->d;
+    const size_t nid = id_count(d);
+    size_t nslot = 16;
+    while (nslot < 2 * (size_t)d->model.n)
+        nslot *= 2;
+    const size_t count[SN_TOK_NSECTION] = {
+        [SN_TOK_POOL] = pool_size(d),   [SN_TOK_TEXT] = nid + 1,       [SN_TOK_FLAG] = nid,
+        [SN_TOK_SLOT] = nslot,          [SN_TOK_RAW] = w->nraw,        [SN_TOK_RAW_FIRST] = 257,
+        [SN_TOK_NORMED] = w->nnormed,   [SN_TOK_NORMED_FIRST] = 257,   [SN_TOK_NORMALIZE] = d->nstep,
+        [SN_TOK_SPLIT] = d->nsplit,     [SN_TOK_SINGLE] = d->nsingle,  [SN_TOK_PAIR] = d->npair,
+    };
+    static const uint8_t element_size[SN_TOK_NSECTION] = {
+#define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
+        SN_TOK_SECTIONS(SN_X)
+#undef SN_X
+    };
+    size_t at[SN_TOK_NSECTION], size = sizeof(SnTokTable);
+    for (int s = 0; s < SN_TOK_NSECTION; s++) {
+        SN_CHECK(sn_align_size(size, SN_TOK_ALIGN, &at[s]) && count[s] < UINT32_MAX / 16, err, SN_EFORMAT,
+                 "the tokenizer is too large");
+        size = at[s] + count[s] * element_size[s];
+    }
+    SN_CHECK(size <= UINT32_MAX, err, SN_EFORMAT, "the tokenizer is too large");
+    uint8_t *bytes = sn_arena_alloc(arena, size + SN_TOK_ALIGN);
+    SN_CHECK(bytes != NULL, err, SN_ENOMEM, "no memory for a tokenizer of %zu bytes", size);
+    bytes += (SN_TOK_ALIGN - (uintptr_t)bytes % SN_TOK_ALIGN) % SN_TOK_ALIGN;
+    w->t = (SnTokTable *)(void *)bytes;
+    w->t->size = (uint32_t)size;
+    for (int s = 0; s < SN_TOK_NSECTION; s++) {
+        w->t->section[s].at = (uint32_t)at[s];
+        w->t->section[s].count = (uint32_t)count[s];
+    }
+    w->t->facts = d->facts;
+    w->t->facts.vocab_size = (uint32_t)nid;
+    return SN_OK;
+}
+
+/* ---- sections ----------------------------------------------------------------------------------------- */
+
+/* The table being written; sn_tok_NAME gives its sections as const. */
+static void *section(const Writer *w, SnTokSectionName s)
+{
+    return (uint8_t *)w->t + w->t->section[s].at;
+}
+
+static uint32_t put_text(Writer *w, SnBytes s)
+{
+    const uint32_t at = w->pool;
+    if (s.n > 0)
+        memcpy((uint8_t *)section(w, SN_TOK_POOL) + at, s.at, s.n);
+    w->pool += (uint32_t)s.n;
+    return at;
+}
+
+static void put_vocabulary(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    uint32_t *text = section(w, SN_TOK_TEXT);
+    uint8_t *flag = section(w, SN_TOK_FLAG);
+    uint64_t *slot = section(w, SN_TOK_SLOT);
+    const uint32_t nid = w->t->facts.vocab_size, mask = w->t->section[SN_TOK_SLOT].count - 1;
+    const SnDraftToken **by_id = sn_arena_array(d->arena, nid + 1, sizeof *by_id);
+    (void)by_id;
+    for (uint32_t id = 0; id < nid; id++) {
+        const SnBytes s = id < d->nvocab ? d->vocab[id] : sn_bytes(NULL, 0);
+        text[id] = put_text(w, s);
+        if (s.at == NULL)
+            continue;
+        flag[id] = SN_TOK_IN_MODEL;
+        uint64_t h = SN_TOK_HASH;
+        for (size_t i = 0; i < s.n; i++)
+            h = sn_tok_hash(h, s.at[i]);
+        h = sn_tok_hash_end(h);
+        uint32_t i = (uint32_t)h & mask;
+        while (slot[i] != 0)
+            i = (i + 1) & mask;
+        slot[i] = (h & 0xFFFFFFFF00000000u) | (id + 1);
+        w->t->model_token_size = s.n > w->t->model_token_size ? (uint32_t)s.n : w->t->model_token_size;
+    }
+    text[nid] = w->pool;
+}

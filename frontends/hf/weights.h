@@ -1,0 +1,23 @@
+/* weights.h -- the weights of a model folder: one safetensors file or shards with an index, found by name. */
+#ifndef SN_HF_WEIGHTS_H
+#define SN_HF_WEIGHTS_H
+
+#include "frontends/hf/safetensors.h"
+
+/* Counted: graphs and programs retain it through `source`. */
+typedef struct SnWeights SnWeights;
+
+/* folder/model.safetensors, or the shards that folder/model.safetensors.index.json names. Headers only are
+ * read. */
+SN_MUST_CHECK SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, SnError *err);
+SnWeights *sn_weights_retain(SnWeights *w);
+void sn_weights_release(SnWeights *w);
+const SnSource *sn_weights_source(SnWeights *w);
+size_t sn_weights_count(const SnWeights *w);
+const SnStTensor *sn_weights_at(const SnWeights *w, size_t i);
+const SnStTensor *sn_weights_find(const SnWeights *w, const char *name); /* NULL: absent; exact names */
+/* A tensor made here (a head that the checkpoint lacks); name and bytes are copied. */
+SN_MUST_CHECK SnStatus sn_weights_add(SnWeights *w, const char *name, SnDtype dtype, int ndim,
+                                      const int64_t *dims, const void *data, SnError *err);
+
+#endif

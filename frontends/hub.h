@@ -1,0 +1,103 @@
+/* hub.h -- use models: open a folder, run it on tensors or on text.
+ *
+ * A model is opened once; what is compiled for it is kept with it (one program for each set of inputs and
+ * wanted outputs), so a second call at the same shape allocates only its results. A model is used by one
+ * thread at a time. */
+#ifndef SN_HUB_H
+#define SN_HUB_H
+
+#include "compiler/graph.h"
+#include "runtime/json.h"
+
+SN_API extern const SnOp *const sn_all_ops[]; /* ops/ops.c */
+
+typedef struct SnModel SnModel;
+
+typedef struct SnModelOptions {
+    uint32_t struct_size;
+    uint32_t flags;     /* SN_EXACT */
+    const char *task;   /* "fill-mask", "text-classification", ...; NULL: from config.json */
+    const char *device; /* "auto", "cpu", "interp", "clike", "opencl:0"; NULL: auto */
+    SnDtype dtype;      /* computed in; SN_NODTYPE: the checkpoint's */
+    int64_t num_labels; /* a head that the checkpoint lacks is made with this many labels; 0: config's */
+} SnModelOptions;
+
+/* folder: config.json, *.safetensors (one, or shards with an index), tokenizer files if any; or a .sn file.
+ */
+SN_API SN_MUST_CHECK SnStatus sn_model_open(SnCompiler *cc, const char *folder, const SnModelOptions *o,
+                                            SnModel **out, SnError *err);
+SN_API void sn_model_close(SnModel *m);
+SN_API const char *sn_model_task(const SnModel *m); /* of the head: "feature-extraction", "fill-mask", ... */
+/* Config, parameters, tensors, tokenizer as one JSON object; reads headers only. */
+SN_API SN_MUST_CHECK SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err);
+/* Graph in text form for the given inputs and outputs (nwant 0: every output of the head). */
+SN_API SN_MUST_CHECK SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput,
+                                             const char *const *want, size_t nwant, SnText *text,
+                                             SnError *err);
+/* i-th architecture that this build has: model type, class name, task; false past the end. */
+SN_API bool sn_arch_list(size_t i, const char **model_type, const char **class_name, const char **task);
+
+/* ---- tensors ---- */
+typedef struct SnNamedTensor {
+    const char *name;
+    SnView view;
+} SnNamedTensor;
+
+/* Results own their memory. */
+typedef struct SnResults SnResults;
+SN_API size_t sn_results_count(const SnResults *r);
+SN_API const SnNamedTensor *sn_results_get(const SnResults *r, size_t i);
+SN_API const SnNamedTensor *sn_results_find(const SnResults *r, const char *name); /* NULL: absent */
+SN_API void sn_results_destroy(SnResults *r);
+
+/* Names as in Transformers: input_ids, attention_mask, token_type_ids, labels ... in; logits,
+ * last_hidden_state, hidden_states.5, attentions.0, loss ... out. nwant 0: every output of the head. A name
+ * that the model does not have is SN_EUNSUPPORTED. */
+SN_API SN_MUST_CHECK SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin,
+                                               const char *const *want, size_t nwant, SnResults **out,
+                                               SnError *err);
+
+/* ---- text ---- */
+typedef enum SnTruncation {
+    SN_TRUNCATE_NONE,
+    SN_TRUNCATE_LONGEST_FIRST,
+    SN_TRUNCATE_ONLY_FIRST,
+    SN_TRUNCATE_ONLY_SECOND
+} SnTruncation;
+typedef struct SnTokenizeOptions {
+    uint32_t struct_size;
+    bool no_special; /* leave out the special tokens of the template */
+    SnTruncation truncation;
+    bool truncate_left, pad, pad_left;
+    int64_t max_length, stride;       /* max_length 0: the tokenizer's own */
+    int64_t pad_length, pad_multiple; /* 0: longest; 0: none */
+    const char *pad_token;            /* NULL: the tokenizer's own */
+} SnTokenizeOptions;
+
+/* One encoded window; arrays of n, owned by the arena that was passed. */
+typedef struct SnEncoding SnEncoding;
+struct SnEncoding {
+    size_t n;
+    const int32_t *ids, *type_ids, *special_mask, *attention_mask, *word_ids, *sequence_ids; /* -1: none */
+    const int32_t *offsets; /* [n][2], code points of the text; */
+    const SnBytes *tokens;
+    SnEncoding *overflow; /* next window of the same text, or NULL */
+};
+/* text[i] alone, or with pair[i] where pair is not NULL. out: ntext windows in the arena. */
+SN_API SN_MUST_CHECK SnStatus sn_model_tokenize(SnModel *m, const SnBytes *text, const SnBytes *pair,
+                                                size_t ntext, const SnTokenizeOptions *o, SnArena *arena,
+                                                SnEncoding **out, SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special,
+                                              SnText *out, SnError *err);
+
+/* Sentence embeddings f32[ntext, width]: tokenizer, transformer, pooling, dense, normalize in one program. */
+SN_API SN_MUST_CHECK SnStatus sn_model_embed(SnModel *m, const SnBytes *text, size_t ntext, SnResults **out,
+                                             SnError *err);
+/* Scores f32[n] or f32[n, labels] of a cross encoder. */
+SN_API SN_MUST_CHECK SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
+                                            SnResults **out, SnError *err);
+/* transformers.pipeline(task)(input, **kwargs): JSON in, JSON out. kwargs may be NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input,
+                                                const SnJson *kwargs, SnText *json, SnError *err);
+
+#endif
