@@ -1,0 +1,140 @@
+/* expand.c -- replaces composites by their definition, and host rows by calls of the primitive `host`.
+ *
+ * A round rebuilds the program bottom-up, one loop over the refs that the root reaches: operands are replaced
+ * before their users, so a chain of composites takes one round, and what an expansion brings in anew takes
+ * the next. Rounds end with the nesting of the definitions. Functions' bodies are operands like any other. */
+#include "compiler/build.h"
+#include "compiler/pass.h"
+
+#define MAX_ROUNDS 64
+
+typedef struct Expand {
+    SnPass *p;
+    SnGraph *g;
+    SnStore *s;
+    SnRef *map;    /* by ref: what it became; 0: not reached */
+    bool *reached; /* by ref */
+    uint32_t n;
+    SnRef last; /* a composite that was expanded in this round; 0: none */
+} Expand;
+
+static SnRef map_dim(void *self, SnRef dim)
+{
+    const Expand *const x = self;
+    return dim < x->n && x->map[dim] != 0 ? x->map[dim] : dim;
+}
+
+static void reach(void *self, SnRef dim)
+{
+    Expand *const x = self;
+    x->reached[dim] = true;
+}
+
+static SnRef reach_dim(void *self, SnRef dim)
+{
+    reach(self, dim);
+    return dim;
+}
+
+/* Marks everything below root, the dims of types included. */
+static SnStatus mark(Expand *x, SnRef root, SnError *err)
+{
+    x->reached[root] = true;
+    for (SnRef r = root; r > 0; r--) {
+        if (!x->reached[r])
+            continue;
+        const SnTerm *const t = sn_term(x->s, r);
+        for (int i = 0; i < t->narg; i++)
+            x->reached[t->arg[i]] = true;
+        SN_CHECK(t->type == 0 || sn_type_map_dims(x->s, t->type, reach_dim, x) != 0, err, SN_ENOMEM,
+                 "expand: no memory");
+    }
+    return SN_OK;
+}
+
+/* host(scratch or none, operands...) op=NAME and the row's attributes. */
+static SnStatus make_host(Expand *x, const SnOpRow *row, const SnCall *c, SnTypeId type, const SnRef *in,
+                          int nin, SnRef *out, SnError *err)
+{
+    SnAttr attr[SN_SIG_ATTRS + 1] = {SN_STRING("op", row->sig.name)};
+    SnRef *const arg = sn_arena_array(x->p->arena, (size_t)nin + 1, sizeof *arg);
+    SN_CHECK(arg != NULL, err, SN_ENOMEM, "%s: no memory", row->sig.name);
+    arg[0] = row->op->scratch != NULL ? row->op->scratch(x->g, c) : sn_use_optional(x->g, sn_none());
+    SN_TRY(sn_graph_check(x->g, err));
+    SN_CHECK(arg[0] != 0, err, SN_EINTERNAL, "%s: scratch size is no dim", row->sig.name);
+    memcpy(arg + 1, in, (size_t)nin * sizeof *arg);
+    memcpy(attr + 1, c->attr, (size_t)c->nattr * sizeof *attr);
+    const SnAttrId attrs = sn_attrs_make(x->s, attr, c->nattr + 1);
+    *out = attrs != 0 ? sn_term_make(x->s, SN_OP_HOST, type, attrs, arg, nin + 1) : 0;
+    return SN_OK;
+}
+
+static SnStatus expand_one(Expand *x, SnRef r, SnTypeId type, const SnRef *in, int nin, SnRef *out,
+                           SnError *err)
+{
+    const SnTerm *const t = sn_term(x->s, r);
+    const SnRef mapped = sn_term_make(x->s, t->op, type, t->attr, in, nin);
+    const SnOpRow *row = NULL;
+    SnCall c;
+    SN_CHECK(mapped != 0, err, SN_ENOMEM, "expand: no memory");
+    SN_TRY(sn_call_of(x->g, mapped, x->p->arena, &row, &c, err));
+    x->last = r;
+    if (row->op->run != NULL)
+        return make_host(x, row, &c, type, in, nin, out, err);
+    *out = row->op->expand(x->g, &c).ref;
+    return sn_graph_check(x->g, err);
+}
+
+/* The term of r over mapped operands. */
+static SnStatus rebuild(Expand *x, SnRef r, SnRef *out, SnError *err)
+{
+    const SnTerm *const t = sn_term(x->s, r);
+    SnRef *const in = sn_arena_array(x->p->arena, (size_t)t->narg + 1, sizeof *in);
+    const SnTypeId type = t->type != 0 ? sn_type_map_dims(x->s, t->type, map_dim, x) : 0;
+    bool is_changed = type != t->type;
+    SN_CHECK(in != NULL && (type != 0 || t->type == 0), err, SN_ENOMEM, "expand: no memory");
+    for (int i = 0; i < t->narg; i++) {
+        in[i] = x->map[t->arg[i]];
+        is_changed = is_changed || in[i] != t->arg[i];
+    }
+    *out = r;
+    if (t->op >= SN_PRIM_COUNT)
+        return expand_one(x, r, type, in, t->narg, out, err);
+    if (!is_changed)
+        return SN_OK;
+    if (sn_prim_has_rule(t->op))
+        return sn_term_build(x->s, t->op, t->attr, in, t->narg, out, err);
+    *out = sn_term_make(x->s, t->op, type, t->attr, in, t->narg);
+    return SN_OK;
+}
+
+static SnStatus round_over(Expand *x, SnRef *root, SnError *err)
+{
+    x->n = *root + 1;
+    x->last = 0;
+    x->map = sn_arena_array(x->p->arena, x->n, sizeof *x->map);
+    x->reached = sn_arena_array(x->p->arena, x->n, sizeof *x->reached);
+    SN_CHECK(x->map != NULL && x->reached != NULL, err, SN_ENOMEM, "expand: no memory");
+    SN_TRY(mark(x, *root, err));
+    for (SnRef r = 1; r < x->n; r++) {
+        if (x->reached[r])
+            SN_TRY(rebuild(x, r, &x->map[r], err));
+        SN_CHECK(!x->reached[r] || x->map[r] != 0, err, SN_ENOMEM, "expand: no memory");
+    }
+    *root = x->map[*root];
+    return SN_OK;
+}
+
+SnStatus sn_pass_expand(SnPass *p, SnRef root, SnRef *out, SnError *err)
+{
+    Expand x = {.p = p, .g = p->g, .s = p->s};
+    for (int i = 0; i < MAX_ROUNDS; i++) {
+        SN_TRY(round_over(&x, &root, err));
+        if (x.last == 0) {
+            *out = root;
+            return SN_OK;
+        }
+    }
+    const SnOpRow *const row = sn_compiler_row_of(p->cc, sn_term(p->s, x.last)->op);
+    return sn_fail(err, SN_EINVAL, "%s: its expansion never ends", row->sig.name);
+}
