@@ -70,7 +70,7 @@ typedef struct Writer {
     const SnTokDraft *d;
     SnTokTable *t;
     uint32_t pool; /* bytes of it written */
-    const SnDraftToken **raw, **normed;
+    const SnDraftToken **raw, **normed, **by_id;
     uint32_t nraw, nnormed;
 } Writer;
 
@@ -89,13 +89,24 @@ static int by_match(const void *x, const void *y)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+static uint32_t id_count(const SnTokDraft *d)
+{
+    uint32_t n = d->nvocab;
+    for (uint32_t i = 0; i < d->nadded; i++)
+        n = d->added[i].id >= n ? d->added[i].id + 1 : n;
+    return n;
+}
+
 static SnStatus sort_added(Writer *w, SnError *err)
 {
     const SnTokDraft *d = w->d;
     w->raw = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->raw);
     w->normed = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->normed);
-    SN_CHECK(w->raw != NULL && w->normed != NULL, err, SN_ENOMEM, "no memory for added tokens");
+    w->by_id = sn_arena_array(d->arena, (size_t)id_count(d) + 1, sizeof *w->by_id);
+    SN_CHECK(w->raw != NULL && w->normed != NULL && w->by_id != NULL, err, SN_ENOMEM,
+             "no memory for added tokens");
     for (uint32_t i = 0; i < d->nadded; i++) {
+        w->by_id[d->added[i].id] = &d->added[i];
         if (d->added[i].is_normalized)
             w->normed[w->nnormed++] = &d->added[i];
         else
@@ -116,14 +127,6 @@ static size_t pool_size(const SnTokDraft *d)
     return n;
 }
 
-static uint32_t id_count(const SnTokDraft *d)
-{
-    uint32_t n = d->nvocab;
-    for (uint32_t i = 0; i < d->nadded; i++)
-        n = d->added[i].id >= n ? d->added[i].id + 1 : n;
-    return n;
-}
-
 static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
 {
     const SnTokDraft *d = w->d;
@@ -132,10 +135,10 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     while (nslot < 2 * (size_t)d->model.n)
         nslot *= 2;
     const size_t count[SN_TOK_NSECTION] = {
-        [SN_TOK_POOL] = pool_size(d),   [SN_TOK_TEXT] = nid + 1,       [SN_TOK_FLAG] = nid,
-        [SN_TOK_SLOT] = nslot,          [SN_TOK_RAW] = w->nraw,        [SN_TOK_RAW_FIRST] = 257,
-        [SN_TOK_NORMED] = w->nnormed,   [SN_TOK_NORMED_FIRST] = 257,   [SN_TOK_NORMALIZE] = d->nstep,
-        [SN_TOK_SPLIT] = d->nsplit,     [SN_TOK_SINGLE] = d->nsingle,  [SN_TOK_PAIR] = d->npair,
+        [SN_TOK_POOL] = pool_size(d), [SN_TOK_TEXT] = nid + 1,      [SN_TOK_FLAG] = nid,
+        [SN_TOK_SLOT] = nslot,        [SN_TOK_RAW] = w->nraw,       [SN_TOK_RAW_FIRST] = 257,
+        [SN_TOK_NORMED] = w->nnormed, [SN_TOK_NORMED_FIRST] = 257,  [SN_TOK_NORMALIZE] = d->nstep,
+        [SN_TOK_SPLIT] = d->nsplit,   [SN_TOK_SINGLE] = d->nsingle, [SN_TOK_PAIR] = d->npair,
     };
     static const uint8_t element_size[SN_TOK_NSECTION] = {
 #define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
@@ -180,30 +183,99 @@ static uint32_t put_text(Writer *w, SnBytes s)
     return at;
 }
 
+static void put_slot(Writer *w, SnBytes token, uint32_t id)
+{
+    uint64_t *slot = section(w, SN_TOK_SLOT);
+    const uint32_t mask = w->t->section[SN_TOK_SLOT].count - 1;
+    uint64_t h = SN_TOK_HASH;
+    for (size_t i = 0; i < token.n; i++)
+        h = sn_tok_hash(h, token.at[i]);
+    h = sn_tok_hash_end(h);
+    uint32_t i = (uint32_t)h & mask;
+    while (slot[i] != 0)
+        i = (i + 1) & mask;
+    slot[i] = (h & 0xFFFFFFFF00000000u) | (id + 1);
+    if (token.n > w->t->model_token_size)
+        w->t->model_token_size = (uint32_t)token.n;
+}
+
 static void put_vocabulary(Writer *w)
 {
     const SnTokDraft *d = w->d;
-    uint32_t *text = section(w, SN_TOK_TEXT);
+    uint32_t *text = section(w, SN_TOK_TEXT), unused;
     uint8_t *flag = section(w, SN_TOK_FLAG);
-    uint64_t *slot = section(w, SN_TOK_SLOT);
-    const uint32_t nid = w->t->facts.vocab_size, mask = w->t->section[SN_TOK_SLOT].count - 1;
-    const SnDraftToken **by_id = sn_arena_array(d->arena, nid + 1, sizeof *by_id);
-    (void)by_id;
-    for (uint32_t id = 0; id < nid; id++) {
-        const SnBytes s = id < d->nvocab ? d->vocab[id] : sn_bytes(NULL, 0);
+    SnTokenizerFacts *facts = &w->t->facts;
+    for (uint32_t id = 0; id < facts->vocab_size; id++) {
+        const SnDraftToken *a = w->by_id[id];
+        const SnBytes model = id < d->nvocab ? d->vocab[id] : sn_bytes(NULL, 0);
+        const SnBytes s = model.at != NULL || a == NULL ? model : a->content;
         text[id] = put_text(w, s);
-        if (s.at == NULL)
-            continue;
-        flag[id] = SN_TOK_IN_MODEL;
-        uint64_t h = SN_TOK_HASH;
-        for (size_t i = 0; i < s.n; i++)
-            h = sn_tok_hash(h, s.at[i]);
-        h = sn_tok_hash_end(h);
-        uint32_t i = (uint32_t)h & mask;
-        while (slot[i] != 0)
-            i = (i + 1) & mask;
-        slot[i] = (h & 0xFFFFFFFF00000000u) | (id + 1);
-        w->t->model_token_size = s.n > w->t->model_token_size ? (uint32_t)s.n : w->t->model_token_size;
+        size_t size = s.n;
+        if (model.at != NULL) {
+            flag[id] = SN_TOK_IN_MODEL;
+            put_slot(w, model, id);
+        }
+        if (a != NULL) {
+            flag[id] |= SN_TOK_ADDED;
+            flag[id] |= sn_bytes_equal(s, decoded(a)) ? 0 : SN_TOK_RENAMED;
+            flag[id] |= sn_map_get(&d->special, decoded(a), &unused) ? SN_TOK_SPECIAL : 0;
+            size = decoded(a).n > size ? decoded(a).n : size;
+        }
+        facts->token_size = size > facts->token_size ? (uint32_t)size : facts->token_size;
     }
-    text[nid] = w->pool;
+    text[facts->vocab_size] = w->pool;
+}
+
+static void put_added(Writer *w, SnTokSectionName where, const SnDraftToken *const *all, uint32_t n)
+{
+    SnTokAdded *out = section(w, where);
+    uint32_t *first = section(w, where + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const SnDraftToken *a = all[i];
+        out[i] = (SnTokAdded){a->id,
+                              a->flags,
+                              put_text(w, a->match),
+                              (uint32_t)a->match.n,
+                              put_text(w, a->content),
+                              (uint32_t)a->content.n};
+        for (uint32_t c = a->match.n > 0 ? a->match.at[0] + 1u : 0; c < 257; c++)
+            first[c] = i + 1;
+    }
+}
+
+static void put_rest(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    SnTokTable *t = w->t;
+    t->magic = SN_TOK_MAGIC;
+    t->version = SN_TOK_VERSION;
+    t->model = SN_TOK_WORDPIECE;
+    t->flags = d->flags;
+    if (!sn_map_get(&d->model, d->unk, &t->unk))
+        t->unk = SN_TOK_NONE;
+    t->max_word_chars = d->max_word_chars;
+    t->decoder = d->decoder;
+    t->prefix_at = put_text(w, d->prefix);
+    t->prefix_size = (uint32_t)d->prefix.n;
+    t->decoder_at = put_text(w, d->decoder_text);
+    t->decoder_size = (uint32_t)d->decoder_text.n;
+    memcpy(section(w, SN_TOK_NORMALIZE), d->step, d->nstep * sizeof *d->step);
+    memcpy(section(w, SN_TOK_SPLIT), d->split, d->nsplit * sizeof *d->split);
+    if (d->nsingle > 0)
+        memcpy(section(w, SN_TOK_SINGLE), d->single, d->nsingle * sizeof *d->single);
+    if (d->npair > 0)
+        memcpy(section(w, SN_TOK_PAIR), d->pair, d->npair * sizeof *d->pair);
+}
+
+SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err)
+{
+    Writer w = {.d = d};
+    SN_TRY(sort_added(&w, err));
+    SN_TRY(make_table(&w, arena, err));
+    put_vocabulary(&w);
+    put_added(&w, SN_TOK_RAW, w.raw, w.nraw);
+    put_added(&w, SN_TOK_NORMED, w.normed, w.nnormed);
+    put_rest(&w);
+    *table = sn_bytes(w.t, w.t->size);
+    return sn_tokenizer_check(*table, err);
 }

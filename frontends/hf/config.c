@@ -1,0 +1,135 @@
+/* config.c -- reads config.json: values by their name in Transformers or by the name an architecture gives
+ * them. */
+#include "frontends/hf/config.h"
+
+#include <stdio.h>
+
+/* The attribute maps of Transformers' config classes, in one list: a key is looked up under its own name
+ * first. */
+static const struct {
+    const char *key, *alias;
+} aliases[] = {
+    {"hidden_size", "n_embd"},
+    {"hidden_size", "dim"},
+    {"hidden_size", "d_model"},
+    {"num_hidden_layers", "n_layer"},
+    {"num_hidden_layers", "n_layers"},
+    {"num_hidden_layers", "num_layers"},
+    {"num_attention_heads", "n_head"},
+    {"num_attention_heads", "n_heads"},
+    {"intermediate_size", "hidden_dim"},
+    {"intermediate_size", "n_inner"},
+    {"max_position_embeddings", "n_positions"},
+    {"hidden_act", "activation"},
+    {"hidden_act", "activation_function"},
+    {"hidden_act", "hidden_activation"},
+    {"layer_norm_eps", "norm_eps"},
+    {"layer_norm_eps", "layer_norm_epsilon"},
+    {"dtype", "torch_dtype"},
+};
+
+SnStatus sn_config_parse(SnContext *ctx, const char *path, SnBytes bytes, SnConfig *out, SnError *err)
+{
+    SnConfig c = {.architecture = ""};
+    SnJson *json = NULL;
+    sn_arena_init(&c.arena, sn_allocator(ctx));
+    SnStatus st = sn_json_parse(&c.arena, path, bytes, &json, err);
+    if (st == SN_OK && json->kind != SN_JSON_OBJECT)
+        st = sn_fail(err, SN_EFORMAT, "%s: expected a JSON object", path);
+    if (st == SN_OK) {
+        c.json = json;
+        c.path = sn_arena_strndup(&c.arena, path, strlen(path));
+        c.model_type = sn_config_string(&c, "model_type", NULL);
+        SnBytes name;
+        if (sn_json_string(sn_json_at(sn_json_get(json, "architectures"), 0), &name))
+            c.architecture = sn_arena_strndup(&c.arena, (const char *)name.at, name.n);
+        const char *dtype = sn_config_string(&c, "dtype", NULL);
+        if (dtype)
+            c.dtype = strcmp(dtype, "float32") == 0    ? SN_F32
+                      : strcmp(dtype, "float16") == 0  ? SN_F16
+                      : strcmp(dtype, "bfloat16") == 0 ? SN_BF16
+                      : strcmp(dtype, "float64") == 0  ? SN_F64
+                                                       : SN_NODTYPE;
+        if (!c.path || !c.architecture)
+            st = sn_fail(err, SN_ENOMEM, "%s: no memory", path);
+        else if (!c.model_type)
+            st = sn_fail(err, SN_EFORMAT, "%s: no model_type", path);
+    }
+    if (st == SN_OK)
+        *out = c;
+    else
+        sn_config_clear(&c);
+    return st;
+}
+
+void sn_config_clear(SnConfig *c)
+{
+    sn_arena_clear(&c->arena);
+    *c = (SnConfig){0};
+}
+
+const SnJson *sn_config_get(const SnConfig *c, const char *key)
+{
+    const SnJson *v = sn_json_get(c->json, key);
+    for (size_t i = 0; sn_json_is_null(v) && i < SN_COUNT(aliases); i++)
+        if (strcmp(aliases[i].key, key) == 0)
+            v = sn_json_get(c->json, aliases[i].alias);
+    return sn_json_is_null(v) ? NULL : v;
+}
+
+int64_t sn_config_int(const SnConfig *c, const char *key, int64_t otherwise)
+{
+    int64_t v = otherwise;
+    return sn_json_int(sn_config_get(c, key), &v) ? v : otherwise;
+}
+
+double sn_config_float(const SnConfig *c, const char *key, double otherwise)
+{
+    double v = otherwise;
+    return sn_json_number(sn_config_get(c, key), &v) ? v : otherwise;
+}
+
+bool sn_config_bool(const SnConfig *c, const char *key, bool otherwise)
+{
+    bool v = otherwise;
+    return sn_json_bool(sn_config_get(c, key), &v) ? v : otherwise;
+}
+
+/* Strings of the parsed JSON are not terminated; a config is asked a few dozen times, so a copy is cheap. */
+const char *sn_config_string(const SnConfig *c, const char *key, const char *otherwise)
+{
+    SnBytes v;
+    if (!sn_json_string(sn_config_get(c, key), &v))
+        return otherwise;
+    SnArena *arena = (SnArena *)(uintptr_t)&c->arena;
+    const char *s = sn_arena_strndup(arena, (const char *)v.at, v.n);
+    return s ? s : otherwise;
+}
+
+SnStatus sn_config_need(const SnConfig *c, const char *key, int64_t limit, int64_t *out, SnError *err)
+{
+    const SnJson *v = sn_config_get(c, key);
+    SN_CHECK(v, err, SN_EFORMAT, "%s: no %s", c->path, key);
+    SN_CHECK(sn_json_int(v, out), err, SN_EFORMAT, "%s: %s is no whole number", c->path, key);
+    SN_CHECK(*out >= 1 && *out <= limit, err, SN_EFORMAT, "%s: %s is %lld, allowed 1 to %lld", c->path, key,
+             (long long)*out, (long long)limit);
+    return SN_OK;
+}
+
+int64_t sn_config_labels(const SnConfig *c)
+{
+    const SnJson *labels = sn_config_get(c, "id2label");
+    if (labels && labels->kind == SN_JSON_OBJECT)
+        return (int64_t)labels->n;
+    return sn_config_int(c, "num_labels", 2);
+}
+
+const char *sn_config_label(const SnConfig *c, int64_t i)
+{
+    char key[24];
+    SnBytes v;
+    (void)snprintf(key, sizeof key, "%lld", (long long)i);
+    if (!sn_json_string(sn_json_get(sn_config_get(c, "id2label"), key), &v))
+        return NULL;
+    return sn_arena_strndup((SnArena *)(uintptr_t)&c->arena, (const char *)v.at, v.n);
+}

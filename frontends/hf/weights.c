@@ -1,0 +1,236 @@
+/* weights.c -- finds tensors by name over one file, the shards of an index, and tensors made here. */
+#include "frontends/hf/weights.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define MAX_PATH_SIZE 4096
+#define MAX_SHARDS    4096
+
+struct SnWeights {
+    SnContext *ctx;
+    _Atomic uint32_t nref;
+    SnSource source;
+    SnSafetensors *shard;
+    size_t nshard, shard_cap;
+    SN_VEC(SnStTensor) tensor; /* copies of the shards' rows, then made ones */
+    SnMap index;               /* name ▶ tensor */
+    SnArena arena;             /* made tensors, paths */
+};
+
+static bool source_find(void *self, const char *name, SnSourceTensor *out)
+{
+    const SnStTensor *t = sn_weights_find(self, name);
+    if (!t || t->dtype == SN_NODTYPE)
+        return false;
+    *out = (SnSourceTensor){.dtype = t->dtype, .ndim = t->ndim, .bytes = t->bytes};
+    memcpy(out->dims, t->dims, sizeof t->dims);
+    return true;
+}
+
+static void source_retain(void *self)
+{
+    (void)sn_weights_retain(self);
+}
+
+static void source_release(void *self)
+{
+    sn_weights_release(self);
+}
+
+static SnStatus add_tensor(SnWeights *w, const SnStTensor *t, SnError *err)
+{
+    uint32_t at = 0;
+    if (sn_map_get(&w->index, t->name, &at)) {
+        w->tensor.at[at] = *t;
+        return SN_OK;
+    }
+    SN_CHECK(sn_vec_push(sn_allocator(w->ctx), &w->tensor, *t) &&
+                 sn_map_put(&w->index, t->name, (uint32_t)w->tensor.n - 1),
+             err, SN_ENOMEM, "weights: no memory for names");
+    return SN_OK;
+}
+
+static SnStatus add_shard(SnWeights *w, const char *path, SnError *err)
+{
+    SnSafetensors f = {0};
+    SN_TRY(sn_safetensors_open(w->ctx, path, &f, err));
+    SN_ASSERT(w->nshard < w->shard_cap);
+    w->shard[w->nshard++] = f;
+    for (size_t i = 0; i < f.ntensor; i++)
+        SN_TRY(add_tensor(w, &f.tensor[i], err));
+    return SN_OK;
+}
+
+/* A shard's name comes from a file: it must stay in the folder. */
+static bool is_plain_name(SnBytes name)
+{
+    bool plain = name.n > 0 && name.n < 256 && name.at[0] != '.';
+    for (size_t i = 0; i < name.n; i++)
+        plain = plain && name.at[i] != '/' && name.at[i] != '\\' && name.at[i] != 0;
+    return plain;
+}
+
+/* Distinct file names of weight_map, in order of appearance. */
+static SnStatus list_shards(const char *path, const SnJson *map, SnArena *arena, SnBytes **out, size_t *n,
+                            SnError *err)
+{
+    SN_CHECK(map && map->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "%s: no weight_map", path);
+    SnBytes *name = sn_arena_array(arena, MAX_SHARDS, sizeof *name);
+    SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", path);
+    for (uint32_t i = 0; i < map->n; i++) {
+        SnBytes file;
+        SN_CHECK(sn_json_string(&map->u.child[i], &file) && is_plain_name(file), err, SN_EFORMAT,
+                 "%s: %.*s: its file is no plain name", path, (int)map->u.child[i].key.n,
+                 (const char *)map->u.child[i].key.at);
+        size_t j = *n;
+        while (j > 0 && !sn_bytes_equal(name[j - 1], file))
+            j--;
+        if (j > 0)
+            continue;
+        SN_CHECK(*n < MAX_SHARDS, err, SN_EUNSUPPORTED, "%s: more than %d files", path, MAX_SHARDS);
+        name[(*n)++] = file;
+    }
+    *out = name;
+    return SN_OK;
+}
+
+static SnStatus join(const char *folder, const char *file, int n, char out[MAX_PATH_SIZE], SnError *err)
+{
+    const int len = snprintf(out, MAX_PATH_SIZE, "%s/%.*s", folder, n, file);
+    SN_CHECK(len > 0 && len < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
+    return SN_OK;
+}
+
+static SnStatus reserve_shards(SnWeights *w, size_t n, SnError *err)
+{
+    w->shard = sn_arena_array(&w->arena, n, sizeof *w->shard);
+    SN_CHECK(w->shard, err, SN_ENOMEM, "weights: no memory for %zu files", n);
+    w->shard_cap = n;
+    return SN_OK;
+}
+
+static SnStatus open_index(SnWeights *w, const char *folder, const char *path, SnError *err)
+{
+    SnFile *file = NULL;
+    SnArena arena;
+    SnJson *json = NULL;
+    SnBytes *name = NULL;
+    size_t n = 0;
+    char shard[MAX_PATH_SIZE];
+    sn_arena_init(&arena, sn_allocator(w->ctx));
+    SnStatus st = sn_file_open(w->ctx, path, &file, err);
+    if (st == SN_OK)
+        st = sn_json_parse(&arena, path, sn_file_bytes(file), &json, err);
+    const SnJson *map = st == SN_OK ? sn_json_get(json, "weight_map") : NULL;
+    if (st == SN_OK)
+        st = list_shards(path, map, &arena, &name, &n, err);
+    if (st == SN_OK)
+        st = reserve_shards(w, n, err);
+    for (size_t i = 0; st == SN_OK && i < n; i++) {
+        st = join(folder, (const char *)name[i].at, (int)name[i].n, shard, err);
+        if (st == SN_OK)
+            st = add_shard(w, shard, err);
+    }
+    uint32_t at = 0;
+    for (uint32_t i = 0; st == SN_OK && i < map->n; i++)
+        if (!sn_map_get(&w->index, map->u.child[i].key, &at))
+            st = sn_fail(err, SN_EFORMAT, "%s: tensor %.*s is in none of the files", path,
+                         (int)map->u.child[i].key.n, (const char *)map->u.child[i].key.at);
+    sn_file_release(file);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SN_TRY(join(folder, "model.safetensors", 17, path, err));
+    if (sn_file_exists(path)) {
+        SN_TRY(reserve_shards(w, 1, err));
+        return add_shard(w, path, err);
+    }
+    char index[MAX_PATH_SIZE];
+    SN_TRY(join(folder, "model.safetensors.index.json", 28, index, err));
+    SN_CHECK(sn_file_exists(index), err, SN_EIO,
+             "%s: no such file, and no model.safetensors.index.json beside it", path);
+    return open_index(w, folder, index, err);
+}
+
+SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, SnError *err)
+{
+    SnWeights *w = sn_alloc_zero(sn_allocator(ctx), sizeof *w, _Alignof(max_align_t));
+    SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
+    w->ctx = ctx;
+    w->nref = 1;
+    w->source =
+        (SnSource){.self = w, .find = source_find, .retain = source_retain, .release = source_release};
+    sn_map_init(&w->index, sn_allocator(ctx));
+    sn_arena_init(&w->arena, sn_allocator(ctx));
+    const SnStatus st = open_files(w, folder, err);
+    if (st == SN_OK)
+        *out = w;
+    else
+        sn_weights_release(w);
+    return st;
+}
+
+SnWeights *sn_weights_retain(SnWeights *w)
+{
+    /* Relaxed: whoever retains already holds a reference. */
+    atomic_fetch_add_explicit(&w->nref, 1, memory_order_relaxed);
+    return w;
+}
+
+void sn_weights_release(SnWeights *w)
+{
+    /* Acquire and release: all uses by other holders happen before the last one frees. */
+    if (!w || atomic_fetch_sub_explicit(&w->nref, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < w->nshard; i++)
+        sn_safetensors_close(&w->shard[i]);
+    sn_vec_clear(sn_allocator(w->ctx), &w->tensor);
+    sn_map_clear(&w->index);
+    sn_arena_clear(&w->arena);
+    sn_free(sn_allocator(w->ctx), w, sizeof *w, _Alignof(max_align_t));
+}
+
+const SnSource *sn_weights_source(SnWeights *w)
+{
+    return &w->source;
+}
+
+size_t sn_weights_count(const SnWeights *w)
+{
+    return w->tensor.n;
+}
+
+const SnStTensor *sn_weights_at(const SnWeights *w, size_t i)
+{
+    return &w->tensor.at[i];
+}
+
+const SnStTensor *sn_weights_find(const SnWeights *w, const char *name)
+{
+    uint32_t at = 0;
+    return sn_map_get(&w->index, sn_bytes_str(name), &at) ? &w->tensor.at[at] : NULL;
+}
+
+SnStatus sn_weights_add(SnWeights *w, const char *name, SnDtype dtype, int ndim, const int64_t *dims,
+                        const void *data, SnError *err)
+{
+    size_t size = sn_dtype_size(dtype);
+    SnStTensor t = {.format = sn_dtype(dtype)->safetensors, .dtype = dtype, .ndim = ndim};
+    for (int i = 0; i < ndim; i++) {
+        t.dims[i] = dims[i];
+        SN_CHECK(dims[i] >= 0 && sn_mul_size(size, (size_t)dims[i], &size), err, SN_ESHAPE,
+                 "%s: its size overflows", name);
+    }
+    char *copy = sn_arena_strndup(&w->arena, name, strlen(name));
+    void *bytes = sn_arena_alloc(&w->arena, size + 1);
+    SN_CHECK(copy && bytes, err, SN_ENOMEM, "%s: no memory", name);
+    memcpy(bytes, data, size);
+    t.name = sn_bytes_str(copy);
+    t.bytes = sn_bytes(bytes, size);
+    return add_tensor(w, &t, err);
+}
