@@ -32,5 +32,6 @@ fi
 echo "install-deps: installing$missing"
 $sudo apt-get update -qq || die "apt-get update failed"
 # Word splitting is wanted: one name an argument.
+# shellcheck disable=SC2086
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing ||
     die "apt-get could not install:$missing"

@@ -10,7 +10,7 @@ finish() {
 }
 
 build() {
-    local options=(-Db_sanitize=address,undefined -Db_lundef=false -Dtests=true)
+    local options=("-Db_sanitize=address,undefined" -Db_lundef=false -Dtests=true)
     if ! meson setup --reconfigure build "${options[@]}" >/dev/null 2>&1; then
         rm -rf build
         meson setup build "${options[@]}" || return 1
