@@ -29,6 +29,7 @@ typedef struct SnObjectData {
     size_t nreloc;
 } SnObjectData;
 
+typedef struct SnBackend SnBackend;
 struct SnBackend {
     const char *name;
     const char *module; /* shared module to open, beside libsinter; NULL: linked in, and symbol too */
