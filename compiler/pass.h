@@ -35,6 +35,8 @@ SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
 /* is_stored[r]: term r has a buffer (inputs, params, carries, args, consts with data, results of roots,
  * results of the entry and of bodies). One entry a ref, arena memory. */
 SN_MUST_CHECK SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err);
+/* Units of work to compute an element of r again, its operands not counted. */
+int sn_fuse_cost(const SnStore *s, SnRef r);
 
 /* ---- lower.c ---- */
 /* What buffer parameter i of a kernel is. */
@@ -58,7 +60,9 @@ typedef struct SnLowered {
     uint32_t nkernel;
     SnRef *temp; /* size in bytes of each temporary, a dim term */
     uint32_t ntemp;
-    int in_place; /* operand index whose buffer may become the result's (update, scatter), or -1 */
+    /* operand index whose buffer may become the result's (update, scatter), or -1. Then kernel[0] is the copy of
+     * that operand and nothing else: it is left out where the result is made in place. */
+    int in_place;
 } SnLowered;
 
 /* Lowers a stored root (not loop, cond, host or a leaf) with everything unstored that feeds it. Arena memory.

@@ -1,0 +1,342 @@
+/* fuse.c -- decides which tensor terms are stored; the rest is computed where it is used.
+ *
+ * Three walks over refs. Down from the root: what is reached. Down again, users before operands: each use
+ * grants its operand a number of units that may be spent on computing it again (without end when one kernel
+ * reads an element once; nothing when several kernels do, or when it stands in the innermost loop of a
+ * contraction); a term passes on what its own cost leaves, and is stored when that is less than nothing. Up,
+ * operands first: expressions that became too large for one kernel are split. Movement, casts, constants and
+ * iotas cost nothing, so a shared transpose or cast stays unstored and what it reads is stored instead. */
+#include "compiler/pass.h"
+
+#define GRANT_MUST  (-1)      /* stored whatever it is */
+#define GRANT_FREE  0         /* only what costs nothing is computed again */
+#define GRANT_FEW   4         /* read several times: a few cheap ops */
+#define GRANT_INDEX 8         /* an index: computed outside of the innermost loop */
+#define GRANT_ONCE  (1 << 24) /* read once */
+#define MANY        UINT32_MAX
+
+#define MAX_LEAVES 12  /* buffers that one kernel reads */
+#define MAX_TERMS  512 /* of one fused expression, as a tree */
+#define MAX_DEPTH  128
+#define MAX_PARTS  4 /* operands of a concat that is not stored */
+
+typedef struct Extent { /* of what is computed for a term that is not stored */
+    uint16_t nterm, depth;
+    uint8_t nleaf;
+    SnRef leaf[MAX_LEAVES];
+} Extent;
+
+typedef struct Fuse {
+    const SnStore *s;
+    bool *is_reached, *is_stored;
+    SnRef *home;     /* the kernel that a term is computed in: 0 none yet, MANY */
+    int32_t *grant;  /* the least that a use gives */
+    Extent **extent; /* of terms that are not stored */
+    SnArena *arena;
+    bool failed;
+} Fuse;
+
+int sn_fuse_cost(const SnStore *s, SnRef r)
+{
+    const SnTerm *t = sn_term(s, r);
+    switch (t->op) {
+    case SN_OP_EXP:
+    case SN_OP_LOG:
+    case SN_OP_SIN:
+    case SN_OP_COS:
+    case SN_OP_TANH:
+    case SN_OP_ERF:
+    case SN_OP_POW:
+        return 12;
+    case SN_OP_DIV:
+    case SN_OP_SQRT:
+    case SN_OP_IDIV:
+    case SN_OP_MOD:
+        return 4;
+    case SN_OP_GATHER:
+        return 3;
+    case SN_OP_PAD:
+        return 2; /* guards */
+    case SN_OP_CONCAT:
+        return 2 * t->narg;
+    case SN_OP_CAST:
+    case SN_OP_BITCAST:
+        return 0;
+    default:
+        return sn_op_is_elementwise(t->op) ? 1 : 0;
+    }
+}
+
+/* ---- what a term is ---- */
+
+static bool is_tensor(const Fuse *f, SnRef r)
+{
+    return sn_type_of(f->s, r)->kind == SN_TYPE_TENSOR;
+}
+
+static bool is_root(const Fuse *f, SnRef r)
+{
+    const SnTerm *t = sn_term(f->s, r);
+    switch (t->op) {
+    case SN_OP_REDUCE:
+    case SN_OP_SCAN:
+    case SN_OP_ARGMAX:
+    case SN_OP_CONTRACT:
+    case SN_OP_SCATTER:
+    case SN_OP_UPDATE:
+    case SN_OP_SORT:
+    case SN_OP_COMPACT:
+    case SN_OP_LOOP:
+    case SN_OP_COND:
+    case SN_OP_HOST:
+    case SN_OP_COPY:
+    case SN_OP_COLLECTIVE:
+        return true;
+    case SN_OP_CONCAT:
+        return t->narg > MAX_PARTS;
+    default:
+        return false;
+    }
+}
+
+static bool has_memory(const Fuse *f, SnRef r)
+{
+    switch (sn_term(f->s, r)->op) {
+    case SN_OP_INPUT:
+    case SN_OP_PARAM:
+    case SN_OP_CARRY:
+    case SN_OP_ARG:
+    case SN_OP_GET:
+        return true;
+    case SN_OP_CONST:
+        return sn_attr(f->s, r, "data") != NULL;
+    default:
+        return false;
+    }
+}
+
+/* The function of a reduction is applied to scalars inside of its kernel: nothing in it is stored. */
+static bool is_combiner(const Fuse *f, SnRef user, int i)
+{
+    const SnTerm *t = sn_term(f->s, user);
+    return i == 0 && (t->op == SN_OP_REDUCE || t->op == SN_OP_SCAN) &&
+           sn_term(f->s, t->arg[0])->op == SN_OP_FN;
+}
+
+/* ---- reached ---- */
+
+static void reach(Fuse *f, SnRef root)
+{
+    f->is_reached[root] = true;
+    for (SnRef r = root; r > 0; r--) {
+        if (!f->is_reached[r])
+            continue;
+        const SnTerm *t = sn_term(f->s, r);
+        const SnType *type = sn_type_of(f->s, r);
+        for (int i = 0; i < t->narg; i++)
+            f->is_reached[t->arg[i]] |= !is_combiner(f, r, i);
+        for (int i = 0; type->kind == SN_TYPE_TENSOR && i < type->ndim; i++)
+            f->is_reached[type->dims[i]] = true;
+    }
+}
+
+/* ---- grants ---- */
+
+/* Does a broadcast repeat elements along an axis that has others behind it? Those along the last axes are
+ * computed once a row. */
+static bool repeats_rows(const Fuse *f, SnRef r)
+{
+    const SnType *to = sn_type_of(f->s, r), *from = sn_type_of(f->s, sn_term(f->s, r)->arg[0]);
+    bool has_inner = false;
+    for (int i = from->ndim; i-- > 0;) {
+        int64_t v;
+        const bool is_one = sn_is_const_i64(f->s, from->dims[i], &v) && v == 1;
+        if (is_one && has_inner && from->dims[i] != to->dims[to->ndim - from->ndim + i])
+            return true;
+        has_inner |= !is_one;
+    }
+    return has_inner && to->ndim > from->ndim;
+}
+
+/* What a use as operand i gives, apart from who uses it. */
+static int grant_of(const Fuse *f, SnRef user, int i)
+{
+    const SnTerm *t = sn_term(f->s, user);
+    switch (t->op) {
+    case SN_OP_TUPLE:
+    case SN_OP_FN:
+    case SN_OP_ENTRY:
+    case SN_OP_SORT:
+    case SN_OP_LOOP:
+    case SN_OP_COND:
+    case SN_OP_HOST:
+    case SN_OP_COPY:
+    case SN_OP_COLLECTIVE:
+    case SN_OP_MEASURE:
+    case SN_OP_CARRY:
+        return GRANT_MUST;
+    case SN_OP_CONTRACT:
+        return GRANT_FREE;
+    case SN_OP_SCATTER:
+        return i > 0 && i < t->narg - 1 ? GRANT_FREE : GRANT_ONCE;
+    case SN_OP_GATHER:
+        return i > 0 ? GRANT_INDEX : GRANT_FEW;
+    case SN_OP_SLICE:
+        return i > 0 ? GRANT_INDEX : GRANT_ONCE;
+    case SN_OP_UPDATE:
+        return i > 1 ? GRANT_INDEX : GRANT_ONCE;
+    case SN_OP_WINDOW:
+        return GRANT_FEW;
+    case SN_OP_BROADCAST:
+        return repeats_rows(f, user) ? GRANT_FEW : GRANT_ONCE;
+    default:
+        return GRANT_ONCE;
+    }
+}
+
+static void grant(Fuse *f, SnRef user, int i, int left, SnRef home)
+{
+    const SnTerm *t = sn_term(f->s, user);
+    const SnRef x = t->arg[i];
+    int give = grant_of(f, user, i);
+    const bool is_bound = (t->op == SN_OP_LOOP && i == 2) || (t->op == SN_OP_MEASURE && i == 1);
+    if (!is_tensor(f, x) || (sn_is_dim(f->s, x) && (give != GRANT_MUST || is_bound)))
+        return;
+    if (give > left)
+        give = left;
+    if (f->home[x] != 0 && f->home[x] != home)
+        home = MANY;
+    f->home[x] = home;
+    if (home == MANY && give > GRANT_FREE)
+        give = GRANT_FREE;
+    if (give < f->grant[x])
+        f->grant[x] = give;
+}
+
+static bool is_worth_storing(const Fuse *f, SnRef r)
+{
+    if (f->grant[r] == GRANT_MUST || has_memory(f, r) || is_root(f, r))
+        return true;
+    return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
+}
+
+static void decide(Fuse *f, SnRef root)
+{
+    for (SnRef r = root; r > 0; r--) {
+        if (!f->is_reached[r])
+            continue;
+        const SnTerm *t = sn_term(f->s, r);
+        int left = GRANT_ONCE;
+        SnRef home = r;
+        if (is_tensor(f, r) || is_root(f, r))
+            f->is_stored[r] = is_worth_storing(f, r);
+        if (!f->is_stored[r] && is_tensor(f, r)) {
+            left = f->grant[r] - sn_fuse_cost(f->s, r);
+            home = f->home[r];
+        }
+        for (int i = 0; i < t->narg; i++) {
+            if (!is_combiner(f, r, i))
+                grant(f, r, i, left, home);
+        }
+    }
+}
+
+/* ---- what one kernel can hold ---- */
+
+static void add_leaf(Extent *e, SnRef leaf, bool *fits)
+{
+    for (int i = 0; i < e->nleaf; i++) {
+        if (e->leaf[i] == leaf)
+            return;
+    }
+    if (e->nleaf == MAX_LEAVES)
+        *fits = false;
+    else
+        e->leaf[e->nleaf++] = leaf;
+}
+
+/* Of the operands of r together; false: too much. */
+static bool measure(const Fuse *f, SnRef r, Extent *e)
+{
+    const SnTerm *t = sn_term(f->s, r);
+    uint32_t nterm = 1, depth = 0;
+    bool fits = true;
+    *e = (Extent){0};
+    for (int i = 0; i < t->narg; i++) {
+        const SnRef x = t->arg[i];
+        if (is_combiner(f, r, i) || sn_is_dim(f->s, x))
+            continue;
+        if (f->is_stored[x]) {
+            nterm++;
+            add_leaf(e, x, &fits);
+        } else if (f->extent[x] != NULL) {
+            const Extent *part = f->extent[x];
+            nterm += part->nterm;
+            depth = part->depth > depth ? part->depth : depth;
+            for (int k = 0; k < part->nleaf; k++)
+                add_leaf(e, part->leaf[k], &fits);
+        }
+    }
+    e->nterm = (uint16_t)(nterm < UINT16_MAX ? nterm : UINT16_MAX);
+    e->depth = (uint16_t)(depth + 1);
+    return fits && nterm <= MAX_TERMS && depth < MAX_DEPTH;
+}
+
+static SnRef largest_operand(const Fuse *f, SnRef r)
+{
+    const SnTerm *t = sn_term(f->s, r);
+    SnRef best = 0;
+    for (int i = 0; i < t->narg; i++) {
+        const SnRef x = t->arg[i];
+        if (!is_combiner(f, r, i) && !sn_is_dim(f->s, x) && f->extent[x] != NULL && !f->is_stored[x] &&
+            (best == 0 || f->extent[x]->nterm > f->extent[best]->nterm))
+            best = x;
+    }
+    return best;
+}
+
+/* Stores operands, the largest first, until the rest fits. */
+static void split(Fuse *f, SnRef root)
+{
+    for (SnRef r = 1; r <= root && !f->failed; r++) {
+        const uint16_t op = sn_term(f->s, r)->op;
+        const bool has_kernel = is_tensor(f, r) || op == SN_OP_REDUCE || op == SN_OP_SCAN;
+        if (!f->is_reached[r] || !has_kernel || has_memory(f, r) || (op == SN_OP_CONCAT && f->is_stored[r]))
+            continue;
+        Extent e;
+        bool fits;
+        SnRef x;
+        while (!(fits = measure(f, r, &e)) && (x = largest_operand(f, r)) != 0)
+            f->is_stored[x] = true;
+        f->is_stored[r] |= !fits;
+        if (f->is_stored[r])
+            continue;
+        f->extent[r] = (Extent *)sn_arena_alloc(f->arena, sizeof e);
+        if (f->extent[r] == NULL)
+            f->failed = true;
+        else
+            *f->extent[r] = e;
+    }
+}
+
+SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
+{
+    const size_t n = sn_store_count(p->s);
+    Fuse f = {.s = p->s, .arena = p->arena};
+    f.is_reached = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_reached);
+    f.is_stored = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_stored);
+    f.home = (SnRef *)sn_arena_array(p->arena, n, sizeof *f.home);
+    f.grant = (int32_t *)sn_arena_array(p->arena, n, sizeof *f.grant);
+    f.extent = (Extent **)sn_arena_array(p->arena, n, sizeof(Extent *));
+    SN_CHECK(f.is_reached != NULL && f.is_stored != NULL && f.home != NULL && f.grant != NULL &&
+                 f.extent != NULL,
+             err, SN_ENOMEM, "no memory to fuse %zu terms", n);
+    for (size_t i = 0; i < n; i++)
+        f.grant[i] = GRANT_ONCE;
+    reach(&f, root);
+    decide(&f, root);
+    split(&f, root);
+    SN_CHECK(!f.failed, err, SN_ENOMEM, "no memory to fuse %zu terms", n);
+    *is_stored = f.is_stored;
+    return SN_OK;
+}
