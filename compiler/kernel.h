@@ -104,6 +104,26 @@ SnDtype sn_kernel_result(const SnStore *s, uint16_t op, const SnRef *arg, int na
 bool sn_kernel_is_narrow(
     SnDtype d); /* f16, bf16, f8: loaded, stored, cast to and from f32, never computed with */
 
+/* An index as constant + lane * (index of a LANES loop) + sum of scale * atom; atoms are the same in all
+ * lanes.
+ */
+#define SN_AFFINE_ATOMS 8
+typedef struct SnAffine { /* init: {.is_known = true} */
+    int64_t constant, lane;
+    SnRef atom[SN_AFFINE_ATOMS];
+    int64_t scale[SN_AFFINE_ATOMS];
+    int n;
+    bool is_known;
+} SnAffine;
+typedef struct SnLanes {
+    const SnStore *s;
+    const SnRef *term; /* of the kernel */
+    uint32_t nterm;
+    const bool *is_lane; /* of each term: depends on a lane */
+    SnRef var;
+} SnLanes;
+void sn_affine_add(const SnLanes *l, SnAffine *x, SnRef r, int64_t scale); /* x += scale * r */
+
 /* ---- text form, verifier, transforms ---- */
 /* Grammar in kernel_text.c. */
 void sn_kernel_print(const SnKernel *k, SnText *out);

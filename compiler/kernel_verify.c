@@ -295,67 +295,18 @@ static SnStatus check_divisors(const Verify *v)
 
 /* ---- lanes that talk ---- */
 
-#define MAX_ATOMS 8
-
-/* constant + sum of scale * atom, with the lane apart. */
-typedef struct Affine {
-    int64_t constant, lane;
-    SnRef atom[MAX_ATOMS];
-    int64_t scale[MAX_ATOMS];
-    int n;
-    bool is_known;
-} Affine;
-
-static void affine_add(const Verify *v, Affine *x, SnRef r, int64_t scale, int depth)
-{
-    const SnTerm *t = sn_term(v->s, r);
-    int64_t c;
-    if (sn_is_const_i64(v->s, r, &c)) {
-        if (!sn_mul_i64(c, scale, &c) || !sn_add_i64(x->constant, c, &x->constant))
-            x->is_known = false;
-        return;
-    }
-    if (r == v->lanes->var) {
-        if (!sn_add_i64(x->lane, scale, &x->lane))
-            x->is_known = false;
-        return;
-    }
-    if (depth > 0 && (t->op == SN_OP_ADD || t->op == SN_OP_SUB)) {
-        affine_add(v, x, t->arg[0], scale, depth - 1);
-        affine_add(v, x, t->arg[1], t->op == SN_OP_SUB ? -scale : scale, depth - 1);
-        return;
-    }
-    if (depth > 0 && t->op == SN_OP_MUL && sn_is_const_i64(v->s, t->arg[1], &c) && sn_mul_i64(c, scale, &c)) {
-        affine_add(v, x, t->arg[0], c, depth - 1);
-        return;
-    }
-    for (int i = 0; i < x->n; i++) {
-        if (x->atom[i] == r) {
-            if (!sn_add_i64(x->scale[i], scale, &x->scale[i]))
-                x->is_known = false;
-            return;
-        }
-    }
-    if (x->n == MAX_ATOMS || is_lane(v, r)) {
-        x->is_known = false;
-        return;
-    }
-    x->atom[x->n] = r;
-    x->scale[x->n++] = scale;
-}
-
 /* Do lane i of a store and another lane of a load surely meet? */
 static bool surely_meet(const Verify *v, SnRef store, SnRef load)
 {
     int64_t width = 0;
-    Affine a = {.is_known = true}, d;
-    affine_add(v, &a, store, 1, 16);
+    const SnLanes lanes = {v->s, v->term, v->nterm, v->is_lane, v->lanes->var};
+    SnAffine a = {.is_known = true}, d = {.is_known = true};
+    sn_affine_add(&lanes, &a, store, 1);
     if (!a.is_known || a.lane == 0 || !sn_is_const_i64(v->s, v->lanes->a, &width))
         return false;
-    d = (Affine){.is_known = true};
-    affine_add(v, &d, load, 1, 16);
+    sn_affine_add(&lanes, &d, load, 1);
     const int64_t load_lane = d.lane;
-    affine_add(v, &d, store, -1, 16);
+    sn_affine_add(&lanes, &d, store, -1);
     int64_t row;
     if (!d.is_known || !sn_mul_i64(a.lane, width, &row) || row == 0)
         return false;
