@@ -6,8 +6,8 @@
  *         ▶ build     kernels to code, by the backend of the target
  *
  * SINTER_DUMP=NAME in the environment logs the text form after that stage. */
+#include "compiler/compile.h"
 #include "compiler/compiler.h"
-#include "compiler/steps.h"
 
 #include <stdlib.h>
 
@@ -64,9 +64,28 @@ static SnStatus find_target(SnCompiler *cc, const SnCompileOptions *o, const SnB
     return SN_OK;
 }
 
-/* Everything before code generation. x must be cleared by the caller, also on failure. */
-static SnStatus make_image(SnPass *p, SnSteps *x, SnArena *arena, SnImage **image, SnError *err)
+SnStatus sn_compilation_init(SnCompilation *c, SnCompiler *cc, SnGraph *g, const SnCompileOptions *o,
+                             SnError *err)
 {
+    *c = (SnCompilation){.pass = {.ctx = sn_compiler_context(cc), .cc = cc, .g = g, .s = sn_graph_store(g)}};
+    SN_TRY(find_target(cc, o, &c->backend, &c->target, err));
+    sn_arena_init(&c->work, sn_allocator(c->pass.ctx));
+    c->pass.target = &c->target;
+    c->pass.flags = o ? o->flags : 0;
+    c->pass.arena = &c->work;
+    return SN_OK;
+}
+
+void sn_compilation_clear(SnCompilation *c)
+{
+    if (c->x.memory)
+        sn_steps_clear(&c->x);
+    sn_arena_clear(&c->work);
+}
+
+SnStatus sn_compilation_image(SnCompilation *c, SnArena *arena, SnImage **image, SnError *err)
+{
+    SnPass *p = &c->pass;
     SN_TRY(sn_graph_check(p->g, err));
     SnRef root = sn_graph_root(p->g);
     SN_TRY(sn_graph_check(p->g, err));
@@ -74,9 +93,9 @@ static SnStatus make_image(SnPass *p, SnSteps *x, SnArena *arena, SnImage **imag
     bool *is_stored = NULL;
     const uint32_t n = sn_store_count(p->s);
     SN_TRY(sn_fuse(p, root, &is_stored, err));
-    SN_TRY(sn_steps_init(x, p, sn_graph_get_source(p->g), is_stored, n));
-    SN_TRY(sn_steps_program(x, root, err));
-    return sn_steps_image(x, arena, image, err);
+    SN_TRY(sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n));
+    SN_TRY(sn_steps_program(&c->x, root, err));
+    return sn_steps_image(&c->x, arena, image, err);
 }
 
 /* Weights are read where the source has them; one that is not aligned to its dtype is copied. */
@@ -108,25 +127,25 @@ static SnHostFn **host_table(SnSteps *x, SnArena *arena)
     return fn;
 }
 
-static SnStatus make_program(SnPass *p, SnSteps *x, const SnBackend *backend, SnArena *arena, SnProgram **out,
-                             SnError *err)
+static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, SnError *err)
 {
     SnImage *image = NULL;
     const void **param = NULL;
     uint64_t copied = 0;
-    SN_TRY(make_image(p, x, arena, &image, err));
-    SN_TRY(bind_weights(x, arena, &param, &copied, err));
-    SnHostFn **host = host_table(x, arena);
+    SN_TRY(sn_compilation_image(c, arena, &image, err));
+    SN_TRY(bind_weights(&c->x, arena, &param, &copied, err));
+    SnHostFn **host = host_table(&c->x, arena);
     SN_CHECK(host, err, SN_ENOMEM, "compile: no memory for host ops");
     SnModule *module = NULL;
-    SN_TRY(backend->build(p->ctx, p->target, x->kernel.at, (uint32_t)x->kernel.n, &module, err));
-    const SnStatus st = sn_program_create(p->ctx, image, module, host, param, arena, out, err);
+    SnContext *ctx = c->pass.ctx;
+    SN_TRY(c->backend->build(ctx, &c->target, c->x.kernel.at, (uint32_t)c->x.kernel.n, &module, err));
+    const SnStatus st = sn_program_create(ctx, image, module, host, param, arena, out, err);
     if (st != SN_OK) {
         module->destroy(module);
         return st;
     }
     (*out)->copied_bytes = copied;
-    const SnSource *source = sn_graph_get_source(p->g);
+    const SnSource *source = sn_graph_get_source(c->pass.g);
     if (source && source->retain) {
         source->retain(source->self);
         (*out)->release = source->release;
@@ -137,25 +156,13 @@ static SnStatus make_program(SnPass *p, SnSteps *x, const SnBackend *backend, Sn
 
 SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnProgram **out, SnError *err)
 {
-    SnTarget target;
-    const SnBackend *backend = NULL;
-    SnContext *ctx = sn_compiler_context(cc);
-    SN_TRY(find_target(cc, o, &backend, &target, err));
-    SnArena work, keep;
-    sn_arena_init(&work, sn_allocator(ctx));
-    sn_arena_init(&keep, sn_allocator(ctx));
-    SnSteps x = {0};
-    SnPass p = {.ctx = ctx,
-                .cc = cc,
-                .g = g,
-                .s = sn_graph_store(g),
-                .target = &target,
-                .flags = o ? o->flags : 0,
-                .arena = &work};
-    const SnStatus st = make_program(&p, &x, backend, &keep, out, err);
-    if (x.memory)
-        sn_steps_clear(&x);
-    sn_arena_clear(&work);
+    SnCompilation c;
+    SnArena keep;
+    sn_arena_init(&keep, sn_allocator(sn_compiler_context(cc)));
+    SnStatus st = sn_compilation_init(&c, cc, g, o, err);
+    if (st == SN_OK)
+        st = make_program(&c, &keep, out, err);
+    sn_compilation_clear(&c);
     sn_arena_clear(&keep);
     return st;
 }

@@ -26,6 +26,7 @@ typedef struct SnBuild {
     size_t nwant;
     int64_t num_labels; /* of a new head; 0: config's */
     SnValue batch, seq; /* dims */
+    SnValue allowed;    /* bool [batch, 1, 1, seq]: keys that may be seen, or none */
     SnValue bias;       /* additive attention bias [batch, 1, seq or 1, seq], or none */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
@@ -59,8 +60,7 @@ typedef struct SnAttn {
     int64_t head_dim;          /* 0: width / heads */
     const char *q, *k, *v, *o; /* names of the projections; o NULL: none */
     double scale;              /* 0: 1 / sqrt(head_dim) */
-    double rope_base;          /* 0: no rotary positions */
-    SnValue rope_freq;         /* or the frequencies themselves, f32[head_dim / 2]; none */
+    SnValue rope_freq;         /* radians a position, f32[head_dim / 2]; none: no rotary positions */
     int64_t window;            /* 0: all; else keys with |i - j| <= window */
     bool causal;
     SnValue score_bias; /* further bias, [.., heads, seq, seq], or none */
@@ -72,8 +72,10 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] ▶ [b, h, s, d] */
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x);                /* and back */
 
-/* (1 - mask) * lowest finite value, as b->bias; none where no attention_mask is given. */
+/* Sets b->allowed and b->bias from attention_mask [batch, seq]; does nothing where it is not given. */
 void sn_nn_mask(SnBuild *b, SnValue attention_mask);
+/* 0 where allowed, else the lowest finite value, as Transformers' eager masks. */
+SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 
 /* One function a layer, so that equal layers are one function. Records hidden_states.i before layer i and
  * attentions.i; the model records the last hidden state. */
