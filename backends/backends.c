@@ -1,10 +1,10 @@
-/* backends.c -- the list of backends. llvm and opencl are rows that name a module: it is opened when one of
- * its targets is first asked for. */
+/* backends.c -- the list of backends. opencl is a row that names a module: it is opened when one of its
+ * targets is first asked for. llvm is linked in, because kernels from the cache need no LLVM; it opens its
+ * module itself. */
 #include "backends/backends.h"
 
-static const SnBackend backend_llvm = {
-    .name = "llvm", .module = "sinter-llvm.so", .symbol = "sn_llvm_backend"};
 static const SnBackend backend_opencl = {
     .name = "opencl", .module = "sinter-opencl.so", .symbol = "sn_opencl_backend"};
 
-const SnBackend *const sn_all_backends[] = {&backend_llvm, &sn_backend_interp, &backend_opencl, NULL};
+const SnBackend *const sn_all_backends[] = {&sn_backend_llvm, &sn_backend_interp, &sn_backend_clike,
+                                            &backend_opencl, NULL};

@@ -6,5 +6,6 @@
 
 extern const SnBackend sn_backend_interp;
 extern const SnBackend sn_backend_clike;
+extern const SnBackend sn_backend_llvm;
 
 #endif

@@ -47,7 +47,6 @@ struct SnBackend {
 };
 
 typedef const SnBackend *SnBackendFn(void);
-SN_API SnBackendFn sn_llvm_backend;   /* exported by sinter-llvm.so */
 SN_API SnBackendFn sn_opencl_backend; /* exported by sinter-opencl.so */
 
 SN_API extern const SnBackend *const sn_all_backends[];
