@@ -1,0 +1,137 @@
+/* attn.c -- scaled dot-product attention and rotary positions.
+ *
+ * Vaswani et al. 2017, arXiv:1706.03762; grouped heads: Ainslie et al. 2023, arXiv:2305.13245.
+ *
+ * A model gives its mask as an additive bias, as Transformers' eager attention takes it: 0 where a query sees
+ * a key, the lowest finite value of the dtype where it does not. A row that sees nothing is then uniform, as
+ * there. With `mask`, or a bias of -inf, such a row is 0. */
+#include "ops/help.h"
+
+#include <float.h>
+#include <math.h>
+
+/* Heads of q that share a head of k get an axis of their own, [b, g, h/g, s, d]. */
+static SnValue group_heads(SnGraph *g, SnValue q, SnValue k)
+{
+    const SnValue heads = sn_dim(g, q, 1), groups = sn_dim(g, k, 1);
+    const SnValue dims[] = {sn_dim(g, q, 0), groups, sn_idiv(g, heads, groups), sn_dim(g, q, 2),
+                            sn_dim(g, q, 3)};
+    return sn_reshape(g, q, 5, dims);
+}
+
+static SnValue scores_of(SnGraph *g, SnValue q, SnValue k, SnDtype wide)
+{
+    const SnValue dims[] = {sn_dim(g, q, 0), sn_dim(g, q, 1), sn_dim(g, q, 2), sn_dim(g, k, 2)};
+    if (sn_dim(g, q, 1).ref == sn_dim(g, k, 1).ref)
+        return sn_contract(g, "bhsd,bhtd->bhst", q, k, wide);
+    return sn_reshape(g, sn_contract(g, "bgrsd,bgtd->bgrst", group_heads(g, q, k), k, wide), 4, dims);
+}
+
+/* Softmax over the last axis; 0 where everything is -inf. A row that has a finite score sums to 1 or more. */
+static SnValue weights_of(SnGraph *g, SnValue x)
+{
+    const SnValue top = sn_max(g, sn_max_of(g, x, -1), sn_num(g, -FLT_MAX));
+    const SnValue e = sn_exp(g, sn_sub(g, x, top));
+    return sn_div(g, e, sn_max(g, sn_sum_of(g, e, -1), sn_num(g, FLT_MIN)));
+}
+
+static SnValue scale_of(SnGraph *g, const SnCall *c, SnDtype wide)
+{
+    const double scale = sn_call_float(c, "scale");
+    return scale != 0 ? sn_num(g, scale)
+                      : sn_div(g, sn_num(g, 1), sn_sqrt(g, sn_cast(g, sn_dim(g, c->in[0], -1), wide)));
+}
+
+/* in: q, k, then bias and mask from operand `bias` on. */
+static SnValue probs_of(SnGraph *g, const SnCall *c, int bias)
+{
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
+    const double cap = sn_call_float(c, "softcap");
+    SnValue x = sn_mul(g, scores_of(g, c->in[0], c->in[1], wide), scale_of(g, c, wide));
+    if (cap != 0)
+        x = sn_mul(g, sn_tanh(g, sn_div(g, x, sn_num(g, cap))), sn_num(g, cap));
+    if (sn_call_has(c, bias))
+        x = sn_add(g, x, sn_cast(g, c->in[bias], wide));
+    if (sn_call_has(c, bias + 1))
+        x = sn_where(g, c->in[bias + 1], x, sn_num(g, -HUGE_VAL));
+    return sn_like(g, weights_of(g, x), c->in[0]);
+}
+
+static SnValue attention_probs(SnGraph *g, const SnCall *c)
+{
+    return probs_of(g, c, 2);
+}
+
+static SnValue attend(SnGraph *g, SnValue p, SnValue v)
+{
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, v));
+    const SnValue dims[] = {sn_dim(g, p, 0), sn_dim(g, p, 1), sn_dim(g, p, 2), sn_dim(g, v, 3)};
+    if (sn_dim(g, p, 1).ref == sn_dim(g, v, 1).ref)
+        return sn_like(g, sn_contract(g, "bhst,bhtd->bhsd", p, v, wide), v);
+    const SnValue y = sn_contract(g, "bgrst,bgtd->bgrsd", group_heads(g, p, v), v, wide);
+    return sn_like(g, sn_reshape(g, y, 4, dims), v);
+}
+
+static SnValue attention(SnGraph *g, const SnCall *c)
+{
+    return attend(g, probs_of(g, c, 3), c->in[2]);
+}
+
+static SnValue attention_context(SnGraph *g, const SnCall *c)
+{
+    return attend(g, c->in[0], c->in[1]);
+}
+
+/* Rotates pairs of head dims by position-dependent angles.
+ *   x    F[B, H, S, D]
+ *   pos  I[B, S]       absolute positions, any order
+ *   freq F2[R]         radians per position; the first 2 R head dims are rotated, the rest pass
+ * Halves are (first R, next R), as in NeoX; with `pairs` (even, odd), as in GPT-J. cos and sin are multiplied
+ * by `scale` (YaRN). Su et al. 2021, arXiv:2104.09864, eq. 34. */
+static SnValue rope(SnGraph *g, const SnCall *c)
+{
+    const bool pairs = sn_call_int(c, "pairs") != 0;
+    const SnValue x = sn_wide(g, c->in[0]), scale = sn_num(g, sn_call_float(c, "scale"));
+    const SnValue half = sn_dim(g, c->in[2], 0), whole = sn_mul(g, half, sn_size(g, 2)), two = sn_size(g, 2);
+    const SnDtype wide = sn_value_dtype(g, x);
+    const SnValue at = sn_insert_axis(g, sn_insert_axis(g, sn_cast(g, c->in[1], wide), 1), 3);
+    const SnValue angle = sn_mul(g, at, sn_cast(g, c->in[2], wide)); /* [b, 1, s, r] */
+    const SnValue cosine = sn_mul(g, sn_cos(g, angle), scale), sine = sn_mul(g, sn_sin(g, angle), scale);
+    const SnValue turned = sn_slice_axis(g, x, 3, sn_size(g, 0), whole);
+    const SnValue lead[] = {sn_dim(g, x, 0), sn_dim(g, x, 1), sn_dim(g, x, 2)};
+    const SnValue split[] = {lead[0], lead[1], lead[2], pairs ? half : two, pairs ? two : half};
+    const SnValue parts = sn_reshape(g, turned, 5, split);
+    const int axis = pairs ? 4 : 3;
+    const SnValue a = sn_drop_axis(g, sn_slice_axis(g, parts, axis, sn_size(g, 0), sn_size(g, 1)), axis);
+    const SnValue b = sn_drop_axis(g, sn_slice_axis(g, parts, axis, sn_size(g, 1), sn_size(g, 1)), axis);
+    const SnValue out[] = {
+        sn_insert_axis(g, sn_sub(g, sn_mul(g, a, cosine), sn_mul(g, b, sine)), axis),
+        sn_insert_axis(g, sn_add(g, sn_mul(g, b, cosine), sn_mul(g, a, sine)), axis),
+    };
+    const SnValue joined[] = {lead[0], lead[1], lead[2], whole};
+    const SnValue y = sn_reshape(g, sn_concat(g, 2, out, axis), 4, joined);
+    const SnValue rest = sn_sub(g, sn_dim(g, x, 3), whole);
+    const SnValue all[] = {y, sn_slice_axis(g, x, 3, whole, rest)};
+    const bool is_whole = sn_dim(g, x, 3).ref == whole.ref;
+    return sn_like(g, is_whole ? y : sn_concat(g, 2, all, 3), c->in[0]);
+}
+
+const SnOp sn_attn_ops[] = {
+    {.sig = "attention(q: F[b, h, s, d], k: F[b, g, t, d], v: F[b, g, t, e], bias: F2[*]?, mask: B[*]?; "
+            "scale: f64 = 0, softcap: f64 = 0) -> F[b, h, s, e]",
+     .expand = attention,
+     .doc = "softmax(q k^T * scale + bias) v; scale 0: 1 / sqrt(d); heads h / g share one of k and v; mask "
+            "true: seen"},
+    {.sig = "attention_probs(q: F[b, h, s, d], k: F[b, g, t, d], bias: F2[*]?, mask: B[*]?; scale: f64 = 0, "
+            "softcap: f64 = 0) -> F[b, h, s, t]",
+     .expand = attention_probs,
+     .doc = "softmax(q k^T * scale + bias): what attention multiplies with v"},
+    {.sig = "attention_context(p: F[b, h, s, t], v: F[b, g, t, e]) -> F[b, h, s, e]",
+     .expand = attention_context,
+     .doc = "p v: attention from its probabilities"},
+    {.sig = "rope(x: F[b, h, s, d], pos: I[b, s], freq: F2[r]; pairs: bool = false, scale: f64 = 1) -> F[b, "
+            "h, s, d]",
+     .expand = rope,
+     .doc = "rotates pairs of head dims by pos * freq; Su et al. 2021"},
+    {0},
+};

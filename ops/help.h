@@ -1,0 +1,60 @@
+/* help.h -- what the op files share: small phrases of graph code. Internal to ops/. */
+#ifndef SN_OPS_HELP_H
+#define SN_OPS_HELP_H
+
+#include "ops/ops.h"
+
+/* A number that takes the dtype of what it meets. */
+static inline SnValue sn_num(SnGraph *g, double v)
+{
+    return sn_const(g, SN_F64, v);
+}
+static inline SnValue sn_size(SnGraph *g, int64_t v)
+{
+    return sn_const_int(g, SN_I64, v);
+}
+
+/* f32 for the narrow floats; f32 and f64 stay. */
+static inline SnDtype sn_wide_dtype(SnDtype d)
+{
+    return sn_dtype_is_float(d) && sn_dtype_size(d) < 4 ? SN_F32 : d;
+}
+static inline SnValue sn_wide(SnGraph *g, SnValue x)
+{
+    return sn_cast(g, x, sn_wide_dtype(sn_value_dtype(g, x)));
+}
+/* y in the dtype of x. */
+static inline SnValue sn_like(SnGraph *g, SnValue y, SnValue x)
+{
+    return sn_cast(g, y, sn_value_dtype(g, x));
+}
+
+/* The dims of x into at[SN_MAX_RANK]; returns how many. */
+static inline int sn_dims(SnGraph *g, SnValue x, SnValue *at)
+{
+    const int rank = sn_rank(g, x);
+    for (int i = 0; i < rank; i++)
+        at[i] = sn_dim(g, x, i);
+    return rank;
+}
+/* An axis counted from the front; 0 where there is no such axis, which the next op reports. */
+static inline int sn_axis(SnGraph *g, SnValue x, int64_t axis)
+{
+    const int rank = sn_rank(g, x);
+    if (axis < -rank || axis >= rank) {
+        sn_graph_fail(g, SN_ESHAPE, "no axis %d in %d dims", (int)axis, rank);
+        return 0;
+    }
+    return (int)(axis < 0 ? axis + rank : axis);
+}
+/* x with a dim of 1 put in at an axis. */
+SnValue sn_insert_axis(SnGraph *g, SnValue x, int axis);
+/* x without its dim of 1 at an axis. */
+SnValue sn_drop_axis(SnGraph *g, SnValue x, int axis);
+/* x[n] as [1, .., n, .., 1]: its axis lies on axis `axis` of `rank`. */
+SnValue sn_on_axis(SnGraph *g, SnValue x, int axis, int rank);
+/* Leading dims as one: [.., n] ▶ [rows, n], and back to the leading dims of like. */
+SnValue sn_rows_of(SnGraph *g, SnValue x);
+SnValue sn_rows_back(SnGraph *g, SnValue rows, SnValue like);
+
+#endif

@@ -1,0 +1,19 @@
+/* ops.h -- the tables of composites and host ops, and their typed builders: sn_softmax(g, x, axis).
+ *
+ * An op is one row: a signature, a function that says what it means in terms of other ops, a line of doc. The
+ * builders are printed from the signatures at build time (tools/genops.c). Where an op computes in f32
+ * whatever the operand's dtype is (f64 stays f64), that is what Transformers does, and the result is cast
+ * back. */
+#ifndef SN_OPS_H
+#define SN_OPS_H
+
+#include "compiler/graph.h"
+#include "ops/sn_ops.h" /* made by genops */
+
+/* NULL-terminated: SnCompilerDesc.ops. */
+SN_API extern const SnOp *const sn_all_ops[];
+
+extern const SnOp sn_math_ops[], sn_norm_ops[], sn_nn_ops[], sn_attn_ops[], sn_loss_ops[], sn_pool_ops[],
+    sn_host_ops[];
+
+#endif
