@@ -28,6 +28,9 @@ SnPassFn sn_pass_simplify; /* rewrite.c with rules_*.c */
 SnPassFn sn_pass_expand;   /* expand.c */
 SnPassFn sn_pass_inline;   /* inline.c */
 SnPassFn sn_pass_flatten;  /* flatten.c */
+/* Marks everything below root, the dims of types included: one flag a ref up to root, in the pass's arena.
+ * NULL: no memory. */
+bool *sn_reach(SnPass *p, SnRef root, bool enter_functions);
 SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
                                  SnError *err); /* verify.c: after every pass in debug builds */
 
@@ -60,8 +63,8 @@ typedef struct SnLowered {
     uint32_t nkernel;
     SnRef *temp; /* size in bytes of each temporary, a dim term */
     uint32_t ntemp;
-    /* operand index whose buffer may become the result's (update, scatter), or -1. Then kernel[0] is the copy of
-     * that operand and nothing else: it is left out where the result is made in place. */
+    /* operand index whose buffer may become the result's (update, scatter), or -1. Then kernel[0] is the copy
+     * of that operand and nothing else: it is left out where the result is made in place. */
     int in_place;
 } SnLowered;
 
