@@ -1,0 +1,183 @@
+/* expand_test.c -- the expand pass: composites disappear, host rows become host calls, endless rows are cut.
+ */
+#include "compiler/pass.h"
+#include "ops/ops.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+
+static SnValue forever(SnGraph *g, const SnCall *c)
+{
+    return sn_op(g, "forever", (const SnValue[]){sn_exp(g, c->in[0])}, 1, NULL, 0);
+}
+
+static SnStatus run_nothing(const SnHostCall *h, SnError *err)
+{
+    (void)h;
+    (void)err;
+    return SN_OK;
+}
+
+static SnRef two_bytes_each(SnGraph *g, const SnCall *c)
+{
+    return sn_mul(g, sn_dim(g, c->in[0], 0), sn_const_int(g, SN_I64, 2)).ref;
+}
+
+static SnValue twice_host(SnGraph *g, const SnCall *c)
+{
+    const SnValue once = sn_op(g, "host_op", c->in, 1, (const SnAttr[]){SN_INT("zeta", 5)}, 1);
+    return sn_op(g, "host_op", &once, 1, (const SnAttr[]){SN_FLOAT("alpha", 2), SN_INT("zeta", 6)}, 2);
+}
+
+static const SnOp test_ops[] = {
+    {.sig = "forever(x: F[..]) -> F[..]", .expand = forever},
+    {.sig = "host_op(x: F[n]; zeta: int, alpha: f64 = 0.5) -> F[n]",
+     .run = run_nothing,
+     .symbol = "run_nothing",
+     .scratch = two_bytes_each},
+    {.sig = "twice_host(x: F[n]) -> F[n]", .expand = twice_host},
+    {0},
+};
+
+typedef struct Fixture {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnGraph *g;
+    SnStore *s;
+    SnArena arena;
+    SnRef root;
+} Fixture;
+
+static int open_fixture(void **state)
+{
+    static Fixture f;
+    SnError err;
+    const SnOp *tables[16];
+    size_t n = 0;
+    for (; sn_all_ops[n] != NULL; n++)
+        tables[n] = sn_all_ops[n];
+    tables[n] = test_ops;
+    tables[n + 1] = NULL;
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = tables};
+    assert_ok(sn_context_create(NULL, &f.ctx, &err));
+    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
+    assert_ok(sn_graph_create(f.cc, &f.g, &err));
+    f.s = sn_graph_store(f.g);
+    sn_arena_init(&f.arena, sn_allocator(f.ctx));
+    *state = &f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    Fixture *const f = *state;
+    sn_arena_clear(&f->arena);
+    sn_graph_destroy(f->g);
+    sn_compiler_destroy(f->cc);
+    sn_context_destroy(f->ctx);
+    return 0;
+}
+
+static SnValue input(Fixture *f, const char *name)
+{
+    return sn_input(f->g, name, SN_F32, 1, (const SnValue[]){sn_symbol(f->g, "n", 1, 64)});
+}
+
+static SnStatus expand(Fixture *f, SnValue result, SnError *err)
+{
+    SnPass p = {.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = f->s, .arena = &f->arena};
+    sn_output(f->g, "y", result);
+    SN_TRY(sn_graph_check(f->g, err));
+    return sn_pass_expand(&p, sn_graph_root(f->g), &f->root, err);
+}
+
+/* How many terms of an op lie below the root; op SN_PRIM_COUNT: any composite. */
+static int count(const Fixture *f, uint16_t op)
+{
+    bool *const seen = calloc((size_t)f->root + 1, sizeof *seen);
+    int n = 0;
+    assert_non_null(seen);
+    seen[f->root] = true;
+    for (SnRef r = f->root; r > 0; r--) {
+        const SnTerm *const t = sn_term(f->s, r);
+        if (!seen[r])
+            continue;
+        n += op == SN_PRIM_COUNT ? t->op >= SN_PRIM_COUNT : t->op == op;
+        for (int i = 0; i < t->narg; i++)
+            seen[t->arg[i]] = true;
+    }
+    free(seen);
+    return n;
+}
+
+static void chain_becomes_primitives(void **state)
+{
+    Fixture *const f = *state;
+    SnError err;
+    SnValue x = input(f, "x");
+    for (int i = 0; i < 200; i++)
+        x = sn_softmax(f->g, x, 0);
+    assert_ok(expand(f, x, &err));
+    assert_int_equal(count(f, SN_PRIM_COUNT), 0);
+    assert_int_equal(count(f, SN_OP_EXP), 200);
+}
+
+static void definitions_nest(void **state)
+{
+    Fixture *const f = *state;
+    SnError err;
+    assert_ok(expand(f, sn_quick_gelu(f->g, sn_relu2(f->g, input(f, "x"))), &err));
+    assert_int_equal(count(f, SN_PRIM_COUNT), 0);
+    assert_int_equal(count(f, SN_OP_MAX), 1);
+}
+
+static void function_bodies_are_expanded(void **state)
+{
+    Fixture *const f = *state;
+    SnError err;
+    const SnValue x = input(f, "x");
+    sn_fn_begin(f->g, "body");
+    const SnValue a = sn_fn_arg(f->g, sn_term(f->s, x.ref)->type);
+    const SnValue fn = sn_fn_end(f->g, sn_gelu(f->g, a));
+    assert_ok(expand(f, sn_call(f->g, fn, 1, &x), &err));
+    assert_int_equal(count(f, SN_PRIM_COUNT), 0);
+    assert_int_equal(count(f, SN_OP_FN), 1);
+    assert_int_equal(count(f, SN_OP_ERF), 1);
+}
+
+static void host_rows_become_host_calls(void **state)
+{
+    Fixture *const f = *state;
+    SnError err;
+    assert_ok(expand(f, sn_op(f->g, "twice_host", (const SnValue[]){input(f, "x")}, 1, NULL, 0), &err));
+    assert_int_equal(count(f, SN_PRIM_COUNT), 0);
+    assert_int_equal(count(f, SN_OP_HOST), 2);
+    const SnRef result = sn_term(f->s, sn_term(f->s, sn_term(f->s, f->root)->arg[0])->arg[0])->arg[0];
+    assert_int_equal(sn_term(f->s, result)->op, SN_OP_HOST);
+    assert_string_equal(sn_attr_string(f->s, result, "op"), "host_op");
+    assert_int_equal(sn_attr_int(f->s, result, "zeta", 0), 6);
+    assert_true(sn_attr_float(f->s, result, "alpha", 0) == 2);
+    const SnRef scratch = sn_term(f->s, result)->arg[0];
+    assert_true(sn_is_dim(f->s, scratch));
+    assert_int_equal(sn_term(f->s, result)->narg, 2);
+}
+
+static void endless_expansion_names_the_op(void **state)
+{
+    Fixture *const f = *state;
+    SnError err;
+    const SnValue y = sn_op(f->g, "forever", (const SnValue[]){input(f, "x")}, 1, NULL, 0);
+    assert_fails(SN_EINVAL, expand(f, y, &err));
+    assert_string_equal(err.message, "forever: its expansion never ends");
+}
+
+int main(void)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
+    const struct CMUnitTest tests[] = {
+        CASE(chain_becomes_primitives),       CASE(definitions_nest),
+        CASE(function_bodies_are_expanded),   CASE(host_rows_become_host_calls),
+        CASE(endless_expansion_names_the_op),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
