@@ -91,6 +91,8 @@ static const uint64_t two_over_pi[6] = {UINT64_C(0x00A2F9836E4E4415), UINT64_C(0
                                         UINT64_C(0x29FC2757D1F534DD), UINT64_C(0xD1F534DDC0DB6295),
                                         UINT64_C(0xC0DB6295993C4390), UINT64_C(0x993C439041FE5163)};
 
+static const double infinity = (double)INFINITY, not_a_number = (double)NAN;
+
 /* ---- short names for makers ---- */
 
 typedef struct Ex {
@@ -234,7 +236,7 @@ static SnRef expand_exp(const Ex *e, SnRef x)
 {
     const SnRef y = from_bits(e, exp_bits(e, x, 0));
     /* The product is infinite, or NaN where x is. */
-    const SnRef beyond = mul(e, x, real(e, INFINITY));
+    const SnRef beyond = mul(e, x, real(e, infinity));
     const SnRef capped = where(e, less(e, x, real(e, e->k->exp_end)), y, beyond);
     return where(e, less(e, x, real(e, e->k->exp_min)), real(e, 0), capped);
 }
@@ -264,8 +266,8 @@ static SnRef expand_log(const Ex *e, SnRef x)
     const SnRef low = mul_add(e, s, add(e, half, r), mul(e, n, real(e, k->ln2_lo)));
     const SnRef y = mul_add(e, n, real(e, k->ln2_hi), sub(e, f, sub(e, half, low)));
     const SnRef zero = real(e, 0);
-    const SnRef outside = where(e, equal(e, x, zero), real(e, -INFINITY), real(e, NAN));
-    return where(e, less(e, zero, x), where(e, less(e, x, real(e, INFINITY)), y, x), outside);
+    const SnRef outside = where(e, equal(e, x, zero), real(e, -infinity), real(e, not_a_number));
+    return where(e, less(e, zero, x), where(e, less(e, x, real(e, infinity)), y, x), outside);
 }
 
 /* ---- pow ---- */
@@ -314,7 +316,7 @@ static Pair log_pair(const Ex *e, SnRef x)
 static SnRef exp_of_pair(const Ex *e, SnRef a, SnRef tail)
 {
     const Real *k = e->k;
-    const SnRef inf = real(e, INFINITY), zero = real(e, 0);
+    const SnRef inf = real(e, infinity), zero = real(e, 0);
     SnRef b = sn_s2(e->s, SN_OP_MIN, exp_bits(e, a, tail), to_bits(e, inf));
     b = where(e, less(e, b, to_bits(e, real(e, k->min_normal))), bits(e, 0), b);
     const SnRef capped = where(e, less(e, a, real(e, k->exp_end)), from_bits(e, b), inf);
@@ -324,10 +326,10 @@ static SnRef exp_of_pair(const Ex *e, SnRef a, SnRef tail)
 
 static SnRef expand_pow(const Ex *e, SnRef x, SnRef y)
 {
-    const SnRef inf = real(e, INFINITY), zero = real(e, 0), one = real(e, 1), ax = magnitude(e, x);
+    const SnRef inf = real(e, infinity), zero = real(e, 0), one = real(e, 1), ax = magnitude(e, x);
     Pair l = log_pair(e, ax);
     l.hi = where(e, less(e, ax, inf), l.hi, ax);
-    l.hi = where(e, equal(e, ax, zero), real(e, -INFINITY), l.hi);
+    l.hi = where(e, equal(e, ax, zero), real(e, -infinity), l.hi);
     const SnRef p = mul(e, y, l.hi), tail = mul_add(e, y, l.lo, mul_add(e, y, l.hi, negate(e, p)));
     const SnRef size = where(e, equal(e, ax, one), one, exp_of_pair(e, p, tail));
 
@@ -336,8 +338,8 @@ static SnRef expand_pow(const Ex *e, SnRef x, SnRef y)
     const SnRef is_even = equal(e, sn_s1(e->s, SN_OP_FLOOR, half), half);
     const SnRef is_odd = and(e, is_int, sn_s_not(e->s, is_even));
     const SnRef signed_size = where(e, is_odd, with_sign(e, size, x), size);
-    const SnRef is_negative = and(e, less(e, x, zero), less(e, real(e, -INFINITY), x));
-    const SnRef r = where(e, and(e, is_negative, sn_s_not(e->s, is_int)), real(e, NAN), signed_size);
+    const SnRef is_negative = and(e, less(e, x, zero), less(e, real(e, -infinity), x));
+    const SnRef r = where(e, and(e, is_negative, sn_s_not(e->s, is_int)), real(e, not_a_number), signed_size);
     return where(e, or (e, equal(e, y, zero), equal(e, x, one)), one, r);
 }
 
@@ -401,7 +403,7 @@ static SnRef expand_trig(const Ex *e, SnRef x, bool is_cos)
         a.turn = where(e, is_small, a.turn, b.turn);
         a.r = where(e, is_small, a.r, b.r);
     } else {
-        a.r = where(e, is_small, a.r, real(e, NAN));
+        a.r = where(e, is_small, a.r, real(e, not_a_number));
     }
     const SnRef z = mul(e, a.r, a.r);
     const SnRef sine = mul_add(e, mul(e, a.r, z), poly(e, &k->sin, z), a.r);
@@ -469,7 +471,7 @@ SnRef sn_scalar_expand(SnStore *s, uint16_t op, SnRef x, SnRef y)
     case SN_OP_POW:
         return expand_pow(&e, x, y);
     default:
-        SN_ASSERT(!"an op that expands");
+        SN_ASSERT(sn_op_expands(op));
         return 0;
     }
 }
