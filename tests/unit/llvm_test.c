@@ -6,7 +6,6 @@
 #include "compiler/scalar.h"
 #include "tests/unit/unit.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -250,10 +249,10 @@ static void check(Fixture *f, const Case *cases, uint32_t n)
 
 static const char *op_text(Fixture *f, const char *name, int narg, SnDtype from, SnDtype to, int width)
 {
-    char load[3][64];
+    char load[3][64] = {""};
     const bool is_where = strcmp(name, "where") == 0;
-    for (int i = 0; i < 3; i++)
-        (void)snprintf(load[i], sizeof load[i], i < narg ? " (load.%s b%d %%i)" : "",
+    for (int i = 0; i < narg; i++)
+        (void)snprintf(load[i], sizeof load[i], " (load.%s b%d %%i)",
                        is_where && i == 0 ? "bool" : sn_dtype(from)->name, i);
     return sn_arena_printf(&f->arena,
                            "kernel r r r w dims 0 { grid %d %s i1 %d { %%i = (add (mul t %d) i1)"
