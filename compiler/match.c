@@ -187,6 +187,8 @@ static SnStatus bind_dims(SnStore *s, SnSigMatch *m, int operand, const SnSigTyp
     if (p->ndim > 0 && p->dim[0].kind == SN_SIG_FREE)
         return sn_dims_broadcast(s, &m->nfree, m->free, t->ndim, t->dims) ? SN_OK
                                                                           : mismatch(s, m, operand, err);
+    if (p->ndim > 0 && p->dim[0].kind == SN_SIG_WILD)
+        return SN_OK;
     const int nlast = p->ndim - has_rest, nlead = t->ndim - nlast;
     if (nlead < 0 || (nlead > 0 && !has_rest))
         return mismatch(s, m, operand, err);

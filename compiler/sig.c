@@ -88,14 +88,16 @@ static void dims(Parser *p, SnSigType *t)
             d->kind = SN_SIG_REST;
         } else if (accept(p, "*")) {
             d->kind = SN_SIG_FREE;
+        } else if (accept(p, "?")) {
+            d->kind = SN_SIG_WILD;
         } else if (is_word(*p->at, true)) {
             d->name = word(p);
         } else {
             d->kind = SN_SIG_NUMBER;
             d->number = integer(p);
         }
-        if ((d->kind == SN_SIG_REST || d->kind == SN_SIG_FREE) && t->ndim > 1)
-            miss(p, ".. or * before other dims");
+        if (d->kind >= SN_SIG_REST && t->ndim > 1)
+            miss(p, "only names and numbers after the first dim");
     } while (accept(p, ","));
     want(p, "]");
 }

@@ -20,7 +20,7 @@
 #define SN_SIG_RESULTS  8
 
 typedef enum SnSigKind { SN_SIG_TENSOR, SN_SIG_LIST, SN_SIG_OBJECT, SN_SIG_ANY } SnSigKind;
-typedef enum SnSigDimKind { SN_SIG_NAME, SN_SIG_NUMBER, SN_SIG_REST, SN_SIG_FREE } SnSigDimKind;
+typedef enum SnSigDimKind { SN_SIG_NAME, SN_SIG_NUMBER, SN_SIG_REST, SN_SIG_FREE, SN_SIG_WILD } SnSigDimKind;
 
 typedef struct SnSigDim {
     SnSigDimKind kind;
