@@ -8,6 +8,7 @@
  * SINTER_DUMP=NAME in the environment logs the text form after that stage. */
 #include "compiler/compile.h"
 #include "compiler/compiler.h"
+#include "compiler/text.h"
 
 #include <stdlib.h>
 
@@ -25,7 +26,7 @@ static SnStatus dump(SnPass *p, const char *stage, SnRef root, SnError *err)
     if (!want || strcmp(want, stage) != 0)
         return SN_OK;
     SnText text = {.memory = sn_allocator(p->ctx)};
-    const SnStatus st = sn_text_print(p->s, root, &text, err);
+    const SnStatus st = sn_root_print(p->cc, p->s, root, &text, err);
     if (st == SN_OK)
         sn_log_write(p->ctx, SN_LOG_INFO, "%s", text.at ? text.at : "");
     sn_text_clear(&text);
@@ -83,7 +84,7 @@ void sn_compilation_clear(SnCompilation *c)
     sn_arena_clear(&c->work);
 }
 
-SnStatus sn_compilation_image(SnCompilation *c, SnArena *arena, SnImage **image, SnError *err)
+SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)
 {
     SnPass *p = &c->pass;
     SN_TRY(sn_graph_check(p->g, err));
@@ -94,8 +95,7 @@ SnStatus sn_compilation_image(SnCompilation *c, SnArena *arena, SnImage **image,
     const uint32_t n = sn_store_count(p->s);
     SN_TRY(sn_fuse(p, root, &is_stored, err));
     SN_TRY(sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n));
-    SN_TRY(sn_steps_program(&c->x, root, err));
-    return sn_steps_image(&c->x, arena, image, err);
+    return sn_steps_program(&c->x, root, err);
 }
 
 /* Weights are read where the source has them; one that is not aligned to its dtype is copied. */
@@ -132,7 +132,8 @@ static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, 
     SnImage *image = NULL;
     const void **param = NULL;
     uint64_t copied = 0;
-    SN_TRY(sn_compilation_image(c, arena, &image, err));
+    SN_TRY(sn_compilation_steps(c, err));
+    SN_TRY(sn_steps_image(&c->x, arena, &image, err));
     SN_TRY(bind_weights(&c->x, arena, &param, &copied, err));
     SnHostFn **host = host_table(&c->x, arena);
     SN_CHECK(host, err, SN_ENOMEM, "compile: no memory for host ops");

@@ -4,7 +4,7 @@
 
 #include "compiler/steps.h"
 
-/* One compilation: init, image, then what the backend makes of x.kernel; clear. */
+/* One compilation: init, steps, then the image (image.c) and what the backend makes of x.kernel; clear. */
 typedef struct SnCompilation {
     SnPass pass;
     SnTarget target;
@@ -16,7 +16,7 @@ typedef struct SnCompilation {
 SN_MUST_CHECK SnStatus sn_compilation_init(SnCompilation *c, SnCompiler *cc, SnGraph *g,
                                            const SnCompileOptions *o, SnError *err);
 void sn_compilation_clear(SnCompilation *c);
-/* Everything before code generation; the image lies in the arena. */
-SN_MUST_CHECK SnStatus sn_compilation_image(SnCompilation *c, SnArena *arena, SnImage **image, SnError *err);
+/* All passes, up to steps and kernels in c->x. */
+SN_MUST_CHECK SnStatus sn_compilation_steps(SnCompilation *c, SnError *err);
 
 #endif

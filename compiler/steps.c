@@ -217,7 +217,10 @@ static SnStatus const_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
     SN_CHECK(data || sn_is_const(x->s, ref, &v), err, SN_EINTERNAL, "compile: a const without value");
     if (!data)
         sn_scalar_store(sn_dtype_of(x->s, ref), scalar, v);
-    return sn_steps_buffer(x, SN_BUFFER_DATA, add_data(x, b.at, b.n), sn_term(x->s, ref)->type, out, err);
+    SN_CHECK(b.n <= UINT32_MAX, err, SN_EUNSUPPORTED, "compile: a constant of %zu bytes", b.n);
+    SN_TRY(sn_steps_buffer(x, SN_BUFFER_DATA, add_data(x, b.at, b.n), sn_term(x->s, ref)->type, out, err));
+    x->buffer.at[*out].bytes = (uint32_t)b.n;
+    return SN_OK;
 }
 
 static SnStatus object_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)

@@ -100,7 +100,7 @@ static void place_constants(SnInstance *s)
             b->size = SN_ROWS(m, SnParamRow, param)[row[i].index].size;
         } else if (row[i].kind == SN_BUFFER_DATA) {
             b->at = (void *)((uintptr_t)m + row[i].index);
-            b->size = (uint64_t)s->plan.reg[row[i].size_reg];
+            b->size = row[i].bytes;
         } else if (row[i].kind == SN_BUFFER_OBJECT) {
             const SnObjectRow *o = SN_ROWS(m, SnObjectRow, object) + row[i].index;
             b->at = (void *)((uintptr_t)m + o->offset);

@@ -95,6 +95,7 @@ typedef struct SnBufferRow {
     uint32_t kind, index;
     uint32_t size_reg;    /* bytes */
     uint32_t segment;     /* SCRATCH */
+    uint32_t bytes;       /* DATA: its size */
     uint32_t first, last; /* SCRATCH: steps between which it lives */
 } SnBufferRow;
 

@@ -1,0 +1,298 @@
+/* Programs compiled for the interpreter and run whole, in slices, with carries, loops and measured dims. */
+#include "tests/unit/unit.h"
+
+#include "compiler/target.h"
+#include "ops/ops.h"
+
+#ifdef SN_TEST_LLVM
+#define SN_TEST_NATIVE "cpu"
+#else
+#define SN_TEST_NATIVE "interp"
+#endif
+
+typedef struct Rig {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnGraph *g;
+    SnProgram *p;
+    SnInstance *s;
+    SnPool *pool;
+    const char *target;
+} Rig;
+
+static Rig rig_create(const char *target, uint32_t threads)
+{
+    Rig r = {.target = target};
+    SnError err;
+    SnContextDesc desc = {.struct_size = sizeof desc};
+    if (threads > 1) {
+        assert_ok(sn_pool_create(threads, &r.pool, &err));
+        desc.jobs = sn_pool_jobs(r.pool);
+    }
+    assert_ok(sn_context_create(&desc, &r.ctx, &err));
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
+    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    return r;
+}
+
+static void rig_compile(Rig *r)
+{
+    SnError err;
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = r->target};
+    assert_ok(sn_compile(r->cc, r->g, &o, &r->p, &err));
+    assert_ok(sn_instance_create(r->p, NULL, &r->s, &err));
+}
+
+static void rig_destroy(Rig *r)
+{
+    sn_instance_destroy(r->s);
+    sn_program_release(r->p);
+    sn_graph_destroy(r->g);
+    sn_compiler_destroy(r->cc);
+    sn_context_destroy(r->ctx);
+    sn_pool_destroy(r->pool);
+}
+
+static void bind_f32(Rig *r, const char *name, float *data, int ndim, const int64_t *dims)
+{
+    SnError err;
+    const SnView v = sn_view(SN_F32, data, ndim, dims);
+    assert_ok(sn_bind(r->s, name, &v, &err));
+}
+
+static const float *result_f32(Rig *r, const char *name, int64_t count)
+{
+    SnError err;
+    SnView v;
+    assert_ok(sn_result(r->s, name, &v, &err));
+    int64_t n = 1;
+    for (int32_t i = 0; i < v.ndim; i++)
+        n *= v.dims[i];
+    assert_int_equal(n, count);
+    assert_int_equal(v.dtype, SN_F32);
+    return v.data;
+}
+
+static void softmax_of_product_equals_by_hand(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    const SnValue b = sn_symbol(r.g, "b", 1, 100);
+    const SnValue x = sn_input(r.g, "x", SN_F32, 2, (SnValue[]){b, sn_const_int(r.g, SN_I64, 3)});
+    sn_output(r.g, "y", sn_softmax(r.g, sn_mul(r.g, x, x), -1));
+    rig_compile(&r);
+    float in[6] = {1, 2, 3, 0, 0, 0};
+    bind_f32(&r, "x", in, 2, (int64_t[]){2, 3});
+    assert_ok(sn_run(r.s, &err));
+    const float *y = result_f32(&r, "y", 6);
+    assert_true(y[2] > 0.99f && y[0] < 0.001f);
+    for (int i = 3; i < 6; i++)
+        assert_true(y[i] > 0.3333f && y[i] < 0.3334f);
+    rig_destroy(&r);
+}
+
+/* A program of several kernels with many tiles: the same bits for threads and slices. */
+static void deep_graph(Rig *r)
+{
+    const SnValue n = sn_symbol(r->g, "n", 1, 100000), m = sn_const_int(r->g, SN_I64, 64);
+    SnValue x = sn_input(r->g, "x", SN_F32, 2, (SnValue[]){n, m});
+    for (int i = 0; i < 3; i++) {
+        x = sn_contract(r->g, "ij,kj->ik", sn_tanh(r->g, x),
+                        sn_slice_axis(r->g, x, 0, sn_const_int(r->g, SN_I64, 0), m), SN_F32);
+        x = sn_layer_norm(r->g, x, sn_none(), sn_none(), 1e-5);
+    }
+    sn_output(r->g, "y", x);
+}
+
+static void fill(float *v, size_t n)
+{
+    uint32_t seed = 7;
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        v[i] = (float)(int32_t)seed / 2147483648.0f;
+    }
+}
+
+static void targets_threads_and_slices_give_equal_bits(void **state)
+{
+    (void)state;
+    enum { N = 96 };
+    SnError err;
+    static float in[N * 64], whole[N * 64];
+    /* interp first: it is the reference. */
+    static const char *const targets[] = {"interp", "clike", SN_TEST_NATIVE};
+    fill(in, N * 64);
+    for (uint32_t i = 0; i < 2 * SN_COUNT(targets); i++) {
+        Rig r = rig_create(targets[i / 2], 1 + i % 2);
+        deep_graph(&r);
+        rig_compile(&r);
+        bind_f32(&r, "x", in, 2, (int64_t[]){N, 64});
+        assert_ok(sn_run(r.s, &err));
+        const float *y = result_f32(&r, "y", N * 64);
+        if (i == 0)
+            memcpy(whole, y, sizeof whole);
+        assert_memory_equal(whole, y, sizeof whole);
+        bool done = false;
+        int slices = 0;
+        for (; !done; slices++)
+            assert_ok(sn_run_some(r.s, 20000, &done, &err));
+        assert_true(slices > 1);
+        assert_memory_equal(whole, result_f32(&r, "y", N * 64), sizeof whole);
+        rig_destroy(&r);
+    }
+}
+
+static void carry_keeps_its_value_between_runs(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    const SnValue x = sn_input(r.g, "x", SN_F32, 0, NULL);
+    const SnValue total = sn_carry(r.g, "total", sn_const(r.g, SN_F32, 10));
+    const SnValue sum = sn_add(r.g, total, x);
+    sn_next(r.g, total, sum);
+    sn_output(r.g, "sum", sum);
+    rig_compile(&r);
+    float one = 1;
+    bind_f32(&r, "x", &one, 0, NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(sn_run(r.s, &err));
+        assert_true(result_f32(&r, "sum", 1)[0] == 11.0f + (float)i);
+    }
+    size_t size = 0;
+    assert_ok(sn_state_save(r.s, NULL, &size, &err));
+    void *saved = test_malloc(size);
+    assert_ok(sn_state_save(r.s, saved, &size, &err));
+    assert_ok(sn_reset(r.s, &err));
+    assert_ok(sn_run(r.s, &err));
+    assert_true(result_f32(&r, "sum", 1)[0] == 11.0f);
+    assert_ok(sn_state_load(r.s, saved, size, &err));
+    assert_ok(sn_run(r.s, &err));
+    assert_true(result_f32(&r, "sum", 1)[0] == 14.0f);
+    assert_fails(SN_EFORMAT, sn_state_load(r.s, saved, size - 1, &err));
+    test_free(saved);
+    rig_destroy(&r);
+}
+
+/* i = 0.. while a < 100: a, b = b, a + b; rows of a. */
+static void loop_with_while_stacks_rows(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    SnStore *s = sn_graph_store(r.g);
+    const SnTypeId i64 = sn_type_scalar(s, SN_I64);
+    const SnValue step = sn_input(r.g, "step", SN_I64, 0, NULL);
+    sn_fn_begin(r.g, "body");
+    (void)sn_fn_arg(r.g, i64);
+    const SnValue a = sn_fn_arg(r.g, i64), b = sn_fn_arg(r.g, i64);
+    const SnValue body =
+        sn_fn_end(r.g, sn_tuple(r.g, 3, (SnValue[]){b, sn_add(r.g, sn_add(r.g, a, b), step), a}, NULL));
+    sn_fn_begin(r.g, "go_on");
+    (void)sn_fn_arg(r.g, i64);
+    const SnValue c = sn_fn_arg(r.g, i64);
+    (void)sn_fn_arg(r.g, i64);
+    const SnValue go_on = sn_fn_end(r.g, sn_lt(r.g, c, sn_const_int(r.g, SN_I64, 100)));
+    const SnValue init[2] = {sn_const_int(r.g, SN_I64, 0), sn_const_int(r.g, SN_I64, 1)};
+    const SnValue out = sn_loop(r.g, body, go_on, sn_const_int(r.g, SN_I64, 50), 2, init, 0, NULL);
+    sn_output(r.g, "last", sn_get(r.g, out, 0));
+    sn_output(r.g, "rows", sn_get(r.g, out, 2));
+    sn_output(r.g, "trips", sn_get(r.g, out, 3));
+    rig_compile(&r);
+    int64_t zero = 0;
+    const SnView v = sn_view(SN_I64, &zero, 0, NULL);
+    assert_ok(sn_bind(r.s, "step", &v, &err));
+    assert_ok(sn_run(r.s, &err));
+    SnView got;
+    assert_ok(sn_result(r.s, "last", &got, &err));
+    assert_int_equal(*(const int64_t *)got.data, 144);
+    assert_ok(sn_result(r.s, "trips", &got, &err));
+    assert_int_equal(*(const int64_t *)got.data, 12);
+    assert_ok(sn_result(r.s, "rows", &got, &err));
+    const int64_t fib[12] = {0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
+    assert_true(got.dims[0] >= 12);
+    assert_memory_equal(got.data, fib, sizeof fib);
+    rig_destroy(&r);
+}
+
+/* Rows of ids, as lists of different length, padded to the longest. */
+static void measured_dim_begins_a_segment(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    const SnValue b = sn_symbol(r.g, "b", 1, 100);
+    const SnValue x = sn_input_list(r.g, "x", SN_I32, 1, &b);
+    const SnValue len_of = sn_get(r.g, x, 1), longest = sn_reduce(r.g, "max", len_of, 0, NULL, false);
+    const SnValue width = sn_measure(r.g, longest, sn_const_int(r.g, SN_I64, 8)),
+                  one = sn_const_int(r.g, SN_I64, 1);
+    const SnValue j = sn_iota(r.g, SN_I64, 1, 2, (SnValue[]){b, width});
+    const SnValue column[2] = {b, one}, at = sn_add(r.g, j, sn_reshape(r.g, sn_get(r.g, x, 0), 2, column));
+    const SnValue is_in = sn_lt(r.g, j, sn_reshape(r.g, len_of, 2, column));
+    const SnValue ids =
+        sn_where(r.g, is_in, sn_gather(r.g, sn_get(r.g, x, 2), 1, (const int[]){0}, &at, "zero"),
+                 sn_const_int(r.g, SN_I32, 9));
+    sn_output(r.g, "ids", ids);
+    sn_output(r.g, "twice", sn_add(r.g, ids, ids));
+    rig_compile(&r);
+    int32_t child[6] = {1, 2, 3, 4, 5, 6};
+    int64_t start[3] = {4, 0, 2}, len[3] = {2, 1, 0};
+    SnView v = sn_view(SN_I32, child, 1, (int64_t[]){3});
+    v.start = start;
+    v.len = len;
+    v.child_count = 6;
+    assert_ok(sn_bind(r.s, "x", &v, &err));
+    assert_ok(sn_run(r.s, &err));
+    SnView got;
+    assert_ok(sn_result(r.s, "ids", &got, &err));
+    assert_int_equal(got.dims[0], 3);
+    assert_int_equal(got.dims[1], 2);
+    const int32_t want[6] = {5, 6, 1, 9, 9, 9};
+    assert_memory_equal(got.data, want, sizeof want);
+    len[0] = 7;
+    assert_fails(SN_EINVAL, sn_bind(r.s, "x", &v, &err));
+    rig_destroy(&r);
+}
+
+static void wrong_inputs_are_named(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    const SnValue b = sn_symbol(r.g, "b", 1, 4);
+    const SnValue x = sn_input(r.g, "x", SN_F32, 1, &b), y = sn_input(r.g, "y", SN_F32, 1, &b);
+    sn_output(r.g, "z", sn_add(r.g, x, y));
+    rig_compile(&r);
+    float data[8] = {0};
+    SnView v = sn_view(SN_F32, data, 1, (int64_t[]){2});
+    assert_fails(SN_EINVAL, sn_run(r.s, &err));
+    assert_non_null(strstr(err.message, "is not bound"));
+    assert_fails(SN_EINVAL, sn_bind(r.s, "w", &v, &err));
+    assert_ok(sn_bind(r.s, "x", &v, &err));
+    v.dims[0] = 3;
+    assert_ok(sn_bind(r.s, "y", &v, &err));
+    assert_fails(SN_ESHAPE, sn_run(r.s, &err));
+    assert_non_null(strstr(err.message, "input y"));
+    v.dims[0] = 5;
+    assert_ok(sn_bind(r.s, "x", &v, &err));
+    assert_fails(SN_ESHAPE, sn_run(r.s, &err));
+    assert_non_null(strstr(err.message, "allowed 1 to 4"));
+    v = sn_view(SN_I32, data, 1, (int64_t[]){2});
+    assert_fails(SN_ESHAPE, sn_bind(r.s, "x", &v, &err));
+    rig_destroy(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(softmax_of_product_equals_by_hand),
+        cmocka_unit_test(targets_threads_and_slices_give_equal_bits),
+        cmocka_unit_test(carry_keeps_its_value_between_runs),
+        cmocka_unit_test(loop_with_while_stacks_rows),
+        cmocka_unit_test(measured_dim_begins_a_segment),
+        cmocka_unit_test(wrong_inputs_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
