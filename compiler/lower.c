@@ -254,7 +254,9 @@ SnRef sn_lower_space(SnLower *l, SnSpace *at, SnRef work, SnGroupFn *emit, void 
 {
     const Cut c = cut_space(l, at, work);
     SnRef block = l->kb.k->tile, chunk = i_const(l, 0);
-    if (!is_one(l, c.nchunk)) {
+    if (is_one(l, c.rows)) {
+        chunk = block;
+    } else if (!is_one(l, c.nchunk)) {
         const SnRef n = sn_lower_divisor(l, c.nchunk);
         chunk = i_mod(l, block, n);
         block = i_div(l, block, n);
@@ -264,9 +266,12 @@ SnRef sn_lower_space(SnLower *l, SnSpace *at, SnRef work, SnGroupFn *emit, void 
     if (is_one(l, c.rows)) {
         row = i_const(l, 0);
     } else if (!is_one(l, c.block)) {
-        const SnRef size = sn_lower_dim(l, c.block), first = i_mul(l, block, size);
-        const SnRef count = is_one(l, c.nblock) ? sn_lower_dim(l, c.rows)
-                                                : i_min(l, size, i_sub(l, sn_lower_dim(l, c.rows), first));
+        SnRef first = i_const(l, 0), count = sn_lower_dim(l, c.rows);
+        if (!is_one(l, c.nblock)) {
+            const SnRef size = sn_lower_dim(l, c.block);
+            first = i_mul(l, block, size);
+            count = i_min(l, size, i_sub(l, count, first));
+        }
         row = i_add(l, first, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count, &mark));
     }
     sn_lower_part(l, row, at->split, at->dims, at->row);

@@ -26,6 +26,7 @@ static int squeeze(SnLower *l, int n, const SnRef *dims, int *axis)
     return m;
 }
 
+/* The longest record that the index starts with. */
 static const SnParts *find_parts(SnLower *l, int n, const SnRef *dims, const SnRef *index)
 {
     const SnParts *best = NULL;
@@ -39,6 +40,26 @@ static const SnParts *find_parts(SnLower *l, int n, const SnRef *dims, const SnR
     return best;
 }
 
+/* Puts parts together where they were taken apart; returns how many axes are left. */
+static int rejoin(SnLower *l, int n, SnRef *dims, SnRef *index)
+{
+    for (int i = 0; i < n;) {
+        const SnParts *p = find_parts(l, n - i, dims + i, index + i);
+        if (p == NULL) {
+            i++;
+            continue;
+        }
+        dims[i] = sn_lower_count(l, p->n, p->dims);
+        index[i] = p->whole;
+        const int next = i + p->n;
+        memmove(dims + i + 1, dims + next, (size_t)(n - next) * sizeof *dims);
+        memmove(index + i + 1, index + next, (size_t)(n - next) * sizeof *index);
+        n -= p->n - 1;
+        i = 0; /* what is whole now may be a part of more */
+    }
+    return n;
+}
+
 SnRef sn_lower_join(SnLower *l, int n, const SnRef *dims, const SnRef *index)
 {
     int axis[SN_MAX_RANK];
@@ -48,12 +69,11 @@ SnRef sn_lower_join(SnLower *l, int n, const SnRef *dims, const SnRef *index)
         d[i] = dims[axis[i]];
         x[i] = index[axis[i]];
     }
+    const int left = rejoin(l, m, d, x);
     SnRef sum = i_const(l, 0);
-    for (int i = 0; i < m;) {
-        const SnParts *p = find_parts(l, m - i, d + i, x + i);
-        const SnRef part = p != NULL ? p->whole : x[i];
-        i += p != NULL ? p->n : 1;
-        sum = i_add(l, sum, i_mul(l, part, sn_lower_dim(l, sn_lower_count(l, m - i, d + i))));
+    for (int i = 0; i < left; i++) {
+        const SnRef stride = sn_lower_dim(l, sn_lower_count(l, left - i - 1, d + i + 1));
+        sum = i_add(l, sum, i_mul(l, x[i], stride));
     }
     return sum;
 }
@@ -514,6 +534,16 @@ static SnRef walk_reinterpret(SnLower *l, const Walk *w)
     return sn_s_bitcast(l->s, to, bits);
 }
 
+static void note_op(SnLower *l, const char *name)
+{
+    for (int i = 0; i < l->nop_name; i++) {
+        if (l->op_name[i] == name)
+            return;
+    }
+    if (l->nop_name < (int)SN_COUNT(l->op_name))
+        l->op_name[l->nop_name++] = name;
+}
+
 static SnRef walk_elementwise(SnLower *l, const Walk *w)
 {
     SnRef v[3] = {0};
@@ -530,8 +560,7 @@ static SnRef walk_elementwise(SnLower *l, const Walk *w)
     case SN_OP_BITCAST:
         return sn_s_bitcast(l->s, to, v[0]);
     default:
-        if (l->nop_name < (int)SN_COUNT(l->op_name))
-            l->op_name[l->nop_name++] = sn_prim(w->t->op)->name;
+        note_op(l, sn_prim(w->t->op)->name);
         return w->t->narg == 1   ? sn_s1(l->s, w->t->op, v[0])
                : w->t->narg == 2 ? sn_s2(l->s, w->t->op, v[0], v[1])
                                  : sn_s3(l->s, w->t->op, v[0], v[1], v[2]);

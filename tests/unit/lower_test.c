@@ -1,0 +1,186 @@
+/* lower_test.c -- the shape of lowered kernels: text, keys, what may be done in place. What they compute is
+ * tested in tests/ops. */
+#include "compiler/pass.h"
+#include "tests/unit/unit.h"
+
+typedef struct Fixture {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnGraph *g;
+    SnArena arena;
+    SnPass pass;
+    bool *is_stored;
+} Fixture;
+
+static int setup(void **state)
+{
+    static Fixture f;
+    static const SnOp *const no_ops[] = {NULL};
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = no_ops};
+    SnError err = {0};
+    f = (Fixture){0};
+    assert_ok(sn_context_create(NULL, &f.ctx, &err));
+    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
+    assert_ok(sn_graph_create(f.cc, &f.g, &err));
+    sn_arena_init(&f.arena, sn_allocator(f.ctx));
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    sn_arena_clear(&f->arena);
+    sn_graph_destroy(f->g);
+    sn_compiler_destroy(f->cc);
+    sn_context_destroy(f->ctx);
+    return 0;
+}
+
+static SnValue i64(Fixture *f, int64_t v)
+{
+    return sn_const_int(f->g, SN_I64, v);
+}
+
+static void fuse(Fixture *f)
+{
+    SnError err = {0};
+    assert_ok(sn_graph_check(f->g, &err));
+    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = sn_graph_store(f->g), .arena = &f->arena};
+    assert_ok(sn_fuse(&f->pass, sn_graph_root(f->g), &f->is_stored, &err));
+}
+
+static SnLowered lower(Fixture *f, SnValue v)
+{
+    SnLowered out;
+    SnError err = {0};
+    assert_true(f->is_stored[v.ref]);
+    assert_ok(sn_lower(&f->pass, v.ref, f->is_stored, &out, &err));
+    return out;
+}
+
+static void assert_kernel(Fixture *f, const SnKernel *k, const char *name, const char *text)
+{
+    SnText t = {.memory = sn_allocator(f->ctx)};
+    sn_kernel_print(k, &t);
+    assert_string_equal(k->name, name);
+    assert_string_equal(t.at, text);
+    sn_text_clear(&t);
+}
+
+static void dense_elementwise_is_read_along_the_lanes(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue dims[] = {i64(f, 8), i64(f, 2), i64(f, 32)};
+    const SnValue x = sn_input(g, "x", SN_F32, 3, dims);
+    const SnValue flat = sn_reshape(g, x, 2, (SnValue[]){i64(f, 16), i64(f, 32)});
+    const SnValue y = sn_mul(g, flat, flat);
+    sn_output(g, "y", y);
+    fuse(f);
+    const SnLowered out = lower(f, y);
+    assert_int_equal(out.nkernel, 1);
+    assert_kernel(f, out.kernel[0].kernel, "map_mul_f32",
+                  "kernel r w dims 0 {\n"
+                  "  grid 1\n"
+                  "  serial i1 32 {\n"
+                  "    lanes i2 16 {\n"
+                  "      %0 = (add (mul i1 16) i2)\n"
+                  "      %1 = (load.f32 b0 %0)\n"
+                  "      store.f32 b1 %0 (mul %1 %1)\n"
+                  "    }\n"
+                  "  }\n"
+                  "}\n");
+}
+
+static void tail_is_guarded(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue n = i64(f, 20), x = sn_input(g, "x", SN_F32, 1, &n), y = sn_neg(g, x);
+    sn_output(g, "y", y);
+    fuse(f);
+    assert_kernel(f, lower(f, y).kernel[0].kernel, "map_neg_f32",
+                  "kernel r w dims 0 {\n"
+                  "  grid 1\n"
+                  "  lanes i1 16 {\n"
+                  "    store.f32 b1 i1 (neg (load.f32 b0 i1))\n"
+                  "  }\n"
+                  "  lanes i2 16 {\n"
+                  "    %0 = (add i2 16)\n"
+                  "    %1 = (lt %0 20)\n"
+                  "    store.f32 b1 %0 (neg (load.f32 b0 %0 %1)) when %1\n"
+                  "  }\n"
+                  "}\n");
+}
+
+static SnValue layer(Fixture *f, SnValue x, const char *weight, const char *bias)
+{
+    SnGraph *g = f->g;
+    const int64_t dims[] = {32, 32};
+    const SnValue w = sn_param(g, weight, SN_F32, 2, dims), b = sn_param(g, bias, SN_F32, 1, dims);
+    return sn_tanh(g, sn_add(g, sn_contract(g, "nk,mk->nm", x, w, SN_F32), b));
+}
+
+static void equal_layers_give_equal_kernels(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue n = sn_symbol(g, "n", 1, 1000), x = sn_input(g, "x", SN_F32, 2, (SnValue[]){n, i64(f, 32)});
+    const SnValue a = layer(f, x, "w1", "b1"), b = layer(f, a, "w2", "b2"), c = layer(f, b, "w3", "b3");
+    sn_output(g, "c", c);
+    fuse(f);
+    const SnLowered first = lower(f, a), second = lower(f, b);
+    assert_memory_equal(&first.kernel[0].kernel->key, &second.kernel[0].kernel->key, sizeof(SnHash128));
+    assert_int_equal(first.kernel[0].dim[0], second.kernel[0].dim[0]);
+}
+
+static void update_may_be_in_place_unless_it_reads_its_base(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue n = i64(f, 64), four = i64(f, 4), at = i64(f, 7);
+    const SnValue x = sn_input(g, "x", SN_F32, 1, &n), v = sn_input(g, "v", SN_F32, 1, &four);
+    const SnValue clean = sn_update(g, x, v, &at);
+    const SnValue own = sn_update(g, x, sn_slice_axis(g, x, 0, i64(f, 0), four), &at);
+    const SnValue fresh = sn_update(g, sn_broadcast(g, sn_const(g, SN_F32, 0), 1, &n), v, &at);
+    sn_output(g, "clean", clean);
+    sn_output(g, "own", own);
+    sn_output(g, "fresh", fresh);
+    fuse(f);
+    const SnLowered out = lower(f, clean);
+    assert_int_equal(out.in_place, 0);
+    assert_int_equal(out.nkernel, 2);
+    assert_int_equal(out.kernel[1].kernel->nbuf, 2);
+    assert_int_equal(lower(f, own).in_place, -1);
+    assert_int_equal(lower(f, fresh).in_place, -1);
+}
+
+static void every_dim_is_one_parameter(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue n = sn_symbol(g, "n", 0, 1000), m = sn_symbol(g, "m", 0, 1000), dims[] = {n, m};
+    const SnValue x = sn_input(g, "x", SN_F32, 2, dims), y = sn_permute(g, sn_add(g, x, x), (int[]){1, 0});
+    sn_output(g, "y", y);
+    fuse(f);
+    const SnLoweredKernel k = lower(f, y).kernel[0];
+    for (int i = 0; i < k.kernel->ndim; i++) {
+        for (int j = 0; j < i; j++)
+            assert_int_not_equal(k.dim[i], k.dim[j]);
+    }
+}
+
+#define lower_unit(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        lower_unit(dense_elementwise_is_read_along_the_lanes),
+        lower_unit(tail_is_guarded),
+        lower_unit(equal_layers_give_equal_kernels),
+        lower_unit(update_may_be_in_place_unless_it_reads_its_base),
+        lower_unit(every_dim_is_one_parameter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
