@@ -32,6 +32,7 @@ struct SnModule {
                     int64_t first, int64_t last, SnError *err);
     SnKernelFn *const *fn;     /* native code: fn[i] may be called directly; else NULL */
     uint32_t nkernel, ncached; /* ncached: how many came from the cache */
+    bool is_whole;             /* a call takes all tiles of a step, on one thread: a device behind copies */
 };
 
 struct SnProgramDesc {

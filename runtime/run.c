@@ -14,6 +14,7 @@ typedef struct KernelRun {
     const SnStepRow *step;
     SnKernelFn *fn;
     uint32_t width;
+    bool is_whole;
     void *buffer[MAX_KERNEL_BUFFERS];
     uint64_t size[MAX_KERNEL_BUFFERS];
     int64_t dim[MAX_KERNEL_DIMS];
@@ -34,6 +35,7 @@ static void run_tiles(void *arg, uint32_t job)
         /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
         const int64_t left = k->end - atomic_load_explicit(&k->next, memory_order_relaxed);
         int64_t take = k->s->deadline ? 1 : left / (4 * (int64_t)k->width);
+        take = k->is_whole ? left : take;
         take = take < 1 ? 1 : take;
         const int64_t first = atomic_fetch_add_explicit(&k->next, take, memory_order_relaxed);
         if (first >= k->end)
@@ -61,6 +63,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand);
     KernelRun k = {.s = s, .step = step, .width = s->ctx->jobs.width, .failed = ATOMIC_FLAG_INIT};
     k.fn = s->program->fn ? s->program->fn[step->a] : NULL;
+    k.is_whole = k.fn == NULL && s->program->module->is_whole;
     k.end = s->plan.reg[step->b];
     for (uint32_t i = 0; i < step->buffer.count; i++) {
         const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
@@ -71,7 +74,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
         k.dim[i] = s->plan.reg[operand[step->dim.first + i]];
     atomic_init(&k.next, s->tile);
     atomic_init(&k.status, SN_OK);
-    if (k.end - s->tile > 1 && k.width > 1)
+    if (k.end - s->tile > 1 && k.width > 1 && !k.is_whole)
         s->ctx->jobs.parallel(s->ctx->jobs.self, k.width, run_tiles, &k);
     else if (k.end > s->tile)
         run_tiles(&k, 0);

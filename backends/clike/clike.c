@@ -492,7 +492,9 @@ static void print_parameters(const Printer *p)
 
 static SnStatus print_kernel(Printer *p, const char *symbol)
 {
-    sn_text_printf(p->out, "\n%s%s(", p->d->kernel, symbol);
+    sn_text_printf(p->out, "\n");
+    put(p, p->d->kernel, (int)p->group.lanes);
+    sn_text_printf(p->out, "%s(", symbol);
     if (p->d->is_grouped) {
         print_parameters(p);
         sn_text_printf(p->out, "const i64 first)\n{\n    const i64 t = first + (i64)get_group_id(0);\n"

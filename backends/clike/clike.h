@@ -8,7 +8,7 @@
 typedef struct SnDialect {
     const char *name;
     const char *head;         /* types, and what the language calls differently */
-    const char *kernel;       /* before a kernel's name */
+    const char *kernel;       /* before a kernel's name; #: lanes */
     const char *read, *write; /* declare parameter b#: C takes it from an array, OpenCL as an argument */
     const char *dim;          /* declares d# */
     const char *wide;         /* suffix of a 64-bit constant */

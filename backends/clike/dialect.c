@@ -22,9 +22,8 @@ static const char c_head[] =
     "#define abs_f64 fabs\n#define floor_f64 floor\n#define round_f64 rint\n#define sqrt_f64 sqrt\n"
     "#define fma_f64 fma\n#define fmod_f64 fmod\n#define copysign_f64 copysign\n"
     "#define MEMORY(T) \\\n"
-    "FN T load_##T(const unsigned char *b, i64 i) { T v; memcpy(&v, b + i * (i64)sizeof v, sizeof v); return "
-    "v; } \\\n"
-    "FN void store_##T(unsigned char *b, i64 i, T v) { memcpy(b + i * (i64)sizeof v, &v, sizeof v); }\n"
+    "FN T load_##T(const u8 *b, i64 i) { T v; memcpy(&v, b + i * (i64)sizeof v, sizeof v); return v; } \\\n"
+    "FN void store_##T(u8 *b, i64 i, T v) { memcpy(b + i * (i64)sizeof v, &v, sizeof v); }\n"
     "FN void tile_zero(u8 *c) { memset(c, 0, 1024); }\n"
     "FN void tile_load(u8 *c, const void *p, i64 offset, i64 stride)\n"
     "{ for (i64 r = 0; r < 16; r++) memcpy(c + r * 64, (const u8 *)p + offset + r * stride, 64); }\n"
@@ -83,18 +82,16 @@ static const char integers[] =
     "FN T shr_##T(T a, T b) { return b >= N ? (T)0 : (T)(a >> b); } \\\n"
     "FN T idiv_##T(T a, T b) { return b == 0 ? (T)0 : (T)(a / b); } \\\n"
     "FN T mod_##T(T a, T b) { return b == 0 ? a : (T)(a % b); }\n"
-    "SIGNED(i8, u8, u32, 8)\nSIGNED(i16, u16, u32, 16)\nSIGNED(i32, u32, u32, 32)\nSIGNED(i64, u64, u64, "
-    "64)\n"
-    "UNSIGNED(u8, u32, 8)\nUNSIGNED(u16, u32, 16)\nUNSIGNED(u32, u32, 32)\nUNSIGNED(u64, u64, 64)\n"
+    "SIGNED(i8, u8, u32, 8) SIGNED(i16, u16, u32, 16) SIGNED(i32, u32, u32, 32) SIGNED(i64, u64, u64, 64)\n"
+    "UNSIGNED(u8, u32, 8) UNSIGNED(u16, u32, 16) UNSIGNED(u32, u32, 32) UNSIGNED(u64, u64, 64)\n"
     "FN b8 not_b8(b8 a) { return (b8)(a == 0); }\n"
     "FN b8 and_b8(b8 a, b8 b) { return (b8)(a & b); }\nFN b8 or_b8(b8 a, b8 b) { return (b8)(a | b); }\n"
     "FN b8 xor_b8(b8 a, b8 b) { return (b8)(a ^ b); }\nFN b8 eq_b8(b8 a, b8 b) { return (b8)(a == b); }\n"
     "FN b8 lt_b8(b8 a, b8 b) { return (b8)(a < b); }\nFN b8 min_b8(b8 a, b8 b) { return (b8)(a & b); }\n"
     "FN b8 max_b8(b8 a, b8 b) { return (b8)(a | b); }\n"
-    "MEMORY(b8) MEMORY(i8) MEMORY(i16) MEMORY(i32) MEMORY(i64) MEMORY(u8) MEMORY(u16) MEMORY(u32) "
-    "MEMORY(u64)\n"
-    "MEMORY(f16) MEMORY(bf16) MEMORY(f8e4m3fn) MEMORY(f8e5m2) MEMORY(f8e4m3fnuz) MEMORY(f8e5m2fnuz)\n"
-    "MEMORY(f8e8m0)\n";
+    "MEMORY(i8) MEMORY(i16) MEMORY(i32) MEMORY(i64) MEMORY(u8) MEMORY(u16) MEMORY(u32) MEMORY(u64)\n"
+    "MEMORY(b8) MEMORY(f16) MEMORY(bf16) MEMORY(f8e4m3fn) MEMORY(f8e5m2) MEMORY(f8e4m3fnuz)\n"
+    "MEMORY(f8e5m2fnuz) MEMORY(f8e8m0)\n";
 
 /* N: bits of F; END: 2^(bits of the integer, without sign). */
 static const char floats[] =
@@ -141,10 +138,9 @@ static const char narrow[] =
     "        const int shift = 23 - mbits + (above < 0 ? -above : 0);\n"
     "        code = 0;\n"
     "        if (shift <= 24) {\n"
-    "            const u32 q = fraction >> shift, rest = fraction & ((1u << shift) - 1), half = 1u << (shift "
-    "- 1);\n"
-    "            code = (above > 0 ? (u32)above << mbits : 0) + q + (rest > half || (rest == half && (q & 1) "
-    "!= 0));\n"
+    "            const u32 q = fraction >> shift, rest = fraction & ((1u << shift) - 1);\n"
+    "            const u32 middle = 1u << (shift - 1), up = rest > middle || (rest == middle && (q & 1));\n"
+    "            code = (above > 0 ? (u32)above << mbits : 0) + q + up;\n"
     "            code = code > most ? over : code;\n"
     "        }\n"
     "    }\n"
@@ -155,9 +151,9 @@ static const char narrow[] =
     "    const u32 top = 1u << (ebits + mbits), sign = (code & top) != 0 ? 0x80000000u : 0u;\n"
     "    const u32 m = code & (top - 1), fraction = m & ((1u << mbits) - 1), e = m >> mbits;\n"
     "    if (fnuz && code == nan) return bits_f32(0x7FC00000u);\n"
-    "    if (m > most) return bits_f32(sign | (m == inf ? 0x7F800000u : 0x7FC00000u | fraction << (23 - "
-    "mbits)));\n"
-    "    if (e != 0) return bits_f32(sign | (u32)((int)e - bias + 127) << 23 | fraction << (23 - mbits));\n"
+    "    const u32 moved = fraction << (23 - mbits);\n"
+    "    if (m > most) return bits_f32(sign | (m == inf ? 0x7F800000u : 0x7FC00000u | moved));\n"
+    "    if (e != 0) return bits_f32(sign | (u32)((int)e - bias + 127) << 23 | moved);\n"
     "    const f32 v = (f32)fraction * bits_f32((u32)(128 - bias - mbits) << 23);\n"
     "    return sign != 0 ? -v : v;\n"
     "}\n"
@@ -186,8 +182,8 @@ static const char narrow[] =
     "      sum += (a >> j & 0xFFu) * (((b >> j & 0xFFu) ^ 0x80u) - 0x80u);\n"
     "  return (i32)sum; }\n"
     "FN f32 dot2(f32 acc, u32 a, u32 b)\n"
-    "{ for (int j = 0; j < 32; j += 16) acc = fma_f32(widen_bf16((bf16)(a >> j)), widen_bf16((bf16)(b >> "
-    "j)), acc);\n"
+    "{ for (int j = 0; j < 32; j += 16)\n"
+    "      acc = fma_f32(widen_bf16((bf16)(a >> j)), widen_bf16((bf16)(b >> j)), acc);\n"
     "  return acc; }\n";
 
 static const char tiles[] =
@@ -220,7 +216,7 @@ const SnDialect sn_dialect_c = {
 const SnDialect sn_dialect_opencl = {
     .name = "OpenCL C",
     .head = opencl_head,
-    .kernel = "__kernel void ",
+    .kernel = "__kernel __attribute__((reqd_work_group_size(#, 1, 1))) void ",
     .read = "__global const uchar *restrict b#, ",
     .write = "__global uchar *restrict b#, ",
     .dim = "const i64 d#, ",
