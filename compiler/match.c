@@ -183,19 +183,24 @@ static SnStatus bind_rest(SnStore *s, SnSigMatch *m, int operand, int n, const S
 static SnStatus bind_dims(SnStore *s, SnSigMatch *m, int operand, const SnSigType *p, const SnType *t,
                           SnError *err)
 {
-    const bool has_rest = p->ndim > 0 && p->dim[0].kind == SN_SIG_REST;
+    const int nrest = t->ndim - p->ndim + 1;
+    int at = 0;
+    bool has_rest = false;
+    for (int i = 0; i < p->ndim; i++)
+        has_rest = has_rest || p->dim[i].kind == SN_SIG_REST;
+    if (p->ndim > 0 && p->dim[0].kind == SN_SIG_WILD)
+        return SN_OK;
     if (p->ndim > 0 && p->dim[0].kind == SN_SIG_FREE)
         return sn_dims_broadcast(s, &m->nfree, m->free, t->ndim, t->dims) ? SN_OK
                                                                           : mismatch(s, m, operand, err);
-    if (p->ndim > 0 && p->dim[0].kind == SN_SIG_WILD)
-        return SN_OK;
-    const int nlast = p->ndim - has_rest, nlead = t->ndim - nlast;
-    if (nlead < 0 || (nlead > 0 && !has_rest))
+    if (has_rest ? nrest < 0 : nrest != 1)
         return mismatch(s, m, operand, err);
-    if (has_rest)
-        SN_TRY(bind_rest(s, m, operand, nlead, t->dims, err));
-    for (int i = 0; i < nlast; i++)
-        SN_TRY(bind_dim(s, m, operand, &p->dim[has_rest + i], t->dims[nlead + i], err));
+    for (int i = 0; i < p->ndim; i++) {
+        const bool is_rest = p->dim[i].kind == SN_SIG_REST;
+        SN_TRY(is_rest ? bind_rest(s, m, operand, nrest, t->dims + at, err)
+                       : bind_dim(s, m, operand, &p->dim[i], t->dims[at], err));
+        at += is_rest ? nrest : 1;
+    }
     return SN_OK;
 }
 
@@ -281,7 +286,7 @@ static SnStatus result_type(SnStore *s, const SnSigMatch *m, const SnSigOperand 
         SN_CHECK(n + nlead < SN_MAX_RANK + (is_rest || is_free), err, SN_ESHAPE,
                  "%s: result has more than %d dims", m->sig->name, SN_MAX_RANK);
         if (nlead > 0)
-            memcpy(dims, is_rest ? m->rest : m->free, (size_t)nlead * sizeof *dims);
+            memcpy(dims + n, is_rest ? m->rest : m->free, (size_t)nlead * sizeof *dims);
         n += nlead;
         if (!is_rest && !is_free)
             dims[n++] = result_dim(s, m, &p->dim[i]);

@@ -74,8 +74,25 @@ static int64_t integer(Parser *p)
     return v;
 }
 
+static void dim(Parser *p, SnSigDim *d)
+{
+    if (accept(p, "..")) {
+        d->kind = SN_SIG_REST;
+    } else if (accept(p, "*")) {
+        d->kind = SN_SIG_FREE;
+    } else if (accept(p, "?")) {
+        d->kind = SN_SIG_WILD;
+    } else if (is_word(*p->at, true)) {
+        d->name = word(p);
+    } else {
+        d->kind = SN_SIG_NUMBER;
+        d->number = integer(p);
+    }
+}
+
 static void dims(Parser *p, SnSigType *t)
 {
+    int nrest = 0, nalone = 0;
     if (!want(p, "[") || accept(p, "]"))
         return;
     do {
@@ -84,20 +101,11 @@ static void dims(Parser *p, SnSigType *t)
             return;
         }
         SnSigDim *const d = &t->dim[t->ndim++];
-        if (accept(p, "..")) {
-            d->kind = SN_SIG_REST;
-        } else if (accept(p, "*")) {
-            d->kind = SN_SIG_FREE;
-        } else if (accept(p, "?")) {
-            d->kind = SN_SIG_WILD;
-        } else if (is_word(*p->at, true)) {
-            d->name = word(p);
-        } else {
-            d->kind = SN_SIG_NUMBER;
-            d->number = integer(p);
-        }
-        if (d->kind >= SN_SIG_REST && t->ndim > 1)
-            miss(p, "only names and numbers after the first dim");
+        dim(p, d);
+        nrest += d->kind == SN_SIG_REST;
+        nalone += d->kind == SN_SIG_FREE || d->kind == SN_SIG_WILD;
+        if (nrest > 1 || (nalone > 0 && t->ndim > 1))
+            miss(p, nrest > 1 ? "one .. only" : "* or ? alone");
     } while (accept(p, ","));
     want(p, "]");
 }

@@ -52,11 +52,11 @@ static SnValue l2_normalize(SnGraph *g, const SnCall *c)
 static SnValue batch_norm(SnGraph *g, const SnCall *c)
 {
     const SnValue x = sn_wide(g, c->in[0]);
-    const int rank = sn_rank(g, x), axis = sn_axis(g, x, sn_call_int(c, "axis"));
-    const SnValue mean = sn_on_axis(g, sn_wide(g, c->in[1]), axis, rank);
-    const SnValue variance = sn_on_axis(g, sn_wide(g, c->in[2]), axis, rank);
+    const int rank = sn_rank(g, x);
+    const SnValue mean = sn_on_axis(g, sn_wide(g, c->in[1]), 1, rank);
+    const SnValue variance = sn_on_axis(g, sn_wide(g, c->in[2]), 1, rank);
     const SnValue scale = sn_sqrt(g, sn_add(g, variance, sn_num(g, sn_call_float(c, "eps"))));
-    return sn_like(g, affine(g, c, 3, sn_div(g, sn_sub(g, x, mean), scale), axis), c->in[0]);
+    return sn_like(g, affine(g, c, 3, sn_div(g, sn_sub(g, x, mean), scale), 1), c->in[0]);
 }
 
 static SnValue group_norm(SnGraph *g, const SnCall *c)
@@ -81,13 +81,13 @@ const SnOp sn_norm_ops[] = {
     {.sig = "l2_normalize(x: F[..]; axis: int = -1, eps: f64 = 1e-12) -> F[..]",
      .expand = l2_normalize,
      .doc = "x / max(sqrt(sum(x^2)), eps) along axis, as torch.nn.functional.normalize"},
-    {.sig =
-         "batch_norm(x: F[..], mean: F2[c], variance: F2[c], weight: F2[c]?, bias: F2[c]?; eps: f64 = 1e-5, "
-         "axis: int = 1) -> F[..]",
+    {.sig = "batch_norm(x: F[b, c, ..], mean: F2[c], variance: F2[c], weight: F2[c]?, bias: F2[c]?; "
+            "eps: f64 = 1e-5) -> F[b, c, ..]",
      .expand = batch_norm,
      .onnx = "BatchNormalization|eps=epsilon",
      .doc = "(x - mean) / sqrt(variance + eps) * weight + bias with given statistics; Ioffe & Szegedy 2015"},
-    {.sig = "group_norm(x: F[..], weight: F2[c]?, bias: F2[c]?; groups: int, eps: f64 = 1e-5) -> F[..]",
+    {.sig = "group_norm(x: F[b, c, ..], weight: F2[c]?, bias: F2[c]?; groups: int, eps: f64 = 1e-5) -> F[b, "
+            "c, ..]",
      .expand = group_norm,
      .onnx = "GroupNormalization|groups=num_groups,eps=epsilon",
      .doc = "x[b, c, ..] normalised over each of the groups of channels; Wu & He 2018"},

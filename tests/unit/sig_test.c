@@ -122,7 +122,8 @@ static void parse_mistakes_name_the_column(void **state)
         {"f(x: F[..)", "expected ] at column 10"},
         {"f(x F[..])", "expected : at column 6"},
         {"f(x: F[..]) -> F[..] x", "expected the end at column 22"},
-        {"f(x: F[n, ..]) -> F[n]", "expected only names and numbers after the first dim at column 13"},
+        {"f(x: F[.., n, ..]) -> F[n]", "expected one .. only at column 17"},
+        {"f(x: F[n, *]) -> F[n]", "expected * or ? alone at column 12"},
         {"f(x: F[..]*, y: F[..]) -> F[..]", "expected no further operand at column 15"},
         {"f(x: F[..]; a: float) -> F[..]", "expected int, bool, f64, str, dtype or ints at column 21"},
         {"f(x: F[..]; a: bool = 1) -> F[..]", "expected false at column 23"},
@@ -151,6 +152,8 @@ static void results_follow_operands(void **state)
     expect("f(x: T[*], y: T[*]) -> bool[*]", NULL, 0, "f32 b 1 4,f32 5 1", "bool[b,5,4]");
     expect("f(x: F[.., n], w: F[n]?) -> (F[.., n], m: i32[n])", NULL, 0, "f32 2 4,-",
            "tuple<f32[2,4], i32[4]>");
+    expect("f(x: F[b, c, ..], w: F[c]) -> F[.., c]", NULL, 0, "f32 2 3 h,f32 3", "f32[h,3]");
+    expect("f(x: F[b, c, ..], w: F[c]) -> F[.., c]", NULL, 0, "f32 2 3,f32 3", "f32[3]");
     expect("f(x: T[?], y: T[?], z: T[n]) -> T[n]", NULL, 0, "i8 b 4,i8,i8 5", "i8[5]");
     expect("f(x: list<T>[b]) -> T[b, 2]", NULL, 0, "list<i32> b", "i32[b,2]");
     expect("f(x: F[..]; depth: int, to: dtype = f16) -> to[.., depth]", &SN_INT("depth", 7), 1, "f32 2",
