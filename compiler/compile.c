@@ -15,9 +15,11 @@
 static const struct {
     const char *name;
     SnPassFn *run;
+    uint32_t flag; /* what sn_verify may demand from here on */
 } stages[] = {
-    {"simplify", sn_pass_simplify}, {"expand", sn_pass_expand},   {"algebra", sn_pass_simplify},
-    {"inline", sn_pass_inline},     {"flatten", sn_pass_flatten}, {"tidy", sn_pass_simplify},
+    {"simplify", sn_pass_simplify, 0}, {"expand", sn_pass_expand, SN_PASS_EXPANDED},
+    {"algebra", sn_pass_simplify, 0},  {"inline", sn_pass_inline, SN_PASS_INLINED},
+    {"flatten", sn_pass_flatten, SN_PASS_FLAT}, {"tidy", sn_pass_simplify, 0},
 };
 
 static SnStatus dump(SnPass *p, const char *stage, SnRef root, SnError *err)
@@ -38,6 +40,7 @@ static SnStatus run_stages(SnPass *p, SnRef *root, SnError *err)
     for (size_t i = 0; i < SN_COUNT(stages); i++) {
         SN_TRY(stages[i].run(p, *root, root, err));
         SN_CHECK(!sn_store_failed(p->s) && *root, err, SN_ENOMEM, "compile: no memory in %s", stages[i].name);
+        p->flags |= stages[i].flag;
 #ifndef NDEBUG
         SN_TRY(sn_verify(p, *root, err));
 #endif
@@ -62,6 +65,18 @@ static SnStatus find_target(SnCompiler *cc, const SnCompileOptions *o, const SnB
     *t = (SnTarget){0};
     SN_TRY((*backend)->probe(sn_compiler_context(cc), index, t, err));
     t->exact = o && (o->flags & SN_EXACT);
+    return SN_OK;
+}
+
+SnStatus sn_compiler_device(SnCompiler *cc, const char *target, SnText *out, SnError *err)
+{
+    SnTarget t;
+    const SnBackend *backend = NULL;
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
+    SN_TRY(find_target(cc, &o, &backend, &t, err));
+    sn_text_printf(out, "%s%s%s, vectors of %u bytes", t.name, t.level ? " " : "", t.level ? t.level : "",
+                   t.vector_bytes);
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "devices: no memory");
     return SN_OK;
 }
 

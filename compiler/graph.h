@@ -61,6 +61,8 @@ typedef struct SnSource {
 } SnSource;
 
 /* ---- compiler ---- */
+SN_API extern const SnBackend *const sn_all_backends[]; /* backends/; a shorter list of your own links less */
+
 typedef struct SnCompilerDesc {
     uint32_t struct_size;
     const SnOp *const *ops;           /* NULL-terminated list of tables, each ended by a row without sig */
@@ -72,6 +74,9 @@ SN_API SN_MUST_CHECK SnStatus sn_compiler_create(SnContext *ctx, const SnCompile
 SN_API void sn_compiler_destroy(SnCompiler *cc);
 SN_API SnContext *sn_compiler_context(const SnCompiler *cc);
 SN_API const SnOp *sn_compiler_op(const SnCompiler *cc, uint32_t i); /* NULL past the end */
+/* Facts of a target of this machine ("cpu", "interp", "opencl:0") as one line of text. */
+SN_API SN_MUST_CHECK SnStatus sn_compiler_device(SnCompiler *cc, const char *target, SnText *out,
+                                                 SnError *err);
 
 /* ---- graphs ---- */
 SN_API SN_MUST_CHECK SnStatus sn_graph_create(SnCompiler *cc, SnGraph **out, SnError *err);
@@ -126,12 +131,14 @@ static inline SnValue sn_none(void)
 SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, const SnAttr *attrs, int nattr);
 #define SN_UNARY_BUILDERS(X)                                                                                 \
     X(neg, NEG)                                                                                              \
-    X(abs, ABS) X(floor, FLOOR) X(round, ROUND) X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS)              \
-        X(sqrt, SQRT) X(tanh, TANH) X(erf, ERF) X(not, NOT)
+    X(abs, ABS)                                                                                              \
+    X(floor, FLOOR) X(round, ROUND) X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS) X(sqrt, SQRT)            \
+        X(tanh, TANH) X(erf, ERF) X(not, NOT)
 #define SN_BINARY_BUILDERS(X)                                                                                \
     X(add, ADD)                                                                                              \
-    X(sub, SUB) X(mul, MUL) X(div, DIV) X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW)        \
-        X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
+    X(sub, SUB)                                                                                              \
+    X(mul, MUL) X(div, DIV) X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND)        \
+        X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X

@@ -49,6 +49,4 @@ struct SnBackend {
 typedef const SnBackend *SnBackendFn(void);
 SN_API SnBackendFn sn_opencl_backend; /* exported by sinter-opencl.so */
 
-SN_API extern const SnBackend *const sn_all_backends[];
-
 #endif

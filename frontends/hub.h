@@ -50,6 +50,11 @@ SN_API const SnNamedTensor *sn_results_get(const SnResults *r, size_t i);
 SN_API const SnNamedTensor *sn_results_find(const SnResults *r, const char *name); /* NULL: absent */
 SN_API void sn_results_destroy(SnResults *r);
 
+/* Named tensors of a .safetensors or .npz file, and back. Written beside, then renamed. */
+SN_API SN_MUST_CHECK SnStatus sn_tensors_load(SnContext *ctx, const char *path, SnResults **out, SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_tensors_save(SnContext *ctx, const char *path, const SnNamedTensor *tensor,
+                                              size_t n, SnError *err);
+
 /* Names as in Transformers: input_ids, attention_mask, token_type_ids, labels ... in; logits,
  * last_hidden_state, hidden_states.5, attentions.0, loss ... out. nwant 0: every output of the head. A name
  * that the model does not have is SN_EUNSUPPORTED. */

@@ -1,0 +1,365 @@
+/* sinter.c -- the `sinter` command: a table of sub-commands over the public headers. CLI.md is its contract.
+ */
+#include "tools/command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const Command commands[] = {
+    {"run", "MODEL [INPUT...]", "the model's task on the input: text, or - for one input a line",
+     "--task TASK     another task than the one of config.json\n"
+     "--kwargs JSON   arguments of the reference pipeline, as one object\n",
+     "sinter run ./bert-ner \"Angela lives in Berlin\" --json", command_run},
+    {"embed", "MODEL [TEXT...]", "sentence embeddings, pooled as the folder says",
+     "--similarity    print the matrix of similarities\n",
+     "sinter embed ./all-MiniLM-L6-v2 \"a cat\" \"a dog\" --similarity", command_embed},
+    {"forward", "MODEL", "named tensors in, named tensors out",
+     "--inputs FILE   .safetensors or .npz with the inputs\n"
+     "--outputs FILE  where the results go\n"
+     "--want NAMES    comma-separated outputs; default: every output of the task head\n",
+     "sinter forward ./bert --inputs in.safetensors --outputs out.safetensors --want logits",
+     command_forward},
+    {"tokenize", "MODEL", "lines of text in, one JSON object a line out",
+     "--no-special            leave out special tokens\n"
+     "--pair                  with --json: a line is [A, B]\n"
+     "--max-length N          cut to N tokens\n"
+     "--stride N              tokens that windows share\n"
+     "--truncation S          longest_first, only_first or only_second\n"
+     "--truncation-side SIDE  left or right\n"
+     "--pad                   fill up to the longest of the batch\n"
+     "--pad-side SIDE         left or right\n"
+     "--pad-length N          fill up to N\n"
+     "--pad-multiple N        fill up to a multiple of N\n"
+     "--pad-token T           with this token\n"
+     "--decode                the way back: ids in, text out\n"
+     "--skip-special          with --decode: leave out special tokens\n",
+     "echo \"Hello, world\" | sinter tokenize ./bert", command_tokenize},
+    {"inspect", "MODEL", "config, parameters, tensors, tokenizer; reads headers only",
+     "--graph         the graph in text form\n"
+     "--want NAMES    with --graph: comma-separated outputs\n",
+     "sinter inspect ./bert --json", command_inspect},
+    {"models", "", "architectures that this build has", "", "sinter models", command_models},
+    {"ops", "", "ops that this build has", "", "sinter ops", command_ops},
+    {"devices", "", "devices that this build can use here", "", "sinter devices", command_devices},
+};
+
+static const char common_options[] = "--device D      auto, cpu, interp, clike or opencl[:N]\n"
+                                     "--dtype D       auto, f32, bf16 or f16\n"
+                                     "--threads N     threads that run kernels; default: all CPUs\n"
+                                     "--exact         the same bits on every CPU level\n"
+                                     "--cache-dir D   where compiled kernels are kept\n"
+                                     "--no-cache      keep none\n"
+                                     "--json          machine-readable output\n"
+                                     "-q, -v          fewer, more notes\n";
+
+/* ---- options ---- */
+
+/* Does the text of options name this option, and does it take a value? */
+static bool find_option(const char *options, const char *name, bool *takes_value)
+{
+    const size_t n = strlen(name);
+    for (const char *line = options; *line; line = strchr(line, '\n') + 1) {
+        if (strncmp(line, name, n) != 0 || line[n] != ' ')
+            continue;
+        *takes_value = line[n + 1] >= 'A' && line[n + 1] <= 'Z';
+        return true;
+    }
+    return false;
+}
+
+const char *arg_value(const Args *a, const char *option)
+{
+    for (int i = 0; i + 1 < a->nline; i++)
+        if (strcmp(a->line[i], option) == 0)
+            return a->line[i + 1];
+    return NULL;
+}
+
+bool arg_flag(const Args *a, const char *option)
+{
+    for (int i = 0; i < a->nline && strcmp(a->line[i], "--") != 0; i++)
+        if (strcmp(a->line[i], option) == 0)
+            return true;
+    return false;
+}
+
+bool arg_int(const Args *a, const char *option, int64_t *out, int *status)
+{
+    const char *text = arg_value(a, option);
+    if (!text)
+        return false;
+    char *end = NULL;
+    errno = 0;
+    const long long v = strtoll(text, &end, 10);
+    if (errno || end == text || *end) {
+        *status = usage_error(a, "%s: expected a whole number, found \"%s\"", option, text);
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+/* Sorts the line into options (left where they are) and operands. */
+static int parse_args(const Command *c, int argc, char **argv, Args *a)
+{
+    *a = (Args){.command = c, .line = argv, .nline = argc};
+    a->at = calloc((size_t)argc + 1, sizeof *a->at);
+    if (!a->at)
+        return report_memory();
+    bool rest = false;
+    for (int i = 0; i < argc; i++) {
+        bool takes_value = false;
+        if (rest || argv[i][0] != '-' || strcmp(argv[i], "-") == 0) {
+            a->at[a->n++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            rest = true;
+            a->nline = i;
+        } else if (strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "-v") == 0) {
+            *(argv[i][1] == 'q' ? &a->quiet : &a->verbose) = true;
+        } else if (!find_option(c->options, argv[i], &takes_value) &&
+                   !find_option(common_options, argv[i], &takes_value)) {
+            return usage_error(a, "no option %s", argv[i]);
+        } else if (takes_value && ++i == argc) {
+            return usage_error(a, "%s needs a value", argv[i - 1]);
+        }
+    }
+    return EXIT_DONE;
+}
+
+static const char *or_env(const char *value, const char *variable)
+{
+    return value ? value : getenv(variable);
+}
+
+static int common_flags(Args *a)
+{
+    int status = EXIT_DONE;
+    int64_t threads = 0;
+    a->device = or_env(arg_value(a, "--device"), "SINTER_DEVICE");
+    a->dtype = or_env(arg_value(a, "--dtype"), "SINTER_DTYPE");
+    a->cache_dir = or_env(arg_value(a, "--cache-dir"), "SINTER_CACHE_DIR");
+    a->exact = arg_flag(a, "--exact");
+    a->json = arg_flag(a, "--json");
+    a->no_cache = arg_flag(a, "--no-cache");
+    if (arg_int(a, "--threads", &threads, &status) && (threads < 1 || threads > 1024))
+        return usage_error(a, "--threads: %lld, allowed 1 to 1024", (long long)threads);
+    a->threads = (uint32_t)threads;
+    return status;
+}
+
+/* ---- sessions ---- */
+
+static void write_log(void *self, SnLogLevel level, const char *message)
+{
+    const Args *a = self;
+    if (level <= SN_LOG_WARN ? !a->quiet : level == SN_LOG_INFO || a->verbose)
+        (void)fprintf(stderr, "sinter: %s\n", message);
+}
+
+/* --cache-dir, or $XDG_CACHE_HOME/sinter, or ~/.cache/sinter. */
+static const char *cache_dir(const Args *a, char path[1024])
+{
+    if (a->no_cache || a->cache_dir)
+        return a->no_cache ? NULL : a->cache_dir;
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const int n = base && *base ? snprintf(path, 1024, "%s/sinter", base)
+                                : snprintf(path, 1024, "%s/.cache/sinter", home ? home : "");
+    return n > 0 && n < 1024 && (home || base) ? path : NULL;
+}
+
+static bool find_dtype(const char *name, SnDtype *out)
+{
+    static const struct {
+        const char *name;
+        SnDtype dtype;
+    } row[] = {{"auto", SN_NODTYPE}, {"f32", SN_F32}, {"bf16", SN_BF16}, {"f16", SN_F16}};
+    for (size_t i = 0; i < SN_COUNT(row); i++)
+        if (strcmp(row[i].name, name) == 0) {
+            *out = row[i].dtype;
+            return true;
+        }
+    return false;
+}
+
+int session_open(const Args *a, const char *model, const char *task, Session *s)
+{
+    SnError err = {0};
+    char dir[1024];
+    SnModelOptions o = {
+        .struct_size = sizeof o, .flags = a->exact ? SN_EXACT : 0, .task = task, .device = a->device};
+    *s = (Session){0};
+    if (a->dtype && !find_dtype(a->dtype, &o.dtype))
+        return usage_error(a, "--dtype: expected auto, f32, bf16 or f16, found \"%s\"", a->dtype);
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX, .cache_dir = cache_dir(a, dir)};
+    desc.log = (SnLog){.self = (void *)(uintptr_t)a, .write = write_log};
+    SnStatus st = a->threads == 1 ? SN_OK : sn_pool_create(a->threads, &s->pool, &err);
+    if (st == SN_OK && s->pool)
+        desc.jobs = sn_pool_jobs(s->pool);
+    if (st == SN_OK)
+        st = sn_context_create(&desc, &s->ctx, &err);
+    if (st == SN_OK)
+        st = sn_compiler_create(s->ctx, &cd, &s->cc, &err);
+    if (st == SN_OK && model)
+        st = sn_model_open(s->cc, model, &o, &s->model, &err);
+    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+}
+
+void session_close(Session *s)
+{
+    sn_model_close(s->model);
+    sn_compiler_destroy(s->cc);
+    sn_context_destroy(s->ctx);
+    sn_pool_destroy(s->pool);
+}
+
+/* ---- messages ---- */
+
+int report(const char *what, SnStatus status, const SnError *err)
+{
+    (void)fprintf(stderr, "sinter: %s%s%s\n", what ? what : "", what ? ": " : "", err->message);
+    return status == SN_EUNSUPPORTED ? EXIT_UNSUPPORTED : EXIT_FAILED;
+}
+
+int report_memory(void)
+{
+    (void)fputs("sinter: no memory\n", stderr);
+    return EXIT_FAILED;
+}
+
+int usage_error(const Args *a, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(stderr, "sinter: %s: ", a->command->name);
+    (void)vfprintf(stderr, format, args);
+    (void)fprintf(stderr, " (sinter %s --help)\n", a->command->name);
+    va_end(args);
+    return EXIT_USAGE;
+}
+
+static int print_help(void)
+{
+    (void)printf("sinter %s -- tensor programs from models\n\nsinter COMMAND --help shows the options of a "
+                 "command.\n\n",
+                 SN_VERSION);
+    for (size_t i = 0; i < SN_COUNT(commands); i++)
+        (void)printf("  %-10s %-18s %s\n", commands[i].name, commands[i].operands, commands[i].does);
+    (void)printf("\nexample: sinter run ./bert-ner \"Angela lives in Berlin\"\n");
+    return EXIT_DONE;
+}
+
+static int print_command_help(const Command *c)
+{
+    (void)printf("sinter %s %s\n\n%s\n\n%s%s%s\nexample: %s\n", c->name, c->operands, c->does, c->options,
+                 *c->options ? "\n" : "", common_options, c->example);
+    return EXIT_DONE;
+}
+
+static int print_version(void)
+{
+    (void)printf("sinter %s\n", SN_VERSION);
+    return EXIT_DONE;
+}
+
+/* ---- lines ---- */
+
+/* All of a stream; false: it could not be read, or there is no memory. */
+static bool read_stream(FILE *f, SnText *out)
+{
+    char chunk[65536];
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
+        sn_text_add(out, chunk, n);
+    return !ferror(f) && !out->failed;
+}
+
+int read_lines(SnArena *arena, const char *path, Lines *out)
+{
+    const bool is_stdin = strcmp(path, "-") == 0;
+    FILE *f = is_stdin ? stdin : fopen(path, "rb");
+    if (!f) {
+        (void)fprintf(stderr, "sinter: %s: %s\n", path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    SnText text = {.memory = arena->memory};
+    bool ok = read_stream(f, &text);
+    if (!is_stdin)
+        (void)fclose(f);
+    size_t n = 1;
+    for (size_t i = 0; i < text.n; i++)
+        n += text.at[i] == '\n';
+    char *copy = sn_arena_alloc(arena, text.n + 1);
+    out->at = sn_arena_array(arena, n, sizeof *out->at);
+    out->n = 0;
+    ok = ok && copy && out->at;
+    if (ok && text.n)
+        memcpy(copy, text.at, text.n);
+    for (size_t at = 0; ok && at < text.n;) {
+        const char *end = memchr(copy + at, '\n', text.n - at);
+        size_t len = end ? (size_t)(end - copy) - at : text.n - at;
+        const size_t next = at + len + 1;
+        len -= len > 0 && copy[at + len - 1] == '\r';
+        out->at[out->n++] = sn_bytes(copy + at, len);
+        at = next;
+    }
+    sn_text_clear(&text);
+    return ok ? EXIT_DONE : report_memory();
+}
+
+int read_texts(const Args *a, SnArena *arena, Lines *out)
+{
+    if (a->n < 2 || (a->n == 2 && strcmp(a->at[1], "-") == 0))
+        return read_lines(arena, "-", out);
+    out->n = (size_t)a->n - 1;
+    out->at = sn_arena_array(arena, out->n, sizeof *out->at);
+    if (!out->at)
+        return report_memory();
+    for (size_t i = 0; i < out->n; i++)
+        out->at[i] = sn_bytes_str(a->at[i + 1]);
+    return EXIT_DONE;
+}
+
+/* ---- main ---- */
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    _exit(EXIT_INTERRUPTED);
+}
+
+static int run_command(const Command *c, int argc, char **argv)
+{
+    Args a = {0};
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return print_command_help(c);
+    int status = parse_args(c, argc, argv, &a);
+    if (status == EXIT_DONE)
+        status = common_flags(&a);
+    if (status == EXIT_DONE && strncmp(c->operands, "MODEL", 5) == 0 && a.n == 0)
+        status = usage_error(&a, "which model?");
+    if (status == EXIT_DONE)
+        status = c->run(&a);
+    free(a.at);
+    if (fflush(stdout) != 0 && status == EXIT_DONE) {
+        (void)fprintf(stderr, "sinter: standard output: %s\n", strerror(errno));
+        status = EXIT_FAILED;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGINT, on_interrupt);
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return argc < 2 ? (print_help(), EXIT_USAGE) : print_help();
+    if (strcmp(argv[1], "--version") == 0)
+        return print_version();
+    for (size_t i = 0; i < SN_COUNT(commands); i++)
+        if (strcmp(commands[i].name, argv[1]) == 0)
+            return run_command(&commands[i], argc - 2, argv + 2);
+    (void)fprintf(stderr, "sinter: no command %s (sinter --help)\n", argv[1]);
+    return EXIT_USAGE;
+}

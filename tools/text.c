@@ -1,0 +1,325 @@
+/* text.c -- the commands over text: run, embed, tokenize. */
+#include "tools/command.h"
+
+#include <math.h>
+
+/* ---- run ---- */
+
+static bool is_shown(SnBytes key)
+{
+    static const char *const hidden[] = {"index", "start", "end", "token"};
+    for (size_t i = 0; i < SN_COUNT(hidden); i++)
+        if (sn_bytes_is(key, hidden[i]))
+            return false;
+    return true;
+}
+
+/* People see a line an item; --json shows the result as the reference pipeline gives it. */
+static void print_item(const SnJson *v)
+{
+    double number = 0;
+    for (uint32_t i = 0; v->kind == SN_JSON_ARRAY && i < v->n; i++)
+        print_item(&v->u.child[i]);
+    if (v->kind == SN_JSON_ARRAY)
+        return;
+    for (uint32_t i = 0; v->kind == SN_JSON_OBJECT && i < v->n; i++) {
+        const SnJson *c = &v->u.child[i];
+        if (c->kind == SN_JSON_STRING && is_shown(c->key))
+            (void)printf("%.*s  ", (int)c->u.string.n, (const char *)c->u.string.at);
+        else if (sn_json_number(c, &number) && is_shown(c->key))
+            (void)printf("%.4f  ", number);
+    }
+    if (sn_json_number(v, &number))
+        (void)printf("%.6f", number);
+    (void)printf("\n");
+}
+
+/* An input is text; one that begins with { or [ may be the JSON that the pipeline takes (question and
+ * context). */
+static int run_text(const Args *a, Session *s, SnBytes text, const SnJson *kwargs)
+{
+    SnError err = {0};
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    SnText out = {.memory = arena.memory};
+    SnJson plain = {.kind = SN_JSON_STRING, .u.string = text}, *input = &plain, *result = NULL;
+    if (text.n && (text.at[0] == '{' || text.at[0] == '[') &&
+        sn_json_parse(&arena, "input", text, &input, &err) != SN_OK)
+        input = &plain;
+    SnStatus st = sn_model_pipeline(s->model, arg_value(a, "--task"), input, kwargs, &out, &err);
+    if (st == SN_OK && a->json)
+        (void)printf("%s\n", out.at);
+    else if (st == SN_OK)
+        st = sn_json_parse(&arena, "result", sn_bytes(out.at, out.n), &result, &err);
+    if (result)
+        print_item(result);
+    sn_text_clear(&out);
+    sn_arena_clear(&arena);
+    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+}
+
+int command_run(const Args *a)
+{
+    Session s = {0};
+    SnArena arena = {0};
+    Lines texts = {0};
+    SnError err = {0};
+    SnJson *kwargs = NULL;
+    const char *given = arg_value(a, "--kwargs");
+    int status = session_open(a, a->at[0], arg_value(a, "--task"), &s);
+    if (status == EXIT_DONE) {
+        sn_arena_init(&arena, sn_allocator(s.ctx));
+        if (given && sn_json_parse(&arena, "--kwargs", sn_bytes_str(given), &kwargs, &err) != SN_OK)
+            status = usage_error(a, "%s", err.message);
+    }
+    if (status == EXIT_DONE)
+        status = read_texts(a, &arena, &texts);
+    for (size_t i = 0; status == EXIT_DONE && i < texts.n; i++)
+        status = run_text(a, &s, texts.at[i], kwargs);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
+
+/* ---- embed ---- */
+
+static void print_rows(const Args *a, const SnView *v, const SnAllocator *memory)
+{
+    const float *x = v->data;
+    const int64_t width = v->dims[1];
+    SnText t = {.memory = memory};
+    for (int64_t i = 0; i < v->dims[0]; i++) {
+        t.n = 0;
+        sn_text_add(&t, a->json ? "[" : "", a->json ? 1 : 0);
+        for (int64_t j = 0; j < width; j++) {
+            sn_text_add(&t, a->json ? ", " : " ", j == 0 ? 0 : a->json ? 2 : 1);
+            sn_json_put_f32(&t, x[i * width + j]);
+        }
+        sn_text_add(&t, "]", a->json ? 1 : 0);
+        (void)printf("%s\n", t.failed ? "" : t.at);
+    }
+    sn_text_clear(&t);
+}
+
+static double cosine(const float *a, const float *b, int64_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (int64_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+static void print_similarity(const Args *a, const SnView *v)
+{
+    const float *x = v->data;
+    const int64_t n = v->dims[0], width = v->dims[1];
+    for (int64_t i = 0; i < n; i++) {
+        (void)printf("%s", a->json ? "[" : "");
+        for (int64_t j = 0; j < n; j++) {
+            const double c = cosine(x + i * width, x + j * width, width);
+            (void)printf(a->json ? "%s%.6f" : "%s%7.4f", j == 0 ? "" : a->json ? ", " : " ", c);
+        }
+        (void)printf("%s\n", a->json ? "]" : "");
+    }
+}
+
+int command_embed(const Args *a)
+{
+    Session s = {0};
+    SnArena arena = {0};
+    SnError err = {0};
+    Lines texts = {0};
+    SnResults *r = NULL;
+    int status = session_open(a, a->at[0], NULL, &s);
+    if (status == EXIT_DONE) {
+        sn_arena_init(&arena, sn_allocator(s.ctx));
+        status = read_texts(a, &arena, &texts);
+    }
+    if (status == EXIT_DONE && texts.n > 0) {
+        const SnStatus st = sn_model_embed(s.model, texts.at, texts.n, &r, &err);
+        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    }
+    if (r && arg_flag(a, "--similarity"))
+        print_similarity(a, &sn_results_get(r, 0)->view);
+    else if (r)
+        print_rows(a, &sn_results_get(r, 0)->view, sn_allocator(s.ctx));
+    sn_results_destroy(r);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
+
+/* ---- tokenize ---- */
+
+static int find_word(const Args *a, const char *option, const char *const *word, int n, int otherwise,
+                     int *status)
+{
+    const char *given = arg_value(a, option);
+    for (int i = 0; given && i < n; i++)
+        if (strcmp(given, word[i]) == 0)
+            return i;
+    if (given)
+        *status = usage_error(a, "%s: \"%s\" is not one of its values", option, given);
+    return otherwise;
+}
+
+static int tokenize_options(const Args *a, SnTokenizeOptions *o)
+{
+    static const char *const strategy[] = {"none", "longest_first", "only_first", "only_second"};
+    static const char *const side[] = {"right", "left"};
+    int status = EXIT_DONE;
+    *o = (SnTokenizeOptions){.struct_size = sizeof *o,
+                             .no_special = arg_flag(a, "--no-special"),
+                             .pad = arg_flag(a, "--pad"),
+                             .pad_token = arg_value(a, "--pad-token")};
+    const bool cut = arg_int(a, "--max-length", &o->max_length, &status);
+    (void)arg_int(a, "--stride", &o->stride, &status);
+    o->pad = arg_int(a, "--pad-length", &o->pad_length, &status) || o->pad;
+    o->pad = arg_int(a, "--pad-multiple", &o->pad_multiple, &status) || o->pad;
+    o->truncation = (SnTruncation)find_word(a, "--truncation", strategy, 4,
+                                            cut ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE, &status);
+    o->truncate_left = find_word(a, "--truncation-side", side, 2, 0, &status) == 1;
+    o->pad_left = find_word(a, "--pad-side", side, 2, 0, &status) == 1;
+    if (status == EXIT_DONE && cut && o->max_length < 1)
+        status = usage_error(a, "--max-length: %lld, at least 1", (long long)o->max_length);
+    if (status == EXIT_DONE && (o->stride < 0 || o->pad_length < 0 || o->pad_multiple < 0))
+        status = usage_error(a, "--stride, --pad-length and --pad-multiple are at least 0");
+    return status;
+}
+
+static void put_ints(SnText *t, const char *key, const int32_t *v, size_t n)
+{
+    sn_text_printf(t, ", \"%s\": [", key);
+    for (size_t i = 0; i < n; i++)
+        sn_text_printf(t, "%s%d", i ? ", " : "", v[i]);
+    sn_text_add(t, "]", 1);
+}
+
+static void put_encoding(SnText *t, const SnEncoding *e)
+{
+    sn_text_printf(t, "{\"ids\": [");
+    for (size_t i = 0; i < e->n; i++)
+        sn_text_printf(t, "%s%d", i ? ", " : "", e->ids[i]);
+    sn_text_printf(t, "], \"tokens\": [");
+    for (size_t i = 0; i < e->n; i++) {
+        sn_text_add(t, ", ", i ? 2 : 0);
+        sn_json_put_string(t, e->tokens[i]);
+    }
+    sn_text_printf(t, "], \"offsets\": [");
+    for (size_t i = 0; i < e->n; i++)
+        sn_text_printf(t, "%s[%d, %d]", i ? ", " : "", e->offsets[2 * i], e->offsets[2 * i + 1]);
+    sn_text_add(t, "]", 1);
+    put_ints(t, "type_ids", e->type_ids, e->n);
+    put_ints(t, "special_tokens_mask", e->special_mask, e->n);
+    put_ints(t, "attention_mask", e->attention_mask, e->n);
+}
+
+static void print_encoding(SnText *t, const SnEncoding *e)
+{
+    t->n = 0;
+    put_encoding(t, e);
+    if (e->overflow)
+        sn_text_printf(t, ", \"overflow\": [");
+    for (const SnEncoding *o = e->overflow; o; o = o->overflow) {
+        put_encoding(t, o);
+        sn_text_printf(t, o->overflow ? "}, " : "}]");
+    }
+    sn_text_add(t, "}", 1);
+    (void)printf("%s\n", t->failed ? "" : t->at);
+}
+
+/* A line of --json: a string, or [A, B] with --pair. */
+static int parse_line(SnArena *arena, SnBytes line, SnBytes *text, SnBytes *pair)
+{
+    SnError err = {0};
+    SnJson *v = NULL;
+    if (sn_json_parse(arena, "standard input", line, &v, &err) != SN_OK)
+        return report(NULL, SN_EFORMAT, &err);
+    const bool ok = pair ? v->kind == SN_JSON_ARRAY && v->n == 2 && sn_json_string(sn_json_at(v, 0), text) &&
+                               sn_json_string(sn_json_at(v, 1), pair)
+                         : sn_json_string(v, text);
+    if (ok)
+        return EXIT_DONE;
+    (void)fprintf(stderr, "sinter: standard input: expected %s, found %.*s\n",
+                  pair ? "an array of two strings" : "a JSON string", (int)(line.n < 60 ? line.n : 60),
+                  (const char *)line.at);
+    return EXIT_FAILED;
+}
+
+static int encode_lines(const Args *a, Session *s, SnArena *arena, const Lines *lines)
+{
+    SnError err = {0};
+    SnTokenizeOptions o;
+    SnEncoding *out = NULL;
+    const bool has_pair = arg_flag(a, "--pair");
+    SnBytes *pair = has_pair ? sn_arena_array(arena, lines->n + 1, sizeof *pair) : NULL;
+    int status = tokenize_options(a, &o);
+    if (has_pair && !pair)
+        status = report_memory();
+    if (status == EXIT_DONE && has_pair && !a->json)
+        status = usage_error(a, "--pair needs --json");
+    for (size_t i = 0; a->json && status == EXIT_DONE && i < lines->n; i++)
+        status = parse_line(arena, lines->at[i], &lines->at[i], pair ? &pair[i] : NULL);
+    if (status != EXIT_DONE || lines->n == 0)
+        return status;
+    const SnStatus st = sn_model_tokenize(s->model, lines->at, pair, lines->n, &o, arena, &out, &err);
+    if (st != SN_OK)
+        return report(a->at[0], st, &err);
+    SnText t = {.memory = arena->memory};
+    for (size_t i = 0; i < lines->n; i++)
+        print_encoding(&t, &out[i]);
+    const bool failed = t.failed;
+    sn_text_clear(&t);
+    return failed ? report_memory() : EXIT_DONE;
+}
+
+/* A line is an array of ids (with --json), or ids between commas. */
+static int decode_line(const Args *a, Session *s, SnBytes line)
+{
+    SnError err = {0};
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    SnText out = {.memory = arena.memory}, quoted = {.memory = arena.memory};
+    SnJson *v = NULL;
+    const char *text = a->json ? NULL : sn_arena_printf(&arena, "[%.*s]", (int)line.n, (const char *)line.at);
+    SnStatus st = sn_json_parse(&arena, "standard input", text ? sn_bytes_str(text) : line, &v, &err);
+    int64_t *ids = st == SN_OK ? sn_arena_array(&arena, v->n + 1u, sizeof *ids) : NULL;
+    for (uint32_t i = 0; st == SN_OK && ids && i < v->n; i++)
+        if (v->kind != SN_JSON_ARRAY || !sn_json_int(&v->u.child[i], &ids[i]))
+            st = sn_fail(&err, SN_EFORMAT, "standard input: expected an array of ids");
+    if (st == SN_OK)
+        st = sn_model_decode(s->model, ids, v->n, arg_flag(a, "--skip-special"), &out, &err);
+    if (st == SN_OK && a->json) {
+        sn_json_put_string(&quoted, sn_bytes(out.at ? out.at : "", out.n));
+        (void)printf("%s\n", quoted.at);
+    } else if (st == SN_OK) {
+        (void)fwrite(out.at ? out.at : "", 1, out.n, stdout);
+        (void)fputc('\n', stdout);
+    }
+    sn_text_clear(&out);
+    sn_text_clear(&quoted);
+    sn_arena_clear(&arena);
+    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+}
+
+int command_tokenize(const Args *a)
+{
+    Session s = {0};
+    SnArena arena = {0};
+    Lines lines = {0};
+    int status = session_open(a, a->at[0], NULL, &s);
+    if (status == EXIT_DONE) {
+        sn_arena_init(&arena, sn_allocator(s.ctx));
+        status = read_texts(a, &arena, &lines);
+    }
+    if (status == EXIT_DONE && !arg_flag(a, "--decode"))
+        status = encode_lines(a, &s, &arena, &lines);
+    for (size_t i = 0; arg_flag(a, "--decode") && status == EXIT_DONE && i < lines.n; i++)
+        status = decode_line(a, &s, lines.at[i]);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
