@@ -52,7 +52,8 @@ static SnStatus mark(Expand *x, SnRef root, SnError *err)
     return SN_OK;
 }
 
-/* host(scratch or none, operands...) op=NAME and the row's attributes. */
+/* host(scratch or none, operands...) op=NAME and the row's attributes. Absent operands are the last ones, and
+ * left out. */
 static SnStatus make_host(Expand *x, const SnOpRow *row, const SnCall *c, SnTypeId type, const SnRef *in,
                           int nin, SnRef *out, SnError *err)
 {
@@ -62,6 +63,10 @@ static SnStatus make_host(Expand *x, const SnOpRow *row, const SnCall *c, SnType
     arg[0] = row->op->scratch != NULL ? row->op->scratch(x->g, c) : sn_use_optional(x->g, sn_none());
     SN_TRY(sn_graph_check(x->g, err));
     SN_CHECK(arg[0] != 0, err, SN_EINTERNAL, "%s: scratch size is no dim", row->sig.name);
+    while (nin > 0 && sn_is_none(x->s, in[nin - 1]))
+        nin--;
+    for (int i = 0; i < nin; i++)
+        SN_CHECK(!sn_is_none(x->s, in[i]), err, SN_EINVAL, "%s: operand %d is missing", row->sig.name, i + 1);
     memcpy(arg + 1, in, (size_t)nin * sizeof *arg);
     memcpy(attr + 1, c->attr, (size_t)c->nattr * sizeof *attr);
     const SnAttrId attrs = sn_attrs_make(x->s, attr, c->nattr + 1);
@@ -82,7 +87,8 @@ static SnStatus expand_one(Expand *x, SnRef r, SnTypeId type, const SnRef *in, i
     if (row->op->run != NULL)
         return make_host(x, row, &c, type, in, nin, out, err);
     *out = row->op->expand(x->g, &c).ref;
-    return sn_graph_check(x->g, err);
+    const SnStatus st = sn_graph_check(x->g, err);
+    return st == SN_OK ? st : sn_fail_in(err, st, row->sig.name);
 }
 
 /* The term of r over mapped operands. */

@@ -30,9 +30,9 @@ static SnValue scores_of(SnGraph *g, SnValue q, SnValue k, SnDtype wide)
 /* Softmax over the last axis; 0 where everything is -inf. A row that has a finite score sums to 1 or more. */
 static SnValue weights_of(SnGraph *g, SnValue x)
 {
-    const SnValue top = sn_max(g, sn_max_of(g, x, -1), sn_num(g, -FLT_MAX));
+    const SnValue top = sn_max(g, sn_max_of(g, x, -1), sn_num(g, -(double)FLT_MAX));
     const SnValue e = sn_exp(g, sn_sub(g, x, top));
-    return sn_div(g, e, sn_max(g, sn_sum_of(g, e, -1), sn_num(g, FLT_MIN)));
+    return sn_div(g, e, sn_max(g, sn_sum_of(g, e, -1), sn_num(g, (double)FLT_MIN)));
 }
 
 static SnValue scale_of(SnGraph *g, const SnCall *c, SnDtype wide)

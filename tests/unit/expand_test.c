@@ -31,7 +31,7 @@ static SnValue twice_host(SnGraph *g, const SnCall *c)
 
 static const SnOp test_ops[] = {
     {.sig = "forever(x: F[..]) -> F[..]", .expand = forever},
-    {.sig = "host_op(x: F[n]; zeta: int, alpha: f64 = 0.5) -> F[n]",
+    {.sig = "host_op(x: F[n], y: F[n]?; zeta: int, alpha: f64 = 0.5) -> F[n]",
      .run = run_nothing,
      .symbol = "run_nothing",
      .scratch = two_bytes_each},
