@@ -12,6 +12,11 @@
 #include "compiler/graph.h"
 #include "compiler/target.h"
 
+/* In SnPass.flags, besides those of SnCompileOptions: what the stages so far have left behind, for sn_verify. */
+#define SN_PASS_EXPANDED (1u << 16) /* no composites */
+#define SN_PASS_INLINED  (1u << 17) /* no calls */
+#define SN_PASS_FLAT     (1u << 18) /* no lists, no tuples in tuples */
+
 typedef struct SnPass {
     SnContext *ctx;
     SnCompiler *cc;

@@ -84,17 +84,19 @@ typedef struct Apply {
     const SnInfer *x;
     SnRef fn;
     const SnRef *arg; /* NULL: only types are known */
+    const SnTypeId *type;
+    int n;
     SnBindings b;
     SnStatus st;
 } Apply;
 
-static bool has_measure(const SnStore *s, SnRef dim)
+static bool dim_mentions(const SnStore *s, SnRef dim, SnRef measure)
 {
     const SnTerm *t = sn_term(s, dim);
-    if (t->op == SN_OP_MEASURE)
+    if (dim == measure)
         return true;
-    for (int i = 0; sn_is_dim(s, dim) && i < t->narg; i++) {
-        if (has_measure(s, t->arg[i]))
+    for (int i = 0; sn_is_dim(s, dim) && t->op != SN_OP_MEASURE && i < t->narg; i++) {
+        if (dim_mentions(s, t->arg[i], measure))
             return true;
     }
     return false;
@@ -120,10 +122,43 @@ static SnRef bind_measured(Apply *a, SnRef dim)
     return a->st == SN_OK ? out : 0;
 }
 
+static bool type_mentions(const SnStore *s, SnTypeId id, SnRef measure)
+{
+    const SnType *t = sn_type(s, id);
+    for (int i = 0; i < t->ndim; i++) {
+        if (dim_mentions(s, t->dims[i], measure))
+            return true;
+    }
+    for (int i = 0; i < t->nchild; i++) {
+        if (type_mentions(s, t->child[i], measure))
+            return true;
+    }
+    return t->bound != 0 && dim_mentions(s, t->bound, measure);
+}
+
+/* Does the function measure something of its own? A measure that its operands have was taken outside: bodies
+ * in the dims of their call site name those. */
+static bool has_own_measure(const Apply *a, SnRef dim)
+{
+    const SnStore *s = a->x->s;
+    const SnTerm *t = sn_term(s, dim);
+    if (t->op == SN_OP_MEASURE) {
+        bool is_outer = false;
+        for (int i = 0; i < a->n && !is_outer; i++)
+            is_outer = type_mentions(s, a->type[i], dim);
+        return !is_outer;
+    }
+    for (int i = 0; sn_is_dim(s, dim) && i < t->narg; i++) {
+        if (has_own_measure(a, t->arg[i]))
+            return true;
+    }
+    return false;
+}
+
 static SnRef apply_dim(void *self, SnRef dim)
 {
     Apply *a = (Apply *)self;
-    if (!has_measure(a->x->s, dim))
+    if (!has_own_measure(a, dim))
         return sn_dim_bind(a->x->s, dim, &a->b);
     if (a->arg != NULL)
         return bind_measured(a, dim);
@@ -136,7 +171,7 @@ static SnStatus apply_fn(const SnInfer *x, int f, const SnTypeId *types, const S
                          SnTypeId *result)
 {
     const SnType *t = sn_infer_type(x, f);
-    Apply a = {.x = x, .fn = x->arg[f], .arg = arg};
+    Apply a = {.x = x, .fn = x->arg[f], .arg = arg, .type = types, .n = n};
     int bad = 0;
     if (t->kind != SN_TYPE_FN || sn_term(x->s, x->arg[f])->op != SN_OP_FN)
         return sn_infer_expect(x, f, "a function");
