@@ -1,0 +1,149 @@
+/* tok.h -- what the tokenizer ops share: deadlines, rows of lists, walking UTF-8. Private to ops/host. */
+#ifndef SN_TOK_H
+#define SN_TOK_H
+
+#include "ops/host/tokenize.h"
+#include "ops/host/unicode.h"
+
+#include <inttypes.h>
+
+/* ---- deadlines: an op looks at the time after every 4 KiB of work, and so gets on in every call -----------
+ */
+
+typedef struct SnTokClock {
+    uint64_t deadline_ns;
+    size_t work;
+    bool is_due; /* once true, the op returns SN_AGAIN */
+} SnTokClock;
+
+static inline bool sn_tok_due(SnTokClock *c, size_t work)
+{
+    c->work += work;
+    if (c->work < 4096)
+        return false;
+    c->work = 0;
+    c->is_due = c->deadline_ns != 0 && sn_now_ns() >= c->deadline_ns;
+    return c->is_due;
+}
+
+/* ---- rows of lists ------------------------------------------------------------------------------------ */
+
+static inline const SnTokTable *sn_tok_table(const SnHostCall *h)
+{
+    return (const SnTokTable *)h->in[0].data;
+}
+
+/* Row r of a list of i32 or u8; SN_ESHAPE where it lies outside the child or has 2^29 elements. */
+static inline SnStatus sn_tok_row(const SnView *list, int64_t r, int64_t *start, int64_t *n, SnError *err)
+{
+    *start = list->start[r];
+    *n = list->len[r];
+    SN_CHECK(*start >= 0 && *n >= 0 && *start <= list->child_count && *n <= list->child_count - *start, err,
+             SN_ESHAPE, "tokenizer: row %" PRId64 " of a list lies outside its child", r);
+    SN_CHECK(*n < 1 << 29, err, SN_ESHAPE, "tokenizer: row %" PRId64 " has %" PRId64 " elements", r, *n);
+    return SN_OK;
+}
+
+static inline SnStatus sn_tok_room(const SnView *list, int64_t used, int64_t more, const char *what,
+                                   SnError *err)
+{
+    SN_CHECK(more <= list->child_count - used, err, SN_ESHAPE,
+             "tokenizer: %s needs %" PRId64 " elements, its bound is %" PRId64, what, used + more,
+             list->child_count);
+    return SN_OK;
+}
+
+static inline void sn_tok_end_row(const SnView *list, int64_t r, int64_t start, int64_t end)
+{
+    sn_out_start(list)[r] = start;
+    sn_out_len(list)[r] = end - start;
+}
+
+/* ---- UTF-8 -------------------------------------------------------------------------------------------- */
+
+/* Length of the character at p, by its first byte, at most left. left > 0. */
+static inline size_t sn_tok_char_size(const uint8_t *p, size_t left)
+{
+    const size_t n = *p < 0xC0 ? 1u : *p < 0xE0 ? 2u : *p < 0xF0 ? 3u : 4u;
+    return n < left ? n : left;
+}
+
+/* The code point of n bytes that make one character; any bytes give some value up to SN_CP_LAST. */
+static inline uint32_t sn_tok_code_point(const uint8_t *p, size_t n)
+{
+    switch (n) {
+    case 2:
+        return (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
+    case 3:
+        return (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
+    case 4: {
+        const uint32_t cp = (p[0] & 7u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
+        return cp <= SN_CP_LAST ? cp : SN_CP_LAST;
+    }
+    default:
+        return p[0];
+    }
+}
+
+static inline bool sn_tok_is_tail(uint8_t byte) /* of a character of several bytes */
+{
+    return (byte & 0xC0) == 0x80;
+}
+
+/* A place in valid UTF-8, in bytes and in characters. */
+typedef struct SnTokPlace {
+    size_t byte, character;
+} SnTokPlace;
+
+/* Moves a place, forward or backward, to a byte where a character begins (or to the end). */
+static inline void sn_tok_seek(SnTokPlace *p, const uint8_t *text, size_t byte)
+{
+    for (; p->byte < byte; p->byte++)
+        p->character += !sn_tok_is_tail(text[p->byte]);
+    for (; p->byte > byte; p->byte--)
+        p->character -= !sn_tok_is_tail(text[p->byte - 1]);
+}
+
+/* ---- normalising (normalize.c) ------------------------------------------------------------------------ */
+
+typedef struct SnTokChar {
+    uint32_t code;
+    int32_t from;
+} SnTokChar;
+
+typedef struct SnTokNorm { /* made anew in each call */
+    const uint32_t *step;
+    uint32_t nstep;
+    uint8_t ascii[128]; /* what an ASCII character becomes; 0x80: nothing */
+    SnTokChar *buf[3];
+} SnTokNorm;
+
+typedef struct SnTokOut { /* where normalised text goes */
+    uint8_t *text;
+    int32_t *from;
+    size_t ntext, nfrom, max_text, max_from;
+} SnTokOut;
+
+/* Takes 24 * (n + SN_TOK_RUN) bytes of scratch, n being the size of the longest text. */
+void sn_tok_norm_init(SnTokNorm *m, const uint32_t *step, uint32_t nstep, void *scratch, size_t n);
+/* Normalises one run of text[at->byte .. end), valid UTF-8, and moves at past it. false: out is full. */
+bool sn_tok_norm_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, size_t end, SnTokOut *out);
+
+/* ---- added tokens (added.c) --------------------------------------------------------------------------- */
+
+typedef struct SnTokFinder {
+    size_t at;    /* search goes on here */
+    size_t taken; /* the pieces up to here have been given out */
+} SnTokFinder;
+
+typedef struct SnTokMatch {
+    uint32_t id; /* SN_TOK_NONE: the end of the text */
+    size_t begin, end;
+} SnTokMatch;
+
+/* The next added token in text, with the white space it takes along; at the end {NONE, text.n, text.n}. What
+ * lies between *taken before the call and the match's begin is text. false: out of time, call again. */
+bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_t *first, SnBytes text,
+                       SnTokFinder *f, SnTokMatch *match, SnTokClock *clock);
+
+#endif

@@ -1,0 +1,252 @@
+/* tokenize.c -- tokenizer tables: checking them, looking tokens up, padding.
+ *
+ * The vocabulary is an open-addressing hash of FNV-1a values: FNV goes byte by byte, so the words-to-ids ops
+ * hash all prefixes of a word in one pass.
+ *
+ * Fowler, Noll, Vo, "FNV hash" (1991). */
+#include "ops/host/tokenize.h"
+
+#include "ops/host/unicode.h"
+
+#include <inttypes.h>
+
+/* ---- looking up --------------------------------------------------------------------------------------- */
+
+static SnBytes token_bytes(const SnTokTable *t, uint32_t id)
+{
+    const uint32_t *text = sn_tok_TEXT(t);
+    return sn_bytes(sn_tok_POOL(t) + text[id], text[id + 1] - text[id]);
+}
+
+uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest)
+{
+    const uint64_t *slot = sn_tok_SLOT(t);
+    const uint32_t mask = sn_tok_count(t, SN_TOK_SLOT) - 1;
+    for (uint32_t i = (uint32_t)h & mask; slot[i] != 0; i = (i + 1) & mask) {
+        if (slot[i] >> 32 != h >> 32)
+            continue;
+        const uint32_t id = (uint32_t)slot[i] - 1;
+        const SnBytes token = token_bytes(t, id);
+        if (token.n == prefix.n + rest.n && memcmp(token.at, prefix.at, prefix.n) == 0 &&
+            memcmp(token.at + prefix.n, rest.at, rest.n) == 0)
+            return id;
+    }
+    return SN_TOK_NONE;
+}
+
+static const SnTokTable *table_of(SnBytes table)
+{
+    return (const SnTokTable *)(const void *)table.at;
+}
+
+SnTokenizerFacts sn_tokenizer_facts(SnBytes table)
+{
+    return table_of(table)->facts;
+}
+
+/* Added tokens come before the model's, and decode as what they are matched by. */
+static const SnTokAdded *added_by_id(const SnTokTable *t, SnTokSectionName s, const SnTokAdded *all,
+                                     uint32_t id)
+{
+    for (uint32_t i = 0; i < sn_tok_count(t, s); i++)
+        if (all[i].id == id)
+            return &all[i];
+    return NULL;
+}
+
+SnBytes sn_tokenizer_text(SnBytes table, uint32_t id)
+{
+    const SnTokTable *t = table_of(table);
+    if (id >= t->facts.vocab_size || sn_tok_FLAG(t)[id] == 0)
+        return sn_bytes(NULL, 0);
+    if (sn_tok_FLAG(t)[id] & SN_TOK_RENAMED) {
+        const SnTokAdded *a = added_by_id(t, SN_TOK_NORMED, sn_tok_NORMED(t), id);
+        if (a == NULL)
+            a = added_by_id(t, SN_TOK_RAW, sn_tok_RAW(t), id);
+        if (a != NULL)
+            return sn_bytes(sn_tok_POOL(t) + a->at, a->size);
+    }
+    return token_bytes(t, id);
+}
+
+bool sn_tokenizer_is_special(SnBytes table, uint32_t id)
+{
+    const SnTokTable *t = table_of(table);
+    return id < t->facts.vocab_size && (sn_tok_FLAG(t)[id] & SN_TOK_SPECIAL);
+}
+
+static uint32_t added_by_name(const SnTokTable *t, SnTokSectionName s, const SnTokAdded *all, SnBytes name)
+{
+    for (uint32_t i = 0; i < sn_tok_count(t, s); i++)
+        if (sn_bytes_equal(sn_bytes(sn_tok_POOL(t) + all[i].content_at, all[i].content_size), name))
+            return all[i].id;
+    return SN_TOK_NONE;
+}
+
+uint32_t sn_tokenizer_id(SnBytes table, SnBytes token)
+{
+    const SnTokTable *t = table_of(table);
+    uint32_t id = added_by_name(t, SN_TOK_RAW, sn_tok_RAW(t), token);
+    if (id == SN_TOK_NONE)
+        id = added_by_name(t, SN_TOK_NORMED, sn_tok_NORMED(t), token);
+    if (id != SN_TOK_NONE)
+        return id;
+    uint64_t h = SN_TOK_HASH;
+    for (size_t i = 0; i < token.n; i++)
+        h = sn_tok_hash(h, token.at[i]);
+    return sn_tok_find(t, sn_tok_hash_end(h), sn_bytes("", 0), token);
+}
+
+/* ---- checking ----------------------------------------------------------------------------------------- */
+
+static const uint8_t element_size[SN_TOK_NSECTION] = {
+#define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
+    SN_TOK_SECTIONS(SN_X)
+#undef SN_X
+};
+
+static bool in_pool(const SnTokTable *t, uint32_t at, uint32_t size)
+{
+    const uint32_t pool = sn_tok_count(t, SN_TOK_POOL);
+    return at <= pool && size <= pool - at;
+}
+
+static bool is_id_or_none(const SnTokTable *t, uint32_t id)
+{
+    return id == SN_TOK_NONE || id < t->facts.vocab_size;
+}
+
+static bool check_sections(const SnTokTable *t)
+{
+    for (int s = 0; s < SN_TOK_NSECTION; s++) {
+        const uint32_t at = t->section[s].at, count = t->section[s].count;
+        if (at % SN_TOK_ALIGN != 0 || at < sizeof *t || at > t->size ||
+            count > (t->size - at) / element_size[s])
+            return false;
+    }
+    const uint32_t nid = t->facts.vocab_size;
+    return nid <= SN_TOK_MAX_IDS && sn_tok_count(t, SN_TOK_TEXT) == nid + 1 &&
+           sn_tok_count(t, SN_TOK_FLAG) == nid && sn_tok_count(t, SN_TOK_RAW_FIRST) == 257 &&
+           sn_tok_count(t, SN_TOK_NORMED_FIRST) == 257 && sn_tok_count(t, SN_TOK_NORMALIZE) <= SN_TOK_STEPS &&
+           sn_tok_count(t, SN_TOK_SPLIT) <= SN_TOK_STEPS;
+}
+
+static bool check_vocabulary(const SnTokTable *t)
+{
+    const uint32_t nid = t->facts.vocab_size, nslot = sn_tok_count(t, SN_TOK_SLOT);
+    const uint32_t *text = sn_tok_TEXT(t);
+    for (uint32_t i = 0; i < nid; i++)
+        if (text[i] > text[i + 1])
+            return false;
+    if (!in_pool(t, 0, text[nid]) || nslot == 0 || (nslot & (nslot - 1)) != 0)
+        return false;
+    bool has_free_slot = false;
+    for (uint32_t i = 0; i < nslot; i++) {
+        const uint64_t v = sn_tok_SLOT(t)[i];
+        has_free_slot |= v == 0;
+        if (v != 0 && (uint32_t)v - 1 >= nid)
+            return false;
+    }
+    return has_free_slot;
+}
+
+static bool check_added(const SnTokTable *t, SnTokSectionName s, const SnTokAdded *all, const uint32_t *first)
+{
+    const uint32_t n = sn_tok_count(t, s);
+    for (uint32_t i = 0; i < n; i++)
+        if (all[i].id >= t->facts.vocab_size || !in_pool(t, all[i].at, all[i].size) ||
+            !in_pool(t, all[i].content_at, all[i].content_size) || all[i].size > t->facts.token_size)
+            return false;
+    for (int c = 0; c < 256; c++)
+        if (first[c] > first[c + 1])
+            return false;
+    return first[256] <= n;
+}
+
+static bool check_steps(const SnTokTable *t)
+{
+    uint32_t ncjk = 0;
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_NORMALIZE); i++) {
+        const uint32_t step = sn_tok_NORMALIZE(t)[i];
+        if (step == 0 || step >= SN_NORM_NSTEP)
+            return false;
+        ncjk += step == SN_NORM_CJK;
+    }
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_SPLIT); i++)
+        if (sn_tok_SPLIT(t)[i].behavior >= SN_SPLIT_NBEHAVIOR)
+            return false;
+    return ncjk <= 1;
+}
+
+static bool check_template(const SnTokTable *t, SnTokSectionName s, const SnTokPiece *piece, uint32_t nadded)
+{
+    uint32_t count[3] = {0, 0, 0};
+    for (uint32_t i = 0; i < sn_tok_count(t, s); i++) {
+        if (piece[i].kind > SN_TOK_TOKEN || piece[i].type_id > INT32_MAX || piece[i].id > INT32_MAX)
+            return false;
+        count[piece[i].kind]++;
+    }
+    return count[SN_TOK_FIRST] <= 1 && count[SN_TOK_SECOND] <= (s == SN_TOK_PAIR ? 1u : 0u) &&
+           count[SN_TOK_TOKEN] == nadded;
+}
+
+static bool check_names(const SnTokTable *t)
+{
+    for (int i = 0; i < SN_TOK_NNAME; i++)
+        if (!is_id_or_none(t, t->facts.name[i]))
+            return false;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < t->facts.vocab_size; i++) {
+        const uint32_t size = sn_tok_TEXT(t)[i + 1] - sn_tok_TEXT(t)[i];
+        longest = size > longest ? size : longest;
+    }
+    return longest <= t->facts.token_size && is_id_or_none(t, t->unk) &&
+           in_pool(t, t->prefix_at, t->prefix_size) && in_pool(t, t->decoder_at, t->decoder_size) &&
+           t->decoder <= SN_TOK_DECODE_OTHER && t->facts.truncation.strategy <= SN_TOK_ONLY_SECOND;
+}
+
+SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
+{
+    SN_CHECK((uintptr_t)table.at % _Alignof(SnTokTable) == 0, err, SN_EINVAL, "tokenizer table: not aligned");
+    const SnTokTable *t = table_of(table);
+    SN_CHECK(table.n >= sizeof *t && t->magic == SN_TOK_MAGIC, err, SN_EFORMAT, "tokenizer table: no header");
+    SN_CHECK(t->version == SN_TOK_VERSION, err, SN_EFORMAT,
+             "tokenizer table: version %" PRIu32 ", expected %u", t->version, SN_TOK_VERSION);
+    SN_CHECK(t->model == SN_TOK_WORDPIECE, err, SN_EUNSUPPORTED, "tokenizer table: model %" PRIu32, t->model);
+    SN_CHECK(t->size <= table.n && check_sections(t), err, SN_EFORMAT, "tokenizer table: bad sections");
+    SN_CHECK(check_vocabulary(t), err, SN_EFORMAT, "tokenizer table: bad vocabulary");
+    SN_CHECK(check_added(t, SN_TOK_RAW, sn_tok_RAW(t), sn_tok_RAW_FIRST(t)) &&
+                 check_added(t, SN_TOK_NORMED, sn_tok_NORMED(t), sn_tok_NORMED_FIRST(t)),
+             err, SN_EFORMAT, "tokenizer table: bad added tokens");
+    SN_CHECK(check_steps(t), err, SN_EFORMAT, "tokenizer table: bad steps");
+    SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&
+                 check_template(t, SN_TOK_PAIR, sn_tok_PAIR(t), t->facts.added_pair),
+             err, SN_EFORMAT, "tokenizer table: bad template");
+    SN_CHECK(check_names(t), err, SN_EFORMAT, "tokenizer table: bad options");
+    return SN_OK;
+}
+
+/* ---- padding ------------------------------------------------------------------------------------------ */
+
+int64_t sn_tokens_pad_length(int64_t longest, int64_t fixed, int64_t multiple)
+{
+    const int64_t length = fixed > 0 ? fixed : longest;
+    return multiple > 0 && length % multiple != 0 ? length + (multiple - length % multiple) : length;
+}
+
+SnStatus sn_tokens_pad(const SnView *list, int64_t nrow, int64_t length, int per, bool left, int32_t fill,
+                       int32_t *out, SnError *err)
+{
+    const int32_t *data = list->data;
+    for (int64_t r = 0; r < nrow; r++) {
+        const int64_t n = list->len[r], width = length * per, pad = width - n;
+        SN_CHECK(pad >= 0, err, SN_ESHAPE,
+                 "row %" PRId64 " has %" PRId64 " tokens, the padded length is %" PRId64, r, n / per, length);
+        int32_t *row = out + r * width;
+        for (int64_t i = 0; i < pad; i++)
+            row[left ? i : n + i] = fill;
+        if (n > 0)
+            memcpy(row + (left ? pad : 0), data + list->start[r], (size_t)n * sizeof *row);
+    }
+    return SN_OK;
+}

@@ -1,0 +1,261 @@
+/* tokenize.h -- tokenizers: the table a tokenizer is, and the host ops that read it.
+ *
+ * The table is the bytes of an `object<tokenizer>`: a header and sections of little-endian arrays, 64-byte
+ aligned,
+ * without pointers, so that the same bytes lie in a cache, an AOT object or a map. A front end writes it,
+ * sn_tokenizer_check accepts it once, and the ops below trust it from then on. Another kind of model is
+ another
+ * section and another words-to-ids op; everything else stays.
+ *
+ * The ops. n is the number of bytes in the operand's child, c(x) the capacity of list x, b the number of
+ texts.
+ *
+ *   tok_normalize(tok: object<tokenizer>, text: list<u8>[b])
+ *     -> norm:  list<u8>[b]   max 3 n   normalised text
+ *        from:  list<i32>[b]  max 2 n   for each character of norm, the code point of text it stands for
+ *        piece: list<i32>[b]  max 6 n   records (id, begin, end), see below
+ *     scratch SN_TOK_NORMALIZE_SCRATCH(n)
+ *   tok_pretokenize(tok, norm: list<u8>[b], piece: list<i32>[b])
+ *     -> word:  list<i32>[b]  max c(piece)   records; the index of a record is the word id
+ *     scratch SN_TOK_PRETOKENIZE_SCRATCH
+ *   tok_wordpiece(tok, norm: list<u8>[b], from: list<i32>[b], word: list<i32>[b])
+ *     -> ids:    list<i32>[b]  max c(from)
+ *        offset: list<i32>[b]  max 2 c(from)   (begin, end) of each token, in code points of text
+ *        word_id: list<i32>[b] max c(from)
+ *     scratch SN_TOK_WORDPIECE_SCRATCH
+ *   tok_window(tok, ids, offset, word_id: list<i32>[b], (ids2, offset2, word_id2: list<i32>[b])?;
+ *              max_length: int = -1, stride: int = 0, strategy: int = 0, left: bool = false, special: bool =
+ true,
+ *              windows: int = 0, added: int = 0)
+ *     -> ids, type, special, offset, word_id, sequence: list<i32>[w], row: i32[w], count: i64[]
+ *        w is b where `windows` is 0, else `windows`
+ *        max windows * max(max_length, 0) + c(ids) + c(ids2) + b * added, of offset twice as many
+ *     scratch SN_TOK_WINDOW_SCRATCH
+ *     Cuts each text (or pair) to max_length tokens (-1: not at all; fewer than the template has: not at all,
+ as the reference) and puts the template around it, its own tokens only where special. With `windows`
+ *     the cut-off parts follow as further windows of the same text, stride tokens overlapping; row says which
+ text a
+ *     window is of (-1: none), and count is how many there are, also where that is more than w.
+ *     `added` is SnTokenizerFacts.added_single or added_pair. special, word_id and sequence: special is 1 on
+ template
+ *     tokens; word_id and sequence are -1 there.
+ *   tok_decode(tok, ids: list<i32>[b]; skip_special: bool = false, token_size: int)
+ *     -> text: list<u8>[b]  max c(ids) * (token_size + 1)     token_size is SnTokenizerFacts.token_size
+ *     scratch SN_TOK_DECODE_SCRATCH
+ *
+ * A record (id, begin, end) is an added token over code points [begin, end) of text, or, with id -1, the
+ bytes
+ * [begin, end) of the row's norm. Malformed UTF-8 in text is read as Python's errors="replace" reads it.
+ * Rows of results lie one after the other in their child. A list that is longer than its bound is SN_ESHAPE.
+ *
+ * Everything is as in Hugging Face tokenizers 0.23.3, which is called "the reference" in these files. */
+#ifndef SN_TOKENIZE_H
+#define SN_TOKENIZE_H
+
+#include "runtime/bytes.h"
+#include "runtime/hostcall.h"
+
+SnHostFn sn_tok_normalize, sn_tok_pretokenize, sn_tok_wordpiece, sn_tok_window, sn_tok_decode;
+
+#define SN_TOK_RUN                  2048
+#define SN_TOK_NORMALIZE_SCRATCH(n) (512 + 24 * ((size_t)(n) + SN_TOK_RUN) + 3 * (size_t)(n))
+#define SN_TOK_PRETOKENIZE_SCRATCH  512
+#define SN_TOK_WORDPIECE_SCRATCH    128
+#define SN_TOK_WINDOW_SCRATCH       128
+#define SN_TOK_DECODE_SCRATCH       128
+
+typedef enum SnTokStrategy { SN_TOK_LONGEST_FIRST, SN_TOK_ONLY_FIRST, SN_TOK_ONLY_SECOND } SnTokStrategy;
+
+/* ---- padding: windows to dense tensors ---------------------------------------------------------------- */
+
+/* The length rows are padded to: fixed, or where that is 0 the longest row, rounded up to multiple (0: no).
+ */
+int64_t sn_tokens_pad_length(int64_t longest, int64_t fixed, int64_t multiple);
+/* Fills out[nrow, length, per] with rows 0 .. nrow - 1 of the list; per is 2 for offsets, else 1. SN_ESHAPE:
+ * a row is longer than length. */
+SN_MUST_CHECK SnStatus sn_tokens_pad(const SnView *list, int64_t nrow, int64_t length, int per, bool left,
+                                     int32_t fill, int32_t *out, SnError *err);
+
+/* ---- facts -------------------------------------------------------------------------------------------- */
+
+#define SN_TOK_NONE 0xFFFFFFFFu
+
+typedef struct SnTokTruncation { /* of tokenizer.json; max_length 0: none */
+    uint32_t max_length, stride, strategy, left;
+} SnTokTruncation;
+
+typedef struct SnTokPadding { /* of tokenizer.json; on 0: none; fixed 0: to the longest */
+    uint32_t on, fixed, multiple, id, type_id, left;
+} SnTokPadding;
+
+typedef enum SnTokName {
+    SN_TOK_BOS,
+    SN_TOK_EOS,
+    SN_TOK_UNK,
+    SN_TOK_SEP,
+    SN_TOK_PAD,
+    SN_TOK_CLS,
+    SN_TOK_MASK,
+    SN_TOK_NNAME
+} SnTokName;
+
+typedef struct SnTokenizerFacts {
+    uint32_t vocab_size;               /* one more than the largest id */
+    uint32_t name[SN_TOK_NNAME];       /* ids of the named special tokens, or SN_TOK_NONE */
+    uint32_t added_single, added_pair; /* template tokens around one text, around two */
+    uint32_t token_size;               /* bytes of the longest token */
+    uint64_t max_length;               /* model_max_length; 0: unknown */
+    SnTokTruncation truncation;
+    SnTokPadding padding;
+} SnTokenizerFacts;
+
+/* The functions below take a table that was checked. */
+SnTokenizerFacts sn_tokenizer_facts(SnBytes table);
+/* What decoding writes for an id: {NULL, 0} where there is none. Lent by the table. */
+SnBytes sn_tokenizer_text(SnBytes table, uint32_t id);
+bool sn_tokenizer_is_special(SnBytes table, uint32_t id);
+/* SN_TOK_NONE: no such token. */
+uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
+
+/* ---- the table ---------------------------------------------------------------------------------------- */
+
+#define SN_TOK_MAGIC   0x4B4F5453u /* "STOK" */
+#define SN_TOK_VERSION 1u
+#define SN_TOK_ALIGN   64u
+#define SN_TOK_MAX_IDS (1u << 24)
+#define SN_TOK_STEPS   8u /* at most this many normaliser steps, and pre-tokenizer steps */
+
+typedef enum SnTokModel { SN_TOK_WORDPIECE = 1 } SnTokModel;
+
+/* X(NAME, element type): the sections. */
+#define SN_TOK_SECTIONS(X)                                                                                   \
+    X(POOL, uint8_t)       /* bytes of all strings */                                                        \
+    X(TEXT, uint32_t)      /* nid + 1: the token of id i is POOL[TEXT[i] .. TEXT[i + 1]) */                  \
+    X(FLAG, uint8_t)       /* nid: SN_TOK_IN_MODEL ... */                                                    \
+    X(SLOT, uint64_t)      /* hash of the model's tokens: high half of the hash, id + 1; 0: free */          \
+    X(RAW, SnTokAdded)     /* added tokens matched in the text, sorted by bytes */                           \
+    X(RAW_FIRST, uint32_t) /* 257: the tokens that begin with byte c are [FIRST[c], FIRST[c + 1]) */         \
+    X(NORMED, SnTokAdded)  /* added tokens matched after normalising */                                      \
+    X(NORMED_FIRST, uint32_t)                                                                                \
+    X(NORMALIZE, uint32_t) /* SnNormStep */                                                                  \
+    X(SPLIT, SnTokSplit)                                                                                     \
+    X(SINGLE, SnTokPiece) /* the template around one text */                                                 \
+    X(PAIR, SnTokPiece)   /* around two */
+
+typedef enum SnTokSectionName {
+#define SN_X(NAME, T) SN_TOK_##NAME,
+    SN_TOK_SECTIONS(SN_X)
+#undef SN_X
+        SN_TOK_NSECTION
+} SnTokSectionName;
+
+#define SN_TOK_IN_MODEL 1u
+#define SN_TOK_ADDED    2u
+#define SN_TOK_SPECIAL  4u /* left out by skip_special */
+#define SN_TOK_RENAMED  8u /* decodes as what it is matched by, not by its name */
+
+#define SN_TOK_SINGLE_WORD 1u
+#define SN_TOK_LSTRIP      2u
+#define SN_TOK_RSTRIP      4u
+
+typedef struct SnTokAdded {
+    uint32_t id, flags;
+    uint32_t at, size;                 /* what is matched */
+    uint32_t content_at, content_size; /* its name: differs where normalising changed it */
+} SnTokAdded;
+
+typedef enum SnNormStep {
+    SN_NORM_CLEAN = 1, /* drop controls, make white space a space */
+    SN_NORM_CJK,       /* a space on both sides of ideographs; at most once */
+    SN_NORM_NFD,
+    SN_NORM_STRIP_NONSPACING,
+    SN_NORM_STRIP_MARKS,
+    SN_NORM_LOWER,
+    SN_NORM_NSTEP
+} SnNormStep;
+
+typedef enum SnSplitBehavior {
+    SN_SPLIT_REMOVED,
+    SN_SPLIT_ISOLATED,
+    SN_SPLIT_WITH_PREVIOUS,
+    SN_SPLIT_WITH_NEXT,
+    SN_SPLIT_CONTIGUOUS,
+    SN_SPLIT_NBEHAVIOR
+} SnSplitBehavior;
+
+typedef struct SnTokSplit { /* a step of the pre-tokenizer: which characters delimit, and what becomes of them
+                             */
+    uint32_t flags;         /* SN_CP_ of ops/host/unicode.h */
+    uint32_t code_point;    /* or this one; SN_TOK_NONE: none */
+    uint32_t behavior;
+} SnTokSplit;
+
+typedef enum SnTokPieceKind { SN_TOK_FIRST, SN_TOK_SECOND, SN_TOK_TOKEN } SnTokPieceKind;
+
+typedef struct SnTokPiece {
+    uint32_t kind, type_id;
+    uint32_t id; /* SN_TOK_TOKEN */
+} SnTokPiece;
+
+typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
+
+#define SN_TOK_NO_TEMPLATE    1u /* no post-processor: texts are joined, and some sequence ids are odd */
+#define SN_TOK_OVERFLOW_ZEROS 2u /* RobertaProcessing: overflowing windows have type 0 */
+#define SN_TOK_CLEANUP        4u /* of the WordPiece decoder */
+
+typedef struct SnTokTable {
+    uint32_t magic, version, size; /* bytes of everything */
+    uint32_t model, flags;
+    uint32_t unk; /* what a word becomes that has no pieces, or SN_TOK_NONE */
+    uint32_t prefix_at, prefix_size;
+    uint32_t max_word_chars; /* longer words are unk */
+    uint32_t model_token_size;
+    uint32_t decoder;
+    uint32_t decoder_at, decoder_size; /* its prefix, or where it is another one its name */
+    uint32_t zero;                     /* keeps facts 8-byte aligned */
+    SnTokenizerFacts facts;
+    struct {
+        uint32_t at, count; /* bytes from the start of the table, elements */
+    } section[SN_TOK_NSECTION];
+} SnTokTable;
+
+/* Accepts a table, hostile bytes included: after SN_OK no op reads outside it, and every loop over it ends.
+ */
+SN_MUST_CHECK SnStatus sn_tokenizer_check(SnBytes table, SnError *err);
+
+/* ---- for the front end that writes tables, and the ops ------------------------------------------------- */
+
+#define SN_X(NAME, T)                                                                                        \
+    static inline const T *sn_tok_##NAME(const SnTokTable *t)                                                \
+    {                                                                                                        \
+        return (const T *)(const void *)((const uint8_t *)t + t->section[SN_TOK_##NAME].at);                 \
+    }
+SN_TOK_SECTIONS(SN_X)
+#undef SN_X
+
+static inline uint32_t sn_tok_count(const SnTokTable *t, SnTokSectionName s)
+{
+    return t->section[s].count;
+}
+
+/* The hash of the model's tokens goes byte by byte, so that a word's prefixes cost one pass. */
+#define SN_TOK_HASH 0xCBF29CE484222325u
+static inline uint64_t sn_tok_hash(uint64_t h, uint8_t byte)
+{
+    return (h ^ byte) * 0x100000001B3u;
+}
+static inline uint64_t sn_tok_hash_end(uint64_t h)
+{
+    h ^= h >> 32;
+    h *= 0x9E3779B97F4A7C15u;
+    return h ^ h >> 29;
+}
+/* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
+uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
+
+/* Normalises text, valid UTF-8, into out (3 text.n bytes) and from (2 text.n); returns how many bytes.
+ * scratch is SN_TOK_NORMALIZE_SCRATCH(text.n) bytes. For the names of added tokens. */
+size_t sn_tok_normalize_text(const uint32_t *step, uint32_t nstep, SnBytes text, void *scratch, uint8_t *out,
+                             int32_t *from);
+
+#endif
