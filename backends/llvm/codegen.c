@@ -234,7 +234,7 @@ bool sn_gen_stride(SnGen *g, SnRef r, int64_t *stride)
 
 void sn_gen_place(SnGen *g, int depth)
 {
-    if (depth == g->top)
+    if (depth == g->open)
         LLVMPositionBuilderAtEnd(g->b, g->block);
     else
         LLVMPositionBuilderBefore(g->b, g->scope[depth].leave);
@@ -275,33 +275,53 @@ static LLVMValueRef argument(SnGen *g, unsigned parameter, LLVMTypeRef type, int
     return LLVMBuildLoad2(g->b, type, p, "");
 }
 
-/* What depends on the lane by a constant stride is one scalar and a constant vector. */
-static LLVMValueRef affine(SnGen *g, SnRef r, int64_t stride, int *depth)
+/* The depth at which a term is evaluated: as far out as its operands are known, and a load no further than
+ * where the use is certain, since its index may be out of range where no iteration runs. */
+static int level_of(SnGen *g, SnRef r)
 {
-    const SnRef base = sn_gen_at_lane0(g, r);
+    const SnGenNode *n = sn_gen_facts(g, r);
+    if (n->effect == SN_GEN_STATE)
+        return g->top;
+    if (is_usable(g, n))
+        return n->depth;
+    const SnGenScope *now = &g->scope[g->top];
+    if (n->level_scope == now->serial)
+        return n->level;
+    const SnTerm *t = sn_term(g->s, r);
+    int level = t->op == SN_OP_LOAD ? now->floor : 0;
+    if (t->op == SN_OP_INDEX && n->lane == r)
+        level = level_of(g, n->at_lane0);
+    for (int i = 0; i < t->narg; i++) {
+        const int of_arg = level_of(g, t->arg[i]);
+        level = of_arg > level ? of_arg : level;
+    }
+    SnGenNode *node = &g->node.at[r];
+    node->level = (uint8_t)level;
+    node->level_scope = now->serial;
+    return level;
+}
+
+/* What depends on the lane by a constant stride is one scalar and a constant vector. */
+static LLVMValueRef affine(SnGen *g, SnRef r, int64_t stride)
+{
     const uint32_t width = g->node.at[g->node.at[r].lane].width;
-    const LLVMValueRef first = sn_gen_wide(g, base, width);
-    *depth = g->node.at[base].depth;
-    sn_gen_place(g, *depth);
+    const LLVMValueRef first = sn_gen_wide(g, sn_gen_at_lane0(g, r), width);
     return LLVMBuildAdd(g->b, first, sn_gen_iota(LLVMInt64TypeInContext(g->llvm), width, 0, stride), "");
 }
 
-static LLVMValueRef elementwise(SnGen *g, SnRef r, uint32_t width, int *depth)
+static LLVMValueRef elementwise(SnGen *g, SnRef r, uint32_t width)
 {
     const SnTerm *t = sn_term(g->s, r);
+    const LLVMValueRef range = width != 0 && t->op == SN_OP_LT ? sn_gen_range(g, r) : NULL;
+    if (range != NULL)
+        return range;
     LLVMValueRef x[3];
     SN_ASSERT(t->narg <= 3);
     for (int i = 0; i < t->narg; i++) {
         const bool is_condition = t->op == SN_OP_WHERE && i == 0;
         x[i] = is_condition ? sn_gen_value(g, t->arg[i]) : sn_gen_wide(g, t->arg[i], width);
-        const int arg_depth = g->node.at[t->arg[i]].depth;
-        *depth = arg_depth > *depth ? arg_depth : *depth;
     }
     const SnDtype d = sn_dtype_of(g->s, t->arg[t->op == SN_OP_WHERE ? 1 : 0]), to = sn_dtype_of(g->s, r);
-    const LLVMValueRef guard = width != 0 && t->op == SN_OP_LT ? sn_gen_range(g, r, *depth) : NULL;
-    if (guard != NULL)
-        return guard;
-    sn_gen_place(g, *depth);
     switch (t->op) {
     case SN_OP_CAST:
         return sn_gen_cast(g, d, to, sn_attr_int(g->s, r, "sat", 0) != 0, x[0], width);
@@ -316,50 +336,69 @@ static LLVMValueRef elementwise(SnGen *g, SnRef r, uint32_t width, int *depth)
     }
 }
 
+static LLVMValueRef evaluate(SnGen *g, SnRef r)
+{
+    const SnTerm *t = sn_term(g->s, r);
+    const SnDtype d = sn_dtype_of(g->s, r);
+    const SnRef lane = g->node.at[r].lane;
+    const uint32_t width = lane != 0 ? g->node.at[lane].width : 0;
+    SnScalar c;
+    int64_t stride;
+    if (sn_is_const(g->s, r, &c))
+        return constant(g, d, c);
+    switch (t->op) {
+    case SN_OP_KDIM:
+        return argument(g, 1, LLVMInt64TypeInContext(g->llvm), sn_attr_int(g->s, r, "id", 0));
+    case SN_OP_LOAD:
+        return sn_gen_load(g, r);
+    case SN_OP_FOLD:
+        return sn_gen_fold(g, r);
+    default:
+        if (width != 0 && d == SN_I64 && sn_gen_stride(g, r, &stride))
+            return affine(g, r, stride);
+        return elementwise(g, r, width);
+    }
+}
+
 LLVMValueRef sn_gen_value(SnGen *g, SnRef r)
 {
     const SnGenNode *n = sn_gen_facts(g, r);
     if (is_usable(g, n))
         return n->value;
-    const SnTerm *t = sn_term(g->s, r);
-    const uint32_t width = n->lane != 0 ? g->node.at[n->lane].width : 0;
-    const SnGenEffect effect = n->effect;
-    int depth = effect == SN_GEN_PURE ? 0 : g->top;
-    LLVMValueRef v;
-    SnScalar c;
-    int64_t stride;
-    if (sn_is_const(g->s, r, &c))
-        v = constant(g, sn_dtype_of(g->s, r), c);
-    else if (t->op == SN_OP_KDIM)
-        v = argument(g, 1, LLVMInt64TypeInContext(g->llvm), sn_attr_int(g->s, r, "id", 0));
-    else if (t->op == SN_OP_LOAD)
-        v = sn_gen_load(g, r);
-    else if (t->op == SN_OP_FOLD)
-        v = sn_gen_fold(g, r);
-    else if (width != 0 && sn_dtype_of(g->s, r) == SN_I64 && sn_gen_stride(g, r, &stride))
-        v = affine(g, r, stride, &depth);
-    else
-        v = elementwise(g, r, width, &depth);
+    const int top = g->top;
+    g->top = level_of(g, r);
     sn_gen_place(g, g->top);
+    const LLVMValueRef v = evaluate(g, r);
     SnGenNode *node = &g->node.at[r];
     node->value = v;
     node->splat = NULL;
-    node->depth = (uint8_t)depth;
-    node->scope = effect == SN_GEN_STATE ? g->statement : g->scope[depth].serial;
+    node->depth = (uint8_t)g->top;
+    node->scope = node->effect == SN_GEN_STATE ? g->statement : g->scope[g->top].serial;
+    g->top = top;
+    sn_gen_place(g, top);
     return v;
 }
 
 /* ---- scopes and loops ---- */
 
-static void open_scope(SnGen *g, LLVMValueRef leave, LLVMBasicBlockRef inside)
+/* floor: see SnGenScope; the depth of the new scope where it may not run. */
+static void open_scope(SnGen *g, LLVMValueRef leave, LLVMBasicBlockRef inside, bool is_certain)
 {
-    g->scope[g->top].leave = leave;
-    if (g->top + 1 < SN_GEN_DEPTH)
-        g->top++;
+    g->scope[g->open].leave = leave;
+    const int floor = is_certain ? g->scope[g->open].floor : g->open + 1;
+    if (g->open + 1 < SN_GEN_DEPTH)
+        g->open++;
     else
-        sn_gen_fail(g, SN_EUNSUPPORTED, "nested deeper than %d", SN_GEN_DEPTH);
-    g->scope[g->top] = (SnGenScope){.serial = ++g->serial};
+        sn_gen_fail(g, SN_EUNSUPPORTED, "scopes nested deeper than %d", SN_GEN_DEPTH);
+    g->top = g->open;
+    g->scope[g->open] = (SnGenScope){.serial = ++g->serial, .floor = floor};
     sn_gen_enter(g, inside);
+}
+
+static void close_scope(SnGen *g, int depth, LLVMBasicBlockRef after)
+{
+    g->open = g->top = depth;
+    sn_gen_enter(g, after);
 }
 
 static void bind_index(SnGen *g, SnRef var, LLVMValueRef v)
@@ -372,18 +411,21 @@ typedef struct Loop {
     LLVMBasicBlockRef body, after;
     LLVMValueRef index, end;
     uint64_t step;
+    int depth; /* of the scope around */
 } Loop;
 
-/* for (index = first; index < end; index += step): tested at its end, so that no code is needed to get there.
- */
+/* for (index = first; index < end; index += step): two scopes, the inner one for the iterations, the outer
+ * one for what is done once before them if there are any. */
 static Loop open_loop(SnGen *g, LLVMValueRef first, LLVMValueRef end, uint64_t step)
 {
-    Loop l = {.body = sn_gen_block(g), .after = sn_gen_block(g), .end = end, .step = step};
-    const LLVMBasicBlockRef before = g->block;
+    Loop l = {.body = sn_gen_block(g), .after = sn_gen_block(g), .end = end, .step = step, .depth = g->open};
+    const LLVMBasicBlockRef enter = sn_gen_block(g);
     const LLVMValueRef runs = LLVMBuildICmp(g->b, LLVMIntSLT, first, end, "");
-    open_scope(g, LLVMBuildCondBr(g->b, runs, l.body, l.after), l.body);
+    const bool is_certain = LLVMIsAConstantInt(runs) != NULL && LLVMConstIntGetZExtValue(runs) != 0;
+    open_scope(g, LLVMBuildCondBr(g->b, runs, enter, l.after), enter, is_certain);
+    open_scope(g, LLVMBuildBr(g->b, l.body), l.body, true);
     l.index = LLVMBuildPhi(g->b, LLVMTypeOf(first), "");
-    LLVMAddIncoming(l.index, (LLVMValueRef[]){first}, (LLVMBasicBlockRef[]){before}, 1);
+    LLVMAddIncoming(l.index, (LLVMValueRef[]){first}, (LLVMBasicBlockRef[]){enter}, 1);
     return l;
 }
 
@@ -394,8 +436,7 @@ static void close_loop(SnGen *g, const Loop *l)
     const LLVMValueRef again = LLVMBuildICmp(g->b, LLVMIntSLT, next, l->end, "");
     LLVMBuildCondBr(g->b, again, l->body, l->after);
     LLVMAddIncoming(l->index, (LLVMValueRef[]){next}, (LLVMBasicBlockRef[]){g->block}, 1);
-    g->top--;
-    sn_gen_enter(g, l->after);
+    close_scope(g, l->depth, l->after);
 }
 
 static void gen_body(SnGen *g, const SnStmt *body);
@@ -492,11 +533,11 @@ static void gen_if(SnGen *g, const SnStmt *s)
     }
     const LLVMValueRef v = sn_gen_value(g, condition);
     const LLVMBasicBlockRef inside = sn_gen_block(g), after = sn_gen_block(g);
-    open_scope(g, LLVMBuildCondBr(g->b, v, inside, after), inside);
+    const int depth = g->open;
+    open_scope(g, LLVMBuildCondBr(g->b, v, inside, after), inside, false);
     gen_body(g, s->body);
     LLVMBuildBr(g->b, after);
-    g->top--;
-    sn_gen_enter(g, after);
+    close_scope(g, depth, after);
 }
 
 static void gen_local(SnGen *g, const SnStmt *s)
@@ -592,7 +633,7 @@ static void gen_function(SnGen *g, const char *symbol)
     sn_gen_function(
         g, symbol,
         LLVMFunctionType(LLVMVoidTypeInContext(g->llvm), (LLVMTypeRef[]){ptr, ptr, i64, i64}, 4, false));
-    g->top = 0;
+    g->open = g->top = 0;
     g->scope[0] = (SnGenScope){.serial = ++g->serial};
     const bool has_tiles = sn_gen_has_tiles(g->k->body);
     if (has_tiles)

@@ -13,14 +13,14 @@
 #include <llvm-c/Core.h>
 
 #define SN_GEN_LANES 64          /* widest vector */
-#define SN_GEN_DEPTH 64          /* nesting of loops and IFs */
+#define SN_GEN_DEPTH 160         /* nesting of scopes: two a loop, one an IF */
 #define SN_GEN_STACK (64 * 1024) /* bytes of LOCALs: host job stacks are small */
 #define SN_GEN_STMTS (1 << 17)   /* statements after unrolling */
 
 /* How often a term is evaluated: placement follows from it. */
 typedef enum SnGenEffect {
     SN_GEN_PURE,  /* once, in front of the outermost loop in which its indices are bound */
-    SN_GEN_READ,  /* loads what nobody writes: once per innermost body */
+    SN_GEN_READ,  /* loads what nobody writes: likewise, where it is certain to be needed */
     SN_GEN_STATE, /* loads what the kernel writes: once per statement */
 } SnGenEffect;
 
@@ -33,7 +33,9 @@ typedef struct SnGenNode {
     uint32_t epoch;
     uint32_t scope; /* serial of the scope (STATE: statement) in which value may be used */
     uint8_t depth;  /* of that scope */
-    uint8_t width;  /* of a lane index: lanes */
+    uint8_t level;  /* depth at which it would be evaluated, as found in scope level_scope */
+    uint32_t level_scope;
+    uint8_t width; /* of a lane index: lanes */
     SnGenEffect effect;
     bool is_unrolled; /* depends on the index of an unrolled loop */
     LLVMValueRef value, splat;
@@ -41,6 +43,7 @@ typedef struct SnGenNode {
 
 typedef struct SnGenScope {
     uint32_t serial;
+    int floor;          /* depth of the outermost scope around that runs whenever this one does */
     LLVMValueRef leave; /* the branch into the scope inside: code of this depth goes before it */
 } SnGenScope;
 
@@ -60,7 +63,8 @@ typedef struct SnGen {
     SN_VEC(SnGenNode) node;   /* by ref */
     SN_VEC(LLVMValueRef) buf; /* pointers to parameters, then LOCALs; NULL: not used yet */
     SnGenScope scope[SN_GEN_DEPTH];
-    int top;    /* scope 0 is the function, 1 the tile */
+    int open;   /* depth of the innermost scope; 0 is the function */
+    int top;    /* depth that code goes to: less than open for what is placed further out */
     SnRef lane; /* index of the open LANES loop, and its width; 0 outside */
     uint32_t width;
     uint32_t kernel, serial, statement, epoch, nstmt;
@@ -102,7 +106,7 @@ LLVMValueRef sn_gen_fold(SnGen *g, SnRef r);
 void sn_gen_store(SnGen *g, const SnStmt *s);
 /* A comparison of an i64 index that rises by one a lane with what all lanes share, in narrow lanes; NULL: r
  * is something else. */
-LLVMValueRef sn_gen_range(SnGen *g, SnRef r, int depth);
+LLVMValueRef sn_gen_range(SnGen *g, SnRef r);
 
 /* ---- amx.c ---- */
 bool sn_gen_has_tiles(const SnStmt *body);

@@ -367,7 +367,7 @@ LLVMValueRef sn_gen_fold(SnGen *g, SnRef r)
 /* ---- range guards ---- */
 
 /* base + lane < n: n - base, clamped to the lanes there are, against the lane. n < base + lane: likewise. */
-LLVMValueRef sn_gen_range(SnGen *g, SnRef r, int depth)
+LLVMValueRef sn_gen_range(SnGen *g, SnRef r)
 {
     const SnTerm *t = sn_term(g->s, r);
     int64_t stride[2];
@@ -385,7 +385,6 @@ LLVMValueRef sn_gen_range(SnGen *g, SnRef r, int depth)
     const LLVMTypeRef element = width > 32 ? LLVMInt8TypeInContext(g->llvm) : LLVMInt32TypeInContext(g->llvm);
     const LLVMValueRef low = LLVMConstInt(i64, is_upper ? 0 : UINT64_MAX, true);
     const LLVMValueRef high = LLVMConstInt(i64, width, false);
-    sn_gen_place(g, depth);
     LLVMValueRef n = sn_gen_intrinsic(g, "llvm.ssub.sat", &i64, 1, (LLVMValueRef[]){bound, base}, 2);
     n = sn_gen_intrinsic(g, "llvm.smax", &i64, 1, (LLVMValueRef[]){n, low}, 2);
     n = sn_gen_intrinsic(g, "llvm.smin", &i64, 1, (LLVMValueRef[]){n, high}, 2);
