@@ -1,113 +1,23 @@
-/* layers.c -- parameters by scope, and the blocks that model files are made of. */
+/* layers.c -- the blocks that model files are made of. */
 #include "frontends/hf/layers.h"
 
 #include "ops/ops.h"
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 
-#define NAME_SIZE 512
-
-/* ---- inputs and outputs ---- */
-
-static bool is_in(const char *const *list, size_t n, const char *name)
+static SnValue size(SnBuild *b, int64_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(list[i], name) == 0)
-            return true;
-    return false;
+    return sn_const_int(b->g, SN_I64, n);
 }
 
-bool sn_nn_has_input(const SnBuild *b, const char *name)
+/* A dim that the checkpoint decides; 1 after an error. */
+static int64_t known_dim(SnBuild *b, SnValue x, int axis)
 {
-    return is_in(b->input, b->ninput, name);
-}
-
-SnValue sn_nn_input(SnBuild *b, const char *name)
-{
-    if (!sn_nn_has_input(b, name))
-        return sn_none();
-    return sn_input(b->g, name, SN_I64, 2, (SnValue[]){b->batch, b->seq});
-}
-
-bool sn_nn_wants(const SnBuild *b, const char *name)
-{
-    return b->nwant == 0 || is_in(b->want, b->nwant, name);
-}
-
-void sn_nn_output(SnBuild *b, const char *name, SnValue v)
-{
-    const SnDtype d = sn_value_dtype(b->g, v);
-    if (sn_nn_wants(b, name))
-        sn_output(b->g, name, sn_dtype_is_float(d) ? sn_cast(b->g, v, SN_F32) : v);
-}
-
-/* hidden_states.i and attentions.i are outputs only where somebody names them. */
-static void named_output(SnBuild *b, const char *kind, int64_t i, SnValue v)
-{
-    char name[64];
-    (void)snprintf(name, sizeof name, "%s.%lld", kind, (long long)i);
-    if (is_in(b->want, b->nwant, name))
-        sn_output(b->g, name, sn_cast(b->g, v, SN_F32));
-}
-
-void sn_nn_hidden(SnBuild *b, int64_t i, SnValue x)
-{
-    named_output(b, "hidden_states", i, x);
-}
-
-/* ---- parameters ---- */
-
-/* Checkpoints of a base model lack the prefix of the class that wraps it, others have one too many; the
- * oldest ones spell the parameters of a norm gamma and beta. */
-static const SnStTensor *find_tensor(const SnBuild *b, const char *name)
-{
-    static const char *const old[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
-    char other[NAME_SIZE];
-    const char *prefix = b->arch->prefix;
-    const size_t n = strlen(prefix), len = strlen(name);
-    const SnStTensor *t = sn_weights_find(b->weights, name);
-    if (!t && strncmp(name, prefix, n) == 0 && name[n] == '.')
-        t = sn_weights_find(b->weights, name + n + 1);
-    else if (!t && snprintf(other, sizeof other, "%s.%s", prefix, name) < (int)sizeof other)
-        t = sn_weights_find(b->weights, other);
-    for (size_t i = 0; !t && i < SN_COUNT(old); i++) {
-        const size_t m = strlen(old[i][0]);
-        if (len < m || strcmp(name + len - m, old[i][0]) != 0 ||
-            snprintf(other, sizeof other, "%.*s%s", (int)(len - m), name, old[i][1]) >= (int)sizeof other)
-            continue;
-        t = sn_weights_find(b->weights, other);
-        if (!t && strncmp(other, prefix, n) == 0 && other[n] == '.')
-            t = sn_weights_find(b->weights, other + n + 1);
-    }
-    return t;
-}
-
-SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
-{
-    char full[NAME_SIZE], file[NAME_SIZE];
-    const char *path = sn_scope_path(b->g);
-    if (snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", name) >= (int)sizeof full)
-        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", name);
-    const SnStTensor *t = find_tensor(b, full);
-    if (!t || t->name.n >= sizeof file)
-        return sn_none();
-    if (!sn_dtype_is_float(t->dtype))
-        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
-    memcpy(file, t->name.at, t->name.n);
-    file[t->name.n] = 0;
-    return sn_cast(b->g, sn_param(b->g, file, t->dtype, t->ndim, t->dims), b->dtype);
-}
-
-SnValue sn_nn_param(SnBuild *b, const char *name)
-{
-    const SnValue v = sn_nn_param_or_none(b, name);
-    if (v.ref)
-        return v;
-    const char *path = sn_scope_path(b->g);
-    return sn_graph_fail(b->g, SN_EFORMAT, "the checkpoint has no tensor %s%s%s", path, *path ? "." : "",
-                         name);
+    int64_t n = 1;
+    if (x.ref)
+        (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, x, axis).ref, &n);
+    return n;
 }
 
 /* ---- blocks ---- */
@@ -121,12 +31,63 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
     return y;
 }
 
+void sn_nn_range(SnBuild *b, SnValue ids, const char *table, int64_t rows, int64_t ignored)
+{
+    for (size_t i = 0; i < b->in.n; i++) {
+        const SnIdRange r = {b->in.at[i].name, sn_arena_strndup(b->arena, table, strlen(table)), rows,
+                             ignored};
+        if (ids.ref && b->in.at[i].value.ref == ids.ref &&
+            (!r.table || !sn_vec_push(b->arena->memory, &b->range, r)))
+            sn_graph_fail(b->g, SN_ENOMEM, "no memory for ranges");
+    }
+}
+
 SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
 {
     sn_scope_push(b->g, "%s", name);
-    const SnValue y = sn_embedding(b->g, ids, sn_nn_param(b, "weight"));
+    const SnValue w = sn_nn_param(b, "weight");
+    sn_nn_range(b, ids, sn_scope_path(b->g), known_dim(b, w, 0), 0);
+    const SnValue y = sn_embedding(b->g, ids, w);
     sn_scope_pop(b->g);
     return y;
+}
+
+SnValue sn_nn_words(SnBuild *b, const char *name)
+{
+    const SnValue embeds = sn_nn_input(b, "inputs_embeds");
+    return embeds.ref ? sn_cast(b->g, embeds, b->dtype)
+                      : sn_nn_embedding(b, name, sn_nn_input(b, "input_ids"));
+}
+
+/* i64[batch, seq] */
+static SnValue zeros(SnBuild *b)
+{
+    const SnValue dims[] = {b->batch, b->seq};
+    return sn_broadcast(b->g, size(b, 0), 2, dims);
+}
+
+SnValue sn_nn_types(SnBuild *b, const char *name)
+{
+    const SnValue types = sn_nn_input(b, "token_type_ids");
+    return sn_nn_embedding(b, name, types.ref ? types : zeros(b));
+}
+
+SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t first)
+{
+    SnValue pos = sn_nn_input(b, "position_ids");
+    const SnValue dims[] = {size(b, 1), b->seq};
+    if (!pos.ref) {
+        sn_scope_push(b->g, "%s", name);
+        b->max_seq = known_dim(b, sn_nn_param(b, "weight"), 0) - first;
+        sn_scope_pop(b->g);
+        pos = otherwise.ref ? otherwise : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first));
+    }
+    return sn_nn_embedding(b, name, pos);
+}
+
+SnValue sn_nn_first_token(SnBuild *b, SnValue x)
+{
+    return sn_cls_pool(b->g, x);
 }
 
 SnValue sn_nn_layer_norm(SnBuild *b, const char *name, SnValue x, double eps)
@@ -141,7 +102,33 @@ SnValue sn_nn_layer_norm(SnBuild *b, const char *name, SnValue x, double eps)
 SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps)
 {
     sn_scope_push(b->g, "%s", name);
-    const SnValue y = sn_rms_norm(b->g, x, sn_nn_param(b, "weight"), eps);
+    const SnValue y = sn_rms_norm(b->g, x, sn_nn_param(b, "weight"), eps, 0);
+    sn_scope_pop(b->g);
+    return y;
+}
+
+SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout, bool has_bias)
+{
+    const int64_t in = known_dim(b, x, -1), dims[] = {nout ? nout : in, in};
+    const float spread = (float)sn_config_float(b->config, "initializer_range", 0.02);
+    sn_scope_push(b->g, "%s", name);
+    const SnValue w = sn_nn_param_or_made(b, "weight", 2, dims, 0, spread);
+    const SnValue bias = has_bias ? sn_nn_param_or_made(b, "bias", 1, dims, 0, 0) : sn_none();
+    if (nout && w.ref && known_dim(b, w, 0) != nout)
+        sn_graph_fail(b->g, SN_EFORMAT, "%s.weight: %lld rows, the config asks for %lld", sn_scope_path(b->g),
+                      (long long)known_dim(b, w, 0), (long long)nout);
+    const SnValue y = sn_linear(b->g, x, w, bias);
+    sn_scope_pop(b->g);
+    return y;
+}
+
+SnValue sn_nn_head_norm(SnBuild *b, const char *name, SnValue x, double eps, bool has_bias)
+{
+    const int64_t n = known_dim(b, x, -1);
+    sn_scope_push(b->g, "%s", name);
+    const SnValue w = sn_nn_param_or_made(b, "weight", 1, &n, 1, 0);
+    const SnValue bias = has_bias ? sn_nn_param_or_made(b, "bias", 1, &n, 0, 0) : sn_none();
+    const SnValue y = sn_layer_norm(b->g, x, w, bias, eps);
     sn_scope_pop(b->g);
     return y;
 }
@@ -150,6 +137,7 @@ SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps)
 static const char *const activations[][2] = {
     {"gelu", "gelu"},
     {"gelu_python", "gelu"},
+    {"gelu_10", "gelu_10"},
     {"gelu_new", "gelu_tanh"},
     {"gelu_fast", "gelu_tanh"},
     {"gelu_pytorch_tanh", "gelu_tanh"},
@@ -193,22 +181,14 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
     return sn_where(b->g, allowed, sn_const(b->g, b->dtype, 0), sn_const(b->g, b->dtype, lowest(b->dtype)));
 }
 
-void sn_nn_mask(SnBuild *b, SnValue attention_mask)
-{
-    if (!attention_mask.ref)
-        return;
-    const SnValue one = sn_const_int(b->g, SN_I64, 1);
-    const SnValue keys = sn_reshape(b->g, attention_mask, 4, (SnValue[]){b->batch, one, one, b->seq});
-    b->allowed = sn_not(b->g, sn_eq(b->g, keys, sn_const_int(b->g, SN_I64, 0)));
-    b->bias = sn_nn_bias_where(b, b->allowed);
-}
-
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads)
 {
-    const SnValue h = sn_const_int(b->g, SN_I64, heads);
-    const SnValue d = sn_idiv(b->g, sn_dim(b->g, x, -1), h);
-    const SnValue y = sn_reshape(b->g, x, 4, (SnValue[]){sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), h, d});
-    return sn_permute(b->g, y, (const int[]){0, 2, 1, 3});
+    const int64_t width = known_dim(b, x, -1);
+    if (width % heads != 0)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: width %lld is no multiple of %lld heads",
+                             sn_scope_path(b->g), (long long)width, (long long)heads);
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, heads), size(b, width / heads)};
+    return sn_permute(b->g, sn_reshape(b->g, x, 4, dims), (const int[]){0, 2, 1, 3});
 }
 
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
@@ -218,54 +198,44 @@ SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
     return sn_reshape(b->g, y, 3, (SnValue[]){sn_dim(b->g, x, 0), sn_dim(b->g, x, 2), width});
 }
 
-/* |i - j| <= window, [1, 1, seq, seq]. */
-static SnValue in_window(SnBuild *b, int64_t window)
+/* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
+static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
 {
-    const SnValue one = sn_const_int(b->g, SN_I64, 1);
-    const SnValue dims[4] = {one, one, b->seq, b->seq};
+    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, b->seq};
     const SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims), j = sn_iota(b->g, SN_I64, 3, 4, dims);
-    return sn_lt(b->g, sn_abs(b->g, sn_sub(b->g, i, j)), sn_const_int(b->g, SN_I64, window + 1));
-}
-
-/* j <= i, [1, 1, seq, seq]. */
-static SnValue in_past(SnBuild *b)
-{
-    const SnValue one = sn_const_int(b->g, SN_I64, 1);
-    const SnValue dims[4] = {one, one, b->seq, b->seq};
-    return sn_le(b->g, sn_iota(b->g, SN_I64, 3, 4, dims), sn_iota(b->g, SN_I64, 2, 4, dims));
+    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
+    if (!a->window)
+        return past;
+    const SnValue near = sn_le(b->g, sn_abs(b->g, behind), size(b, a->window));
+    return a->causal ? sn_and(b->g, near, past) : near;
 }
 
 static SnValue attention_bias(SnBuild *b, const SnAttn *a)
 {
     SnValue bias = b->bias;
     if (a->window || a->causal) {
-        SnValue allowed = a->window ? in_window(b, a->window) : in_past(b);
-        if (a->window && a->causal)
-            allowed = sn_and(b->g, allowed, in_past(b));
-        if (b->allowed.ref)
-            allowed = sn_and(b->g, allowed, b->allowed);
-        bias = sn_nn_bias_where(b, allowed);
+        const SnValue seen = seen_by_place(b, a);
+        bias = sn_nn_bias_where(b, b->allowed.ref ? sn_and(b->g, seen, b->allowed) : seen);
     }
-    if (a->score_bias.ref)
-        bias = bias.ref ? sn_add(b->g, bias, a->score_bias) : a->score_bias;
-    return bias;
+    if (!a->score_bias.ref)
+        return bias;
+    return bias.ref ? sn_add(b->g, bias, a->score_bias) : a->score_bias;
 }
 
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
-    int64_t d = a->head_dim;
-    if (!d)
-        (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, q, -1).ref, &d);
-    const double scale = a->scale != 0 ? a->scale : 1 / sqrt((double)(d ? d : 1));
     const SnValue bias = attention_bias(b, a);
-    if (a->kv_heads && a->kv_heads != a->heads) {
-        k = sn_repeat(b->g, k, 1, a->heads / a->kv_heads);
-        v = sn_repeat(b->g, v, 1, a->heads / a->kv_heads);
-    }
     if (!b->want_probs)
-        return sn_attention(b->g, q, k, v, bias, scale);
-    b->probs = sn_attention_probs(b->g, q, k, bias, scale);
-    return sn_cast(b->g, sn_contract(b->g, "bhqk,bhkd->bhqd", b->probs, v, SN_F32), b->dtype);
+        return sn_attention(b->g, q, k, v, bias, sn_none(), a->scale, 0);
+    b->probs = sn_attention_probs(b->g, q, k, bias, sn_none(), a->scale, 0);
+    return sn_attention_context(b->g, b->probs, v);
+}
+
+SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
+{
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 2)}, given = sn_nn_input(b, "position_ids");
+    const SnValue pos = given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
+    return sn_rope(b->g, x, pos, rope->freq, false, rope->scale);
 }
 
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
@@ -274,10 +244,9 @@ SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
     SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads);
     SnValue k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads);
     const SnValue v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads);
-    if (a->rope_freq.ref) {
-        const SnValue pos = sn_iota(b->g, SN_I64, 1, 2, (SnValue[]){b->batch, b->seq});
-        q = sn_rope(b->g, q, pos, a->rope_freq, false);
-        k = sn_rope(b->g, k, pos, a->rope_freq, false);
+    if (a->rope) {
+        q = sn_nn_rope(b, a->rope, q);
+        k = sn_nn_rope(b, a->rope, k);
     }
     const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, q, k, v));
     return a->o ? sn_nn_linear(b, a->o, y) : y;
@@ -298,12 +267,12 @@ SnValue sn_nn_layers(SnBuild *b, const char *scope, int64_t n, SnLayerFn *layer,
     SnGraph *g = b->g;
     b->want_probs = wants_probs(b);
     for (int64_t i = 0; i < n; i++) {
-        sn_nn_hidden(b, i, x);
+        sn_nn_numbered(b, "hidden_states", i, x);
         sn_scope_push(g, "%s.%lld", scope, (long long)i);
         sn_fn_begin(g, "layer");
         const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
         b->probs = sn_none();
-        SnValue y = layer(b, arg, (int)i);
+        SnValue y = layer(b, arg, i);
         const bool has_probs = b->probs.ref != 0;
         if (has_probs)
             y = sn_tuple(g, 2, (SnValue[]){y, b->probs}, NULL);
@@ -311,7 +280,7 @@ SnValue sn_nn_layers(SnBuild *b, const char *scope, int64_t n, SnLayerFn *layer,
         sn_scope_pop(g);
         x = has_probs ? sn_get(g, y, 0) : y;
         if (has_probs)
-            named_output(b, "attentions", i, sn_get(g, y, 1));
+            sn_nn_numbered(b, "attentions", i, sn_get(g, y, 1));
     }
     b->want_probs = false;
     return x;

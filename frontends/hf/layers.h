@@ -13,82 +13,141 @@
 
 typedef struct SnArch SnArch;
 
+typedef struct SnNamedValue {
+    const char *name;
+    SnValue value;
+} SnNamedValue;
+typedef SN_VEC(SnNamedValue) SnNamedValues;
+SnValue sn_named_value(const SnNamedValue *v, size_t n, const char *name); /* none: absent */
+
+/* The values of an input are rows of a table (or classes): 0 to rows - 1, or `ignored` where that is not 0.
+ */
+typedef struct SnIdRange {
+    const char *input, *table;
+    int64_t rows, ignored;
+} SnIdRange;
+
 /* One model being built. */
 typedef struct SnBuild {
     SnGraph *g;
     const SnConfig *config;
     SnWeights *weights;
     const SnArch *arch;
-    SnDtype dtype;            /* parameters are cast to it where they are used */
-    const char *const *input; /* names of the inputs that are given */
-    size_t ninput;
+    SnArena *arena; /* of names; lives as long as the program */
+    SnDtype dtype;  /* parameters are cast to it where they are used */
+    SnNamedValues in, out;
     const char *const *want; /* names of the outputs that are wanted; nwant 0: all of the head */
     size_t nwant;
     int64_t num_labels; /* of a new head; 0: config's */
+    SN_VEC(SnIdRange) range;
+    int64_t max_seq;    /* positions that the model has; 0: no limit */
     SnValue batch, seq; /* dims */
-    SnValue allowed;    /* bool [batch, 1, 1, seq]: keys that may be seen, or none */
-    SnValue bias;       /* additive attention bias [batch, 1, seq or 1, seq], or none */
+    SnValue choices;    /* dim of [batch / choices, choices, seq] inputs, or none */
+    SnValue allowed;    /* bool[batch, 1, 1, seq]: keys that may be seen; none: all */
+    SnValue bias;       /* the same as an additive bias, or none */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
-    SnText *made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
+    SnText made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 
-/* ---- inputs and outputs ---- */
-bool sn_nn_has_input(const SnBuild *b, const char *name);
-/* i64[batch, seq] (or the dims of its kind); none where it is not given. */
-SnValue sn_nn_input(SnBuild *b, const char *name);
-bool sn_nn_wants(const SnBuild *b,
-                 const char *name); /* asked for by name, or everything of the head is wanted */
+/* ---- inputs and outputs (params.c) ---- */
+/* Sets the dims from input_ids or inputs_embeds, and the mask. Inputs [batch, choices, seq] become
+ * [batch * choices, seq]. */
+void sn_nn_begin(SnBuild *b);
+SnValue sn_nn_input(SnBuild *b, const char *name); /* none where it is not given */
+/* Asked for by name, or everything of the head is wanted. */
+bool sn_nn_wants(const SnBuild *b, const char *name);
 void sn_nn_output(SnBuild *b, const char *name, SnValue v); /* f32; only if it is wanted */
+/* <kind>.<i>, hidden_states.2: only if it is asked for by name. */
+void sn_nn_numbered(SnBuild *b, const char *kind, int64_t i, SnValue v);
+/* A config value from lo to hi; another one sticks an error to the graph and gives lo. */
+int64_t sn_nn_int(SnBuild *b, const char *key, int64_t otherwise, int64_t lo, int64_t hi);
+/* Where ids is an input, its values are checked before each run. */
+void sn_nn_range(SnBuild *b, SnValue ids, const char *table, int64_t rows, int64_t ignored);
 
-/* ---- parameters ---- */
+/* ---- parameters (params.c) ---- */
 /* <scope>.<name>, in the build's dtype; an error naming it where the file lacks it. The base prefix of the
  * architecture may be missing or extra, gamma and beta stand for weight and bias. */
 SnValue sn_nn_param(SnBuild *b, const char *name);
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name);
+/* Where the file lacks it, it is made in f32: mean + normal * spread, the same numbers for the same name. */
+SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
+                            float spread);
 
 /* ---- blocks ---- */
 SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x); /* weight [out, in], bias optional */
-SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids);
+/* Layers of a head, which a checkpoint may lack. nout 0: as many as go in. */
+SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout, bool has_bias);
+SnValue sn_nn_head_norm(SnBuild *b, const char *name, SnValue x, double eps, bool has_bias);
 SnValue sn_nn_layer_norm(SnBuild *b, const char *name, SnValue x, double eps); /* weight, bias optional */
 SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps);
-SnValue sn_nn_act(SnBuild *b, const char *hidden_act,
-                  SnValue x); /* "gelu", "gelu_new", "relu", "silu", ... */
+SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x); /* a name of ACT2FN */
+SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids);
+SnValue sn_nn_words(SnBuild *b, const char *name); /* of input_ids; or inputs_embeds as they are */
+SnValue sn_nn_types(SnBuild *b, const char *name); /* of token_type_ids, or of zeros */
+/* Of position_ids as they are; else of `otherwise`, else of first, first + 1, ... */
+SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t first);
+SnValue sn_nn_first_token(SnBuild *b, SnValue x); /* [batch, width] */
+
+/* ---- attention ---- */
+typedef struct SnRope {
+    SnValue freq; /* radians a position, f32[head_dim / 2] */
+    double scale; /* of cos and sin */
+} SnRope;
+/* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
+ * rope_scaling. */
+SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim);
+SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x); /* [batch, heads, seq, head_dim] */
 
 typedef struct SnAttn {
     int64_t heads, kv_heads;   /* kv_heads 0: heads */
-    int64_t head_dim;          /* 0: width / heads */
     const char *q, *k, *v, *o; /* names of the projections; o NULL: none */
     double scale;              /* 0: 1 / sqrt(head_dim) */
-    SnValue rope_freq;         /* radians a position, f32[head_dim / 2]; none: no rotary positions */
+    const SnRope *rope;        /* NULL: no rotary positions */
     int64_t window;            /* 0: all; else keys with |i - j| <= window */
     bool causal;
     SnValue score_bias; /* further bias, [.., heads, seq, seq], or none */
 } SnAttn;
-/* Scores, mask, softmax, context, output projection; leaves probabilities in b->probs where wanted. */
+/* Projections, scores, mask, softmax, context, output projection; leaves probabilities in b->probs where
+ * wanted. */
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x);
 /* Attention on projected q, k, v [batch, heads, seq, head_dim]: for models with projections of their own. */
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] ▶ [b, h, s, d] */
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x);                /* and back */
-
-/* Sets b->allowed and b->bias from attention_mask [batch, seq]; does nothing where it is not given. */
-void sn_nn_mask(SnBuild *b, SnValue attention_mask);
 /* 0 where allowed, else the lowest finite value, as Transformers' eager masks. */
 SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 
-/* One function a layer, so that equal layers are one function. Records hidden_states.i before layer i and
- * attentions.i; the model records the last hidden state. */
-typedef SnValue SnLayerFn(SnBuild *b, SnValue x, int layer);
+/* One function a layer, so that equal layers are one function. Gives hidden_states.i before layer i and
+ * attentions.i; the model gives the last hidden state. */
+typedef SnValue SnLayerFn(SnBuild *b, SnValue x, int64_t layer);
 SnValue sn_nn_layers(SnBuild *b, const char *scope, int64_t n, SnLayerFn *layer, SnValue x);
-void sn_nn_hidden(SnBuild *b, int64_t i, SnValue x); /* hidden_states.i */
 
-/* ---- heads ---- */
-/* logits of a classifier and, where labels are given, the loss by problem_type (as Transformers infers it).
- */
+/* ---- encoders of BERT's shape (encoder.c): <prefix>.embeddings, <prefix>.encoder.layer.3 ... ---- */
+#define SN_MAX_LAYERS 4096
+double sn_nn_eps(const SnBuild *b);                                          /* layer_norm_eps */
+SnValue sn_nn_bert_embeddings(SnBuild *b, SnValue positions, int64_t first); /* as sn_nn_positions */
+SnValue sn_nn_bert_output(SnBuild *b, const char *name, SnValue x, SnValue residual);
+SnValue sn_nn_bert_mlp(SnBuild *b, SnValue x);
+SnLayerFn sn_nn_bert_layer;
+SnValue sn_nn_bert_layers(SnBuild *b, SnValue x);
+SnValue sn_nn_bert_pooler(SnBuild *b, SnValue x);
+void sn_nn_bert_outputs(SnBuild *b, SnValue x); /* of the base model */
+
+/* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
+int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */
+/* x w^T + bias against the table of the input embeddings where the config ties them or the checkpoint lacks
+ * <name>.weight. bias: its parameter names, NULL-terminated, the first that is there; none: no bias. */
+SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const char *const *bias,
+                      SnValue x);
+/* logits [batch, labels]; loss by problem_type, as Transformers infers it. */
 void sn_nn_classify(SnBuild *b, SnValue logits);
-void sn_nn_token_loss(SnBuild *b, SnValue logits,
-                      SnValue labels); /* cross entropy over [.., classes], ignore -100 */
+void sn_nn_tag(SnBuild *b, SnValue logits);        /* logits [.., classes], a label for each */
+void sn_nn_next_token(SnBuild *b, SnValue logits); /* [batch, seq, classes], labels one place ahead */
+void sn_nn_answer(SnBuild *b, SnValue logits);     /* [batch, seq, 2] ▶ start_logits, end_logits */
+void sn_nn_choose(SnBuild *b, SnValue logits);     /* [batch * choices, 1] ▶ logits [batch, choices] */
+/* Mean cross entropy over [.., classes], labels of -100 do not count; none where they are not given. */
+SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *labels);
 
 /* ---- architectures: one file a family, one row a class ---- */
 struct SnArch {
@@ -100,6 +159,7 @@ struct SnArch {
 };
 extern const SnArch
     *const sn_all_archs[]; /* models.c: NULL-terminated list of tables ended by a row without type */
+/* By class name or task; NULL: the first row of the type. NULL: there is none. */
 const SnArch *sn_arch_find(const char *type, const char *name_or_task);
 
 #endif

@@ -1,0 +1,390 @@
+/* forward.c -- named tensors in, named tensors out: one program for each kind of input. */
+#include "frontends/model.h"
+
+#include "runtime/tensor.h"
+
+/* ---- results ---- */
+
+struct SnResults {
+    SnContext *ctx;
+    SnArena arena; /* names and data */
+    SnNamedTensor *tensor;
+    size_t n;
+};
+
+size_t sn_results_count(const SnResults *r)
+{
+    return r->n;
+}
+
+const SnNamedTensor *sn_results_get(const SnResults *r, size_t i)
+{
+    return i < r->n ? &r->tensor[i] : NULL;
+}
+
+const SnNamedTensor *sn_results_find(const SnResults *r, const char *name)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->tensor[i].name, name) == 0)
+            return &r->tensor[i];
+    return NULL;
+}
+
+void sn_results_destroy(SnResults *r)
+{
+    if (!r)
+        return;
+    SnContext *ctx = r->ctx;
+    sn_arena_clear(&r->arena);
+    sn_free(sn_allocator(ctx), r, sizeof *r, _Alignof(max_align_t));
+}
+
+static SnStatus create_results(SnContext *ctx, size_t n, SnResults **out, SnError *err)
+{
+    SnResults *r = sn_alloc_zero(sn_allocator(ctx), sizeof *r, _Alignof(max_align_t));
+    SN_CHECK(r, err, SN_ENOMEM, "no memory for results");
+    r->ctx = ctx;
+    sn_arena_init(&r->arena, sn_allocator(ctx));
+    r->tensor = sn_arena_array(&r->arena, n + 1, sizeof *r->tensor);
+    if (!r->tensor) {
+        sn_results_destroy(r);
+        return sn_fail(err, SN_ENOMEM, "no memory for %zu results", n);
+    }
+    *out = r;
+    return SN_OK;
+}
+
+static SnStatus add_result(SnResults *r, const char *name, const SnView *v, SnError *err)
+{
+    int64_t count = 0;
+    SN_CHECK(sn_view_count(v, &count), err, SN_EINTERNAL, "result %s: its shape overflows", name);
+    const size_t size = (size_t)count * sn_dtype_size(v->dtype);
+    const char *own = sn_arena_strndup(&r->arena, name, strlen(name));
+    void *data = sn_arena_alloc(&r->arena, size + 1);
+    SN_CHECK(own && data, err, SN_ENOMEM, "result %s: no memory for %zu bytes", name, size);
+    SN_TRY(sn_view_copy(v, data, size, err));
+    r->tensor[r->n++] = (SnNamedTensor){own, sn_view(v->dtype, data, v->ndim, v->dims)};
+    return SN_OK;
+}
+
+/* ---- one run ---- */
+
+static const SnNamedTensor *find_input(const SnNamedTensor *in, size_t nin, const char *name)
+{
+    for (size_t i = 0; i < nin; i++)
+        if (strcmp(in[i].name, name) == 0)
+            return &in[i];
+    return NULL;
+}
+
+static SnStatus evaluate(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, size_t nin,
+                         SnResults **out, SnError *err)
+{
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnNamedView *view = sn_arena_array(&arena, nin + 1, sizeof *view);
+    SnStatus st = view ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory for inputs");
+    for (size_t i = 0; st == SN_OK && i < nin; i++)
+        view[i] = (SnNamedView){in[i].name, in[i].view};
+    sn_eval_destroy(p->evaluated);
+    p->evaluated = NULL;
+    if (st == SN_OK)
+        st = sn_eval(p->graph, sn_graph_root(p->graph), NULL, view, nin, &p->evaluated, err);
+    const size_t n = p->evaluated ? sn_eval_count(p->evaluated) : 0;
+    if (st == SN_OK)
+        st = create_results(ctx, n, out, err);
+    for (size_t i = 0; st == SN_OK && i < n; i++) {
+        const SnNamedView *v = sn_eval_get(p->evaluated, i);
+        st = add_result(*out, v->name, &v->view, err);
+    }
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static SnStatus run(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, size_t nin, SnResults **out,
+                    SnError *err)
+{
+    SnSlotInfo slot;
+    uint32_t n = 0;
+    for (uint32_t i = 0; sn_program_input(p->program, NULL, i, &slot); i++) {
+        const SnNamedTensor *t = find_input(in, nin, slot.name);
+        SN_CHECK(t, err, SN_EINVAL, "input %s is not given", slot.name);
+        SN_TRY(sn_bind(p->instance, slot.name, &t->view, err));
+    }
+    SN_TRY(sn_run(p->instance, err));
+    while (sn_program_output(p->program, NULL, n, &slot))
+        n++;
+    SN_TRY(create_results(ctx, n, out, err));
+    for (uint32_t i = 0; i < n && sn_program_output(p->program, NULL, i, &slot); i++) {
+        SnView v;
+        SN_TRY(sn_result(p->instance, slot.name, &v, err));
+        SN_TRY(add_result(*out, slot.name, &v, err));
+    }
+    return SN_OK;
+}
+
+SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin, SnResults **out,
+                      SnError *err)
+{
+    SnResults *r = NULL;
+    const SnStatus st = p->program ? run(p, m->ctx, in, nin, &r, err) : evaluate(p, m->ctx, in, nin, &r, err);
+    if (st == SN_OK)
+        *out = r;
+    else
+        sn_results_destroy(r);
+    return st;
+}
+
+/* ---- inputs ---- */
+
+typedef enum InputKind {
+    BY_TOKEN, /* [batch, seq] or [batch, choices, seq] */
+    BY_WIDTH, /* the same and a width */
+    BY_LABEL, /* [batch], [batch, n], or as BY_TOKEN where the head has a label for each token */
+} InputKind;
+
+static const struct {
+    const char *name;
+    InputKind kind;
+} kinds[] = {
+    {"input_ids", BY_TOKEN},           {"attention_mask", BY_TOKEN},
+    {"token_type_ids", BY_TOKEN},      {"position_ids", BY_TOKEN},
+    {"inputs_embeds", BY_WIDTH},       {"labels", BY_LABEL},
+    {"start_positions", BY_LABEL},     {"end_positions", BY_LABEL},
+    {"next_sentence_label", BY_LABEL}, {"sentence_order_label", BY_LABEL},
+};
+
+static bool kind_of(const char *name, InputKind *out)
+{
+    for (size_t i = 0; i < SN_COUNT(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0) {
+            *out = kinds[i].kind;
+            return true;
+        }
+    return false;
+}
+
+/* Heads with a label for each token. */
+static bool tags_tokens(const SnArch *a)
+{
+    static const char *const tasks[] = {"fill-mask", "token-classification", "text-generation",
+                                        "pretraining"};
+    for (size_t i = 0; i < SN_COUNT(tasks); i++)
+        if (strcmp(a->task, tasks[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What is known of an input before it is there. */
+typedef struct Shape {
+    SnDtype dtype;
+    int ndim;
+    const char *symbol[SN_MAX_RANK]; /* or NULL: */
+    int64_t dims[SN_MAX_RANK];
+} Shape;
+
+/* A first dim of 1 stands for every row where other inputs have more. */
+static const char *batch_symbol(const SnNamedTensor *t, const SnNamedTensor *in, size_t nin)
+{
+    for (size_t i = 0; i < nin; i++)
+        if (t->view.ndim > 0 && in[i].view.ndim == t->view.ndim && t->view.dims[0] == 1 &&
+            in[i].view.dims[0] != 1)
+            return NULL;
+    return "batch";
+}
+
+static SnStatus shape_of(const SnModel *m, const SnNamedTensor *t, const SnNamedTensor *in, size_t nin,
+                         Shape *s, SnError *err)
+{
+    static const char *const plain[] = {"batch", "seq"}, *const chosen[] = {"batch", "choices", "seq"};
+    const SnView *v = &t->view;
+    InputKind kind = BY_TOKEN;
+    SN_CHECK(kind_of(t->name, &kind), err, SN_EUNSUPPORTED, "%s has no input %s", m->arch->name, t->name);
+    const bool by_token = kind != BY_LABEL || (strcmp(t->name, "labels") == 0 && tags_tokens(m->arch));
+    const int rank = v->ndim - (kind == BY_WIDTH);
+    SN_CHECK(by_token ? rank == 2 || rank == 3 : rank == 1 || rank == 2, err, SN_ESHAPE,
+             "input %s: %d dims, expected %s", t->name, v->ndim,
+             by_token ? "[batch, seq] or [batch, choices, seq]" : "[batch] or [batch, labels]");
+    *s = (Shape){.dtype = v->dtype, .ndim = v->ndim};
+    for (int i = 0; i < v->ndim; i++) {
+        s->dims[i] = v->dims[i];
+        SN_CHECK(v->dims[i] >= 1, err, SN_ESHAPE, "input %s: dim %d is %lld", t->name, i,
+                 (long long)v->dims[i]);
+    }
+    for (int i = 0; by_token && i < rank; i++)
+        s->symbol[i] = rank == 3 ? chosen[i] : plain[i];
+    s->symbol[0] = strcmp(t->name, "position_ids") == 0 ? batch_symbol(t, in, nin) : "batch";
+    return SN_OK;
+}
+
+static void put_shape(SnText *key, const char *name, const Shape *s)
+{
+    sn_text_printf(key, "%s:%s", name, sn_dtype(s->dtype)->name);
+    for (int i = 0; i < s->ndim; i++)
+        if (s->symbol[i])
+            sn_text_printf(key, ",%s", s->symbol[i]);
+        else
+            sn_text_printf(key, ",%lld", (long long)s->dims[i]);
+    sn_text_add(key, ";", 1);
+}
+
+/* ---- the program ---- */
+
+typedef struct Request {
+    const char *const *name;
+    const Shape *shape;
+    size_t nin;
+    const char *const *want;
+    size_t nwant;
+} Request;
+
+static SnValue make_input(SnGraph *g, const char *name, const Shape *s)
+{
+    static const int64_t most = (int64_t)1 << 24;
+    SnValue dims[SN_MAX_RANK];
+    for (int i = 0; i < s->ndim; i++)
+        dims[i] = s->symbol[i] ? sn_symbol(g, s->symbol[i], 1, most) : sn_const_int(g, SN_I64, s->dims[i]);
+    const SnValue v = sn_input(g, name, s->dtype, s->ndim, dims);
+    return sn_dtype_is_float(s->dtype) ? sn_cast(g, v, SN_F32) : sn_cast(g, v, SN_I64);
+}
+
+static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    const Request *r = user;
+    SnNamedValue *in = sn_arena_array(&m->arena, r->nin + 1, sizeof *in);
+    if (!in) {
+        sn_graph_fail(g, SN_ENOMEM, "no memory for inputs");
+        return;
+    }
+    for (size_t i = 0; i < r->nin; i++) {
+        const char *own = sn_arena_strndup(&m->arena, r->name[i], strlen(r->name[i]));
+        in[i] = (SnNamedValue){own ? own : "", make_input(g, r->name[i], &r->shape[i])};
+    }
+    SnModelPart part = {.in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
+    sn_model_build(m, g, &part);
+    for (size_t i = 0; i < part.out.n; i++)
+        sn_output(g, part.out.at[i].name, part.out.at[i].value);
+    p->range = part.range;
+    p->nrange = part.nrange;
+    p->max_seq = part.max_seq;
+    sn_model_part_clear(m, &part);
+}
+
+/* ---- values ---- */
+
+static SnStatus check_range(const SnIdRange *r, const SnNamedTensor *t, SnError *err)
+{
+    int64_t count = 0, index[SN_MAX_RANK] = {0};
+    const SnView *v = &t->view;
+    const size_t size = sn_dtype_size(v->dtype);
+    SN_CHECK(sn_view_count(v, &count), err, SN_ESHAPE, "input %s: its shape overflows", t->name);
+    const bool is_dense = sn_view_is_dense(v);
+    for (int64_t n = 0; n < count; n++) {
+        int64_t at = is_dense ? n : 0;
+        for (int32_t d = 0; !is_dense && d < v->ndim; d++)
+            at += index[d] * v->strides[d];
+        const int64_t id = sn_scalar_load(v->dtype, (const uint8_t *)v->data + at * (int64_t)size).i;
+        SN_CHECK((id >= 0 && id < r->rows) || (r->ignored && id == r->ignored), err, SN_EINVAL,
+                 "input %s: %lld at place %lld is not below %lld, the rows of %s", t->name, (long long)id,
+                 (long long)n, (long long)r->rows, r->table);
+        for (int32_t d = v->ndim; d-- > 0 && ++index[d] == v->dims[d];)
+            index[d] = 0;
+    }
+    return SN_OK;
+}
+
+static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, size_t nin, SnError *err)
+{
+    for (size_t i = 0; i < nin; i++) {
+        InputKind kind = BY_LABEL;
+        const SnView *v = &in[i].view;
+        if (!kind_of(in[i].name, &kind) || kind == BY_LABEL || !p->max_seq)
+            continue;
+        const int64_t seq = v->dims[v->ndim - 1 - (kind == BY_WIDTH)];
+        SN_CHECK(seq <= p->max_seq, err, SN_ESHAPE, "input %s: %lld tokens, the model has %lld positions",
+                 in[i].name, (long long)seq, (long long)p->max_seq);
+    }
+    for (size_t i = 0; i < p->nrange; i++) {
+        const SnNamedTensor *t = find_input(in, nin, p->range[i].input);
+        if (t)
+            SN_TRY(check_range(&p->range[i], t, err));
+    }
+    return SN_OK;
+}
+
+/* ---- entry points ---- */
+
+static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
+{
+    SnText key = {.memory = sn_allocator(m->ctx)};
+    for (size_t i = 0; i < r->nin; i++)
+        put_shape(&key, r->name[i], &r->shape[i]);
+    for (size_t i = 0; i < r->nwant; i++)
+        sn_text_printf(&key, "%s%s", i ? " " : "> ", r->want[i]);
+    const SnStatus st = key.failed ? sn_fail(err, SN_ENOMEM, "%s: no memory for a key", m->folder)
+                                   : sn_model_program(m, key.at, fill, (void *)(uintptr_t)r, out, err);
+    sn_text_clear(&key);
+    return st;
+}
+
+SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
+                          size_t nwant, SnResults **out, SnError *err)
+{
+    SnArena arena;
+    SnModelProgram *p = NULL;
+    SN_TRY(sn_model_need(m, err));
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    Shape *shape = sn_arena_array(&arena, nin + 1, sizeof *shape);
+    const char **name = sn_arena_array(&arena, nin + 1, sizeof *name);
+    SnStatus st = shape && name ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
+    for (size_t i = 0; st == SN_OK && i < nin; i++) {
+        name[i] = in[i].name;
+        st = shape_of(m, &in[i], in, nin, &shape[i], err);
+    }
+    const Request r = {.name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
+    if (st == SN_OK)
+        st = find_program(m, &r, &p, err);
+    if (st == SN_OK)
+        st = check_values(p, in, nin, err);
+    if (st == SN_OK)
+        st = sn_model_run(m, p, in, nin, out, err);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
+                        size_t nwant, SnText *text, SnError *err)
+{
+    static const char *const usual[] = {"input_ids", "attention_mask"};
+    static const int64_t dims[SN_MAX_RANK] = {1, 1, 1};
+    SnGraph *g = NULL;
+    SnArena arena;
+    SnModelProgram p = {0};
+    SN_TRY(sn_model_need(m, err));
+    if (ninput == 0) {
+        input = usual;
+        ninput = SN_COUNT(usual);
+    }
+    const int rank = strcmp(m->arch->task, "multiple-choice") == 0 ? 3 : 2;
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    Shape *shape = sn_arena_array(&arena, ninput, sizeof *shape);
+    SnStatus st = shape ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
+    for (size_t i = 0; st == SN_OK && i < ninput; i++) {
+        InputKind kind = BY_TOKEN;
+        const bool by_row = kind_of(input[i], &kind) && kind == BY_LABEL &&
+                            !(strcmp(input[i], "labels") == 0 && tags_tokens(m->arch));
+        const SnNamedTensor t = {input[i], sn_view(SN_I64, NULL, by_row ? 1 : rank, dims)};
+        st = shape_of(m, &t, NULL, 0, &shape[i], err);
+    }
+    if (st == SN_OK)
+        st = sn_graph_create(m->cc, &g, err);
+    if (st == SN_OK) {
+        const Request r = {input, shape, ninput, want, nwant};
+        sn_graph_source(g, sn_weights_source(m->weights));
+        fill(m, g, &p, (void *)(uintptr_t)&r);
+        st = sn_graph_print(g, text, err);
+    }
+    sn_graph_destroy(g);
+    sn_arena_clear(&arena);
+    return st;
+}

@@ -1,0 +1,157 @@
+/* heads.c -- what stands on top of an encoder: classifiers, taggers, answers, decoders, and their losses, as
+ * Transformers defines them. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+static SnValue size(SnBuild *b, int64_t n)
+{
+    return sn_const_int(b->g, SN_I64, n);
+}
+
+static int64_t classes_of(SnBuild *b, SnValue logits)
+{
+    int64_t n = 1;
+    (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, logits, -1).ref, &n);
+    return n;
+}
+
+int64_t sn_nn_labels(const SnBuild *b)
+{
+    return b->num_labels ? b->num_labels : sn_config_labels(b->config);
+}
+
+SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const char *const *bias, SnValue x)
+{
+    sn_scope_push(b->g, "%s", name);
+    SnValue w = sn_nn_param_or_none(b, "weight");
+    sn_scope_pop(b->g);
+    sn_scope_push(b->g, "%s", embedding);
+    const SnValue table = sn_nn_param(b, "weight");
+    sn_scope_pop(b->g);
+    int64_t rows = 1;
+    if (table.ref)
+        (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, table, 0).ref, &rows);
+    SnValue v = sn_none();
+    for (; *bias && !v.ref; bias++)
+        v = bias[1] ? sn_nn_param_or_none(b, *bias) : sn_nn_param_or_made(b, *bias, 1, &rows, 0, 0);
+    if (!w.ref && sn_config_bool(b->config, "tie_word_embeddings", true))
+        w = table;
+    if (w.ref)
+        return sn_linear(b->g, x, w, v);
+    const SnValue y = sn_nn_head_linear(b, name, x, rows, false);
+    return v.ref ? sn_add(b->g, y, v) : y;
+}
+
+/* ---- losses ---- */
+
+/* Labels in the dims of logits less their last one; they may come with a further axis of 1. */
+static SnValue labels_like(SnBuild *b, SnValue labels, SnValue logits)
+{
+    SnValue dims[SN_MAX_RANK];
+    const int rank = sn_rank(b->g, logits) - 1;
+    for (int i = 0; i < rank; i++)
+        dims[i] = sn_dim(b->g, logits, i);
+    return sn_rank(b->g, labels) == rank ? labels : sn_reshape(b->g, labels, rank, dims);
+}
+
+static SnValue class_loss(SnBuild *b, SnValue logits, SnValue labels)
+{
+    return sn_cross_entropy(b->g, logits, labels_like(b, labels, logits), -100, 0, "mean");
+}
+
+SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *name)
+{
+    const SnValue labels = sn_nn_input(b, name);
+    if (!labels.ref || !logits.ref)
+        return sn_none();
+    if (sn_dtype_is_float(sn_value_dtype(b->g, labels)))
+        return sn_graph_fail(b->g, SN_ESHAPE, "%s: expected whole numbers, the classes", name);
+    sn_nn_range(b, labels, "logits", classes_of(b, logits), -100);
+    return class_loss(b, logits, labels);
+}
+
+/* Transformers decides by the labels where the config does not say. */
+static const char *problem_of(SnBuild *b, SnValue labels, int64_t classes)
+{
+    const char *is_float = sn_dtype_is_float(sn_value_dtype(b->g, labels)) ? "multi_label_classification"
+                                                                           : "single_label_classification";
+    return sn_config_string(b->config, "problem_type", classes == 1 ? "regression" : is_float);
+}
+
+void sn_nn_classify(SnBuild *b, SnValue logits)
+{
+    sn_nn_output(b, "logits", logits);
+    const SnValue labels = sn_nn_input(b, "labels");
+    if (!labels.ref || !logits.ref)
+        return;
+    const char *problem = problem_of(b, labels, classes_of(b, logits));
+    const SnValue dims[] = {b->batch, sn_dim(b->g, logits, -1)};
+    SnValue loss = sn_none();
+    if (strcmp(problem, "single_label_classification") == 0)
+        loss = sn_nn_loss(b, logits, "labels");
+    else if (strcmp(problem, "regression") == 0)
+        loss = sn_mse_loss(b->g, logits, sn_reshape(b->g, labels, 2, dims), "mean");
+    else if (strcmp(problem, "multi_label_classification") == 0)
+        loss = sn_bce_with_logits(b->g, logits, labels, "mean");
+    else
+        sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: problem_type %s", b->config->path, problem);
+    sn_nn_output(b, "loss", loss);
+}
+
+void sn_nn_tag(SnBuild *b, SnValue logits)
+{
+    sn_nn_output(b, "logits", logits);
+    sn_nn_output(b, "loss", sn_nn_loss(b, logits, "labels"));
+}
+
+/* Place i predicts the label of place i + 1; the last one predicts nothing. */
+void sn_nn_next_token(SnBuild *b, SnValue logits)
+{
+    SnGraph *g = b->g;
+    sn_nn_output(b, "logits", logits);
+    const SnValue labels = sn_nn_input(b, "labels");
+    if (!labels.ref || !sn_nn_loss(b, logits, "labels").ref)
+        return;
+    const SnValue rest = sn_slice_axis(g, labels, 1, size(b, 1), sn_sub(g, b->seq, size(b, 1)));
+    const SnValue dims[] = {b->batch, size(b, 1)};
+    const SnValue none = sn_broadcast(g, size(b, -100), 2, dims);
+    const SnValue ahead = sn_concat(g, 2, (SnValue[]){rest, none}, 1);
+    sn_nn_output(b, "loss", class_loss(b, sn_cast(g, logits, SN_F32), ahead));
+}
+
+/* Column i of the last axis. */
+static SnValue column(SnBuild *b, SnValue x, int64_t i)
+{
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1)};
+    return sn_reshape(b->g, sn_slice_axis(b->g, x, -1, size(b, i), size(b, 1)), 2, dims);
+}
+
+/* Places outside of the sequence do not count: below 0 they are 0, beyond the end they are ignored. */
+static SnValue place_loss(SnBuild *b, SnValue logits, SnValue place)
+{
+    return class_loss(b, logits, sn_max(b->g, place, size(b, 0)));
+}
+
+void sn_nn_answer(SnBuild *b, SnValue logits)
+{
+    const SnValue start = sn_nn_input(b, "start_positions"), end = sn_nn_input(b, "end_positions");
+    const SnValue start_logits = column(b, logits, 0), end_logits = column(b, logits, 1);
+    sn_nn_output(b, "start_logits", start_logits);
+    sn_nn_output(b, "end_logits", end_logits);
+    if (!start.ref || !end.ref)
+        return;
+    const SnValue sum = sn_add(b->g, place_loss(b, start_logits, start), place_loss(b, end_logits, end));
+    sn_nn_output(b, "loss", sn_div(b->g, sum, sn_const(b->g, SN_F64, 2)));
+}
+
+void sn_nn_choose(SnBuild *b, SnValue logits)
+{
+    const SnValue choices = b->choices.ref ? b->choices : size(b, 1);
+    const SnValue dims[] = {sn_idiv(b->g, b->batch, choices), choices};
+    const SnValue scores = sn_reshape(b->g, logits, 2, dims);
+    sn_nn_output(b, "logits", scores);
+    const SnValue labels = sn_nn_input(b, "labels");
+    if (labels.ref)
+        sn_nn_output(b, "loss", class_loss(b, scores, labels));
+}

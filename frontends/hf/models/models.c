@@ -1,0 +1,15 @@
+/* models.c -- the list of architectures: one line a family. */
+#include "frontends/hf/layers.h"
+
+#define SN_FAMILIES(X) X(bert)
+
+#define SN_X(family) extern const SnArch sn_arch_##family[];
+SN_FAMILIES(SN_X)
+#undef SN_X
+
+const SnArch *const sn_all_archs[] = {
+#define SN_X(family) sn_arch_##family,
+    SN_FAMILIES(SN_X)
+#undef SN_X
+        NULL,
+};

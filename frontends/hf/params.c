@@ -1,0 +1,219 @@
+/* params.c -- what a model being built takes and gives: inputs, outputs, parameters by scope. */
+#include "frontends/hf/layers.h"
+
+#include "runtime/hash.h"
+
+#include <stdio.h>
+
+#define NAME_SIZE 512
+#define MAX_MADE  ((size_t)1 << 28) /* elements of a parameter that is made */
+
+/* ---- inputs and outputs ---- */
+
+SnValue sn_named_value(const SnNamedValue *v, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(v[i].name, name) == 0)
+            return v[i].value;
+    return sn_none();
+}
+
+SnValue sn_nn_input(SnBuild *b, const char *name)
+{
+    return sn_named_value(b->in.at, b->in.n, name);
+}
+
+static bool is_named(const SnBuild *b, const char *name)
+{
+    for (size_t i = 0; i < b->nwant; i++)
+        if (strcmp(b->want[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool sn_nn_wants(const SnBuild *b, const char *name)
+{
+    return b->nwant == 0 || is_named(b, name);
+}
+
+static void add_output(SnBuild *b, const char *name, SnValue v)
+{
+    const char *own = sn_arena_strndup(b->arena, name, strlen(name));
+    const SnNamedValue out = {own, sn_cast(b->g, v, SN_F32)};
+    if (!own || !sn_vec_push(b->arena->memory, &b->out, out))
+        sn_graph_fail(b->g, SN_ENOMEM, "no memory for outputs");
+}
+
+void sn_nn_output(SnBuild *b, const char *name, SnValue v)
+{
+    if (v.ref && sn_nn_wants(b, name))
+        add_output(b, name, v);
+}
+
+void sn_nn_numbered(SnBuild *b, const char *kind, int64_t i, SnValue v)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s.%lld", kind, (long long)i);
+    if (is_named(b, name))
+        add_output(b, name, v);
+}
+
+/* [batch, choices, ..] ▶ [batch * choices, ..] */
+static SnValue join_choices(SnBuild *b, SnValue x)
+{
+    SnValue dims[SN_MAX_RANK] = {sn_mul(b->g, sn_dim(b->g, x, 0), sn_dim(b->g, x, 1))};
+    const int rank = sn_rank(b->g, x);
+    b->choices = sn_dim(b->g, x, 1);
+    for (int i = 2; i < rank; i++)
+        dims[i - 1] = sn_dim(b->g, x, i);
+    return sn_reshape(b->g, x, rank - 1, dims);
+}
+
+static const char *const token_inputs[] = {"input_ids", "attention_mask", "token_type_ids", "position_ids",
+                                           "inputs_embeds"};
+
+void sn_nn_begin(SnBuild *b)
+{
+    SnGraph *g = b->g;
+    for (size_t i = 0; i < b->in.n; i++)
+        for (size_t k = 0; k < SN_COUNT(token_inputs); k++) {
+            SnNamedValue *in = &b->in.at[i];
+            const int rank = strcmp(token_inputs[k], "inputs_embeds") == 0 ? 3 : 2;
+            if (strcmp(in->name, token_inputs[k]) == 0 && sn_rank(g, in->value) == rank + 1)
+                in->value = join_choices(b, in->value);
+        }
+    const SnValue ids = sn_nn_input(b, "input_ids"), embeds = sn_nn_input(b, "inputs_embeds");
+    if ((ids.ref != 0) == (embeds.ref != 0)) {
+        sn_graph_fail(g, SN_EINVAL, "expected one of input_ids and inputs_embeds, found %s",
+                      ids.ref ? "both" : "neither");
+        return;
+    }
+    b->batch = sn_dim(g, ids.ref ? ids : embeds, 0);
+    b->seq = sn_dim(g, ids.ref ? ids : embeds, 1);
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_const_int(g, SN_I64, 1);
+    if (!mask.ref)
+        return;
+    const SnValue keys = sn_reshape(g, mask, 4, (SnValue[]){b->batch, one, one, b->seq});
+    b->allowed = sn_not(g, sn_eq(g, keys, sn_const_int(g, SN_I64, 0)));
+    b->bias = sn_nn_bias_where(b, b->allowed);
+}
+
+int64_t sn_nn_int(SnBuild *b, const char *key, int64_t otherwise, int64_t lo, int64_t hi)
+{
+    const int64_t v = sn_config_int(b->config, key, otherwise);
+    if (v >= lo && v <= hi)
+        return v;
+    sn_graph_fail(b->g, SN_EFORMAT, "%s: %s is %lld, allowed %lld to %lld", b->config->path, key,
+                  (long long)v, (long long)lo, (long long)hi);
+    return lo;
+}
+
+/* ---- parameters ---- */
+
+/* A name as it is, without the base prefix, and with it. */
+static const SnStTensor *find_prefixed(const SnBuild *b, const char *name)
+{
+    char other[NAME_SIZE];
+    const char *prefix = b->arch->prefix;
+    const size_t n = strlen(prefix);
+    const SnStTensor *t = sn_weights_find(b->weights, name);
+    if (!t && strncmp(name, prefix, n) == 0 && name[n] == '.')
+        t = sn_weights_find(b->weights, name + n + 1);
+    else if (!t && snprintf(other, sizeof other, "%s.%s", prefix, name) < (int)sizeof other)
+        t = sn_weights_find(b->weights, other);
+    return t;
+}
+
+/* Checkpoints of a base model lack the prefix of the class that wraps it, others have one too many; the
+ * oldest ones spell the parameters of a norm gamma and beta. */
+static const SnStTensor *find_tensor(const SnBuild *b, const char *name)
+{
+    static const char *const old[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
+    char other[NAME_SIZE];
+    const size_t len = strlen(name);
+    const SnStTensor *t = find_prefixed(b, name);
+    for (size_t i = 0; !t && i < SN_COUNT(old); i++) {
+        const size_t n = strlen(old[i][0]);
+        if (len >= n && strcmp(name + len - n, old[i][0]) == 0 &&
+            snprintf(other, sizeof other, "%.*s%s", (int)(len - n), name, old[i][1]) < (int)sizeof other)
+            t = find_prefixed(b, other);
+    }
+    return t;
+}
+
+/* <scope>.<name>; false: too long, which sticks to the graph. */
+static bool full_name(SnBuild *b, const char *name, char out[NAME_SIZE])
+{
+    const char *path = sn_scope_path(b->g);
+    if (snprintf(out, NAME_SIZE, "%s%s%s", path, *path ? "." : "", name) < NAME_SIZE)
+        return true;
+    sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", name);
+    return false;
+}
+
+SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
+{
+    char full[NAME_SIZE], file[NAME_SIZE];
+    if (!full_name(b, name, full))
+        return sn_none();
+    const SnStTensor *t = find_tensor(b, full);
+    if (!t || t->name.n >= sizeof file)
+        return sn_none();
+    if (!sn_dtype_is_float(t->dtype))
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
+    memcpy(file, t->name.at, t->name.n);
+    file[t->name.n] = 0;
+    return sn_cast(b->g, sn_param(b->g, file, t->dtype, t->ndim, t->dims), b->dtype);
+}
+
+SnValue sn_nn_param(SnBuild *b, const char *name)
+{
+    const SnValue v = sn_nn_param_or_none(b, name);
+    if (v.ref)
+        return v;
+    const char *path = sn_scope_path(b->g);
+    return sn_graph_fail(b->g, SN_EFORMAT, "the checkpoint has no tensor %s%s%s", path, *path ? "." : "",
+                         name);
+}
+
+/* ---- parameters that a checkpoint lacks ---- */
+
+/* Sum of twelve uniform numbers minus six: normal enough, and the same on every machine. */
+static float normal(uint64_t *state)
+{
+    double sum = -6;
+    for (int i = 0; i < 12; i++) {
+        *state += 0x9E3779B97F4A7C15u; /* SplitMix64, Steele et al. 2014 */
+        uint64_t z = *state;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        sum += (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+    }
+    return (float)sum;
+}
+
+SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
+                            float spread)
+{
+    char full[NAME_SIZE];
+    SnError err = {0};
+    if (!full_name(b, name, full) || find_tensor(b, full))
+        return sn_nn_param(b, name);
+    size_t n = 1;
+    for (int i = 0; i < ndim; i++)
+        if (!sn_mul_size(n, (size_t)dims[i], &n) || n > MAX_MADE)
+            return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: too large to be made", full);
+    const SnAllocator *memory = b->arena->memory;
+    float *data = sn_alloc(memory, n * sizeof *data, _Alignof(max_align_t));
+    if (!data)
+        return sn_graph_fail(b->g, SN_ENOMEM, "%s: no memory", full);
+    uint64_t state = sn_hash64(full, strlen(full), 0);
+    for (size_t i = 0; i < n; i++)
+        data[i] = spread != 0 ? mean + spread * normal(&state) : mean;
+    const SnStatus st = sn_weights_add(b->weights, full, SN_F32, ndim, dims, data, &err);
+    sn_free(memory, data, n * sizeof *data, _Alignof(max_align_t));
+    if (st != SN_OK)
+        return sn_graph_fail(b->g, st, "%s", err.message);
+    sn_text_printf(&b->made, "%s%s", b->made.n ? ", " : "", full);
+    return sn_nn_param(b, name);
+}

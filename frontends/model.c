@@ -1,0 +1,331 @@
+/* model.c -- opens model folders, builds their graphs, keeps what was compiled for them. */
+#include "frontends/model.h"
+
+#include <stdio.h>
+
+#define MAX_PATH_SIZE 4096
+
+/* ---- open, close ---- */
+
+static SnStatus join(const char *folder, const char *file, char out[MAX_PATH_SIZE], SnError *err)
+{
+    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, file);
+    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
+    return SN_OK;
+}
+
+static bool has_file(const SnModel *m, const char *file)
+{
+    char path[MAX_PATH_SIZE];
+    return join(m->folder, file, path, NULL) == SN_OK && sn_file_exists(path);
+}
+
+static SnStatus open_config(SnModel *m, SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SnFile *file = NULL;
+    SN_TRY(join(m->folder, "config.json", path, err));
+    SN_TRY(sn_file_open(m->ctx, path, &file, err));
+    const SnStatus st = sn_config_parse(m->ctx, path, sn_file_bytes(file), &m->config, err);
+    sn_file_release(file);
+    return st;
+}
+
+/* "auto" is the CPU. */
+static const char *device_of(const SnModelOptions *o)
+{
+    return o && o->device && strcmp(o->device, "auto") != 0 ? o->device : "cpu";
+}
+
+static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOptions *o, SnError *err)
+{
+    const char *device = device_of(o);
+    m->folder = sn_arena_strndup(&m->arena, folder, strlen(folder));
+    m->device = sn_arena_strndup(&m->arena, device, strlen(device));
+    m->head = o && o->task ? sn_arena_strndup(&m->arena, o->task, strlen(o->task)) : NULL;
+    SN_CHECK(m->folder && m->device && (m->head || !o || !o->task), err, SN_ENOMEM, "%s: no memory", folder);
+    if (!o)
+        return SN_OK;
+    SN_CHECK(o->dtype == SN_NODTYPE || sn_dtype_is_float(o->dtype), err, SN_EINVAL,
+             "%s: cannot compute in %s", folder, sn_dtype(o->dtype)->name);
+    SN_CHECK(o->num_labels >= 0, err, SN_EINVAL, "%s: %lld labels", folder, (long long)o->num_labels);
+    m->dtype = o->dtype;
+    m->flags = o->flags;
+    m->num_labels = o->num_labels;
+    return SN_OK;
+}
+
+SnStatus sn_model_open(SnCompiler *cc, const char *folder, const SnModelOptions *o, SnModel **out,
+                       SnError *err)
+{
+    SnContext *ctx = sn_compiler_context(cc);
+    SnModel *m = sn_alloc_zero(sn_allocator(ctx), sizeof *m, _Alignof(max_align_t));
+    SN_CHECK(m, err, SN_ENOMEM, "%s: no memory", folder);
+    m->ctx = ctx;
+    m->cc = cc;
+    sn_arena_init(&m->arena, sn_allocator(ctx));
+    SnStatus st = copy_options(m, folder, o, err);
+    if (st == SN_OK && has_file(m, "config.json"))
+        st = open_config(m, err);
+    else if (st == SN_OK && !has_file(m, "tokenizer.json") && !has_file(m, "vocab.txt"))
+        st = sn_fail(err, SN_EIO, "%s: no config.json, tokenizer.json or vocab.txt: not a model folder",
+                     folder);
+    if (st == SN_OK)
+        *out = m;
+    else
+        sn_model_close(m);
+    return st;
+}
+
+static void close_program(SnModelProgram *p)
+{
+    sn_eval_destroy(p->evaluated);
+    sn_graph_destroy(p->graph);
+    sn_instance_destroy(p->instance);
+    sn_program_release(p->program);
+}
+
+void sn_model_close(SnModel *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->program.n; i++)
+        close_program(m->program.at[i]);
+    sn_vec_clear(sn_allocator(m->ctx), &m->program);
+    if (m->config.json)
+        sn_config_clear(&m->config);
+    sn_weights_release(m->weights);
+    sn_arena_clear(&m->arena);
+    sn_free(sn_allocator(m->ctx), m, sizeof *m, _Alignof(max_align_t));
+}
+
+/* ---- what it is ---- */
+
+const SnArch *sn_arch_find(const char *type, const char *name_or_task)
+{
+    for (size_t i = 0; sn_all_archs[i]; i++)
+        for (const SnArch *a = sn_all_archs[i]; a->type; a++)
+            if (strcmp(a->type, type) == 0 &&
+                (!name_or_task || strcmp(a->name, name_or_task) == 0 || strcmp(a->task, name_or_task) == 0))
+                return a;
+    return NULL;
+}
+
+bool sn_arch_list(size_t i, const char **model_type, const char **class_name, const char **task)
+{
+    for (size_t k = 0; sn_all_archs[k]; k++)
+        for (const SnArch *a = sn_all_archs[k]; a->type; a++)
+            if (i-- == 0) {
+                *model_type = a->type;
+                *class_name = a->name;
+                *task = a->task;
+                return true;
+            }
+    return false;
+}
+
+/* The head that was asked for, else the one that config.json names, else the base model. */
+static const SnArch *arch_of(const SnModel *m)
+{
+    if (!m->config.json)
+        return NULL;
+    const char *name = m->head ? m->head : *m->config.architecture ? m->config.architecture : NULL;
+    return sn_arch_find(m->config.model_type, name);
+}
+
+const char *sn_model_task(const SnModel *m)
+{
+    const SnArch *a = arch_of(m);
+    return a ? a->task : "";
+}
+
+/* Checkpoints that do not say their dtype are what their first float tensor is. */
+static SnDtype dtype_of(const SnModel *m)
+{
+    if (m->config.dtype != SN_NODTYPE)
+        return m->config.dtype;
+    for (size_t i = 0; i < sn_weights_count(m->weights); i++)
+        if (sn_dtype_is_float(sn_weights_at(m->weights, i)->dtype))
+            return sn_weights_at(m->weights, i)->dtype;
+    return SN_F32;
+}
+
+SnStatus sn_model_need(SnModel *m, SnError *err)
+{
+    if (m->arch)
+        return SN_OK;
+    SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
+    const SnArch *arch = arch_of(m);
+    SN_CHECK(arch || !sn_arch_find(m->config.model_type, NULL), err, SN_EUNSUPPORTED, "%s: %s of %s",
+             m->folder, m->head ? m->head : m->config.architecture, m->config.model_type);
+    SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: model type %s", m->folder, m->config.model_type);
+    if (!m->weights)
+        SN_TRY(sn_weights_open(m->ctx, m->folder, &m->weights, err));
+    m->arch = arch;
+    m->dtype = m->dtype != SN_NODTYPE ? m->dtype : dtype_of(m);
+    return SN_OK;
+}
+
+/* ---- graphs ---- */
+
+static void warn_made(const SnModel *m, const SnText *made)
+{
+    if (made->n)
+        sn_log_write(m->ctx, SN_LOG_WARN, "%s: not in the checkpoint and made at random: %s", m->folder,
+                     made->at);
+}
+
+void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
+{
+    const SnAllocator *memory = sn_allocator(m->ctx);
+    const SnArch *arch = part->head ? sn_arch_find(m->config.model_type, part->head) : m->arch;
+    SnBuild b = {.g = g,
+                 .config = &m->config,
+                 .weights = m->weights,
+                 .arch = arch,
+                 .arena = &m->arena,
+                 .dtype = m->dtype,
+                 .want = part->want,
+                 .nwant = part->nwant,
+                 .num_labels = m->num_labels,
+                 .made = {.memory = memory}};
+    if (!arch) {
+        sn_graph_fail(g, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, part->head, m->config.model_type);
+        return;
+    }
+    for (size_t i = 0; i < part->nin; i++)
+        if (!sn_vec_push(memory, &b.in, part->in[i]))
+            sn_graph_fail(g, SN_ENOMEM, "%s: no memory for inputs", m->folder);
+    arch->build(&b);
+    for (size_t i = 0; i < part->nwant; i++)
+        if (!sn_named_value(b.out.at, b.out.n, part->want[i]).ref)
+            sn_graph_fail(g, SN_EUNSUPPORTED, "%s: no output %s from these inputs", arch->name,
+                          part->want[i]);
+    warn_made(m, &b.made);
+    SnIdRange *range = sn_arena_array(&m->arena, b.range.n + 1, sizeof *range);
+    if (range && b.range.n)
+        memcpy(range, b.range.at, b.range.n * sizeof *range);
+    part->range = range;
+    part->nrange = range ? b.range.n : 0;
+    part->max_seq = b.max_seq;
+    part->out = b.out;
+    sn_text_clear(&b.made);
+    sn_vec_clear(memory, &b.in);
+    sn_vec_clear(memory, &b.range);
+}
+
+void sn_model_part_clear(SnModel *m, SnModelPart *part)
+{
+    sn_vec_clear(sn_allocator(m->ctx), &part->out);
+}
+
+/* ---- programs ---- */
+
+static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
+{
+    const SnCompileOptions o = {.struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device};
+    SN_TRY(sn_graph_check(p->graph, err));
+    if (strcmp(m->device, "eval") == 0)
+        return SN_OK;
+    SN_TRY(sn_compile(m->cc, p->graph, &o, &p->program, err));
+    SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
+    sn_graph_destroy(p->graph);
+    p->graph = NULL;
+    return SN_OK;
+}
+
+SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user, SnModelProgram **out,
+                          SnError *err)
+{
+    SN_TRY(sn_model_need(m, err));
+    for (size_t i = 0; i < m->program.n; i++)
+        if (strcmp(m->program.at[i]->key, key) == 0) {
+            *out = m->program.at[i];
+            return SN_OK;
+        }
+    SnModelProgram *p = sn_arena_alloc(&m->arena, sizeof *p);
+    SN_CHECK(p, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
+    p->key = sn_arena_strndup(&m->arena, key, strlen(key));
+    SN_CHECK(p->key, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
+    SnStatus st = sn_graph_create(m->cc, &p->graph, err);
+    if (st == SN_OK) {
+        sn_graph_source(p->graph, sn_weights_source(m->weights));
+        fill(m, p->graph, p, user);
+        st = compile(m, p, err);
+    }
+    if (st == SN_OK && !sn_vec_push(sn_allocator(m->ctx), &m->program, p))
+        st = sn_fail(err, SN_ENOMEM, "%s: no memory for a program", m->folder);
+    if (st == SN_OK)
+        *out = p;
+    else
+        close_program(p);
+    return st;
+}
+
+/* ---- inspect ---- */
+
+static void put_tensor(SnText *t, const SnStTensor *w)
+{
+    sn_text_printf(t, "{\"name\":");
+    sn_json_put_string(t, w->name);
+    sn_text_printf(t, ",\"dtype\":\"%s\",\"shape\":[", w->format);
+    for (int i = 0; i < w->ndim; i++)
+        sn_text_printf(t, "%s%lld", i ? "," : "", (long long)w->dims[i]);
+    sn_text_printf(t, "]}");
+}
+
+static void put_weights(SnText *t, const SnWeights *w)
+{
+    uint64_t count = 0, size = 0;
+    sn_text_printf(t, ",\"tensors\":[");
+    for (size_t i = 0; i < sn_weights_count(w); i++) {
+        const SnStTensor *x = sn_weights_at(w, i);
+        uint64_t n = 1;
+        for (int k = 0; k < x->ndim; k++)
+            n *= (uint64_t)x->dims[k]; /* the file holds as many: it was checked */
+        count += n;
+        size += x->bytes.n;
+        if (i)
+            sn_text_add(t, ",", 1);
+        put_tensor(t, x);
+    }
+    sn_text_printf(t, "],\"parameters\":%llu,\"weight_bytes\":%llu", (unsigned long long)count,
+                   (unsigned long long)size);
+}
+
+static void put_text(SnText *t, const char *key, const char *value)
+{
+    sn_text_printf(t, "\"%s\":", key);
+    if (value)
+        sn_json_put_string(t, sn_bytes_str(value));
+    else
+        sn_text_printf(t, "null");
+    sn_text_add(t, ",", 1);
+}
+
+SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
+{
+    const SnArch *a = arch_of(m);
+    const bool has_weights = has_file(m, "model.safetensors") || has_file(m, "model.safetensors.index.json");
+    if (has_weights && !m->weights)
+        SN_TRY(sn_weights_open(m->ctx, m->folder, &m->weights, err));
+    sn_text_add(json, "{", 1);
+    put_text(json, "model_type", m->config.model_type);
+    put_text(json, "architecture", a ? a->name : m->config.architecture);
+    put_text(json, "task", a ? a->task : NULL);
+    put_text(json, "dtype", m->weights ? sn_dtype(dtype_of(m))->name : NULL);
+    put_text(json, "tokenizer",
+             has_file(m, "tokenizer.json") ? "tokenizer.json"
+             : has_file(m, "vocab.txt")    ? "vocab.txt"
+                                           : NULL);
+    sn_text_printf(json, "\"supported\":%s,\"config\":", a ? "true" : "false");
+    if (m->config.json)
+        sn_json_put(json, m->config.json);
+    else
+        sn_text_printf(json, "null");
+    if (m->weights)
+        put_weights(json, m->weights);
+    sn_text_add(json, "}", 1);
+    SN_CHECK(!json->failed, err, SN_ENOMEM, "%s: no memory", m->folder);
+    return SN_OK;
+}

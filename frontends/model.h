@@ -1,0 +1,67 @@
+/* model.h -- an open model as the rooms of frontends/ see it: its files, the programs that were compiled for
+ * it, and its graph as a part of a larger one. */
+#ifndef SN_MODEL_H
+#define SN_MODEL_H
+
+#include "compiler/eval.h"
+#include "frontends/hf/layers.h"
+
+/* A program of a model, kept with it. */
+typedef struct SnModelProgram {
+    const char *key;
+    SnProgram *program; /* and its instance; or, for device "eval", only the graph */
+    SnInstance *instance;
+    SnGraph *graph;
+    SnEvalResult *evaluated; /* results of the last run on device "eval" */
+    const SnIdRange *range;  /* what ids must be in, from the tables that they index */
+    size_t nrange;
+    int64_t max_seq; /* positions that the model has; 0: no limit */
+} SnModelProgram;
+
+struct SnModel {
+    SnContext *ctx;
+    SnCompiler *cc;
+    const char *folder;
+    SnConfig config;    /* json NULL: the folder has no config.json */
+    SnWeights *weights; /* NULL until sn_model_need */
+    const SnArch *arch; /* of the head; NULL until sn_model_need */
+    const char *head;   /* task that was asked for, or NULL */
+    const char *device; /* "cpu", "interp", ..., or "eval": the oracle of compiler/eval.h */
+    SnDtype dtype;      /* computed in; SN_NODTYPE until sn_model_need: the checkpoint's */
+    uint32_t flags;     /* SN_EXACT */
+    int64_t num_labels; /* of a new head; 0: config's */
+    SnBytes tokenizer;  /* table; {NULL, 0}: not read yet */
+    SN_VEC(SnModelProgram *) program;
+    SnArena arena; /* lives as long as the model */
+};
+
+/* Finds the architecture and opens the weights: what a tokenizer alone does not need. Cheap when done. */
+SN_MUST_CHECK SnStatus sn_model_need(SnModel *m, SnError *err);
+
+/* ---- the graph as a part of a larger one ---- */
+typedef struct SnModelPart {
+    const char *head; /* class name or task ("feature-extraction": the base model); NULL: the model's own */
+    const SnNamedValue *in; /* values that stand for inputs: input_ids, attention_mask ...; ids are i64 */
+    size_t nin;
+    const char *const *want; /* results; nwant 0: every output of the head */
+    size_t nwant;
+    SnNamedValues out; /* filled: f32; sn_named_value finds one by name */
+    const SnIdRange *range;
+    size_t nrange;
+    int64_t max_seq;
+} SnModelPart;
+/* Builds a head into g, after sn_model_need. Errors stick to the graph. */
+void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part);
+void sn_model_part_clear(SnModel *m, SnModelPart *part);
+
+/* ---- programs ---- */
+/* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
+typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
+/* The program of this key; made at the first call. */
+SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user,
+                                        SnModelProgram **out, SnError *err);
+/* Binds what the program takes of the inputs, runs it, copies every output. */
+SN_MUST_CHECK SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin,
+                                    SnResults **out, SnError *err);
+
+#endif

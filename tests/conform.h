@@ -1,0 +1,41 @@
+/* conform.h -- one fixture case being run: what the kinds of cases share. */
+#ifndef SN_TESTS_CONFORM_H
+#define SN_TESTS_CONFORM_H
+
+#include "frontends/hf/safetensors.h"
+#include "frontends/hub.h"
+
+typedef struct Conform {
+    const char *dir, *out; /* out NULL: only checked */
+    const char *device;
+    SnDtype dtype; /* asked for; SN_NODTYPE: what the case says */
+    uint32_t flags;
+    bool check;
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnArena arena;      /* of all below */
+    const SnJson *spec; /* case.json */
+    SnSafetensors input;
+    SN_VEC(SnStWrite) result; /* tensors; or, for a case without any: */
+    SnText data;              /* data.json with every null filled in */
+} Conform;
+
+/* A kind of case: runs it and leaves its results. */
+typedef SnStatus ConformKind(Conform *c, SnError *err);
+ConformKind conform_forward;
+
+/* DIR/FILE in the arena. */
+SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);
+SN_MUST_CHECK SnStatus conform_json(Conform *c, const char *file, const SnJson **out, SnError *err);
+/* Opens a folder of the case, computing in dtype. */
+SN_MUST_CHECK SnStatus conform_model(Conform *c, const char *folder, SnDtype dtype, SnModel **out,
+                                     SnError *err);
+/* Copies v, converted to a dtype; name is copied. */
+SN_MUST_CHECK SnStatus conform_add(Conform *c, const char *name, const SnView *v, SnDtype dtype,
+                                   SnError *err);
+const char *conform_string(Conform *c, const SnJson *v); /* NULL: none */
+
+/* Compares the results with expected.safetensors (conform_check.c), prints a line a tensor; *passed. */
+SN_MUST_CHECK SnStatus conform_compare(Conform *c, bool *passed, SnError *err);
+
+#endif
