@@ -827,7 +827,10 @@ SnStatus sn_kernel_parse(SnStore *s, SnArena *arena, const char *name, SnBytes t
     Parser p = {.s = s, .err = err, .file = name, .text = text, .line = 1};
     SN_CHECK(sn_kernel_begin(&p.b, s, arena, name), err, SN_ENOMEM, "kernel %s: no memory", name);
     advance(&p);
-    const SnStatus st = parse_kernel(&p);
+    SnStatus st = parse_kernel(&p);
+    /* Without memory terms are 0, which may have looked like an error of the text. */
+    if (st != SN_OK && (p.b.failed || sn_store_failed(s)))
+        st = sn_fail(err, SN_ENOMEM, "kernel %s: no memory", name);
     sn_vec_clear(arena->memory, &p.name);
     if (st == SN_OK)
         *out = p.b.k;

@@ -1,9 +1,11 @@
 /* interp_test.c -- the interpreter: its fast loops against the definition of every op, bounds, lanes. */
 #include "backends/backends.h"
+#include "backends/clike/clike.h"
 #include "backends/interp/interp.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct Fixture {
     SnContext *ctx;
@@ -319,6 +321,78 @@ static void frame_too_large_is_unsupported(void **state)
                  sn_backend_interp.build(f->ctx, &t, (const SnKernel *const *)&k, 1, &f->m, &err));
 }
 
+/* ---- memory that runs out ---- */
+
+typedef struct Memory {
+    size_t left; /* allocations until it says no */
+    size_t live; /* bytes */
+} Memory;
+
+static void *resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Memory *m = (Memory *)self;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        m->live -= old_size;
+        return NULL;
+    }
+    if (m->left == 0)
+        return NULL;
+    m->left--;
+    void *p = realloc(ptr, new_size);
+    assert_non_null(p);
+    m->live += new_size - old_size;
+    return p;
+}
+
+/* Everything that is made of a kernel, with a store and an arena of its own. */
+static SnStatus make_all(SnContext *ctx, SnStore *s, SnArena *arena, SnError *err)
+{
+    const char *text = "kernel r w dims 1 { grid 1 local.f32 b2 64 { lanes i1 64 { %x = (load.f16 b0 i1)"
+                       " store.f32 b2 i1 (exp (cast.f32 (mul %x %x))) }"
+                       " store.f32 b1 t (tanh (fold.f32.add.64 b2 0)) } }";
+    SnKernel *k;
+    SnModule *m = NULL;
+    uint32_t lanes;
+    SnText out = {.memory = sn_allocator(ctx)};
+    SN_TRY(sn_kernel_parse(s, arena, "test", sn_bytes_str(text), &k, err));
+    SN_TRY(sn_kernel_expand(k, arena, err));
+    SN_TRY(sn_backend_interp.build(ctx, NULL, (const SnKernel *const *)&k, 1, &m, err));
+    m->destroy(m);
+    SnStatus st = sn_clike_print(&sn_dialect_c, k, "f", &out, &lanes, err);
+    if (st == SN_OK)
+        st = sn_clike_print(&sn_dialect_opencl, k, "f", &out, &lanes, err);
+    sn_text_clear(&out);
+    return st;
+}
+
+static void no_memory_is_told_wherever_it_ends(void **state)
+{
+    (void)state;
+    SnStatus st = SN_ENOMEM;
+    for (size_t n = 0; st != SN_OK; n++) {
+        Memory memory = {.left = SIZE_MAX};
+        const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&memory, resize}};
+        SnError err = {0};
+        SnContext *ctx;
+        SnStore *s;
+        SnArena arena;
+        assert_ok(sn_context_create(&desc, &ctx, &err));
+        assert_ok(sn_store_create(ctx, &s, &err));
+        sn_arena_init(&arena, sn_allocator(ctx));
+        memory.left = n;
+        st = make_all(ctx, s, &arena, &err);
+        if (st != SN_OK && st != SN_ENOMEM)
+            fail_msg("after %zu allocations: %s: %s", n, sn_status_name(st), err.message);
+        assert_true(n < 1000);
+        sn_arena_clear(&arena);
+        sn_store_destroy(s);
+        sn_context_destroy(ctx);
+        assert_int_equal(memory.live, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(guarded_off_reads_and_writes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(local_starts_as_nan, setup, teardown),
         cmocka_unit_test_setup_teardown(tile_dot_sums_in_order, setup, teardown),
+        cmocka_unit_test(no_memory_is_told_wherever_it_ends),
         cmocka_unit_test_setup_teardown(frame_too_large_is_unsupported, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
