@@ -8,6 +8,7 @@ typedef struct Parser {
     SnArena *arena;
     const char *text, *at;
     const char *expected; /* what was missing at `at`; NULL: all is well */
+    bool has_no_memory;
 } Parser;
 
 static bool miss(Parser *p, const char *expected)
@@ -15,6 +16,12 @@ static bool miss(Parser *p, const char *expected)
     if (p->expected == NULL)
         p->expected = expected;
     return false;
+}
+
+static void miss_memory(Parser *p)
+{
+    p->has_no_memory = true;
+    miss(p, "memory");
 }
 
 static void skip_space(Parser *p)
@@ -47,7 +54,7 @@ static const char *copy(Parser *p, const char *from, size_t n)
 {
     const char *const text = sn_arena_strndup(p->arena, from, n);
     if (text == NULL)
-        miss(p, "memory");
+        miss_memory(p);
     return text;
 }
 
@@ -182,7 +189,7 @@ static void ints(Parser *p, SnAttr *a)
     }
     int64_t *const at = sn_arena_array(p->arena, (size_t)n + 1, sizeof *at);
     if (at == NULL) {
-        miss(p, "memory");
+        miss_memory(p);
         return;
     }
     memcpy(at, v, (size_t)n * sizeof *at);
@@ -304,6 +311,7 @@ SnStatus sn_sig_parse(SnArena *arena, const char *text, SnSig *out, SnError *err
     skip_space(&p);
     if (*p.at != '\0')
         miss(&p, "the end");
+    SN_CHECK(!p.has_no_memory, err, SN_ENOMEM, "no memory for a signature");
     SN_CHECK(p.expected == NULL, err, SN_EINVAL, "signature \"%s\": expected %s at column %d", text,
              p.expected, (int)(p.at - text) + 1);
     return SN_OK;

@@ -171,13 +171,80 @@ static void endless_expansion_names_the_op(void **state)
     assert_string_equal(err.message, "forever: its expansion never ends");
 }
 
+/* ---- failing allocations ---- */
+
+typedef struct Scarce {
+    int left; /* allocations that still succeed */
+    bool has_failed;
+} Scarce;
+
+static void *scarce_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Scarce *const s = self;
+    (void)old_size;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    s->has_failed = s->has_failed || s->left-- <= 0;
+    return s->has_failed ? NULL : realloc(ptr, new_size);
+}
+
+/* A graph with a bit of everything. */
+static SnStatus build_and_expand(Fixture *f, SnError *err)
+{
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = sn_all_ops};
+    SN_TRY(sn_compiler_create(f->ctx, &desc, &f->cc, err));
+    SN_TRY(sn_graph_create(f->cc, &f->g, err));
+    f->s = sn_graph_store(f->g);
+    const SnValue x = input(f, "x"), w = sn_param(f->g, "w", SN_F32, 2, (const int64_t[]){4, 8});
+    const SnValue m = sn_compact(f->g, x, sn_gt(f->g, x, sn_const(f->g, SN_F32, 0)), sn_none());
+    sn_scope_push(f->g, "model");
+    sn_fn_begin(f->g, "body");
+    const SnValue i = sn_fn_arg(f->g, sn_type_scalar(f->s, SN_I64));
+    const SnValue y = sn_fn_arg(f->g, sn_term(f->s, m.ref)->type);
+    const SnValue z = sn_softmax(f->g, sn_add(f->g, y, sn_cast(f->g, sn_dim(f->g, w, 0), SN_F32)), 0);
+    const SnValue body = sn_fn_end(f->g, sn_tuple(f->g, 1, &z, NULL));
+    (void)i;
+    const SnValue bound = sn_const_int(f->g, SN_I64, 3);
+    const SnValue out = sn_loop(f->g, body, sn_none(), bound, 1, &m, 0, NULL);
+    sn_output(f->g, "w", sn_linear(f->g, sn_gelu(f->g, w), w, sn_none()));
+    return expand(f, sn_get(f->g, out, 0), err);
+}
+
+static void lack_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    bool is_done = false;
+    for (int n = 1; !is_done; n++) {
+        Scarce scarce = {.left = n};
+        const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&scarce, scarce_resize}};
+        Fixture f = {0};
+        SnError err = {0};
+        if (sn_context_create(&desc, &f.ctx, &err) != SN_OK)
+            continue;
+        sn_arena_init(&f.arena, sn_allocator(f.ctx));
+        const SnStatus st = build_and_expand(&f, &err);
+        is_done = !scarce.has_failed;
+        if (is_done && st != SN_OK)
+            fail_msg("%s", err.message);
+        if (!is_done && st != SN_ENOMEM)
+            fail_msg("allocation %d failed: %s: %s", n, sn_status_name(st), err.message);
+        sn_arena_clear(&f.arena);
+        sn_graph_destroy(f.g);
+        sn_compiler_destroy(f.cc);
+        sn_context_destroy(f.ctx);
+    }
+}
+
 int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
     const struct CMUnitTest tests[] = {
         CASE(chain_becomes_primitives),       CASE(definitions_nest),
         CASE(function_bodies_are_expanded),   CASE(host_rows_become_host_calls),
-        CASE(endless_expansion_names_the_op),
+        CASE(endless_expansion_names_the_op), cmocka_unit_test(lack_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
