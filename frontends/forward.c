@@ -39,7 +39,7 @@ void sn_results_destroy(SnResults *r)
     sn_free(sn_allocator(ctx), r, sizeof *r, _Alignof(max_align_t));
 }
 
-static SnStatus create_results(SnContext *ctx, size_t n, SnResults **out, SnError *err)
+SnStatus sn_results_create(SnContext *ctx, size_t n, SnResults **out, SnError *err)
 {
     SnResults *r = sn_alloc_zero(sn_allocator(ctx), sizeof *r, _Alignof(max_align_t));
     SN_CHECK(r, err, SN_ENOMEM, "no memory for results");
@@ -54,9 +54,13 @@ static SnStatus create_results(SnContext *ctx, size_t n, SnResults **out, SnErro
     return SN_OK;
 }
 
-static SnStatus add_result(SnResults *r, const char *name, const SnView *v, SnError *err)
+static SnStatus add_list(SnResults *r, const char *name, const SnView *v, SnError *err);
+
+SnStatus sn_results_add(SnResults *r, const char *name, const SnView *v, SnError *err)
 {
     int64_t count = 0;
+    if (v->start)
+        return add_list(r, name, v, err);
     SN_CHECK(sn_view_count(v, &count), err, SN_EINTERNAL, "result %s: its shape overflows", name);
     const size_t size = (size_t)count * sn_dtype_size(v->dtype);
     const char *own = sn_arena_strndup(&r->arena, name, strlen(name));
@@ -64,6 +68,32 @@ static SnStatus add_result(SnResults *r, const char *name, const SnView *v, SnEr
     SN_CHECK(own && data, err, SN_ENOMEM, "result %s: no memory for %zu bytes", name, size);
     SN_TRY(sn_view_copy(v, data, size, err));
     r->tensor[r->n++] = (SnNamedTensor){own, sn_view(v->dtype, data, v->ndim, v->dims)};
+    return SN_OK;
+}
+
+/* A list keeps its child whole: start and len are copied beside it. */
+static SnStatus add_list(SnResults *r, const char *name, const SnView *v, SnError *err)
+{
+    int64_t rows = 1;
+    for (int32_t i = 0; i < v->ndim; i++)
+        rows *= v->dims[i];
+    const size_t bytes = (size_t)rows * sizeof(int64_t),
+                 size = (size_t)v->child_count * sn_dtype_size(v->dtype);
+    const char *own = sn_arena_strndup(&r->arena, name, strlen(name));
+    int64_t *start = sn_arena_alloc(&r->arena, bytes + 1), *len = sn_arena_alloc(&r->arena, bytes + 1);
+    void *data = sn_arena_alloc(&r->arena, size + 1);
+    SN_CHECK(own && start && len && data, err, SN_ENOMEM, "result %s: no memory for %zu bytes", name, size);
+    if (rows) {
+        memcpy(start, v->start, bytes);
+        memcpy(len, v->len, bytes);
+    }
+    if (size)
+        memcpy(data, v->data, size);
+    SnNamedTensor *t = &r->tensor[r->n++];
+    *t = (SnNamedTensor){own, *v};
+    t->view.data = data;
+    t->view.start = start;
+    t->view.len = len;
     return SN_OK;
 }
 
@@ -92,10 +122,10 @@ static SnStatus evaluate(SnModelProgram *p, SnContext *ctx, const SnNamedTensor 
         st = sn_eval(p->graph, sn_graph_root(p->graph), NULL, view, nin, &p->evaluated, err);
     const size_t n = p->evaluated ? sn_eval_count(p->evaluated) : 0;
     if (st == SN_OK)
-        st = create_results(ctx, n, out, err);
+        st = sn_results_create(ctx, n, out, err);
     for (size_t i = 0; st == SN_OK && i < n; i++) {
         const SnNamedView *v = sn_eval_get(p->evaluated, i);
-        st = add_result(*out, v->name, &v->view, err);
+        st = sn_results_add(*out, v->name, &v->view, err);
     }
     sn_arena_clear(&arena);
     return st;
@@ -114,7 +144,7 @@ static SnStatus run(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, 
     SN_TRY(sn_run(p->instance, err));
     while (sn_program_output(p->program, NULL, n, &slot))
         n++;
-    SN_TRY(create_results(ctx, n, out, err));
+    SN_TRY(sn_results_create(ctx, n, out, err));
     for (uint32_t i = 0; i < n && sn_program_output(p->program, NULL, i, &slot); i++) {
         SnView v;
         SN_TRY(sn_result(p->instance, slot.name, &v, err));

@@ -54,6 +54,11 @@ typedef struct SnModelPart {
 void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part);
 void sn_model_part_clear(SnModel *m, SnModelPart *part);
 
+/* ---- results ---- */
+/* Room for n tensors; add copies a view, lists too. */
+SN_MUST_CHECK SnStatus sn_results_create(SnContext *ctx, size_t n, SnResults **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_results_add(SnResults *r, const char *name, const SnView *v, SnError *err);
+
 /* ---- programs ---- */
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
