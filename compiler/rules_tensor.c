@@ -216,7 +216,7 @@ static SnRef get_operand(const SnMatch *m)
     return i >= 0 && i < t->narg ? t->arg[i] : 0;
 }
 
-/* tuple (get t 0) (get t 1) ... is t. */
+/* tuple (get t 0) (get t 1) ... is t, if it has the same children and names. */
 static SnRef whole_tuple(const SnMatch *m)
 {
     const SnTerm *t = sn_term(m->s, m->root);
@@ -228,7 +228,7 @@ static SnRef whole_tuple(const SnMatch *m)
             return 0;
         whole = x->arg[0];
     }
-    return whole;
+    return whole != 0 && sn_term(m->s, whole)->type == t->type ? whole : 0;
 }
 
 /* A list of its own parts. */
