@@ -148,7 +148,7 @@ static SnStatus run(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, 
     for (uint32_t i = 0; i < n && sn_program_output(p->program, NULL, i, &slot); i++) {
         SnView v;
         SN_TRY(sn_result(p->instance, slot.name, &v, err));
-        SN_TRY(add_result(*out, slot.name, &v, err));
+        SN_TRY(sn_results_add(*out, slot.name, &v, err));
     }
     return SN_OK;
 }
