@@ -56,19 +56,27 @@ SnStatus sn_results_create(SnContext *ctx, size_t n, SnResults **out, SnError *e
 
 static SnStatus add_list(SnResults *r, const char *name, const SnView *v, SnError *err);
 
-SnStatus sn_results_add(SnResults *r, const char *name, const SnView *v, SnError *err)
+SnStatus sn_results_reserve(SnResults *r, const char *name, const SnView *v, SnError *err)
 {
     int64_t count = 0;
-    if (v->start)
-        return add_list(r, name, v, err);
     SN_CHECK(sn_view_count(v, &count), err, SN_EINTERNAL, "result %s: its shape overflows", name);
     const size_t size = (size_t)count * sn_dtype_size(v->dtype);
     const char *own = sn_arena_strndup(&r->arena, name, strlen(name));
     void *data = sn_arena_alloc(&r->arena, size + 1);
     SN_CHECK(own && data, err, SN_ENOMEM, "result %s: no memory for %zu bytes", name, size);
-    SN_TRY(sn_view_copy(v, data, size, err));
     r->tensor[r->n++] = (SnNamedTensor){own, sn_view(v->dtype, data, v->ndim, v->dims)};
     return SN_OK;
+}
+
+SnStatus sn_results_add(SnResults *r, const char *name, const SnView *v, SnError *err)
+{
+    if (v->start)
+        return add_list(r, name, v, err);
+    SN_TRY(sn_results_reserve(r, name, v, err));
+    const SnView *own = &r->tensor[r->n - 1].view;
+    int64_t count = 0;
+    (void)sn_view_count(own, &count);
+    return sn_view_copy(v, own->data, (size_t)count * sn_dtype_size(v->dtype), err);
 }
 
 /* A list keeps its child whole: start and len are copied beside it. */

@@ -51,7 +51,8 @@ SN_API const SnNamedTensor *sn_results_find(const SnResults *r, const char *name
 SN_API void sn_results_destroy(SnResults *r);
 
 /* Named tensors of a .safetensors or .npz file, and back. Written beside, then renamed. */
-SN_API SN_MUST_CHECK SnStatus sn_tensors_load(SnContext *ctx, const char *path, SnResults **out, SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_tensors_load(SnContext *ctx, const char *path, SnResults **out,
+                                              SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_tensors_save(SnContext *ctx, const char *path, const SnNamedTensor *tensor,
                                               size_t n, SnError *err);
 
@@ -98,6 +99,10 @@ SN_API SN_MUST_CHECK SnStatus sn_model_decode(SnModel *m, const int64_t *ids, si
 /* Sentence embeddings f32[ntext, width]: tokenizer, transformer, pooling, dense, normalize in one program. */
 SN_API SN_MUST_CHECK SnStatus sn_model_embed(SnModel *m, const SnBytes *text, size_t ntext, SnResults **out,
                                              SnError *err);
+/* Similarities f32[n, n] of embeddings f32[n, width], by the folder's similarity function (default: cosine).
+ */
+SN_API SN_MUST_CHECK SnStatus sn_model_similarity(SnModel *m, const SnView *embeddings, SnResults **out,
+                                                  SnError *err);
 /* Scores f32[n] or f32[n, labels] of a cross encoder. */
 SN_API SN_MUST_CHECK SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
                                             SnResults **out, SnError *err);

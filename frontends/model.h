@@ -58,6 +58,8 @@ void sn_model_part_clear(SnModel *m, SnModelPart *part);
 /* Room for n tensors; add copies a view, lists too. */
 SN_MUST_CHECK SnStatus sn_results_create(SnContext *ctx, size_t n, SnResults **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_results_add(SnResults *r, const char *name, const SnView *v, SnError *err);
+/* A dense tensor of v's dtype and dims, zeroed, to be filled. */
+SN_MUST_CHECK SnStatus sn_results_reserve(SnResults *r, const char *name, const SnView *v, SnError *err);
 
 /* ---- programs ---- */
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
