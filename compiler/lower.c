@@ -26,8 +26,11 @@ void sn_lower_begin(SnLower *l, const char *name)
     sn_map_clear(&l->split);
     l->npart = 0;
     l->nop_name = 0;
-    if (!sn_kernel_begin(&l->kb, l->s, l->p->arena, name))
-        sn_lower_fail(l, SN_ENOMEM, "kernel %s: no memory to build it", name);
+    if (l->status == SN_OK && sn_kernel_begin(&l->kb, l->s, l->p->arena, name))
+        return;
+    sn_lower_fail(l, SN_ENOMEM, "kernel %s: no memory to build it", name);
+    l->spare = (SnKernel){.store = l->s};
+    l->kb = (SnKernelBuild){.k = &l->spare, .arena = l->p->arena, .tail = &l->spare.body};
 }
 
 /* Room for one more element of an arena array. */
@@ -398,7 +401,7 @@ SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, 
     root_lowering(sn_term(p->s, root)->op)(l, root);
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
-    if (l->status == SN_OK && sn_store_failed(p->s))
+    if (sn_store_failed(p->s)) /* whatever it made of that */
         return sn_fail(err, SN_ENOMEM, "no memory for the terms of a kernel");
     return l->status;
 }

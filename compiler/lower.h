@@ -35,6 +35,7 @@ typedef struct SnLower {
     SnError *err;
     /* the kernel being built */
     SnKernelBuild kb;
+    SnKernel spare; /* stands in where there was no memory for one */
     SnLoweredKernel now;
     SnMap memo;  /* term, index, guard ▶ scalar */
     SnMap split; /* term ▶ sn_lower_read */

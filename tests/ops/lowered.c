@@ -345,6 +345,8 @@ void lowered_check(const LoweredSpec *spec)
     }
     for (size_t i = 0; i < n; i++) /* how dims are known changes no bit */
         compare(&t, "constants against symbols", dtype[i], out[1][i].data, out[0][i].data, out[0][i].size, 0);
+    for (size_t i = 0; spec->has_pairs && i + 1 < n; i += 2)
+        compare(&t, "pair", dtype[i], out[0][i].data, out[0][i + 1].data, out[0][i].size, 0);
     sn_compiler_destroy(t.cc);
     sn_arena_clear(&t.arena);
     sn_context_destroy(t.ctx);

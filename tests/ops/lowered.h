@@ -23,6 +23,7 @@ typedef struct LoweredSpec {
     const char *sizes; /* of symbols: "n=3 m=20" */
     double tolerance;  /* 0: equal bits but for NaN */
     bool has_special;  /* NaN, infinities and -0 among the values */
+    bool has_pairs;    /* results 0 and 1, 2 and 3, ... have equal bits */
     SnDtype dtype;
     const char *fn;
     int axis;

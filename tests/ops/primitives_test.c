@@ -555,6 +555,68 @@ static void contractions_match_eval(void **state)
     check_sizes((LoweredSpec){.name = "convolution", .build = convolution_build, .tolerance = F32_SUM});
 }
 
+/* One row of many, and a row alone. */
+static void alone_build(Lowered *t)
+{
+    SnGraph *g = t->g;
+    const SnValue x = in(t, "x", "n,k"), w = in(t, "w", "m,k"), row = i64(t, 7), one = i64(t, 1);
+    const SnValue alone = sn_slice_axis(g, x, 0, row, one);
+    lowered_out(t, sn_slice_axis(g, sn_contract(g, "nk,mk->nm", x, w, SN_F32), 0, row, one));
+    lowered_out(t, sn_contract(g, "nk,mk->nm", alone, w, SN_F32));
+    const SnValue vector = sn_reshape(g, alone, 1, (SnValue[]){dim(t, "k")});
+    lowered_out(t, sn_contract(g, "k,mk->m", vector, w, SN_F32));
+    lowered_out(t, sn_contract(g, "mk,k->m", w, vector, SN_F32));
+    lowered_out(t, sn_slice_axis(g, sn_sum_of(g, x, 1), 0, row, one));
+    lowered_out(t, sn_sum_of(g, alone, 1));
+    lowered_out(t, sn_slice_axis(g, sn_sum_of(g, sn_permute(g, x, (int[]){1, 0}), 0), 1, row, one));
+    lowered_out(t, sn_sum_of(g, sn_permute(g, alone, (int[]){1, 0}), 0));
+}
+
+static void row_alone_has_the_bits_of_a_row_among_others(void **state)
+{
+    (void)state;
+    lowered_check(&(LoweredSpec){.name = "alone",
+                                 .build = alone_build,
+                                 .sizes = "n=20 m=37 k=301",
+                                 .tolerance = F32_SUM,
+                                 .has_pairs = true});
+}
+
+/* ---- limits ---- */
+
+static void rank_build(Lowered *t)
+{
+    SnGraph *g = t->g;
+    const SnValue x = in(t, "x", "a,b,c,d,e,f,g,h"), y = in(t, "y", "h,g,f,e,d,c,b,a");
+    const SnValue turned = sn_permute(g, x, (int[]){7, 6, 5, 4, 3, 2, 1, 0});
+    lowered_out(t, sn_add(g, turned, sn_exp(g, y)));
+    lowered_out(t, sn_contract(g, "abcdefgh,hgfedcba->aceg", x, y, SN_F32));
+    lowered_out(t, sn_reduce(g, "max", turned, 4, (int[]){0, 2, 4, 6}, false));
+}
+
+static void long_build(Lowered *t)
+{
+    SnGraph *g = t->g;
+    const SnValue x = in(t, "x", "b,n"),
+                  row = sn_iota(g, SN_I64, 1, 2, (SnValue[]){dim(t, "b"), dim(t, "n")});
+    const SnValue sorted = sn_sort(g, 2, (SnValue[]){x, row}, 1, 1, true, 0);
+    lowered_out(t, sn_get(g, sorted, 0));
+    lowered_out(t, sn_get(g, sorted, 1));
+    lowered_out(t, sn_scan(g, "max", x, 1, true));
+    lowered_out(t, sn_argmax(g, x, 1, false));
+    lowered_out(t, sn_exp(g, sn_permute(g, x, (int[]){1, 0})));
+}
+
+static void limits_match_eval(void **state)
+{
+    (void)state;
+    lowered_check(&(LoweredSpec){.name = "rank",
+                                 .build = rank_build,
+                                 .sizes = "a=2 b=3 c=2 d=1 e=3 f=2 g=2 h=3",
+                                 .tolerance = F32_SUM});
+    lowered_check(&(LoweredSpec){.name = "long", .build = long_build, .sizes = "b=2 n=9001"});
+}
+
 /* ---- whole layers ---- */
 
 static SnValue softmax(Lowered *t, SnValue x)
@@ -608,25 +670,21 @@ static SnValue random_move(Lowered *t, SnValue x)
 {
     SnGraph *g = t->g;
     const SnValue rows = sn_dim(g, x, 0), cols = sn_dim(g, x, 1), one = i64(t, 1), zero = i64(t, 0);
+    const SnValue two = i64(t, 2);
     switch (lowered_random(t, 8)) {
     case 0:
         return sn_permute(g, x, (int[]){1, 0});
     case 1:
         return sn_flip(g, x, 1, (int[]){(int)lowered_random(t, 2)});
     case 2:
-        return sn_pad(g, x, (SnValue[]){one, zero}, (SnValue[]){zero, i64(t, 2)}, sn_const(g, SN_F32, 0.5),
-                      NULL);
+        return sn_pad(g, x, (SnValue[]){one, zero}, (SnValue[]){zero, two}, sn_const(g, SN_F32, 0.5), NULL);
     case 3:
         return sn_concat(g, 2, (SnValue[]){x, sn_neg(g, x)}, (int)lowered_random(t, 2));
     case 4:
         return sn_reshape(g, x, 2, (SnValue[]){one, sn_mul(g, rows, cols)});
     case 5:
-        return sn_reduce(g, "max",
-                         sn_window(g,
-                                   sn_pad(g, x, (SnValue[]){zero, one}, (SnValue[]){zero, one},
-                                          sn_const(g, SN_F32, 0), NULL),
-                                   1, 3, 1, 1),
-                         1, (int[]){2}, false);
+        x = sn_pad(g, x, (SnValue[]){zero, two}, (SnValue[]){zero, two}, sn_const(g, SN_F32, 0), NULL);
+        return sn_reduce(g, "max", sn_window(g, x, 1, 3, 1, 1), 1, (int[]){2}, false);
     case 6:
         return sn_slice(g, x, (SnValue[]){zero, one},
                         (SnValue[]){rows, sn_max(g, sn_sub(g, cols, one), zero)}, NULL);
@@ -699,6 +757,8 @@ int main(void)
         cmocka_unit_test(contractions_match_eval),
         cmocka_unit_test(layers_match_eval),
         cmocka_unit_test(random_graphs_match_eval),
+        cmocka_unit_test(row_alone_has_the_bits_of_a_row_among_others),
+        cmocka_unit_test(limits_match_eval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 #include "compiler/pass.h"
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
+
 typedef struct Fixture {
     SnContext *ctx;
     SnCompiler *cc;
@@ -171,6 +173,87 @@ static void every_dim_is_one_parameter(void **state)
     }
 }
 
+/* ---- no memory ---- */
+
+typedef struct Failing {
+    bool is_armed;
+    uint32_t left; /* allocations that still succeed */
+} Failing;
+
+static void *failing_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Failing *f = (Failing *)self;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (f->is_armed && new_size > old_size) {
+        if (f->left == 0)
+            return NULL;
+        f->left--;
+    }
+    return realloc(ptr, new_size);
+}
+
+/* Fuses and lowers everything that is stored and no input. */
+static SnStatus lower_all(Fixture *f, SnError *err)
+{
+    SnStore *s = sn_graph_store(f->g);
+    const SnRef root = sn_graph_root(f->g);
+    SN_CHECK(root != 0, err, SN_ENOMEM, "no root");
+    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = s, .arena = &f->arena};
+    SN_TRY(sn_fuse(&f->pass, root, &f->is_stored, err));
+    for (SnRef r = 1; r <= root; r++) {
+        SnLowered out;
+        const uint16_t op = sn_term(s, r)->op;
+        if (f->is_stored[r] && op != SN_OP_INPUT && op != SN_OP_GET)
+            SN_TRY(sn_lower(&f->pass, r, f->is_stored, &out, err));
+    }
+    return SN_OK;
+}
+
+static void build_some(SnGraph *g)
+{
+    const SnValue n = sn_symbol(g, "n", 0, 1000), dims[] = {n, sn_const_int(g, SN_I64, 20)};
+    const SnValue x = sn_input(g, "x", SN_F32, 2, dims), i = sn_input(g, "i", SN_I64, 1, &n);
+    const SnValue y = sn_contract(g, "nk,mk->nm", x, x, SN_F32);
+    const SnValue e = sn_exp(g, sn_sub(g, y, sn_max_of(g, y, -1)));
+    sn_output(g, "e", sn_div(g, e, sn_sum_of(g, e, -1)));
+    sn_output(g, "s", sn_get(g, sn_sort(g, 1, &x, 1, 1, true, 3), 0));
+    sn_output(g, "t", sn_scatter(g, "add", x, 1, (int[]){0}, &i, sn_scan(g, "add", x, 0, false)));
+    sn_output(g, "a", sn_argmax(g, x, 1, false));
+}
+
+static void no_memory_is_an_error_everywhere(void **state)
+{
+    static const SnOp *const no_ops[] = {NULL};
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = no_ops};
+    SnStatus st = SN_ENOMEM;
+    (void)state;
+    for (uint32_t n = 0; st != SN_OK; n++) {
+        Fixture f = {0};
+        Failing memory = {.left = n};
+        SnError err = {0};
+        const SnContextDesc ctx = {.struct_size = sizeof ctx, .memory = {&memory, failing_resize}};
+        assert_ok(sn_context_create(&ctx, &f.ctx, &err));
+        assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
+        assert_ok(sn_graph_create(f.cc, &f.g, &err));
+        sn_arena_init(&f.arena, sn_allocator(f.ctx));
+        build_some(f.g);
+        memory.is_armed = true;
+        st = lower_all(&f, &err);
+        if (st != SN_OK && st != SN_ENOMEM)
+            fail_msg("allocation %u: %s: %s", n, sn_status_name(st), err.message);
+        memory.is_armed = false;
+        assert_in_range(n, 0, 5000);
+        sn_arena_clear(&f.arena);
+        sn_graph_destroy(f.g);
+        sn_compiler_destroy(f.cc);
+        sn_context_destroy(f.ctx);
+    }
+}
+
 #define lower_unit(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -181,6 +264,7 @@ int main(void)
         lower_unit(equal_layers_give_equal_kernels),
         lower_unit(update_may_be_in_place_unless_it_reads_its_base),
         lower_unit(every_dim_is_one_parameter),
+        cmocka_unit_test(no_memory_is_an_error_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
