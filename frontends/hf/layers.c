@@ -262,26 +262,31 @@ static bool wants_probs(const SnBuild *b)
     return false;
 }
 
-SnValue sn_nn_layers(SnBuild *b, const char *scope, int64_t n, SnLayerFn *layer, SnValue x)
+SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
 {
     SnGraph *g = b->g;
+    sn_nn_numbered(b, "hidden_states", i, x);
+    sn_fn_begin(g, "layer");
+    const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
     b->want_probs = wants_probs(b);
+    b->probs = sn_none();
+    SnValue y = layer(b, arg, i);
+    const bool has_probs = b->probs.ref != 0;
+    if (has_probs)
+        y = sn_tuple(g, 2, (SnValue[]){y, b->probs}, NULL);
+    y = sn_call(g, sn_fn_end(g, y), 1, &x);
+    if (!has_probs)
+        return y;
+    sn_nn_numbered(b, "attentions", i, sn_get(g, y, 1));
+    return sn_get(g, y, 0);
+}
+
+SnValue sn_nn_layers(SnBuild *b, const char *name, int64_t n, SnLayerFn *layer, SnValue x)
+{
     for (int64_t i = 0; i < n; i++) {
-        sn_nn_numbered(b, "hidden_states", i, x);
-        sn_scope_push(g, "%s.%lld", scope, (long long)i);
-        sn_fn_begin(g, "layer");
-        const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
-        b->probs = sn_none();
-        SnValue y = layer(b, arg, i);
-        const bool has_probs = b->probs.ref != 0;
-        if (has_probs)
-            y = sn_tuple(g, 2, (SnValue[]){y, b->probs}, NULL);
-        y = sn_call(g, sn_fn_end(g, y), 1, &x);
-        sn_scope_pop(g);
-        x = has_probs ? sn_get(g, y, 0) : y;
-        if (has_probs)
-            sn_nn_numbered(b, "attentions", i, sn_get(g, y, 1));
+        sn_scope_push(b->g, "%s.%lld", name, (long long)i);
+        x = sn_nn_layer(b, i, layer, x);
+        sn_scope_pop(b->g);
     }
-    b->want_probs = false;
     return x;
 }

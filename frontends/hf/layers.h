@@ -121,7 +121,9 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 /* One function a layer, so that equal layers are one function. Gives hidden_states.i before layer i and
  * attentions.i; the model gives the last hidden state. */
 typedef SnValue SnLayerFn(SnBuild *b, SnValue x, int64_t layer);
-SnValue sn_nn_layers(SnBuild *b, const char *scope, int64_t n, SnLayerFn *layer, SnValue x);
+SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x);
+/* n layers at <scope>.<name>.0, <scope>.<name>.1, ... */
+SnValue sn_nn_layers(SnBuild *b, const char *name, int64_t n, SnLayerFn *layer, SnValue x);
 
 /* ---- encoders of BERT's shape (encoder.c): <prefix>.embeddings, <prefix>.encoder.layer.3 ... ---- */
 #define SN_MAX_LAYERS 4096
