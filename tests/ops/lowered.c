@@ -17,7 +17,7 @@ uint32_t lowered_random(Lowered *t, uint32_t below)
 
 static SnScalar random_value(Lowered *t, SnDtype d, int64_t lo, int64_t hi)
 {
-    static const double special[] = {NAN, INFINITY, -INFINITY, -0.0, 0.0};
+    static const double special[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, -0.0, 0.0};
     if (sn_dtype_is_float(d)) {
         if (t->spec->has_special && lowered_random(t, 8) == 0)
             return (SnScalar){.f = special[lowered_random(t, SN_COUNT(special))]};
