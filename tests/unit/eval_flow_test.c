@@ -1,6 +1,8 @@
 /* eval_flow_test.c -- inputs, params, carries, functions, loops, lists and host ops under eval. */
 #include "tests/unit/eval_case.h"
 
+#include <stdlib.h>
+
 /* ---- ops of the test ---- */
 
 static SnValue twice_expand(SnGraph *g, const SnCall *c)
@@ -399,6 +401,64 @@ static void const_folds_pure_terms_only(void **state)
     sn_arena_clear(&arena);
 }
 
+/* ---- memory ---- */
+
+typedef struct Scarce {
+    int left; /* allocations that still succeed */
+    bool has_failed;
+} Scarce;
+
+static void *scarce_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Scarce *s = (Scarce *)self;
+    (void)old_size;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    s->has_failed = s->has_failed || s->left-- <= 0;
+    return s->has_failed ? NULL : realloc(ptr, new_size);
+}
+
+/* A loop, a list, a sum, a sort, an expansion and a host op. */
+static void build_some(Case *c)
+{
+    const SnValue n = sn_const_int(c->g, SN_I64, 300), w = words(c);
+    const SnValue x = sn_exp(c->g, sn_iota(c->g, SN_F32, 0, 1, &n)), k = sn_const(c->g, SN_F32, 1);
+    const SnValue r = sum_loop(c, x, n, k, sn_const(c->g, SN_F32, 100));
+    const SnValue sorted = sn_sort(c->g, 1, &x, 1, 0, true, 0);
+    sn_output(c->g, "stack", sn_get(c->g, r, 1));
+    sn_output(c->g, "dot", sn_contract(c->g, "i,i->", x, sn_get(c->g, sorted, 0), SN_F32));
+    sn_output(c->g, "text", sn_op(c->g, "mirror", &w, 1, NULL, 0));
+}
+
+static void lack_of_memory_is_an_error(void **state)
+{
+    static const SnOp *const tables[] = {test_ops, NULL};
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = tables};
+    (void)state;
+    bool is_done = false;
+    for (int n = 0; !is_done; n++) {
+        Scarce scarce = {.left = INT32_MAX};
+        const SnContextDesc context = {.struct_size = sizeof context, .memory = {&scarce, scarce_resize}};
+        Case c = {0};
+        SnError err;
+        assert_ok(sn_context_create(&context, &c.ctx, &err));
+        assert_ok(sn_compiler_create(c.ctx, &desc, &c.cc, &err));
+        assert_ok(sn_graph_create(c.cc, &c.g, &err));
+        build_some(&c);
+        const SnRef root = sn_graph_root(c.g);
+        assert_ok(sn_graph_check(c.g, &err));
+        scarce.left = n;
+        const SnStatus st = sn_eval(c.g, root, NULL, c.in, c.nin, &c.r, &err);
+        is_done = !scarce.has_failed;
+        if (st != (is_done ? SN_OK : SN_ENOMEM))
+            fail_msg("allocation %d failed: %s: %s", n, sn_status_name(st), err.message);
+        case_end(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(loop_stacks_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(host_op_gets_capacity_and_scratch, setup, teardown),
         cmocka_unit_test_setup_teardown(const_folds_pure_terms_only, setup, teardown),
+        cmocka_unit_test(lack_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

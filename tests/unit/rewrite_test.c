@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const SnRule *const tables[] = {sn_rules_algebra, sn_rules_tensor, NULL};
 enum { MOST_RULES = 400 };
@@ -347,12 +348,70 @@ static void deep_graph_is_rewritten(void **state)
     sn_graph_destroy(g);
 }
 
+typedef struct Scarce {
+    int left; /* allocations that still succeed */
+    bool has_failed;
+} Scarce;
+
+static void *scarce_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Scarce *s = (Scarce *)self;
+    (void)old_size;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    s->has_failed = s->has_failed || s->left-- <= 0;
+    return s->has_failed ? NULL : realloc(ptr, new_size);
+}
+
+static void lack_of_memory_is_an_error(void **state)
+{
+    static const char *const exprs[] = {
+        "add (mul (sub %x %y) (exp 1.5)) (cast (mod %i 3) f32)",
+        "reshape (reshape (permute (broadcast %x [2,3]) perm=[1,0]) [6]) [3,2]",
+        "add (const i64 [3] {1, 2, 3}) (const i64 [3] {4, 5, 6})"};
+    static const SnOp *const none[] = {NULL};
+    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = none};
+    (void)state;
+    bool is_done = false;
+    for (int n = 0; !is_done; n++) {
+        Scarce scarce = {.left = INT32_MAX};
+        const SnContextDesc context = {.struct_size = sizeof context, .memory = {&scarce, scarce_resize}};
+        Fixture f = {0};
+        SnError err;
+        SnArena arena;
+        SnRef out;
+        assert_ok(sn_context_create(&context, &f.ctx, &err));
+        assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
+        SnGraph *g = parse(&f, exprs, SN_COUNT(exprs));
+        SnPass pass = {.ctx = f.ctx, .cc = f.cc, .g = g, .s = sn_graph_store(g), .arena = &arena};
+        const SnRef root = sn_graph_root(g);
+        sn_arena_init(&arena, sn_allocator(f.ctx));
+        scarce.left = n;
+        const SnStatus st = sn_pass_simplify(&pass, root, &out, &err);
+        is_done = !scarce.has_failed;
+        /* Where only folding lacked memory, the term stays. */
+        if (st != SN_OK && (is_done || st != SN_ENOMEM))
+            fail_msg("allocation %d failed: %s: %s", n, sn_status_name(st), err.message);
+        sn_arena_clear(&arena);
+        sn_graph_destroy(g);
+        sn_compiler_destroy(f.cc);
+        sn_context_destroy(f.ctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(algebra_lines),           cmocka_unit_test(tensor_lines),
-        cmocka_unit_test(tuples_come_apart),       cmocka_unit_test(every_rule_has_a_line),
-        cmocka_unit_test(pattern_errors_are_told), cmocka_unit_test(deep_graph_is_rewritten),
+        cmocka_unit_test(algebra_lines),
+        cmocka_unit_test(tensor_lines),
+        cmocka_unit_test(tuples_come_apart),
+        cmocka_unit_test(every_rule_has_a_line),
+        cmocka_unit_test(pattern_errors_are_told),
+        cmocka_unit_test(deep_graph_is_rewritten),
+        cmocka_unit_test(lack_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
