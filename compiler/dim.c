@@ -8,7 +8,7 @@
 
 #include <inttypes.h>
 
-#define MAX_FACTORS  8
+#define MAX_FACTORS  16
 #define MAX_MONOS    48
 #define MAX_MUL_NEST 16 /* products of sums inside products of sums, each a frame of two polynomials */
 
@@ -139,6 +139,14 @@ static SnRef raw(SnStore *s, uint16_t op, SnRef a, SnRef b)
 {
     const SnRef arg[2] = {a, b};
     return sn_term_make(s, op, sn_type_scalar(s, SN_I64), 0, arg, 2);
+}
+
+/* What does not fit a polynomial. */
+static SnRef not_dim(SnStore *s, uint16_t op, SnRef a, SnRef b)
+{
+    const SnRef r = raw(s, op, a, b);
+    s->dim_size.at[r] = 0;
+    return r;
 }
 
 static SnRef mono_term(SnStore *s, const Mono *m)
@@ -303,7 +311,7 @@ static SnRef add_scaled(SnStore *s, SnRef a, SnRef b, int64_t c)
         return 0;
     poly_of(s, a, &p);
     poly_read(s, b, c, 0, &p);
-    return p.over ? raw(s, c < 0 ? SN_OP_SUB : SN_OP_ADD, a, b) : poly_term(s, &p);
+    return p.over ? not_dim(s, c < 0 ? SN_OP_SUB : SN_OP_ADD, a, b) : poly_term(s, &p);
 }
 
 SnRef sn_dim_add(SnStore *s, SnRef a, SnRef b)
@@ -327,7 +335,7 @@ SnRef sn_dim_mul(SnStore *s, SnRef a, SnRef b)
     r.over = q.over;
     for (int i = 0; i < q.n && !r.over; i++)
         poly_add_scaled(&r, &p, &q.m[i]);
-    return r.over || p.over ? raw(s, SN_OP_MUL, a, b) : poly_term(s, &r);
+    return r.over || p.over ? not_dim(s, SN_OP_MUL, a, b) : poly_term(s, &r);
 }
 
 /* ---- division ---- */
@@ -733,10 +741,6 @@ void sn_dim_write(const SnStore *s, SnRef dim, SnDimNamer *namer, void *self, Sn
 {
     Poly p;
     poly_of(s, dim, &p);
-    if (p.over) { /* raw sums and products print as calls, like the atoms */
-        write_atom(s, dim, namer, self, out);
-        return;
-    }
     if (p.n == 0)
         sn_text_add(out, "0", 1);
     for (int i = 0; i < p.n; i++)

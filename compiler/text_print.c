@@ -1,8 +1,8 @@
 /* text_print.c -- writes the text form: one line a term, in the order of the store.
  *
  * Within a function or entry a term has a number. Constants, symbols, leaves, parameters, arithmetic on dims
- * and children of tuples are written where they are used. What is written parses to the same terms; only two
- * different dims of one name are told apart by a new name. */
+ * and children of tuples are written where they are used. What is written parses to the same terms, but that
+ * operands that commute may change places, and that a second dim of one name gets a new name. */
 #include "compiler/text.h"
 
 #include "runtime/json.h"
