@@ -30,6 +30,7 @@ typedef struct Assembler {
     SnError *err;
     SnRef *term;
     Place *place;
+    bool *is_lane; /* of each term: depends on a lane */
     uint32_t nterm;
     Local *local;
     SN_VEC(SnCode) code;
@@ -37,6 +38,7 @@ typedef struct Assembler {
     size_t frame, frame_most; /* bytes in use, and at most */
     uint32_t tiles;           /* where the tile registers lie */
     bool has_tiles;
+    SnRef lane; /* index of the LANES loop around; 0: none */
 } Assembler;
 
 static uint32_t at(const Assembler *x, SnRef r)
@@ -98,6 +100,7 @@ static void find_facts(Assembler *x)
             p->level = arg->level > p->level ? arg->level : p->level;
             p->is_pure = p->is_pure && arg->is_pure;
         }
+        x->is_lane[i] = p->lanes > 1;
     }
 }
 
@@ -122,6 +125,17 @@ static void set_buffer(const Assembler *x, SnCode *c, int64_t buf)
     c->is_local = true;
     c->base = l->at;
     c->size = l->size;
+}
+
+/* Do the lanes of an index follow each other? */
+static bool is_run(const Assembler *x, SnRef index)
+{
+    const SnLanes l = {x->s, x->term, x->nterm, x->is_lane, x->lane};
+    SnAffine a = {.is_known = true};
+    if (x->lane == 0)
+        return false;
+    sn_affine_add(&l, &a, index, 1);
+    return a.is_known && a.lane == 1;
 }
 
 static SnStatus emit_fold(Assembler *x, SnCode c, SnRef r)
@@ -165,6 +179,7 @@ static SnStatus emit_term(Assembler *x, uint32_t pos)
     case SN_OP_LOAD:
         c.kind = SN_CODE_LOAD;
         c.has_guard = t->narg == 2;
+        c.is_run = !c.has_guard && c.step[0] != 0 && is_run(x, t->arg[0]);
         c.c = c.b;
         c.step[2] = c.step[1];
         set_buffer(x, &c, sn_attr_int(x->s, r, "buf", 0));
@@ -244,7 +259,9 @@ static SnStatus emit_loop(Assembler *x, const SnStmt *s)
     if (s->loop == SN_LOOP_LANES) {
         SN_TRY(emit(x, c));
         SN_TRY(emit_level(x, level));
+        x->lane = s->var;
         SN_TRY(emit_body(x, s->body));
+        x->lane = 0;
         close_level(x, level);
         return SN_OK;
     }
@@ -285,6 +302,7 @@ static SnStatus emit_store(Assembler *x, const SnStmt *s)
         c.lanes = lanes > c.lanes ? lanes : c.lanes;
         set_operand(x, &c, i, root[i]);
     }
+    c.is_run = !c.has_guard && c.step[0] != 0 && c.step[1] != 0 && is_run(x, s->a);
     set_buffer(x, &c, s->buf);
     return emit(x, c);
 }
@@ -382,9 +400,10 @@ SnStatus sn_interp_assemble(const SnKernel *k, SnArena *arena, SnCodeKernel *out
     sn_arena_init(&scratch, arena->memory);
     x.term = sn_kernel_terms(k, &scratch, &x.nterm);
     x.place = (Place *)sn_arena_array(&scratch, x.nterm, sizeof *x.place);
+    x.is_lane = (bool *)sn_arena_array(&scratch, x.nterm, sizeof *x.is_lane);
     x.local = (Local *)sn_arena_array(&scratch, (size_t)k->nlocal, sizeof *x.local);
     SnStatus st;
-    if (x.term != NULL && x.place != NULL && x.local != NULL)
+    if (x.term != NULL && x.place != NULL && x.is_lane != NULL && x.local != NULL)
         st = assemble(&x, out);
     else
         st = sn_fail(err, SN_ENOMEM, "kernel %s: no memory", k->name);

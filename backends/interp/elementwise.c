@@ -86,23 +86,29 @@ static void eval_dot2(const SnCode *in, unsigned char *frame)
 
 /* ---- frequent ops ---- */
 
-/* T is read from the operands, R is written. */
+/* T is read from the operands, R is written. The frame's bytes may alias anything: what the loop needs of *in
+ * is copied first. */
 #define EVAL(NAME, T, R, NARG, EXPR)                                                                         \
     static void NAME(const SnCode *in, unsigned char *frame)                                                 \
     {                                                                                                        \
-        const unsigned char *const at_a = frame + in->a, *const at_b = frame + in->b;                        \
-        const unsigned char *const at_c = frame + in->c;                                                     \
-        for (uint32_t i = 0; i < in->lanes; i++) {                                                           \
+        const unsigned char *at_a = frame + in->a, *at_b = frame + in->b, *at_c = frame + in->c;             \
+        const size_t step_a = in->step[0], step_b = in->step[1], step_c = in->step[2];                       \
+        unsigned char *dst = frame + in->dst;                                                                \
+        for (uint32_t left = in->lanes; left > 0; left--) {                                                  \
             T a, b = 0, c = 0;                                                                               \
-            memcpy(&a, at_a + (size_t)i * in->step[0], sizeof a);                                            \
+            memcpy(&a, at_a, sizeof a);                                                                      \
             if ((NARG) > 1)                                                                                  \
-                memcpy(&b, at_b + (size_t)i * in->step[1], sizeof b);                                        \
+                memcpy(&b, at_b, sizeof b);                                                                  \
             if ((NARG) > 2)                                                                                  \
-                memcpy(&c, at_c + (size_t)i * in->step[2], sizeof c);                                        \
+                memcpy(&c, at_c, sizeof c);                                                                  \
             (void)b;                                                                                         \
             (void)c;                                                                                         \
             const R v = (R)(EXPR);                                                                           \
-            memcpy(frame + in->dst + i * sizeof v, &v, sizeof v);                                            \
+            memcpy(dst, &v, sizeof v);                                                                       \
+            at_a += step_a;                                                                                  \
+            at_b += step_b;                                                                                  \
+            at_c += step_c;                                                                                  \
+            dst += sizeof v;                                                                                 \
         }                                                                                                    \
     }
 

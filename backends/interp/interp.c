@@ -54,7 +54,7 @@ static SnStatus outside(const Walk *w, const SnCode *in, int64_t index, uint64_t
 
 static bool is_guarded_off(const Walk *w, const SnCode *in, uint32_t lane)
 {
-    return in->has_guard && w->frame[in->c + (size_t)lane * in->step[2]] == 0;
+    return w->frame[in->c + (size_t)lane * in->step[2]] == 0;
 }
 
 /* Sizes are constants for the compiler: an element moves in one instruction. */
@@ -76,22 +76,36 @@ static void move(unsigned char *dst, const unsigned char *src, size_t size)
     }
 }
 
+/* Lanes that follow each other, all inside: one copy. */
+static bool is_inside(const SnCode *in, int64_t first, uint64_t count)
+{
+    return in->is_run && (uint64_t)first < count && in->lanes <= count - (uint64_t)first;
+}
+
 static SnStatus load(const Walk *w, const SnCode *in)
 {
-    const size_t size = sn_dtype_size(in->dtype);
+    const size_t size = sn_dtype_size(in->dtype), step = in->step[0];
+    const bool has_guard = in->has_guard, is_local = in->is_local, is_bool = in->dtype == SN_BOOL;
     const Span from = buffer_of(w, in);
     const uint64_t count = from.size / size;
+    const unsigned char *at = w->frame + in->a;
     unsigned char *dst = w->frame + in->dst;
-    for (uint32_t i = 0; i < in->lanes; i++, dst += size) {
-        const int64_t index = i64_at(w->frame + in->a + (size_t)i * in->step[0]);
-        const bool off = is_guarded_off(w, in, i);
-        if ((uint64_t)index >= count && (!off || in->is_local))
+    const uint32_t lanes = in->lanes;
+    const int64_t begin = i64_at(at);
+    if (is_inside(in, begin, count) && !is_bool) {
+        memcpy(dst, from.at + (uint64_t)begin * size, lanes * size);
+        return SN_OK;
+    }
+    for (uint32_t i = 0; i < lanes; i++, at += step, dst += size) {
+        const int64_t index = i64_at(at);
+        const bool off = has_guard && is_guarded_off(w, in, i);
+        if ((uint64_t)index >= count && (!off || is_local))
             return outside(w, in, index, count);
         if (off)
             memset(dst, 0, size);
         else
             move(dst, from.at + (uint64_t)index * size, size);
-        if (in->dtype == SN_BOOL)
+        if (is_bool)
             *dst = *dst != 0;
     }
     return SN_OK;
@@ -99,16 +113,24 @@ static SnStatus load(const Walk *w, const SnCode *in)
 
 static SnStatus store(const Walk *w, const SnCode *in)
 {
-    const size_t size = sn_dtype_size(in->dtype);
+    const size_t size = sn_dtype_size(in->dtype), step = in->step[0], value_step = in->step[1];
+    const bool has_guard = in->has_guard;
     const Span to = buffer_of(w, in);
     const uint64_t count = to.size / size;
-    for (uint32_t i = 0; i < in->lanes; i++) {
-        const int64_t index = i64_at(w->frame + in->a + (size_t)i * in->step[0]);
-        if (is_guarded_off(w, in, i))
+    const unsigned char *at = w->frame + in->a, *value = w->frame + in->b;
+    const uint32_t lanes = in->lanes;
+    const int64_t begin = i64_at(at);
+    if (is_inside(in, begin, count)) {
+        memcpy(to.at + (uint64_t)begin * size, value, lanes * size);
+        return SN_OK;
+    }
+    for (uint32_t i = 0; i < lanes; i++, at += step, value += value_step) {
+        const int64_t index = i64_at(at);
+        if (has_guard && is_guarded_off(w, in, i))
             continue;
         if ((uint64_t)index >= count)
             return outside(w, in, index, count);
-        move(to.at + (uint64_t)index * size, w->frame + in->b + (size_t)i * in->step[1], size);
+        move(to.at + (uint64_t)index * size, value, size);
     }
     return SN_OK;
 }

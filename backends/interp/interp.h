@@ -36,6 +36,7 @@ struct SnCode {
     SnDtype to;     /* EVAL: of the result */
     bool saturates; /* EVAL: a cast */
     bool has_guard; /* LOAD, STORE */
+    bool is_run;    /* LOAD, STORE: lane i has element a[0] + i, and there is no guard */
     bool is_local;  /* buffer buf lies at `base` of the frame, `size` bytes */
     int buf;
     uint32_t base, size;
