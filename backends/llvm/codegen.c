@@ -206,28 +206,10 @@ SnRef sn_gen_at_lane0(SnGen *g, SnRef r)
     return rewrite(g, r, true);
 }
 
-bool sn_gen_stride(SnGen *g, SnRef r, int64_t *stride)
+SnRef sn_gen_make(SnGen *g, uint16_t op, SnRef a, SnRef b)
 {
-    *stride = 0;
-    if (sn_gen_facts(g, r)->lane == 0)
-        return true;
-    const SnTerm *t = sn_term(g->s, r);
-    int64_t a, b;
-    switch (t->op) {
-    case SN_OP_INDEX:
-        *stride = 1;
-        return true;
-    case SN_OP_ADD:
-        return sn_gen_stride(g, t->arg[0], &a) && sn_gen_stride(g, t->arg[1], &b) && sn_add_i64(a, b, stride);
-    case SN_OP_SUB:
-        return sn_gen_stride(g, t->arg[0], &a) && sn_gen_stride(g, t->arg[1], &b) && sn_mul_i64(b, -1, &b) &&
-               sn_add_i64(a, b, stride);
-    case SN_OP_MUL:
-        return sn_is_const_i64(g->s, t->arg[1], &b) && sn_gen_stride(g, t->arg[0], &a) &&
-               sn_mul_i64(a, b, stride);
-    default:
-        return false;
-    }
+    const SnRef r = sn_s2(g->s, op, a, b);
+    return reserve_nodes(g) ? r : a;
 }
 
 /* ---- values ---- */
@@ -301,20 +283,9 @@ static int level_of(SnGen *g, SnRef r)
     return level;
 }
 
-/* What depends on the lane by a constant stride is one scalar and a constant vector. */
-static LLVMValueRef affine(SnGen *g, SnRef r, int64_t stride)
-{
-    const uint32_t width = g->node.at[g->node.at[r].lane].width;
-    const LLVMValueRef first = sn_gen_wide(g, sn_gen_at_lane0(g, r), width);
-    return LLVMBuildAdd(g->b, first, sn_gen_iota(LLVMInt64TypeInContext(g->llvm), width, 0, stride), "");
-}
-
 static LLVMValueRef elementwise(SnGen *g, SnRef r, uint32_t width)
 {
     const SnTerm *t = sn_term(g->s, r);
-    const LLVMValueRef range = width != 0 && t->op == SN_OP_LT ? sn_gen_range(g, r) : NULL;
-    if (range != NULL)
-        return range;
     LLVMValueRef x[3];
     SN_ASSERT(t->narg <= 3);
     for (int i = 0; i < t->narg; i++) {
@@ -343,7 +314,6 @@ static LLVMValueRef evaluate(SnGen *g, SnRef r)
     const SnRef lane = g->node.at[r].lane;
     const uint32_t width = lane != 0 ? g->node.at[lane].width : 0;
     SnScalar c;
-    int64_t stride;
     if (sn_is_const(g->s, r, &c))
         return constant(g, d, c);
     switch (t->op) {
@@ -353,10 +323,10 @@ static LLVMValueRef evaluate(SnGen *g, SnRef r)
         return sn_gen_load(g, r);
     case SN_OP_FOLD:
         return sn_gen_fold(g, r);
-    default:
-        if (width != 0 && d == SN_I64 && sn_gen_stride(g, r, &stride))
-            return affine(g, r, stride);
-        return elementwise(g, r, width);
+    default: {
+        const LLVMValueRef index = width != 0 ? sn_gen_index(g, r, width) : NULL;
+        return index != NULL ? index : elementwise(g, r, width);
+    }
     }
 }
 
@@ -494,6 +464,7 @@ static void gen_lanes(SnGen *g, const SnStmt *s, SnRef extent_ref, int64_t exten
     if (extent != width) {
         l = open_loop(g, LLVMConstInt(i64, 0, false), LLVMConstInt(i64, (uint64_t)extent, false), width);
         bind_index(g, lane0, l.index);
+        g->node.at[lane0].factor = (uint8_t)width;
     }
     g->node.at[s->var] =
         (SnGenNode){.kernel = g->kernel, .lane = s->var, .at_lane0 = lane0, .width = (uint8_t)width};

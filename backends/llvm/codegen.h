@@ -1,5 +1,5 @@
-/* codegen.h -- inside the LLVM code generator: what codegen.c, lanes.c, arith.c, convert.c, divide.c, amx.c
- * and object.c share.
+/* codegen.h -- inside the LLVM code generator: what codegen.c, index.c, lanes.c, arith.c, convert.c,
+ * divide.c, amx.c and object.c share.
  *
  * A term becomes one LLVM value: a scalar where it is the same for all lanes, else a vector with one element
  * a lane. bool is i1 (i8 in memory); f16, bf16 and f8 are held as integers of their bits until they are cast.
@@ -35,7 +35,8 @@ typedef struct SnGenNode {
     uint8_t depth;  /* of that scope */
     uint8_t level;  /* depth at which it would be evaluated, as found in scope level_scope */
     uint32_t level_scope;
-    uint8_t width; /* of a lane index: lanes */
+    uint8_t width;  /* of a lane index: lanes */
+    uint8_t factor; /* of an index: a power of two that divides it; 0: not known */
     SnGenEffect effect;
     bool is_unrolled; /* depends on the index of an unrolled loop */
     LLVMValueRef value, splat;
@@ -95,8 +96,7 @@ LLVMValueRef sn_gen_buffer(SnGen *g, int64_t buf);                  /* where it 
 const SnGenNode *sn_gen_facts(SnGen *g, SnRef r);
 SnRef sn_gen_unrolled(SnGen *g, SnRef r); /* with unrolled indices as constants; 0 for 0 */
 SnRef sn_gen_at_lane0(SnGen *g, SnRef r);
-/* Is element index r a constant multiple of the lane beside what all lanes share? */
-bool sn_gen_stride(SnGen *g, SnRef r, int64_t *stride);
+SnRef sn_gen_make(SnGen *g, uint16_t op, SnRef a, SnRef b); /* an i64 term */
 LLVMValueRef sn_gen_value(SnGen *g, SnRef r); /* scalar, or vector where it depends on the lane */
 LLVMValueRef sn_gen_wide(SnGen *g, SnRef r, uint32_t width); /* vector; width 0: scalar */
 
@@ -104,9 +104,12 @@ LLVMValueRef sn_gen_wide(SnGen *g, SnRef r, uint32_t width); /* vector; width 0:
 LLVMValueRef sn_gen_load(SnGen *g, SnRef r);
 LLVMValueRef sn_gen_fold(SnGen *g, SnRef r);
 void sn_gen_store(SnGen *g, const SnStmt *s);
-/* A comparison of an i64 index that rises by one a lane with what all lanes share, in narrow lanes; NULL: r
- * is something else. */
-LLVMValueRef sn_gen_range(SnGen *g, SnRef r);
+/* ---- index.c ---- */
+/* Is i64 term r, beside what all lanes share, a constant multiple of the lane? */
+bool sn_gen_stride(SnGen *g, SnRef r, int64_t *stride);
+/* The vector of an i64 index, or of a comparison of one, without arithmetic on all lanes; NULL: r is
+ * something else. */
+LLVMValueRef sn_gen_index(SnGen *g, SnRef r, uint32_t width);
 
 /* ---- amx.c ---- */
 bool sn_gen_has_tiles(const SnStmt *body);

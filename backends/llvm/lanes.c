@@ -175,7 +175,7 @@ static LLVMValueRef masked_load(SnGen *g, const Access *a, LLVMValueRef mask)
 /* One element for all lanes, under a guard that differs by lane. */
 static LLVMValueRef broadcast_load(SnGen *g, const Access *a, LLVMValueRef mask)
 {
-    const LLVMValueRef at = offset(g, a, a->base, sn_gen_value(g, a->index));
+    const LLVMValueRef at = offset(g, a, a->base, sn_gen_value(g, address_term(g, a)));
     const LLVMValueRef one = shared_load(g, a, a->element, at, any_lane(g, mask));
     return LLVMBuildSelect(g->b, mask, sn_gen_splat(g, one, a->width), LLVMConstNull(vector_of(a)), "");
 }
@@ -191,6 +191,10 @@ static LLVMValueRef load_lanes(SnGen *g, const Access *a)
     if (is_dense(a)) {
         const LLVMValueRef at = lowest(g, a);
         return reversed(g, a, shared_load(g, a, vector_of(a), at, condition));
+    }
+    if (a->is_affine && a->stride == 0) {
+        const LLVMValueRef at = offset(g, a, a->base, sn_gen_value(g, address_term(g, a)));
+        return sn_gen_splat(g, shared_load(g, a, a->element, at, condition), a->width);
     }
     return masked_load(g, a, condition != NULL ? sn_gen_wide(g, a->guard, a->width) : all_lanes(g, a));
 }
@@ -362,33 +366,4 @@ LLVMValueRef sn_gen_fold(SnGen *g, SnRef r)
             v[i] = combine(g, op, d, v[i], v[i + n / 2], width);
     }
     return a.width != 0 ? v[0] : fold_vector(g, op, d, v[0], width);
-}
-
-/* ---- range guards ---- */
-
-/* base + lane < n: n - base, clamped to the lanes there are, against the lane. n < base + lane: likewise. */
-LLVMValueRef sn_gen_range(SnGen *g, SnRef r)
-{
-    const SnTerm *t = sn_term(g->s, r);
-    int64_t stride[2];
-    if (sn_gen_facts(g, r)->effect != SN_GEN_PURE || sn_dtype_of(g->s, t->arg[0]) != SN_I64 ||
-        !sn_gen_stride(g, t->arg[0], &stride[0]) || !sn_gen_stride(g, t->arg[1], &stride[1]))
-        return NULL;
-    const bool is_upper = stride[0] == 1 && stride[1] == 0;
-    if (!is_upper && !(stride[0] == 0 && stride[1] == 1))
-        return NULL;
-    const uint32_t width = g->node.at[sn_gen_facts(g, r)->lane].width;
-    const LLVMValueRef base = sn_gen_value(g, sn_gen_at_lane0(g, t->arg[is_upper ? 0 : 1]));
-    const LLVMValueRef bound = sn_gen_value(g, t->arg[is_upper ? 1 : 0]);
-    LLVMTypeRef i64 = LLVMInt64TypeInContext(g->llvm);
-    /* Masks come at the width of what they mask: bytes where there are many lanes. */
-    const LLVMTypeRef element = width > 32 ? LLVMInt8TypeInContext(g->llvm) : LLVMInt32TypeInContext(g->llvm);
-    const LLVMValueRef low = LLVMConstInt(i64, is_upper ? 0 : UINT64_MAX, true);
-    const LLVMValueRef high = LLVMConstInt(i64, width, false);
-    LLVMValueRef n = sn_gen_intrinsic(g, "llvm.ssub.sat", &i64, 1, (LLVMValueRef[]){bound, base}, 2);
-    n = sn_gen_intrinsic(g, "llvm.smax", &i64, 1, (LLVMValueRef[]){n, low}, 2);
-    n = sn_gen_intrinsic(g, "llvm.smin", &i64, 1, (LLVMValueRef[]){n, high}, 2);
-    n = sn_gen_splat(g, LLVMBuildTrunc(g->b, n, element, ""), width);
-    const LLVMValueRef lane = sn_gen_iota(element, width, 0, 1);
-    return LLVMBuildICmp(g->b, is_upper ? LLVMIntSLT : LLVMIntSGT, lane, n, "");
 }

@@ -484,6 +484,44 @@ static const Case kernels[] = {
      4},
 };
 
+/* idiv and mod of what moves with the lane, alone and in chains, by constants and by what is only known
+ * later. */
+static const char *const divisors[] = {"1",   "2",       "3",  "7",  "16", "32",         "48",
+                                       "100", "1000003", "d0", "d1", "d2", "(mul d0 d1)"};
+static const char *const forms[] = {"(idiv %i %d)",
+                                    "(mod %i %d)",
+                                    "(mod (idiv %i 3) %d)",
+                                    "(idiv (idiv %i d1) %d)",
+                                    "(idiv (sub 40 %i) %d)",
+                                    "(mod (mul %i 5) %d)",
+                                    "(add (mul (idiv %i %d) 7) (mod %i 4))"};
+
+static void lane_divisions_match_interp(void **state)
+{
+    static const int widths[] = {16, 64, 48};
+    Fixture *f = (Fixture *)*state;
+    static Cases c;
+    c.n = 0;
+    for (size_t i = 0; i < SN_COUNT(forms) * SN_COUNT(divisors) * SN_COUNT(widths); i++) {
+        const int width = widths[i % SN_COUNT(widths)];
+        const char *divisor = divisors[i / SN_COUNT(widths) % SN_COUNT(divisors)];
+        const char *form = forms[i / SN_COUNT(widths) / SN_COUNT(divisors)];
+        const char *names = sn_arena_printf(&f->arena, "%%i = (add (mul t %d) i1) %%d = %s", width, divisor);
+        assert_true(names != NULL && c.n < SN_COUNT(c.at));
+        c.at[c.n++] =
+            (Case){.name = form,
+                   .text = sn_arena_printf(&f->arena,
+                                           "kernel w r dims 3 { grid 6 lanes i1 %d {"
+                                           " %s store.i64 b0 %%i %s"
+                                           " %s store.i32 b0 (add %%i 1000) (load.i32 b1 (mod %s 50)) } }",
+                                           width, names, form, names, form),
+                   .buf = {{SN_I64, 1000, ZERO}, {SN_I32, 50, BITS}},
+                   .dims = {5, 3, 61},
+                   .grid = 6};
+    }
+    check(f, c.at, c.n);
+}
+
 static void kernels_match_interp(void **state)
 {
     check((Fixture *)*state, kernels, SN_COUNT(kernels));
@@ -544,6 +582,7 @@ int main(void)
         return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(kernels_match_interp, setup, teardown),
+        cmocka_unit_test_setup_teardown(lane_divisions_match_interp, setup, teardown),
         cmocka_unit_test_setup_teardown(ops_match_interp, setup, teardown),
         cmocka_unit_test_setup_teardown(casts_match_interp, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_kernels_share_one_function, setup, teardown),
