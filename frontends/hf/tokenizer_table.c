@@ -139,6 +139,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
         [SN_TOK_SLOT] = nslot,        [SN_TOK_RAW] = w->nraw,       [SN_TOK_RAW_FIRST] = 257,
         [SN_TOK_NORMED] = w->nnormed, [SN_TOK_NORMED_FIRST] = 257,  [SN_TOK_NORMALIZE] = d->nstep,
         [SN_TOK_SPLIT] = d->nsplit,   [SN_TOK_SINGLE] = d->nsingle, [SN_TOK_PAIR] = d->npair,
+        [SN_TOK_ASCII] = 256,
     };
     static const uint8_t element_size[SN_TOK_NSECTION] = {
 #define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
@@ -259,6 +260,7 @@ static void put_rest(Writer *w)
     t->prefix_size = (uint32_t)d->prefix.n;
     t->decoder_at = put_text(w, d->decoder_text);
     t->decoder_size = (uint32_t)d->decoder_text.n;
+    sn_tok_fill_ascii(d->step, d->nstep, d->split, d->nsplit, section(w, SN_TOK_ASCII));
     memcpy(section(w, SN_TOK_NORMALIZE), d->step, d->nstep * sizeof *d->step);
     memcpy(section(w, SN_TOK_SPLIT), d->split, d->nsplit * sizeof *d->split);
     if (d->nsingle > 0)

@@ -10,9 +10,8 @@
  * Unicode Standard Annex #15, "Unicode Normalization Forms"; the Unicode Standard, section 3.12 (Hangul). */
 #include "ops/host/tok.h"
 
-#define ADDED   0x80000000u /* on a code point: a step put it in after another one */
-#define CODE    0x1FFFFFu
-#define NOTHING 0x80u
+#define ADDED 0x80000000u /* on a code point: a step put it in after another one */
+#define CODE  0x1FFFFFu
 
 enum { RUN_CHARS = SN_TOK_RUN / 8, ASCII_RUN = 4096, NORDER = 256, FEW_MARKS = 24 };
 
@@ -174,17 +173,21 @@ static const SnTokChar *run_steps(const SnTokNorm *m, size_t *n)
 
 /* ---- runs --------------------------------------------------------------------------------------------- */
 
-void sn_tok_norm_init(SnTokNorm *m, const uint32_t *step, uint32_t nstep, void *scratch, size_t n)
+void sn_tok_fill_ascii(const uint32_t *step, uint32_t nstep, const SnTokSplit *split, uint32_t nsplit,
+                       uint8_t ascii[256])
 {
-    m->step = step;
-    m->nstep = nstep;
-    for (size_t i = 0; i < 3; i++)
-        m->buf[i] = (SnTokChar *)scratch + i * (n + SN_TOK_RUN);
+    enum { FEW = 8 };
+    SnTokChar buf[3][FEW];
+    const SnTokNorm m = {.step = step, .nstep = nstep, .buf = {buf[0], buf[1], buf[2]}};
     for (uint32_t c = 0; c < 128; c++) {
-        size_t count = 1;
-        m->buf[0][0] = (SnTokChar){c, 0};
-        const SnTokChar *out = run_steps(m, &count);
-        m->ascii[c] = count == 0 ? NOTHING : (uint8_t)out->code;
+        size_t n = 1;
+        buf[0][0] = (SnTokChar){c, 0};
+        const SnTokChar *out = run_steps(&m, &n);
+        ascii[c] = n == 0 ? SN_TOK_NOTHING : (uint8_t)out->code;
+        ascii[128 + c] = 0;
+        for (uint32_t i = 0; i < nsplit; i++)
+            if ((sn_code_class(c)->flags & split[i].flags) || c == split[i].code_point)
+                ascii[128 + c] |= (uint8_t)(1u << i);
     }
 }
 
@@ -203,7 +206,7 @@ static bool ascii_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, s
     for (size_t i = 0; i < n; i++) {
         dst[k] = m->ascii[src[i]];
         from[k] = (int32_t)(at->character + i);
-        k += dst[k] != NOTHING;
+        k += dst[k] != SN_TOK_NOTHING;
     }
     out->ntext += k;
     out->nfrom += k;
@@ -230,16 +233,25 @@ static size_t char_room(uint32_t cp)
     return cp < 0x80 ? 1u : cp < 0x800 ? 2u : cp < 0x10000 ? 3u : 4u;
 }
 
+/* Marks on both sides of a character come together where a step drops it: only what stays parts runs. */
+static bool ends_run(const SnTokNorm *m, uint32_t cp, size_t n)
+{
+    if (cp < 0x80)
+        return m->ascii[cp] != SN_TOK_NOTHING;
+    const SnCodeClass *c = sn_code_class(cp);
+    return n >= RUN_CHARS && c->order == 0 && !(c->flags & (SN_CP_DROP | SN_CP_MARK | SN_CP_NONSPACING));
+}
+
 bool sn_tok_norm_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, size_t end, SnTokOut *out)
 {
     if (text[at->byte] < 0x80)
         return ascii_run(m, text, at, end, out);
     SnTokChar *run = m->buf[0];
     size_t n = 0;
-    while (at->byte < end && text[at->byte] >= 0x80) {
+    while (at->byte < end) {
         const size_t size = sn_tok_char_size(text + at->byte, end - at->byte);
         const uint32_t cp = sn_tok_code_point(text + at->byte, size);
-        if (n >= RUN_CHARS && sn_code_class(cp)->order == 0)
+        if (ends_run(m, cp, n))
             break;
         run[n++] = (SnTokChar){cp, (int32_t)at->character++};
         at->byte += size;
@@ -260,8 +272,10 @@ bool sn_tok_norm_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, si
 size_t sn_tok_normalize_text(const uint32_t *step, uint32_t nstep, SnBytes text, void *scratch, uint8_t *out,
                              int32_t *from)
 {
-    SnTokNorm m;
-    sn_tok_norm_init(&m, step, nstep, scratch, text.n);
+    uint8_t ascii[256];
+    sn_tok_fill_ascii(step, nstep, NULL, 0, ascii);
+    SnTokNorm m = {.step = step, .nstep = nstep, .ascii = ascii};
+    sn_tok_norm_buffers(&m, scratch, text.n);
     SnTokOut o = {out, from, 0, 0, 3 * text.n, 2 * text.n};
     SnTokPlace at = {0, 0};
     while (at.byte < text.n && sn_tok_norm_run(&m, text.at, &at, text.n, &o))

@@ -237,7 +237,10 @@ SnStatus sn_tok_normalize(const SnHostCall *h, SnError *err)
              .t = sn_tok_table(h),
              .clock = {.deadline_ns = h->deadline_ns},
              .repaired = work + 24 * (n + SN_TOK_RUN)};
-    sn_tok_norm_init(&op.norm, sn_tok_NORMALIZE(op.t), sn_tok_count(op.t, SN_TOK_NORMALIZE), work, n);
+    op.norm = (SnTokNorm){.step = sn_tok_NORMALIZE(op.t),
+                          .nstep = sn_tok_count(op.t, SN_TOK_NORMALIZE),
+                          .ascii = sn_tok_ASCII(op.t)};
+    sn_tok_norm_buffers(&op.norm, work, n);
     while (st->row < text->dims[0]) {
         int64_t start, size;
         SN_TRY(sn_tok_row(text, st->row, &start, &size, err));

@@ -24,12 +24,18 @@ typedef struct Op {
     const SnHostCall *h;
     const SnTokSplit *step;
     uint32_t nstep;
+    const uint8_t *ascii; /* bit i: delimits in step i */
     SnTokClock clock;
     const uint8_t *text; /* of the row */
 } Op;
 
-static bool is_delimiter(const SnTokSplit *s, const uint8_t *p, size_t left, size_t *size)
+static inline bool is_delimiter(const Op *op, const SnTokSplit *s, const uint8_t *p, size_t left,
+                                size_t *size)
 {
+    if (*p < 0x80) {
+        *size = 1;
+        return op->ascii[*p] >> (s - op->step) & 1;
+    }
     *size = sn_tok_char_size(p, left);
     const uint32_t cp = sn_tok_code_point(p, *size);
     return (sn_code_class(cp)->flags & s->flags) != 0 || cp == s->code_point;
@@ -39,7 +45,8 @@ static bool is_delimiter(const SnTokSplit *s, const uint8_t *p, size_t left, siz
 static bool scan_over(Op *op, const SnTokSplit *s, Level *l, bool delimiters)
 {
     size_t size;
-    while (l->scan < l->end && is_delimiter(s, op->text + l->scan, l->end - l->scan, &size) == delimiters) {
+    while (l->scan < l->end &&
+           is_delimiter(op, s, op->text + l->scan, l->end - l->scan, &size) == delimiters) {
         l->scan += size;
         if (sn_tok_due(&op->clock, size))
             return false;
@@ -61,7 +68,7 @@ static Next next_part(Op *op, const SnTokSplit *s, Level *l, Level *part)
     }
     if (l->at == l->end)
         return NO_MORE;
-    const bool delimiter = is_delimiter(s, op->text + l->at, l->end - l->at, &size);
+    const bool delimiter = is_delimiter(op, s, op->text + l->at, l->end - l->at, &size);
     if (l->scan == l->at)
         l->scan += size;
     const bool is_run = !delimiter || s->behavior == SN_SPLIT_CONTIGUOUS || s->behavior == SN_SPLIT_WITH_NEXT;
@@ -129,6 +136,7 @@ SnStatus sn_tok_pretokenize(const SnHostCall *h, SnError *err)
     Op op = {.h = h,
              .step = sn_tok_SPLIT(t),
              .nstep = sn_tok_count(t, SN_TOK_SPLIT),
+             .ascii = sn_tok_ASCII(t) + 128,
              .clock = {.deadline_ns = h->deadline_ns}};
     for (; st->row < norm->dims[0]; st->row++) {
         int64_t text_at, text_size, at, size;

@@ -111,11 +111,11 @@ typedef struct SnTokChar {
     int32_t from;
 } SnTokChar;
 
-typedef struct SnTokNorm { /* made anew in each call */
+typedef struct SnTokNorm {
     const uint32_t *step;
     uint32_t nstep;
-    uint8_t ascii[128]; /* what an ASCII character becomes; 0x80: nothing */
-    SnTokChar *buf[3];
+    const uint8_t *ascii; /* 128 */
+    SnTokChar *buf[3];    /* n + SN_TOK_RUN each, n being the size of the longest text */
 } SnTokNorm;
 
 typedef struct SnTokOut { /* where normalised text goes */
@@ -124,8 +124,13 @@ typedef struct SnTokOut { /* where normalised text goes */
     size_t ntext, nfrom, max_text, max_from;
 } SnTokOut;
 
-/* Takes 24 * (n + SN_TOK_RUN) bytes of scratch, n being the size of the longest text. */
-void sn_tok_norm_init(SnTokNorm *m, const uint32_t *step, uint32_t nstep, void *scratch, size_t n);
+/* The buffers take 24 * (n + SN_TOK_RUN) bytes of scratch. */
+static inline void sn_tok_norm_buffers(SnTokNorm *m, void *scratch, size_t n)
+{
+    for (size_t i = 0; i < 3; i++)
+        m->buf[i] = (SnTokChar *)scratch + i * (n + SN_TOK_RUN);
+}
+
 /* Normalises one run of text[at->byte .. end), valid UTF-8, and moves at past it. false: out is full. */
 bool sn_tok_norm_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, size_t end, SnTokOut *out);
 

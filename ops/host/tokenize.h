@@ -123,6 +123,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 #define SN_TOK_VERSION 1u
 #define SN_TOK_ALIGN   64u
 #define SN_TOK_MAX_IDS (1u << 24)
+#define SN_TOK_NOTHING 0x80u
 #define SN_TOK_STEPS   8u /* at most this many normaliser steps, and pre-tokenizer steps */
 
 typedef enum SnTokModel { SN_TOK_WORDPIECE = 1 } SnTokModel;
@@ -139,6 +140,7 @@ typedef enum SnTokModel { SN_TOK_WORDPIECE = 1 } SnTokModel;
     X(NORMED_FIRST, uint32_t)                                                                                \
     X(NORMALIZE, uint32_t) /* SnNormStep */                                                                  \
     X(SPLIT, SnTokSplit)                                                                                     \
+    X(ASCII, uint8_t) /* 128: what each normalises to, or SN_TOK_NOTHING; 128: bit i: delimits in step i */  \
     X(SINGLE, SnTokPiece) /* the template around one text */                                                 \
     X(PAIR, SnTokPiece)   /* around two */
 
@@ -253,6 +255,9 @@ static inline uint64_t sn_tok_hash_end(uint64_t h)
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
+/* Fills the ASCII section from the steps. */
+void sn_tok_fill_ascii(const uint32_t *step, uint32_t nstep, const SnTokSplit *split, uint32_t nsplit,
+                       uint8_t ascii[256]);
 /* Normalises text, valid UTF-8, into out (3 text.n bytes) and from (2 text.n); returns how many bytes.
  * scratch is SN_TOK_NORMALIZE_SCRATCH(text.n) bytes. For the names of added tokens. */
 size_t sn_tok_normalize_text(const uint32_t *step, uint32_t nstep, SnBytes text, void *scratch, uint8_t *out,

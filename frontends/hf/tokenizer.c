@@ -1,0 +1,219 @@
+/* tokenizer.c -- tokenizer files of a folder to a table: tokenizer.json, or the vocab.txt of BERT. */
+#include "frontends/hf/tokenizer_draft.h"
+#include "ops/host/unicode.h"
+#include "runtime/json.h"
+
+#include <inttypes.h>
+
+static const struct {
+    const char *key, *usual;
+} names[SN_TOK_NNAME] = {
+    [SN_TOK_BOS] = {"bos_token", ""},         [SN_TOK_EOS] = {"eos_token", ""},
+    [SN_TOK_UNK] = {"unk_token", "[UNK]"},    [SN_TOK_SEP] = {"sep_token", "[SEP]"},
+    [SN_TOK_PAD] = {"pad_token", "[PAD]"},    [SN_TOK_CLS] = {"cls_token", "[CLS]"},
+    [SN_TOK_MASK] = {"mask_token", "[MASK]"},
+};
+
+typedef struct Config {
+    const SnJson *config, *special; /* NULL: no such file */
+} Config;
+
+/* A named token is a string, or an object with its content. */
+static SnBytes token_name(const Config *c, SnTokName which)
+{
+    const SnJson *files[2] = {c->config, c->special};
+    for (int i = 0; i < 2; i++) {
+        const SnJson *v = sn_json_get(files[i], names[which].key);
+        SnBytes s;
+        if (sn_json_string(v, &s) || sn_json_string(sn_json_get(v, "content"), &s))
+            return s;
+    }
+    return sn_bytes_str(names[which].usual);
+}
+
+static void read_facts(SnTokDraft *d, const Config *c)
+{
+    for (int i = 0; i < SN_TOK_NNAME; i++)
+        d->facts.name[i] = sn_draft_id(d, token_name(c, (SnTokName)i));
+    int64_t max;
+    /* No limit is written as 10^30 there. */
+    if (sn_json_int(sn_json_get(c->config, "model_max_length"), &max) && max > 0 && max < 1000000000)
+        d->facts.max_length = (uint64_t)max;
+}
+
+/* ---- vocab.txt ---------------------------------------------------------------------------------------- */
+
+static size_t trimmed(const uint8_t *line, size_t n)
+{
+    while (n > 0) {
+        size_t begin = n - 1;
+        while (begin > 0 && n - begin < 4 && (line[begin] & 0xC0) == 0x80)
+            begin--;
+        SnReader r = sn_reader(sn_bytes(line + begin, n - begin));
+        const uint32_t cp = sn_read_utf8(&r);
+        if (cp == SN_UTF8_BAD || !(sn_code_class(cp)->flags & SN_CP_SPACE))
+            break;
+        n = begin;
+    }
+    return n;
+}
+
+/* One token a line, its number is the id; a token that comes twice has the later one. */
+static SnStatus read_lines(SnTokDraft *d, SnBytes text, SnError *err)
+{
+    SN_CHECK(sn_utf8_valid(text), err, SN_EFORMAT, "vocab.txt is not UTF-8");
+    size_t nline = 0;
+    for (size_t i = 0; i < text.n; i++)
+        nline += text.at[i] == '\n';
+    SN_CHECK(nline < SN_TOK_MAX_IDS, err, SN_EFORMAT, "vocab.txt has %zu lines", nline);
+    d->vocab = sn_arena_array(d->arena, nline + 1, sizeof *d->vocab);
+    SN_CHECK(d->vocab != NULL, err, SN_ENOMEM, "no memory for a vocabulary of %zu tokens", nline);
+    for (size_t at = 0; at < text.n; d->nvocab++) {
+        const uint8_t *line = text.at + at, *end = memchr(line, '\n', text.n - at);
+        const size_t n = end != NULL ? (size_t)(end - line) : text.n - at;
+        const SnBytes token = sn_bytes(line, trimmed(line, n));
+        uint32_t before;
+        if (sn_map_get(&d->model, token, &before))
+            d->vocab[before] = sn_bytes(NULL, 0);
+        SN_CHECK(sn_map_put(&d->model, token, d->nvocab), err, SN_ENOMEM, "no memory for a vocabulary");
+        d->vocab[d->nvocab] = token;
+        at += n + 1;
+    }
+    return SN_OK;
+}
+
+static SnStatus add_names(SnTokDraft *d, const Config *c, SnError *err)
+{
+    for (int i = 0; i < SN_TOK_NNAME; i++) {
+        const SnDraftToken t = {.content = token_name(c, (SnTokName)i), .is_special = true};
+        SN_TRY(sn_draft_add(d, &t, err));
+    }
+    return SN_OK;
+}
+
+static void read_flag(const SnJson *config, const char *key, bool *out)
+{
+    bool v;
+    if (sn_json_bool(sn_json_get(config, key), &v))
+        *out = v;
+}
+
+/* The tokens between the pieces of BERT's template, as BertTokenizer makes it. */
+static SnStatus set_template(SnTokDraft *d, const Config *c, SnError *err)
+{
+    const uint32_t cls = sn_draft_id(d, token_name(c, SN_TOK_CLS)),
+                   sep = sn_draft_id(d, token_name(c, SN_TOK_SEP));
+    const SnTokPiece pieces[] = {{SN_TOK_TOKEN, 0, cls},
+                                 {SN_TOK_FIRST, 0, 0},
+                                 {SN_TOK_TOKEN, 0, sep},
+                                 {SN_TOK_SECOND, 1, 0},
+                                 {SN_TOK_TOKEN, 1, sep}};
+    SN_CHECK(cls != SN_TOK_NONE && sep != SN_TOK_NONE, err, SN_EFORMAT, "cls_token or sep_token is empty");
+    d->pair = sn_arena_alloc(d->arena, sizeof pieces);
+    SN_CHECK(d->pair != NULL, err, SN_ENOMEM, "no memory for a template");
+    memcpy(d->pair, pieces, sizeof pieces);
+    d->single = d->pair;
+    d->nsingle = 3;
+    d->npair = 5;
+    return SN_OK;
+}
+
+static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnError *err)
+{
+    SN_TRY(read_lines(d, text, err));
+    d->next_id = d->model.n;
+    bool lower = true, cjk = true;
+    read_flag(c->config, "do_lower_case", &lower);
+    read_flag(c->config, "tokenize_chinese_chars", &cjk);
+    bool strip = lower;
+    read_flag(c->config, "strip_accents", &strip);
+    d->unk = token_name(c, SN_TOK_UNK);
+    d->prefix = d->decoder_text = sn_bytes_str("##");
+    d->max_word_chars = 100;
+    const SnNormStep steps[] = {SN_NORM_CLEAN, SN_NORM_CJK, SN_NORM_NFD, SN_NORM_STRIP_NONSPACING,
+                                SN_NORM_LOWER};
+    const bool is_on[] = {true, cjk, strip, strip, lower};
+    for (size_t i = 0; i < SN_COUNT(steps); i++)
+        if (is_on[i])
+            d->step[d->nstep++] = steps[i];
+    d->split[0] = (SnTokSplit){SN_CP_SPACE, SN_TOK_NONE, SN_SPLIT_REMOVED};
+    d->split[1] = (SnTokSplit){SN_CP_PUNCT, SN_TOK_NONE, SN_SPLIT_ISOLATED};
+    d->nsplit = 2;
+    d->decoder = SN_TOK_DECODE_WORDPIECE;
+    d->flags = SN_TOK_CLEANUP;
+    SN_TRY(add_names(d, c, err));
+    return set_template(d, c, err);
+}
+
+/* ---- files -------------------------------------------------------------------------------------------- */
+
+static SnStatus read_files(SnTokDraft *d, const SnTokenizerFiles *f, SnArena *arena, SnBytes *table,
+                           SnError *err)
+{
+    SnJson *config = NULL, *special = NULL;
+    if (f->config.at != NULL)
+        SN_TRY(sn_json_parse(d->arena, "tokenizer_config.json", f->config, &config, err));
+    if (f->special_tokens.at != NULL)
+        SN_TRY(sn_json_parse(d->arena, "special_tokens_map.json", f->special_tokens, &special, err));
+    const Config c = {config, special};
+    if (f->tokenizer.at != NULL)
+        SN_TRY(sn_draft_read_json(d, f->tokenizer, err));
+    else
+        SN_TRY(read_vocab_txt(d, f->vocab, &c, err));
+    read_facts(d, &c);
+    for (uint32_t i = 0; i < d->nsingle; i++)
+        d->facts.added_single += d->single[i].kind == SN_TOK_TOKEN;
+    for (uint32_t i = 0; i < d->npair; i++)
+        d->facts.added_pair += d->pair[i].kind == SN_TOK_TOKEN;
+    return sn_draft_write(d, arena, table, err);
+}
+
+SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnArena *arena, SnBytes *table,
+                           SnError *err)
+{
+    SN_CHECK(files->tokenizer.at != NULL || files->vocab.at != NULL, err, SN_EIO,
+             "%s: no tokenizer.json and no vocab.txt", files->folder);
+    const SnAllocator *memory = sn_allocator(ctx);
+    SnArena work;
+    sn_arena_init(&work, memory);
+    SnTokDraft d = {.arena = &work};
+    sn_map_init(&d.model, memory);
+    sn_map_init(&d.added_index, memory);
+    sn_map_init(&d.special, memory);
+    SnStatus st = read_files(&d, files, arena, table, err);
+    if (st != SN_OK)
+        st = sn_fail_in(err, st, files->folder);
+    sn_map_clear(&d.model);
+    sn_map_clear(&d.added_index);
+    sn_map_clear(&d.special);
+    sn_arena_clear(&work);
+    return st;
+}
+
+enum { TOKENIZER, VOCAB, CONFIG, SPECIAL_TOKENS, NFILE };
+
+SnStatus sn_tokenizer_open(SnContext *ctx, const char *folder, SnArena *arena, SnBytes *table, SnError *err)
+{
+    static const char *const file_names[NFILE] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json",
+                                                  "special_tokens_map.json"};
+    SnFile *file[NFILE] = {NULL};
+    SnBytes bytes[NFILE] = {{NULL, 0}};
+    SnStatus st = SN_OK;
+    for (int i = 0; i < NFILE && st == SN_OK; i++) {
+        const char *path = sn_arena_printf(arena, "%s/%s", folder, file_names[i]);
+        if (path == NULL)
+            st = sn_fail(err, SN_ENOMEM, "%s: no memory for a path", folder);
+        else if (sn_file_exists(path))
+            st = sn_file_open(ctx, path, &file[i], err);
+        if (file[i] != NULL)
+            bytes[i] = sn_file_bytes(file[i]);
+    }
+    if (st == SN_OK)
+        st = sn_tokenizer_load(
+            ctx,
+            &(SnTokenizerFiles){folder, bytes[TOKENIZER], bytes[VOCAB], bytes[CONFIG], bytes[SPECIAL_TOKENS]},
+            arena, table, err);
+    for (int i = 0; i < NFILE; i++)
+        sn_file_release(file[i]);
+    return st;
+}

@@ -1,0 +1,422 @@
+/* tokenizer_json.c -- reads tokenizer.json, one function a part.
+ *
+ * A part that is not built is refused by name, but for the decoder, which is only missed when something is
+ * decoded. */
+#include "frontends/hf/tokenizer_draft.h"
+#include "ops/host/unicode.h"
+#include "runtime/json.h"
+
+#include <inttypes.h>
+
+/* ---- reading fields ----------------------------------------------------------------------------------- */
+
+static SnStatus unsupported(SnError *err, const char *part, const SnJson *v)
+{
+    SnBytes type = sn_bytes_str("without a type");
+    (void)sn_json_string(sn_json_get(v, "type"), &type);
+    const int n = type.n < 100 ? (int)type.n : 100;
+    return sn_fail(err, SN_EUNSUPPORTED, "%s %.*s is not supported", part, n, (const char *)type.at);
+}
+
+static bool is_type(const SnJson *v, const char *type)
+{
+    return sn_json_is(sn_json_get(v, "type"), type);
+}
+
+static SnStatus read_bool(const SnJson *v, const char *key, bool *out, SnError *err)
+{
+    SN_CHECK(sn_json_bool(sn_json_get(v, key), out), err, SN_EFORMAT, "%s is not true or false", key);
+    return SN_OK;
+}
+
+static SnStatus read_u32(const SnJson *v, const char *key, uint32_t *out, SnError *err)
+{
+    int64_t i;
+    SN_CHECK(sn_json_int(sn_json_get(v, key), &i) && i >= 0 && i < UINT32_MAX, err, SN_EFORMAT,
+             "%s is not a number from 0 to 2^32 - 2", key);
+    *out = (uint32_t)i;
+    return SN_OK;
+}
+
+static SnStatus read_string(const SnJson *v, const char *key, SnBytes *out, SnError *err)
+{
+    SN_CHECK(sn_json_string(sn_json_get(v, key), out), err, SN_EFORMAT, "%s is not a string", key);
+    return SN_OK;
+}
+
+/* Which of the names, separated by spaces, a string is. */
+static SnStatus read_choice(const SnJson *v, const char *key, const char *names, uint32_t *out, SnError *err)
+{
+    SnBytes s;
+    SN_TRY(read_string(v, key, &s, err));
+    *out = 0;
+    for (const char *at = names; *at != '\0'; ++*out) {
+        const size_t n = strcspn(at, " ");
+        if (n == s.n && memcmp(at, s.at, n) == 0)
+            return SN_OK;
+        at += n + (at[n] == ' ');
+    }
+    return sn_fail(err, SN_EFORMAT, "%s is none of %s", key, names);
+}
+
+/* ---- normalizer --------------------------------------------------------------------------------------- */
+
+static SnStatus add_step(SnTokDraft *d, SnNormStep step, SnError *err)
+{
+    SN_CHECK(d->nstep < SN_TOK_STEPS, err, SN_EUNSUPPORTED,
+             "normalizer of more than %u steps is not supported", SN_TOK_STEPS);
+    for (uint32_t i = 0; step == SN_NORM_CJK && i < d->nstep; i++)
+        SN_CHECK(d->step[i] != SN_NORM_CJK, err, SN_EUNSUPPORTED,
+                 "normalizer that sets ideographs apart twice is not supported");
+    d->step[d->nstep++] = step;
+    return SN_OK;
+}
+
+static SnStatus read_bert_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    bool clean, cjk, lower;
+    SN_TRY(read_bool(v, "clean_text", &clean, err));
+    SN_TRY(read_bool(v, "handle_chinese_chars", &cjk, err));
+    SN_TRY(read_bool(v, "lowercase", &lower, err));
+    bool strip = lower;
+    if (!sn_json_is_null(sn_json_get(v, "strip_accents")))
+        SN_TRY(read_bool(v, "strip_accents", &strip, err));
+    if (clean)
+        SN_TRY(add_step(d, SN_NORM_CLEAN, err));
+    if (cjk)
+        SN_TRY(add_step(d, SN_NORM_CJK, err));
+    if (strip) {
+        SN_TRY(add_step(d, SN_NORM_NFD, err));
+        SN_TRY(add_step(d, SN_NORM_STRIP_NONSPACING, err));
+    }
+    return lower ? add_step(d, SN_NORM_LOWER, err) : SN_OK;
+}
+
+static SnStatus read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    static const struct {
+        const char *type;
+        SnNormStep step;
+    } simple[] = {{"NFD", SN_NORM_NFD}, {"Lowercase", SN_NORM_LOWER}, {"StripAccents", SN_NORM_STRIP_MARKS}};
+    if (sn_json_is_null(v))
+        return SN_OK;
+    for (size_t i = 0; i < SN_COUNT(simple); i++)
+        if (is_type(v, simple[i].type))
+            return add_step(d, simple[i].step, err);
+    if (is_type(v, "BertNormalizer"))
+        return read_bert_normalizer(d, v, err);
+    if (!is_type(v, "Sequence"))
+        return unsupported(err, "normalizer", v);
+    const SnJson *part, *all = sn_json_get(v, "normalizers");
+    for (uint32_t i = 0; (part = sn_json_at(all, i)) != NULL; i++)
+        SN_TRY(read_normalizer(d, part, err));
+    return SN_OK;
+}
+
+/* ---- pre-tokenizer ------------------------------------------------------------------------------------ */
+
+static SnStatus add_split(SnTokDraft *d, uint32_t flags, uint32_t code_point, uint32_t behavior, SnError *err)
+{
+    SN_CHECK(d->nsplit < SN_TOK_STEPS, err, SN_EUNSUPPORTED,
+             "pre-tokenizer of more than %u steps is not supported", SN_TOK_STEPS);
+    d->split[d->nsplit++] = (SnTokSplit){flags, code_point, behavior};
+    return SN_OK;
+}
+
+static SnStatus read_punctuation(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    uint32_t behavior = SN_SPLIT_ISOLATED;
+    if (sn_json_get(v, "behavior") != NULL)
+        SN_TRY(read_choice(v, "behavior", "Removed Isolated MergedWithPrevious MergedWithNext Contiguous",
+                           &behavior, err));
+    return add_split(d, SN_CP_PUNCT, SN_TOK_NONE, behavior, err);
+}
+
+static SnStatus read_digits(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    bool single;
+    SN_TRY(read_bool(v, "individual_digits", &single, err));
+    return add_split(d, SN_CP_NUMERIC, SN_TOK_NONE, single ? SN_SPLIT_ISOLATED : SN_SPLIT_CONTIGUOUS, err);
+}
+
+static SnStatus read_delimiter(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    SnBytes s;
+    SN_TRY(read_string(v, "delimiter", &s, err));
+    SnReader r = sn_reader(s);
+    const uint32_t cp = sn_read_utf8(&r);
+    SN_CHECK(!r.bad && r.left == 0 && cp != SN_UTF8_BAD, err, SN_EFORMAT, "delimiter is not one character");
+    return add_split(d, 0, cp, SN_SPLIT_REMOVED, err);
+}
+
+static SnStatus read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    if (sn_json_is_null(v))
+        return SN_OK;
+    if (is_type(v, "Punctuation"))
+        return read_punctuation(d, v, err);
+    if (is_type(v, "Digits"))
+        return read_digits(d, v, err);
+    if (is_type(v, "CharDelimiterSplit"))
+        return read_delimiter(d, v, err);
+    if (is_type(v, "BertPreTokenizer") || is_type(v, "WhitespaceSplit") || is_type(v, "Whitespace")) {
+        SN_TRY(add_split(d, SN_CP_SPACE, SN_TOK_NONE, SN_SPLIT_REMOVED, err));
+        if (is_type(v, "BertPreTokenizer"))
+            return add_split(d, SN_CP_PUNCT, SN_TOK_NONE, SN_SPLIT_ISOLATED, err);
+        return is_type(v, "Whitespace") ? add_split(d, SN_CP_WORD, SN_TOK_NONE, SN_SPLIT_CONTIGUOUS, err)
+                                        : SN_OK;
+    }
+    if (!is_type(v, "Sequence"))
+        return unsupported(err, "pre-tokenizer", v);
+    const SnJson *part, *all = sn_json_get(v, "pretokenizers");
+    for (uint32_t i = 0; (part = sn_json_at(all, i)) != NULL; i++)
+        SN_TRY(read_pre_tokenizer(d, part, err));
+    return SN_OK;
+}
+
+/* ---- model -------------------------------------------------------------------------------------------- */
+
+static SnStatus read_vocab(SnTokDraft *d, const SnJson *vocab, SnError *err)
+{
+    SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "vocab is not an object");
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < vocab->n; i++) {
+        const SnJson *v = &vocab->u.child[i];
+        int64_t id;
+        SN_CHECK(sn_json_int(v, &id) && id >= 0 && id < SN_TOK_MAX_IDS, err, SN_EFORMAT,
+                 "vocab: token %" PRIu32 " has no id from 0 to 2^24 - 1", i);
+        SN_CHECK(sn_map_put(&d->model, v->key, (uint32_t)id), err, SN_ENOMEM, "no memory for a vocabulary");
+        n = id >= n ? (uint32_t)id + 1 : n;
+    }
+    d->vocab = sn_arena_array(d->arena, (size_t)n + 1, sizeof *d->vocab);
+    SN_CHECK(d->vocab != NULL, err, SN_ENOMEM, "no memory for a vocabulary of %" PRIu32 " ids", n);
+    d->nvocab = n;
+    for (uint32_t i = 0; i < vocab->n; i++) {
+        const SnJson *v = &vocab->u.child[i];
+        uint32_t id;
+        if (!sn_map_get(&d->model, v->key, &id) || v->u.integer != (int64_t)id)
+            continue; /* the key comes again further down, and that one counts */
+        SN_CHECK(d->vocab[id].at == NULL || sn_bytes_equal(d->vocab[id], v->key), err, SN_EFORMAT,
+                 "vocab: two tokens have id %" PRIu32, id);
+        d->vocab[id] = v->key;
+    }
+    return SN_OK;
+}
+
+static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    const SnJson *prefix = sn_json_get(v, "continuing_subword_prefix");
+    const bool is_old = sn_json_get(v, "type") == NULL && sn_json_get(v, "merges") == NULL && prefix != NULL;
+    if (!is_old && !is_type(v, "WordPiece"))
+        return unsupported(err, "model", v);
+    SN_TRY(read_string(v, "unk_token", &d->unk, err));
+    SN_TRY(read_string(v, "continuing_subword_prefix", &d->prefix, err));
+    SN_TRY(read_u32(v, "max_input_chars_per_word", &d->max_word_chars, err));
+    SN_TRY(read_vocab(d, sn_json_get(v, "vocab"), err));
+    d->next_id = d->model.n;
+    return SN_OK;
+}
+
+/* ---- added tokens ------------------------------------------------------------------------------------- */
+
+static SnStatus read_added(SnTokDraft *d, const SnJson *all, SnError *err)
+{
+    const SnJson *v;
+    for (uint32_t i = 0; (v = sn_json_at(all, i)) != NULL; i++) {
+        SnDraftToken t = {.flags = 0};
+        bool single_word, lstrip, rstrip;
+        SN_TRY(read_string(v, "content", &t.content, err));
+        SN_TRY(read_bool(v, "single_word", &single_word, err));
+        SN_TRY(read_bool(v, "lstrip", &lstrip, err));
+        SN_TRY(read_bool(v, "rstrip", &rstrip, err));
+        SN_TRY(read_bool(v, "normalized", &t.is_normalized, err));
+        SN_TRY(read_bool(v, "special", &t.is_special, err));
+        t.flags = (single_word ? SN_TOK_SINGLE_WORD : 0) | (lstrip ? SN_TOK_LSTRIP : 0) |
+                  (rstrip ? SN_TOK_RSTRIP : 0);
+        SN_TRY(sn_draft_add(d, &t, err));
+    }
+    return SN_OK;
+}
+
+/* ---- post-processor ----------------------------------------------------------------------------------- */
+
+typedef struct Template {
+    SnTokPiece *piece;
+    uint32_t n, cap;
+} Template;
+
+static SnStatus add_piece(SnTokDraft *d, Template *t, SnTokPiece piece, SnError *err)
+{
+    if (t->n == t->cap) {
+        const uint32_t cap = t->cap == 0 ? 8 : 2 * t->cap;
+        SnTokPiece *more = sn_arena_array(d->arena, cap, sizeof *more);
+        SN_CHECK(more != NULL, err, SN_ENOMEM, "no memory for a template");
+        if (t->n > 0)
+            memcpy(more, t->piece, t->n * sizeof *more);
+        t->piece = more;
+        t->cap = cap;
+    }
+    for (uint32_t i = 0; piece.kind != SN_TOK_TOKEN && i < t->n; i++)
+        SN_CHECK(t->piece[i].kind != piece.kind, err, SN_EUNSUPPORTED,
+                 "post-processor TemplateProcessing with a sequence twice is not supported");
+    t->piece[t->n++] = piece;
+    return SN_OK;
+}
+
+static SnStatus add_special(SnTokDraft *d, Template *t, const SnJson *piece, const SnJson *special,
+                            SnError *err)
+{
+    SnTokPiece p = {.kind = SN_TOK_TOKEN};
+    SnBytes name;
+    SN_TRY(read_string(piece, "id", &name, err));
+    SN_TRY(read_u32(piece, "type_id", &p.type_id, err));
+    const SnJson *found = NULL;
+    for (uint32_t i = 0; special != NULL && special->kind == SN_JSON_OBJECT && i < special->n; i++)
+        found = sn_bytes_equal(special->u.child[i].key, name) ? &special->u.child[i] : found;
+    const SnJson *ids = sn_json_get(found, "ids");
+    SN_CHECK(ids != NULL && ids->kind == SN_JSON_ARRAY, err, SN_EFORMAT,
+             "special token %.*s of a template has no ids", (int)(name.n < 100 ? name.n : 100),
+             (const char *)name.at);
+    for (uint32_t i = 0; i < ids->n; i++) {
+        int64_t id;
+        SN_CHECK(sn_json_int(sn_json_at(ids, i), &id) && id >= 0 && id <= INT32_MAX, err, SN_EFORMAT,
+                 "special token of a template has a bad id");
+        p.id = (uint32_t)id;
+        SN_TRY(add_piece(d, t, p, err));
+    }
+    return SN_OK;
+}
+
+static SnStatus read_template(SnTokDraft *d, const SnJson *all, const SnJson *special, Template *t,
+                              SnError *err)
+{
+    SN_CHECK(all != NULL && all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "template is not an array");
+    for (uint32_t i = 0; i < all->n; i++) {
+        const SnJson *v = sn_json_at(all, i), *sequence = sn_json_get(v, "Sequence");
+        if (sequence == NULL) {
+            SN_TRY(add_special(d, t, sn_json_get(v, "SpecialToken"), special, err));
+            continue;
+        }
+        SnTokPiece p = {.kind = SN_TOK_FIRST};
+        SN_TRY(read_choice(sequence, "id", "A B", &p.kind, err));
+        SN_TRY(read_u32(sequence, "type_id", &p.type_id, err));
+        SN_TRY(add_piece(d, t, p, err));
+    }
+    return SN_OK;
+}
+
+static SnStatus read_named_id(const SnJson *v, const char *key, uint32_t *id, SnError *err)
+{
+    int64_t i;
+    SN_CHECK(sn_json_int(sn_json_at(sn_json_get(v, key), 1), &i) && i >= 0 && i <= INT32_MAX, err, SN_EFORMAT,
+             "post-processor: %s is not a token and its id", key);
+    *id = (uint32_t)i;
+    return SN_OK;
+}
+
+/* BERT: cls A sep, cls A sep B sep. RoBERTa: a second sep between the texts, and all types 0. */
+static SnStatus read_cls_sep(SnTokDraft *d, const SnJson *v, bool is_roberta, Template *single,
+                             Template *pair, SnError *err)
+{
+    SnTokPiece cls = {.kind = SN_TOK_TOKEN}, sep = cls, first = {.kind = SN_TOK_FIRST},
+               second = {.kind = SN_TOK_SECOND};
+    SN_TRY(read_named_id(v, "cls", &cls.id, err));
+    SN_TRY(read_named_id(v, "sep", &sep.id, err));
+    SnTokPiece last = sep;
+    second.type_id = last.type_id = is_roberta ? 0 : 1;
+    const SnTokPiece pieces[] = {cls, first, sep, sep, second, last};
+    for (uint32_t i = 0; i < SN_COUNT(pieces); i++) {
+        if (i < 3)
+            SN_TRY(add_piece(d, single, pieces[i], err));
+        if (i != 3 || is_roberta)
+            SN_TRY(add_piece(d, pair, pieces[i], err));
+    }
+    d->flags |= is_roberta ? SN_TOK_OVERFLOW_ZEROS : 0;
+    return SN_OK;
+}
+
+static SnStatus read_post_processor(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    Template single = {0}, pair = {0};
+    const SnJson *only = sn_json_get(v, "processors");
+    if (is_type(v, "Sequence") && only != NULL && only->n == 1)
+        v = sn_json_at(only, 0);
+    if (sn_json_is_null(v)) {
+        d->flags |= SN_TOK_NO_TEMPLATE;
+    } else if (is_type(v, "TemplateProcessing")) {
+        const SnJson *special = sn_json_get(v, "special_tokens");
+        SN_TRY(read_template(d, sn_json_get(v, "single"), special, &single, err));
+        SN_TRY(read_template(d, sn_json_get(v, "pair"), special, &pair, err));
+    } else if (is_type(v, "BertProcessing") || is_type(v, "RobertaProcessing")) {
+        SN_TRY(read_cls_sep(d, v, is_type(v, "RobertaProcessing"), &single, &pair, err));
+    } else {
+        return unsupported(err, "post-processor", v);
+    }
+    d->single = single.piece;
+    d->nsingle = single.n;
+    d->pair = pair.piece;
+    d->npair = pair.n;
+    return SN_OK;
+}
+
+/* ---- the rest ----------------------------------------------------------------------------------------- */
+
+static SnStatus read_decoder(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    d->decoder = SN_TOK_JOIN_SPACE;
+    if (sn_json_is_null(v))
+        return SN_OK;
+    d->decoder = SN_TOK_DECODE_OTHER;
+    if (!is_type(v, "WordPiece"))
+        return read_string(v, "type", &d->decoder_text, err);
+    bool cleanup;
+    SN_TRY(read_string(v, "prefix", &d->decoder_text, err));
+    SN_TRY(read_bool(v, "cleanup", &cleanup, err));
+    d->decoder = SN_TOK_DECODE_WORDPIECE;
+    d->flags |= cleanup ? SN_TOK_CLEANUP : 0;
+    return SN_OK;
+}
+
+static SnStatus read_truncation(SnTokTruncation *t, const SnJson *v, SnError *err)
+{
+    if (sn_json_is_null(v))
+        return SN_OK;
+    if (sn_json_get(v, "direction") != NULL)
+        SN_TRY(read_choice(v, "direction", "Right Left", &t->left, err));
+    SN_TRY(read_choice(v, "strategy", "LongestFirst OnlyFirst OnlySecond", &t->strategy, err));
+    SN_TRY(read_u32(v, "stride", &t->stride, err));
+    return read_u32(v, "max_length", &t->max_length, err);
+}
+
+static SnStatus read_padding(SnTokPadding *p, const SnJson *v, SnError *err)
+{
+    if (sn_json_is_null(v))
+        return SN_OK;
+    const SnJson *strategy = sn_json_get(v, "strategy");
+    if (!sn_json_is(strategy, "BatchLongest"))
+        SN_TRY(read_u32(strategy, "Fixed", &p->fixed, err));
+    if (!sn_json_is_null(sn_json_get(v, "pad_to_multiple_of")))
+        SN_TRY(read_u32(v, "pad_to_multiple_of", &p->multiple, err));
+    SN_TRY(read_choice(v, "direction", "Right Left", &p->left, err));
+    SN_TRY(read_u32(v, "pad_id", &p->id, err));
+    SN_TRY(read_u32(v, "pad_type_id", &p->type_id, err));
+    p->on = 1;
+    return SN_OK;
+}
+
+SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
+{
+    SnJson *root = NULL;
+    SN_TRY(sn_json_parse(d->arena, "tokenizer.json", text, &root, err));
+    const SnJson *version = sn_json_get(root, "version");
+    SN_CHECK(version == NULL || sn_json_is(version, "1.0"), err, SN_EUNSUPPORTED,
+             "version of tokenizer.json is not 1.0");
+    SN_TRY(read_model(d, sn_json_get(root, "model"), err));
+    SN_TRY(read_normalizer(d, sn_json_get(root, "normalizer"), err));
+    SN_TRY(read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
+    SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));
+    SN_TRY(read_post_processor(d, sn_json_get(root, "post_processor"), err));
+    SN_TRY(read_decoder(d, sn_json_get(root, "decoder"), err));
+    SN_TRY(read_truncation(&d->facts.truncation, sn_json_get(root, "truncation"), err));
+    return read_padding(&d->facts.padding, sn_json_get(root, "padding"), err);
+}
