@@ -206,7 +206,7 @@ static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
     const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
     if (!a->window)
         return past;
-    const SnValue near = sn_le(b->g, sn_abs(b->g, behind), size(b, a->window));
+    const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), size(b, a->window));
     return a->causal ? sn_and(b->g, near, past) : near;
 }
 
@@ -241,6 +241,9 @@ SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
 {
     const int64_t kv_heads = a->kv_heads ? a->kv_heads : a->heads;
+    if (a->heads % kv_heads != 0)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld of keys",
+                             sn_scope_path(b->g), (long long)a->heads, (long long)kv_heads);
     SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads);
     SnValue k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads);
     const SnValue v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads);

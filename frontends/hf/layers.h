@@ -45,6 +45,7 @@ typedef struct SnBuild {
     SnValue choices;    /* dim of [batch / choices, choices, seq] inputs, or none */
     SnValue allowed;    /* bool[batch, 1, 1, seq]: keys that may be seen; none: all */
     SnValue bias;       /* the same as an additive bias, or none */
+    SnValue shared;     /* what a family computes once for all its layers */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
     SnText made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
@@ -104,7 +105,7 @@ typedef struct SnAttn {
     const char *q, *k, *v, *o; /* names of the projections; o NULL: none */
     double scale;              /* 0: 1 / sqrt(head_dim) */
     const SnRope *rope;        /* NULL: no rotary positions */
-    int64_t window;            /* 0: all; else keys with |i - j| <= window */
+    int64_t window;            /* 0: all; else keys with |i - j| < window */
     bool causal;
     SnValue score_bias; /* further bias, [.., heads, seq, seq], or none */
 } SnAttn;
@@ -135,6 +136,11 @@ SnLayerFn sn_nn_bert_layer;
 SnValue sn_nn_bert_layers(SnBuild *b, SnValue x);
 SnValue sn_nn_bert_pooler(SnBuild *b, SnValue x);
 void sn_nn_bert_outputs(SnBuild *b, SnValue x); /* of the base model */
+/* As RoBERTa counts: tokens that are no padding from pad + 1, padding stays at pad. none without input_ids.
+ */
+SnValue sn_nn_counted_positions(SnBuild *b, int64_t pad);
+SnValue sn_nn_roberta_words(SnBuild *b, SnValue x); /* lm_head of RoBERTa */
+void sn_nn_roberta_classify(SnBuild *b, SnValue x); /* classifier.dense, tanh, classifier.out_proj */
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */

@@ -4,31 +4,11 @@
  * Liu et al. 2019, arXiv:1907.11692; Conneau et al. 2019, arXiv:1911.02116. */
 #include "frontends/hf/layers.h"
 
-#include "ops/ops.h"
-
-/* Tokens that are no padding count from pad + 1; padding stays at pad. */
-static SnValue positions(SnBuild *b, int64_t pad)
-{
-    const SnValue ids = sn_nn_input(b, "input_ids"), padding = sn_const_int(b->g, SN_I64, pad);
-    if (!ids.ref)
-        return sn_none();
-    const SnValue counts = sn_cast(b->g, sn_ne(b->g, ids, padding), SN_I64);
-    return sn_add(b->g, sn_mul(b->g, sn_cumsum(b->g, counts, 1, false, false), counts), padding);
-}
-
 static SnValue encoder(SnBuild *b)
 {
     const int64_t pad = sn_nn_int(b, "pad_token_id", 1, 0, INT32_MAX);
     sn_nn_begin(b);
-    return sn_nn_bert_layers(b, sn_nn_bert_embeddings(b, positions(b, pad), pad + 1));
-}
-
-static SnValue predictions(SnBuild *b)
-{
-    static const char *const bias[] = {"lm_head.decoder.bias", "lm_head.bias", NULL};
-    SnValue x = sn_gelu(b->g, sn_nn_head_linear(b, "lm_head.dense", encoder(b), 0, true));
-    x = sn_nn_head_norm(b, "lm_head.layer_norm", x, sn_nn_eps(b), true);
-    return sn_nn_decoder(b, "lm_head.decoder", "roberta.embeddings.word_embeddings", bias, x);
+    return sn_nn_bert_layers(b, sn_nn_bert_embeddings(b, sn_nn_counted_positions(b, pad), pad + 1));
 }
 
 static void model(SnBuild *b)
@@ -38,19 +18,17 @@ static void model(SnBuild *b)
 
 static void masked_lm(SnBuild *b)
 {
-    sn_nn_tag(b, predictions(b));
+    sn_nn_tag(b, sn_nn_roberta_words(b, encoder(b)));
 }
 
 static void causal_lm(SnBuild *b)
 {
-    sn_nn_next_token(b, predictions(b));
+    sn_nn_next_token(b, sn_nn_roberta_words(b, encoder(b)));
 }
 
 static void sequence(SnBuild *b)
 {
-    SnValue x = sn_nn_first_token(b, encoder(b));
-    x = sn_tanh(b->g, sn_nn_head_linear(b, "classifier.dense", x, 0, true));
-    sn_nn_classify(b, sn_nn_head_linear(b, "classifier.out_proj", x, sn_nn_labels(b), true));
+    sn_nn_roberta_classify(b, encoder(b));
 }
 
 static void token(SnBuild *b)
