@@ -331,9 +331,10 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
     sn_lower_begin(l, name);
     SnSpace at = {.ndim = type->ndim, .split = sn_lower_read(l, r), .width = SN_LANES};
     memcpy(at.dims, type->dims, sizeof at.dims);
-    for (int i = 0; offset != NULL && i < at.ndim; i++) {
+    for (int i = 0; i < at.ndim; i++) { /* rows of the result that are not rows of r */
         int64_t v;
-        if ((!sn_is_const_i64(l->s, offset[i], &v) || v != 0) && at.split <= i)
+        const bool is_moved = offset != NULL && !(sn_is_const_i64(l->s, offset[i], &v) && v == 0);
+        if ((is_moved || to->dims[i] != type->dims[i]) && at.split <= i)
             at.split = i + 1 < at.ndim ? i + 1 : i;
     }
     sn_lower_space_fit(l, &at);
