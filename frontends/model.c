@@ -237,7 +237,6 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
 SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user, SnModelProgram **out,
                           SnError *err)
 {
-    SN_TRY(sn_model_need(m, err));
     for (size_t i = 0; i < m->program.n; i++)
         if (strcmp(m->program.at[i]->key, key) == 0) {
             *out = m->program.at[i];
@@ -249,7 +248,8 @@ SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *
     SN_CHECK(p->key, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     SnStatus st = sn_graph_create(m->cc, &p->graph, err);
     if (st == SN_OK) {
-        sn_graph_source(p->graph, sn_weights_source(m->weights));
+        if (m->weights)
+            sn_graph_source(p->graph, sn_weights_source(m->weights));
         fill(m, p->graph, p, user);
         st = compile(m, p, err);
     }

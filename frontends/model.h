@@ -64,7 +64,7 @@ SN_MUST_CHECK SnStatus sn_results_reserve(SnResults *r, const char *name, const 
 /* ---- programs ---- */
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
-/* The program of this key; made at the first call. */
+/* The program of this key; made at the first call. One that reads weights comes after sn_model_need. */
 SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user,
                                         SnModelProgram **out, SnError *err);
 /* Binds what the program takes of the inputs, runs it, copies every output. */

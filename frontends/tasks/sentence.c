@@ -1,0 +1,486 @@
+/* sentence.c -- sentence-transformers folders: modules.json as one program from UTF-8 to vectors; cross
+ * encoders.
+ *
+ * The chain is Transformer, Pooling, then Dense, Normalize, LayerNorm and Dropout in any order, as the folder
+ * says; a folder without modules.json gets mean pooling, as Sentence Transformers does. Reimers & Gurevych
+ * 2019, arXiv:1908.10084. */
+#include "frontends/tasks/text.h"
+
+#include "ops/ops.h"
+
+#include <stdio.h>
+
+#define MAX_PATH_SIZE 4096
+#define MAX_BATCH     32
+
+/* ---- files ---- */
+
+static SnStatus read_json(SnModel *m, const char *path, SnArena *arena, const SnJson **out, SnError *err)
+{
+    char full[MAX_PATH_SIZE];
+    SnFile *file = NULL;
+    SnJson *json = NULL;
+    *out = NULL;
+    SN_CHECK(snprintf(full, sizeof full, "%s/%s", m->folder, path) < MAX_PATH_SIZE, err, SN_EINVAL,
+             "%s: the path is too long", m->folder);
+    if (!sn_file_exists(full))
+        return SN_OK;
+    SN_TRY(sn_file_open(m->ctx, full, &file, err));
+    const SnStatus st = sn_json_parse(arena, full, sn_file_bytes(file), &json, err);
+    sn_file_release(file);
+    *out = json;
+    return st;
+}
+
+/* A module's folder comes from a file: it must stay below the model's. */
+static bool is_below(SnBytes path)
+{
+    bool ok = path.n < 200 && (path.n == 0 || path.at[0] != '/');
+    for (size_t i = 0; i < path.n; i++)
+        ok = ok && path.at[i] != 0 && path.at[i] != '\\' &&
+             !(path.at[i] == '.' && i + 1 < path.n && path.at[i + 1] == '.');
+    return ok;
+}
+
+/* ---- the chain ---- */
+
+typedef enum ModuleKind {
+    MODULE_TRANSFORMER,
+    MODULE_POOLING,
+    MODULE_DENSE,
+    MODULE_NORMALIZE,
+    MODULE_LAYER_NORM,
+    MODULE_DROPOUT
+} ModuleKind;
+static const char *const module_names[] = {"Transformer", "Pooling",   "Dense",
+                                           "Normalize",   "LayerNorm", "Dropout"};
+
+typedef struct Module {
+    ModuleKind kind;
+    const char *path;     /* below the folder */
+    const SnJson *config; /* its config.json, or NULL */
+} Module;
+
+typedef struct Chain {
+    Module *module;
+    size_t n;
+    int64_t max_length;
+} Chain;
+
+/* Old and new names end the same: "...models.Pooling", "...modules.pooling.Pooling". */
+static bool find_kind(SnBytes type, ModuleKind *out)
+{
+    size_t at = type.n;
+    while (at > 0 && type.at[at - 1] != '.')
+        at--;
+    for (size_t i = 0; i < SN_COUNT(module_names); i++)
+        if (sn_bytes_is(sn_bytes(type.at + at, type.n - at), module_names[i])) {
+            *out = (ModuleKind)i;
+            return true;
+        }
+    return false;
+}
+
+static SnStatus read_module(SnModel *m, const SnJson *row, SnArena *arena, Module *out, SnError *err)
+{
+    SnBytes type, path;
+    SN_CHECK(sn_json_string(sn_json_get(row, "type"), &type) &&
+                 sn_json_string(sn_json_get(row, "path"), &path),
+             err, SN_EFORMAT, "%s/modules.json: a module without type or path", m->folder);
+    SN_CHECK(find_kind(type, &out->kind), err, SN_EUNSUPPORTED, "%s/modules.json: module %.*s", m->folder,
+             (int)type.n, (const char *)type.at);
+    SN_CHECK(is_below(path), err, SN_EFORMAT, "%s/modules.json: path %.*s leaves the folder", m->folder,
+             (int)path.n, (const char *)path.at);
+    out->path = sn_arena_strndup(arena, (const char *)path.at, path.n);
+    SN_CHECK(out->path, err, SN_ENOMEM, "%s: no memory", m->folder);
+    SN_CHECK(out->kind != MODULE_TRANSFORMER || path.n == 0, err, SN_EUNSUPPORTED,
+             "%s/modules.json: a transformer in folder %s", m->folder, out->path);
+    const char *config = sn_arena_printf(arena, "%s/config.json", out->path);
+    SN_CHECK(config, err, SN_ENOMEM, "%s: no memory", m->folder);
+    return out->kind == MODULE_TRANSFORMER ? SN_OK : read_json(m, config, arena, &out->config, err);
+}
+
+/* sentence_bert_config.json's max_seq_length, else the smaller of the tokenizer's and the model's. */
+static SnStatus find_max_length(SnModel *m, SnArena *arena, int64_t *out, SnError *err)
+{
+    const SnJson *json = NULL;
+    SN_TRY(read_json(m, "sentence_bert_config.json", arena, &json, err));
+    if (sn_json_int(sn_json_get(json, "max_seq_length"), out)) {
+        SN_CHECK(*out >= 1 && *out <= INT32_MAX, err, SN_EFORMAT,
+                 "%s/sentence_bert_config.json: max_seq_length is %lld", m->folder, (long long)*out);
+        return SN_OK;
+    }
+    const int64_t own = sn_text_limit(m), positions = sn_config_int(&m->config, "max_position_embeddings", 0);
+    *out = own && positions ? (own < positions ? own : positions) : own ? own : positions;
+    return SN_OK;
+}
+
+static SnStatus read_chain(SnModel *m, SnArena *arena, Chain *out, SnError *err)
+{
+    static Module mean[] = {{.kind = MODULE_TRANSFORMER}, {.kind = MODULE_POOLING}};
+    const SnJson *json = NULL;
+    SN_TRY(find_max_length(m, arena, &out->max_length, err));
+    SN_TRY(read_json(m, "modules.json", arena, &json, err));
+    if (!json) {
+        out->module = mean;
+        out->n = SN_COUNT(mean);
+        return SN_OK;
+    }
+    SN_CHECK(json->kind == SN_JSON_ARRAY && json->n >= 1 && json->n <= 16, err, SN_EFORMAT,
+             "%s/modules.json: expected 1 to 16 modules", m->folder);
+    out->module = sn_arena_array(arena, json->n, sizeof *out->module);
+    SN_CHECK(out->module, err, SN_ENOMEM, "%s: no memory", m->folder);
+    out->n = json->n;
+    for (uint32_t i = 0; i < json->n; i++) {
+        SN_TRY(read_module(m, sn_json_at(json, i), arena, &out->module[i], err));
+        SN_CHECK((i == 0) == (out->module[i].kind == MODULE_TRANSFORMER) &&
+                     (i == 1) == (out->module[i].kind == MODULE_POOLING),
+                 err, SN_EUNSUPPORTED, "%s/modules.json: expected a transformer, then pooling, then the rest",
+                 m->folder);
+    }
+    return SN_OK;
+}
+
+/* ---- modules as graphs ---- */
+
+/* Order of concatenation is that of Sentence Transformers. */
+static const struct {
+    const char *mode, *flag; /* of the newer and the older form of the config */
+} poolings[] = {
+    {"cls", "pooling_mode_cls_token"},
+    {"max", "pooling_mode_max_tokens"},
+    {"mean", "pooling_mode_mean_tokens"},
+    {"mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"},
+    {"weightedmean", "pooling_mode_weightedmean_tokens"},
+    {"lasttoken", "pooling_mode_lasttoken"},
+};
+
+static bool is_wanted(const SnJson *config, size_t i)
+{
+    const SnJson *mode = sn_json_get(config, "pooling_mode");
+    bool flag = false;
+    if (!config)
+        return i == 2;
+    for (uint32_t k = 0; mode && mode->kind == SN_JSON_ARRAY && k < mode->n; k++)
+        flag = flag || sn_json_is(&mode->u.child[k], poolings[i].mode);
+    if (mode && mode->kind == SN_JSON_STRING)
+        return sn_json_is(mode, poolings[i].mode);
+    return flag || (sn_json_bool(sn_json_get(config, poolings[i].flag), &flag) && flag);
+}
+
+static SnValue pool_one(SnGraph *g, size_t i, SnValue x, SnValue mask)
+{
+    switch (i) {
+    case 0:
+        return sn_cls_pool(g, x);
+    case 1:
+        return sn_max_pool(g, x, mask);
+    case 2:
+        return sn_mean_pool(g, x, mask);
+    case 3:
+        return sn_mean_sqrt_pool(g, x, mask);
+    case 4:
+        return sn_weighted_mean_pool(g, x, mask);
+    default:
+        return sn_last_pool(g, x, mask);
+    }
+}
+
+static SnValue pool(SnModel *m, SnGraph *g, const Module *module, SnValue x, SnValue mask)
+{
+    SnValue part[SN_COUNT(poolings)];
+    int n = 0;
+    for (size_t i = 0; i < SN_COUNT(poolings); i++)
+        if (is_wanted(module->config, i))
+            part[n++] = pool_one(g, i, x, mask);
+    if (n == 0)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s/%s/config.json: no pooling mode that is known",
+                             m->folder, module->path);
+    return n == 1 ? part[0] : sn_concat(g, n, part, 1);
+}
+
+/* A module's own weights join those of the model under "<path>.<name>". */
+static SnStatus add_weights(SnModel *m, const Module *module, SnError *err)
+{
+    char path[MAX_PATH_SIZE], name[512];
+    SnSafetensors f = {0};
+    SN_CHECK(snprintf(path, sizeof path, "%s/%s/model.safetensors", m->folder, module->path) < MAX_PATH_SIZE,
+             err, SN_EINVAL, "%s: the path is too long", m->folder);
+    SN_TRY(sn_safetensors_open(m->ctx, path, &f, err));
+    SnStatus st = SN_OK;
+    for (size_t i = 0; st == SN_OK && i < f.ntensor; i++) {
+        const SnStTensor *t = &f.tensor[i];
+        if (snprintf(name, sizeof name, "%s.%.*s", module->path, (int)t->name.n, (const char *)t->name.at) >=
+                (int)sizeof name ||
+            !sn_dtype_is_float(t->dtype))
+            st = sn_fail(err, SN_EUNSUPPORTED, "%s: tensor %.*s", path, (int)t->name.n,
+                         (const char *)t->name.at);
+        else
+            st = sn_weights_add(m->weights, name, t->dtype, t->ndim, t->dims, t->bytes.at, err);
+    }
+    sn_safetensors_close(&f);
+    return st;
+}
+
+static SnValue own_param(SnModel *m, SnGraph *g, const Module *module, const char *name)
+{
+    char full[512];
+    if (snprintf(full, sizeof full, "%s.%s", module->path, name) >= (int)sizeof full)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: the name is too long", name);
+    const SnStTensor *t = sn_weights_find(m->weights, full);
+    return t ? sn_cast(g, sn_param(g, full, t->dtype, t->ndim, t->dims), SN_F32) : sn_none();
+}
+
+/* torch.nn classes ▶ ops; Identity is no op. */
+static const char *const dense_acts[][2] = {
+    {"Identity", ""}, {"Tanh", "tanh"}, {"ReLU", "relu"},   {"GELU", "gelu"},         {"Sigmoid", "sigmoid"},
+    {"SiLU", "silu"}, {"Mish", "mish"}, {"ReLU6", "relu6"}, {"Softplus", "softplus"},
+};
+
+static SnValue dense(SnModel *m, SnGraph *g, const Module *module, SnValue x)
+{
+    SnBytes act = sn_bytes_str("Tanh");
+    const SnValue w = own_param(m, g, module, "linear.weight");
+    if (!w.ref)
+        return sn_graph_fail(g, SN_EFORMAT, "%s/%s/model.safetensors: no tensor linear.weight", m->folder,
+                             module->path);
+    const SnValue y = sn_linear(g, x, w, own_param(m, g, module, "linear.bias"));
+    (void)sn_json_string(sn_json_get(module->config, "activation_function"), &act);
+    size_t at = act.n;
+    while (at > 0 && act.at[at - 1] != '.')
+        at--;
+    for (size_t i = 0; i < SN_COUNT(dense_acts); i++)
+        if (sn_bytes_is(sn_bytes(act.at + at, act.n - at), dense_acts[i][0]))
+            return *dense_acts[i][1] ? sn_op(g, dense_acts[i][1], &y, 1, NULL, 0) : y;
+    return sn_graph_fail(g, SN_EUNSUPPORTED, "%s/%s/config.json: activation %.*s", m->folder, module->path,
+                         (int)act.n, (const char *)act.at);
+}
+
+static SnValue apply_module(SnModel *m, SnGraph *g, const Module *module, SnValue x)
+{
+    switch (module->kind) {
+    case MODULE_DENSE:
+        return dense(m, g, module, x);
+    case MODULE_NORMALIZE:
+        return sn_l2_normalize(g, x, -1, 1e-12);
+    case MODULE_LAYER_NORM:
+        return sn_layer_norm(g, x, own_param(m, g, module, "norm.weight"),
+                             own_param(m, g, module, "norm.bias"), 1e-5);
+    case MODULE_TRANSFORMER:
+    case MODULE_POOLING:
+    case MODULE_DROPOUT:
+        break;
+    }
+    return x;
+}
+
+/* ---- embed ---- */
+
+/* Bytes to the hidden states of the base model, or to the outputs of a head. */
+static SnValue text_to_output(SnModel *m, SnGraph *g, SnModelProgram *p, const SnWindowing *w,
+                              const char *head, const char *want, SnValue *mask)
+{
+    const SnWindows windows = sn_text_windows(m, g, w);
+    const SnPadded x = sn_text_pad(m, g, &windows, w->max_length);
+    const SnNamedValue in[] = {{"input_ids", x.ids}, {"attention_mask", x.mask}, {"token_type_ids", x.types}};
+    SnModelPart part = {.head = head, .in = in, .nin = SN_COUNT(in), .want = &want, .nwant = 1};
+    sn_model_build(m, g, &part);
+    p->max_seq = part.max_seq;
+    *mask = x.mask;
+    const SnValue y = sn_named_value(part.out.at, part.out.n, want);
+    sn_model_part_clear(m, &part);
+    return y;
+}
+
+static void fill_embed(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    const Chain *c = user;
+    SnValue mask;
+    const SnWindowing w = {.truncation = c->max_length ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
+                           .max_length = c->max_length};
+    SnValue x = text_to_output(m, g, p, &w, "feature-extraction", "last_hidden_state", &mask);
+    x = pool(m, g, &c->module[1], x, mask);
+    for (size_t i = 2; i < c->n; i++)
+        x = apply_module(m, g, &c->module[i], x);
+    sn_output(g, "embeddings", x);
+}
+
+static SnStatus embed_program(SnModel *m, SnModelProgram **out, SnError *err)
+{
+    SnArena arena;
+    Chain c = {0};
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_need(m, err));
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = read_chain(m, &arena, &c, err);
+    for (size_t i = 2; st == SN_OK && i < c.n; i++)
+        if (c.module[i].kind == MODULE_DENSE || c.module[i].kind == MODULE_LAYER_NORM)
+            st = add_weights(m, &c.module[i], err);
+    if (st == SN_OK)
+        st = sn_model_program(m, "embed", fill_embed, &c, out, err);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+/* Texts in order of length, so that the rows of a batch are about equally long; ties by position. */
+static size_t *by_length(SnArena *arena, const SnBytes *text, size_t n)
+{
+    size_t *order = sn_arena_array(arena, n + 1, sizeof *order),
+           *aux = sn_arena_array(arena, n + 1, sizeof *aux);
+    for (size_t i = 0; order && i < n; i++)
+        order[i] = i;
+    for (size_t width = 1; order && aux && width < n; width *= 2) {
+        for (size_t lo = 0; lo < n; lo += 2 * width) {
+            const size_t mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
+            for (size_t i = lo, j = mid, k = lo; k < hi; k++)
+                aux[k] =
+                    i < mid && (j >= hi || text[order[i]].n >= text[order[j]].n) ? order[i++] : order[j++];
+        }
+        memcpy(order, aux, n * sizeof *order);
+    }
+    return aux ? order : NULL;
+}
+
+/* Copies rows of a batch's result to the places of their texts; the first batch makes the whole result. */
+static SnStatus place_rows(SnModel *m, const SnNamedTensor *part, const size_t *place, size_t n,
+                           SnResults **out, SnError *err)
+{
+    SnView whole = part->view;
+    size_t row = sn_dtype_size(whole.dtype);
+    for (int32_t i = 1; i < whole.ndim; i++)
+        row *= (size_t)whole.dims[i];
+    whole.dims[0] = (int64_t)n;
+    if (!*out) {
+        SN_TRY(sn_results_create(m->ctx, 1, out, err));
+        SN_TRY(sn_results_reserve(*out, part->name, &whole, err));
+    }
+    uint8_t *to = sn_results_get(*out, 0)->view.data;
+    for (int64_t i = 0; i < part->view.dims[0]; i++)
+        memcpy(to + place[i] * row, (const uint8_t *)part->view.data + (size_t)i * row, row);
+    return SN_OK;
+}
+
+/* Runs a program over texts (or pairs) in batches; rows of its only output go back to the places of their
+ * texts. */
+static SnStatus run_batches(SnModel *m, SnModelProgram *p, const SnBytes *text, const SnBytes *pair, size_t n,
+                            SnResults **out, SnError *err)
+{
+    SnArena arena;
+    SnResults *whole = NULL;
+    SnBytes part[2][MAX_BATCH] = {{{0}}};
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    const size_t *order = by_length(&arena, text, n);
+    SnStatus st = order ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory for %zu texts", n);
+    for (size_t at = 0; st == SN_OK && at < n; at += MAX_BATCH) {
+        const size_t count = n - at < MAX_BATCH ? n - at : MAX_BATCH;
+        SnNamedTensor in[2] = {{.name = "text"}, {.name = "pair"}};
+        SnResults *r = NULL;
+        for (size_t i = 0; i < count; i++) {
+            part[0][i] = text[order[at + i]];
+            part[1][i] = pair ? pair[order[at + i]] : (SnBytes){0};
+        }
+        for (int k = 0; st == SN_OK && k < (pair ? 2 : 1); k++)
+            st = sn_text_view(&arena, part[k], count, &in[k].view, err);
+        if (st == SN_OK)
+            st = sn_model_run(m, p, in, pair ? 2 : 1, &r, err);
+        if (st == SN_OK)
+            st = place_rows(m, sn_results_get(r, 0), order + at, n, &whole, err);
+        sn_results_destroy(r);
+    }
+    sn_arena_clear(&arena);
+    if (st == SN_OK)
+        *out = whole;
+    else
+        sn_results_destroy(whole);
+    return st;
+}
+
+SnStatus sn_model_embed(SnModel *m, const SnBytes *text, size_t ntext, SnResults **out, SnError *err)
+{
+    SnModelProgram *p = NULL;
+    SN_CHECK(ntext > 0, err, SN_EINVAL, "embed: no texts");
+    SN_TRY(embed_program(m, &p, err));
+    return run_batches(m, p, text, NULL, ntext, out, err);
+}
+
+/* ---- similarity ---- */
+
+static SnValue similarity(SnGraph *g, const char *name, SnValue x)
+{
+    if (strcmp(name, "cosine") == 0)
+        x = sn_l2_normalize(g, x, -1, 1e-12);
+    if (strcmp(name, "cosine") == 0 || strcmp(name, "dot") == 0)
+        return sn_contract(g, "id,jd->ij", x, x, SN_F32);
+    const SnValue one = sn_const_int(g, SN_I64, 1), n = sn_dim(g, x, 0), d = sn_dim(g, x, 1);
+    const SnValue gap =
+        sn_sub(g, sn_reshape(g, x, 3, (SnValue[]){n, one, d}), sn_reshape(g, x, 3, (SnValue[]){one, n, d}));
+    if (strcmp(name, "euclidean") == 0)
+        return sn_neg(g, sn_sqrt(g, sn_reduce(g, "add", sn_mul(g, gap, gap), 1, (const int[]){2}, false)));
+    if (strcmp(name, "manhattan") == 0)
+        return sn_neg(g, sn_reduce(g, "add", sn_abs(g, gap), 1, (const int[]){2}, false));
+    return sn_graph_fail(g, SN_EUNSUPPORTED, "similarity function %s", name);
+}
+
+static void fill_similarity(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    (void)m;
+    (void)p;
+    const SnValue dims[2] = {sn_symbol(g, "n", 1, INT32_MAX), sn_symbol(g, "width", 1, INT32_MAX)};
+    sn_output(g, "similarity", similarity(g, user, sn_input(g, "embeddings", SN_F32, 2, dims)));
+}
+
+SnStatus sn_model_similarity(SnModel *m, const SnView *embeddings, SnResults **out, SnError *err)
+{
+    SnArena arena;
+    const SnJson *json = NULL;
+    SnBytes name;
+    SnModelProgram *p = NULL;
+    char fn[32] = "cosine";
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = read_json(m, "config_sentence_transformers.json", &arena, &json, err);
+    if (st == SN_OK && sn_json_string(sn_json_get(json, "similarity_fn_name"), &name) && name.n < sizeof fn) {
+        memcpy(fn, name.at, name.n);
+        fn[name.n] = 0;
+    }
+    sn_arena_clear(&arena);
+    if (st == SN_OK)
+        st = sn_model_program(m, "similarity", fill_similarity, fn, &p, err);
+    const SnNamedTensor in = {"embeddings", *embeddings};
+    return st == SN_OK ? sn_model_run(m, p, &in, 1, out, err) : st;
+}
+
+/* ---- cross encoders ---- */
+
+/* One label: a sigmoid score; more: logits as they are, unless the config names an activation. */
+static void fill_rank(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    SnValue mask;
+    const int64_t limit = *(const int64_t *)user;
+    const SnWindowing w = {.has_pair = true,
+                           .truncation = limit ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
+                           .max_length = limit};
+    SnValue y = text_to_output(m, g, p, &w, NULL, "logits", &mask);
+    const SnJson *own = sn_config_get(&m->config, "sentence_transformers");
+    const SnJson *act = sn_json_get(own, "activation_fn");
+    SnBytes name = sn_bytes_str("");
+    bool sigmoid = sn_config_labels(&m->config) == 1;
+    if (sn_json_string(act, &name))
+        sigmoid = name.n >= 7 && memcmp(name.at + name.n - 7, "Sigmoid", 7) == 0;
+    if (sigmoid)
+        y = sn_sigmoid(g, y);
+    if (sn_config_labels(&m->config) == 1)
+        y = sn_reshape(g, y, 1, (SnValue[]){sn_dim(g, y, 0)});
+    sn_output(g, "scores", y);
+}
+
+SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n, SnResults **out,
+                       SnError *err)
+{
+    SnModelProgram *p = NULL;
+    SN_CHECK(n > 0, err, SN_EINVAL, "rank: no pairs");
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_need(m, err));
+    int64_t limit = sn_text_limit(m);
+    SN_TRY(sn_model_program(m, "rank", fill_rank, &limit, &p, err));
+    return run_batches(m, p, text, pair, n, out, err);
+}

@@ -1,0 +1,323 @@
+/* text.c -- tokenizing and decoding as programs: sn_model_tokenize, sn_model_decode, and the parts that other
+ * tasks build into theirs. */
+#include "frontends/tasks/text.h"
+
+#include "ops/ops.h"
+
+#define MAX_WINDOWS (1 << 20)
+
+SnStatus sn_text_need(SnModel *m, SnError *err)
+{
+    return m->tokenizer.n ? SN_OK : sn_tokenizer_open(m->ctx, m->folder, &m->arena, &m->tokenizer, err);
+}
+
+int64_t sn_text_limit(const SnModel *m)
+{
+    const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
+    return f.max_length && f.max_length < INT32_MAX ? (int64_t)f.max_length : 0;
+}
+
+/* ---- graph ---- */
+
+/* ids, offsets and word ids of one of the two texts. */
+static void text_tokens(SnGraph *g, SnValue tok, const char *input, SnValue batch, SnValue out[3])
+{
+    const SnValue text = sn_input_list(g, input, SN_U8, 1, &batch);
+    const SnValue norm = sn_op(g, "tok_normalize", (SnValue[]){tok, text}, 2, NULL, 0);
+    const SnValue bytes = sn_get(g, norm, 0), from = sn_get(g, norm, 1), piece = sn_get(g, norm, 2);
+    const SnValue word = sn_op(g, "tok_pretokenize", (SnValue[]){tok, bytes, piece}, 3, NULL, 0);
+    const SnValue tokens = sn_op(g, "tok_wordpiece", (SnValue[]){tok, bytes, from, word}, 4, NULL, 0);
+    for (int i = 0; i < 3; i++)
+        out[i] = sn_get(g, tokens, i);
+}
+
+static int64_t strategy_of(SnTruncation t)
+{
+    return t == SN_TRUNCATE_ONLY_FIRST    ? SN_TOK_ONLY_FIRST
+           : t == SN_TRUNCATE_ONLY_SECOND ? SN_TOK_ONLY_SECOND
+                                          : SN_TOK_LONGEST_FIRST;
+}
+
+SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w)
+{
+    const SnTokenizerFacts facts = sn_tokenizer_facts(m->tokenizer);
+    const SnValue batch = sn_symbol(g, "batch", 0, INT32_MAX);
+    SnValue in[7] = {sn_object(g, "tokenizer", "tokenizer", m->tokenizer)};
+    text_tokens(g, in[0], "text", batch, in + 1);
+    if (w->has_pair)
+        text_tokens(g, in[0], "pair", batch, in + 4);
+    const int64_t added = w->no_special ? 0 : w->has_pair ? facts.added_pair : facts.added_single;
+    const SnAttr attr[] = {SN_INT("max_length", w->truncation == SN_TRUNCATE_NONE ? -1 : w->max_length),
+                           SN_INT("stride", w->stride),
+                           SN_INT("strategy", strategy_of(w->truncation)),
+                           SN_INT("left", w->truncate_left),
+                           SN_INT("special", !w->no_special),
+                           SN_INT("windows", w->windows),
+                           SN_INT("added", added)};
+    const SnValue t = sn_op(g, "tok_window", in, 7, attr, SN_COUNT(attr));
+    return (SnWindows){.ids = sn_get(g, t, 0),
+                       .types = sn_get(g, t, 1),
+                       .special = sn_get(g, t, 2),
+                       .offsets = sn_get(g, t, 3),
+                       .word_ids = sn_get(g, t, 4),
+                       .sequence = sn_get(g, t, 5),
+                       .row = sn_get(g, t, 6),
+                       .count = sn_get(g, t, 7)};
+}
+
+SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound)
+{
+    const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
+    const double pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? 0 : (double)f.name[SN_TOK_PAD];
+    const SnValue limit = bound ? sn_const_int(g, SN_I64, bound) : sn_none();
+    const SnValue seq = sn_measure(g, sn_list_max_len(g, w->ids), limit);
+    return (SnPadded){.ids = sn_cast(g, sn_pad_list(g, w->ids, seq, pad, false), SN_I64),
+                      .mask = sn_pad_mask(g, w->ids, seq, SN_I64, false),
+                      .types = sn_cast(g, sn_pad_list(g, w->types, seq, 0, false), SN_I64)};
+}
+
+/* ---- views ---- */
+
+SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t n, SnView *out, SnError *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        SN_CHECK(sn_add_size(total, text[i].n, &total) && total < INT32_MAX, err, SN_ESHAPE,
+                 "texts of more than 2 GiB in one call");
+    int64_t *start = sn_arena_array(arena, n + 1, sizeof *start),
+            *len = sn_arena_array(arena, n + 1, sizeof *len);
+    uint8_t *bytes = sn_arena_alloc(arena, total + 1);
+    SN_CHECK(start && len && bytes, err, SN_ENOMEM, "no memory for %zu texts", n);
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        start[i] = (int64_t)at;
+        len[i] = (int64_t)text[i].n;
+        if (text[i].n)
+            memcpy(bytes + at, text[i].at, text[i].n);
+        at += text[i].n;
+    }
+    *out = sn_view(SN_U8, bytes, 1, (int64_t[]){(int64_t)n});
+    out->start = start;
+    out->len = len;
+    out->child_count = (int64_t)total;
+    return SN_OK;
+}
+
+/* ---- tokenize ---- */
+
+static void fill_tokenize(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    (void)p;
+    const SnWindows w = sn_text_windows(m, g, user);
+    sn_output(g, "ids", w.ids);
+    sn_output(g, "types", w.types);
+    sn_output(g, "special", w.special);
+    sn_output(g, "offsets", w.offsets);
+    sn_output(g, "word_ids", w.word_ids);
+    sn_output(g, "sequence", w.sequence);
+    sn_output(g, "row", w.row);
+    sn_output(g, "count", w.count);
+}
+
+static const SnView *result(const SnResults *r, const char *name)
+{
+    return &sn_results_find(r, name)->view;
+}
+
+/* Row i of a list of i32, copied into width elements; the rest is fill. */
+static const int32_t *copy_row(SnArena *arena, const SnView *v, size_t i, size_t width, size_t n, size_t skip,
+                               int32_t fill)
+{
+    int32_t *out = sn_arena_array(arena, width + 1, sizeof *out);
+    for (size_t k = 0; out && k < width; k++)
+        out[k] = fill;
+    if (out && n)
+        memcpy(out + skip, (const int32_t *)v->data + v->start[i], n * sizeof *out);
+    return out;
+}
+
+typedef struct Padding {
+    int64_t length; /* 0: none */
+    bool left;
+    int32_t id, type;
+    SnBytes token;
+} Padding;
+
+static SnStatus encode_row(SnModel *m, const SnResults *r, size_t i, const Padding *pad, SnArena *arena,
+                           SnEncoding *e, SnError *err)
+{
+    const size_t n = (size_t)result(r, "ids")->len[i];
+    const size_t width = (size_t)pad->length > n ? (size_t)pad->length : n, skip = pad->left ? width - n : 0;
+    int32_t *mask = sn_arena_array(arena, width + 1, sizeof *mask);
+    SnBytes *token = sn_arena_array(arena, width + 1, sizeof *token);
+    *e = (SnEncoding){.n = width,
+                      .ids = copy_row(arena, result(r, "ids"), i, width, n, skip, pad->id),
+                      .type_ids = copy_row(arena, result(r, "types"), i, width, n, skip, pad->type),
+                      .special_mask = copy_row(arena, result(r, "special"), i, width, n, skip, 1),
+                      .word_ids = copy_row(arena, result(r, "word_ids"), i, width, n, skip, -1),
+                      .sequence_ids = copy_row(arena, result(r, "sequence"), i, width, n, skip, -1),
+                      .offsets = copy_row(arena, result(r, "offsets"), i, 2 * width, 2 * n, 2 * skip, 0),
+                      .attention_mask = mask,
+                      .tokens = token};
+    SN_CHECK(e->ids && e->type_ids && e->special_mask && e->word_ids && e->sequence_ids && e->offsets &&
+                 mask && token,
+             err, SN_ENOMEM, "no memory for tokens");
+    for (size_t k = 0; k < width; k++) {
+        mask[k] = k >= skip && k < skip + n;
+        token[k] = mask[k] ? sn_tokenizer_text(m->tokenizer, (uint32_t)e->ids[k]) : pad->token;
+    }
+    return SN_OK;
+}
+
+static SnStatus padding_of(const SnModel *m, const SnTokenizeOptions *o, const SnView *ids, int64_t count,
+                           Padding *out, SnError *err)
+{
+    const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
+    *out = (Padding){.left = o->pad_left, .id = f.padding.on ? (int32_t)f.padding.id : 0};
+    if (!o->pad)
+        return SN_OK;
+    uint32_t id = f.name[SN_TOK_PAD] != SN_TOK_NONE ? f.name[SN_TOK_PAD] : (uint32_t)out->id;
+    if (o->pad_token)
+        id = sn_tokenizer_id(m->tokenizer, sn_bytes_str(o->pad_token));
+    SN_CHECK(id != SN_TOK_NONE, err, SN_EINVAL, "pad token %s: not in the vocabulary",
+             o->pad_token ? o->pad_token : "[PAD]");
+    out->id = (int32_t)id;
+    out->type = (int32_t)f.padding.type_id;
+    out->token = sn_tokenizer_text(m->tokenizer, id);
+    int64_t longest = 0;
+    for (int64_t i = 0; i < count; i++)
+        longest = ids->len[i] > longest ? ids->len[i] : longest;
+    out->length = sn_tokens_pad_length(longest, o->pad_length, o->pad_multiple);
+    return SN_OK;
+}
+
+/* Windows of a text follow each other; each text's first goes to out, the others behind it. */
+static SnStatus collect(SnModel *m, const SnResults *r, size_t n, const SnTokenizeOptions *o, SnArena *arena,
+                        SnEncoding **out, SnError *err)
+{
+    const int64_t count = *(const int64_t *)result(r, "count")->data;
+    const int32_t *row = result(r, "row")->data;
+    Padding pad;
+    SN_TRY(padding_of(m, o, result(r, "ids"), count, &pad, err));
+    SnEncoding *first = sn_arena_array(arena, n + 1, sizeof *first);
+    SnEncoding **last = sn_arena_array(arena, n + 1, sizeof *last);
+    SN_CHECK(first && last, err, SN_ENOMEM, "no memory for tokens");
+    for (int64_t i = 0; i < count; i++) {
+        const size_t t = (size_t)row[i];
+        SN_CHECK(row[i] >= 0 && t < n, err, SN_EINTERNAL, "window %lld of text %d", (long long)i, row[i]);
+        SnEncoding *e = last[t] ? sn_arena_alloc(arena, sizeof *e) : &first[t];
+        SN_CHECK(e, err, SN_ENOMEM, "no memory for tokens");
+        SN_TRY(encode_row(m, r, (size_t)i, &pad, arena, e, err));
+        if (last[t])
+            last[t]->overflow = e;
+        last[t] = e;
+    }
+    *out = first;
+    return SN_OK;
+}
+
+static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTensor *in, SnResults **out,
+                            SnError *err)
+{
+    SnModelProgram *p = NULL;
+    const char *key = sn_arena_printf(&m->arena, "tokenize %d %d %d %d %lld %lld %lld", w->has_pair,
+                                      w->no_special, w->truncate_left, (int)w->truncation,
+                                      (long long)w->max_length, (long long)w->stride, (long long)w->windows);
+    SN_CHECK(key, err, SN_ENOMEM, "no memory for a program");
+    SN_TRY(sn_model_program(m, key, fill_tokenize, (void *)(uintptr_t)w, &p, err));
+    return sn_model_run(m, p, in, w->has_pair ? 2 : 1, out, err);
+}
+
+SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
+                        const SnTokenizeOptions *o, SnArena *arena, SnEncoding **out, SnError *err)
+{
+    SnNamedTensor in[2] = {{.name = "text"}, {.name = "pair"}};
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_text_view(arena, text, n, &in[0].view, err));
+    if (pair)
+        SN_TRY(sn_text_view(arena, pair, n, &in[1].view, err));
+    const int64_t own = sn_text_limit(m);
+    SnWindowing w = {.has_pair = pair != NULL,
+                     .no_special = o->no_special,
+                     .truncate_left = o->truncate_left,
+                     .truncation = o->truncation,
+                     .max_length = o->max_length ? o->max_length : own,
+                     .stride = o->stride};
+    if (w.max_length == 0)
+        w.truncation = SN_TRUNCATE_NONE;
+    /* The number of windows is known after a run: ask for more until all fit. */
+    w.windows = w.truncation == SN_TRUNCATE_NONE ? 0 : 64;
+    while (w.windows && (size_t)w.windows < 2 * n)
+        w.windows *= 2;
+    for (;;) {
+        SnResults *r = NULL;
+        SN_TRY(run_windows(m, &w, in, &r, err));
+        const int64_t count = *(const int64_t *)result(r, "count")->data;
+        const bool fits = w.windows == 0 || count <= w.windows;
+        SnStatus st = fits ? collect(m, r, n, o, arena, out, err) : SN_OK;
+        sn_results_destroy(r);
+        if (fits || st != SN_OK)
+            return st;
+        SN_CHECK(count <= MAX_WINDOWS, err, SN_ESHAPE, "%lld windows, at most %d", (long long)count,
+                 MAX_WINDOWS);
+        while (w.windows < count)
+            w.windows *= 2;
+    }
+}
+
+SnStatus sn_model_tokenize(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t ntext,
+                           const SnTokenizeOptions *o, SnArena *arena, SnEncoding **out, SnError *err)
+{
+    static const SnTokenizeOptions plain = {.struct_size = sizeof plain};
+    return sn_text_encode(m, text, pair, ntext, o ? o : &plain, arena, out, err);
+}
+
+/* ---- decode ---- */
+
+static void fill_decode(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    (void)p;
+    const bool *skip_special = user;
+    const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
+    const SnValue batch = sn_symbol(g, "batch", 0, INT32_MAX);
+    const SnValue tok = sn_object(g, "tokenizer", "tokenizer", m->tokenizer);
+    const SnValue ids = sn_input_list(g, "ids", SN_I32, 1, &batch);
+    const SnAttr attr[] = {SN_INT("skip_special", *skip_special), SN_INT("token_size", f.token_size)};
+    sn_output(g, "text", sn_op(g, "tok_decode", (SnValue[]){tok, ids}, 2, attr, SN_COUNT(attr)));
+}
+
+SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special, SnText *out,
+                         SnError *err)
+{
+    SN_TRY(sn_text_need(m, err));
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    int32_t *narrow = sn_arena_array(&arena, n + 1, sizeof *narrow);
+    SnStatus st = narrow ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory for %zu ids", n);
+    for (size_t i = 0; st == SN_OK && i < n; i++) {
+        narrow[i] = (int32_t)ids[i];
+        if (ids[i] < 0 || ids[i] > INT32_MAX)
+            st = sn_fail(err, SN_EINVAL, "id %lld is out of range", (long long)ids[i]);
+    }
+    const int64_t start = 0, len = (int64_t)n;
+    SnNamedTensor in = {.name = "ids", .view = sn_view(SN_I32, narrow, 1, (int64_t[]){1})};
+    in.view.start = &start;
+    in.view.len = &len;
+    in.view.child_count = len;
+    SnModelProgram *p = NULL;
+    SnResults *r = NULL;
+    if (st == SN_OK)
+        st =
+            sn_model_program(m, skip_special ? "decode skip" : "decode", fill_decode, &skip_special, &p, err);
+    if (st == SN_OK)
+        st = sn_model_run(m, p, &in, 1, &r, err);
+    if (st == SN_OK) {
+        const SnView *v = result(r, "text");
+        sn_text_add(out, (const char *)v->data + v->start[0], (size_t)v->len[0]);
+        if (out->failed)
+            st = sn_fail(err, SN_ENOMEM, "no memory for text");
+    }
+    sn_results_destroy(r);
+    sn_arena_clear(&arena);
+    return st;
+}

@@ -1,0 +1,42 @@
+/* text.h -- text as a part of graphs, and as inputs: what the tasks share. */
+#ifndef SN_TASK_TEXT_H
+#define SN_TASK_TEXT_H
+
+#include "frontends/model.h"
+#include "frontends/hf/tokenizer.h"
+
+/* Reads the folder's tokenizer once. */
+SN_MUST_CHECK SnStatus sn_text_need(SnModel *m, SnError *err);
+
+/* How texts become windows; fields as in SnTokenizeOptions. */
+typedef struct SnWindowing {
+    bool has_pair, no_special, truncate_left;
+    SnTruncation truncation;
+    int64_t max_length, stride;
+    int64_t windows; /* 0: one a text; else at most so many, further ones of a text behind its first */
+} SnWindowing;
+
+/* Windows as values: lists of i32 over [windows]. */
+typedef struct SnWindows {
+    SnValue ids, types, special, offsets, word_ids, sequence;
+    SnValue row, count; /* i32[windows], i64 */
+} SnWindows;
+/* Adds inputs `text` (and `pair`) of list<u8>[batch], and the ops from bytes to windows. */
+SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w);
+/* Windows as dense tensors of their longest, i64[batch, seq]. */
+typedef struct SnPadded {
+    SnValue ids, mask, types;
+} SnPadded;
+SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound);
+
+/* Texts as one list view; memory of the arena. */
+SN_MUST_CHECK SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t n, SnView *out, SnError *err);
+
+/* The longest sequence that tokenizer and model allow; 0: no limit. */
+int64_t sn_text_limit(const SnModel *m);
+/* As sn_model_tokenize, with truncation as Transformers' pipelines ask for it. */
+SN_MUST_CHECK SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
+                                      const SnTokenizeOptions *o, SnArena *arena, SnEncoding **out,
+                                      SnError *err);
+
+#endif
