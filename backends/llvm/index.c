@@ -87,45 +87,28 @@ static LLVMValueRef affine(SnGen *g, SnRef r, int64_t stride, uint32_t width)
 
 /* ---- quotients ---- */
 
-static LLVMValueRef least(SnGen *g, const char *intrinsic, LLVMValueRef a, LLVMValueRef b)
+static LLVMValueRef limit(SnGen *g, const char *intrinsic, LLVMValueRef a, LLVMValueRef b)
 {
     return sn_gen_intrinsic(g, intrinsic, (LLVMTypeRef[]){LLVMTypeOf(a)}, 1, (LLVMValueRef[]){a, b}, 2);
 }
 
-/* How far each lane of a term is from lane 0: i32 steps from 0 to span. NULL: not known. */
-static LLVMValueRef steps_of(SnGen *g, SnRef r, uint32_t width, int64_t *span);
-
-/* (first + step) / divisor - first / divisor, where only what is left of first matters, and no more of the
- * divisor than the steps can reach. */
-static LLVMValueRef quotient_steps(SnGen *g, SnRef x, SnRef divisor, uint32_t width, int64_t *span)
+static bool is_positive_const(const SnGen *g, SnRef r)
 {
-    const LLVMValueRef step = steps_of(g, x, width, span);
-    if (step == NULL)
-        return NULL;
-    const LLVMTypeRef i64 = LLVMInt64TypeInContext(g->llvm), f32 = sn_gen_type(g, SN_F32, width);
-    const LLVMValueRef left = sn_gen_value(g, sn_gen_make(g, SN_OP_MOD, sn_gen_at_lane0(g, x), divisor));
-    const LLVMValueRef whole = sn_gen_value(g, divisor);
-    const LLVMValueRef reach = least(g, "llvm.smin", whole, sn_gen_int(i64, (uint64_t)*span + 1));
-    const LLVMValueRef beyond = LLVMBuildSub(g->b, left, LLVMBuildSub(g->b, whole, reach, ""), "");
-    const LLVMValueRef near = least(g, "llvm.smax", beyond, sn_gen_int(i64, 0));
-    const LLVMTypeRef i32 = LLVMInt32TypeInContext(g->llvm);
-    const LLVMValueRef from = sn_gen_splat(g, LLVMBuildTrunc(g->b, near, i32, ""), width);
-    const LLVMValueRef by = sn_gen_splat(g, LLVMBuildTrunc(g->b, reach, i32, ""), width);
-    const LLVMValueRef a = LLVMBuildSIToFP(g->b, LLVMBuildAdd(g->b, from, step, ""), f32, "");
-    const LLVMValueRef q = LLVMBuildFDiv(g->b, a, LLVMBuildSIToFP(g->b, by, f32, ""), "");
-    return LLVMBuildFPToSI(g->b, q, sn_gen_type(g, SN_I32, width), "");
+    int64_t c;
+    return sn_is_const_i64(g->s, r, &c) && c > 0;
 }
 
-/* Both are index arithmetic, whose divisors are at least 1 (rule 5 of the IR). */
+/* Lane 0 does not wrap to the others where it is made of indices and dims only. */
 static bool is_index_division(SnGen *g, SnRef r)
 {
     const SnTerm *t = sn_term(g->s, r);
-    int64_t c;
     return (t->op == SN_OP_IDIV || t->op == SN_OP_MOD) && sn_dtype_of(g->s, r) == SN_I64 &&
-           sn_gen_facts(g, r)->effect == SN_GEN_PURE && sn_gen_facts(g, t->arg[1])->lane == 0 &&
-           (!sn_is_const_i64(g->s, t->arg[1], &c) || c > 0);
+           sn_gen_facts(g, t->arg[0])->effect == SN_GEN_PURE && sn_gen_facts(g, t->arg[1])->lane == 0;
 }
 
+static LLVMValueRef quotient_steps(SnGen *g, SnRef x, SnRef divisor, uint32_t width, int64_t *span);
+
+/* How far the lanes of a term are from lane 0: rising i32 steps from 0 to span. NULL: not known. */
 static LLVMValueRef steps_of(SnGen *g, SnRef r, uint32_t width, int64_t *span)
 {
     int64_t stride;
@@ -133,9 +116,53 @@ static LLVMValueRef steps_of(SnGen *g, SnRef r, uint32_t width, int64_t *span)
         *span = stride * (width - 1);
         return sn_gen_iota(LLVMInt32TypeInContext(g->llvm), width, 0, stride);
     }
-    if (sn_term(g->s, r)->op != SN_OP_IDIV || !is_index_division(g, r))
+    if (sn_term(g->s, r)->op != SN_OP_IDIV || !is_index_division(g, r) ||
+        !is_positive_const(g, operand(g, r, 1)))
         return NULL;
     return quotient_steps(g, operand(g, r, 0), operand(g, r, 1), width, span);
+}
+
+/* -1, 0 or 1 in i32. */
+static LLVMValueRef sign_of(SnGen *g, LLVMValueRef v)
+{
+    const LLVMTypeRef i32 = LLVMInt32TypeInContext(g->llvm);
+    const LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(v));
+    const LLVMValueRef above = LLVMBuildZExt(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, v, zero, ""), i32, "");
+    const LLVMValueRef below = LLVMBuildZExt(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, v, zero, ""), i32, "");
+    return LLVMBuildSub(g->b, above, below, "");
+}
+
+/* (first + step) / divisor - first / divisor. With n the size of the divisor and r what is left of first
+ * (counted down from the next multiple where the divisor is negative), that is sign * (r + step) / n; and of
+ * n and r no more matters than the steps can reach, so that f32 divides exactly. By 0 the quotient is 0: so
+ * is the sign. */
+static LLVMValueRef quotient_steps(SnGen *g, SnRef x, SnRef divisor, uint32_t width, int64_t *span)
+{
+    const LLVMValueRef step = steps_of(g, x, width, span);
+    if (step == NULL)
+        return NULL;
+    const bool is_positive = is_positive_const(g, divisor);
+    const LLVMTypeRef i64 = LLVMInt64TypeInContext(g->llvm), i32 = LLVMInt32TypeInContext(g->llvm);
+    const LLVMTypeRef f32 = sn_gen_type(g, SN_F32, width);
+    const LLVMValueRef zero = sn_gen_int(i64, 0), one = sn_gen_int(i64, 1);
+    const LLVMValueRef by = sn_gen_value(g, divisor);
+    LLVMValueRef left = sn_gen_value(g, sn_gen_make(g, SN_OP_MOD, sn_gen_at_lane0(g, x), divisor)), size = by;
+    if (!is_positive) {
+        const LLVMValueRef is_negative = LLVMBuildICmp(g->b, LLVMIntSLT, by, zero, "");
+        size = LLVMBuildSelect(g->b, is_negative, LLVMBuildNeg(g->b, by, ""), by, "");
+        const LLVMValueRef down = LLVMBuildAdd(g->b, left, LLVMBuildSub(g->b, size, one, ""), "");
+        left = LLVMBuildSelect(g->b, is_negative, down, left, "");
+    }
+    const LLVMValueRef reach =
+        limit(g, "llvm.umax", limit(g, "llvm.umin", size, sn_gen_int(i64, (uint64_t)*span + 1)), one);
+    const LLVMValueRef beyond = LLVMBuildSub(g->b, left, LLVMBuildSub(g->b, size, reach, ""), "");
+    const LLVMValueRef near = limit(g, "llvm.smin", limit(g, "llvm.smax", beyond, zero), reach);
+    const LLVMValueRef from = sn_gen_splat(g, LLVMBuildTrunc(g->b, near, i32, ""), width);
+    const LLVMValueRef n = sn_gen_splat(g, LLVMBuildTrunc(g->b, reach, i32, ""), width);
+    const LLVMValueRef a = LLVMBuildSIToFP(g->b, LLVMBuildAdd(g->b, from, step, ""), f32, "");
+    const LLVMValueRef exact = LLVMBuildFDiv(g->b, a, LLVMBuildSIToFP(g->b, n, f32, ""), "");
+    const LLVMValueRef q = LLVMBuildFPToSI(g->b, exact, sn_gen_type(g, SN_I32, width), "");
+    return is_positive ? q : LLVMBuildMul(g->b, q, sn_gen_splat(g, sign_of(g, by), width), "");
 }
 
 static LLVMValueRef division(SnGen *g, SnRef r, uint32_t width)
@@ -147,12 +174,12 @@ static LLVMValueRef division(SnGen *g, SnRef r, uint32_t width)
         return NULL;
     const LLVMTypeRef i64 = sn_gen_type(g, SN_I64, width);
     const LLVMValueRef first = sn_gen_wide(g, sn_gen_at_lane0(g, r), width);
+    step = LLVMBuildSExt(g->b, step, i64, "");
     if (sn_term(g->s, r)->op == SN_OP_IDIV)
-        return LLVMBuildAdd(g->b, first, LLVMBuildZExt(g->b, step, i64, ""), "");
-    const LLVMValueRef whole =
-        LLVMBuildMul(g->b, LLVMBuildZExt(g->b, step, i64, ""), sn_gen_wide(g, divisor, width), "");
-    step = LLVMBuildZExt(g->b, steps_of(g, x, width, &span), i64, "");
-    return LLVMBuildAdd(g->b, first, LLVMBuildSub(g->b, step, whole, ""), "");
+        return LLVMBuildAdd(g->b, first, step, "");
+    const LLVMValueRef whole = LLVMBuildMul(g->b, step, sn_gen_wide(g, divisor, width), "");
+    const LLVMValueRef moved = LLVMBuildSExt(g->b, steps_of(g, x, width, &span), i64, "");
+    return LLVMBuildAdd(g->b, first, LLVMBuildSub(g->b, moved, whole, ""), "");
 }
 
 /* ---- comparisons ---- */
@@ -174,9 +201,9 @@ static LLVMValueRef comparison(SnGen *g, SnRef r, uint32_t width)
     const LLVMTypeRef i64 = LLVMInt64TypeInContext(g->llvm);
     /* Masks come at the width of what they mask: bytes where there are many lanes. */
     const LLVMTypeRef element = width > 32 ? LLVMInt8TypeInContext(g->llvm) : LLVMInt32TypeInContext(g->llvm);
-    LLVMValueRef n = least(g, "llvm.ssub.sat", bound, first);
-    n = least(g, "llvm.smax", n, sn_gen_int(i64, is_upper ? 0 : UINT64_MAX));
-    n = least(g, "llvm.smin", n, sn_gen_int(i64, width));
+    LLVMValueRef n = limit(g, "llvm.ssub.sat", bound, first);
+    n = limit(g, "llvm.smax", n, sn_gen_int(i64, is_upper ? 0 : UINT64_MAX));
+    n = limit(g, "llvm.smin", n, sn_gen_int(i64, width));
     n = sn_gen_splat(g, LLVMBuildTrunc(g->b, n, element, ""), width);
     return LLVMBuildICmp(g->b, is_upper ? LLVMIntSLT : LLVMIntSGT, sn_gen_iota(element, width, 0, 1), n, "");
 }

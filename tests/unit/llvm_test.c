@@ -486,8 +486,8 @@ static const Case kernels[] = {
 
 /* idiv and mod of what moves with the lane, alone and in chains, by constants and by what is only known
  * later. */
-static const char *const divisors[] = {"1",   "2",       "3",  "7",  "16", "32",         "48",
-                                       "100", "1000003", "d0", "d1", "d2", "(mul d0 d1)"};
+static const char *const divisors[] = {"1",       "2",  "3",  "7",  "16", "32",         "48",         "100",
+                                       "1000003", "d0", "d1", "d2", "d3", "(sub d0 5)", "(mul d0 d1)"};
 static const char *const forms[] = {"(idiv %i %d)",
                                     "(mod %i %d)",
                                     "(mod (idiv %i 3) %d)",
@@ -511,12 +511,12 @@ static void lane_divisions_match_interp(void **state)
         c.at[c.n++] =
             (Case){.name = form,
                    .text = sn_arena_printf(&f->arena,
-                                           "kernel w r dims 3 { grid 6 lanes i1 %d {"
+                                           "kernel w r dims 4 { grid 6 lanes i1 %d {"
                                            " %s store.i64 b0 %%i %s"
                                            " %s store.i32 b0 (add %%i 1000) (load.i32 b1 (mod %s 50)) } }",
                                            width, names, form, names, form),
                    .buf = {{SN_I64, 1000, ZERO}, {SN_I32, 50, BITS}},
-                   .dims = {5, 3, 61},
+                   .dims = {5, 3, 61, -7},
                    .grid = 6};
     }
     check(f, c.at, c.n);
