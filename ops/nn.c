@@ -32,6 +32,12 @@ static SnValue matmul(SnGraph *g, const SnCall *c)
     return sn_reshape(g, sn_like(g, y, a), rank, dims);
 }
 
+static SnValue einsum(SnGraph *g, const SnCall *c)
+{
+    const SnDtype acc = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
+    return sn_like(g, sn_contract(g, sn_call_string(c, "eq"), c->in[0], c->in[1], acc), c->in[0]);
+}
+
 const SnOp sn_nn_ops[] = {
     {.sig = "embedding(ids: I[..], w: T[v, d]) -> T[.., d]",
      .expand = embedding,
@@ -40,5 +46,9 @@ const SnOp sn_nn_ops[] = {
     {.sig = "matmul(a: T[.., m, k], b: T[.., k, n]) -> T[.., m, n]",
      .expand = matmul,
      .doc = "matrix products of the last two axes; leading dims are equal"},
+    {.sig = "einsum(a: T[?], b: T[?]; eq: str) -> ?",
+     .expand = einsum,
+     .onnx = "Einsum|eq=equation",
+     .doc = "sum of products by labels, as in \"bij,jk->bik\"; no label twice in an operand"},
     {0},
 };

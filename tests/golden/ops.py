@@ -119,6 +119,8 @@ m1, m2 = x(2, 3, 2, 4), x(2, 3, 4, 5)
 case("matmul", [m1, m2], m1 @ m2)
 case("matmul", [m1[0, 0], m2[0, 0]], m1[0, 0] @ m2[0, 0])
 
+case("einsum", [m1, m2], torch.einsum("abij,abjk->kbi", m1, m2), eq="abij,abjk->kbi")
+
 tokens, mask = x(2, 3, 4), torch.tensor([[1, 1, 0], [1, 1, 1]])
 m = mask[..., None].float()
 case("mean_pool", [tokens, mask], (tokens * m).sum(1) / m.sum(1).clamp(min=1e-9))

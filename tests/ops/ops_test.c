@@ -121,7 +121,9 @@ static void build(Run *r, SnGraph *g)
         in[i] = is_given(r, &sig->operand[i]) ? random_input(r, g, &sig->operand[i].type) : sn_none();
     for (int i = 0; i < sig->nattr; i++) {
         const char *const a = sig->attr[i].value.name;
-        if (sig->attr[i].is_required)
+        if (sig->attr[i].is_required && sig->attr[i].kind == SN_SIG_STR)
+            attr[nattr++] = SN_STRING(a, "ab,cb->ca"); /* einsum */
+        else if (sig->attr[i].is_required)
             attr[nattr++] = SN_INT(a, strcmp(a, "axis") == 0 ? 1 : 3);
     }
     const SnValue y = sn_op(g, sig->name, in, sig->noperand, attr, nattr);
