@@ -1,7 +1,17 @@
 /* models.c -- the list of architectures: one line a family. */
 #include "frontends/hf/layers.h"
 
-#define SN_FAMILIES(X) X(albert) X(bert) X(distilbert) X(electra) X(llama) X(modernbert) X(mpnet) X(roberta)
+/* clang-format off */
+#define SN_FAMILIES(X) \
+    X(albert) \
+    X(bert) \
+    X(distilbert) \
+    X(electra) \
+    X(llama) \
+    X(modernbert) \
+    X(mpnet) \
+    X(roberta)
+/* clang-format on */
 
 #define SN_X(family) extern const SnArch sn_arch_##family[];
 SN_FAMILIES(SN_X)
