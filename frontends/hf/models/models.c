@@ -5,6 +5,7 @@
 #define SN_FAMILIES(X) \
     X(albert) \
     X(bert) \
+    X(deberta_v2) \
     X(distilbert) \
     X(electra) \
     X(llama) \
