@@ -367,36 +367,64 @@ static SnStatus visit_host(Flatten *x, SnRef r)
 
 static SnStatus sweep(Flatten *x, SnRef root, const bool *need);
 
+/* Which parameters of a body are rows of what a loop scans. A list that is scanned lends its child whole: the
+ * child is one more captured value, the last of them. */
+typedef struct Rows {
+    int first, n;          /* among the parameters */
+    const SnTypeId *child; /* for a while function, which sees no rows: types of those children */
+    uint32_t nchild;
+} Rows;
+
+static bool is_row_list(const Flatten *x, const SnTerm *fn, const Rows *rows, int i)
+{
+    return i > rows->first && i <= rows->first + rows->n && is_list(x, fn->arg[i]);
+}
+
+static SnRef make_param(Flatten *x, uint32_t index, SnTypeId type)
+{
+    const SnAttrId attr = sn_attrs_make(x->s, (SnAttr[]){SN_INT("index", (int64_t)index)}, 1);
+    return attr ? sn_term_make(x->s, SN_OP_ARG, type, attr, NULL, 0) : 0;
+}
+
 /* New parameters for those of a function: a list takes three. */
-static SnStatus number_params(Flatten *x, SnRef fn, SnRef **param, uint32_t *nparam)
+static SnStatus number_params(Flatten *x, SnRef fn, const Rows *rows, SnRef **param, uint32_t *nparam)
 {
     const SnTerm *t = sn_term(x->s, fn);
-    *nparam = 0;
+    uint32_t at = 0, last;
+    *nparam = rows->nchild;
     for (int i = 1; i < t->narg; i++)
         *nparam += count_leaves(x->s, sn_term(x->s, t->arg[i])->type);
     *param = sn_arena_array(x->p->arena, *nparam + 1u, sizeof **param);
     if (!*param)
         return no_memory(x);
-    uint32_t at = 0;
+    last = *nparam - rows->nchild;
+    for (int i = 1; i < t->narg; i++)
+        last -= is_row_list(x, t, rows, i);
     for (int i = 1; i < t->narg; i++) {
         SnTypeId *type = NULL;
+        SnRef *leaf;
         uint32_t n = 0;
+        const bool is_row = is_row_list(x, t, rows, i);
         SN_TRY(types_of(x, sn_term(x->s, t->arg[i])->type, &type, &n));
+        leaf = sn_arena_array(x->p->arena, n + 1u, sizeof *leaf);
+        if (!leaf)
+            return no_memory(x);
         for (uint32_t j = 0; j < n; j++) {
-            const SnAttrId attr = sn_attrs_make(x->s, (SnAttr[]){SN_INT("index", (int64_t)(at + j))}, 1);
-            (*param)[at + j] = attr ? sn_term_make(x->s, SN_OP_ARG, type[j], attr, NULL, 0) : 0;
+            const uint32_t index = is_row && j == 2 ? last++ : at++;
+            leaf[j] = (*param)[index] = make_param(x, index, type[j]);
         }
-        SN_TRY(set_leaves(x, t->arg[i], *param + at, n));
-        at += n;
+        SN_TRY(set_leaves(x, t->arg[i], leaf, n));
     }
+    for (uint32_t i = 0; i < rows->nchild; i++, last++)
+        (*param)[last] = make_param(x, last, rows->child[i]);
     return SN_OK;
 }
 
-static SnStatus flatten_body(Flatten *y, SnRef fn, SnRef *out)
+static SnStatus flatten_body(Flatten *y, SnRef fn, const Rows *rows, SnRef *out)
 {
     SnRef *param = NULL;
     uint32_t nparam = 0;
-    SN_TRY(number_params(y, fn, &param, &nparam));
+    SN_TRY(number_params(y, fn, rows, &param, &nparam));
     const SnRef body = sn_term(y->s, fn)->arg[0];
     const bool *need = sn_reach(y->p, body, false);
     if (!need)
@@ -415,7 +443,7 @@ static SnStatus flatten_body(Flatten *y, SnRef fn, SnRef *out)
 }
 
 /* A function with leaves of its own; what does not depend on parameters keeps its leaves. */
-static SnStatus flatten_fn(Flatten *x, SnRef fn, SnRef *out)
+static SnStatus flatten_fn(Flatten *x, SnRef fn, const Rows *rows, SnRef *out)
 {
     if (sn_term(x->s, fn)->op == SN_OP_NONE) {
         *out = fn;
@@ -434,42 +462,112 @@ static SnStatus flatten_fn(Flatten *x, SnRef fn, SnRef *out)
         if (x->run[r].n && !x->has_arg[r])
             st = set_leaves(&y, r, leaves(x, r), x->run[r].n);
     if (st == SN_OK)
-        st = flatten_body(&y, fn, out);
+        st = flatten_body(&y, fn, rows, out);
     sn_vec_clear(sn_allocator(x->p->ctx), &y.leaf);
     return st;
 }
 
-static SnStatus visit_flow(Flatten *x, SnRef r, int first_fn, int nfn)
+static SnStatus set_results(Flatten *x, SnRef r, SnRef made)
+{
+    return sn_type_of(x->s, made)->kind == SN_TYPE_TUPLE ? set_gets(x, r, made) : set_leaves(x, r, &made, 1);
+}
+
+static SnStatus visit_cond(Flatten *x, SnRef r)
+{
+    const Rows none = {0};
+    const SnTerm *t = sn_term(x->s, r);
+    SnRef *arg = NULL, fn[2], made = 0;
+    uint32_t n = 0;
+    SN_TRY(operand_leaves(x, r, 0, t->narg, &arg, &n));
+    for (int i = 0; i < 2; i++)
+        SN_TRY(flatten_fn(x, t->arg[1 + i], &none, &fn[i]));
+    memcpy(arg + 1, fn, sizeof fn);
+    SN_TRY(sn_term_build(x->s, SN_OP_COND, t->attr, arg, (int)n, &made, x->err));
+    return set_results(x, r, made);
+}
+
+/* ---- loops ---- */
+
+typedef struct LoopLeaves {
+    SnRef *arg; /* operands of the new term */
+    SnTypeId *child;
+    uint32_t n, nchild;
+    int64_t ncarry, nscan;
+} LoopLeaves;
+
+/* Operands as leaves; children of lists that are scanned go to the end. */
+static SnStatus loop_leaves(Flatten *x, SnRef r, int ncarry, int nscan, LoopLeaves *l)
 {
     const SnTerm *t = sn_term(x->s, r);
-    SnRef *rest = NULL;
-    uint32_t nrest = 0;
-    SN_TRY(operand_leaves(x, r, first_fn + nfn, t->narg - first_fn - nfn, &rest, &nrest));
-    SnRef *arg = sn_arena_array(x->p->arena, nrest + 3u, sizeof *arg);
-    if (!arg)
+    SnRef *all = NULL;
+    uint32_t n = 0;
+    SN_TRY(operand_leaves(x, r, 3, t->narg - 3, &all, &n));
+    SnRef *last = sn_arena_array(x->p->arena, (size_t)nscan + 1, sizeof *last);
+    *l = (LoopLeaves){.n = 3};
+    l->arg = sn_arena_array(x->p->arena, n + 4u, sizeof *l->arg);
+    l->child = sn_arena_array(x->p->arena, (size_t)nscan + 1, sizeof *l->child);
+    if (!last || !l->arg || !l->child)
         return no_memory(x);
-    if (first_fn)
-        arg[0] = leaves(x, t->arg[0])[0];
-    for (int i = 0; i < nfn; i++)
-        SN_TRY(flatten_fn(x, t->arg[first_fn + i], &arg[first_fn + i]));
-    memcpy(arg + first_fn + nfn, rest, nrest * sizeof *arg);
-    SnAttrId attr = t->attr;
-    if (t->op == SN_OP_LOOP) {
-        const int ncarry = (int)sn_attr_int(x->s, r, "ncarry", 0),
-                  nscan = (int)sn_attr_int(x->s, r, "nscan", 0);
-        int64_t carry = 0, scan = 0;
-        for (int i = 0; i < ncarry; i++)
-            carry += x->run[t->arg[3 + i]].n;
-        for (int i = ncarry; i < ncarry + nscan; i++) {
-            SN_CHECK(!is_list(x, t->arg[3 + i]), x->err, SN_EUNSUPPORTED,
-                     "loop: a list cannot be scanned: capture it");
-            scan += x->run[t->arg[3 + i]].n;
+    l->arg[2] = leaves(x, t->arg[2])[0];
+    for (int i = 3; i < t->narg; i++) {
+        const bool is_scanned = i >= 3 + ncarry && i < 3 + ncarry + nscan;
+        const uint32_t count = x->run[t->arg[i]].n, kept = is_scanned && is_list(x, t->arg[i]) ? 2 : count;
+        for (uint32_t j = 0; j < kept; j++)
+            l->arg[l->n++] = leaves(x, t->arg[i])[j];
+        if (kept < count) {
+            last[l->nchild] = leaves(x, t->arg[i])[2];
+            l->child[l->nchild] = sn_term(x->s, last[l->nchild])->type;
+            l->nchild++;
         }
-        SN_TRY(flat_attrs(x, r, (SnAttr[]){SN_INT("ncarry", carry), SN_INT("nscan", scan)}, 2, &attr));
+        l->ncarry += i < 3 + ncarry ? (int64_t)kept : 0;
+        l->nscan += is_scanned ? (int64_t)kept : 0;
     }
+    for (uint32_t i = 0; i < l->nchild; i++)
+        l->arg[l->n++] = last[i];
+    return SN_OK;
+}
+
+/* Rows of lists: child [n, capacity] becomes one child, in which row i begins at i * capacity. */
+static SnStatus join_rows(Flatten *x, SnRef *list)
+{
+    SnStatus st = SN_OK;
+    const SnType *rows = sn_type_of(x->s, list[2]), *like = sn_type_of(x->s, list[0]);
+    const SnRef capacity = rows->dims[1], size = sn_dim_mul(x->s, rows->dims[0], capacity);
+    const SnAttr along[] = {SN_INT("axis", 0), SN_DTYPE("dtype", SN_I64)};
+    const SnRef row = make(x, SN_OP_IOTA, along, 2, like->dims, like->ndim, &st);
+    const SnRef base = make2(x, SN_OP_MUL, row, spread(x, capacity, like, &st), &st);
+    list[0] = make2(x, SN_OP_ADD, list[0], base, &st);
+    list[2] = make2(x, SN_OP_RESHAPE, list[2], size, &st);
+    return st;
+}
+
+static SnStatus set_loop_results(Flatten *x, SnRef r, SnRef made, int ncarry)
+{
+    const SnType *t = sn_type_of(x->s, r);
+    SN_TRY(set_gets(x, r, made));
+    SnRef *leaf = leaves(x, r);
+    for (int i = 0; i < t->nchild; i++) {
+        if (i >= ncarry && sn_type(x->s, t->child[i])->kind == SN_TYPE_LIST)
+            SN_TRY(join_rows(x, leaf));
+        leaf += count_leaves(x->s, t->child[i]);
+    }
+    return SN_OK;
+}
+
+static SnStatus visit_loop(Flatten *x, SnRef r)
+{
+    const SnTerm *t = sn_term(x->s, r);
+    const int ncarry = (int)sn_attr_int(x->s, r, "ncarry", 0), nscan = (int)sn_attr_int(x->s, r, "nscan", 0);
+    LoopLeaves l;
+    SnAttrId attr = 0;
     SnRef made = 0;
-    SN_TRY(sn_term_build(x->s, t->op, attr, arg, first_fn + nfn + (int)nrest, &made, x->err));
-    return sn_type_of(x->s, made)->kind == SN_TYPE_TUPLE ? set_gets(x, r, made) : set_leaves(x, r, &made, 1);
+    SN_TRY(loop_leaves(x, r, ncarry, nscan, &l));
+    const Rows rows = {.first = 1 + ncarry, .n = nscan}, none = {.child = l.child, .nchild = l.nchild};
+    SN_TRY(flatten_fn(x, t->arg[0], &rows, &l.arg[0]));
+    SN_TRY(flatten_fn(x, t->arg[1], &none, &l.arg[1]));
+    SN_TRY(flat_attrs(x, r, (SnAttr[]){SN_INT("ncarry", l.ncarry), SN_INT("nscan", l.nscan)}, 2, &attr));
+    SN_TRY(sn_term_build(x->s, SN_OP_LOOP, attr, l.arg, (int)l.n, &made, x->err));
+    return set_loop_results(x, r, made, ncarry);
 }
 
 /* ---- entries ---- */
@@ -583,9 +681,9 @@ static SnStatus visit(Flatten *x, SnRef r)
         SN_TRY(operand_leaves(x, r, 0, t->narg, &arg, &n));
         return set_leaves(x, r, arg, n);
     case SN_OP_LOOP:
-        return visit_flow(x, r, 0, 2);
+        return visit_loop(x, r);
     case SN_OP_COND:
-        return visit_flow(x, r, 1, 2);
+        return visit_cond(x, r);
     case SN_OP_HOST:
         return visit_host(x, r);
     case SN_OP_ENTRY:

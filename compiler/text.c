@@ -178,31 +178,44 @@ static SnStatus bind_plain(SnTextParser *p, SnMap *map, SnBytes name, bool is_pl
     return is_plain ? sn_parse_bind(p, map, name, v, err) : SN_OK;
 }
 
-static SnValue make_input(SnTextParser *p, const SnTextParam *d)
+static SnStatus make_list_input(SnTextParser *p, const char *name, const SnType *t, const SnValue *dims,
+                                SnValue *out, SnError *err)
+{
+    SnValue known;
+    *out = sn_input_list(p->g, name, t->dtype, t->ndim, dims);
+    SN_TRY(sn_parse_check(p, err));
+    const SnRef size = sn_value_type(p->g, *out)->bound;
+    const SnBytes symbol = sn_bytes_str(sn_attr_string(p->s, size, "name"));
+    if (t->bound != 0 && t->bound != size)
+        return sn_lex_fail(&p->lex, err, "the size of the list %s is the symbol %s.size", name, name);
+    if (sn_parse_find(p, &p->symbol, symbol, &known))
+        return SN_OK;
+    return sn_parse_bind(p, &p->symbol, symbol, sn_here(p->g, size), err);
+}
+
+static SnStatus make_input(SnTextParser *p, const SnTextParam *d, SnValue *out, SnError *err)
 {
     const SnType *t = sn_type(p->s, d->type);
     const char *name = sn_parse_text(p, d->name);
     SnValue dims[SN_MAX_RANK];
     for (int i = 0; i < t->ndim; i++)
         dims[i] = sn_here(p->g, t->dims[i]);
-    if (t->kind == SN_TYPE_TENSOR)
-        return sn_input(p->g, name, t->dtype, t->ndim, dims);
-    if (t->kind != SN_TYPE_LIST)
-        return sn_graph_fail(p->g, SN_EINVAL, "input %s: expected a tensor or list", name);
-    const SnValue v = sn_input_list(p->g, name, t->dtype, t->ndim, dims);
-    const SnType *made = sn_value_type(p->g, v);
-    if (v.ref != 0 && t->bound != 0 && made->bound != t->bound)
-        return sn_graph_fail(p->g, SN_EINVAL, "input %s: the size of a list is the symbol %s.size", name,
-                             name);
-    return v;
+    if (t->kind == SN_TYPE_LIST)
+        return make_list_input(p, name, t, dims, out, err);
+    if (t->kind != SN_TYPE_TENSOR)
+        return sn_lex_fail(&p->lex, err, "input %s: expected a tensor or list", name);
+    *out = sn_input(p->g, name, t->dtype, t->ndim, dims);
+    return sn_parse_check(p, err);
 }
 
 static SnStatus parse_input(SnTextParser *p, SnError *err)
 {
     SnTextParam d;
     bool is_plain;
+    SnValue v;
     SN_TRY(parse_decl(p, &d, &is_plain, err));
-    return bind_plain(p, &p->global, d.name, is_plain, make_input(p, &d), err);
+    SN_TRY(make_input(p, &d, &v, err));
+    return bind_plain(p, &p->global, d.name, is_plain, v, err);
 }
 
 static SnStatus parse_param(SnTextParser *p, SnError *err)
@@ -376,12 +389,16 @@ static SnStatus parse_head(SnTextParser *p, bool is_fn, SnBytes *name, SnError *
     p->param.n = 0;
     while (!sn_at(p, ')')) {
         SnTextParam d;
+        SnValue v;
         bool is_plain;
         SN_TRY(parse_decl(p, &d, &is_plain, err));
         if (!sn_vec_push(p->memory, &p->param, d))
             return sn_fail(err, SN_ENOMEM, "no memory for a parameter");
-        SN_TRY(bind_plain(p, &p->local, d.name, is_plain, is_fn ? sn_fn_arg(p->g, d.type) : make_input(p, &d),
-                          err));
+        if (is_fn)
+            v = sn_fn_arg(p->g, d.type);
+        else
+            SN_TRY(make_input(p, &d, &v, err));
+        SN_TRY(bind_plain(p, &p->local, d.name, is_plain, v, err));
         if (sn_at(p, ',') || sn_at(p, ';'))
             SN_TRY(sn_parse_next(p, err));
         else if (!sn_at(p, ')'))
@@ -486,8 +503,12 @@ static SnStatus call_last(SnTextParser *p, SnError *err)
 {
     SnValues in = {0};
     SnStatus st = SN_OK;
-    for (size_t i = 0; i < p->param.n && st == SN_OK; i++)
-        st = sn_parse_push(p, &in, make_input(p, &p->param.at[i]), err);
+    for (size_t i = 0; i < p->param.n && st == SN_OK; i++) {
+        SnValue v;
+        st = make_input(p, &p->param.at[i], &v, err);
+        if (st == SN_OK)
+            st = sn_parse_push(p, &in, v, err);
+    }
     if (st == SN_OK) {
         sn_entry_begin(p->g, "main");
         sn_output(p->g, "out", sn_call(p->g, p->last_fn, (int)in.n, in.at));
