@@ -65,6 +65,7 @@ static SnStatus find_target(SnCompiler *cc, const SnCompileOptions *o, const SnB
     *t = (SnTarget){0};
     SN_TRY((*backend)->probe(sn_compiler_context(cc), index, t, err));
     t->exact = o && (o->flags & SN_EXACT);
+    t->module_dir = sn_compiler_module_dir(cc);
     return SN_OK;
 }
 

@@ -173,6 +173,11 @@ static SnStatus open_module(SnCompiler *cc, Backend *b, SnError *err)
     return SN_OK;
 }
 
+const char *sn_compiler_module_dir(const SnCompiler *cc)
+{
+    return cc->module_dir;
+}
+
 SnStatus sn_compiler_backend(SnCompiler *cc, const char *name, const SnBackend **out, SnError *err)
 {
     for (uint32_t i = 0; i < cc->nbackend; i++) {

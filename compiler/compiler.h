@@ -18,6 +18,8 @@ const SnOpRow *sn_compiler_find_row(const SnCompiler *cc, const char *name, uint
 const SnOp *sn_compiler_op_of(const SnCompiler *cc, uint16_t op_id);
 const SnOpRow *sn_compiler_row_of(const SnCompiler *cc, uint16_t op_id);
 
+const char *sn_compiler_module_dir(const SnCompiler *cc); /* NULL: the linker's search path */
+
 /* A backend by name. Where it lives in a module of its own, the module is opened now, once. */
 SN_MUST_CHECK SnStatus sn_compiler_backend(SnCompiler *cc, const char *name, const SnBackend **out,
                                            SnError *err);

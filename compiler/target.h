@@ -14,6 +14,7 @@ typedef struct SnTarget {
     bool has_dot4, has_dot2, has_tiles;
     bool exact;           /* SN_EXACT: no tiles, no dot2, no estimates */
     uint32_t group_lanes; /* GPU: largest work group; 0 on a CPU */
+    const char *module_dir; /* of a backend's own shared module, as in SnCompilerDesc; set by the caller */
 } SnTarget;
 
 /* What an object file is made of besides kernels (aot.c). */

@@ -30,6 +30,7 @@ typedef struct Native {
 
 typedef struct Build {
     SnContext *ctx;
+    const SnTarget *target;
     SnCpuLevel level;
     const SnKernel *const *kernel;
     uint32_t n;
@@ -121,9 +122,14 @@ static void keep_object(const Build *b, SnHash128 object_key, SnBytes bytes, con
 /* ---- the module ---- */
 
 /* It stays in memory once it was needed: LLVM cannot be unloaded and loaded again. */
-static SnStatus open_codegen(const SnLlvmCodegen **out, SnError *err)
+static SnStatus open_codegen(SnContext *ctx, const SnTarget *t, const SnLlvmCodegen **out, SnError *err)
 {
-    void *so = dlopen(SN_LLVM_MODULE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    SnText path = {.memory = sn_allocator(ctx)};
+    sn_text_printf(&path, "%s%s" SN_LLVM_MODULE, t->module_dir != NULL ? t->module_dir : "",
+                   t->module_dir != NULL ? "/" : "");
+    SN_CHECK(!path.failed, err, SN_ENOMEM, "no memory to open %s", SN_LLVM_MODULE);
+    void *so = dlopen(path.at, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    sn_text_clear(&path);
     SN_CHECK(so != NULL, err, SN_EUNSUPPORTED, "native code needs %s: %s", SN_LLVM_MODULE, dlerror());
     SnLlvmCodegenFn *fn = NULL;
     void *symbol = dlsym(so, SN_LLVM_SYMBOL);
@@ -141,7 +147,7 @@ static SnStatus compile(Build *b, const uint32_t *missing, uint32_t n, SnError *
 {
     Native *m = b->native;
     const SnLlvmCodegen *codegen = NULL;
-    SN_TRY(open_codegen(&codegen, err));
+    SN_TRY(open_codegen(b->ctx, b->target, &codegen, err));
     SnLlvmKernel *kernel = (SnLlvmKernel *)sn_arena_array(&m->arena, n, sizeof *kernel);
     SnHash128 *key = (SnHash128 *)sn_arena_array(&m->arena, n, sizeof *key);
     char(*symbol)[SYMBOL_SIZE] = (char(*)[SYMBOL_SIZE])sn_arena_array(&m->arena, n, sizeof *symbol);
@@ -237,7 +243,7 @@ static SnStatus fill(Build *b, SnError *err)
 static SnStatus llvm_build(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n,
                            SnModule **out, SnError *err)
 {
-    Build b = {.ctx = ctx, .kernel = k, .n = n};
+    Build b = {.ctx = ctx, .target = t, .kernel = k, .n = n};
     SN_TRY(find_level(t->level, &b.level, err));
     const SnAllocator *a = sn_allocator(ctx);
     Native *m = (Native *)sn_alloc_zero(a, sizeof *m, _Alignof(Native));
@@ -292,7 +298,6 @@ static SnStatus llvm_emit(SnContext *ctx, const char *const *levels, uint32_t nl
                           const SnKernel *const *k, const char *const *symbols, uint32_t n,
                           const SnObjectData *data, uint32_t ndata, const char *path, SnError *err)
 {
-    (void)t;
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(ctx));
     size_t count = 0;
@@ -306,7 +311,7 @@ static SnStatus llvm_emit(SnContext *ctx, const char *const *levels, uint32_t nl
     }
     const SnLlvmCodegen *codegen = NULL;
     if (st == SN_OK)
-        st = open_codegen(&codegen, err);
+        st = open_codegen(ctx, t, &codegen, err);
     const SnLlvmObject o = {.kernel = kernel, .nkernel = count, .data = data, .ndata = ndata, .path = path};
     if (st == SN_OK)
         st = codegen->make(ctx, &o, NULL, NULL, err);
