@@ -213,6 +213,12 @@ static bool is_one(SnLower *l, SnRef dim)
     return sn_is_const_i64(l->s, dim, &v) && v == 1;
 }
 
+bool sn_lower_is_empty(SnLower *l, int n, const SnRef *dims)
+{
+    int64_t v;
+    return sn_is_const_i64(l->s, sn_lower_count(l, n, dims), &v) && v == 0;
+}
+
 /* Groups of whole width, then the rest under a guard. */
 static void emit_columns(SnLower *l, SnSpace *at, const Cut *c, SnRef chunk, SnGroupFn *emit, void *self)
 {
@@ -255,6 +261,8 @@ static void emit_columns(SnLower *l, SnSpace *at, const Cut *c, SnRef chunk, SnG
 
 SnRef sn_lower_space(SnLower *l, SnSpace *at, SnRef work, SnGroupFn *emit, void *self)
 {
+    if (sn_lower_is_empty(l, at->ndim, at->dims))
+        return i_const(l, 0);
     const Cut c = cut_space(l, at, work);
     SnRef block = l->kb.k->tile, chunk = i_const(l, 0);
     if (is_one(l, c.rows)) {

@@ -59,7 +59,8 @@ uint32_t sn_lower_temp(SnLower *l, SnRef bytes);
 SnRef sn_lower_dim(SnLower *l, SnRef dim);     /* constant or kernel parameter */
 SnRef sn_lower_divisor(SnLower *l, SnRef dim); /* the same, at least 1 */
 SnRef sn_lower_count(SnLower *l, int n, const SnRef *dims);
-SnRef sn_lower_ceil(SnLower *l, SnRef dim, int64_t by); /* dims: ceil(dim / by) */
+bool sn_lower_is_empty(SnLower *l, int n, const SnRef *dims); /* surely no elements: no body is needed */
+SnRef sn_lower_ceil(SnLower *l, SnRef dim, int64_t by);       /* dims: ceil(dim / by) */
 void sn_lower_store(SnLower *l, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard);
 
 /* ---- index arithmetic; refs are kernel scalars ---- */

@@ -248,6 +248,7 @@ void sn_lower_contract(SnLower *l, SnRef r)
     const SnRef row = i_mul(l, next_part(l, &tile, nrow), i_const(l, c.nrow));
     const SnRef lane = next_part(l, &tile, nlane);
     set_point(l, &c, &c.outer, tile);
-    emit_columns(l, &c, row, lane);
+    if (!sn_lower_is_empty(l, c.result.n, sn_type_of(l->s, r)->dims))
+        emit_columns(l, &c, row, lane);
     sn_lower_end(l, sn_dim_mul(l->s, c.outer.count, sn_dim_mul(l->s, nrow, nlane)));
 }

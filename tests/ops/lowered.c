@@ -188,7 +188,8 @@ static void run_root(Run *x, SnRef r)
     const SnType *type = sn_type_of(x->s, r);
     const int nleaf = type->kind == SN_TYPE_TUPLE ? type->nchild : 1;
     Slot *result = (Slot *)sn_arena_array(&x->t->arena, (size_t)nleaf, sizeof *result);
-    assert_ok(sn_lower(&x->pass, r, x->is_stored, &low, &err));
+    if (sn_lower(&x->pass, r, x->is_stored, &low, &err) != SN_OK)
+        fail_msg("%s: %s", x->t->title, err.message);
     for (int i = 0; i < nleaf; i++)
         result[i] =
             new_slot(x, type_size(x, type->kind == SN_TYPE_TUPLE ? sn_type(x->s, type->child[i]) : type));
