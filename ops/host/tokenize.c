@@ -18,6 +18,11 @@ static SnBytes token_bytes(const SnTokTable *t, uint32_t id)
     return sn_bytes(sn_tok_POOL(t) + text[id], text[id + 1] - text[id]);
 }
 
+static bool begins_with(const uint8_t *at, SnBytes s)
+{
+    return s.n == 0 || memcmp(at, s.at, s.n) == 0;
+}
+
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest)
 {
     const uint64_t *slot = sn_tok_SLOT(t);
@@ -27,8 +32,8 @@ uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes re
             continue;
         const uint32_t id = (uint32_t)slot[i] - 1;
         const SnBytes token = token_bytes(t, id);
-        if (token.n == prefix.n + rest.n && memcmp(token.at, prefix.at, prefix.n) == 0 &&
-            memcmp(token.at + prefix.n, rest.at, rest.n) == 0)
+        if (token.n == prefix.n + rest.n && begins_with(token.at, prefix) &&
+            begins_with(token.at + prefix.n, rest))
             return id;
     }
     return SN_TOK_NONE;
