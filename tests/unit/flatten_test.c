@@ -4,7 +4,7 @@
 #include "compiler/pass.h"
 #include "tests/unit/unit.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
 #define MAX_INPUT 16
 #define LIST_SIZE 24 /* elements of the child of every list input */
@@ -331,6 +331,73 @@ PROGRAM(carries_keep_their_entries, "dims b in 1..9\n"
                                     "  next k = (add k x), h = (flip h axes=[0])\n"
                                     "}\n")
 
+/* ---- lack of memory ---- */
+
+static void *scarce_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    uint32_t *left = (uint32_t *)self;
+    (void)old_size;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (*left == 0)
+        return NULL;
+    (*left)--;
+    return realloc(ptr, new_size);
+}
+
+/* Inlines, flattens and verifies with room for n allocations. */
+static SnStatus run_passes(const char *text, uint32_t n)
+{
+    static const SnOp *const tables[] = {NULL};
+    const SnCompilerDesc compiler = {.struct_size = sizeof compiler, .ops = tables};
+    uint32_t left = UINT32_MAX;
+    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&left, scarce_resize}};
+    Fixture f = {0};
+    SnError err;
+    assert_ok(sn_context_create(&desc, &f.ctx, &err));
+    assert_ok(sn_compiler_create(f.ctx, &compiler, &f.cc, &err));
+    assert_ok(sn_graph_create(f.cc, &f.g, &err));
+    sn_arena_init(&f.arena, sn_allocator(f.ctx));
+    assert_ok(sn_graph_parse(f.g, "test", sn_bytes_str(text), &err));
+    SnRef root = sn_graph_root(f.g);
+    f.pass = (SnPass){.ctx = f.ctx, .cc = f.cc, .g = f.g, .s = sn_graph_store(f.g), .arena = &f.arena};
+    left = n;
+    SnStatus st = sn_pass_inline(&f.pass, root, &root, &err);
+    if (st == SN_OK)
+        st = sn_pass_flatten(&f.pass, root, &root, &err);
+    if (st == SN_OK)
+        st = sn_verify(&f.pass, root, &err);
+    left = UINT32_MAX;
+    sn_arena_clear(&f.arena);
+    sn_graph_destroy(f.g);
+    sn_compiler_destroy(f.cc);
+    sn_context_destroy(f.ctx);
+    return st;
+}
+
+static void lack_of_memory_is_an_error_at_every_allocation(void **state)
+{
+    static const char text[] = "fn @body(i: i64, c: i64, r: list<i32>[m] max=q, x: i64) {\n"
+                               "  ret = tuple (add c (reduce add (get r 1))) | (flip r axes=[0]), x\n"
+                               "}\n"
+                               "fn @twice(x: i64[k]) { ret = tuple (concat x x axis=0) x }\n"
+                               "entry @main(l: list<i32>[b,n], x: i64[b]) {\n"
+                               "  %s = loop bound=b body=@body (0) scan(l, x)\n"
+                               "  %j = concat (reshape l [b*n]) (reshape l [b*n]) axis=0\n"
+                               "  ret n: %s.0, r: %s.1, t: (call @twice %s.2), v: (values %j)\n"
+                               "}\n";
+    (void)state;
+    SnStatus st = SN_ENOMEM;
+    uint32_t n = 0;
+    for (; st == SN_ENOMEM && n < 5000; n++)
+        st = run_passes(text, n);
+    assert_int_equal(st, SN_OK);
+    assert_in_range(n, 5, 5000);
+}
+
 #define flatten_unit_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -350,6 +417,7 @@ int main(void)
         flatten_unit_test(lists_stack_as_rows),
         flatten_unit_test(lists_scan),
         flatten_unit_test(carries_keep_their_entries),
+        cmocka_unit_test(lack_of_memory_is_an_error_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static SnValue expand_twice(SnGraph *g, const SnCall *c)
 {
@@ -355,6 +356,63 @@ static void damaged_text_is_refused_or_read(void **state)
     }
 }
 
+/* ---- lack of memory ---- */
+
+static void *scarce_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    uint32_t *left = (uint32_t *)self;
+    (void)old_size;
+    (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (*left == 0)
+        return NULL;
+    (*left)--;
+    return realloc(ptr, new_size);
+}
+
+static SnStatus parse_and_print(const SnContextDesc *desc)
+{
+    static const SnOp *const tables[] = {ops, NULL};
+    const SnCompilerDesc compiler = {.struct_size = sizeof compiler, .ops = tables};
+    SnContext *ctx = NULL;
+    SnCompiler *cc = NULL;
+    SnGraph *g = NULL;
+    SnText text = {0};
+    SnStatus st = sn_context_create(desc, &ctx, NULL);
+    if (st == SN_OK)
+        st = sn_compiler_create(ctx, &compiler, &cc, NULL);
+    if (st == SN_OK)
+        st = sn_graph_create(cc, &g, NULL);
+    if (st == SN_OK)
+        st = sn_graph_parse(g, "test", sn_bytes_str(every_primitive), NULL);
+    if (st == SN_OK) {
+        text.memory = sn_allocator(ctx);
+        st = sn_graph_print(g, &text, NULL);
+        sn_text_clear(&text);
+    }
+    sn_graph_destroy(g);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+    return st;
+}
+
+static void lack_of_memory_is_an_error_at_every_allocation(void **state)
+{
+    (void)state;
+    SnStatus st = SN_ENOMEM;
+    uint32_t n = 0;
+    for (; st == SN_ENOMEM && n < 5000; n++) {
+        uint32_t left = n;
+        const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&left, scarce_resize}};
+        st = parse_and_print(&desc);
+    }
+    assert_int_equal(st, SN_OK);
+    assert_in_range(n, 50, 5000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +423,7 @@ int main(void)
         cmocka_unit_test(errors_name_line_and_cause),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(damaged_text_is_refused_or_read),
+        cmocka_unit_test(lack_of_memory_is_an_error_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
