@@ -129,7 +129,8 @@ static void apply_shifts_past_the_width(void **state)
 static void apply_floats_nan_and_zero_rules(void **state)
 {
     (void)state;
-    assert_true(isnan(apply_f(SN_OP_MIN, SN_F32, 1, NAN)) && isnan(apply_f(SN_OP_MAX, SN_F32, NAN, 1)));
+    assert_true(isnan(apply_f(SN_OP_MIN, SN_F32, 1, (double)NAN)) &&
+                isnan(apply_f(SN_OP_MAX, SN_F32, (double)NAN, 1)));
     assert_true(signbit(apply_f(SN_OP_MIN, SN_F32, 0.0, -0.0)) &&
                 signbit(apply_f(SN_OP_MIN, SN_F32, -0.0, 0.0)));
     assert_false(signbit(apply_f(SN_OP_MAX, SN_F32, 0.0, -0.0)) ||
@@ -137,7 +138,8 @@ static void apply_floats_nan_and_zero_rules(void **state)
     assert_true(apply_f(SN_OP_ROUND, SN_F64, 2.5, 0) == 2.0 && apply_f(SN_OP_ROUND, SN_F64, -3.5, 0) == -4.0);
     assert_true(apply_f(SN_OP_MOD, SN_F32, -7, 3) == 2.0 && apply_f(SN_OP_MOD, SN_F32, 7, -3) == -2.0);
     assert_true(apply_f(SN_OP_MOD, SN_F32, 5, 0) == 5.0);
-    assert_int_equal(apply(SN_OP_EQ, SN_F32, (SnScalar){.f = NAN}, (SnScalar){.f = NAN}).i, 0);
+    assert_int_equal(apply(SN_OP_EQ, SN_F32, (SnScalar){.f = (double)NAN}, (SnScalar){.f = (double)NAN}).i,
+                     0);
     SnScalar out;
     assert_false(sn_scalar_apply(SN_OP_EXP, SN_F32, &(SnScalar){.f = 1}, &out));
     assert_false(sn_scalar_apply(SN_OP_AND, SN_F32, (SnScalar[2]){{.f = 1}, {.f = 1}}, &out));
