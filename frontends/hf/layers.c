@@ -133,37 +133,61 @@ SnValue sn_nn_head_norm(SnBuild *b, const char *name, SnValue x, double eps, boo
     return y;
 }
 
-/* Names of Transformers' ACT2FN ▶ ops. */
-static const char *const activations[][2] = {
-    {"gelu", "gelu"},
-    {"gelu_python", "gelu"},
-    {"gelu_10", "gelu_10"},
-    {"gelu_new", "gelu_tanh"},
-    {"gelu_fast", "gelu_tanh"},
-    {"gelu_pytorch_tanh", "gelu_tanh"},
-    {"gelu_python_tanh", "gelu_tanh"},
-    {"gelu_accurate", "gelu_tanh"},
-    {"quick_gelu", "quick_gelu"},
-    {"relu", "relu"},
-    {"relu2", "relu2"},
-    {"relu6", "relu6"},
-    {"leaky_relu", "leaky_relu"},
-    {"silu", "silu"},
-    {"swish", "silu"},
-    {"mish", "mish"},
-    {"sigmoid", "sigmoid"},
-    {"tanh", "tanh"},
-    {"hardswish", "hard_swish"},
+static SnValue gelu_10(SnBuild *b, SnValue x)
+{
+    return sn_clamp(b->g, sn_gelu(b->g, x), -10, 10);
+}
+
+static SnValue linear(SnBuild *b, SnValue x)
+{
+    (void)b;
+    return x;
+}
+
+/* (1 + erf((x - sqrt(1/2)) / (sqrt(1 / 4 pi) sqrt 2))) / 2; Ma et al. 2022, arXiv:2209.10655. */
+static SnValue laplace(SnBuild *b, SnValue x)
+{
+    SnGraph *g = b->g;
+    const SnValue z = sn_div(g, sn_sub(g, x, sn_const(g, SN_F64, 0.707107)), sn_const(g, SN_F64, 0.282095));
+    const SnValue e = sn_erf(g, sn_mul(g, z, sn_const(g, SN_F64, 0.7071067811865476)));
+    return sn_mul(g, sn_add(g, e, sn_const(g, SN_F64, 1)), sn_const(g, SN_F64, 0.5));
+}
+
+/* Names of Transformers' ACT2FN: an op, or a function here. */
+static const struct {
+    const char *name, *op;
+    SnValue (*make)(SnBuild *b, SnValue x);
+} activations[] = {
+    {"gelu", "gelu", NULL},
+    {"gelu_python", "gelu", NULL},
+    {"gelu_new", "gelu_tanh", NULL},
+    {"gelu_fast", "gelu_tanh", NULL},
+    {"gelu_pytorch_tanh", "gelu_tanh", NULL},
+    {"gelu_python_tanh", "gelu_tanh", NULL},
+    {"gelu_accurate", "gelu_tanh", NULL},
+    {"quick_gelu", "quick_gelu", NULL},
+    {"relu", "relu", NULL},
+    {"relu2", "relu2", NULL},
+    {"relu6", "relu6", NULL},
+    {"leaky_relu", "leaky_relu", NULL},
+    {"silu", "silu", NULL},
+    {"swish", "silu", NULL},
+    {"mish", "mish", NULL},
+    {"sigmoid", "sigmoid", NULL},
+    {"tanh", "tanh", NULL},
+    {"hardswish", "hard_swish", NULL},
+    {"gelu_10", NULL, gelu_10},
+    {"laplace", NULL, laplace},
+    {"linear", NULL, linear},
 };
 
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)
 {
-    if (strcmp(hidden_act, "linear") == 0)
-        return x;
     for (size_t i = 0; i < SN_COUNT(activations); i++)
-        if (strcmp(activations[i][0], hidden_act) == 0)
-            return sn_op(b->g, activations[i][1], &x, 1, NULL, 0);
-    return sn_graph_fail(b->g, SN_EUNSUPPORTED, "activation %s", hidden_act);
+        if (strcmp(activations[i].name, hidden_act) == 0)
+            return activations[i].op ? sn_op(b->g, activations[i].op, &x, 1, NULL, 0)
+                                     : activations[i].make(b, x);
+    return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: activation %s", b->config->path, hidden_act);
 }
 
 /* ---- attention ---- */

@@ -66,10 +66,9 @@ static void causal_lm(SnBuild *b)
 static void sequence(SnBuild *b)
 {
     SnGraph *g = b->g;
-    const SnValue ids = sn_nn_input(b, "input_ids"), dims[] = {b->batch, b->seq};
+    const SnValue x = decoder(b), ids = sn_nn_input(b, "input_ids"), dims[] = {b->batch, b->seq};
     const int64_t pad = sn_config_int(b->config, "pad_token_id", -1);
     SnValue counts = sn_iota(g, SN_I64, 1, 2, dims);
-    const SnValue x = decoder(b);
     if (ids.ref && pad >= 0)
         counts = sn_where(g, sn_ne(g, ids, sn_const_int(g, SN_I64, pad)), counts, sn_const_int(g, SN_I64, 0));
     const SnValue at[] = {sn_iota(g, SN_I64, 0, 1, dims), sn_reduce(g, "max", counts, 1, &(int){1}, false)};
