@@ -119,15 +119,15 @@ void sn_gen_enter(SnGen *g, LLVMBasicBlockRef to)
 /* Rewriting adds terms to the store. */
 static bool reserve_nodes(SnGen *g)
 {
-    const size_t count = sn_store_count(g->s);
-    if (count > g->node.n) {
-        if (sn_store_failed(g->s) || !sn_vec_reserve(g->memory, &g->node, count - g->node.n)) {
-            sn_gen_fail(g, SN_ENOMEM, "no memory for its terms");
-            return false;
-        }
-        memset(g->node.at + g->node.n, 0, (count - g->node.n) * sizeof *g->node.at);
-        g->node.n = count;
+    const size_t count = sn_store_count(g->s), have = g->node.n;
+    const size_t more = count > have ? count - have : 0;
+    if (sn_store_failed(g->s) || !sn_vec_reserve(g->memory, &g->node, more)) {
+        sn_gen_fail(g, SN_ENOMEM, "no memory for its terms");
+        return false;
     }
+    if (more > 0)
+        memset(g->node.at + have, 0, more * sizeof *g->node.at);
+    g->node.n = have + more;
     return true;
 }
 
@@ -313,6 +313,8 @@ static LLVMValueRef evaluate(SnGen *g, SnRef r)
     const SnDtype d = sn_dtype_of(g->s, r);
     const SnRef lane = g->node.at[r].lane;
     const uint32_t width = lane != 0 ? g->node.at[lane].width : 0;
+    if (g->status != SN_OK)
+        return LLVMGetPoison(sn_gen_type(g, d, width));
     SnScalar c;
     if (sn_is_const(g->s, r, &c))
         return constant(g, d, c);

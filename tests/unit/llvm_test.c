@@ -576,6 +576,72 @@ static void amx_kernel_is_compiled(void **state)
     m->destroy(m);
 }
 
+typedef struct Failing {
+    uint32_t count, fail_at; /* the fail_at-th allocation fails, and those behind it; 0: none */
+    size_t used;
+} Failing;
+
+static void *failing_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Failing *f = (Failing *)self;
+    (void)align;
+    if (new_size == 0) {
+        f->used -= old_size;
+        free(ptr);
+        return NULL;
+    }
+    if (f->fail_at != 0 && ++f->count >= f->fail_at)
+        return NULL;
+    void *at = realloc(ptr, new_size);
+    if (at != NULL)
+        f->used += new_size - old_size;
+    return at;
+}
+
+/* Of the build, and of what it makes in the store. */
+static SnStatus build_failing_at(Failing *memory, uint32_t at, SnError *e)
+{
+    SnError err = {0};
+    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {memory, failing_resize}};
+    SnContext *ctx;
+    SnStore *s;
+    SnArena arena;
+    SnKernel *k[2];
+    SnModule *m = NULL;
+    const SnTarget t = {.name = "cpu", .level = "v3"};
+    assert_ok(sn_context_create(&desc, &ctx, &err));
+    assert_ok(sn_store_create(ctx, &s, &err));
+    sn_arena_init(&arena, sn_allocator(ctx));
+    assert_ok(sn_kernel_parse(s, &arena, "contract", sn_bytes_str(kernels[5].text), &k[0], &err));
+    assert_ok(sn_kernel_parse(s, &arena, "wide", sn_bytes_str(kernels[4].text), &k[1], &err));
+    memory->count = 0;
+    memory->fail_at = at;
+    const SnStatus st = sn_backend_llvm.build(ctx, &t, (const SnKernel *const *)k, 2, &m, e);
+    memory->fail_at = 0;
+    if (st == SN_OK)
+        m->destroy(m);
+    sn_arena_clear(&arena);
+    sn_store_destroy(s);
+    sn_context_destroy(ctx);
+    return st;
+}
+
+static void build_without_memory_fails_and_leaks_nothing(void **state)
+{
+    (void)state;
+    Failing memory = {0};
+    SnStatus st = SN_ENOMEM;
+    uint32_t at = 0;
+    while (st == SN_ENOMEM) {
+        SnError err = {0};
+        st = build_failing_at(&memory, ++at, &err);
+        assert_true(st == SN_OK || err.message[0] != '\0');
+        assert_int_equal(memory.used, 0);
+    }
+    assert_int_equal(st, SN_OK);
+    assert_true(at > 10);
+}
+
 int main(void)
 {
     if (!has_level(SN_CPU_V3))
@@ -589,6 +655,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(build_of_nothing_needs_no_code, setup, teardown),
         cmocka_unit_test_setup_teardown(build_unsupported_says_which_kernel, setup, teardown),
         cmocka_unit_test_setup_teardown(amx_kernel_is_compiled, setup, teardown),
+        cmocka_unit_test(build_without_memory_fails_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
