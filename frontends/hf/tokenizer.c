@@ -1,9 +1,9 @@
 /* tokenizer.c -- tokenizer files of a folder to a table: tokenizer.json, or the vocab.txt of BERT. */
 #include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/unicode.h"
-#include "runtime/json.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 static const struct {
     const char *key, *usual;
@@ -35,6 +35,8 @@ static void read_facts(SnTokDraft *d, const Config *c)
 {
     for (int i = 0; i < SN_TOK_NNAME; i++)
         d->facts.name[i] = sn_draft_id(d, token_name(c, (SnTokName)i));
+    if (d->facts.name[SN_TOK_UNK] == SN_TOK_NONE)
+        d->facts.name[SN_TOK_UNK] = sn_draft_id(d, d->unk);
     int64_t max;
     /* No limit is written as 10^30 there. */
     if (sn_json_int(sn_json_get(c->config, "model_max_length"), &max) && max > 0 && max < 1000000000)
@@ -82,11 +84,46 @@ static SnStatus read_lines(SnTokDraft *d, SnBytes text, SnError *err)
     return SN_OK;
 }
 
+typedef struct Listed {
+    int64_t id;
+    const SnJson *token;
+} Listed;
+
+static int by_id(const void *x, const void *y)
+{
+    const Listed *a = x, *b = y;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* added_tokens_decoder of tokenizer_config.json, {"5": {"content": ...}}: added in the order of the ids. */
+static SnStatus add_listed(SnTokDraft *d, const SnJson *all, SnError *err)
+{
+    if (all == NULL || all->kind != SN_JSON_OBJECT)
+        return SN_OK;
+    Listed *list = sn_arena_array(d->arena, (size_t)all->n + 1, sizeof *list);
+    SN_CHECK(list != NULL, err, SN_ENOMEM, "no memory for added tokens");
+    for (uint32_t i = 0; i < all->n; i++) {
+        const SnBytes key = all->u.child[i].key;
+        list[i].token = &all->u.child[i];
+        for (size_t k = 0; k < key.n; k++) {
+            SN_CHECK(key.at[k] >= '0' && key.at[k] <= '9' && k < 9, err, SN_EFORMAT,
+                     "added_tokens_decoder: a key is no id");
+            list[i].id = 10 * list[i].id + (key.at[k] - '0');
+        }
+    }
+    qsort(list, all->n, sizeof *list, by_id);
+    for (uint32_t i = 0; i < all->n; i++)
+        SN_TRY(sn_draft_add_json(d, list[i].token, err));
+    return SN_OK;
+}
+
 static SnStatus add_names(SnTokDraft *d, const Config *c, SnError *err)
 {
     for (int i = 0; i < SN_TOK_NNAME; i++) {
         const SnDraftToken t = {.content = token_name(c, (SnTokName)i), .is_special = true};
-        SN_TRY(sn_draft_add(d, &t, err));
+        uint32_t listed;
+        if (!sn_map_get(&d->added_index, t.content, &listed))
+            SN_TRY(sn_draft_add(d, &t, err));
     }
     return SN_OK;
 }
@@ -141,6 +178,7 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     d->nsplit = 2;
     d->decoder = SN_TOK_DECODE_WORDPIECE;
     d->flags = SN_TOK_CLEANUP;
+    SN_TRY(add_listed(d, sn_json_get(c->config, "added_tokens_decoder"), err));
     SN_TRY(add_names(d, c, err));
     return set_template(d, c, err);
 }

@@ -4,6 +4,7 @@
 
 #include "frontends/hf/tokenizer.h"
 #include "runtime/hash.h"
+#include "runtime/json.h"
 
 typedef struct SnDraftToken { /* an added token */
     SnBytes content, match;   /* match: content, normalised where it is to be */
@@ -35,6 +36,8 @@ typedef struct SnTokDraft {
 
 /* Adds one token as the reference does: its id is what its content already has, else the next free one. */
 SN_MUST_CHECK SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, SnError *err);
+/* The same from JSON. */
+SN_MUST_CHECK SnStatus sn_draft_add_json(SnTokDraft *d, const SnJson *token, SnError *err);
 /* SN_TOK_NONE: none. */
 uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
 /* Writes the table into the arena. */

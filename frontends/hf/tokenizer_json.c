@@ -4,7 +4,6 @@
  * decoded. */
 #include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/unicode.h"
-#include "runtime/json.h"
 
 #include <inttypes.h>
 
@@ -219,22 +218,26 @@ static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
 
 /* ---- added tokens ------------------------------------------------------------------------------------- */
 
+SnStatus sn_draft_add_json(SnTokDraft *d, const SnJson *token, SnError *err)
+{
+    SnDraftToken t = {.flags = 0};
+    bool single_word, lstrip, rstrip;
+    SN_TRY(read_string(token, "content", &t.content, err));
+    SN_TRY(read_bool(token, "single_word", &single_word, err));
+    SN_TRY(read_bool(token, "lstrip", &lstrip, err));
+    SN_TRY(read_bool(token, "rstrip", &rstrip, err));
+    SN_TRY(read_bool(token, "normalized", &t.is_normalized, err));
+    SN_TRY(read_bool(token, "special", &t.is_special, err));
+    t.flags =
+        (single_word ? SN_TOK_SINGLE_WORD : 0) | (lstrip ? SN_TOK_LSTRIP : 0) | (rstrip ? SN_TOK_RSTRIP : 0);
+    return sn_draft_add(d, &t, err);
+}
+
 static SnStatus read_added(SnTokDraft *d, const SnJson *all, SnError *err)
 {
-    const SnJson *v;
-    for (uint32_t i = 0; (v = sn_json_at(all, i)) != NULL; i++) {
-        SnDraftToken t = {.flags = 0};
-        bool single_word, lstrip, rstrip;
-        SN_TRY(read_string(v, "content", &t.content, err));
-        SN_TRY(read_bool(v, "single_word", &single_word, err));
-        SN_TRY(read_bool(v, "lstrip", &lstrip, err));
-        SN_TRY(read_bool(v, "rstrip", &rstrip, err));
-        SN_TRY(read_bool(v, "normalized", &t.is_normalized, err));
-        SN_TRY(read_bool(v, "special", &t.is_special, err));
-        t.flags = (single_word ? SN_TOK_SINGLE_WORD : 0) | (lstrip ? SN_TOK_LSTRIP : 0) |
-                  (rstrip ? SN_TOK_RSTRIP : 0);
-        SN_TRY(sn_draft_add(d, &t, err));
-    }
+    const SnJson *token;
+    for (uint32_t i = 0; (token = sn_json_at(all, i)) != NULL; i++)
+        SN_TRY(sn_draft_add_json(d, token, err));
     return SN_OK;
 }
 
@@ -331,7 +334,13 @@ static SnStatus read_cls_sep(SnTokDraft *d, const SnJson *v, bool is_roberta, Te
         if (i != 3 || is_roberta)
             SN_TRY(add_piece(d, pair, pieces[i], err));
     }
-    d->flags |= is_roberta ? SN_TOK_OVERFLOW_ZEROS : 0;
+    if (!is_roberta)
+        return SN_OK;
+    bool trim, prefix_space;
+    SN_TRY(read_bool(v, "trim_offsets", &trim, err));
+    SN_TRY(read_bool(v, "add_prefix_space", &prefix_space, err));
+    d->flags |=
+        SN_TOK_OVERFLOW_ZEROS | (trim ? SN_TOK_TRIM_OFFSETS : 0) | (prefix_space ? SN_TOK_PREFIX_SPACE : 0);
     return SN_OK;
 }
 

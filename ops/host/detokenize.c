@@ -38,8 +38,7 @@ static bool begins_with(SnBytes s, SnBytes prefix)
     return s.n >= prefix.n && memcmp(s.at, prefix.at, prefix.n) == 0;
 }
 
-/* Writes one token; out has room for it and a space. Returns how many bytes. */
-static size_t put_token(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out)
+size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out)
 {
     const SnBytes prefix = sn_bytes(sn_tok_POOL(t) + t->decoder_at, t->decoder_size);
     const bool is_wordpiece = t->decoder == SN_TOK_DECODE_WORDPIECE;
@@ -73,7 +72,7 @@ static SnStatus run_row(const SnHostCall *h, State *st, const int32_t *ids, size
         if (token.at == NULL || (skip_special && sn_tokenizer_is_special(table, (uint32_t)id)))
             continue;
         SN_TRY(sn_tok_room(out, (int64_t)st->ntext, (int64_t)token.n + 1, "text", err));
-        st->ntext += put_token(t, token, st->written++ == 0, (uint8_t *)out->data + st->ntext);
+        st->ntext += sn_tok_put(t, token, st->written++ == 0, (uint8_t *)out->data + st->ntext);
     }
     return SN_OK;
 }

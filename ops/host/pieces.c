@@ -108,6 +108,35 @@ static SnStatus put_piece(Op *op, State *st, uint32_t id, size_t begin, size_t e
     return SN_OK;
 }
 
+/* Takes white space, and the sign byte-level vocabularies write for it, off both ends of an added token. */
+static void trim(const Op *op, bool is_first, SnBytes slice, size_t *begin, size_t *end)
+{
+    enum { SPACE_SIGN = 0x120 };
+    if (!(op->t->flags & SN_TOK_TRIM_OFFSETS))
+        return;
+    size_t nleading = 0, ntrailing = 0, size;
+    bool is_leading = true;
+    for (size_t i = 0; i < slice.n; i += size) {
+        size = sn_tok_char_size(slice.at + i, slice.n - i);
+        const uint32_t cp = sn_tok_code_point(slice.at + i, size);
+        const bool is_space = cp == SPACE_SIGN || (sn_code_class(cp)->flags & SN_CP_SPACE);
+        is_leading &= is_space;
+        nleading += is_leading;
+        ntrailing = is_space ? ntrailing + 1 : 0;
+    }
+    if (nleading == 1 && (is_first || *begin == 0) && (op->t->flags & SN_TOK_PREFIX_SPACE))
+        nleading = 0;
+    *begin = *end - *begin > nleading ? *begin + nleading : *end;
+    *end = *end - *begin > ntrailing ? *end - ntrailing : *begin;
+}
+
+static SnStatus put_added(Op *op, State *st, uint32_t id, SnBytes slice, size_t begin, size_t end,
+                          SnError *err)
+{
+    trim(op, st->npiece == st->row_piece, slice, &begin, &end);
+    return put_piece(op, st, id, begin, end, err);
+}
+
 static void begin_row(State *st)
 {
     st->is_repaired = false;
@@ -181,14 +210,16 @@ static SnStatus split(Op *op, State *st, SnError *err)
         const size_t first = st->piece_at.character;
         sn_tok_seek(&st->piece_at, text.at, m.end);
         const size_t last = st->piece_at.character > first ? st->piece_at.character - 1 : first;
-        SN_TRY(put_piece(op, st, m.id, (size_t)from[first], (size_t)from[last] + 1, err));
+        const SnBytes slice = sn_bytes(text.at + m.begin, m.end - m.begin);
+        SN_TRY(put_added(op, st, m.id, slice, (size_t)from[first], (size_t)from[last] + 1, err));
     }
     if (st->next.id != SN_TOK_NONE) {
         const SnBytes raw = text_of(op, st);
         sn_tok_seek(&st->at, raw.at, st->next.begin);
         const size_t begin = st->at.character;
         sn_tok_seek(&st->at, raw.at, st->next.end);
-        SN_TRY(put_piece(op, st, st->next.id, begin, st->at.character, err));
+        const SnBytes slice = sn_bytes(raw.at + st->next.begin, st->next.end - st->next.begin);
+        SN_TRY(put_added(op, st, st->next.id, slice, begin, st->at.character, err));
     }
     st->phase = st->next.id != SN_TOK_NONE ? FIND : END_ROW;
     return SN_OK;

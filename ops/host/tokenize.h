@@ -114,6 +114,9 @@ SnTokenizerFacts sn_tokenizer_facts(SnBytes table);
 /* What decoding writes for an id: {NULL, 0} where there is none. Lent by the table. */
 SnBytes sn_tokenizer_text(SnBytes table, uint32_t id);
 bool sn_tokenizer_is_special(SnBytes table, uint32_t id);
+/* What the reference lists as the token of an id over code points [begin, end) of a text: its text, but for
+ * an added token with the white space it took along. Lent by the table or the text. */
+SnBytes sn_tokenizer_token(SnBytes table, uint32_t id, SnBytes text, int64_t begin, int64_t end);
 /* SN_TOK_NONE: no such token. */
 uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 
@@ -201,9 +204,11 @@ typedef struct SnTokPiece {
 
 typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
 
-#define SN_TOK_NO_TEMPLATE    1u /* no post-processor: texts are joined, and some sequence ids are odd */
-#define SN_TOK_OVERFLOW_ZEROS 2u /* RobertaProcessing: overflowing windows have type 0 */
-#define SN_TOK_CLEANUP        4u /* of the WordPiece decoder */
+#define SN_TOK_NO_TEMPLATE    1u  /* no post-processor: texts are joined, and some sequence ids are odd */
+#define SN_TOK_OVERFLOW_ZEROS 2u  /* RobertaProcessing: overflowing windows have type 0 */
+#define SN_TOK_CLEANUP        4u  /* of the WordPiece decoder */
+#define SN_TOK_TRIM_OFFSETS   8u  /* of RobertaProcessing: offsets of added tokens leave white space out */
+#define SN_TOK_PREFIX_SPACE   16u /* ... but not where it is one space before the first token */
 
 typedef struct SnTokTable {
     uint32_t magic, version, size; /* bytes of everything */
@@ -255,6 +260,9 @@ static inline uint64_t sn_tok_hash_end(uint64_t h)
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
+/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Not for tables whose
+ * decoder is SN_TOK_DECODE_OTHER. */
+size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out);
 /* Fills the ASCII section from the steps. */
 void sn_tok_fill_ascii(const uint32_t *step, uint32_t nstep, const SnTokSplit *split, uint32_t nsplit,
                        uint8_t ascii[256]);

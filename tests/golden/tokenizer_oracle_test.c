@@ -253,14 +253,18 @@ static void check_ops(Oracle *o, const char *name)
 static void check_tokenizer(Oracle *o, const char *name, bool from_vocab)
 {
     SnError err;
-    SnTokenizerFiles files = {.folder = name};
     o->strings = parse(o, "strings", read_file(o, "oracle/strings.json"));
-    if (from_vocab)
-        files.vocab = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/vocab.txt", name));
-    else
-        files.tokenizer = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/tokenizer.json", name));
-    files.config = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/tokenizer_config.json", name));
-    assert_ok(sn_tokenizer_load(o->ctx, &files, &o->arena, &o->table, &err));
+    if (from_vocab) {
+        const SnTokenizerFiles files = {
+            .folder = name,
+            .vocab = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/vocab.txt", name)),
+            .config = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/tokenizer_config.json", name))};
+        assert_ok(sn_tokenizer_load(o->ctx, &files, &o->arena, &o->table, &err));
+    } else {
+        const char *folder = sn_arena_printf(&o->arena, "%s/tokenizers/%s", o->shared, name);
+        assert_ok(sn_tokenizer_open(o->ctx, folder, &o->arena, &o->table, &err));
+    }
+    assert_int_equal(sn_tokenizer_facts(o->table).max_length, 512);
     check_lines(o, name);
     check_ops(o, name);
     sn_arena_clear(&o->arena);

@@ -207,7 +207,7 @@ static void many_marks_are_put_in_canonical_order(void **state)
     "\"," flags "}]}"
 #define FLAGS(word, l, r, norm)                                                                              \
     "\"single_word\":" #word ",\"lstrip\":" #l ",\"rstrip\":" #r ",\"normalized\":" #norm ",\"special\":"    \
-                                                                                          "false"
+    "false"
 
 static void added_tokens_are_cut_out_of_the_text(void **state)
 {
@@ -237,6 +237,33 @@ static void normalized_added_tokens_are_found_after_normalising(void **state)
     assert_row(&r, RUN_OFFSET, 0, 0, 0, 0, 1, 2, 6, 6, 10, 0, 0);
     assert_int_equal(sn_tokenizer_id(table, sn_bytes_str("\xC3\x89tat")), 24);
     assert_true(sn_bytes_is(sn_tokenizer_text(table, 24), "etat"));
+}
+
+static void added_tokens_are_listed_with_their_white_space(void **state)
+{
+    Fixture *f = *state;
+    static const char text[] = "\xC3\xA9 \t<x> b";
+    const SnBytes table = load(f, ADDED("<x>", FLAGS(false, true, true, false)));
+    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 1, 7), " \t<x> "));
+    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 3, 99), "<x> b"));
+    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 0, 0), "<x>"));
+    assert_true(sn_bytes_is(sn_tokenizer_token(table, 15, sn_bytes_str(text), 7, 8), "b"));
+    assert_null(sn_tokenizer_token(table, 99, sn_bytes_str(text), 7, 8).at);
+}
+
+static void roberta_trims_added_tokens(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    RunResult r;
+    static const char json[] =
+        "{" MODEL "," BERT ",\"post_processor\":{\"type\":\"RobertaProcessing\",\"sep\":[\"s\",3],"
+        "\"cls\":[\"c\",2],\"trim_offsets\":true,\"add_prefix_space\":true},\"added_tokens\":[{\"id\":24,"
+        "\"content\":\"<x>\"," FLAGS(false, true, true, false) "}]}";
+    assert_ok(encode(f, load(f, json), " <x>  <x> a", "  <x>", &whole, &r, &err));
+    assert_row(&r, RUN_IDS, 0, 2, 24, 24, 14, 3, 3, 24, 3);
+    assert_row(&r, RUN_OFFSET, 0, 0, 0, 0, 4, 6, 9, 10, 11, 0, 0, 0, 0, 2, 5, 0, 0);
+    assert_row(&r, RUN_TYPE, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }
 
 static void the_longest_added_token_wins(void **state)
@@ -468,6 +495,8 @@ int main(void)
         cmocka_unit_test(many_marks_are_put_in_canonical_order),
         cmocka_unit_test(added_tokens_are_cut_out_of_the_text),
         cmocka_unit_test(normalized_added_tokens_are_found_after_normalising),
+        cmocka_unit_test(added_tokens_are_listed_with_their_white_space),
+        cmocka_unit_test(roberta_trims_added_tokens),
         cmocka_unit_test(the_longest_added_token_wins),
         cmocka_unit_test(long_texts_become_overlapping_windows),
         cmocka_unit_test(pairs_are_cut_longest_first),

@@ -106,6 +106,23 @@ static void tokenizer_config_changes_a_vocab_txt(void **state)
     assert_ids(f, table, "W\xC3\x96RLD", (const int32_t[]){2, 5, 3}, 3);
 }
 
+static void listed_tokens_are_added_in_the_order_of_their_ids(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    SnBytes table;
+#define FLAGS(l, norm)                                                                                       \
+    "\"lstrip\":" #l ",\"normalized\":" #norm ",\"rstrip\":false,\"single_word\":false,\"special\":false"
+    assert_ok(load(f, NULL, vocab_txt,
+                   "{\"added_tokens_decoder\":{\"10\":{\"content\":\"<b>\"," FLAGS(
+                       true, true) "},\"9\":{\"content\":"
+                                   "\"[MASK]\"," FLAGS(true, false) "}}}",
+                   &table, &err));
+    assert_ids(f, table, "Hellos  <b> W\xC3\xB6rld   [MASK] <B>", (const int32_t[]){2, 7, 8, 9, 6, 8, 9, 3},
+               8);
+    assert_fails(SN_EFORMAT, load(f, NULL, vocab_txt, "{\"added_tokens_decoder\":{\"x\":{}}}", &table, &err));
+}
+
 static void a_vocab_txt_must_be_text(void **state)
 {
     SnError err;
@@ -263,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vocab_txt_makes_a_bert_tokenizer),
         cmocka_unit_test(tokenizer_config_changes_a_vocab_txt),
+        cmocka_unit_test(listed_tokens_are_added_in_the_order_of_their_ids),
         cmocka_unit_test(a_vocab_txt_must_be_text),
         cmocka_unit_test(parts_that_are_not_built_are_named),
         cmocka_unit_test(malformed_files_are_refused),
