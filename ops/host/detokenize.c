@@ -89,7 +89,7 @@ SnStatus sn_tok_decode(const SnHostCall *h, SnError *err)
     for (; st->row < ids->dims[0]; st->row++) {
         int64_t at, n;
         SN_TRY(sn_tok_row(ids, st->row, &at, &n, err));
-        SN_TRY(run_row(h, st, (const int32_t *)ids->data + at, (size_t)n, &clock, err));
+        SN_TRY(run_row(h, st, sn_tok_i32(ids, at), (size_t)n, &clock, err));
         sn_tok_end_row(&h->out[0], st->row, (int64_t)st->row_text, (int64_t)st->ntext);
         st->row_text = st->ntext;
         st->id = st->written = 0;

@@ -275,7 +275,7 @@ SnStatus sn_tok_normalize(const SnHostCall *h, SnError *err)
     while (st->row < text->dims[0]) {
         int64_t start, size;
         SN_TRY(sn_tok_row(text, st->row, &start, &size, err));
-        op.row = sn_bytes((const uint8_t *)text->data + start, (size_t)size);
+        op.row = sn_bytes(sn_tok_u8(text, start), (size_t)size);
         SN_TRY(step(&op, st, err));
         if (op.clock.is_due)
             return SN_AGAIN;

@@ -142,8 +142,8 @@ SnStatus sn_tok_pretokenize(const SnHostCall *h, SnError *err)
         int64_t text_at, text_size, at, size;
         SN_TRY(sn_tok_row(norm, st->row, &text_at, &text_size, err));
         SN_TRY(sn_tok_row(piece, st->row, &at, &size, err));
-        op.text = (const uint8_t *)norm->data + text_at;
-        const int32_t *pieces = (const int32_t *)piece->data + at;
+        op.text = sn_tok_u8(norm, text_at);
+        const int32_t *pieces = sn_tok_i32(piece, at);
         SN_TRY(cut(&op, st, err));
         for (; st->piece < (size_t)size / 3;) {
             if (sn_tok_due(&op.clock, 16))

@@ -44,6 +44,17 @@ static inline SnStatus sn_tok_row(const SnView *list, int64_t r, int64_t *start,
     return SN_OK;
 }
 
+/* Element `start` of a list's child, which is NULL where a host has nothing to bind. */
+static inline const int32_t *sn_tok_i32(const SnView *list, int64_t start)
+{
+    return list->data != NULL ? (const int32_t *)list->data + start : NULL;
+}
+
+static inline const uint8_t *sn_tok_u8(const SnView *list, int64_t start)
+{
+    return list->data != NULL ? (const uint8_t *)list->data + start : NULL;
+}
+
 static inline SnStatus sn_tok_room(const SnView *list, int64_t used, int64_t more, const char *what,
                                    SnError *err)
 {

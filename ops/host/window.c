@@ -212,9 +212,9 @@ static SnStatus load_text(Op *op, int64_t row, int which, SnError *err)
              "tok_window: row %" PRId64 " has %" PRId64 " ids, but %" PRId64 " offsets and %" PRId64
              " word ids",
              row, n[0], n[1] / 2, n[2]);
-    op->text[which] = (Text){.ids = (const int32_t *)in[0].data + at[0],
-                             .offset = (const int32_t *)in[1].data + at[1],
-                             .word_id = (const int32_t *)in[2].data + at[2],
+    op->text[which] = (Text){.ids = sn_tok_i32(&in[0], at[0]),
+                             .offset = sn_tok_i32(&in[1], at[1]),
+                             .word_id = sn_tok_i32(&in[2], at[2]),
                              .n = n[0]};
     return SN_OK;
 }

@@ -176,11 +176,11 @@ SnStatus sn_tok_wordpiece(const SnHostCall *h, SnError *err)
         SN_TRY(sn_tok_row(norm, st->row, &text_at, &ntext, err));
         SN_TRY(sn_tok_row(from, st->row, &from_at, &nfrom, err));
         SN_TRY(sn_tok_row(word, st->row, &at, &n, err));
-        op.text = (const uint8_t *)norm->data + text_at;
-        op.from = (const int32_t *)from->data + from_at;
+        op.text = sn_tok_u8(norm, text_at);
+        op.from = sn_tok_i32(from, from_at);
         op.ntext = (size_t)ntext;
         op.nfrom = (size_t)nfrom;
-        SN_TRY(run_row(&op, st, (const int32_t *)word->data + at, (size_t)n / 3, err));
+        SN_TRY(run_row(&op, st, sn_tok_i32(word, at), (size_t)n / 3, err));
         sn_tok_end_row(&h->out[0], st->row, (int64_t)st->row_id, (int64_t)st->nid);
         sn_tok_end_row(&h->out[1], st->row, 2 * (int64_t)st->row_id, 2 * (int64_t)st->nid);
         sn_tok_end_row(&h->out[2], st->row, (int64_t)st->row_id, (int64_t)st->nid);
