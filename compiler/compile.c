@@ -100,7 +100,7 @@ void sn_compilation_clear(SnCompilation *c)
     sn_arena_clear(&c->work);
 }
 
-SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)
+static SnStatus make_steps(SnCompilation *c, SnError *err)
 {
     SnPass *p = &c->pass;
     SN_TRY(sn_graph_check(p->g, err));
@@ -112,6 +112,15 @@ SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_fuse(p, root, &is_stored, err));
     SN_TRY(sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n));
     return sn_steps_program(&c->x, root, err);
+}
+
+SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)
+{
+    const SnStatus st = make_steps(c, err);
+    /* Whatever a pass made of terms that are missing, this is why. */
+    if (st != SN_OK && st != SN_ENOMEM && sn_store_failed(c->pass.s))
+        return sn_fail(err, SN_ENOMEM, "compile: no memory for terms");
+    return st;
 }
 
 /* Weights are read where the source has them; one that is not aligned to its dtype is copied. */

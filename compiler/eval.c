@@ -689,7 +689,7 @@ bool sn_eval_const(SnStore *s, SnRef r, int64_t max_count, SnArena *arena, SnByt
     SnRef ref[MOST];
     SnEvalCode code = {.ref = ref};
     SnEvalFrame frame = {.code = &code};
-    SnError err;
+    SnError err = {.code = SN_OK};
     SnArena scratch;
     if (sn_type_of(s, r)->kind != SN_TYPE_TENSOR || !collect_pure(s, r, ref, MOST, &code.n))
         return false;
@@ -704,8 +704,12 @@ bool sn_eval_const(SnStore *s, SnRef r, int64_t max_count, SnArena *arena, SnByt
         if (ok) {
             memcpy(own, v->view.data, bytes);
             *out = sn_bytes(own, bytes);
+        } else {
+            err.code = SN_ENOMEM;
         }
     }
+    if (!ok && err.code == SN_ENOMEM)
+        sn_store_fail(s);
     end(&e);
     return ok;
 }

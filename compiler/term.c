@@ -104,6 +104,11 @@ bool sn_store_failed(const SnStore *s)
     return s->failed;
 }
 
+void sn_store_fail(SnStore *s)
+{
+    s->failed = true;
+}
+
 uint32_t sn_store_count(const SnStore *s)
 {
     return (uint32_t)s->term.n;

@@ -107,6 +107,7 @@ void sn_store_destroy(SnStore *s);
 SnContext *sn_store_context(const SnStore *s);
 SnArena *sn_store_arena(SnStore *s);    /* lives as long as the store */
 bool sn_store_failed(const SnStore *s); /* memory ran out: sticky, makers return 0 */
+void sn_store_fail(SnStore *s);         /* says that memory ran out elsewhere, in work on these terms */
 
 uint32_t sn_store_count(const SnStore *s); /* refs are 1 .. count - 1 */
 const SnTerm *sn_term(const SnStore *s, SnRef r);
