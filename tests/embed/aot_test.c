@@ -1,0 +1,86 @@
+/* aot_test.c -- two programs that were compiled ahead of time, in one executable that has the runtime and no
+ * compiler: the bits of the same programs just in time. Its argument is what aot_emit expects. */
+#include "aot_small.h"
+#include "aot_text.h"
+#include "runtime/program.h"
+#include "tests/embed/aot.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+
+static AotExpected expected;
+
+static void linked_program_gives_bits_of_jit(void **state)
+{
+    (void)state;
+    static EmbedInput in;
+    SnError err;
+    SnContext *ctx = NULL;
+    SnProgram *p = NULL;
+    SnInstance *s = NULL;
+    EmbedOutput got;
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    assert_ok(sn_program_link(ctx, &aot_small, &p, &err));
+    assert_ok(sn_instance_create(p, NULL, &s, &err));
+    embed_fill(&in, AOT_SEED);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(sn_reset(s, &err));
+        assert_ok(embed_bind(s, &in, &err));
+        assert_ok(sn_run(s, &err));
+        assert_ok(embed_output(s, &got, &err));
+        assert_memory_equal(&got, &expected.small, sizeof got);
+    }
+    sn_instance_destroy(s);
+    sn_program_release(p);
+    sn_context_destroy(ctx);
+}
+
+static void linked_tokenizer_gives_ids_of_jit(void **state)
+{
+    (void)state;
+    SnError err;
+    SnContext *ctx = NULL;
+    SnProgram *p = NULL;
+    SnInstance *s = NULL;
+    AotTokens got;
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    assert_ok(sn_program_link(ctx, &aot_text, &p, &err));
+    assert_ok(sn_instance_create(p, NULL, &s, &err));
+    assert_ok(aot_tokens(s, &got, &err));
+    assert_memory_equal(&got, &expected.tokens, sizeof got);
+    assert_int_equal(got.ids[0], 2); /* [CLS] */
+    assert_int_equal(got.ids[1], 5); /* hello */
+    sn_instance_destroy(s);
+    sn_program_release(p);
+    sn_context_destroy(ctx);
+}
+
+static void foreign_abi_is_refused(void **state)
+{
+    (void)state;
+    SnError err;
+    SnContext *ctx = NULL;
+    SnProgram *p = NULL;
+    SnProgramDesc d = aot_small;
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    d.abi++;
+    assert_fails(SN_EUNSUPPORTED, sn_program_link(ctx, &d, &p, &err));
+    d = aot_small;
+    d.image_size--;
+    assert_fails(SN_EFORMAT, sn_program_link(ctx, &d, &p, &err));
+    sn_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linked_program_gives_bits_of_jit),
+        cmocka_unit_test(linked_tokenizer_gives_ids_of_jit),
+        cmocka_unit_test(foreign_abi_is_refused),
+    };
+    FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
+    const bool read = f && fread(&expected, sizeof expected, 1, f) == 1;
+    if (f)
+        (void)fclose(f);
+    return read ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+}
