@@ -269,6 +269,7 @@ static void put_shape(SnText *key, const char *name, const Shape *s)
 /* ---- the program ---- */
 
 typedef struct Request {
+    const char *head; /* NULL: the model's own */
     const char *const *name;
     const Shape *shape;
     size_t nin;
@@ -298,7 +299,7 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
         const char *own = sn_arena_strndup(&m->arena, r->name[i], strlen(r->name[i]));
         in[i] = (SnNamedValue){own ? own : "", make_input(g, r->name[i], &r->shape[i])};
     }
-    SnModelPart part = {.in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
+    SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
     sn_model_build(m, g, &part);
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(g, part.out.at[i].name, part.out.at[i].value);
@@ -355,6 +356,8 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
 static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
 {
     SnText key = {.memory = sn_allocator(m->ctx)};
+    if (r->head)
+        sn_text_printf(&key, "%s of ", r->head);
     for (size_t i = 0; i < r->nin; i++)
         put_shape(&key, r->name[i], &r->shape[i]);
     for (size_t i = 0; i < r->nwant; i++)
@@ -368,6 +371,12 @@ static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out,
 SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
                           size_t nwant, SnResults **out, SnError *err)
 {
+    return sn_model_forward_head(m, NULL, in, nin, want, nwant, out, err);
+}
+
+SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor *in, size_t nin,
+                               const char *const *want, size_t nwant, SnResults **out, SnError *err)
+{
     SnArena arena;
     SnModelProgram *p = NULL;
     SN_TRY(sn_model_need(m, err));
@@ -379,7 +388,8 @@ SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin, const
         name[i] = in[i].name;
         st = shape_of(m, &in[i], in, nin, &shape[i], err);
     }
-    const Request r = {.name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
+    const Request r = {
+        .head = head, .name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
     if (st == SN_OK)
         st = find_program(m, &r, &p, err);
     if (st == SN_OK)
@@ -417,7 +427,7 @@ SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, con
     if (st == SN_OK)
         st = sn_graph_create(m->cc, &g, err);
     if (st == SN_OK) {
-        const Request r = {input, shape, ninput, want, nwant};
+        const Request r = {NULL, input, shape, ninput, want, nwant};
         sn_graph_source(g, sn_weights_source(m->weights));
         fill(m, g, &p, (void *)(uintptr_t)&r);
         st = sn_graph_print(g, text, err);

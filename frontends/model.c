@@ -39,11 +39,11 @@ static const char *device_of(const SnModelOptions *o)
 
 static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOptions *o, SnError *err)
 {
-    const char *device = device_of(o);
+    const char *device = device_of(o), *task = o ? sn_task_head(o->task) : NULL;
     m->folder = sn_arena_strndup(&m->arena, folder, strlen(folder));
     m->device = sn_arena_strndup(&m->arena, device, strlen(device));
-    m->head = o && o->task ? sn_arena_strndup(&m->arena, o->task, strlen(o->task)) : NULL;
-    SN_CHECK(m->folder && m->device && (m->head || !o || !o->task), err, SN_ENOMEM, "%s: no memory", folder);
+    m->head = task ? sn_arena_strndup(&m->arena, task, strlen(task)) : NULL;
+    SN_CHECK(m->folder && m->device && (m->head || !task), err, SN_ENOMEM, "%s: no memory", folder);
     if (!o)
         return SN_OK;
     SN_CHECK(o->dtype == SN_NODTYPE || sn_dtype_is_float(o->dtype), err, SN_EINVAL,

@@ -62,6 +62,12 @@ SN_MUST_CHECK SnStatus sn_results_add(SnResults *r, const char *name, const SnVi
 SN_MUST_CHECK SnStatus sn_results_reserve(SnResults *r, const char *name, const SnView *v, SnError *err);
 
 /* ---- programs ---- */
+/* As sn_model_forward, by another head of the checkpoint: a class name or task; NULL: the model's own. */
+SN_MUST_CHECK SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor *in,
+                                             size_t nin, const char *const *want, size_t nwant,
+                                             SnResults **out, SnError *err);
+/* The task of the models that a pipeline runs on ("ner": token-classification); any other task is its own. */
+const char *sn_task_head(const char *task);
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
 /* The program of this key; made at the first call. One that reads weights comes after sn_model_need. */

@@ -16,8 +16,11 @@
 static const struct {
     const char *name;
     ConformKind *run;
+    ConformCompare *compare;
 } kinds[] = {
-    {"forward", conform_forward},
+    {"forward", conform_forward, conform_compare},
+    {"sentence", conform_sentence, conform_compare},
+    {"pipeline", conform_pipeline, conform_compare_data},
 };
 
 SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err)
@@ -95,7 +98,7 @@ static SnStatus run_case(Conform *c, bool *passed, SnError *err)
         SN_TRY(sn_file_write(c->ctx, c->out, &data, 1, err));
     else if (c->out)
         SN_TRY(sn_safetensors_write(c->ctx, c->out, c->result.at, c->result.n, err));
-    return c->check ? conform_compare(c, passed, err) : SN_OK;
+    return c->check ? kinds[i].compare(c, passed, err) : SN_OK;
 }
 
 static void write_log(void *self, SnLogLevel level, const char *message)

@@ -22,7 +22,7 @@ typedef struct Conform {
 
 /* A kind of case: runs it and leaves its results. */
 typedef SnStatus ConformKind(Conform *c, SnError *err);
-ConformKind conform_forward;
+ConformKind conform_forward, conform_sentence, conform_pipeline;
 
 /* DIR/FILE in the arena. */
 SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);
@@ -35,7 +35,9 @@ SN_MUST_CHECK SnStatus conform_add(Conform *c, const char *name, const SnView *v
                                    SnError *err);
 const char *conform_string(Conform *c, const SnJson *v); /* NULL: none */
 
-/* Compares the results with expected.safetensors (conform_check.c), prints a line a tensor; *passed. */
-SN_MUST_CHECK SnStatus conform_compare(Conform *c, bool *passed, SnError *err);
+/* Compares the results, prints a line for each; *passed. */
+typedef SnStatus ConformCompare(Conform *c, bool *passed, SnError *err);
+ConformCompare conform_compare;      /* tensors with expected.safetensors (conform_check.c) */
+ConformCompare conform_compare_data; /* rows with `expected` of data.json (conform_task.c) */
 
 #endif
