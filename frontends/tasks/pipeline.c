@@ -69,32 +69,6 @@ static SnStatus check_args(const SnPipe *p, const Task *t, SnError *err)
     return SN_OK;
 }
 
-/* ---- tokenizer_config.json ---- */
-
-static SnStatus read_config(SnPipe *p, SnError *err)
-{
-    const char *path = sn_arena_printf(&p->arena, "%s/tokenizer_config.json", p->m->folder);
-    SnFile *file = NULL;
-    SnJson *json = NULL;
-    p->takes_types = true;
-    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", p->m->folder);
-    if (!sn_file_exists(path))
-        return SN_OK;
-    SN_TRY(sn_file_open(p->m->ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(&p->arena, path, sn_file_bytes(file), &json, err);
-    sn_file_release(file);
-    SN_TRY(st);
-    const SnJson *names = sn_json_get(json, "model_input_names");
-    bool lists_types = !names || names->kind != SN_JSON_ARRAY;
-    for (uint32_t i = 0; !lists_types && i < names->n; i++)
-        lists_types = sn_json_is(&names->u.child[i], "token_type_ids");
-    p->takes_types = lists_types;
-    p->cuts_left = sn_json_is(sn_json_get(json, "truncation_side"), "left");
-    p->pads_left = sn_json_is(sn_json_get(json, "padding_side"), "left");
-    (void)sn_json_bool(sn_json_get(json, "clean_up_tokenization_spaces"), &p->cleans_up);
-    return SN_OK;
-}
-
 SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input, const SnJson *kwargs,
                            SnText *json, SnError *err)
 {
@@ -110,7 +84,7 @@ SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input, co
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_model_need(m, err));
     sn_arena_init(&p.arena, sn_allocator(m->ctx));
-    SnStatus st = read_config(&p, err);
+    SnStatus st = sn_text_config(m, &p.tokenizer, err);
     if (st == SN_OK)
         st = t->run(&p, err);
     if (st == SN_OK && json->failed)
@@ -279,8 +253,8 @@ SnStatus sn_pipe_encode(SnPipe *p, const SnBytes *text, const SnBytes *pair, siz
 {
     size_t npair = 0;
     SnTokenizeOptions own = *o;
-    own.truncate_left = p->cuts_left;
-    own.pad_left = p->pads_left;
+    own.truncate_left = p->tokenizer.cuts_left;
+    own.pad_left = p->tokenizer.pads_left;
     for (size_t i = 0; pair && i < n; i++)
         npair += pair[i].at != NULL;
     /* The reference fills up each text on its own. */
@@ -392,7 +366,7 @@ static SnStatus run_batch(SnPipe *p, const SnEncoding *const *window, size_t n, 
     const char *head = strcmp(p->m->arch->task, p->head) == 0 ? NULL : p->head;
     SnStatus st = fill_inputs(p, &arena, window, n, seq, in, err);
     if (st == SN_OK)
-        st = sn_model_forward_head(p->m, head, in, p->takes_types ? 3 : 2, want, nwant, &r, err);
+        st = sn_model_forward_head(p->m, head, in, p->tokenizer.gives_types ? 3 : 2, want, nwant, &r, err);
     for (size_t i = 0; st == SN_OK && i < n; i++)
         for (size_t k = 0; st == SN_OK && k < nwant; k++)
             st =

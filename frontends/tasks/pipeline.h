@@ -13,8 +13,7 @@ typedef struct SnPipe {
     const SnJson *input, *kwargs; /* kwargs: an object, or NULL */
     SnArena arena;                /* of the call */
     SnText *out;
-    /* of tokenizer_config.json */
-    bool cuts_left, pads_left, takes_types, cleans_up;
+    SnTextConfig tokenizer;
 } SnPipe;
 
 typedef SnStatus SnPipeRun(SnPipe *p, SnError *err);

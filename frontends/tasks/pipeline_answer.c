@@ -215,7 +215,7 @@ static SnStatus answer_one(SnPipe *p, const Ask *a, SnBytes question, SnBytes co
 static SnStatus read_ask(const SnPipe *p, Ask *a, SnError *err)
 {
     const int64_t limit = sn_text_limit(p->m);
-    *a = (Ask){.top_k = 1, .max_answer = 15, .whole_words = true, .context_first = p->pads_left};
+    *a = (Ask){.top_k = 1, .max_answer = 15, .whole_words = true, .context_first = p->tokenizer.pads_left};
     a->max_seq = limit && limit < 384 ? limit : 384;
     SN_TRY(sn_pipe_int(p, "topk", 1, &a->top_k, err));
     SN_TRY(sn_pipe_int(p, "top_k", 1, &a->top_k, err));
@@ -272,6 +272,7 @@ SnStatus sn_pipe_answer(SnPipe *p, SnError *err)
     Ask a;
     Example *x = NULL;
     size_t n = 0;
+    p->tokenizer.gives_types = p->tokenizer.gives_types || p->tokenizer.is_generic;
     SN_TRY(read_ask(p, &a, err));
     SN_TRY(read_examples(p, &x, &n, err));
     sn_text_add(p->out, "[", n > 1 ? 1 : 0);

@@ -83,7 +83,7 @@ static SnStatus put_decoded(SnPipe *p, const int64_t *id, size_t n, bool skip_sp
 {
     SnText t = {.memory = p->arena.memory};
     const SnStatus st = sn_model_decode(p->m, id, n, skip_special, &t, err);
-    if (st == SN_OK && p->cleans_up)
+    if (st == SN_OK && p->tokenizer.cleans_up)
         clean_up(&t);
     if (st == SN_OK)
         sn_json_put_string(p->out, sn_bytes(t.at ? t.at : "", t.n));

@@ -65,6 +65,7 @@ typedef struct Chain {
     Module *module;
     size_t n;
     int64_t max_length;
+    SnTextConfig tokenizer;
 } Chain;
 
 /* Old and new names end the same: "...models.Pooling", "...modules.pooling.Pooling". */
@@ -120,6 +121,7 @@ static SnStatus read_chain(SnModel *m, SnArena *arena, Chain *out, SnError *err)
     static Module mean[] = {{.kind = MODULE_TRANSFORMER}, {.kind = MODULE_POOLING}};
     const SnJson *json = NULL;
     SN_TRY(find_max_length(m, arena, &out->max_length, err));
+    SN_TRY(sn_text_config(m, &out->tokenizer, err));
     SN_TRY(read_json(m, "modules.json", arena, &json, err));
     if (!json) {
         out->module = mean;
@@ -278,12 +280,12 @@ static SnValue apply_module(SnModel *m, SnGraph *g, const Module *module, SnValu
 
 /* Bytes to the hidden states of the base model, or to the outputs of a head. */
 static SnValue text_to_output(SnModel *m, SnGraph *g, SnModelProgram *p, const SnWindowing *w,
-                              const char *head, const char *want, SnValue *mask)
+                              bool gives_types, const char *head, const char *want, SnValue *mask)
 {
     const SnWindows windows = sn_text_windows(m, g, w);
     const SnPadded x = sn_text_pad(m, g, &windows, w->max_length);
     const SnNamedValue in[] = {{"input_ids", x.ids}, {"attention_mask", x.mask}, {"token_type_ids", x.types}};
-    SnModelPart part = {.head = head, .in = in, .nin = SN_COUNT(in), .want = &want, .nwant = 1};
+    SnModelPart part = {.head = head, .in = in, .nin = gives_types ? 3 : 2, .want = &want, .nwant = 1};
     sn_model_build(m, g, &part);
     p->max_seq = part.max_seq;
     *mask = x.mask;
@@ -297,8 +299,10 @@ static void fill_embed(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     const Chain *c = user;
     SnValue mask;
     const SnWindowing w = {.truncation = c->max_length ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
-                           .max_length = c->max_length};
-    SnValue x = text_to_output(m, g, p, &w, "feature-extraction", "last_hidden_state", &mask);
+                           .max_length = c->max_length,
+                           .truncate_left = c->tokenizer.cuts_left};
+    SnValue x = text_to_output(m, g, p, &w, c->tokenizer.gives_types, "feature-extraction",
+                               "last_hidden_state", &mask);
     x = pool(m, g, &c->module[1], x, mask);
     for (size_t i = 2; i < c->n; i++)
         x = apply_module(m, g, &c->module[i], x);
@@ -455,11 +459,13 @@ SnStatus sn_model_similarity(SnModel *m, const SnView *embeddings, SnResults **o
 static void fill_rank(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     SnValue mask;
-    const int64_t limit = *(const int64_t *)user;
+    const SnTextConfig *tokenizer = user;
+    const int64_t limit = sn_text_limit(m);
     const SnWindowing w = {.has_pair = true,
                            .truncation = limit ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
-                           .max_length = limit};
-    SnValue y = text_to_output(m, g, p, &w, NULL, "logits", &mask);
+                           .max_length = limit,
+                           .truncate_left = tokenizer->cuts_left};
+    SnValue y = text_to_output(m, g, p, &w, tokenizer->gives_types, NULL, "logits", &mask);
     const SnJson *own = sn_config_get(&m->config, "sentence_transformers");
     const SnJson *act = sn_json_get(own, "activation_fn");
     SnBytes name = sn_bytes_str("");
@@ -480,7 +486,8 @@ SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, siz
     SN_CHECK(n > 0, err, SN_EINVAL, "rank: no pairs");
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_model_need(m, err));
-    int64_t limit = sn_text_limit(m);
-    SN_TRY(sn_model_program(m, "rank", fill_rank, &limit, &p, err));
+    SnTextConfig tokenizer;
+    SN_TRY(sn_text_config(m, &tokenizer, err));
+    SN_TRY(sn_model_program(m, "rank", fill_rank, &tokenizer, &p, err));
     return run_batches(m, p, text, pair, n, out, err);
 }

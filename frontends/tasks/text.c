@@ -11,6 +11,59 @@ SnStatus sn_text_need(SnModel *m, SnError *err)
     return m->tokenizer.n ? SN_OK : sn_tokenizer_open(m->ctx, m->folder, &m->arena, &m->tokenizer, err);
 }
 
+/* Does a tokenizer give token_type_ids: as it says, or as its class does, or as that of its model type. */
+static bool gives_types(const SnModel *m, const SnJson *config)
+{
+    static const char *const kinds[] = {"Bert",     "Electra",  "MobileBert",  "ConvBert",  "Funnel",
+                                        "Lxmert",   "LayoutLM", "SqueezeBert", "DebertaV2", "Deberta",
+                                        "RoFormer", "RemBert",  "Tapas"};
+    static const char *const without[] = {"mpnet", "albert", "roberta", "camembert", "xlm-roberta", "bart"};
+    const SnJson *names = sn_json_get(config, "model_input_names");
+    SnBytes class = {0};
+    bool found = false;
+    if (names && names->kind == SN_JSON_ARRAY) {
+        for (uint32_t i = 0; i < names->n; i++)
+            found = found || sn_json_is(&names->u.child[i], "token_type_ids");
+        return found;
+    }
+    if (!sn_json_string(sn_json_get(config, "tokenizer_class"), &class)) {
+        for (size_t i = 0; m->config.json && i < SN_COUNT(without); i++)
+            found = found || strcmp(m->config.model_type, without[i]) == 0;
+        return !found;
+    }
+    for (size_t i = 0; i < SN_COUNT(kinds); i++) {
+        const size_t n = strlen(kinds[i]);
+        found = found || (class.n >= n + 9 && memcmp(class.at, kinds[i], n) == 0 &&
+                          memcmp(class.at + n, "Tokenizer", 9) == 0);
+    }
+    return found;
+}
+
+SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err)
+{
+    SnArena arena;
+    SnFile *file = NULL;
+    SnJson *json = NULL;
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    const char *path = sn_arena_printf(&arena, "%s/tokenizer_config.json", m->folder);
+    SnStatus st = path ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
+    if (st == SN_OK && sn_file_exists(path))
+        st = sn_file_open(m->ctx, path, &file, err);
+    if (st == SN_OK && file)
+        st = sn_json_parse(&arena, path, sn_file_bytes(file), &json, err);
+    const SnJson *class = sn_json_get(json, "tokenizer_class");
+    *out = (SnTextConfig){.gives_types = gives_types(m, json)};
+    out->is_generic =
+        !sn_json_get(json, "model_input_names") &&
+        (sn_json_is(class, "PreTrainedTokenizerFast") || sn_json_is(class, "TokenizersBackend"));
+    out->cuts_left = sn_json_is(sn_json_get(json, "truncation_side"), "left");
+    out->pads_left = sn_json_is(sn_json_get(json, "padding_side"), "left");
+    (void)sn_json_bool(sn_json_get(json, "clean_up_tokenization_spaces"), &out->cleans_up);
+    sn_file_release(file);
+    sn_arena_clear(&arena);
+    return st;
+}
+
 int64_t sn_text_limit(const SnModel *m)
 {
     const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);

@@ -2,11 +2,19 @@
 #ifndef SN_TASK_TEXT_H
 #define SN_TASK_TEXT_H
 
-#include "frontends/model.h"
 #include "frontends/hf/tokenizer.h"
+#include "frontends/model.h"
 
 /* Reads the folder's tokenizer once. */
 SN_MUST_CHECK SnStatus sn_text_need(SnModel *m, SnError *err);
+
+/* What tokenizer_config.json says. */
+typedef struct SnTextConfig {
+    bool cuts_left, pads_left, cleans_up;
+    bool gives_types; /* token_type_ids go to the model: as its class does where nothing is said */
+    bool is_generic;  /* nothing is said and the class is no model's: up to transformers 4 it gave them */
+} SnTextConfig;
+SN_MUST_CHECK SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err);
 
 /* How texts become windows; fields as in SnTokenizeOptions. */
 typedef struct SnWindowing {
