@@ -231,14 +231,14 @@ static const char *batch_symbol(const SnNamedTensor *t, const SnNamedTensor *in,
     return "batch";
 }
 
-static SnStatus shape_of(const SnModel *m, const SnNamedTensor *t, const SnNamedTensor *in, size_t nin,
+static SnStatus shape_of(const SnArch *arch, const SnNamedTensor *t, const SnNamedTensor *in, size_t nin,
                          Shape *s, SnError *err)
 {
     static const char *const plain[] = {"batch", "seq"}, *const chosen[] = {"batch", "choices", "seq"};
     const SnView *v = &t->view;
     InputKind kind = BY_TOKEN;
-    SN_CHECK(kind_of(t->name, &kind), err, SN_EUNSUPPORTED, "%s has no input %s", m->arch->name, t->name);
-    const bool by_token = kind != BY_LABEL || (strcmp(t->name, "labels") == 0 && tags_tokens(m->arch));
+    SN_CHECK(kind_of(t->name, &kind), err, SN_EUNSUPPORTED, "%s has no input %s", arch->name, t->name);
+    const bool by_token = kind != BY_LABEL || (strcmp(t->name, "labels") == 0 && tags_tokens(arch));
     const int rank = v->ndim - (kind == BY_WIDTH);
     SN_CHECK(by_token ? rank == 2 || rank == 3 : rank == 1 || rank == 2, err, SN_ESHAPE,
              "input %s: %d dims, expected %s", t->name, v->ndim,
@@ -356,8 +356,7 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
 static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
 {
     SnText key = {.memory = sn_allocator(m->ctx)};
-    if (r->head)
-        sn_text_printf(&key, "%s of ", r->head);
+    sn_text_printf(&key, "%s of ", r->head ? r->head : m->arch->name);
     for (size_t i = 0; i < r->nin; i++)
         put_shape(&key, r->name[i], &r->shape[i]);
     for (size_t i = 0; i < r->nwant; i++)
@@ -380,16 +379,17 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
     SnArena arena;
     SnModelProgram *p = NULL;
     SN_TRY(sn_model_need(m, err));
+    const SnArch *arch = head ? sn_arch_find(m->config.model_type, head) : m->arch;
+    SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, head, m->config.model_type);
     sn_arena_init(&arena, sn_allocator(m->ctx));
     Shape *shape = sn_arena_array(&arena, nin + 1, sizeof *shape);
     const char **name = sn_arena_array(&arena, nin + 1, sizeof *name);
     SnStatus st = shape && name ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
     for (size_t i = 0; st == SN_OK && i < nin; i++) {
         name[i] = in[i].name;
-        st = shape_of(m, &in[i], in, nin, &shape[i], err);
+        st = shape_of(arch, &in[i], in, nin, &shape[i], err);
     }
-    const Request r = {
-        .head = head, .name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
+    const Request r = {.head = head, .name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
     if (st == SN_OK)
         st = find_program(m, &r, &p, err);
     if (st == SN_OK)
@@ -422,7 +422,7 @@ SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, con
         const bool by_row = kind_of(input[i], &kind) && kind == BY_LABEL &&
                             !(strcmp(input[i], "labels") == 0 && tags_tokens(m->arch));
         const SnNamedTensor t = {input[i], sn_view(SN_I64, NULL, by_row ? 1 : rank, dims)};
-        st = shape_of(m, &t, NULL, 0, &shape[i], err);
+        st = shape_of(m->arch, &t, NULL, 0, &shape[i], err);
     }
     if (st == SN_OK)
         st = sn_graph_create(m->cc, &g, err);
