@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define NAME_SIZE 512
-#define MAX_MADE  ((size_t)1 << 28) /* elements of a parameter that is made */
+#define MAX_MADE  ((size_t)1 << 26) /* elements of a parameter that is made */
 
 /* ---- inputs and outputs ---- */
 
