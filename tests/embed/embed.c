@@ -68,6 +68,8 @@ static void *resize(void *self, void *ptr, size_t old_size, size_t new_size, siz
         return NULL;
     }
     m->count++;
+    if (m->largest && new_size > m->largest)
+        return NULL;
     if (m->fail_at && (m->count == m->fail_at || (m->all_after && m->count > m->fail_at)))
         return NULL;
     void *at = new_block(m, new_size, align);

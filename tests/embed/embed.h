@@ -10,6 +10,7 @@ typedef struct EmbedMemory {
     uint64_t count;    /* requests for more memory so far */
     uint64_t fail_at;  /* 1: the first request is refused; 0: none */
     bool all_after;    /* and all that follow it */
+    size_t largest;    /* a larger request is refused; 0: none is */
     uint64_t live;     /* blocks */
     const char *wrong; /* a call that broke the contract of SnAllocator, or NULL */
 } EmbedMemory;
