@@ -351,8 +351,6 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
     return SN_OK;
 }
 
-/* ---- entry points ---- */
-
 static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
 {
     SnText key = {.memory = sn_allocator(m->ctx)};
@@ -367,9 +365,55 @@ static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out,
     return st;
 }
 
+/* ---- programs in text form ---- */
+
+static void fill_text(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    SnError err = {0};
+    (void)p;
+    (void)user;
+    if (sn_graph_parse(g, m->folder, sn_file_bytes(m->text), &err) != SN_OK)
+        (void)sn_graph_fail(g, err.code, "%s", err.message);
+}
+
+/* Keeps what is wanted, in that order. */
+static SnStatus pick_results(const SnModel *m, SnResults *r, const char *const *want, size_t nwant,
+                             SnError *err)
+{
+    SnNamedTensor *picked = sn_arena_array(&r->arena, nwant + 1, sizeof *picked);
+    SN_CHECK(picked, err, SN_ENOMEM, "%s: no memory for results", m->folder);
+    for (size_t i = 0; i < nwant; i++) {
+        const SnNamedTensor *t = sn_results_find(r, want[i]);
+        SN_CHECK(t, err, SN_EUNSUPPORTED, "%s: no output %s", m->folder, want[i]);
+        picked[i] = *t;
+    }
+    r->tensor = picked;
+    r->n = nwant;
+    return SN_OK;
+}
+
+static SnStatus forward_text(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
+                             size_t nwant, SnResults **out, SnError *err)
+{
+    SnModelProgram *p = NULL;
+    SnResults *r = NULL;
+    SN_TRY(sn_model_program(m, "text", fill_text, NULL, &p, err));
+    SN_TRY(sn_model_run(m, p, in, nin, &r, err));
+    const SnStatus st = nwant ? pick_results(m, r, want, nwant, err) : SN_OK;
+    if (st == SN_OK)
+        *out = r;
+    else
+        sn_results_destroy(r);
+    return st;
+}
+
+/* ---- entry points ---- */
+
 SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
                           size_t nwant, SnResults **out, SnError *err)
 {
+    if (m->text)
+        return forward_text(m, in, nin, want, nwant, out, err);
     return sn_model_forward_head(m, NULL, in, nin, want, nwant, out, err);
 }
 
@@ -400,36 +444,47 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
     return st;
 }
 
-SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
-                        size_t nwant, SnText *text, SnError *err)
+/* Inputs by name as they would come: whole numbers, with the dims of their kind. */
+static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, Shape *shape, SnError *err)
 {
-    static const char *const usual[] = {"input_ids", "attention_mask"};
     static const int64_t dims[SN_MAX_RANK] = {1, 1, 1};
-    SnGraph *g = NULL;
-    SnArena arena;
-    SnModelProgram p = {0};
-    SN_TRY(sn_model_need(m, err));
-    if (ninput == 0) {
-        input = usual;
-        ninput = SN_COUNT(usual);
-    }
     const int rank = strcmp(m->arch->task, "multiple-choice") == 0 ? 3 : 2;
-    sn_arena_init(&arena, sn_allocator(m->ctx));
-    Shape *shape = sn_arena_array(&arena, ninput, sizeof *shape);
-    SnStatus st = shape ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
-    for (size_t i = 0; st == SN_OK && i < ninput; i++) {
+    for (size_t i = 0; i < n; i++) {
         InputKind kind = BY_TOKEN;
         const bool by_row = kind_of(input[i], &kind) && kind == BY_LABEL &&
                             !(strcmp(input[i], "labels") == 0 && tags_tokens(m->arch));
         const SnNamedTensor t = {input[i], sn_view(SN_I64, NULL, by_row ? 1 : rank, dims)};
-        st = shape_of(m->arch, &t, NULL, 0, &shape[i], err);
+        SN_TRY(shape_of(m->arch, &t, NULL, 0, &shape[i], err));
     }
+    return SN_OK;
+}
+
+SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
+                        size_t nwant, SnText *text, SnError *err)
+{
+    static const char *const usual[] = {"input_ids", "attention_mask"};
+    SnGraph *g = NULL;
+    SnArena arena;
+    SnModelProgram p = {0};
+    if (!m->text)
+        SN_TRY(sn_model_need(m, err));
+    const Request r = {.name = ninput ? input : usual,
+                       .nin = ninput ? ninput : SN_COUNT(usual),
+                       .want = want,
+                       .nwant = nwant};
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    Shape *shape = sn_arena_array(&arena, r.nin, sizeof *shape);
+    SnStatus st = shape ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
+    if (st == SN_OK && !m->text)
+        st = usual_shapes(m, r.name, r.nin, shape, err);
     if (st == SN_OK)
         st = sn_graph_create(m->cc, &g, err);
     if (st == SN_OK) {
-        const Request r = {NULL, input, shape, ninput, want, nwant};
-        sn_graph_source(g, sn_weights_source(m->weights));
-        fill(m, g, &p, (void *)(uintptr_t)&r);
+        Request full = r;
+        full.shape = shape;
+        if (m->weights)
+            sn_graph_source(g, sn_weights_source(m->weights));
+        (m->text ? fill_text : fill)(m, g, &p, &full);
         st = sn_graph_print(g, text, err);
     }
     sn_graph_destroy(g);

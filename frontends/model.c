@@ -55,6 +55,19 @@ static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOption
     return SN_OK;
 }
 
+/* What there is: a program in text form, a config, or only a tokenizer. */
+static SnStatus open_files(SnModel *m, SnError *err)
+{
+    const size_t n = strlen(m->folder);
+    if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
+        return sn_file_open(m->ctx, m->folder, &m->text, err);
+    if (has_file(m, "config.json"))
+        return open_config(m, err);
+    SN_CHECK(has_file(m, "tokenizer.json") || has_file(m, "vocab.txt"), err, SN_EIO,
+             "%s: no config.json, tokenizer.json or vocab.txt: not a model folder", m->folder);
+    return SN_OK;
+}
+
 SnStatus sn_model_open(SnCompiler *cc, const char *folder, const SnModelOptions *o, SnModel **out,
                        SnError *err)
 {
@@ -65,11 +78,8 @@ SnStatus sn_model_open(SnCompiler *cc, const char *folder, const SnModelOptions 
     m->cc = cc;
     sn_arena_init(&m->arena, sn_allocator(ctx));
     SnStatus st = copy_options(m, folder, o, err);
-    if (st == SN_OK && has_file(m, "config.json"))
-        st = open_config(m, err);
-    else if (st == SN_OK && !has_file(m, "tokenizer.json") && !has_file(m, "vocab.txt"))
-        st = sn_fail(err, SN_EIO, "%s: no config.json, tokenizer.json or vocab.txt: not a model folder",
-                     folder);
+    if (st == SN_OK)
+        st = open_files(m, err);
     if (st == SN_OK)
         *out = m;
     else
@@ -95,6 +105,7 @@ void sn_model_close(SnModel *m)
     if (m->config.json)
         sn_config_clear(&m->config);
     sn_weights_release(m->weights);
+    sn_file_release(m->text);
     sn_arena_clear(&m->arena);
     sn_free(sn_allocator(m->ctx), m, sizeof *m, _Alignof(max_align_t));
 }
@@ -154,6 +165,7 @@ SnStatus sn_model_need(SnModel *m, SnError *err)
 {
     if (m->arch)
         return SN_OK;
+    SN_CHECK(!m->text, err, SN_EUNSUPPORTED, "%s: a program has no task", m->folder);
     SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
     const SnArch *arch = arch_of(m);
     SN_CHECK(arch || !sn_arch_find(m->config.model_type, NULL), err, SN_EUNSUPPORTED, "%s: %s of %s",
@@ -250,8 +262,11 @@ SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *
     if (st == SN_OK) {
         if (m->weights)
             sn_graph_source(p->graph, sn_weights_source(m->weights));
+        m->arena.failed = m->config.arena.failed = false;
         fill(m, p->graph, p, user);
-        st = compile(m, p, err);
+        /* Config values and names that are missing for lack of memory have defaults. */
+        const bool is_whole = !m->arena.failed && !m->config.arena.failed;
+        st = is_whole ? compile(m, p, err) : sn_fail(err, SN_ENOMEM, "%s: no memory for a graph", m->folder);
     }
     if (st == SN_OK && !sn_vec_push(sn_allocator(m->ctx), &m->program, p))
         st = sn_fail(err, SN_ENOMEM, "%s: no memory for a program", m->folder);

@@ -22,6 +22,7 @@ struct SnModel {
     SnContext *ctx;
     SnCompiler *cc;
     const char *folder;
+    SnFile *text;       /* a program in text form that stands for a folder, or NULL */
     SnConfig config;    /* json NULL: the folder has no config.json */
     SnWeights *weights; /* NULL until sn_model_need */
     const SnArch *arch; /* of the head; NULL until sn_model_need */

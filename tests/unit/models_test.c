@@ -9,6 +9,7 @@
 
 #define FOLDER "tests/golden/forward/bert-next-sentence/model"
 #define SEQ    4
+#define TWICE  "program @p\ndims n in 1..9\nentry @main(x: f32[n]) {\n  ret twice: (add x x), same: x\n}\n"
 
 typedef struct Room {
     SnContext *ctx;
@@ -222,6 +223,36 @@ static void model_inspect_reads_headers(void **state)
     sn_model_close(m);
 }
 
+static void model_may_be_a_program_in_text_form(void **state)
+{
+    (void)state;
+    Scratch s;
+    char path[256];
+    SnResults *r = NULL;
+    SnError err;
+    float x[] = {1, 2, 3};
+    const SnNamedTensor in = {"x", sn_view(SN_F32, x, 1, (const int64_t[]){3})};
+    const char *const want[] = {"twice"}, *const none[] = {"thrice"};
+    scratch_open(&s);
+    scratch_text(&s, "twice.sn", TWICE);
+    scratch_text(&s, "bad.sn", "entry {");
+    scratch_path(&s, "twice.sn", path);
+    SnModel *m = open_model(path, NULL, "interp");
+    assert_ok(sn_model_forward(m, &in, 1, want, 1, &r, &err));
+    assert_int_equal(sn_results_count(r), 1);
+    assert_true(((const float *)sn_results_find(r, "twice")->view.data)[2] == 6);
+    sn_results_destroy(r);
+    assert_fails(SN_EUNSUPPORTED, sn_model_forward(m, &in, 1, none, 1, &r, &err));
+    assert_fails(SN_EINVAL, sn_model_forward(m, NULL, 0, NULL, 0, &r, &err));
+    assert_fails(SN_EUNSUPPORTED, sn_model_need(m, &err));
+    sn_model_close(m);
+    scratch_path(&s, "bad.sn", path);
+    m = open_model(path, NULL, "interp");
+    assert_fails(SN_EFORMAT, sn_model_forward(m, &in, 1, NULL, 0, &r, &err));
+    sn_model_close(m);
+    scratch_close(&s);
+}
+
 /* ---- calls that are wrong ---- */
 
 typedef struct Wrong {
@@ -391,6 +422,7 @@ int main(void)
         cmocka_unit_test(model_stands_inside_a_larger_program),
         cmocka_unit_test(model_head_that_is_missing_is_made),
         cmocka_unit_test(model_inspect_reads_headers),
+        cmocka_unit_test(model_may_be_a_program_in_text_form),
         cmocka_unit_test(model_wrong_calls_fail),
         cmocka_unit_test(model_unknown_kinds_are_unsupported),
         cmocka_unit_test(model_damaged_folders_fail),
