@@ -102,6 +102,7 @@ void sn_arena_clear(SnArena *a)
     }
     a->head = NULL;
     a->used = 0;
+    a->failed = false;
 }
 
 /* A block for at least `size` more bytes. What is larger than the usual block gets one of its own behind the
@@ -130,18 +131,24 @@ static SnArenaBlock *arena_grow(SnArena *a, size_t size)
     return b;
 }
 
+static void *arena_fail(SnArena *a)
+{
+    a->failed = true;
+    return NULL;
+}
+
 void *sn_arena_alloc(SnArena *a, size_t size)
 {
     size_t n, total;
     if (!sn_align_size(size != 0 ? size : 1, SN_ARENA_ALIGN, &n) || !sn_add_size(a->used, n, &total))
-        return NULL;
+        return arena_fail(a);
     if (a->limit != 0 && total > a->limit)
-        return NULL;
+        return arena_fail(a);
     SnArenaBlock *b = a->head;
     if (b == NULL || n > b->size - b->used)
         b = arena_grow(a, n);
     if (b == NULL)
-        return NULL;
+        return arena_fail(a);
     void *p = (char *)b + b->used;
     b->used += n;
     a->used = total;
@@ -152,7 +159,7 @@ void *sn_arena_alloc(SnArena *a, size_t size)
 void *sn_arena_array(SnArena *a, size_t n, size_t elem_size)
 {
     size_t size;
-    return sn_mul_size(n, elem_size, &size) ? sn_arena_alloc(a, size) : NULL;
+    return sn_mul_size(n, elem_size, &size) ? sn_arena_alloc(a, size) : arena_fail(a);
 }
 
 char *sn_arena_strndup(SnArena *a, const char *s, size_t n)

@@ -65,6 +65,7 @@ typedef struct SnArena {
     SnArenaBlock *head;
     size_t used;  /* bytes handed out */
     size_t limit; /* 0: none; beyond it sn_arena_alloc returns NULL (for untrusted input) */
+    bool failed;  /* an allocation returned NULL: sticky, for those who ask once at the end */
 } SnArena;
 
 void sn_arena_init(SnArena *a, const SnAllocator *memory);

@@ -50,7 +50,7 @@ SnStatus sn_config_parse(SnContext *ctx, const char *path, SnBytes bytes, SnConf
                       : strcmp(dtype, "bfloat16") == 0 ? SN_BF16
                       : strcmp(dtype, "float64") == 0  ? SN_F64
                                                        : SN_NODTYPE;
-        if (!c.path || !c.architecture)
+        if (c.arena.failed)
             st = sn_fail(err, SN_ENOMEM, "%s: no memory", path);
         else if (!c.model_type)
             st = sn_fail(err, SN_EFORMAT, "%s: no model_type", path);
