@@ -175,6 +175,13 @@ static SnStatus read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err)
 
 /* ---- model -------------------------------------------------------------------------------------------- */
 
+/* Ids may leave gaps; tables have room for each id, so a small file must not ask for a large one. */
+static int64_t most_ids(uint32_t ntoken)
+{
+    const uint64_t most = ((uint64_t)1 << 17) + 64 * (uint64_t)ntoken;
+    return most < SN_TOK_MAX_IDS ? (int64_t)most : SN_TOK_MAX_IDS;
+}
+
 static SnStatus read_vocab(SnTokDraft *d, const SnJson *vocab, SnError *err)
 {
     SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "vocab is not an object");
@@ -182,8 +189,9 @@ static SnStatus read_vocab(SnTokDraft *d, const SnJson *vocab, SnError *err)
     for (uint32_t i = 0; i < vocab->n; i++) {
         const SnJson *v = &vocab->u.child[i];
         int64_t id;
-        SN_CHECK(sn_json_int(v, &id) && id >= 0 && id < SN_TOK_MAX_IDS, err, SN_EFORMAT,
-                 "vocab: token %" PRIu32 " has no id from 0 to 2^24 - 1", i);
+        SN_CHECK(sn_json_int(v, &id) && id >= 0 && id < most_ids(vocab->n), err, SN_EFORMAT,
+                 "vocab: token %" PRIu32 " of %" PRIu32 " has no id from 0 to %lld", i, vocab->n,
+                 (long long)most_ids(vocab->n) - 1);
         SN_CHECK(sn_map_put(&d->model, v->key, (uint32_t)id), err, SN_ENOMEM, "no memory for a vocabulary");
         n = id >= n ? (uint32_t)id + 1 : n;
     }
