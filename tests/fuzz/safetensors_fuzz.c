@@ -1,8 +1,13 @@
 /* safetensors_fuzz.c -- any bytes as a safetensors file: refused with a message, or its tensors lie in it
- * one behind the other, and are found by name. */
+ * one behind the other, are found by name, and are the same after they were written and read back. */
+#define _XOPEN_SOURCE 700
 #include "tests/fuzz/fuzz.h"
 
 #include "frontends/hf/safetensors.h"
+
+#include <unistd.h>
+
+enum { MOST_WRITTEN = 4 };
 
 static void check(const SnSafetensors *f, SnBytes file)
 {
@@ -29,6 +34,45 @@ static void check(const SnSafetensors *f, SnBytes file)
     fuzz_require(sum + 1 != 0 && (f->ntensor == 0 || at == file.at + file.n));
 }
 
+/* Files of a few tensors, all of dtypes and names that can be written. */
+static size_t to_write(const SnSafetensors *f, SnArena *arena, SnStWrite out[MOST_WRITTEN])
+{
+    for (size_t i = 0; i < f->ntensor; i++) {
+        const SnStTensor *t = &f->tensor[i];
+        if (f->ntensor > MOST_WRITTEN || t->dtype == SN_NODTYPE || memchr(t->name.at, 0, t->name.n) ||
+            sn_bytes_is(t->name, "__metadata__"))
+            return 0;
+        out[i].name = sn_arena_strndup(arena, (const char *)t->name.at, t->name.n);
+        out[i].view = sn_view(t->dtype, (void *)(uintptr_t)t->bytes.at, t->ndim, t->dims);
+    }
+    return f->ntensor;
+}
+
+static void write_back(SnContext *ctx, const SnSafetensors *f)
+{
+    char folder[] = "/tmp/sinter-fuzz-XXXXXX", path[64];
+    SnStWrite tensor[MOST_WRITTEN];
+    SnSafetensors again;
+    SnArena arena;
+    SnError err;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    const size_t n = to_write(f, &arena, tensor);
+    if (n > 0) {
+        fuzz_require(mkdtemp(folder) != NULL);
+        (void)snprintf(path, sizeof path, "%s/t", folder);
+        fuzz_require(sn_safetensors_write(ctx, path, tensor, n, &err) == SN_OK);
+        fuzz_require(sn_safetensors_open(ctx, path, &again, &err) == SN_OK && again.ntensor == n);
+        check(&again, sn_file_bytes(again.file));
+        for (size_t i = 0; i < n; i++) {
+            const SnStTensor *t = sn_safetensors_find(&again, tensor[i].name);
+            fuzz_require(t != NULL && sn_bytes_equal(t->bytes, f->tensor[i].bytes));
+        }
+        sn_safetensors_close(&again);
+        fuzz_require(unlink(path) == 0 && rmdir(folder) == 0);
+    }
+    sn_arena_clear(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     SnContext *ctx = NULL;
@@ -37,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_require(sn_context_create(NULL, &ctx, NULL) == SN_OK);
     if (sn_safetensors_parse(ctx, "fuzz", sn_bytes(data, size), &f, &err) == SN_OK) {
         check(&f, sn_bytes(data, size));
+        write_back(ctx, &f);
         sn_safetensors_close(&f);
     } else {
         fuzz_require(err.message[0] != '\0');

@@ -9,7 +9,7 @@ static SnBytes take_part(SnBytes *rest)
     const uint8_t *nul = rest->n ? memchr(rest->at, 0, rest->n) : NULL;
     const SnBytes part = sn_bytes(rest->at, nul ? (size_t)(nul - rest->at) : rest->n);
     *rest = nul ? sn_bytes(nul + 1, rest->n - part.n - 1) : sn_bytes(rest->at, 0);
-    return part;
+    return part.n ? part : (SnBytes){0}; /* no such file */
 }
 
 static void check(SnBytes table)
