@@ -17,8 +17,8 @@ static const struct {
     SnPassFn *run;
     uint32_t flag; /* what sn_verify may demand from here on */
 } stages[] = {
-    {"simplify", sn_pass_simplify, 0}, {"expand", sn_pass_expand, SN_PASS_EXPANDED},
-    {"algebra", sn_pass_simplify, 0},  {"inline", sn_pass_inline, SN_PASS_INLINED},
+    {"simplify", sn_pass_simplify, 0},          {"expand", sn_pass_expand, SN_PASS_EXPANDED},
+    {"algebra", sn_pass_simplify, 0},           {"inline", sn_pass_inline, SN_PASS_INLINED},
     {"flatten", sn_pass_flatten, SN_PASS_FLAT}, {"tidy", sn_pass_simplify, 0},
 };
 
@@ -110,7 +110,7 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     bool *is_stored = NULL;
     const uint32_t n = sn_store_count(p->s);
     SN_TRY(sn_fuse(p, root, &is_stored, err));
-    SN_TRY(sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n));
+    sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n);
     return sn_steps_program(&c->x, root, err);
 }
 

@@ -442,7 +442,8 @@ static SnStatus flatten_body(Flatten *y, SnRef fn, const Rows *rows, SnRef *out)
     return st == SN_OK ? sn_term_build(y->s, SN_OP_FN, attr, arg, (int)nparam + 1, out, y->err) : st;
 }
 
-/* A function with leaves of its own; what does not depend on parameters keeps its leaves. */
+/* A function with leaves of its own; what does not depend on parameters keeps its leaves, and so do measures
+ * of the outer function, which only dims name. */
 static SnStatus flatten_fn(Flatten *x, SnRef fn, const Rows *rows, SnRef *out)
 {
     if (sn_term(x->s, fn)->op == SN_OP_NONE) {
@@ -459,7 +460,7 @@ static SnStatus flatten_fn(Flatten *x, SnRef fn, const Rows *rows, SnRef *out)
         return no_memory(x);
     SnStatus st = SN_OK;
     for (SnRef r = 1; st == SN_OK && r < x->n; r++)
-        if (x->run[r].n && !x->has_arg[r])
+        if (x->run[r].n && (!x->has_arg[r] || sn_term(x->s, r)->op == SN_OP_MEASURE))
             st = set_leaves(&y, r, leaves(x, r), x->run[r].n);
     if (st == SN_OK)
         st = flatten_body(&y, fn, rows, out);

@@ -110,10 +110,26 @@ static SnStatus copy_row(SnSteps *x, uint32_t to, uint32_t from, SnTypeId whole,
     return SN_OK;
 }
 
+/* A scanned value may have fewer rows than the loop has trips: then the run fails when it gets there. */
+static SnStatus check_rows(SnSteps *x, const Loop *l, SnTypeId whole, SnError *err)
+{
+    const SnRef bound = sn_term(x->s, l->ref)->arg[2], rows = sn_type(x->s, whole)->dims[0];
+    SnStepRow row = {.kind = SN_STEP_BELOW, .a = l->i_reg, .e = sn_steps_string(x, "a scanned value")};
+    if (sn_term(x->s, bound)->op != SN_OP_NONE) {
+        int64_t lo = 0, hi = 0;
+        sn_dim_range(x->s, sn_dim_sub(x->s, rows, bound), &lo, &hi);
+        if (lo >= 0)
+            return SN_OK;
+    }
+    SN_TRY(sn_steps_reg(x, rows, &row.b, err));
+    return sn_steps_push(x, row, NULL, 0, NULL, 0, err);
+}
+
 static SnStatus loop_rows(SnSteps *x, Loop *l, SnError *err)
 {
     for (uint32_t i = 0; i < l->nscan; i++) {
         const SnTypeId whole = sn_term(x->s, sn_term(x->s, l->ref)->arg[3 + l->ncarry + i])->type;
+        SN_TRY(check_rows(x, l, whole, err));
         uint32_t *row = &l->arg[1 + l->ncarry + i];
         SnTypeId type = 0;
         SN_TRY(row_type(x, whole, &type, err));

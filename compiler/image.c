@@ -224,6 +224,7 @@ SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err)
                     .abi = SN_ABI,
                     .nreg = (uint32_t)x->reg_point.n,
                     .carry = x->carry,
+                    .create_symbol = x->create_symbol,
                     .create_point = 0,
                     .nhost_fn = (uint32_t)x->host_fn.n,
                     .nsegment = x->segment};

@@ -12,6 +12,7 @@ typedef struct Inline {
     SnStore *s;
     SnRef *map; /* by ref: what it became */
     uint32_t n;
+    int64_t nsite; /* bodies that were bound */
 } Inline;
 
 static SnRef map_dim(void *self, SnRef dim)
@@ -49,12 +50,20 @@ static SnStatus apply_call(Inline *x, const SnRef *arg, int narg, SnRef *out, Sn
     return sn_subst(&sub, fn->arg[0], out, err);
 }
 
-/* A body with its dims bound to those of its operands; its parameters stay parameters. */
+/* A body with its dims bound to those of its operands; its parameters stay parameters, of the types of the
+ * operands: a list without a capacity has that of its operand. Parameter 1 of a body and of a body in it are
+ * the same term: a site tells their measures apart, which the dims of both name. */
 static SnStatus bind_body(Inline *x, SnRef *fn, const SnTypeId *actual, int n, SnError *err)
 {
     SnSubst sub;
     SN_TRY(begin(x, *fn, actual, n, &sub, err));
+    for (int i = 0; i < n; i++) {
+        const SnRef param = sn_term(x->s, *fn)->arg[1 + i];
+        sub.map[param] = sn_term_make(x->s, SN_OP_ARG, actual[i], sn_term(x->s, param)->attr, NULL, 0);
+        SN_CHECK(sub.map[param], err, SN_ENOMEM, "inline: no memory");
+    }
     sub.enter_functions = true;
+    sub.site = ++x->nsite;
     return sn_subst(&sub, *fn, fn, err);
 }
 

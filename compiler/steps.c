@@ -6,12 +6,7 @@
  * is made outside of a loop and used inside lives until the loop ends. */
 #include "compiler/steps.h"
 
-#include "compiler/compiler.h"
-#include "compiler/eval.h"
-
-#define FOREVER 0xFFFFFFFEu
-
-SnStatus sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_stored, uint32_t n)
+void sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_stored, uint32_t n)
 {
     *x = (SnSteps){.p = p,
                    .s = p->s,
@@ -23,7 +18,6 @@ SnStatus sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_s
     x->string.memory = x->data.memory = x->memory;
     sn_map_init(&x->string_at, x->memory);
     sn_map_init(&x->kernel_at, x->memory);
-    return SN_OK;
 }
 
 void sn_steps_clear(SnSteps *x)
@@ -72,40 +66,70 @@ uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf,
     return 1;
 }
 
-/* In a loop a measured dim counts as its bound: buffers there are planned once. */
-static SnRef at_bound(SnSteps *x, SnRef dim, uint32_t depth)
+typedef struct Extremes {
+    SnRef lo, hi;
+} Extremes;
+
+static Extremes product_extremes(SnStore *s, Extremes a, Extremes b)
 {
-    const SnTerm *t = sn_term(x->s, dim);
-    if (t->op == SN_OP_MEASURE)
-        return sn_term(x->s, t->arg[1])->op == SN_OP_NONE ? dim : at_bound(x, t->arg[1], depth + 1);
-    if (t->narg != 2 || depth > 64)
-        return dim;
-    const uint16_t op = t->op;
-    const SnRef b0 = t->arg[1], a = at_bound(x, t->arg[0], depth + 1), b = at_bound(x, b0, depth + 1);
-    return op == SN_OP_ADD    ? sn_dim_add(x->s, a, b)
-           : op == SN_OP_SUB  ? sn_dim_sub(x->s, a, b)
-           : op == SN_OP_MUL  ? sn_dim_mul(x->s, a, b)
-           : op == SN_OP_IDIV ? sn_dim_div(x->s, a, b)
-           : op == SN_OP_MOD  ? sn_dim_mod(x->s, a, b)
-           : op == SN_OP_MIN  ? sn_dim_min(x->s, a, b)
-                              : sn_dim_max(x->s, a, b);
+    const SnRef p[4] = {sn_dim_mul(s, a.lo, b.lo), sn_dim_mul(s, a.lo, b.hi), sn_dim_mul(s, a.hi, b.lo),
+                        sn_dim_mul(s, a.hi, b.hi)};
+    Extremes e = {p[0], p[0]};
+    for (int i = 1; i < 4; i++)
+        e = (Extremes){sn_dim_min(s, e.lo, p[i]), sn_dim_max(s, e.hi, p[i])};
+    return e;
 }
 
-static SnRef type_bytes(SnSteps *x, SnTypeId type)
+/* |a idiv b| <= |a|; a mod b lies between 0 and b, or is a where b is 0. */
+static Extremes quotient_extremes(SnStore *s, uint16_t op, Extremes a, Extremes b)
 {
-    const SnType *t = sn_type(x->s, type);
-    SnRef n = sn_const_i64(x->s, (int64_t)sn_dtype_size(t->dtype));
-    for (int i = 0; i < t->ndim; i++)
-        n = sn_dim_mul(x->s, n, t->dims[i]);
+    const SnRef zero = sn_const_i64(s, 0);
+    const Extremes other =
+        op == SN_OP_MOD ? b : (Extremes){sn_dim_sub(s, zero, a.hi), sn_dim_sub(s, zero, a.lo)};
+    return (Extremes){sn_dim_min(s, zero, sn_dim_min(s, a.lo, other.lo)),
+                      sn_dim_max(s, zero, sn_dim_max(s, a.hi, other.hi))};
+}
+
+/* The least and the most that a dim can be, whatever is measured in it: in a loop buffers are planned once.
+ */
+static Extremes extremes(SnStore *s, SnRef dim)
+{
+    const uint16_t op = sn_term(s, dim)->op;
+    const bool is_binary = op != SN_OP_MEASURE && sn_term(s, dim)->narg == 2;
+    if (op == SN_OP_MEASURE && sn_term(s, sn_term(s, dim)->arg[1])->op != SN_OP_NONE)
+        return (Extremes){sn_const_i64(s, 0), extremes(s, sn_term(s, dim)->arg[1]).hi};
+    if (!is_binary)
+        return (Extremes){dim, dim};
+    const SnRef right = sn_term(s, dim)->arg[1];
+    const Extremes a = extremes(s, sn_term(s, dim)->arg[0]), b = extremes(s, right);
+    if (a.lo == a.hi && b.lo == b.hi)
+        return (Extremes){dim, dim};
+    if (op == SN_OP_MUL)
+        return product_extremes(s, a, b);
+    if (op == SN_OP_IDIV || op == SN_OP_MOD)
+        return quotient_extremes(s, op, a, b);
+    if (op == SN_OP_SUB)
+        return (Extremes){sn_dim_sub(s, a.lo, b.hi), sn_dim_sub(s, a.hi, b.lo)};
+    return (Extremes){sn_dim_op(s, op, a.lo, b.lo), sn_dim_op(s, op, a.hi, b.hi)};
+}
+
+static SnRef type_bytes(SnSteps *x, SnTypeId type, bool most)
+{
+    const int ndim = sn_type(x->s, type)->ndim;
+    SnRef n = sn_const_i64(x->s, (int64_t)sn_dtype_size(sn_type(x->s, type)->dtype));
+    for (int i = 0; i < ndim; i++) {
+        const SnRef dim = sn_type(x->s, type)->dims[i];
+        n = sn_dim_mul(x->s, n, most ? extremes(x->s, dim).hi : dim);
+    }
     return n;
 }
 
-static SnStatus new_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnRef bytes, uint32_t *out,
-                           SnError *err)
+SnStatus sn_steps_new_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnRef bytes, uint32_t *out,
+                             SnError *err)
 {
     SnBufferRow row = {.kind = kind, .index = index, .segment = x->segment, .first = SN_NONE};
     if (kind == SN_BUFFER_SCRATCH && x->depth > 0)
-        bytes = at_bound(x, bytes, 0);
+        bytes = extremes(x->s, bytes).hi;
     SN_TRY(sn_steps_reg(x, bytes, &row.size_reg, err));
     SN_CHECK(sn_vec_push(x->memory, &x->buffer, row), err, SN_ENOMEM, "compile: no memory for buffers");
     *out = (uint32_t)x->buffer.n - 1;
@@ -115,10 +139,11 @@ static SnStatus new_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnRef 
 SnStatus sn_steps_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnTypeId type, uint32_t *out,
                          SnError *err)
 {
-    return new_buffer(x, kind, index, type_bytes(x, type), out, err);
+    return sn_steps_new_buffer(x, kind, index, type_bytes(x, type, kind == SN_BUFFER_SCRATCH && x->depth > 0),
+                               out, err);
 }
 
-static void touch(SnSteps *x, uint32_t buffer, uint32_t step)
+void sn_steps_touch(SnSteps *x, uint32_t buffer, uint32_t step)
 {
     SnBufferRow *b = &x->buffer.at[buffer];
     if (b->first == SN_NONE || step < b->first)
@@ -134,7 +159,7 @@ SnStatus sn_steps_push(SnSteps *x, SnStepRow row, const uint32_t *buffer, uint32
     row.dim = (SnRange){(uint32_t)x->operand.n + nbuffer, nreg};
     bool ok = true;
     for (uint32_t i = 0; i < nbuffer; i++) {
-        touch(x, buffer[i], (uint32_t)x->step.n);
+        sn_steps_touch(x, buffer[i], (uint32_t)x->step.n);
         ok = ok && sn_vec_push(x->memory, &x->operand, buffer[i]);
     }
     for (uint32_t i = 0; i < nreg; i++)
@@ -146,7 +171,7 @@ SnStatus sn_steps_push(SnSteps *x, SnStepRow row, const uint32_t *buffer, uint32
 SnStatus sn_steps_copy(SnSteps *x, uint32_t to, uint32_t from, SnTypeId type, SnError *err)
 {
     SnStepRow row = {.kind = SN_STEP_COPY, .b = SN_NONE, .c = SN_NONE};
-    SN_TRY(sn_steps_reg(x, type_bytes(x, type), &row.a, err));
+    SN_TRY(sn_steps_reg(x, type_bytes(x, type, false), &row.a, err));
     return sn_steps_push(x, row, (uint32_t[]){to, from}, 2, NULL, 0, err);
 }
 
@@ -180,14 +205,16 @@ static SnStatus param_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
     SN_CHECK(w.dtype == t->dtype && w.ndim == t->ndim, err, SN_ESHAPE,
              "parameter %s: expected %s with %d dims, found %s with %d", name, sn_dtype(t->dtype)->name,
              t->ndim, sn_dtype(w.dtype)->name, w.ndim);
-    row.size = sn_dtype_size(w.dtype);
+    size_t size = sn_dtype_size(w.dtype);
+    bool ok = true;
     for (int i = 0; i < t->ndim; i++) {
         SN_CHECK(sn_is_const_i64(x->s, t->dims[i], &row.dims[i]) && row.dims[i] == w.dims[i], err, SN_ESHAPE,
                  "parameter %s: dim %d is %lld, expected %lld", name, i, (long long)w.dims[i],
                  (long long)row.dims[i]);
-        row.size *= (uint64_t)w.dims[i];
+        ok = ok && w.dims[i] >= 0 && sn_mul_size(size, (size_t)w.dims[i], &size);
     }
-    SN_CHECK(w.bytes.n == row.size, err, SN_EFORMAT, "parameter %s: %zu bytes, expected %llu", name,
+    row.size = size;
+    SN_CHECK(ok && w.bytes.n == size, err, SN_EFORMAT, "parameter %s: %zu bytes, expected %llu", name,
              w.bytes.n, (unsigned long long)row.size);
     uint32_t index = 0;
     while (index < x->param.n && x->param.at[index].name != row.name)
@@ -198,7 +225,7 @@ static SnStatus param_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
     return sn_steps_buffer(x, SN_BUFFER_PARAM, index, sn_term(x->s, ref)->type, out, err);
 }
 
-static uint32_t add_data(SnSteps *x, const void *at, size_t n)
+uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n)
 {
     static const char zeros[64] = {0};
     if (x->data.n % 64)
@@ -218,7 +245,8 @@ static SnStatus const_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
     if (!data)
         sn_scalar_store(sn_dtype_of(x->s, ref), scalar, v);
     SN_CHECK(b.n <= UINT32_MAX, err, SN_EUNSUPPORTED, "compile: a constant of %zu bytes", b.n);
-    SN_TRY(sn_steps_buffer(x, SN_BUFFER_DATA, add_data(x, b.at, b.n), sn_term(x->s, ref)->type, out, err));
+    SN_TRY(
+        sn_steps_buffer(x, SN_BUFFER_DATA, sn_steps_data(x, b.at, b.n), sn_term(x->s, ref)->type, out, err));
     x->buffer.at[*out].bytes = (uint32_t)b.n;
     return SN_OK;
 }
@@ -228,12 +256,12 @@ static SnStatus object_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err
     const SnBytes b = sn_attr(x->s, ref, "data")->u.data;
     const SnObjectRow row = {.name = sn_steps_string(x, sn_attr_string(x->s, ref, "name")),
                              .class_name = sn_steps_string(x, sn_type_of(x->s, ref)->class_name),
-                             .offset = add_data(x, b.at, b.n),
+                             .offset = sn_steps_data(x, b.at, b.n),
                              .size = (uint32_t)b.n};
     SN_CHECK(b.n <= UINT32_MAX && sn_vec_push(x->memory, &x->object, row), err, SN_ENOMEM,
              "compile: no memory for an object of %zu bytes", b.n);
-    return new_buffer(x, SN_BUFFER_OBJECT, (uint32_t)x->object.n - 1, sn_const_i64(x->s, (int64_t)b.n), out,
-                      err);
+    return sn_steps_new_buffer(x, SN_BUFFER_OBJECT, (uint32_t)x->object.n - 1,
+                               sn_const_i64(x->s, (int64_t)b.n), out, err);
 }
 
 static SnStatus carry_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
@@ -307,8 +335,17 @@ SnStatus sn_steps_lookup(SnSteps *x, SnFrame *f, SnRef value, uint32_t *out, SnE
     return SN_OK;
 }
 
-/* Fresh buffers for the results of a term, one after the other. */
-static SnStatus result_buffers(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
+SnStatus sn_steps_leaf(SnSteps *x, SnFrame *f, SnRef ref, uint32_t i, uint32_t *out, SnError *err)
+{
+    const SnTerm *t = sn_term(x->s, ref);
+    if (t->op == SN_OP_TUPLE)
+        return sn_steps_lookup(x, f, t->arg[i], out, err);
+    SN_TRY(sn_steps_lookup(x, f, ref, out, err));
+    *out += i;
+    return SN_OK;
+}
+
+SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     const SnTypeId *leaf = NULL;
     SnTypeId self = 0;
@@ -365,116 +402,15 @@ static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     SnLowered low = {0};
     SN_TRY(sn_lower(x->p, ref, x->is_stored, &low, err));
-    SN_TRY(result_buffers(x, f, ref, err));
+    SN_TRY(sn_steps_results(x, f, ref, err));
     const uint32_t temp = (uint32_t)x->buffer.n;
     for (uint32_t i = 0; i < low.ntemp; i++) {
         uint32_t b = 0;
-        SN_TRY(new_buffer(x, SN_BUFFER_SCRATCH, 0, low.temp[i], &b, err));
+        SN_TRY(sn_steps_new_buffer(x, SN_BUFFER_SCRATCH, 0, low.temp[i], &b, err));
     }
     for (uint32_t i = 0; i < low.nkernel; i++)
         SN_TRY(kernel_step(x, f, ref, &low.kernel[i], temp, err));
     return SN_OK;
-}
-
-/* ---- host ops ---- */
-
-static SnStatus host_attrs(SnSteps *x, SnRef ref, const SnOpRow *op, SnHostRow *row, SnError *err)
-{
-    row->attr = (SnRange){(uint32_t)x->attr.n, (uint32_t)op->sig.nattr};
-    for (int i = 0; i < op->sig.nattr; i++) {
-        const SnAttr *a = sn_attr(x->s, ref, op->sig.attr[i].value.name);
-        a = a ? a : &op->sig.attr[i].value;
-        SnScalar v = {0};
-        if (a->kind == SN_ATTR_FLOAT)
-            v.f = a->u.f;
-        else
-            v.i = a->kind == SN_ATTR_DTYPE ? (int64_t)a->u.d : a->u.i;
-        SN_CHECK(a->kind == SN_ATTR_FLOAT || a->kind == SN_ATTR_INT || a->kind == SN_ATTR_DTYPE, err,
-                 SN_EUNSUPPORTED, "%s: attribute %s: a host op takes numbers only", op->sig.name, a->name);
-        SN_CHECK(sn_vec_push(x->memory, &x->attr, v), err, SN_ENOMEM, "compile: no memory for attributes");
-    }
-    return SN_OK;
-}
-
-static SnStatus host_slot(SnSteps *x, int64_t kind, const uint32_t *buffer, const SnTypeId *leaf,
-                          SnError *err)
-{
-    const SnType *t = sn_type(x->s, leaf[kind == SN_HOST_LIST ? 2 : 0]);
-    SnHostSlotRow row = {.kind = (uint32_t)kind, .dtype = t->dtype, .child_reg = SN_NONE};
-    for (int i = 0; i < (kind == SN_HOST_LIST ? 3 : 1); i++)
-        row.buffer[i] = buffer[i];
-    if (kind == SN_HOST_LIST)
-        SN_TRY(sn_steps_reg(x, t->dims[0], &row.child_reg, err));
-    if (kind == SN_HOST_OBJECT)
-        row.dtype = SN_U8;
-    const SnType *shape = sn_type(x->s, leaf[0]);
-    row.ndim = kind == SN_HOST_OBJECT ? 0 : (uint32_t)shape->ndim;
-    for (uint32_t i = 0; i < row.ndim; i++)
-        SN_TRY(sn_steps_reg(x, shape->dims[i], &row.dim_reg[i], err));
-    SN_CHECK(sn_vec_push(x->memory, &x->host_slot, row), err, SN_ENOMEM, "compile: no memory for host calls");
-    return SN_OK;
-}
-
-/* Views of one side of a host call; leaves[0..n) with their buffers. */
-static SnStatus host_slots(SnSteps *x, SnRef ref, const char *side, const uint32_t *buffer,
-                           const SnTypeId *leaf, uint32_t n, uint32_t *nview, SnError *err)
-{
-    const SnAttr *kinds = sn_attr(x->s, ref, side);
-    uint32_t at = 0;
-    SN_CHECK(kinds, err, SN_EINTERNAL, "compile: host term %u was not flattened", ref);
-    const int count = kinds->u.ints.n;
-    for (int i = 0; i < count; i++) {
-        const int64_t kind = sn_attr(x->s, ref, side)->u.ints.at[i];
-        const uint32_t width = kind == SN_HOST_LIST ? 3 : 1;
-        SN_CHECK(at + width <= n, err, SN_EINTERNAL, "compile: host term %u has %u leaves", ref, n);
-        SN_TRY(host_slot(x, kind, buffer + at, leaf + at, err));
-        at += width;
-    }
-    *nview = (uint32_t)count;
-    return SN_OK;
-}
-
-static SnStatus host_step(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
-{
-    const char *name = sn_attr_string(x->s, ref, "op");
-    uint16_t id = 0;
-    const SnOpRow *op = name ? sn_compiler_find_row(x->p->cc, name, &id) : NULL;
-    SN_CHECK(op && op->op->run, err, SN_EINTERNAL, "compile: %s is no host op", name ? name : "?");
-    const SnTerm *t = sn_term(x->s, ref);
-    const uint32_t nin = t->narg - 1u;
-    const SnTypeId *out_leaf = NULL;
-    SnTypeId self = 0;
-    const uint32_t nout = sn_steps_leaves(x->s, t->type, &out_leaf, &self);
-    uint32_t *buffer = sn_arena_array(x->p->arena, nin + nout + 2u, sizeof *buffer);
-    SnTypeId *leaf = sn_arena_array(x->p->arena, nin + 1u, sizeof *leaf);
-    SN_CHECK(buffer && leaf, err, SN_ENOMEM, "compile: no memory for host calls");
-    for (uint32_t i = 0; i < nin; i++) {
-        const SnRef arg = sn_term(x->s, ref)->arg[i + 1];
-        leaf[i] = sn_term(x->s, arg)->type;
-        SN_TRY(sn_steps_lookup(x, f, arg, &buffer[i], err));
-    }
-    SN_TRY(result_buffers(x, f, ref, err));
-    for (uint32_t i = 0; i < nout; i++)
-        buffer[nin + i] = f->at.at[ref] - 1 + i;
-    SnHostRow row = {.name = sn_steps_string(x, name),
-                     .symbol = sn_steps_string(x, op->op->symbol ? op->op->symbol : name),
-                     .first = (uint32_t)x->host_slot.n};
-    SN_TRY(host_slots(x, ref, "in", buffer, leaf, nin, &row.nin, err));
-    SN_TRY(host_slots(x, ref, "out", buffer + nin, out_leaf, nout, &row.nout, err));
-    SN_TRY(host_attrs(x, ref, op, &row, err));
-    while (row.fn < x->host_fn.n && x->host_fn.at[row.fn] != op->op)
-        row.fn++;
-    SnStepRow step = {.kind = SN_STEP_HOST, .a = (uint32_t)x->host.n, .b = SN_NONE};
-    uint32_t nbuffer = nin + nout;
-    const SnRef scratch = sn_term(x->s, ref)->arg[0];
-    if (sn_term(x->s, scratch)->op != SN_OP_NONE) {
-        SN_TRY(new_buffer(x, SN_BUFFER_SCRATCH, 0, scratch, &step.b, err));
-        buffer[nbuffer++] = step.b;
-    }
-    SN_CHECK((row.fn < x->host_fn.n || sn_vec_push(x->memory, &x->host_fn, op->op)) &&
-                 sn_vec_push(x->memory, &x->host, row),
-             err, SN_ENOMEM, "compile: no memory for host calls");
-    return sn_steps_push(x, step, buffer, nbuffer, NULL, 0, err);
 }
 
 /* ---- measures ---- */
@@ -503,32 +439,52 @@ static SnStatus measure_step(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     return SN_OK;
 }
 
+/* ---- checks ---- */
+
+/* Dims that are not known to be sizes are looked at when they are known. */
+static SnStatus check_sizes(SnSteps *x, SnTypeId type, SnError *err)
+{
+    const SnRef zero = sn_const_i64(x->s, 0);
+    const int ndim = sn_type(x->s, type)->kind == SN_TYPE_TENSOR ? sn_type(x->s, type)->ndim : 0;
+    for (int i = 0; i < ndim; i++) {
+        const SnRef dim = sn_type(x->s, type)->dims[i];
+        int64_t lo = 0, hi = 0;
+        sn_dim_range(x->s, dim, &lo, &hi);
+        const SnRef least = lo < 0 ? sn_dim_min(x->s, dim, zero) : zero;
+        const bool is_checked = least < x->reg_of.n && x->reg_of.at[least];
+        if (least != zero && !is_checked)
+            SN_TRY(sn_steps_check(x, least, zero, "a dim below 0", err));
+    }
+    return SN_OK;
+}
+
+/* Counts that could not be proved equal. */
+static SnStatus check_reshape(SnSteps *x, SnRef ref, SnError *err)
+{
+    const SnTypeId from = sn_term(x->s, sn_term(x->s, ref)->arg[0])->type, to = sn_term(x->s, ref)->type;
+    const SnRef a = type_bytes(x, from, false), b = type_bytes(x, to, false);
+    return sn_dim_equal(x->s, a, b) ? SN_OK : sn_steps_check(x, a, b, "reshape: bytes", err);
+}
+
 /* ---- functions and entries ---- */
 
 static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
-    const SnTerm *t = sn_term(x->s, ref);
-    switch (t->op) {
+    if (sn_term(x->s, ref)->type)
+        SN_TRY(check_sizes(x, sn_term(x->s, ref)->type, err));
+    switch (sn_term(x->s, ref)->op) {
     case SN_OP_MEASURE:
-        return measure_step(x, f, ref, err);
+        SN_TRY(measure_step(x, f, ref, err));
+        break;
     case SN_OP_HOST:
-        return host_step(x, f, ref, err);
+        return sn_steps_host(x, f, ref, err);
     case SN_OP_LOOP:
         return sn_steps_loop(x, f, ref, err);
     case SN_OP_COND:
         return sn_steps_cond(x, f, ref, err);
-    case SN_OP_RESHAPE: {
-        /* Counts that could not be proved equal are compared when the dims are known. */
-        SnRef from = sn_const_i64(x->s, 1), to = from;
-        const SnType *a = sn_type_of(x->s, t->arg[0]), *b = sn_type_of(x->s, ref);
-        for (int i = 0; i < a->ndim; i++)
-            from = sn_dim_mul(x->s, from, a->dims[i]);
-        for (int i = 0; i < b->ndim; i++)
-            to = sn_dim_mul(x->s, to, b->dims[i]);
-        if (!sn_dim_equal(x->s, from, to))
-            SN_TRY(sn_steps_check(x, from, to, "reshape: element counts", err));
+    case SN_OP_RESHAPE:
+        SN_TRY(check_reshape(x, ref, err));
         break;
-    }
     default:
         break;
     }
@@ -565,16 +521,24 @@ static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *has_arg, S
 }
 
 /* Steps of everything below root, root included, in order of refs. */
-static SnStatus frame_steps(SnSteps *x, SnFrame *f, SnRef root, bool is_entry, SnError *err)
+static SnStatus frame_steps(SnSteps *x, SnFrame *f, SnRef root, SnError *err)
 {
     bool *need = sn_arena_array(x->p->arena, root + 1u, 1);
     bool *has_arg = sn_arena_array(x->p->arena, root + 1u, 1);
     SN_CHECK(need && has_arg, err, SN_ENOMEM, "compile: no memory for marks");
     SN_TRY(mark_needed(x, root, need, has_arg, err));
     for (SnRef r = 1; r <= root; r++)
-        if (need[r] && (is_entry || sn_term(x->s, r)->op != SN_OP_MEASURE || has_arg[r]))
+        if (need[r])
             SN_TRY(value_steps(x, f, r, err));
     return SN_OK;
+}
+
+/* What a body measured is unknown outside of it: another may have the same terms. */
+static void forget_registers(SnSteps *x, uint32_t first_point)
+{
+    for (size_t r = 0; r < x->reg_of.n; r++)
+        if (x->reg_of.at[r] && x->reg_point.at[x->reg_of.at[r] - 1] >= first_point)
+            x->reg_of.at[r] = 0;
 }
 
 SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg, uint32_t *result,
@@ -582,123 +546,13 @@ SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t n
 {
     SnFrame f = {.arg = arg, .narg = narg};
     const SnRef body = sn_term(x->s, fn)->arg[0];
-    SnStatus st = frame_steps(x, &f, body, false, err);
-    const bool is_tuple = sn_term(x->s, body)->op == SN_OP_TUPLE;
+    const uint32_t first_point = x->npoint;
+    SnStatus st = frame_steps(x, &f, body, err);
+    forget_registers(x, first_point);
     for (uint32_t i = 0; st == SN_OK && i < nresult; i++)
-        st = sn_steps_lookup(x, &f, is_tuple ? sn_term(x->s, body)->arg[i] : body, &result[i], err);
+        st = sn_steps_leaf(x, &f, body, i, &result[i], err);
     sn_vec_clear(x->memory, &f.at);
     return st;
-}
-
-/* ---- slots ---- */
-
-static SnStatus slot_dims(SnSteps *x, SnSlotRow *row, const SnType *t, SnError *err)
-{
-    row->ndim = (uint32_t)t->ndim;
-    for (int i = 0; i < t->ndim; i++) {
-        const SnRef d = t->dims[i];
-        SN_TRY(sn_steps_reg(x, d, &row->dim_reg[i], err));
-        row->dim_name[i] =
-            sn_term(x->s, d)->op == SN_OP_DIM ? sn_steps_string(x, sn_attr_string(x->s, d, "name")) : SN_NONE;
-    }
-    return SN_OK;
-}
-
-/* A named group of leaves as one slot: NAME alone, or NAME.start, NAME.len, NAME. */
-typedef struct Leaf {
-    const char *name;
-    SnTypeId type;
-    uint32_t buffer;
-} Leaf;
-
-static bool is_part(const Leaf *l, const char *name, const char *part)
-{
-    const size_t n = strlen(name);
-    return strncmp(l->name, name, n) == 0 && strcmp(l->name + n, part) == 0;
-}
-
-static const Leaf *find_part(const Leaf *l, uint32_t n, const char *name, const char *part)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (is_part(&l[i], name, part))
-            return &l[i];
-    return NULL;
-}
-
-static bool is_list_part(const Leaf *l, uint32_t n, const Leaf *one)
-{
-    const size_t len = strlen(one->name);
-    for (uint32_t i = 0; i < n; i++) {
-        const size_t m = strlen(l[i].name);
-        if (&l[i] != one && m < len && strncmp(l[i].name, one->name, m) == 0 &&
-            (strcmp(one->name + m, ".start") == 0 || strcmp(one->name + m, ".len") == 0))
-            return true;
-    }
-    return false;
-}
-
-static SnStatus push_slots(SnSteps *x, const Leaf *leaf, uint32_t n, SnRange *out, SnError *err)
-{
-    *out = (SnRange){(uint32_t)x->slot.n, 0};
-    for (uint32_t i = 0; i < n; i++) {
-        const Leaf *l = &leaf[i];
-        if (is_list_part(leaf, n, l))
-            continue;
-        const Leaf *start = find_part(leaf, n, l->name, ".start"), *len = find_part(leaf, n, l->name, ".len");
-        SnSlotRow row = {.name = sn_steps_string(x, l->name),
-                         .dtype = sn_type(x->s, l->type)->dtype,
-                         .is_list = start && len,
-                         .buffer = l->buffer,
-                         .start = start && len ? start->buffer : SN_NONE,
-                         .len = start && len ? len->buffer : SN_NONE,
-                         .child_reg = SN_NONE,
-                         .stream_reg = SN_NONE,
-                         .init = SN_NONE};
-        SN_TRY(slot_dims(x, &row, sn_type(x->s, row.is_list ? start->type : l->type), err));
-        if (row.is_list)
-            SN_TRY(sn_steps_reg(x, sn_type(x->s, l->type)->dims[0], &row.child_reg, err));
-        SN_CHECK(sn_vec_push(x->memory, &x->slot, row), err, SN_ENOMEM, "compile: no memory for slots");
-        out->count++;
-    }
-    return SN_OK;
-}
-
-static SnStatus input_slots(SnSteps *x, SnRange *out, SnError *err)
-{
-    Leaf *leaf = sn_arena_array(x->p->arena, x->inputs.n + 1, sizeof *leaf);
-    SN_CHECK(leaf, err, SN_ENOMEM, "compile: no memory for inputs");
-    for (size_t i = 0; i < x->inputs.n; i++) {
-        const SnRef r = x->inputs.at[i];
-        leaf[i] = (Leaf){sn_attr_string(x->s, r, "name"), sn_term(x->s, r)->type, x->leaf_at.at[r] - 1};
-    }
-    return push_slots(x, leaf, (uint32_t)x->inputs.n, out, err);
-}
-
-/* Results must be buffers of their own that live to the end: leaves and repeated values are copied. */
-static SnStatus output_slots(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnError *err)
-{
-    const SnRef tuple = sn_term(x->s, entry)->arg[0];
-    const SnType *t = sn_type_of(x->s, tuple);
-    const uint32_t n = (uint32_t)t->nchild;
-    Leaf *leaf = sn_arena_array(x->p->arena, n + 1u, sizeof *leaf);
-    SN_CHECK(leaf && t->names, err, leaf ? SN_EINTERNAL : SN_ENOMEM,
-             "compile: results of an entry have no names");
-    for (uint32_t i = 0; i < n; i++) {
-        const SnRef r = sn_term(x->s, tuple)->arg[i];
-        leaf[i] = (Leaf){.name = sn_type_of(x->s, tuple)->names[i], .type = sn_term(x->s, r)->type};
-        SN_TRY(sn_steps_lookup(x, f, r, &leaf[i].buffer, err));
-        bool own = x->buffer.at[leaf[i].buffer].kind == SN_BUFFER_SCRATCH;
-        for (uint32_t j = 0; j < i; j++)
-            own = own && leaf[j].buffer != leaf[i].buffer;
-        if (!own) {
-            const uint32_t from = leaf[i].buffer;
-            SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, leaf[i].type, &leaf[i].buffer, err));
-            SN_TRY(sn_steps_copy(x, leaf[i].buffer, from, leaf[i].type, err));
-        }
-        touch(x, leaf[i].buffer, (uint32_t)x->step.n);
-        x->buffer.at[leaf[i].buffer].last = FOREVER;
-    }
-    return push_slots(x, leaf, n, out, err);
 }
 
 /* All new values first go beside, then home: a carry may be the new value of another. */
@@ -735,13 +589,13 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
                       .point = x->npoint};
     x->base = x->point = x->npoint++;
     x->reg_of.n = x->leaf_at.n = x->inputs.n = 0;
-    SnStatus st = frame_steps(x, &f, entry, true, err);
+    SnStatus st = frame_steps(x, &f, entry, err);
     if (st == SN_OK)
-        st = output_slots(x, &f, entry, &row.output, err);
+        st = sn_steps_outputs(x, &f, entry, &row.output, err);
     if (st == SN_OK)
         st = next_steps(x, &f, entry, err);
     if (st == SN_OK)
-        st = input_slots(x, &row.input, err);
+        st = sn_steps_inputs(x, &row.input, err);
     sn_vec_clear(x->memory, &f.at);
     if (st != SN_OK)
         return st;
@@ -753,54 +607,9 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
     return SN_OK;
 }
 
-/* Carries are laid out once for all entries, in declared order. */
-static SnStatus carry_slots(SnSteps *x, SnRef root, SnError *err)
-{
-    bool *need = sn_arena_array(x->p->arena, root + 1u, 1);
-    SN_CHECK(need, err, SN_ENOMEM, "compile: no memory for marks");
-    need[root] = true;
-    for (SnRef r = root; r > 0; r--)
-        for (int i = 0; need[r] && i < sn_term(x->s, r)->narg; i++)
-            need[sn_term(x->s, r)->arg[i]] = true;
-    x->carry = (SnRange){0, 0};
-    for (SnRef r = 1; r <= root; r++) {
-        const SnTerm *t = sn_term(x->s, r);
-        if (!need[r])
-            continue;
-        if (t->op == SN_OP_DIM && sn_attr_int(x->s, r, "create", 0)) {
-            uint32_t reg = 0;
-            SN_TRY(sn_steps_reg(x, r, &reg, err));
-        }
-        if (t->op != SN_OP_CARRY)
-            continue;
-        SnSlotRow row = {.name = sn_steps_string(x, sn_attr_string(x->s, r, "name")),
-                         .dtype = sn_dtype_of(x->s, r),
-                         .start = SN_NONE,
-                         .len = SN_NONE,
-                         .child_reg = SN_NONE,
-                         .stream_reg = SN_NONE,
-                         .init = SN_NONE};
-        SN_TRY(sn_steps_buffer(x, SN_BUFFER_CARRY, x->carry.count, t->type, &row.buffer, err));
-        SN_TRY(slot_dims(x, &row, sn_type_of(x->s, r), err));
-        SnRef init = sn_term(x->s, r)->narg ? sn_term(x->s, r)->arg[0] : 0;
-        while (init && sn_term(x->s, init)->op == SN_OP_BROADCAST)
-            init = sn_term(x->s, init)->arg[0];
-        if (init) {
-            SnBytes b;
-            SN_CHECK(sn_eval_const(x->s, init, INT32_MAX, x->p->arena, &b), err, SN_EUNSUPPORTED,
-                     "carry %s: its initial value is no constant", sn_attr_string(x->s, r, "name"));
-            row.init = add_data(x, b.at, b.n);
-            row.init_size = (uint32_t)b.n;
-        }
-        SN_CHECK(sn_vec_push(x->memory, &x->slot, row), err, SN_ENOMEM, "compile: no memory for carries");
-        x->carry.count++;
-    }
-    return SN_OK;
-}
-
 SnStatus sn_steps_program(SnSteps *x, SnRef root, SnError *err)
 {
-    SN_TRY(carry_slots(x, root, err));
+    SN_TRY(sn_steps_carries(x, root, err));
     for (int i = 0; i < sn_term(x->s, root)->narg; i++)
         SN_TRY(entry_steps(x, sn_term(x->s, root)->arg[i], err));
     return SN_OK;

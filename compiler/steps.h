@@ -1,4 +1,5 @@
-/* steps.h -- from lowered terms to the image of a program: what steps.c, flow.c and image.c share. */
+/* steps.h -- from lowered terms to the image of a program: what steps.c, flow.c, host_step.c,
+ * slots.c and image.c share. */
 #ifndef SN_STEPS_H
 #define SN_STEPS_H
 
@@ -41,7 +42,7 @@ typedef struct SnSteps {
     SN_VEC(SnHostSlotRow) host_slot;
     SN_VEC(SnScalar) attr;
     SN_VEC(SnEntryRow) entry;
-    SnRange carry;
+    SnRange carry, create_symbol;
 
     /* code */
     SN_VEC(const SnKernel *) kernel; /* distinct ones */
@@ -72,15 +73,25 @@ SN_MUST_CHECK SnStatus sn_steps_check(SnSteps *x, SnRef a, SnRef b, const char *
 SN_MUST_CHECK SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err);
 
 /* ---- steps.c ---- */
-SN_MUST_CHECK SnStatus sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_stored,
-                                     uint32_t n);
+void sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_stored, uint32_t n);
 void sn_steps_clear(SnSteps *x);
 /* Lays out every entry of a flattened program. */
 SN_MUST_CHECK SnStatus sn_steps_program(SnSteps *x, SnRef root, SnError *err);
 
+SN_MUST_CHECK SnStatus sn_steps_new_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnRef bytes,
+                                           uint32_t *out, SnError *err);
+/* A buffer for a tensor. In a loop it holds as much as the dims can be there. */
 SN_MUST_CHECK SnStatus sn_steps_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnTypeId type,
                                        uint32_t *out, SnError *err);
+/* Fresh buffers for the results of a term, one after the other. */
+SN_MUST_CHECK SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
+/* A step uses the buffer: it lives until then at least. */
+void sn_steps_touch(SnSteps *x, uint32_t buffer, uint32_t step);
+/* Where a value that is stored lies. */
 SN_MUST_CHECK SnStatus sn_steps_lookup(SnSteps *x, SnFrame *f, SnRef value, uint32_t *out, SnError *err);
+/* Likewise of leaf i of a value, which may be a tuple. */
+SN_MUST_CHECK SnStatus sn_steps_leaf(SnSteps *x, SnFrame *f, SnRef ref, uint32_t i, uint32_t *out,
+                                     SnError *err);
 /* Appends a step that uses these buffers and registers; its number is x->step.n - 1. */
 SN_MUST_CHECK SnStatus sn_steps_push(SnSteps *x, SnStepRow row, const uint32_t *buffer, uint32_t nbuffer,
                                      const uint32_t *reg, uint32_t nreg, SnError *err);
@@ -91,6 +102,16 @@ SN_MUST_CHECK SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *a
 /* The leaves of a type: itself, or its children. */
 uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf, SnTypeId *self);
 bool sn_steps_frame_set(SnSteps *x, SnFrame *f, SnRef ref, uint32_t buffer);
+/* Appends constant bytes, aligned; their offset from the start of the data. */
+uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n);
+
+/* ---- host_step.c ---- */
+SN_MUST_CHECK SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
+
+/* ---- slots.c ---- */
+SN_MUST_CHECK SnStatus sn_steps_inputs(SnSteps *x, SnRange *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_outputs(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_carries(SnSteps *x, SnRef root, SnError *err);
 
 /* ---- flow.c ---- */
 SN_MUST_CHECK SnStatus sn_steps_loop(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);

@@ -48,10 +48,20 @@ static bool keeps_type(uint16_t op)
     return op >= SN_PRIM_COUNT || !sn_prim_has_rule(op);
 }
 
+/* The attributes of r, with the site where it is to be told apart by one. */
+static SnAttrId attrs_of(const SnSubst *x, SnRef r)
+{
+    const SnTerm *t = sn_term(x->s, r);
+    if (t->op != SN_OP_MEASURE || x->site == 0 || sn_attr(x->s, r, "site") != NULL)
+        return t->attr;
+    return sn_attrs_make(x->s, &SN_INT("site", x->site), 1);
+}
+
 static SnStatus rebuild(SnSubst *x, SnRef r, SnRef *arg, SnError *err)
 {
     const SnTerm *t = sn_term(x->s, r);
-    bool changed = false;
+    const SnAttrId attr = attrs_of(x, r);
+    bool changed = attr != t->attr;
     if (t->op == SN_OP_FN && !x->enter_functions) {
         x->map[r] = r;
         return SN_OK;
@@ -68,9 +78,9 @@ static SnStatus rebuild(SnSubst *x, SnRef r, SnRef *arg, SnError *err)
     if (!changed && type == t->type)
         x->map[r] = r;
     else if (!keeps_type(t->op))
-        SN_TRY(sn_term_build(x->s, t->op, t->attr, arg, t->narg, &x->map[r], err));
+        SN_TRY(sn_term_build(x->s, t->op, attr, arg, t->narg, &x->map[r], err));
     else
-        x->map[r] = sn_term_make(x->s, t->op, type, t->attr, arg, t->narg);
+        x->map[r] = sn_term_make(x->s, t->op, type, attr, arg, t->narg);
     SN_CHECK(x->map[r] != 0, err, SN_ENOMEM, "no memory for terms");
     return SN_OK;
 }

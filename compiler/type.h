@@ -103,6 +103,7 @@ typedef struct SnSubst {
     SnRef *map; /* arena memory of the pass; n entries */
     uint32_t n;
     bool enter_functions;
+    int64_t site; /* not 0: measures that have no attribute `site` get this one */
 } SnSubst;
 /* A map for all refs of the store as it is now. */
 SN_MUST_CHECK SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err);

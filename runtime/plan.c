@@ -132,6 +132,11 @@ static void sort_buffers(const SnPlan *p, uint32_t *v, uint32_t n)
     }
 }
 
+static uint64_t end_of(const SnPlanBuffer *b)
+{
+    return b->offset > UINT64_MAX - b->planned ? UINT64_MAX : b->offset + b->planned;
+}
+
 /* The lowest gap between the placed buffers that live at the same time; placed is sorted by offset. */
 static uint64_t find_offset(const SnPlan *p, const SnBufferRow *row, uint32_t b, const uint32_t *placed,
                             uint32_t n)
@@ -143,8 +148,8 @@ static uint64_t find_offset(const SnPlan *p, const SnBufferRow *row, uint32_t b,
             continue;
         if (o->offset >= at && o->offset - at >= p->buffer[b].planned)
             break;
-        if (o->offset + o->planned > at)
-            at = o->offset + o->planned;
+        const uint64_t end = end_of(o);
+        at = end > at ? end : at;
     }
     return at;
 }
@@ -159,8 +164,8 @@ static uint64_t lay_out(SnPlan *p, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t b = p->order[i];
         p->buffer[b].offset = find_offset(p, row, b, placed, i);
-        if (p->buffer[b].offset + p->buffer[b].planned > size)
-            size = p->buffer[b].offset + p->buffer[b].planned;
+        const uint64_t end = end_of(&p->buffer[b]);
+        size = end > size ? end : size;
         uint32_t at = i;
         for (; at > 0 && p->buffer[placed[at - 1]].offset > p->buffer[b].offset; at--)
             placed[at] = placed[at - 1];

@@ -144,7 +144,8 @@ typedef enum SnStepKind {
     SN_STEP_BRANCH_GE,   /* register a >= register b: go to step c */
     SN_STEP_BRANCH_ZERO, /* bool in buffers[0] is false: go to step c; d: an outermost while, sn_stop counts
                             as false */
-    SN_STEP_JUMP         /* go to step c */
+    SN_STEP_JUMP,        /* go to step c */
+    SN_STEP_BELOW        /* the run fails unless register a < register b; e = what a is */
 } SnStepKind;
 typedef struct SnStepRow {
     uint32_t kind;

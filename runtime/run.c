@@ -210,6 +210,10 @@ static SnStatus run_small(SnInstance *s, const SnStepRow *step, SnError *err)
     case SN_STEP_JUMP:
         next = step->c;
         break;
+    case SN_STEP_BELOW:
+        SN_CHECK(p->reg[step->a] < p->reg[step->b], err, SN_ESHAPE, "%s: there is no row %lld of %lld",
+                 sn_instance_text(s, step->e), (long long)p->reg[step->a], (long long)p->reg[step->b]);
+        break;
     case SN_STEP_KERNEL:
     case SN_STEP_HOST:
         return sn_fail(err, SN_EINTERNAL, "step %u is no small step", s->pc);
