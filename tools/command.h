@@ -60,6 +60,7 @@ typedef struct Lines {
     SnBytes *at;
     size_t n;
 } Lines;
+bool is_regular_file(const char *path);
 int read_lines(SnArena *arena, const char *path, Lines *out);
 /* The operands after the first as texts; where there are none, or for "-", the lines of standard input. */
 int read_texts(const Args *a, SnArena *arena, Lines *out);

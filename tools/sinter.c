@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const Command commands[] = {
-    {"run", "MODEL [INPUT...]", "the model's task on the input: text, or - for one input a line",
+    {"run", "MODEL [INPUT...]", "the model's task on text, on JSON, or on the lines of a file or of -",
      "--task TASK     another task than the one of config.json\n"
-     "--kwargs JSON   arguments of the reference pipeline, as one object\n",
+     "--kwargs JSON   arguments of the reference pipeline, as one object\n"
+     "JSON in the place of a text is what the reference pipeline takes: {\"text\", \"text_pair\"},\n"
+     "{\"question\", \"context\"} (or QUESTION CONTEXT), {\"sequences\", \"candidate_labels\"}, lists.\n",
      "sinter run ./bert-ner \"Angela lives in Berlin\" --json", command_run},
     {"embed", "MODEL [TEXT...]", "sentence embeddings, pooled as the folder says",
      "--similarity    print the matrix of similarities\n",
@@ -47,10 +50,13 @@ static const Command commands[] = {
 
 static const char common_options[] = "--device D      auto, cpu, interp, clike or opencl[:N]\n"
                                      "--dtype D       auto, f32, bf16 or f16\n"
+                                     "--quant Q       none\n"
                                      "--threads N     threads that run kernels; default: all CPUs\n"
                                      "--exact         the same bits on every CPU level\n"
+                                     "--seed N        of what is random\n"
                                      "--cache-dir D   where compiled kernels are kept\n"
                                      "--no-cache      keep none\n"
+                                     "--offline       use no network\n"
                                      "--json          machine-readable output\n"
                                      "-q, -v          fewer, more notes\n";
 
@@ -69,20 +75,30 @@ static bool find_option(const char *options, const char *name, bool *takes_value
     return false;
 }
 
+/* Where an option stands on the line, the last time; values of other options are no options. -1: nowhere. */
+static int find_arg(const Args *a, const char *option)
+{
+    int found = -1;
+    for (int i = 0; i < a->nline; i++) {
+        bool takes_value = false;
+        if (a->line[i][0] == '-' && strcmp(a->line[i], option) == 0)
+            found = i;
+        if (a->line[i][0] == '-' && (find_option(a->command->options, a->line[i], &takes_value) ||
+                                     find_option(common_options, a->line[i], &takes_value)))
+            i += takes_value;
+    }
+    return found;
+}
+
 const char *arg_value(const Args *a, const char *option)
 {
-    for (int i = 0; i + 1 < a->nline; i++)
-        if (strcmp(a->line[i], option) == 0)
-            return a->line[i + 1];
-    return NULL;
+    const int i = find_arg(a, option);
+    return i < 0 || i + 1 >= a->nline ? NULL : a->line[i + 1];
 }
 
 bool arg_flag(const Args *a, const char *option)
 {
-    for (int i = 0; i < a->nline && strcmp(a->line[i], "--") != 0; i++)
-        if (strcmp(a->line[i], option) == 0)
-            return true;
-    return false;
+    return find_arg(a, option) >= 0;
 }
 
 bool arg_int(const Args *a, const char *option, int64_t *out, int *status)
@@ -136,7 +152,8 @@ static const char *or_env(const char *value, const char *variable)
 static int common_flags(Args *a)
 {
     int status = EXIT_DONE;
-    int64_t threads = 0;
+    int64_t threads = 0, seed = 0;
+    const char *quant = arg_value(a, "--quant");
     a->device = or_env(arg_value(a, "--device"), "SINTER_DEVICE");
     a->dtype = or_env(arg_value(a, "--dtype"), "SINTER_DTYPE");
     a->cache_dir = or_env(arg_value(a, "--cache-dir"), "SINTER_CACHE_DIR");
@@ -146,6 +163,12 @@ static int common_flags(Args *a)
     if (arg_int(a, "--threads", &threads, &status) && (threads < 1 || threads > 1024))
         return usage_error(a, "--threads: %lld, allowed 1 to 1024", (long long)threads);
     a->threads = (uint32_t)threads;
+    if (arg_int(a, "--seed", &seed, &status) && seed < 0)
+        return usage_error(a, "--seed: %lld, at least 0", (long long)seed);
+    if (quant && strcmp(quant, "none") != 0) {
+        (void)fprintf(stderr, "sinter: --quant: %s is not supported\n", quant);
+        return EXIT_UNSUPPORTED;
+    }
     return status;
 }
 
@@ -217,9 +240,23 @@ void session_close(Session *s)
 
 /* ---- messages ---- */
 
+/* Messages may quote inputs; what they quote must not end the line or steer the terminal. */
+static void print_failure(const char *what, const char *message)
+{
+    (void)fputs("sinter: ", stderr);
+    for (const char *c = what; c && *c; c++)
+        (void)fputc((uint8_t)*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
+    (void)fputs(what ? ": " : "", stderr);
+    for (const char *c = message; *c; c++)
+        (void)fputc((uint8_t)*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
+    (void)fputc('\n', stderr);
+}
+
 int report(const char *what, SnStatus status, const SnError *err)
 {
-    (void)fprintf(stderr, "sinter: %s%s%s\n", what ? what : "", what ? ": " : "", err->message);
+    /* Most messages name the model already. */
+    const size_t n = what ? strlen(what) : 0;
+    print_failure(n && strncmp(err->message, what, n) == 0 ? NULL : what, err->message);
     return status == SN_EUNSUPPORTED ? EXIT_UNSUPPORTED : EXIT_FAILED;
 }
 
@@ -231,12 +268,12 @@ int report_memory(void)
 
 int usage_error(const Args *a, const char *format, ...)
 {
+    char message[512];
     va_list args;
     va_start(args, format);
-    (void)fprintf(stderr, "sinter: %s: ", a->command->name);
-    (void)vfprintf(stderr, format, args);
-    (void)fprintf(stderr, " (sinter %s --help)\n", a->command->name);
+    (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    print_failure(a->command->name, message);
     return EXIT_USAGE;
 }
 
@@ -273,6 +310,12 @@ static bool read_stream(FILE *f, SnText *out)
     for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
         sn_text_add(out, chunk, n);
     return !ferror(f) && !out->failed;
+}
+
+bool is_regular_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 int read_lines(SnArena *arena, const char *path, Lines *out)
@@ -332,18 +375,21 @@ static void on_interrupt(int signal_number)
 static int run_command(const Command *c, int argc, char **argv)
 {
     Args a = {0};
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0)
             return print_command_help(c);
     int status = parse_args(c, argc, argv, &a);
     if (status == EXIT_DONE)
         status = common_flags(&a);
-    if (status == EXIT_DONE && strncmp(c->operands, "MODEL", 5) == 0 && a.n == 0)
-        status = usage_error(&a, "which model?");
+    const bool needs_model = strncmp(c->operands, "MODEL", 5) == 0;
+    if (status == EXIT_DONE && needs_model && a.n == 0)
+        status = usage_error(&a, "expected a model");
+    if (status == EXIT_DONE && !strstr(c->operands, "...") && a.n > needs_model)
+        status = usage_error(&a, "%s is one operand too many", a.at[needs_model]);
     if (status == EXIT_DONE)
         status = c->run(&a);
     free(a.at);
-    if (fflush(stdout) != 0 && status == EXIT_DONE) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {
         (void)fprintf(stderr, "sinter: standard output: %s\n", strerror(errno));
         status = EXIT_FAILED;
     }
@@ -353,8 +399,12 @@ static int run_command(const Command *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     (void)signal(SIGINT, on_interrupt);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
-        return argc < 2 ? (print_help(), EXIT_USAGE) : print_help();
+    if (argc < 2) {
+        (void)fputs("sinter: expected a command (sinter --help)\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return print_help();
     if (strcmp(argv[1], "--version") == 0)
         return print_version();
     for (size_t i = 0; i < SN_COUNT(commands); i++)

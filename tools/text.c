@@ -1,68 +1,137 @@
 /* text.c -- the commands over text: run, embed, tokenize. */
 #include "tools/command.h"
 
-#include <math.h>
-
 /* ---- run ---- */
 
-static bool is_shown(SnBytes key)
+static void print_string(SnBytes s)
 {
-    static const char *const hidden[] = {"index", "start", "end", "token"};
-    for (size_t i = 0; i < SN_COUNT(hidden); i++)
-        if (sn_bytes_is(key, hidden[i]))
-            return false;
-    return true;
+    (void)printf("  %.*s", (int)s.n, s.n ? (const char *)s.at : "");
 }
 
-/* People see a line an item; --json shows the result as the reference pipeline gives it. */
-static void print_item(const SnJson *v)
+/* One result on a line: its score, its words, and where they are in the text. */
+static void print_object(const SnJson *v)
 {
-    double number = 0;
-    for (uint32_t i = 0; v->kind == SN_JSON_ARRAY && i < v->n; i++)
-        print_item(&v->u.child[i]);
-    if (v->kind == SN_JSON_ARRAY)
-        return;
-    for (uint32_t i = 0; v->kind == SN_JSON_OBJECT && i < v->n; i++) {
-        const SnJson *c = &v->u.child[i];
-        if (c->kind == SN_JSON_STRING && is_shown(c->key))
-            (void)printf("%.*s  ", (int)c->u.string.n, (const char *)c->u.string.at);
-        else if (sn_json_number(c, &number) && is_shown(c->key))
-            (void)printf("%.4f  ", number);
-    }
-    if (sn_json_number(v, &number))
-        (void)printf("%.6f", number);
+    double score = 0;
+    int64_t start = 0, end = 0;
+    SnBytes s = {0};
+    if (sn_json_number(sn_json_get(v, "score"), &score))
+        (void)printf("%8.4f", score);
+    for (uint32_t i = 0; i < v->n; i++)
+        if (sn_json_string(&v->u.child[i], &s))
+            print_string(s);
+    if (sn_json_int(sn_json_get(v, "start"), &start) && sn_json_int(sn_json_get(v, "end"), &end))
+        (void)printf("  [%lld, %lld)", (long long)start, (long long)end);
     (void)printf("\n");
 }
 
-/* An input is text; one that begins with { or [ may be the JSON that the pipeline takes (question and
- * context). */
-static int run_text(const Args *a, Session *s, SnBytes text, const SnJson *kwargs)
+/* Labels of a whole text, likeliest first. */
+static void print_labels(const SnJson *labels, const SnJson *scores)
+{
+    double score = 0;
+    SnBytes s = {0};
+    for (uint32_t i = 0; i < labels->n; i++)
+        if (sn_json_string(&labels->u.child[i], &s) && sn_json_number(sn_json_at(scores, i), &score)) {
+            (void)printf("%8.4f", score);
+            print_string(s);
+            (void)printf("\n");
+        }
+}
+
+static void print_numbers(const SnJson *v)
+{
+    double x = 0;
+    for (uint32_t i = 0; i < v->n; i++)
+        if (sn_json_number(&v->u.child[i], &x))
+            (void)printf("%s%.6f", i ? " " : "", x);
+    (void)printf("\n");
+}
+
+/* People see a line a result; --json shows what the reference pipeline gives. Depth is that of parsed JSON.
+ */
+static void print_result(const SnJson *v)
+{
+    const SnJson *labels = sn_json_get(v, "labels");
+    double x = 0;
+    if (labels)
+        print_labels(labels, sn_json_get(v, "scores"));
+    else if (v->kind == SN_JSON_OBJECT)
+        print_object(v);
+    else if (v->kind == SN_JSON_ARRAY && v->n && sn_json_number(&v->u.child[0], &x))
+        print_numbers(v);
+    else
+        for (uint32_t i = 0; v->kind == SN_JSON_ARRAY && i < v->n; i++)
+            print_result(&v->u.child[i]);
+}
+
+static int run_input(const Args *a, Session *s, const SnJson *input, const SnJson *kwargs)
 {
     SnError err = {0};
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(s->ctx));
     SnText out = {.memory = arena.memory};
-    SnJson plain = {.kind = SN_JSON_STRING, .u.string = text}, *input = &plain, *result = NULL;
-    if (text.n && (text.at[0] == '{' || text.at[0] == '[') &&
-        sn_json_parse(&arena, "input", text, &input, &err) != SN_OK)
-        input = &plain;
+    SnJson *result = NULL;
     SnStatus st = sn_model_pipeline(s->model, arg_value(a, "--task"), input, kwargs, &out, &err);
     if (st == SN_OK && a->json)
         (void)printf("%s\n", out.at);
     else if (st == SN_OK)
         st = sn_json_parse(&arena, "result", sn_bytes(out.at, out.n), &result, &err);
     if (result)
-        print_item(result);
+        print_result(result);
     sn_text_clear(&out);
     sn_arena_clear(&arena);
     return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+}
+
+/* An input is text; one that is a JSON object or array is what the pipeline takes in its place. */
+static int run_text(const Args *a, Session *s, SnBytes text, const SnJson *kwargs)
+{
+    SnArena arena;
+    SnJson plain = {.kind = SN_JSON_STRING, .u.string = text}, *json = NULL;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    const bool is_json = text.n && (text.at[0] == '{' || text.at[0] == '[') &&
+                         sn_json_parse(&arena, "input", text, &json, NULL) == SN_OK;
+    const int status = run_input(a, s, is_json ? json : &plain, kwargs);
+    sn_arena_clear(&arena);
+    return status;
+}
+
+/* The task asks about a second text, and the two operands are not JSON. */
+static bool is_question(const Args *a, const Session *s)
+{
+    const char *task = arg_value(a, "--task");
+    return a->n == 3 && a->at[1][0] != '{' && a->at[1][0] != '[' && strcmp(a->at[1], "-") != 0 &&
+           strcmp(task ? task : sn_model_task(s->model), "question-answering") == 0;
+}
+
+static int run_question(const Args *a, Session *s, const SnJson *kwargs)
+{
+    SnJson part[2] = {{.kind = SN_JSON_STRING, .key = sn_bytes_str("question")},
+                      {.kind = SN_JSON_STRING, .key = sn_bytes_str("context")}};
+    for (int i = 0; i < 2; i++)
+        part[i].u.string = sn_bytes_str(a->at[i + 1]);
+    const SnJson input = {.kind = SN_JSON_OBJECT, .n = 2, .u.child = part};
+    return run_input(a, s, &input, kwargs);
+}
+
+static int run_operands(const Args *a, Session *s, SnArena *arena, const SnJson *kwargs)
+{
+    int status = EXIT_DONE;
+    for (int i = 1; status == EXIT_DONE && i < (a->n > 1 ? a->n : 2); i++) {
+        const char *operand = a->n > 1 ? a->at[i] : "-";
+        SnBytes text = sn_bytes_str(operand);
+        Lines lines = {.at = &text, .n = 1};
+        if (strcmp(operand, "-") == 0 || is_regular_file(operand))
+            status = read_lines(arena, operand, &lines);
+        for (size_t k = 0; status == EXIT_DONE && k < lines.n; k++)
+            status = run_text(a, s, lines.at[k], kwargs);
+    }
+    return status;
 }
 
 int command_run(const Args *a)
 {
     Session s = {0};
     SnArena arena = {0};
-    Lines texts = {0};
     SnError err = {0};
     SnJson *kwargs = NULL;
     const char *given = arg_value(a, "--kwargs");
@@ -71,11 +140,11 @@ int command_run(const Args *a)
         sn_arena_init(&arena, sn_allocator(s.ctx));
         if (given && sn_json_parse(&arena, "--kwargs", sn_bytes_str(given), &kwargs, &err) != SN_OK)
             status = usage_error(a, "%s", err.message);
+        else if (kwargs && kwargs->kind != SN_JSON_OBJECT)
+            status = usage_error(a, "--kwargs: expected a JSON object");
     }
     if (status == EXIT_DONE)
-        status = read_texts(a, &arena, &texts);
-    for (size_t i = 0; status == EXIT_DONE && i < texts.n; i++)
-        status = run_text(a, &s, texts.at[i], kwargs);
+        status = is_question(a, &s) ? run_question(a, &s, kwargs) : run_operands(a, &s, &arena, kwargs);
     sn_arena_clear(&arena);
     session_close(&s);
     return status;
@@ -101,29 +170,18 @@ static void print_rows(const Args *a, const SnView *v, const SnAllocator *memory
     sn_text_clear(&t);
 }
 
-static double cosine(const float *a, const float *b, int64_t n)
+/* Vectors, or with --similarity how alike they are, as the folder measures it. */
+static SnStatus embed(const Args *a, Session *s, const Lines *texts, SnError *err)
 {
-    double ab = 0, aa = 0, bb = 0;
-    for (int64_t i = 0; i < n; i++) {
-        ab += (double)a[i] * (double)b[i];
-        aa += (double)a[i] * (double)a[i];
-        bb += (double)b[i] * (double)b[i];
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
-}
-
-static void print_similarity(const Args *a, const SnView *v)
-{
-    const float *x = v->data;
-    const int64_t n = v->dims[0], width = v->dims[1];
-    for (int64_t i = 0; i < n; i++) {
-        (void)printf("%s", a->json ? "[" : "");
-        for (int64_t j = 0; j < n; j++) {
-            const double c = cosine(x + i * width, x + j * width, width);
-            (void)printf(a->json ? "%s%.6f" : "%s%7.4f", j == 0 ? "" : a->json ? ", " : " ", c);
-        }
-        (void)printf("%s\n", a->json ? "]" : "");
-    }
+    SnResults *vectors = NULL, *matrix = NULL;
+    SnStatus st = sn_model_embed(s->model, texts->at, texts->n, &vectors, err);
+    if (st == SN_OK && arg_flag(a, "--similarity"))
+        st = sn_model_similarity(s->model, &sn_results_get(vectors, 0)->view, &matrix, err);
+    if (st == SN_OK)
+        print_rows(a, &sn_results_get(matrix ? matrix : vectors, 0)->view, sn_allocator(s->ctx));
+    sn_results_destroy(vectors);
+    sn_results_destroy(matrix);
+    return st;
 }
 
 int command_embed(const Args *a)
@@ -132,21 +190,15 @@ int command_embed(const Args *a)
     SnArena arena = {0};
     SnError err = {0};
     Lines texts = {0};
-    SnResults *r = NULL;
     int status = session_open(a, a->at[0], NULL, &s);
     if (status == EXIT_DONE) {
         sn_arena_init(&arena, sn_allocator(s.ctx));
         status = read_texts(a, &arena, &texts);
     }
     if (status == EXIT_DONE && texts.n > 0) {
-        const SnStatus st = sn_model_embed(s.model, texts.at, texts.n, &r, &err);
+        const SnStatus st = embed(a, &s, &texts, &err);
         status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
     }
-    if (r && arg_flag(a, "--similarity"))
-        print_similarity(a, &sn_results_get(r, 0)->view);
-    else if (r)
-        print_rows(a, &sn_results_get(r, 0)->view, sn_allocator(s.ctx));
-    sn_results_destroy(r);
     sn_arena_clear(&arena);
     session_close(&s);
     return status;

@@ -74,10 +74,8 @@ SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input, co
 {
     const char *name = task ? task : sn_model_task(m);
     const Task *t = find_task(name);
-    SN_CHECK(t, err, SN_EUNSUPPORTED, "%s: task %s", m->folder,
-             *name            ? name
-             : m->config.json ? m->config.architecture
-                              : "of a folder without config.json");
+    SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
+    SN_CHECK(t, err, SN_EUNSUPPORTED, "%s: task %s", m->folder, *name ? name : m->config.architecture);
     const size_t begin = json->n;
     SnPipe p = {.m = m, .task = name, .head = t->head, .input = input, .kwargs = kwargs, .out = json};
     SN_TRY(check_args(&p, t, err));

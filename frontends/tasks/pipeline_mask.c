@@ -10,7 +10,7 @@ typedef struct Mask {
 
 /* ---- targets ---- */
 
-/* The id of a token, or the first token of a text that is none; false: it has no tokens. */
+/* The id of a token; of a text that is none the token that is left when it is cut to one. */
 static SnStatus find_target(SnPipe *p, SnBytes target, int32_t *id, bool *found, SnError *err)
 {
     static const SnTokenizeOptions plain = {.struct_size = sizeof plain, .no_special = true};
@@ -22,9 +22,9 @@ static SnStatus find_target(SnPipe *p, SnBytes target, int32_t *id, bool *found,
         return SN_OK;
     SN_TRY(sn_pipe_encode(p, &target, NULL, 1, &plain, &e, err));
     *found = e->n > 0;
-    *id = *found ? e->ids[0] : 0;
+    *id = !*found ? 0 : e->ids[p->tokenizer.cuts_left ? e->n - 1 : 0];
     sn_log_write(p->m->ctx, SN_LOG_WARN, "fill-mask: target %.*s is not in the vocabulary: %s", (int)target.n,
-                 (const char *)target.at, *found ? "taken by its first token" : "left out");
+                 (const char *)target.at, *found ? "one of its tokens is taken" : "left out");
     return SN_OK;
 }
 
