@@ -246,14 +246,20 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
     return SN_OK;
 }
 
+SnModelProgram *sn_model_find_program(const SnModel *m, const char *key)
+{
+    for (size_t i = 0; i < m->program.n; i++)
+        if (strcmp(m->program.at[i]->key, key) == 0)
+            return m->program.at[i];
+    return NULL;
+}
+
 SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user, SnModelProgram **out,
                           SnError *err)
 {
-    for (size_t i = 0; i < m->program.n; i++)
-        if (strcmp(m->program.at[i]->key, key) == 0) {
-            *out = m->program.at[i];
-            return SN_OK;
-        }
+    *out = sn_model_find_program(m, key);
+    if (*out)
+        return SN_OK;
     SnModelProgram *p = sn_arena_alloc(&m->arena, sizeof *p);
     SN_CHECK(p, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     p->key = sn_arena_strndup(&m->arena, key, strlen(key));

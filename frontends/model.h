@@ -71,6 +71,7 @@ SN_MUST_CHECK SnStatus sn_model_forward_head(SnModel *m, const char *head, const
 const char *sn_task_head(const char *task);
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
+SnModelProgram *sn_model_find_program(const SnModel *m, const char *key); /* NULL: not made yet */
 /* The program of this key; made at the first call. One that reads weights comes after sn_model_need. */
 SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user,
                                         SnModelProgram **out, SnError *err);

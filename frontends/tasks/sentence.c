@@ -313,6 +313,9 @@ static SnStatus embed_program(SnModel *m, SnModelProgram **out, SnError *err)
 {
     SnArena arena;
     Chain c = {0};
+    *out = sn_model_find_program(m, "embed");
+    if (*out)
+        return SN_OK;
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_model_need(m, err));
     sn_arena_init(&arena, sn_allocator(m->ctx));

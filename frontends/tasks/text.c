@@ -4,6 +4,8 @@
 
 #include "ops/ops.h"
 
+#include <stdio.h>
+
 #define MAX_WINDOWS (1 << 20)
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
@@ -273,10 +275,10 @@ static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTenso
                             SnError *err)
 {
     SnModelProgram *p = NULL;
-    const char *key = sn_arena_printf(&m->arena, "tokenize %d %d %d %d %lld %lld %lld", w->has_pair,
-                                      w->no_special, w->truncate_left, (int)w->truncation,
-                                      (long long)w->max_length, (long long)w->stride, (long long)w->windows);
-    SN_CHECK(key, err, SN_ENOMEM, "no memory for a program");
+    char key[128];
+    (void)snprintf(key, sizeof key, "tokenize %d %d %d %d %lld %lld %lld", w->has_pair, w->no_special,
+                   w->truncate_left, (int)w->truncation, (long long)w->max_length, (long long)w->stride,
+                   (long long)w->windows);
     SN_TRY(sn_model_program(m, key, fill_tokenize, (void *)(uintptr_t)w, &p, err));
     return sn_model_run(m, p, in, w->has_pair ? 2 : 1, out, err);
 }

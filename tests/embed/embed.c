@@ -45,6 +45,7 @@ static void *new_block(EmbedMemory *m, size_t size, size_t align)
     *header_of(at) = (Header){size, align, MAGIC};
     memcpy(at - sizeof(Header) - sizeof(void *), &base, sizeof base);
     m->live++;
+    m->bytes += size;
     return at;
 }
 
@@ -52,6 +53,7 @@ static void free_block(EmbedMemory *m, void *ptr)
 {
     void *base;
     memcpy(&base, (uint8_t *)ptr - sizeof(Header) - sizeof(void *), sizeof base);
+    m->bytes -= header_of(ptr)->size;
     header_of(ptr)->magic = 0;
     m->live--;
     free(base);

@@ -12,6 +12,7 @@ typedef struct EmbedMemory {
     bool all_after;    /* and all that follow it */
     size_t largest;    /* a larger request is refused; 0: none is */
     uint64_t live;     /* blocks */
+    uint64_t bytes;    /* in them */
     const char *wrong; /* a call that broke the contract of SnAllocator, or NULL */
 } EmbedMemory;
 SnAllocator embed_allocator(EmbedMemory *m);

@@ -294,6 +294,61 @@ static void text_program(const char *target, uint32_t threads, int n)
     host_destroy(&h);
 }
 
+/* Calls of a model allocate their results, but what the model holds does not grow. */
+static SnStatus call_all(SnModel *m, SnError *err)
+{
+    static int64_t ids[3] = {2, 5, 3};
+    const SnBytes text[] = {sn_bytes_str("Hello world, a 12.5"), sn_bytes_str("don't [PAD] x")};
+    const SnNamedTensor in = {"input_ids", sn_view(SN_I64, ids, 2, (int64_t[]){1, 3})};
+    SnResults *r[3] = {NULL};
+    SnEncoding *e = NULL;
+    SnArena arena;
+    SnText back = {.memory = sn_allocator(m->ctx)};
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = sn_model_tokenize(m, text, NULL, 2, NULL, &arena, &e, err);
+    if (st == SN_OK)
+        st = sn_model_decode(m, ids, 3, false, &back, err);
+    if (st == SN_OK)
+        st = sn_model_embed(m, text, 2, &r[0], err);
+    if (st == SN_OK)
+        st = sn_model_similarity(m, &sn_results_get(r[0], 0)->view, &r[1], err);
+    if (st == SN_OK)
+        st = sn_model_forward(m, &in, 1, NULL, 0, &r[2], err);
+    for (int i = 0; i < 3; i++)
+        sn_results_destroy(r[i]);
+    sn_text_clear(&back);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static void repeated_calls_keep_no_memory(void **state)
+{
+    (void)state;
+    EmbedMemory memory = {0};
+    SnError err;
+    char folder[64];
+    SnContext *ctx = NULL;
+    SnCompiler *cc = NULL;
+    SnModel *m = NULL;
+    const SnContextDesc d = {.struct_size = sizeof d, .memory = embed_allocator(&memory)};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    const SnModelOptions o = {.struct_size = sizeof o, .device = "interp"};
+    assert_ok(sn_context_create(&d, &ctx, &err));
+    assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
+    assert_ok(embed_model_create(ctx, folder, &err));
+    assert_ok(sn_model_open(cc, folder, &o, &m, &err));
+    assert_ok(call_all(m, &err));
+    const uint64_t bytes = memory.bytes;
+    for (int i = 0; i < 300; i++)
+        assert_ok(call_all(m, &err));
+    assert_int_equal(memory.bytes, bytes);
+    sn_model_close(m);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+    assert_int_equal(memory.bytes, 0);
+    embed_folder_remove(folder);
+}
+
 static void interp_runs_allocate_nothing(void **state)
 {
     (void)state;
@@ -327,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_are_counted),
+        cmocka_unit_test(repeated_calls_keep_no_memory),
         cmocka_unit_test(interp_runs_allocate_nothing),
         cmocka_unit_test(pool_runs_allocate_nothing),
 #ifdef SN_TEST_LLVM
