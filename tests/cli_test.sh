@@ -1,0 +1,152 @@
+#!/bin/sh
+# cli_test.sh SINTER: the contract of the command on fixture models: what it prints, exit codes, one line an error.
+# Fixtures lie in $SN_SHARED, or else in ../shared beside the source tree; 77: there are none.
+sinter=$1
+root=$(cd "$(dirname "$0")/.." && pwd)
+shared=${SN_SHARED:-$root/../shared}
+models=$shared/fixtures/pipeline
+[ -d "$models" ] || exit 77
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export SINTER_DEVICE=interp XDG_CACHE_HOME="$dir/cache"
+mask=$models/fill-mask/model label=$models/text-classification/model tags=$models/token-classification/model
+features=$models/feature-extraction/model entail=$models/zero-shot-classification/model
+sentence=$shared/fixtures/sentence/cls/model
+bad=0
+: >"$dir/in"
+
+fail() {
+    echo "FAILED: $*"
+    sed 's/^/  | /' "$dir/out" "$dir/err" | head -20
+    bad=1
+}
+
+# expect CODE PATTERN ARG...: exit code, and a line of the output (or the one line of error) that matches.
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    "$sinter" "$@" <"$dir/in" >"$dir/out" 2>"$dir/err"
+    got=$?
+    [ $got -eq "$code" ] || { fail "exit $got, expected $code: $*"; return; }
+    if [ "$code" -eq 0 ]; then
+        [ -z "$pattern" ] || grep -q -e "$pattern" "$dir/out" || fail "no $pattern: $*"
+    else
+        [ "$(wc -l <"$dir/err")" -eq 1 ] && grep -q "^sinter: .*$pattern" "$dir/err" || fail "no one line $pattern: $*"
+    fi
+}
+
+# give TEXT: the standard input of what follows.
+give() { printf "$1" >"$dir/in"; }
+# lines N: the last command printed so many.
+lines() { [ "$(wc -l <"$dir/out")" -eq "$1" ] || fail "expected $1 lines"; }
+
+# ---- run
+expect 0 '^\[{"score": 0.38960.*"token_str": "##n", "sequence": "then fox"}' run "$mask" 'the [MASK] fox' --json
+expect 0 '^  0.3896  ##n  then fox$' run "$mask" 'the [MASK] fox'
+expect 0 '"token_str": "fox"\|"token_str": "fo"' run "$mask" 'the [MASK]' --json --kwargs '{"targets": ["fox"]}' -q
+expect 0 '^\[{"label": "NEGATIVE", "score": 0.7086' run "$label" 'Paris is the capital of France.' --json
+expect 0 '^  0.7086  NEGATIVE$' run "$label" 'Paris is the capital of France.'
+expect 0 '^\[{"label"' run "$label" '{"text": "hello", "text_pair": "world"}' --json --kwargs '{"top_k": null}'
+expect 0 'of france  \[21, 30)$' run "$tags" 'Paris is the capital of France.' --kwargs '{"aggregation_strategy": "simple"}'
+expect 0 '^\[{"entity": "I-LOC", "score": 0.5118' run "$tags" 'Paris is the capital of France.' --task ner --json
+expect 0 '^-1.909922 ' run "$features" hello
+expect 0 '^\[\[\[-1.9099' run "$features" hello --json
+expect 0 '^{"sequence": "hello world", "labels": \["world", "dog"\]' run "$entail" --json \
+    --task zero-shot-classification '{"sequence": "hello world", "candidate_labels": "world, dog"}' \
+    --kwargs '{"multi_label": true, "hypothesis_template": "It was {}."}'
+expect 0 '"answer"' run "$features" 'where is it?' 'paris is the capital' --task question-answering --json -q
+expect 0 '^\[{"label"' run "$label" --json -- '--json'
+expect 0 '^\[{"label"' run "$label" "$(printf 'caf\303\251 \377\360')" --json
+
+give 'hello\n\nParis is the capital of France.'
+expect 0 NEGATIVE run "$label" -
+lines 3
+expect 0 NEGATIVE run "$label"
+lines 3
+cp "$dir/in" "$dir/texts"
+expect 0 '^\[{"label"' run "$label" "$dir/texts" hello --json
+lines 4
+give ''
+expect 0 '' run "$label" -
+lines 0
+give 'a\000b \377\n'
+expect 0 '^\[{"label"' run "$label" - --json
+
+expect 1 'no \[MASK\]' run "$mask" 'no mask'
+expect 1 'not a model folder' run "$dir" hello
+expect 1 'no-such' run "$dir/no-such" hello
+expect 1 'top_k' run "$mask" 'the [MASK]' --kwargs '{"top_k": "a"}'
+expect 1 'top_k' run "$mask" 'the [MASK]' --kwargs '{"top_k": 100000}'
+expect 1 'aggregation_strategy' run "$tags" hello --kwargs '{"aggregation_strategy": "bo\ngus"}'
+expect 1 'candidate' run "$entail" hello --task zero-shot-classification
+expect 1 'question' run "$features" hello --task question-answering
+expect 3 'image-segmentation' run "$label" hello --task image-segmentation
+expect 3 'argument bogus' run "$mask" 'the [MASK]' --kwargs '{"bogus": 1}'
+expect 3 'quant' run "$mask" 'the [MASK]' --quant q8
+
+# ---- embed
+expect 0 '^\[-*[0-9.e-]*, ' embed "$sentence" 'The quick brown fox.' hello --json
+lines 2
+expect 0 '^1.0 0.92731\|^0.99999[0-9]* 0.92731' embed "$sentence" 'The quick brown fox.' hello --similarity
+give 'hello\n'
+expect 0 '^-*[0-9]' embed "$sentence"
+lines 1
+give ''
+expect 0 '' embed "$sentence"
+lines 0
+
+# ---- tokenize
+give 'Hello fox\n'
+expect 0 '"tokens": \["\[CLS\]", "hell", "##o", "fo", "##x", "\[SEP\]"\], "offsets": \[\[0, 0\], \[0, 4\], \[4, 5\], \[6, 8\], \[8, 9\], \[0, 0\]\]' \
+    tokenize "$mask"
+expect 0 '"tokens": \["hell", "##o", "fo", "##x"\]' tokenize "$mask" --no-special
+expect 0 '"overflow": \[{"ids"' tokenize "$mask" --max-length 4 --stride 1
+expect 0 '"\[SEP\]", "\[PAD\]", "\[PAD\]"\]' tokenize "$mask" --pad-length 8
+expect 0 '"\[PAD\]", "\[CLS\]"' tokenize "$mask" --pad-multiple 8 --pad-side left
+give '"two\\nlines"\n"b"\n'
+expect 0 '"tokens"' tokenize "$mask" --json
+lines 2
+give '["hello", "fox"]\n'
+expect 0 '"type_ids": \[0, 0, 0, 0, 1, 1, 1\]' tokenize "$mask" --json --pair
+give '[2, 182, 74, 3]\n'
+expect 0 '^"\[CLS\] ' tokenize "$mask" --json --decode
+expect 0 '^"hell' tokenize "$mask" --json --decode --skip-special
+give 'not json\n'
+expect 1 'standard input' tokenize "$mask" --json
+give '[1.5]\n'
+expect 1 'ids' tokenize "$mask" --json --decode
+give '[-1]\n'
+expect 1 'id' tokenize "$mask" --json --decode
+give 'a\n'
+expect 1 'nope' tokenize "$mask" --pad-token nope --pad
+expect 1 'stride' tokenize "$mask" --max-length 4 --stride 9
+expect 2 'max-length' tokenize "$mask" --max-length x
+expect 2 'max-length' tokenize "$mask" --max-length 0
+expect 2 'truncation' tokenize "$mask" --truncation most
+expect 2 'pair' tokenize "$mask" --pair
+
+# ---- the command line
+expect 2 'command' 
+expect 2 'nope' nope
+expect 2 'model' run
+expect 2 'no option --nope' run "$mask" a --nope
+expect 2 '--task needs a value' run "$mask" a --task
+expect 2 'kwargs' run "$mask" a --kwargs '[1]'
+expect 2 'kwargs' run "$mask" a --kwargs '{'
+expect 2 'threads' run "$mask" a --threads 0
+expect 2 'dtype' run "$mask" a --dtype f99
+expect 2 'too many' models extra
+expect 2 'inputs' forward "$mask"
+expect 0 'sinter run' --help
+for command in run embed forward tokenize inspect models ops devices; do
+    expect 0 "^example: sinter $command\\|^example: .*| sinter $command" $command --help
+done
+
+# ---- files: beside, then renamed; nothing is left where it fails
+expect 1 'no-such' forward "$mask" --inputs "$dir/no-such" --outputs "$dir/out.safetensors"
+expect 3 'no-such' forward "$mask" --inputs "$shared/fixtures/sentence/cls/inputs.safetensors" \
+    --outputs "$dir/out.safetensors" --want no-such
+[ -e "$dir/out.safetensors" ] && fail 'a file was left behind'
+expect 0 '' forward "$mask" --inputs "$shared/fixtures/sentence/cls/inputs.safetensors" --outputs "$dir/out.safetensors"
+[ -s "$dir/out.safetensors" ] || fail 'no file was written'
+exit $bad
