@@ -31,7 +31,7 @@ typedef struct Run {
 typedef struct Program {
     const char *text;
     size_t n;
-    char name[64], create[128];
+    char name[64], create[160];
     Run run[MAX_RUNS];
     int nrun;
 } Program;
