@@ -140,7 +140,7 @@ static void damage_file(const char *file, size_t nflip)
     static uint8_t good[MOST], bad[MOST];
     char what[128];
     const size_t n = read_file(file, good);
-    const size_t cut = all || n < 200 ? 1 : n / 100, flip = all || n < nflip ? 1 : n / nflip;
+    const size_t cut = all || n < 200 ? 1 : n / 50, flip = all || n < nflip ? 1 : n / nflip;
     for (size_t i = 0; i < n; i += cut) {
         (void)snprintf(what, sizeof what, "%s cut to %zu bytes", file, i);
         write_file(file, good, i);
@@ -172,8 +172,8 @@ static void damaged_files_give_a_status(void **state)
                                         "2_Dense/config.json",
                                         "2_Dense/model.safetensors"};
     for (size_t i = 0; i < SN_COUNT(files); i++)
-        damage_file(files[i], 30);
-    damage_file("model.safetensors", 60);
+        damage_file(files[i], 20);
+    damage_file("model.safetensors", 30);
 }
 
 static void damaged_vocab_gives_a_status(void **state)
@@ -184,7 +184,7 @@ static void damaged_vocab_gives_a_status(void **state)
     const size_t n = read_file("tokenizer.json", good);
     assert_int_equal(unlink(path_of("tokenizer.json")), 0);
     write_file("vocab.txt", vocab, sizeof vocab - 1);
-    damage_file("vocab.txt", 40);
+    damage_file("vocab.txt", 20);
     assert_int_equal(unlink(path_of("vocab.txt")), 0);
     write_file("tokenizer.json", good, n);
 }
@@ -210,7 +210,7 @@ static void damaged_index_gives_a_status(void **state)
     sn_text_clear(&index);
     assert_int_equal(unlink(path_of("model.safetensors")), 0);
     assert_true(try_folder("a sharded model"));
-    damage_file("model.safetensors.index.json", 30);
+    damage_file("model.safetensors.index.json", 20);
     assert_int_equal(unlink(path_of("s.safetensors")), 0);
     assert_false(try_folder("an index without its file"));
     assert_int_equal(unlink(path_of("model.safetensors.index.json")), 0);
