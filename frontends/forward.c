@@ -324,7 +324,7 @@ static SnStatus check_range(const SnIdRange *r, const SnNamedTensor *t, SnError 
             at += index[d] * v->strides[d];
         const int64_t id = sn_scalar_load(v->dtype, (const uint8_t *)v->data + at * (int64_t)size).i;
         SN_CHECK((id >= 0 && id < r->rows) || (r->ignored && id == r->ignored), err, SN_EINVAL,
-                 "input %s: %lld at place %lld is not below %lld, the rows of %s", t->name, (long long)id,
+                 "input %s: %lld at place %lld is outside of the %lld rows of %s", t->name, (long long)id,
                  (long long)n, (long long)r->rows, r->table);
         for (int32_t d = v->ndim; d-- > 0 && ++index[d] == v->dims[d];)
             index[d] = 0;

@@ -293,7 +293,7 @@ static void model_wrong_calls_fail(void **state)
          1,
          NULL,
          SN_EINVAL,
-         {"24 at place 1", "24, the rows of bert"}},
+         {"24 at place 1", "the 24 rows of bert"}},
         {NULL, {input("input_ids", low, 1, 3)}, 1, NULL, SN_EINVAL, {"-1"}},
         {NULL, {good, input("token_type_ids", types, 1, 3)}, 2, NULL, SN_EINVAL, {"token_type_ids: 2"}},
         {NULL, {good, input("position_ids", (int64_t[]){0, 1, 16}, 1, 3)}, 2, NULL, SN_EINVAL, {"16"}},
