@@ -1,5 +1,5 @@
-/* threads_test.c -- two instances of one program on two threads, and runs over a pool: the same bits as one
- * thread alone. Meant for -Db_sanitize=thread. */
+/* threads_test.c -- two instances of one program on two threads, and runs over a pool or jobs of the host:
+ * the same bits as one thread alone. Meant for -Db_sanitize=thread. */
 #include "tests/embed/embed_model.h"
 #include "tests/unit/unit.h"
 
@@ -58,35 +58,54 @@ static void run_workers(SnProgram *p, Worker *w, int n, const Worker *want)
     }
 }
 
-static void instances_on_threads_give_equal_bits(const char *target)
+static void compile_and_run(const char *target, SnJobs jobs, Worker *w, int n, const Worker *want)
 {
-    static Worker one[1], two[2];
-    for (uint32_t width = 1; width <= 3; width++) {
-        SnError err;
+    SnError err;
+    SnContext *ctx = NULL;
+    SnCompiler *cc = NULL;
+    SnGraph *g = NULL;
+    SnProgram *p = NULL;
+    const SnContextDesc d = {.struct_size = sizeof d, .jobs = jobs};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
+    assert_ok(sn_context_create(&d, &ctx, &err));
+    assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
+    assert_ok(sn_graph_create(cc, &g, &err));
+    embed_graph(g);
+    assert_ok(sn_compile(cc, g, &o, &p, &err));
+    sn_graph_destroy(g);
+    run_workers(p, w, n, want);
+    sn_program_release(p);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+}
+
+/* A host's own jobs: one thread, any order. */
+static void shuffled_parallel(void *self, uint32_t count, void (*fn)(void *arg, uint32_t i), void *arg)
+{
+    uint32_t order[16], *seed = self;
+    assert_in_range(count, 1, SN_COUNT(order));
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t k = (*seed = *seed * 1664525u + 1013904223u) / 65536 % (i + 1);
+        order[i] = order[k];
+        order[k] = i;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        fn(arg, order[i]);
+}
+
+static void equal_bits_on(const char *target)
+{
+    static Worker alone[1], w[2];
+    uint32_t seed = 1;
+    SnError err;
+    compile_and_run(target, (SnJobs){0}, alone, 1, NULL);
+    compile_and_run(target, (SnJobs){0}, w, 2, alone);
+    compile_and_run(target, (SnJobs){&seed, 7, shuffled_parallel}, w, 1, alone);
+    for (uint32_t width = 2; width <= 3; width++) {
         SnPool *pool = NULL;
-        SnContext *ctx = NULL;
-        SnCompiler *cc = NULL;
-        SnGraph *g = NULL;
-        SnProgram *p = NULL;
-        SnContextDesc d = {.struct_size = sizeof d};
-        const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-        const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
-        if (width > 1) {
-            assert_ok(sn_pool_create(width, &pool, &err));
-            d.jobs = sn_pool_jobs(pool);
-        }
-        assert_ok(sn_context_create(&d, &ctx, &err));
-        assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
-        assert_ok(sn_graph_create(cc, &g, &err));
-        embed_graph(g);
-        assert_ok(sn_compile(cc, g, &o, &p, &err));
-        sn_graph_destroy(g);
-        if (width == 1)
-            run_workers(p, one, 1, NULL);
-        run_workers(p, two, 2, one);
-        sn_program_release(p);
-        sn_compiler_destroy(cc);
-        sn_context_destroy(ctx);
+        assert_ok(sn_pool_create(width, &pool, &err));
+        compile_and_run(target, sn_pool_jobs(pool), w, 2, alone);
         sn_pool_destroy(pool);
     }
 }
@@ -94,14 +113,14 @@ static void instances_on_threads_give_equal_bits(const char *target)
 static void interp_instances_on_threads_give_equal_bits(void **state)
 {
     (void)state;
-    instances_on_threads_give_equal_bits("interp");
+    equal_bits_on("interp");
 }
 
 #ifdef SN_TEST_LLVM
 static void native_instances_on_threads_give_equal_bits(void **state)
 {
     (void)state;
-    instances_on_threads_give_equal_bits("cpu");
+    equal_bits_on("cpu");
 }
 #endif
 
