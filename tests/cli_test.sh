@@ -111,6 +111,7 @@ expect 0 '"type_ids": \[0, 0, 0, 0, 1, 1, 1\]' tokenize "$mask" --json --pair
 give '[2, 182, 74, 3]\n'
 expect 0 '^"\[CLS\] ' tokenize "$mask" --json --decode
 expect 0 '^"hell' tokenize "$mask" --json --decode --skip-special
+expect 0 hell tokenize "$mask" -
 give 'not json\n'
 expect 1 'standard input' tokenize "$mask" --json
 give '[1.5]\n'
@@ -136,6 +137,7 @@ expect 2 'kwargs' run "$mask" a --kwargs '{'
 expect 2 'threads' run "$mask" a --threads 0
 expect 2 'dtype' run "$mask" a --dtype f99
 expect 2 'too many' models extra
+expect 2 "too many" inspect "$mask" extra
 expect 2 'inputs' forward "$mask"
 expect 0 'sinter run' --help
 for command in run embed forward tokenize inspect models ops devices; do

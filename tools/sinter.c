@@ -24,7 +24,7 @@ static const Command commands[] = {
      "--want NAMES    comma-separated outputs; default: every output of the task head\n",
      "sinter forward ./bert --inputs in.safetensors --outputs out.safetensors --want logits",
      command_forward},
-    {"tokenize", "MODEL", "lines of text in, one JSON object a line out",
+    {"tokenize", "MODEL [TEXT...]", "lines of text in, one JSON object a line out",
      "--no-special            leave out special tokens\n"
      "--pair                  with --json: a line is [A, B]\n"
      "--max-length N          cut to N tokens\n"

@@ -1,6 +1,8 @@
 /* text.c -- the commands over text: run, embed, tokenize. */
 #include "tools/command.h"
 
+#define LINES_AT_ONCE 1024 /* of tokenize */
+
 /* ---- run ---- */
 
 static void print_string(SnBytes s)
@@ -301,11 +303,26 @@ static int parse_line(SnArena *arena, SnBytes line, SnBytes *text, SnBytes *pair
     return EXIT_FAILED;
 }
 
-static int encode_lines(const Args *a, Session *s, SnArena *arena, const Lines *lines)
+static int encode_part(const Args *a, Session *s, const Lines *lines, const SnBytes *pair,
+                       const SnTokenizeOptions *o)
 {
     SnError err = {0};
-    SnTokenizeOptions o;
+    SnArena arena;
     SnEncoding *out = NULL;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    SnText t = {.memory = arena.memory};
+    const SnStatus st = sn_model_tokenize(s->model, lines->at, pair, lines->n, o, &arena, &out, &err);
+    for (size_t i = 0; st == SN_OK && i < lines->n; i++)
+        print_encoding(&t, &out[i]);
+    const bool failed = t.failed;
+    sn_text_clear(&t);
+    sn_arena_clear(&arena);
+    return st != SN_OK ? report(a->at[0], st, &err) : failed ? report_memory() : EXIT_DONE;
+}
+
+static int encode_lines(const Args *a, Session *s, SnArena *arena, const Lines *lines)
+{
+    SnTokenizeOptions o;
     const bool has_pair = arg_flag(a, "--pair");
     SnBytes *pair = has_pair ? sn_arena_array(arena, lines->n + 1, sizeof *pair) : NULL;
     int status = tokenize_options(a, &o);
@@ -317,15 +334,13 @@ static int encode_lines(const Args *a, Session *s, SnArena *arena, const Lines *
         status = parse_line(arena, lines->at[i], &lines->at[i], pair ? &pair[i] : NULL);
     if (status != EXIT_DONE || lines->n == 0)
         return status;
-    const SnStatus st = sn_model_tokenize(s->model, lines->at, pair, lines->n, &o, arena, &out, &err);
-    if (st != SN_OK)
-        return report(a->at[0], st, &err);
-    SnText t = {.memory = arena->memory};
-    for (size_t i = 0; i < lines->n; i++)
-        print_encoding(&t, &out[i]);
-    const bool failed = t.failed;
-    sn_text_clear(&t);
-    return failed ? report_memory() : EXIT_DONE;
+    /* Padding looks at all lines; else memory is that of some. */
+    const size_t most = o.pad ? lines->n : LINES_AT_ONCE;
+    for (size_t at = 0; status == EXIT_DONE && at < lines->n; at += most) {
+        const Lines part = {lines->at + at, lines->n - at < most ? lines->n - at : most};
+        status = encode_part(a, s, &part, pair ? pair + at : NULL, &o);
+    }
+    return status;
 }
 
 /* A line is an array of ids (with --json), or ids between commas. */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#define MAX_SHOWN       80   /* bytes of a text in a message */
 #define MAX_ROWS        32   /* windows in a batch */
 #define MAX_TOKENS      8192 /* of a batch */
 #define MAX_WIDE_TOKENS 512  /* of a batch whose outputs are as wide as the vocabulary */
@@ -64,7 +65,7 @@ static SnStatus check_args(const SnPipe *p, const Task *t, SnError *err)
     for (uint32_t i = 0; k && t->args && i < k->n; i++)
         SN_CHECK(sn_pipe_is_listed(k->u.child[i].key, t->args) ||
                      sn_pipe_is_listed(k->u.child[i].key, "batch_size num_workers"),
-                 err, SN_EUNSUPPORTED, "%s: argument %.*s", p->task, (int)k->u.child[i].key.n,
+                 err, SN_EUNSUPPORTED, "%s: argument %.*s", p->task, sn_pipe_shown(k->u.child[i].key),
                  (const char *)k->u.child[i].key.at);
     return SN_OK;
 }
@@ -143,7 +144,7 @@ SnStatus sn_pipe_word(const SnPipe *p, const char *name, const char *const *word
             return SN_OK;
         }
     return sn_fail(err, SN_EINVAL, "%s: %s is \"%.*s\", which is none of its values", p->task, name,
-                   (int)(given.n < 80 ? given.n : 80), (const char *)given.at);
+                   sn_pipe_shown(given), (const char *)given.at);
 }
 
 /* An argument of the tokenizer that is true, false, null or a word; index of the word, 0 for false, 1 for
@@ -196,7 +197,7 @@ SnStatus sn_pipe_tokenizer_args(const SnPipe *p, const SnJson *object, const cha
     for (uint32_t i = 0; object && i < object->n; i++) {
         const SnBytes key = object->u.child[i].key;
         SN_CHECK(sn_pipe_is_listed(key, known) || sn_pipe_is_listed(key, own), err, SN_EUNSUPPORTED,
-                 "%s: argument %.*s", p->task, (int)key.n, (const char *)key.at);
+                 "%s: argument %.*s", p->task, sn_pipe_shown(key), (const char *)key.at);
     }
     const SnJson *truncation = sn_json_get(object, "truncation");
     SN_TRY(choose(p, truncation, "truncation", strategy, SN_COUNT(strategy), &cut, err));
@@ -216,6 +217,14 @@ SnStatus sn_pipe_tokenizer_args(const SnPipe *p, const SnJson *object, const cha
 }
 
 /* ---- texts ---- */
+
+int sn_pipe_shown(SnBytes text)
+{
+    size_t n = text.n < MAX_SHOWN ? text.n : MAX_SHOWN;
+    while (n > 0 && n < text.n && (text.at[n] & 0xC0) == 0x80)
+        n--;
+    return (int)n;
+}
 
 SnStatus sn_pipe_text(SnPipe *p, const SnJson *v, const char *what, SnBytes *out, SnError *err)
 {

@@ -35,6 +35,8 @@ SN_MUST_CHECK SnStatus sn_pipe_tokenizer_args(const SnPipe *p, const SnJson *obj
 bool sn_pipe_is_listed(SnBytes key, const char *list);
 
 /* ---- texts ---- */
+/* How many bytes of a text to quote in a message: whole characters. */
+int sn_pipe_shown(SnBytes text);
 /* A string as well-formed UTF-8, in the arena; what names it in the error. */
 SN_MUST_CHECK SnStatus sn_pipe_text(SnPipe *p, const SnJson *v, const char *what, SnBytes *out, SnError *err);
 /* The input: one string, or an array of at least one. */

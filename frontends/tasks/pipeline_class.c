@@ -66,7 +66,7 @@ static SnStatus read_pair(SnPipe *p, const SnJson *v, SnBytes *text, SnBytes *pa
     for (uint32_t i = 0; i < v->n; i++)
         SN_CHECK(sn_pipe_is_listed(v->u.child[i].key, "text text_pair"), err, SN_EINVAL,
                  "%s: an input has the key %.*s, expected text and text_pair", p->task,
-                 (int)v->u.child[i].key.n, (const char *)v->u.child[i].key.at);
+                 sn_pipe_shown(v->u.child[i].key), (const char *)v->u.child[i].key.at);
     const SnJson *second = sn_json_get(v, "text_pair");
     SN_TRY(sn_pipe_text(p, sn_json_get(v, "text"), "\"text\" of an input", text, err));
     return sn_json_is_null(second) ? SN_OK : sn_pipe_text(p, second, "\"text_pair\" of an input", pair, err);
@@ -257,7 +257,7 @@ static SnStatus hypothesis(SnPipe *p, SnBytes template, SnBytes label, SnBytes *
     sn_text_clear(&t);
     SN_CHECK(!failed, err, SN_ENOMEM, "%s: no memory for a hypothesis", p->task);
     SN_CHECK(ok, err, SN_EINVAL, "%s: hypothesis_template \"%.*s\" has no {} for the label", p->task,
-             (int)(template.n < 80 ? template.n : 80), (const char *)template.at);
+             sn_pipe_shown(template), (const char *)template.at);
     return SN_OK;
 }
 
@@ -365,7 +365,7 @@ static SnStatus spread_input(SnPipe *p, const SnJson **labels, const SnJson **te
         else if (sn_bytes_is(v->key, "multi_label"))
             *multi = v;
         else
-            return sn_fail(err, SN_EINVAL, "%s: the input has the key %.*s", p->task, (int)v->key.n,
+            return sn_fail(err, SN_EINVAL, "%s: the input has the key %.*s", p->task, sn_pipe_shown(v->key),
                            (const char *)v->key.at);
     }
     SN_CHECK(p->input != in, err, SN_EINVAL, "%s: the input has no sequence", p->task);

@@ -23,8 +23,9 @@ static SnStatus find_target(SnPipe *p, SnBytes target, int32_t *id, bool *found,
     SN_TRY(sn_pipe_encode(p, &target, NULL, 1, &plain, &e, err));
     *found = e->n > 0;
     *id = !*found ? 0 : e->ids[p->tokenizer.cuts_left ? e->n - 1 : 0];
-    sn_log_write(p->m->ctx, SN_LOG_WARN, "fill-mask: target %.*s is not in the vocabulary: %s", (int)target.n,
-                 (const char *)target.at, *found ? "one of its tokens is taken" : "left out");
+    sn_log_write(p->m->ctx, SN_LOG_WARN, "fill-mask: target %.*s is not in the vocabulary: %s",
+                 sn_pipe_shown(target), (const char *)target.at,
+                 *found ? "one of its tokens is taken" : "left out");
     return SN_OK;
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #define MAX_WINDOWS (1 << 20)
+#define MAX_PADDED  (1 << 20) /* tokens of a row that is filled up */
+#define LONG_TEXT   (1 << 16) /* tokens; a longer limit takes memory even where no text reaches it */
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
 {
@@ -243,6 +245,8 @@ static SnStatus padding_of(const SnModel *m, const SnTokenizeOptions *o, const S
     for (int64_t i = 0; i < count; i++)
         longest = ids->len[i] > longest ? ids->len[i] : longest;
     out->length = sn_tokens_pad_length(longest, o->pad_length, o->pad_multiple);
+    SN_CHECK(out->length <= MAX_PADDED || out->length == longest, err, SN_EINVAL,
+             "padding to %lld tokens, at most %d", (long long)out->length, MAX_PADDED);
     return SN_OK;
 }
 
@@ -283,6 +287,24 @@ static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTenso
     return sn_model_run(m, p, in, w->has_pair ? 2 : 1, out, err);
 }
 
+/* A limit that no text can reach is none. A character is at most two tokens. */
+static SnStatus drop_limit(const SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
+                           SnWindowing *w, SnError *err)
+{
+    const int64_t added = (int64_t)sn_tokenizer_facts(m->tokenizer).added_single;
+    if (w->truncation == SN_TRUNCATE_NONE || w->max_length <= LONG_TEXT)
+        return SN_OK;
+    SN_CHECK(
+        w->stride <= w->max_length - added, err, SN_EINVAL,
+        "truncation: stride %lld is greater than the %lld tokens that %lld less %lld special tokens leave",
+        (long long)w->stride, (long long)(w->max_length - added), (long long)w->max_length, (long long)added);
+    for (size_t i = 0; i < n; i++)
+        if ((uint64_t)w->max_length - LONG_TEXT <= 2 * ((uint64_t)text[i].n + (pair ? pair[i].n : 0)))
+            return SN_OK;
+    w->truncation = SN_TRUNCATE_NONE;
+    return SN_OK;
+}
+
 SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
                         const SnTokenizeOptions *o, SnArena *arena, SnEncoding **out, SnError *err)
 {
@@ -300,6 +322,9 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
                      .stride = o->stride};
     if (w.max_length == 0)
         w.truncation = SN_TRUNCATE_NONE;
+    SN_TRY(drop_limit(m, text, pair, n, &w, err));
+    if (w.truncation == SN_TRUNCATE_NONE)
+        w.max_length = w.stride = 0;
     /* The number of windows is known after a run: ask for more until all fit. */
     w.windows = w.truncation == SN_TRUNCATE_NONE ? 0 : 64;
     while (w.windows && (size_t)w.windows < 2 * n)
