@@ -115,7 +115,8 @@ static SnStatus read_entry(SnBytes file, SnReader *dir, SnArena *arena, const ch
     *data = sn_take(&local, size);
     SN_CHECK(!local.bad && local_magic == LOCAL_MAGIC, err, SN_EFORMAT, "%s: %.*s lies outside of the file",
              path, (int)text.n, (const char *)text.at);
-    const size_t cut = text.n > 4 && memcmp(text.at + text.n - 4, ".npy", 4) == 0 ? 4 : 0;
+    SN_CHECK(!memchr(text.at, 0, text.n), err, SN_EFORMAT, "%s: a name holds a NUL", path);
+    const size_t cut = text.n >= 4 && memcmp(text.at + text.n - 4, ".npy", 4) == 0 ? 4 : 0;
     *name = sn_arena_strndup(arena, (const char *)text.at, text.n - cut);
     SN_CHECK(*name, err, SN_ENOMEM, "%s: no memory", path);
     return SN_OK;
