@@ -111,7 +111,7 @@ expect 0 '"type_ids": \[0, 0, 0, 0, 1, 1, 1\]' tokenize "$mask" --json --pair
 give '[2, 182, 74, 3]\n'
 expect 0 '^"\[CLS\] ' tokenize "$mask" --json --decode
 expect 0 '^"hell' tokenize "$mask" --json --decode --skip-special
-expect 0 hell tokenize "$mask" -
+expect 0 CLS tokenize "$mask" -
 give 'not json\n'
 expect 1 'standard input' tokenize "$mask" --json
 give '[1.5]\n'
