@@ -49,11 +49,11 @@ static void read_directives(Program *p)
             continue;
         assert_true(p->nrun < MAX_RUNS);
         if (strncmp(line, "; create ", 9) == 0)
-            snprintf(p->create, sizeof p->create, "%s", line + 9);
+            snprintf(p->create, sizeof p->create, "%.*s", (int)sizeof p->create - 1, line + 9);
         if (strncmp(line, "; run", 5) == 0 || strncmp(line, "; fail", 6) == 0) {
             r->what = line[2];
             const char *args = line + (line[2] == 'r' ? 5 : 6);
-            snprintf(r->text, sizeof r->text, "%s", args + (*args == ' '));
+            snprintf(r->text, sizeof r->text, "%.*s", (int)sizeof r->text - 1, args + (*args == ' '));
             p->nrun++;
         } else if (strcmp(line, "; reset") == 0) {
             r->what = 'z';
