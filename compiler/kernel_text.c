@@ -720,7 +720,7 @@ static SnStatus parse_tile(Parser *p, SnTileOp op, SnDtype dtype)
     int buf = 0;
     SnRef offset = 0, stride = 0;
     for (int i = 0; i < (op == SN_TILE_DOT ? 3 : 1); i++) {
-        uint64_t n;
+        uint64_t n = 0;
         SN_TRY(parse_count(p, UINT8_MAX, &n));
         tile[i] = (uint8_t)n;
     }

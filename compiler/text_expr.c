@@ -237,7 +237,7 @@ SnStatus sn_parse_push(SnTextParser *p, SnValues *to, SnValue v, SnError *err)
 static SnStatus parse_children(SnTextParser *p, SnValue *v, SnError *err)
 {
     while (sn_at(p, '.') && p->lex.now.is_joined) {
-        int64_t i;
+        int64_t i = 0;
         SN_TRY(sn_parse_next(p, err));
         SN_TRY(sn_parse_int(p, &i, err));
         *v = i >= 0 && i < UINT16_MAX ? sn_get(p->g, *v, (int)i) : sn_none();
