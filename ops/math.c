@@ -7,7 +7,7 @@
 
 SnValue sn_insert_axis(SnGraph *g, SnValue x, int axis)
 {
-    SnValue dims[SN_MAX_RANK + 1], old[SN_MAX_RANK];
+    SnValue dims[SN_MAX_RANK + 1], old[SN_MAX_RANK] = {0};
     const int rank = sn_dims(g, x, old);
     for (int i = 0; i <= rank; i++)
         dims[i] = i == axis ? sn_size(g, 1) : old[i - (i > axis)];

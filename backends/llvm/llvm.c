@@ -282,7 +282,7 @@ static uint32_t cache_bytes(int name, uint32_t otherwise)
 
 static SnStatus llvm_probe(SnContext *ctx, int index, SnTarget *t, SnError *err)
 {
-    SnCpuLevel level;
+    SnCpuLevel level = SN_CPU_BASE;
     SN_CHECK(index == 0, err, SN_EINVAL, "there is one CPU, not %d", index + 1);
     SN_TRY(find_level(sn_context_cpu_level(ctx), &level, err));
     const bool is_wide = level >= SN_CPU_V4;

@@ -81,7 +81,7 @@ static bool word_range(const SnEncoding *e, size_t token, int32_t sequence, int6
 static void answer_range(const Ask *a, const SnEncoding *e, const Span *s, int64_t *start, int64_t *end)
 {
     const int32_t sequence = a->context_first ? 0 : 1;
-    int64_t first[2], last[2];
+    int64_t first[2] = {0}, last[2] = {0};
     const bool by_word =
         a->whole_words && word_range(e, s->start, sequence, first) && word_range(e, s->end, sequence, last);
     *start = by_word ? first[0] : e->offsets[2 * s->start];

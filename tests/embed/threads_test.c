@@ -83,7 +83,7 @@ static void compile_and_run(const char *target, SnJobs jobs, Worker *w, int n, c
 /* A host's own jobs: one thread, any order. */
 static void shuffled_parallel(void *self, uint32_t count, void (*fn)(void *arg, uint32_t i), void *arg)
 {
-    uint32_t order[16], *seed = self;
+    uint32_t order[16] = {0}, *seed = self;
     assert_in_range(count, 1, SN_COUNT(order));
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t k = (*seed = *seed * 1664525u + 1013904223u) / 65536 % (i + 1);
