@@ -217,6 +217,7 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
         return usage_error(a, "--dtype: expected auto, f32, bf16 or f16, found \"%s\"", a->dtype);
     const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
     SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX, .cache_dir = cache_dir(a, dir)};
+    desc.cpu_level = getenv("SINTER_CPU_LEVEL");
     desc.log = (SnLog){.self = (void *)(uintptr_t)a, .write = write_log};
     SnStatus st = a->threads == 1 ? SN_OK : sn_pool_create(a->threads, &s->pool, &err);
     if (st == SN_OK && s->pool)
