@@ -692,6 +692,9 @@ bool sn_dim_unify(SnStore *s, SnRef pattern, SnRef actual, SnBindings *b)
         return pattern == actual;
     const SnRef f = sn_dim_bind(s, poly_term(s, &factor), b), r = sn_dim_bind(s, poly_term(s, &rest), b);
     const SnRef value = sn_dim_div(s, sn_dim_sub(s, actual, r), f);
+    /* Within one program symbols often stand for themselves: there n*m is n*m even where n may be 0. */
+    if (sn_dim_equal(s, sn_dim_add(s, sn_dim_mul(s, x, f), r), actual))
+        return bind(b, x, x);
     return value != 0 && sn_dim_equal(s, sn_dim_add(s, sn_dim_mul(s, value, f), r), actual) &&
            bind(b, x, value);
 }
