@@ -179,12 +179,14 @@ static uint64_t round_up(uint64_t size)
     return (size + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
 }
 
-SnStatus sn_plan_segment(SnPlan *p, uint32_t segment, SnError *err)
+/* What every buffer of a segment needs now, and, where that is more than was planned, room for its bucket.
+ * The buffers are left in p->order. */
+static SnStatus size_buffers(SnPlan *p, uint32_t segment, uint32_t *n, bool *fits, SnError *err)
 {
     const uint64_t limit = UINT64_MAX >> 8;
     const SnBufferRow *row = SN_ROWS(p->image, SnBufferRow, buffer);
-    uint32_t n = 0;
-    bool fits = true;
+    *n = 0;
+    *fits = true;
     for (uint32_t i = 0; i < p->image->buffer.count; i++) {
         if (row[i].kind != SN_BUFFER_SCRATCH || row[i].segment != segment)
             continue;
@@ -192,28 +194,44 @@ SnStatus sn_plan_segment(SnPlan *p, uint32_t segment, SnError *err)
         SN_CHECK(size >= 0 && (uint64_t)size < limit, err, SN_ESHAPE, "a buffer of %lld bytes",
                  (long long)size);
         p->buffer[i].size = (uint64_t)size;
-        p->order[n++] = i;
+        p->order[(*n)++] = i;
         if (p->buffer[i].at && p->buffer[i].size <= p->buffer[i].planned)
             continue;
-        fits = false;
+        *fits = false;
         const uint64_t want = round_up((uint64_t)(roomy > size && (uint64_t)roomy < limit ? roomy : size));
         if (want > p->buffer[i].planned)
             p->buffer[i].planned = want;
     }
+    return SN_OK;
+}
+
+/* Without memory nothing is planned: a smaller shape may fit. */
+static SnStatus grow_block(SnPlan *p, uint32_t segment, uint64_t size, uint32_t n, SnError *err)
+{
+    sn_free(p->memory, p->block[segment].at, p->block[segment].size, BLOCK_ALIGN);
+    p->block[segment].size = 0;
+    p->block[segment].at = size <= SIZE_MAX / 2 ? sn_alloc(p->memory, (size_t)size, BLOCK_ALIGN) : NULL;
+    if (p->block[segment].at) {
+        p->block[segment].size = size;
+        return SN_OK;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        p->buffer[p->order[i]].at = NULL;
+        p->buffer[p->order[i]].planned = 0;
+    }
+    return sn_fail(err, SN_ENOMEM, "no memory for a plan of %llu bytes", (unsigned long long)size);
+}
+
+SnStatus sn_plan_segment(SnPlan *p, uint32_t segment, SnError *err)
+{
+    uint32_t n = 0;
+    bool fits = true;
+    SN_TRY(size_buffers(p, segment, &n, &fits, err));
     if (fits)
         return SN_OK;
     const uint64_t size = lay_out(p, n);
-    SN_CHECK(size <= SIZE_MAX / 2, err, SN_ESHAPE, "a plan of %llu bytes", (unsigned long long)size);
-    if (size > p->block[segment].size || !p->block[segment].at) {
-        sn_free(p->memory, p->block[segment].at, p->block[segment].size, BLOCK_ALIGN);
-        p->block[segment].size = 0;
-        for (uint32_t i = 0; i < n; i++)
-            p->buffer[p->order[i]].at = NULL;
-        p->block[segment].at = sn_alloc(p->memory, size ? size : BLOCK_ALIGN, BLOCK_ALIGN);
-        SN_CHECK(p->block[segment].at, err, SN_ENOMEM, "no memory for a plan of %llu bytes",
-                 (unsigned long long)size);
-        p->block[segment].size = size ? size : BLOCK_ALIGN;
-    }
+    if (size > p->block[segment].size || !p->block[segment].at)
+        SN_TRY(grow_block(p, segment, size ? size : BLOCK_ALIGN, n, err));
     for (uint32_t i = 0; i < n; i++)
         p->buffer[p->order[i]].at = (uint8_t *)p->block[segment].at + p->buffer[p->order[i]].offset;
     return SN_OK;

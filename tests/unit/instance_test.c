@@ -4,6 +4,8 @@
 #include "compiler/target.h"
 #include "ops/ops.h"
 
+#include <stdlib.h>
+
 #ifdef SN_TEST_LLVM
 #define SN_TEST_NATIVE "cpu"
 #else
@@ -284,6 +286,155 @@ static void wrong_inputs_are_named(void **state)
     rig_destroy(&r);
 }
 
+/* ---- rules of runs ---- */
+
+static void one_more_of(Rig *r, SnValue n, const char *in, const char *out)
+{
+    SnValue x = sn_input(r->g, in, SN_F32, 1, &n);
+    for (int i = 0; i < 4; i++)
+        x = sn_add(r->g, sn_scan(r->g, "add", x, 0, false), sn_const(r->g, SN_F32, 1));
+    sn_output(r->g, out, x);
+}
+
+static void cancelled_run_ends_and_another_begins(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    static float in[N], whole[N];
+    SnError err;
+    SnView v;
+    bool done = false;
+    size_t size = 0;
+    Rig r = rig_create("interp", 1);
+    const SnValue n = sn_symbol(r.g, "n", 1, N);
+    one_more_of(&r, n, "x", "y");
+    sn_entry_begin(r.g, "other");
+    one_more_of(&r, n, "x", "z");
+    rig_compile(&r);
+    fill(in, N);
+    bind_f32(&r, "x", in, 1, (int64_t[]){N});
+    assert_ok(sn_run(r.s, &err));
+    memcpy(whole, result_f32(&r, "y", N), sizeof whole);
+    assert_ok(sn_run_some(r.s, 1, &done, &err));
+    assert_false(done);
+    const SnView again = sn_view(SN_F32, in, 1, (int64_t[]){N});
+    assert_fails(SN_EINVAL, sn_bind(r.s, "x", &again, &err));
+    assert_fails(SN_EINVAL, sn_entry(r.s, "other", &err));
+    assert_fails(SN_EINVAL, sn_reserve(r.s, "n=9", &err));
+    assert_fails(SN_EINVAL, sn_state_save(r.s, NULL, &size, &err));
+    assert_fails(SN_EINVAL, sn_result(r.s, "y", &v, &err));
+    sn_cancel(r.s);
+    assert_fails(SN_ECANCELLED, sn_run_some(r.s, 1, &done, &err));
+    assert_fails(SN_EINVAL, sn_result(r.s, "y", &v, &err));
+    assert_ok(sn_run(r.s, &err));
+    assert_memory_equal(whole, result_f32(&r, "y", N), sizeof whole);
+    assert_ok(sn_entry(r.s, "other", &err));
+    assert_fails(SN_EINVAL, sn_result(r.s, "z", &v, &err));
+    assert_fails(SN_EINVAL, sn_run(r.s, &err)); /* each entry has inputs of its own */
+    bind_f32(&r, "x", in, 1, (int64_t[]){N});
+    assert_ok(sn_run(r.s, &err));
+    assert_memory_equal(whole, result_f32(&r, "z", N), sizeof whole);
+    assert_fails(SN_EINVAL, sn_entry(r.s, "third", &err));
+    rig_destroy(&r);
+}
+
+/* while true, 100000 times at most: stopped by the host after some. */
+static void stop_ends_the_outermost_loop(void **state)
+{
+    (void)state;
+    static const char text[] = "program @p\n"
+                               "fn @more(i: i64, c: i64) { ret = lt c 1000000 }\n"
+                               "fn @body(i: i64, c: i64) {\n  %n = add c 1\n  ret = tuple %n | i\n}\n"
+                               "entry @main(x: i64) {\n"
+                               "  %l = loop bound=100000 while=@more body=@body (x)\n"
+                               "  ret c: %l.0, rows: %l.1, trips: %l.2\n}\n";
+    SnError err;
+    SnView trips, rows, c;
+    bool done = false;
+    int64_t zero = 0;
+    Rig r = rig_create("interp", 1);
+    assert_ok(sn_graph_parse(r.g, "stop", sn_bytes_str(text), &err));
+    rig_compile(&r);
+    const SnView v = sn_view(SN_I64, &zero, 0, NULL);
+    assert_ok(sn_bind(r.s, "x", &v, &err));
+    for (int i = 0; i < 50; i++)
+        assert_ok(sn_run_some(r.s, 1, &done, &err));
+    assert_false(done);
+    sn_stop(r.s);
+    while (!done)
+        assert_ok(sn_run_some(r.s, 1000, &done, &err));
+    assert_ok(sn_result(r.s, "trips", &trips, &err));
+    assert_ok(sn_result(r.s, "rows", &rows, &err));
+    assert_ok(sn_result(r.s, "c", &c, &err));
+    const int64_t n = *(const int64_t *)trips.data;
+    assert_true(n > 0 && n < 100000);
+    assert_int_equal(*(const int64_t *)c.data, n);
+    assert_int_equal(((const int64_t *)rows.data)[n - 1], n - 1);
+    assert_int_equal(((const int64_t *)rows.data)[n], 0);
+    rig_destroy(&r);
+}
+
+static void reserve_says_what_is_wrong(void **state)
+{
+    (void)state;
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    const SnValue n = sn_symbol(r.g, "n", 1, 64);
+    one_more_of(&r, n, "x", "y");
+    rig_compile(&r);
+    static const char *const malformed[] = {"",   "n",    "n=",  "n=x",
+                                            "=3", "n=3;", "m=3", "n=99999999999999999999"};
+    for (size_t i = 0; i < SN_COUNT(malformed); i++)
+        assert_fails(SN_EINVAL, sn_reserve(r.s, malformed[i], &err));
+    assert_fails(SN_ESHAPE, sn_reserve(r.s, "n=0", &err));
+    assert_fails(SN_ESHAPE, sn_reserve(r.s, "n=65", &err));
+    assert_ok(sn_reserve(r.s, "n=64", &err));
+    assert_ok(sn_reserve(r.s, "m=3,n=1", &err));
+    rig_destroy(&r);
+}
+
+typedef struct Meter { /* an allocator that refuses large blocks */
+    size_t most;
+} Meter;
+
+static void *meter_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    const Meter *m = self;
+    void *made = NULL;
+    if (new_size > m->most)
+        return NULL;
+    if (new_size && posix_memalign(&made, align < sizeof(void *) ? sizeof(void *) : align, new_size) != 0)
+        return NULL;
+    if (made && ptr)
+        memcpy(made, ptr, old_size < new_size ? old_size : new_size);
+    free(ptr);
+    return made;
+}
+
+static void shape_without_memory_fails_alone(void **state)
+{
+    (void)state;
+    enum { N = 1 << 19 };
+    static float in[N];
+    SnError err;
+    Meter meter = {SIZE_MAX};
+    Rig r = {.target = "interp"};
+    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&meter, meter_resize}};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    assert_ok(sn_context_create(&desc, &r.ctx, &err));
+    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
+    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    one_more_of(&r, sn_symbol(r.g, "n", 1, N), "x", "y");
+    rig_compile(&r);
+    meter.most = 1 << 20;
+    bind_f32(&r, "x", in, 1, (int64_t[]){N});
+    assert_fails(SN_ENOMEM, sn_run(r.s, &err));
+    bind_f32(&r, "x", in, 1, (int64_t[]){100});
+    assert_ok(sn_run(r.s, &err));
+    assert_true(result_f32(&r, "y", 100)[0] == 4);
+    rig_destroy(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +444,10 @@ int main(void)
         cmocka_unit_test(loop_with_while_stacks_rows),
         cmocka_unit_test(measured_dim_begins_a_segment),
         cmocka_unit_test(wrong_inputs_are_named),
+        cmocka_unit_test(cancelled_run_ends_and_another_begins),
+        cmocka_unit_test(stop_ends_the_outermost_loop),
+        cmocka_unit_test(reserve_says_what_is_wrong),
+        cmocka_unit_test(shape_without_memory_fails_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
