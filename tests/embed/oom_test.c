@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static uint64_t stride = 37;
-static char folder[64], cache[80], object[80];
+static char folder[64], cache[80];
 
 typedef struct Output {
     uint8_t bytes[16384];
@@ -199,6 +199,8 @@ static SnStatus story_forward(SnContext *ctx, SnCompiler *cc, Output *out, SnErr
 }
 
 #ifdef SN_TEST_LLVM
+static char object[80];
+
 static SnStatus story_cpu(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
 {
     (void)ctx;

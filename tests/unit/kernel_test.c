@@ -270,8 +270,8 @@ static void kernel_that_keeps_the_rules_is_accepted(void **state)
     static const char *const good[] = {
         "serial i1 (idiv d0 (max (load.i64 b0 0) 1)) { }",
         "local.f32 b2 8 { lanes i1 4 { store.f32 b2 i1 (load.f32 b2 (add i1 4)) } }",
-        "local.f32 b2 64 { serial i2 4 { lanes i1 16 { store.f32 b2 (add i1 (mul i2 16)) "
-        "(load.f32 b2 (add i1 (mul i2 16))) } } }",
+        ("local.f32 b2 64 { serial i2 4 { lanes i1 16 { store.f32 b2 (add i1 (mul i2 16)) "
+         "(load.f32 b2 (add i1 (mul i2 16))) } } }"),
         "lanes i1 4 { if (lt (load.i64 b0 0) 2) { store.i64 b1 i1 i1 } }",
         "lanes i1 4 { store.i64 b1 0 i1 when (eq i1 3) }",
         "local.f32 b2 2048 { } local.f32 b3 4096 { }",
