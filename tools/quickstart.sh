@@ -64,7 +64,8 @@ echo "Similarity:"
 for i in "${!sentences[@]}"; do
     echo "  $((i + 1)). ${sentences[i]}"
 done
-$sinter embed --similarity "$model" "${sentences[@]}" || die "$sinter embed failed, see the line above"
+matrix=$($sinter embed --similarity "$model" "${sentences[@]}") || die "$sinter embed failed, see the line above"
+awk '{ for (i = 1; i <= NF; i++) printf "%8.4f", $i; print "" }' <<<"$matrix"
 echo
 echo "Try next:"
 echo "  $sinter embed $model \"Any sentence of yours\""
