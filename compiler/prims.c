@@ -2,7 +2,7 @@
  *
  * One rule a row of prims.def. A rule is strict: dims must be provably equal where they have to agree; only
  * reshape accepts element counts that are not provably different, since the run checks them. Structure ops
- * (tuples, functions, loops, lists) are in structure.c. */
+ * (tuples, functions, loops, lists) are in structure.c, movement ops in prims_move.c. */
 #include "compiler/infer.h"
 
 #include <inttypes.h>
@@ -61,7 +61,7 @@ static SnDtype attr_dtype(const SnInfer *x, const char *name)
 }
 
 /* Absent: n = -1. */
-static const int64_t *attr_ints(const SnInfer *x, const char *name, int *n)
+const int64_t *sn_infer_ints(const SnInfer *x, const char *name, int *n)
 {
     const SnAttr *a = sn_attrs_find(x->s, x->attr, name);
     const bool found = a != NULL && a->kind == SN_ATTR_INTS;
@@ -90,19 +90,19 @@ static bool is_array(const SnType *t)
     return t->kind == SN_TYPE_TENSOR || t->kind == SN_TYPE_LIST;
 }
 
-static SnStatus want_tensor(const SnInfer *x, int i)
+SnStatus sn_infer_want_tensor(const SnInfer *x, int i)
 {
     return sn_infer_type(x, i)->kind == SN_TYPE_TENSOR ? SN_OK : sn_infer_expect(x, i, "a tensor");
 }
 
 /* Tensor or list: what movement ops take. */
-static SnStatus want_array(const SnInfer *x, int i)
+SnStatus sn_infer_want_array(const SnInfer *x, int i)
 {
     return is_array(sn_infer_type(x, i)) ? SN_OK : sn_infer_expect(x, i, "a tensor or list");
 }
 
 /* The type of operand like with other dims. */
-static SnStatus done_dims(const SnInfer *x, const SnType *like, int ndim, const SnRef *dims)
+SnStatus sn_infer_done_dims(const SnInfer *x, const SnType *like, int ndim, const SnRef *dims)
 {
     if (ndim > SN_MAX_RANK)
         return sn_infer_fail(x, "rank %d is beyond %d", ndim, SN_MAX_RANK);
@@ -118,7 +118,7 @@ static SnStatus done_tensor(const SnInfer *x, SnDtype dtype, int ndim, const SnR
     return sn_infer_done(x, sn_type_tensor(x->s, dtype, ndim, dims));
 }
 
-static bool same_dims(const SnInfer *x, const SnType *a, const SnType *b)
+bool sn_infer_same_dims(const SnInfer *x, const SnType *a, const SnType *b)
 {
     if (a->ndim != b->ndim)
         return false;
@@ -130,10 +130,10 @@ static bool same_dims(const SnInfer *x, const SnType *a, const SnType *b)
 }
 
 /* Operand i against operand k, whose type it must have. */
-static SnStatus want_same(const SnInfer *x, int i, int k)
+SnStatus sn_infer_want_same(const SnInfer *x, int i, int k)
 {
     const SnType *a = sn_infer_type(x, i), *b = sn_infer_type(x, k);
-    if (a->kind == b->kind && a->dtype == b->dtype && same_dims(x, a, b))
+    if (a->kind == b->kind && a->dtype == b->dtype && sn_infer_same_dims(x, a, b))
         return SN_OK;
     SnText want = {.memory = sn_allocator(sn_store_context(x->s))};
     sn_type_print(x->s, sn_term(x->s, x->arg[k])->type, &want);
@@ -142,20 +142,20 @@ static SnStatus want_same(const SnInfer *x, int i, int k)
     return st;
 }
 
-static SnStatus want_axis(const SnInfer *x, int64_t axis, int rank)
+SnStatus sn_infer_want_axis(const SnInfer *x, int64_t axis, int rank)
 {
     return axis >= 0 && axis < rank ? SN_OK
                                     : sn_infer_fail(x, "axis %" PRId64 " is outside rank %d", axis, rank);
 }
 
 /* Distinct axes of an operand as a bit set. */
-static SnStatus want_axes(const SnInfer *x, const int64_t *axes, int n, int rank, uint32_t *set)
+SnStatus sn_infer_want_axes(const SnInfer *x, const int64_t *axes, int n, int rank, uint32_t *set)
 {
     *set = 0;
     if (n < 0)
         return sn_infer_fail(x, "attribute axes is missing");
     for (int i = 0; i < n; i++) {
-        SN_TRY(want_axis(x, axes[i], rank));
+        SN_TRY(sn_infer_want_axis(x, axes[i], rank));
         if ((*set & 1u << axes[i]) != 0)
             return sn_infer_fail(x, "axis %" PRId64 " is named twice", axes[i]);
         *set |= 1u << axes[i];
@@ -188,7 +188,7 @@ static bool dtype_in(SnDtype d, DtypeClass c)
 static SnStatus want_class(const SnInfer *x, int i, DtypeClass c)
 {
     static const char *const text[] = {"numbers", "floats", "integers", "integers or bool", "any dtype"};
-    SN_TRY(want_tensor(x, i));
+    SN_TRY(sn_infer_want_tensor(x, i));
     return dtype_in(sn_infer_type(x, i)->dtype, c) ? SN_OK : sn_infer_expect(x, i, "%s", text[c]);
 }
 
@@ -227,7 +227,7 @@ static SnStatus infer_elementwise(const SnInfer *x)
     for (int i = 0; i < x->narg; i++) {
         SN_TRY(want_class(x, i, class_of_op(x->op)));
         if (i > 0)
-            SN_TRY(want_same(x, i, 0));
+            SN_TRY(sn_infer_want_same(x, i, 0));
     }
     const bool compares = x->op == SN_OP_LT || x->op == SN_OP_EQ;
     return done_tensor(x, compares ? SN_BOOL : a->dtype, a->ndim, a->dims);
@@ -237,7 +237,7 @@ static SnStatus infer_cast(const SnInfer *x)
 {
     const SnDtype to = attr_dtype(x, "to");
     const SnType *a = sn_infer_type(x, 0);
-    SN_TRY(want_tensor(x, 0));
+    SN_TRY(sn_infer_want_tensor(x, 0));
     if (to == SN_NODTYPE)
         return sn_infer_fail(x, "attribute to is missing");
     return done_tensor(x, to, a->ndim, a->dims);
@@ -246,7 +246,7 @@ static SnStatus infer_cast(const SnInfer *x)
 static SnStatus infer_bitcast(const SnInfer *x)
 {
     const SnDtype to = attr_dtype(x, "to");
-    SN_TRY(want_tensor(x, 0));
+    SN_TRY(sn_infer_want_tensor(x, 0));
     if (to == SN_NODTYPE)
         return sn_infer_fail(x, "attribute to is missing");
     SnType t = *sn_infer_type(x, 0);
@@ -265,7 +265,7 @@ static SnStatus infer_bitcast(const SnInfer *x)
 }
 
 /* The sum of two capacities; equal ones are taken for the same child. */
-static SnRef join_bounds(const SnInfer *x, SnRef a, SnRef b, bool is_sum)
+SnRef sn_infer_join_bounds(const SnInfer *x, SnRef a, SnRef b, bool is_sum)
 {
     if (a == 0 || b == 0)
         return 0;
@@ -275,15 +275,15 @@ static SnRef join_bounds(const SnInfer *x, SnRef a, SnRef b, bool is_sum)
 static SnStatus infer_where(const SnInfer *x)
 {
     const SnType *c = sn_infer_type(x, 0), *a = sn_infer_type(x, 1), *b = sn_infer_type(x, 2);
-    SN_TRY(want_array(x, 1));
-    SN_TRY(want_same(x, 2, 1));
-    if (c->kind != SN_TYPE_TENSOR || c->dtype != SN_BOOL || !same_dims(x, c, a))
+    SN_TRY(sn_infer_want_array(x, 1));
+    SN_TRY(sn_infer_want_same(x, 2, 1));
+    if (c->kind != SN_TYPE_TENSOR || c->dtype != SN_BOOL || !sn_infer_same_dims(x, c, a))
         return sn_infer_expect(x, 0, "bool with the dims of operand 2");
     if (a->kind == SN_TYPE_TENSOR)
-        return done_dims(x, a, a->ndim, a->dims);
+        return sn_infer_done_dims(x, a, a->ndim, a->dims);
     SnType t = *a;
-    t.bound = join_bounds(x, a->bound, b->bound, false);
-    return done_dims(x, &t, t.ndim, t.dims);
+    t.bound = sn_infer_join_bounds(x, a->bound, b->bound, false);
+    return sn_infer_done_dims(x, &t, t.ndim, t.dims);
 }
 
 /* ---- leaves with operands ---- */
@@ -298,7 +298,7 @@ static SnStatus infer_iota(const SnInfer *x)
 {
     const SnDtype dtype = attr_dtype(x, "dtype");
     SN_TRY(sn_infer_dims(x, 0, x->narg));
-    SN_TRY(want_axis(x, sn_infer_int(x, "axis", 0), x->narg));
+    SN_TRY(sn_infer_want_axis(x, sn_infer_int(x, "axis", 0), x->narg));
     if (dtype == SN_NODTYPE || !dtype_in(dtype, NUMBER))
         return sn_infer_fail(x, "attribute dtype must be a number dtype");
     return done_tensor(x, dtype, x->narg, x->arg);
@@ -311,211 +311,6 @@ static SnStatus infer_measure(const SnInfer *x)
     if (sn_term(x->s, x->arg[1])->op != SN_OP_NONE)
         SN_TRY(sn_infer_dims(x, 1, 1));
     return sn_infer_done(x, sn_type_scalar(x->s, SN_I64));
-}
-
-/* ---- movement ---- */
-
-static SnRef element_count(const SnInfer *x, int ndim, const SnRef *dims)
-{
-    SnRef n = sn_const_i64(x->s, 1);
-    for (int i = 0; i < ndim; i++)
-        n = sn_dim_mul(x->s, n, dims[i]);
-    return n;
-}
-
-static SnStatus infer_reshape(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    int64_t lo, hi;
-    SN_TRY(want_array(x, 0));
-    SN_TRY(sn_infer_dims(x, 1, x->narg - 1));
-    const SnRef from = element_count(x, a->ndim, a->dims), to = element_count(x, x->narg - 1, x->arg + 1);
-    const SnRef more = sn_dim_sub(x->s, to, from);
-    if (more == 0)
-        return sn_infer_done(x, 0);
-    sn_dim_range(x->s, more, &lo, &hi);
-    if (lo > 0 || hi < 0) {
-        SnText want = {.memory = sn_allocator(sn_store_context(x->s))};
-        sn_dim_print(x->s, to, &want);
-        const SnStatus st = sn_infer_expect(x, 0, "%s elements", want.failed ? "?" : want.at);
-        sn_text_clear(&want);
-        return st;
-    }
-    return done_dims(x, a, x->narg - 1, x->arg + 1);
-}
-
-static SnStatus infer_permute(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    SnRef dims[SN_MAX_RANK];
-    uint32_t set;
-    int n;
-    SN_TRY(want_array(x, 0));
-    const int64_t *perm = attr_ints(x, "perm", &n);
-    if (n != a->ndim)
-        return sn_infer_expect(x, 0, "rank %d, as perm has", n);
-    SN_TRY(want_axes(x, perm, n, a->ndim, &set));
-    for (int i = 0; i < n; i++)
-        dims[i] = a->dims[perm[i]];
-    return done_dims(x, a, n, dims);
-}
-
-static SnStatus infer_broadcast(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    const int ndim = x->narg - 1;
-    SN_TRY(want_array(x, 0));
-    SN_TRY(sn_infer_dims(x, 1, ndim));
-    if (a->ndim > ndim)
-        return sn_infer_expect(x, 0, "rank %d at most", ndim);
-    for (int i = 0; i < a->ndim; i++) {
-        const int to = ndim - a->ndim + i;
-        int64_t v;
-        const bool repeats = sn_is_const_i64(x->s, a->dims[i], &v) && v == 1;
-        if (!repeats && !sn_dim_equal(x->s, a->dims[i], x->arg[1 + to]))
-            return sn_infer_expect(x, 0, "1 or the dim of the result on axis %d", to);
-    }
-    return done_dims(x, a, ndim, x->arg + 1);
-}
-
-/* Is a < b for every value of the symbols? */
-static bool is_less(const SnInfer *x, SnRef a, SnRef b)
-{
-    int64_t lo, hi;
-    const SnRef d = sn_dim_sub(x->s, a, b);
-    if (d == 0)
-        return false;
-    sn_dim_range(x->s, d, &lo, &hi);
-    return hi < 0;
-}
-
-static SnStatus want_not_negative(const SnInfer *x, SnRef dim, int axis)
-{
-    int64_t lo, hi;
-    if (dim == 0)
-        return sn_infer_done(x, 0);
-    sn_dim_range(x->s, dim, &lo, &hi);
-    return hi < 0 ? sn_infer_fail(x, "axis %d: the result would have %" PRId64 " elements", axis, hi) : SN_OK;
-}
-
-static SnStatus want_starts(const SnInfer *x, int first, int n)
-{
-    for (int i = first; i < first + n; i++) {
-        if (!sn_infer_is_scalar(x, i, SN_I64))
-            return sn_infer_expect(x, i, "a start: an i64 scalar");
-    }
-    return SN_OK;
-}
-
-static SnStatus infer_slice(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    int nstep;
-    SN_TRY(want_array(x, 0));
-    const int64_t *steps = attr_ints(x, "steps", &nstep);
-    if (x->narg != 1 + 2 * a->ndim)
-        return sn_infer_expect(x, 0, "rank %d, as there are starts and sizes", (x->narg - 1) / 2);
-    if (nstep >= 0 && nstep != a->ndim)
-        return sn_infer_fail(x, "%d steps for rank %d", nstep, a->ndim);
-    const SnRef *sizes = x->arg + 1 + a->ndim;
-    SN_TRY(want_starts(x, 1, a->ndim));
-    SN_TRY(sn_infer_dims(x, 1 + a->ndim, a->ndim));
-    for (int i = 0; i < a->ndim; i++) {
-        const int64_t step = nstep >= 0 ? steps[i] : 1;
-        if (step < 1)
-            return sn_infer_fail(x, "step %" PRId64 " on axis %d: expected 1 or more", step, i);
-        const SnRef one = sn_const_i64(x->s, 1), last = sn_dim_sub(x->s, sizes[i], one);
-        const SnRef reach = sn_dim_add(x->s, sn_dim_mul(x->s, last, sn_const_i64(x->s, step)), one);
-        SN_TRY(want_not_negative(x, sizes[i], i));
-        if (is_less(x, a->dims[i], reach))
-            return sn_infer_expect(x, 0, "more elements on axis %d than the slice takes", i);
-    }
-    return done_dims(x, a, a->ndim, sizes);
-}
-
-static SnStatus infer_pad(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    const int rank = a->ndim;
-    SnRef dims[SN_MAX_RANK];
-    int n;
-    SN_TRY(want_tensor(x, 0));
-    const int64_t *interior = attr_ints(x, "interior", &n);
-    if (x->narg != 2 + 2 * rank)
-        return sn_infer_expect(x, 0, "rank %d, as there are amounts", (x->narg - 2) / 2);
-    if (n >= 0 && n != rank)
-        return sn_infer_fail(x, "interior has %d values for rank %d", n, rank);
-    SN_TRY(sn_infer_dims(x, 1, 2 * rank));
-    if (!sn_infer_is_scalar(x, x->narg - 1, a->dtype))
-        return sn_infer_expect(x, x->narg - 1, "a scalar of %s", sn_dtype(a->dtype)->name);
-    for (int i = 0; i < rank; i++) {
-        const SnRef outer = sn_dim_add(x->s, x->arg[1 + i], x->arg[1 + rank + i]);
-        dims[i] = sn_dim_add(x->s, a->dims[i], outer);
-        const int64_t between = n >= 0 ? interior[i] : 0;
-        if (between < 0)
-            return sn_infer_fail(x, "interior %" PRId64 " on axis %d: expected 0 or more", between, i);
-        if (between > 0) {
-            const SnRef gaps =
-                sn_dim_max(x->s, sn_dim_sub(x->s, a->dims[i], sn_const_i64(x->s, 1)), sn_const_i64(x->s, 0));
-            dims[i] = sn_dim_add(x->s, dims[i], sn_dim_mul(x->s, gaps, sn_const_i64(x->s, between)));
-        }
-        SN_TRY(want_not_negative(x, dims[i], i));
-    }
-    return done_dims(x, a, rank, dims);
-}
-
-static SnStatus infer_flip(const SnInfer *x)
-{
-    const SnType *a = sn_infer_type(x, 0);
-    uint32_t set;
-    int n;
-    SN_TRY(want_array(x, 0));
-    const int64_t *axes = attr_ints(x, "axes", &n);
-    SN_TRY(want_axes(x, axes, n, a->ndim, &set));
-    return sn_infer_done(x, sn_term(x->s, x->arg[0])->type);
-}
-
-static SnStatus infer_concat(const SnInfer *x)
-{
-    SN_TRY(want_array(x, 0));
-    SnType t = *sn_infer_type(x, 0);
-    const int64_t axis = sn_infer_int(x, "axis", 0);
-    SN_TRY(want_axis(x, axis, t.ndim));
-    for (int i = 1; i < x->narg; i++) {
-        const SnType *b = sn_infer_type(x, i);
-        SnType like = t;
-        if (b->kind != t.kind || b->dtype != t.dtype || b->ndim != t.ndim)
-            return want_same(x, i, 0);
-        like.dims[axis] = b->dims[axis];
-        if (!same_dims(x, &like, b))
-            return sn_infer_expect(x, i, "the dims of operand 1 except on axis %" PRId64, axis);
-        t.dims[axis] = sn_dim_add(x->s, t.dims[axis], b->dims[axis]);
-        if (t.kind == SN_TYPE_LIST)
-            t.bound = join_bounds(x, t.bound, b->bound, true);
-    }
-    return done_dims(x, &t, t.ndim, t.dims);
-}
-
-static SnStatus infer_window(const SnInfer *x)
-{
-    SN_TRY(want_tensor(x, 0));
-    SnType t = *sn_infer_type(x, 0);
-    const int64_t axis = sn_infer_int(x, "axis", -1), size = sn_infer_int(x, "size", 0);
-    const int64_t stride = sn_infer_int(x, "stride", 1), dilation = sn_infer_int(x, "dilation", 1);
-    int64_t reach;
-    SN_TRY(want_axis(x, axis, t.ndim));
-    if (size < 1 || stride < 1 || dilation < 1 || !sn_mul_i64(size - 1, dilation, &reach))
-        return sn_infer_fail(x, "size, stride and dilation must be 1 or more");
-    if (t.ndim == SN_MAX_RANK)
-        return sn_infer_fail(x, "rank %d is beyond %d", t.ndim + 1, SN_MAX_RANK);
-    const SnRef one = sn_const_i64(x->s, 1), need = sn_dim_add(x->s, sn_const_i64(x->s, reach), one);
-    if (is_less(x, t.dims[axis], need))
-        return sn_infer_expect(x, 0, "%" PRId64 " elements or more on axis %" PRId64, reach + 1, axis);
-    const SnRef room = sn_dim_sub(x->s, t.dims[axis], need);
-    const SnRef count = sn_dim_add(x->s, sn_dim_div(x->s, room, sn_const_i64(x->s, stride)), one);
-    t.dims[axis] = sn_dim_max(x->s, count, sn_const_i64(x->s, 0));
-    t.dims[t.ndim] = sn_const_i64(x->s, size);
-    return done_dims(x, &t, t.ndim + 1, t.dims);
 }
 
 /* ---- reductions and product ---- */
@@ -560,12 +355,12 @@ static SnStatus infer_reduce(const SnInfer *x)
     if (!custom)
         SN_TRY(want_combiner(x));
     if (x->op == SN_OP_SCAN) {
-        SN_TRY(want_axis(x, sn_infer_int(x, "axis", -1), a->ndim));
+        SN_TRY(sn_infer_want_axis(x, sn_infer_int(x, "axis", -1), a->ndim));
         if (!custom)
             return sn_infer_done(x, sn_term(x->s, x->arg[0])->type);
     } else {
-        const int64_t *axes = attr_ints(x, "axes", &n);
-        SN_TRY(want_axes(x, axes, n, a->ndim, &set));
+        const int64_t *axes = sn_infer_ints(x, "axes", &n);
+        SN_TRY(sn_infer_want_axes(x, axes, n, a->ndim, &set));
     }
     if (!custom)
         return done_reduced(x, a, a->dtype, set);
@@ -577,7 +372,7 @@ static SnStatus infer_argmax(const SnInfer *x)
     const SnType *a = sn_infer_type(x, 0);
     const int64_t axis = sn_infer_int(x, "axis", -1);
     SN_TRY(want_class(x, 0, NUMBER));
-    SN_TRY(want_axis(x, axis, a->ndim));
+    SN_TRY(sn_infer_want_axis(x, axis, a->ndim));
     return done_reduced(x, a, SN_I64, 1u << axis);
 }
 
@@ -686,8 +481,8 @@ static SnStatus gather_dims(const SnInfer *x, int nindex, SnRef dims[SN_MAX_RANK
     const SnType *a = sn_infer_type(x, 0);
     uint32_t set;
     int n;
-    const int64_t *axes = attr_ints(x, "axes", &n);
-    SN_TRY(want_axes(x, axes, n, a->ndim, &set));
+    const int64_t *axes = sn_infer_ints(x, "axes", &n);
+    SN_TRY(sn_infer_want_axes(x, axes, n, a->ndim, &set));
     if (n != nindex)
         return sn_infer_fail(x, "%d axes for %d indices", n, nindex);
     SN_TRY(index_dims(x, 1, nindex, dims, ndim));
@@ -706,11 +501,11 @@ static SnStatus infer_gather(const SnInfer *x)
     SnRef dims[SN_MAX_RANK];
     int n;
     const char *oob = attr_string(x, "oob", "clamp");
-    SN_TRY(want_array(x, 0));
+    SN_TRY(sn_infer_want_array(x, 0));
     if (strcmp(oob, "clamp") != 0 && strcmp(oob, "zero") != 0)
         return sn_infer_fail(x, "oob=%s: expected clamp or zero", oob);
     SN_TRY(gather_dims(x, x->narg - 1, dims, &n));
-    return done_dims(x, sn_infer_type(x, 0), n, dims);
+    return sn_infer_done_dims(x, sn_infer_type(x, 0), n, dims);
 }
 
 static SnStatus infer_scatter(const SnInfer *x)
@@ -726,7 +521,8 @@ static SnStatus infer_scatter(const SnInfer *x)
         return sn_infer_fail(x, "unknown combiner '%s'", fn);
     SN_TRY(want_class(x, 0, i == 0 ? ANY : NUMBER));
     SN_TRY(gather_dims(x, x->narg - 2, want.dims, &want.ndim));
-    if (updates->kind != SN_TYPE_TENSOR || updates->dtype != base->dtype || !same_dims(x, updates, &want))
+    if (updates->kind != SN_TYPE_TENSOR || updates->dtype != base->dtype ||
+        !sn_infer_same_dims(x, updates, &want))
         return sn_infer_expect(x, x->narg - 1,
                                "%s with the dims of the indices, then the other dims of operand 1",
                                sn_dtype(base->dtype)->name);
@@ -736,14 +532,14 @@ static SnStatus infer_scatter(const SnInfer *x)
 static SnStatus infer_update(const SnInfer *x)
 {
     const SnType *base = sn_infer_type(x, 0), *value = sn_infer_type(x, 1);
-    SN_TRY(want_tensor(x, 0));
+    SN_TRY(sn_infer_want_tensor(x, 0));
     if (value->kind != SN_TYPE_TENSOR || value->dtype != base->dtype || value->ndim != base->ndim)
         return sn_infer_expect(x, 1, "%s of rank %d", sn_dtype(base->dtype)->name, base->ndim);
     if (x->narg != 2 + base->ndim)
         return sn_infer_fail(x, "%d starts for rank %d", x->narg - 2, base->ndim);
-    SN_TRY(want_starts(x, 2, base->ndim));
+    SN_TRY(sn_infer_want_starts(x, 2, base->ndim));
     for (int i = 0; i < base->ndim; i++) {
-        if (is_less(x, base->dims[i], value->dims[i]))
+        if (sn_infer_is_less(x, base->dims[i], value->dims[i]))
             return sn_infer_expect(x, 1, "no more elements on axis %d than operand 1 has", i);
     }
     return sn_infer_done(x, sn_term(x->s, x->arg[0])->type);
@@ -756,9 +552,9 @@ static SnStatus infer_sort(const SnInfer *x)
     const int64_t limit = sn_infer_int(x, "limit", 0);
     if (x->narg > (int)SN_COUNT(few))
         return sn_infer_fail(x, "%d operands: expected %d at most", x->narg, (int)SN_COUNT(few));
-    SN_TRY(want_tensor(x, 0));
+    SN_TRY(sn_infer_want_tensor(x, 0));
     const SnType *first = sn_infer_type(x, 0);
-    SN_TRY(want_axis(x, axis, first->ndim));
+    SN_TRY(sn_infer_want_axis(x, axis, first->ndim));
     if (nkeys < 1 || nkeys > x->narg || limit < 0)
         return sn_infer_fail(x, "nkeys %" PRId64 " of %d operands, limit %" PRId64, nkeys, x->narg, limit);
     SnRef dims[SN_MAX_RANK];
@@ -767,7 +563,7 @@ static SnStatus infer_sort(const SnInfer *x)
         dims[axis] = sn_dim_min(x->s, dims[axis], sn_const_i64(x->s, limit));
     for (int i = 0; i < x->narg; i++) {
         SN_TRY(want_class(x, i, i < nkeys ? NUMBER : ANY));
-        if (!same_dims(x, sn_infer_type(x, i), first))
+        if (!sn_infer_same_dims(x, sn_infer_type(x, i), first))
             return sn_infer_expect(x, i, "the dims of operand 1");
         few[i] = sn_type_tensor(x->s, sn_infer_type(x, i)->dtype, first->ndim, dims);
     }
@@ -778,7 +574,7 @@ static SnStatus infer_compact(const SnInfer *x)
 {
     SnType t = *sn_infer_type(x, 0);
     const SnType *mask = sn_infer_type(x, 1);
-    SN_TRY(want_array(x, 0));
+    SN_TRY(sn_infer_want_array(x, 0));
     SN_TRY(sn_infer_dims(x, 2, 1));
     if (t.ndim == 0)
         return sn_infer_expect(x, 0, "rank 1 or more");
@@ -786,7 +582,7 @@ static SnStatus infer_compact(const SnInfer *x)
         !sn_dim_equal(x->s, mask->dims[0], t.dims[0]))
         return sn_infer_expect(x, 1, "bool[n], n the first dim of operand 1");
     t.dims[0] = x->arg[2];
-    return done_dims(x, &t, t.ndim, t.dims);
+    return sn_infer_done_dims(x, &t, t.ndim, t.dims);
 }
 
 /* ---- devices ---- */
@@ -800,7 +596,7 @@ static SnStatus infer_collective(const SnInfer *x)
 {
     const char *kind = attr_string(x, "kind", "");
     const SnRef group = sn_const_i64(x->s, sn_infer_int(x, "group", 1));
-    SN_TRY(want_tensor(x, 0));
+    SN_TRY(sn_infer_want_tensor(x, 0));
     SnType t = *sn_infer_type(x, 0);
     if (strcmp(kind, "all_reduce") == 0)
         return infer_same(x);
@@ -812,7 +608,7 @@ static SnStatus infer_collective(const SnInfer *x)
         t.dims[0] = sn_dim_div(x->s, t.dims[0], group);
     else
         return sn_infer_fail(x, "unknown kind '%s'", kind);
-    return done_dims(x, &t, t.ndim, t.dims);
+    return sn_infer_done_dims(x, &t, t.ndim, t.dims);
 }
 
 /* ---- the table ---- */
@@ -827,14 +623,14 @@ static SnInferRule *rule_of(uint16_t op)
         [SN_OP_CAST] = infer_cast,
         [SN_OP_BITCAST] = infer_bitcast,
         [SN_OP_WHERE] = infer_where,
-        [SN_OP_RESHAPE] = infer_reshape,
-        [SN_OP_PERMUTE] = infer_permute,
-        [SN_OP_BROADCAST] = infer_broadcast,
-        [SN_OP_SLICE] = infer_slice,
-        [SN_OP_PAD] = infer_pad,
-        [SN_OP_FLIP] = infer_flip,
-        [SN_OP_CONCAT] = infer_concat,
-        [SN_OP_WINDOW] = infer_window,
+        [SN_OP_RESHAPE] = sn_infer_reshape,
+        [SN_OP_PERMUTE] = sn_infer_permute,
+        [SN_OP_BROADCAST] = sn_infer_broadcast,
+        [SN_OP_SLICE] = sn_infer_slice,
+        [SN_OP_PAD] = sn_infer_pad,
+        [SN_OP_FLIP] = sn_infer_flip,
+        [SN_OP_CONCAT] = sn_infer_concat,
+        [SN_OP_WINDOW] = sn_infer_window,
         [SN_OP_REDUCE] = infer_reduce,
         [SN_OP_SCAN] = infer_reduce,
         [SN_OP_ARGMAX] = infer_argmax,
