@@ -220,7 +220,7 @@ SN_MUST_CHECK SnStatus sn_program_create(SnContext *ctx, const SnImage *image, S
                                          SnHostFn *const *host, const void **param, SnArena *arena,
                                          SnProgram **out, SnError *err);
 const SnEntryRow *sn_image_entry(const SnImage *m, const char *name); /* NULL: the first */
-/* Checks that sections lie inside and rows name rows that exist. */
+/* Checks head, size and that every table lies inside; rows are trusted as the code beside them is. */
 SN_MUST_CHECK SnStatus sn_image_check(const void *image, uint64_t size, SnError *err);
 
 #endif
