@@ -6,35 +6,17 @@
  * contraction); a term passes on what its own cost leaves, and is stored when that is less than nothing. Up,
  * operands first: expressions that became too large for one kernel are split. Movement, casts, constants and
  * iotas cost nothing, so a shared transpose or cast stays unstored and what it reads is stored instead. */
-#include "compiler/pass.h"
+#include "compiler/fuse.h"
 
 #define GRANT_MUST  (-1)      /* stored whatever it is */
 #define GRANT_FREE  0         /* only what costs nothing is computed again */
 #define GRANT_FEW   4         /* read several times: a few cheap ops */
 #define GRANT_INDEX 8         /* an index: computed outside of the innermost loop */
 #define GRANT_ONCE  (1 << 24) /* read once */
-#define MANY        UINT32_MAX
 
-#define MAX_LEAVES 12  /* buffers that one kernel reads */
-#define MAX_TERMS  512 /* of one fused expression, as a tree */
-#define MAX_DEPTH  128
-#define MAX_PARTS  4 /* operands of a concat that is not stored */
-
-typedef struct Extent { /* of what is computed for a term that is not stored */
-    uint16_t nterm, depth;
-    uint8_t nleaf;
-    SnRef leaf[MAX_LEAVES];
-} Extent;
-
-typedef struct Fuse {
-    const SnStore *s;
-    bool *is_reached, *is_stored;
-    SnRef *home;     /* the kernel that a term is computed in: 0 none yet, MANY */
-    int32_t *grant;  /* the least that a use gives */
-    Extent **extent; /* of terms that are not stored */
-    SnArena *arena;
-    bool failed;
-} Fuse;
+#define MAX_TERMS 512 /* of one fused expression, as a tree */
+#define MAX_DEPTH 128
+#define MAX_PARTS 4 /* operands of a concat that is not stored */
 
 int sn_fuse_cost(const SnStore *s, SnRef r)
 {
@@ -69,12 +51,12 @@ int sn_fuse_cost(const SnStore *s, SnRef r)
 
 /* ---- what a term is ---- */
 
-static bool is_tensor(const Fuse *f, SnRef r)
+static bool is_tensor(const SnFuse *f, SnRef r)
 {
     return sn_type_of(f->s, r)->kind == SN_TYPE_TENSOR;
 }
 
-static bool is_root(const Fuse *f, SnRef r)
+static bool is_root(const SnFuse *f, SnRef r)
 {
     const SnTerm *t = sn_term(f->s, r);
     switch (t->op) {
@@ -99,7 +81,7 @@ static bool is_root(const Fuse *f, SnRef r)
     }
 }
 
-static bool has_memory(const Fuse *f, SnRef r)
+static bool has_memory(const SnFuse *f, SnRef r)
 {
     switch (sn_term(f->s, r)->op) {
     case SN_OP_INPUT:
@@ -116,7 +98,7 @@ static bool has_memory(const Fuse *f, SnRef r)
 }
 
 /* The function of a reduction is applied to scalars inside of its kernel: nothing in it is stored. */
-static bool is_combiner(const Fuse *f, SnRef user, int i)
+static bool is_combiner(const SnFuse *f, SnRef user, int i)
 {
     const SnTerm *t = sn_term(f->s, user);
     return i == 0 && (t->op == SN_OP_REDUCE || t->op == SN_OP_SCAN) &&
@@ -125,7 +107,7 @@ static bool is_combiner(const Fuse *f, SnRef user, int i)
 
 /* ---- reached ---- */
 
-static void reach(Fuse *f, SnRef root)
+static void reach(SnFuse *f, SnRef root)
 {
     f->is_reached[root] = true;
     for (SnRef r = root; r > 0; r--) {
@@ -144,7 +126,7 @@ static void reach(Fuse *f, SnRef root)
 
 /* Does a broadcast repeat elements along an axis that has others behind it? Those along the last axes are
  * computed once a row. */
-static bool repeats_rows(const Fuse *f, SnRef r)
+static bool repeats_rows(const SnFuse *f, SnRef r)
 {
     const SnType *to = sn_type_of(f->s, r), *from = sn_type_of(f->s, sn_term(f->s, r)->arg[0]);
     bool has_inner = false;
@@ -159,7 +141,7 @@ static bool repeats_rows(const Fuse *f, SnRef r)
 }
 
 /* What a use as operand i gives, apart from who uses it. */
-static int grant_of(const Fuse *f, SnRef user, int i)
+static int grant_of(const SnFuse *f, SnRef user, int i)
 {
     const SnTerm *t = sn_term(f->s, user);
     switch (t->op) {
@@ -194,7 +176,7 @@ static int grant_of(const Fuse *f, SnRef user, int i)
     }
 }
 
-static void grant(Fuse *f, SnRef user, int i, int left, SnRef home)
+static void grant(SnFuse *f, SnRef user, int i, int left, SnRef home)
 {
     const SnTerm *t = sn_term(f->s, user);
     const SnRef x = t->arg[i];
@@ -205,22 +187,22 @@ static void grant(Fuse *f, SnRef user, int i, int left, SnRef home)
     if (give > left)
         give = left;
     if (f->home[x] != 0 && f->home[x] != home)
-        home = MANY;
+        home = SN_FUSE_MANY;
     f->home[x] = home;
-    if (home == MANY && give > GRANT_FREE)
+    if (home == SN_FUSE_MANY && give > GRANT_FREE)
         give = GRANT_FREE;
     if (give < f->grant[x])
         f->grant[x] = give;
 }
 
-static bool is_worth_storing(const Fuse *f, SnRef r)
+static bool is_worth_storing(const SnFuse *f, SnRef r)
 {
     if (f->grant[r] == GRANT_MUST || has_memory(f, r) || is_root(f, r))
         return true;
     return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
 }
 
-static void decide(Fuse *f, SnRef root)
+static void decide(SnFuse *f, SnRef root)
 {
     for (SnRef r = root; r > 0; r--) {
         if (!f->is_reached[r])
@@ -243,25 +225,25 @@ static void decide(Fuse *f, SnRef root)
 
 /* ---- what one kernel can hold ---- */
 
-static void add_leaf(Extent *e, SnRef leaf, bool *fits)
+static void add_leaf(SnExtent *e, SnRef leaf, bool *fits)
 {
     for (int i = 0; i < e->nleaf; i++) {
         if (e->leaf[i] == leaf)
             return;
     }
-    if (e->nleaf == MAX_LEAVES)
+    if (e->nleaf == SN_FUSE_LEAVES)
         *fits = false;
     else
         e->leaf[e->nleaf++] = leaf;
 }
 
 /* Of the operands of r together; false: too much. */
-static bool measure(const Fuse *f, SnRef r, Extent *e)
+static bool measure(const SnFuse *f, SnRef r, SnExtent *e)
 {
     const SnTerm *t = sn_term(f->s, r);
     uint32_t nterm = 1, depth = 0;
     bool fits = true;
-    *e = (Extent){0};
+    *e = (SnExtent){0};
     for (int i = 0; i < t->narg; i++) {
         const SnRef x = t->arg[i];
         if (is_combiner(f, r, i) || sn_is_dim(f->s, x))
@@ -270,7 +252,7 @@ static bool measure(const Fuse *f, SnRef r, Extent *e)
             nterm++;
             add_leaf(e, x, &fits);
         } else if (f->extent[x] != NULL) {
-            const Extent *part = f->extent[x];
+            const SnExtent *part = f->extent[x];
             nterm += part->nterm;
             depth = part->depth > depth ? part->depth : depth;
             for (int k = 0; k < part->nleaf; k++)
@@ -282,7 +264,7 @@ static bool measure(const Fuse *f, SnRef r, Extent *e)
     return fits && nterm <= MAX_TERMS && depth < MAX_DEPTH;
 }
 
-static SnRef largest_operand(const Fuse *f, SnRef r)
+static SnRef largest_operand(const SnFuse *f, SnRef r)
 {
     const SnTerm *t = sn_term(f->s, r);
     SnRef best = 0;
@@ -296,14 +278,14 @@ static SnRef largest_operand(const Fuse *f, SnRef r)
 }
 
 /* Stores operands, the largest first, until the rest fits. */
-static void split(Fuse *f, SnRef root)
+static void split(SnFuse *f, SnRef root)
 {
     for (SnRef r = 1; r <= root && !f->failed; r++) {
         const uint16_t op = sn_term(f->s, r)->op;
         const bool has_kernel = is_tensor(f, r) || op == SN_OP_REDUCE || op == SN_OP_SCAN;
         if (!f->is_reached[r] || !has_kernel || has_memory(f, r) || (op == SN_OP_CONCAT && f->is_stored[r]))
             continue;
-        Extent e;
+        SnExtent e;
         bool fits;
         SnRef x;
         while (!(fits = measure(f, r, &e)) && (x = largest_operand(f, r)) != 0)
@@ -311,7 +293,7 @@ static void split(Fuse *f, SnRef root)
         f->is_stored[r] |= !fits;
         if (f->is_stored[r])
             continue;
-        f->extent[r] = (Extent *)sn_arena_alloc(f->arena, sizeof e);
+        f->extent[r] = (SnExtent *)sn_arena_alloc(f->arena, sizeof e);
         if (f->extent[r] == NULL)
             f->failed = true;
         else
@@ -322,12 +304,12 @@ static void split(Fuse *f, SnRef root)
 SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
 {
     const size_t n = sn_store_count(p->s);
-    Fuse f = {.s = p->s, .arena = p->arena};
+    SnFuse f = {.s = p->s, .arena = p->arena};
     f.is_reached = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_reached);
     f.is_stored = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_stored);
     f.home = (SnRef *)sn_arena_array(p->arena, n, sizeof *f.home);
     f.grant = (int32_t *)sn_arena_array(p->arena, n, sizeof *f.grant);
-    f.extent = (Extent **)sn_arena_array(p->arena, n, sizeof(Extent *));
+    f.extent = (SnExtent **)sn_arena_array(p->arena, n, sizeof(SnExtent *));
     SN_CHECK(f.is_reached != NULL && f.is_stored != NULL && f.home != NULL && f.grant != NULL &&
                  f.extent != NULL,
              err, SN_ENOMEM, "no memory to fuse %zu terms", n);

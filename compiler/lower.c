@@ -24,7 +24,7 @@ void sn_lower_begin(SnLower *l, const char *name)
     memset(&l->now, 0, sizeof l->now);
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
-    l->npart = 0;
+    l->npart = l->nbound = 0;
     l->nop_name = 0;
     if (l->status == SN_OK && sn_kernel_begin(&l->kb, l->s, l->p->arena, name))
         return;

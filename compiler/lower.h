@@ -23,6 +23,7 @@ typedef struct SnParts {
     SnRef dims[SN_MAX_RANK], index[SN_MAX_RANK];
 } SnParts;
 #define SN_LOWER_PARTS 64
+#define SN_LOWER_BOUND 16
 
 typedef struct SnLower {
     SnPass *p;
@@ -41,6 +42,10 @@ typedef struct SnLower {
     SnMap split; /* term ▶ sn_lower_read */
     SnParts parts[SN_LOWER_PARTS];
     int npart;
+    struct {
+        SnRef term, value;
+    } bound[SN_LOWER_BOUND]; /* roots computed inside of this kernel, and what they are where the walk is */
+    int nbound;
     const char *op_name[3]; /* first fused ops, for the kernel's name */
     int nop_name;
     const SnRef *env; /* what the parameters of the combiner being applied stand for; NULL: none */
@@ -122,6 +127,9 @@ void sn_lower_part(SnLower *l, SnRef whole, int n, const SnRef *dims, SnRef *ind
 int sn_lower_read(SnLower *l, SnRef r);
 /* Element `index` of a term. No buffer is touched where the guard is false (0: always true). */
 SnRef sn_lower_scalar(SnLower *l, SnRef r, const SnRef *index, SnRef guard);
+/* From now on every element of r that the walk asks for is `value`: r is a root that is not stored, and is
+ * computed by this kernel once a row (a reduction) or once a tile (a product). Forgets what was walked. */
+void sn_lower_bind(SnLower *l, SnRef r, SnRef value);
 /* Element `at` of a stored term or temporary in row-major order. */
 SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard);
 /* Applies a function of scalars; nresult values. */

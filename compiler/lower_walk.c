@@ -640,8 +640,27 @@ typedef struct Key {
     SnRef index[SN_MAX_RANK];
 } Key;
 
+void sn_lower_bind(SnLower *l, SnRef r, SnRef value)
+{
+    int i = 0;
+    while (i < l->nbound && l->bound[i].term != r)
+        i++;
+    if (i == SN_LOWER_BOUND) {
+        sn_lower_fail(l, SN_EINTERNAL, "a kernel computes more than %d roots", SN_LOWER_BOUND);
+        return;
+    }
+    l->bound[i].term = r;
+    l->bound[i].value = value;
+    l->nbound += i == l->nbound;
+    sn_map_clear(&l->memo);
+}
+
 static SnRef walk(SnLower *l, const Walk *w)
 {
+    for (int i = 0; i < l->nbound; i++) {
+        if (l->bound[i].term == w->r)
+            return l->bound[i].value;
+    }
     if (l->env == NULL && is_loaded(l, w->r))
         return walk_stored(l, w);
     if (w->t->op == SN_OP_IOTA)
