@@ -78,6 +78,20 @@ SN_API const SnOp *sn_compiler_op(const SnCompiler *cc, uint32_t i); /* NULL pas
 SN_API SN_MUST_CHECK SnStatus sn_compiler_device(SnCompiler *cc, const char *target, SnText *out,
                                                  SnError *err);
 
+/* What this machine can do, measured now by the threads of the context: the roof above a kernel. */
+#define SN_LIMIT_SETS 5
+typedef struct SnLimits {
+    uint32_t threads;
+    double f32_gflops, bf16_gflops; /* 1e9 operations a second, an fma is two; bf16: with f32 sums */
+    struct {
+        uint64_t bytes; /* working set of all threads together; ascending, the last is beyond every cache */
+        double read_gbps, copy_gbps; /* a copy counts what it reads and what it writes */
+    } memory[SN_LIMIT_SETS];
+} SnLimits;
+SN_API SN_MUST_CHECK SnStatus sn_compiler_limits(SnCompiler *cc, SnLimits *out, SnError *err);
+/* GB/s of a copy whose working set has so many bytes. */
+SN_API double sn_limits_copy(const SnLimits *l, double bytes);
+
 /* ---- graphs ---- */
 SN_API SN_MUST_CHECK SnStatus sn_graph_create(SnCompiler *cc, SnGraph **out, SnError *err);
 SN_API void sn_graph_destroy(SnGraph *g);

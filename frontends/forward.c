@@ -459,35 +459,69 @@ static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t 
     return SN_OK;
 }
 
+static const char *const usual_inputs[] = {"input_ids", "attention_mask"};
+
+/* A request for inputs by name alone; its shapes are in the arena. */
+static SnStatus usual_request(const SnModel *m, SnArena *arena, Request *r, SnError *err)
+{
+    if (r->nin == 0) {
+        r->name = usual_inputs;
+        r->nin = SN_COUNT(usual_inputs);
+    }
+    Shape *shape = sn_arena_array(arena, r->nin, sizeof *shape);
+    SN_CHECK(shape, err, SN_ENOMEM, "%s: no memory", m->folder);
+    r->shape = shape;
+    return m->text ? SN_OK : usual_shapes(m, r->name, r->nin, shape, err);
+}
+
 SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
                         size_t nwant, SnText *text, SnError *err)
 {
-    static const char *const usual[] = {"input_ids", "attention_mask"};
     SnGraph *g = NULL;
     SnArena arena;
     SnModelProgram p = {0};
+    Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
     if (!m->text)
         SN_TRY(sn_model_need(m, err));
-    const Request r = {.name = ninput ? input : usual,
-                       .nin = ninput ? ninput : SN_COUNT(usual),
-                       .want = want,
-                       .nwant = nwant};
     sn_arena_init(&arena, sn_allocator(m->ctx));
-    Shape *shape = sn_arena_array(&arena, r.nin, sizeof *shape);
-    SnStatus st = shape ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
-    if (st == SN_OK && !m->text)
-        st = usual_shapes(m, r.name, r.nin, shape, err);
+    SnStatus st = usual_request(m, &arena, &r, err);
     if (st == SN_OK)
         st = sn_graph_create(m->cc, &g, err);
     if (st == SN_OK) {
-        Request full = r;
-        full.shape = shape;
         if (m->weights)
             sn_graph_source(g, sn_weights_source(m->weights));
-        (m->text ? fill_text : fill)(m, g, &p, &full);
+        (m->text ? fill_text : fill)(m, g, &p, &r);
         st = sn_graph_print(g, text, err);
     }
     sn_graph_destroy(g);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static void describe(const SnModelProgram *p, SnPrepared *out)
+{
+    *out = (SnPrepared){.program = p->program, .instance = p->instance, .max_seq = p->max_seq};
+    for (size_t i = 0; i < p->nrange; i++)
+        if (strcmp(p->range[i].input, "input_ids") == 0)
+            out->nid = p->range[i].rows;
+}
+
+SnStatus sn_model_prepare(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
+                          size_t nwant, SnPrepared *out, SnError *err)
+{
+    SnArena arena;
+    SnModelProgram *p = NULL;
+    Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
+    if (!m->text)
+        SN_TRY(sn_model_need(m, err));
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = usual_request(m, &arena, &r, err);
+    if (st == SN_OK)
+        st = m->text ? sn_model_program(m, "text", fill_text, NULL, &p, err) : find_program(m, &r, &p, err);
+    if (st == SN_OK && !p->program)
+        st = sn_fail(err, SN_EUNSUPPORTED, "%s: nothing is compiled for device %s", m->folder, m->device);
+    if (st == SN_OK)
+        describe(p, out);
     sn_arena_clear(&arena);
     return st;
 }

@@ -63,6 +63,18 @@ SN_API SN_MUST_CHECK SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *
                                                const char *const *want, size_t nwant, SnResults **out,
                                                SnError *err);
 
+/* What sn_model_forward runs on inputs of these names (ninput 0: input_ids and attention_mask, whole numbers),
+ * compiled and not run: for who binds, plans or measures it. Lent until the model is closed. */
+typedef struct SnPrepared {
+    SnProgram *program;
+    SnInstance *instance;
+    int64_t max_seq; /* positions that the model has; 0: no limit */
+    int64_t nid;     /* ids of input_ids are below; 0: unknown */
+} SnPrepared;
+SN_API SN_MUST_CHECK SnStatus sn_model_prepare(SnModel *m, const char *const *input, size_t ninput,
+                                               const char *const *want, size_t nwant, SnPrepared *out,
+                                               SnError *err);
+
 /* ---- text ---- */
 typedef enum SnTruncation {
     SN_TRUNCATE_NONE,

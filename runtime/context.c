@@ -121,6 +121,11 @@ const SnAllocator *sn_allocator(const SnContext *ctx)
     return &ctx->memory;
 }
 
+const SnJobs *sn_jobs(const SnContext *ctx)
+{
+    return &ctx->jobs;
+}
+
 /* ---- log, clock ---- */
 
 void sn_log_write(const SnContext *ctx, SnLogLevel level, const char *format, ...)

@@ -4,9 +4,6 @@
  * ranges of tiles and go on later with equal bits. Nothing here allocates once a shape was planned. */
 #include "runtime/instance.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #define STATE_ALIGN 64u
 
 static const SnSlotRow *find_slot(const SnInstance *s, SnRange r, const char *name)
@@ -20,16 +17,24 @@ static const SnSlotRow *find_slot(const SnInstance *s, SnRange r, const char *na
 
 /* ---- life ---- */
 
+size_t sn_instance_table_size(const SnImage *m, size_t *views)
+{
+    const SnHostRow *host = SN_ROWS(m, SnHostRow, host);
+    size_t most = 1;
+    for (uint32_t i = 0; i < m->host.count; i++)
+        if (host[i].nin + host[i].nout > most)
+            most = host[i].nin + host[i].nout;
+    const size_t nslot = m->slot.count + 1u, nsym = m->symbol.count + 1u;
+    if (views)
+        *views = most;
+    return (nslot + most) * sizeof(SnView) + nslot * (sizeof(void *) + sizeof(uint64_t) + 1) + nsym;
+}
+
 static SnStatus make_tables(SnInstance *s, SnError *err)
 {
-    const SnImage *m = s->image;
-    const SnHostRow *host = SN_ROWS(m, SnHostRow, host);
-    size_t views = 1;
-    for (uint32_t i = 0; i < m->host.count; i++)
-        if (host[i].nin + host[i].nout > views)
-            views = host[i].nin + host[i].nout;
-    const size_t nslot = m->slot.count + 1u, nsym = m->symbol.count + 1u;
-    s->table_size = (nslot + views) * sizeof(SnView) + nslot * (sizeof(void *) + sizeof(uint64_t) + 1) + nsym;
+    size_t views = 0;
+    const size_t nslot = s->image->slot.count + 1u;
+    s->table_size = sn_instance_table_size(s->image, &views);
     uint8_t *at = sn_alloc_zero(&s->ctx->memory, s->table_size, _Alignof(max_align_t));
     SN_CHECK(at, err, SN_ENOMEM, "instance: no memory for tables of %llu bytes",
              (unsigned long long)s->table_size);
@@ -64,25 +69,14 @@ static SnStatus bind_create_symbols(SnInstance *s, const SnInstanceDesc *desc, S
     return SN_OK;
 }
 
-/* Carries lie first to last, each 64-byte aligned. */
 static SnStatus place_carries(SnInstance *s, SnError *err)
 {
     const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot);
-    const SnBufferRow *buffer = SN_ROWS(s->image, SnBufferRow, buffer);
     const SnRange r = s->image->carry;
-    uint64_t size = 0;
-    for (uint32_t i = r.first; i < r.first + r.count; i++) {
-        SnPlanBuffer *b = &s->plan.buffer[slot[i].buffer];
-        const int64_t bytes = s->plan.reg[buffer[slot[i].buffer].size_reg];
-        SN_CHECK(bytes >= 0 && (uint64_t)bytes < SIZE_MAX / 4, err, SN_ESHAPE, "carry %s: %lld bytes",
-                 sn_instance_text(s, slot[i].name), (long long)bytes);
-        *b = (SnPlanBuffer){.size = (uint64_t)bytes, .planned = (uint64_t)bytes, .offset = size};
-        size += ((uint64_t)bytes + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
-    }
-    s->state_size = size ? size : STATE_ALIGN;
+    SN_TRY(sn_plan_carries(&s->plan, &s->state_size, err));
     s->state = sn_alloc_zero(&s->ctx->memory, s->state_size, STATE_ALIGN);
     SN_CHECK(s->state, err, SN_ENOMEM, "instance: no memory for state of %llu bytes",
-             (unsigned long long)size);
+             (unsigned long long)s->state_size);
     for (uint32_t i = r.first; i < r.first + r.count; i++)
         s->plan.buffer[slot[i].buffer].at = s->state + s->plan.buffer[slot[i].buffer].offset;
     return SN_OK;
@@ -347,66 +341,6 @@ static SnStatus begin_run(SnInstance *s, SnError *err)
     atomic_store(&s->stop, false);
     s->running = true;
     return SN_OK;
-}
-
-/* "batch=8,seq=512": the value of one symbol, -1 where it is not named, -2 where the text is malformed. */
-static int64_t shape_value(const char *shape, const char *symbol)
-{
-    const size_t n = strlen(symbol);
-    int64_t found = -1;
-    for (const char *at = shape; *at;) {
-        const char *eq = strchr(at, '=');
-        char *end = NULL;
-        if (!eq || eq == at)
-            return -2;
-        errno = 0;
-        const long long v = strtoll(eq + 1, &end, 10);
-        if (end == eq + 1 || errno || v < 0 || (*end != ',' && *end != 0))
-            return -2;
-        if ((size_t)(eq - at) == n && memcmp(at, symbol, n) == 0)
-            found = v;
-        at = *end ? end + 1 : end;
-    }
-    return found;
-}
-
-/* A dim that is measured is planned at its bound. */
-static SnStatus reserve_measures(SnInstance *s, SnError *err)
-{
-    const SnStepRow *row = SN_ROWS(s->image, SnStepRow, step);
-    uint32_t segment = s->entry->segment.first;
-    for (uint32_t i = s->entry->step.first; i < s->entry->step.first + s->entry->step.count; i++) {
-        if (row[i].kind != SN_STEP_MEASURE)
-            continue;
-        SN_CHECK(row[i].b != SN_NONE, err, SN_EINVAL, "reserve: %s has no bound",
-                 sn_instance_text(s, row[i].e));
-        sn_plan_set(&s->plan, row[i].a, s->plan.reg[row[i].b], s->plan.bucket[row[i].b]);
-        SN_TRY(sn_plan_point(&s->plan, row[i].c, err));
-        if (row[i].begins_segment && segment + 1 < s->entry->segment.first + s->entry->segment.count)
-            SN_TRY(sn_plan_segment(&s->plan, ++segment, err));
-    }
-    return SN_OK;
-}
-
-SnStatus sn_reserve(SnInstance *s, const char *shape, SnError *err)
-{
-    const SnSymbolRow *row = SN_ROWS(s->image, SnSymbolRow, symbol);
-    const SnRange y = s->entry->symbol;
-    SN_CHECK(!s->running, err, SN_EINVAL, "reserve: a run is not done");
-    for (uint32_t i = y.first; i < y.first + y.count; i++) {
-        const char *name = sn_instance_text(s, row[i].name);
-        const int64_t v = shape_value(shape, name);
-        SN_CHECK(v != -2, err, SN_EINVAL, "reserve: expected NAME=NUMBER,... found \"%s\"", shape);
-        SN_CHECK(v >= row[i].lo && v <= row[i].hi, err, v < 0 ? SN_EINVAL : SN_ESHAPE,
-                 "reserve: %s is %lld, allowed %lld to %lld", name, (long long)v, (long long)row[i].lo,
-                 (long long)row[i].hi);
-        sn_plan_set(&s->plan, row[i].reg, v, row[i].hi);
-    }
-    s->has_result = false;
-    SN_TRY(sn_plan_point(&s->plan, s->entry->point, err));
-    if (s->entry->segment.count)
-        SN_TRY(sn_plan_segment(&s->plan, s->entry->segment.first, err));
-    return reserve_measures(s, err);
 }
 
 SnStatus sn_run_some(SnInstance *s, uint64_t budget_ns, bool *done, SnError *err)

@@ -1,5 +1,5 @@
-/* instance.h -- what an instance is made of: shared by instance.c (life, inputs, results) and run.c (steps).
- */
+/* instance.h -- what an instance is made of: shared by instance.c (life, inputs, results), shape.c (plans by
+ * shape) and run.c (steps). */
 #ifndef SN_INSTANCE_H
 #define SN_INSTANCE_H
 
@@ -37,6 +37,8 @@ static inline const char *sn_instance_text(const SnInstance *s, uint32_t at)
     return at == SN_NONE ? "?" : sn_image_string(s->image, at);
 }
 
+/* Bytes of an instance's tables; *views (may be NULL): views that the widest host step needs. */
+size_t sn_instance_table_size(const SnImage *m, size_t *views);
 /* Runs steps from s->pc on, until the end or the deadline. */
 SN_MUST_CHECK SnStatus sn_instance_steps(SnInstance *s, bool *done, SnError *err);
 

@@ -53,6 +53,7 @@ bool sn_align_size(size_t size, size_t align, size_t *out);
 
 /* ---- plain blocks ---- */
 const SnAllocator *sn_allocator(const SnContext *ctx);
+const SnJobs *sn_jobs(const SnContext *ctx); /* width is at least 1 */
 void *sn_alloc(const SnAllocator *a, size_t size, size_t align); /* not zeroed; NULL: no memory */
 void *sn_alloc_zero(const SnAllocator *a, size_t size, size_t align);
 void *sn_resize(const SnAllocator *a, void *ptr, size_t old_size, size_t new_size, size_t align);

@@ -179,6 +179,24 @@ static uint64_t round_up(uint64_t size)
     return (size + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
 }
 
+SnStatus sn_plan_carries(SnPlan *p, uint64_t *size, SnError *err)
+{
+    const SnSlotRow *slot = SN_ROWS(p->image, SnSlotRow, slot);
+    const SnBufferRow *row = SN_ROWS(p->image, SnBufferRow, buffer);
+    const SnRange r = p->image->carry;
+    uint64_t at = 0;
+    for (uint32_t i = r.first; i < r.first + r.count; i++) {
+        SnPlanBuffer *b = &p->buffer[slot[i].buffer];
+        const int64_t bytes = p->reg[row[slot[i].buffer].size_reg];
+        SN_CHECK(bytes >= 0 && (uint64_t)bytes < SIZE_MAX / 4, err, SN_ESHAPE, "carry %s: %lld bytes",
+                 sn_image_string(p->image, slot[i].name), (long long)bytes);
+        *b = (SnPlanBuffer){.size = (uint64_t)bytes, .planned = (uint64_t)bytes, .offset = at};
+        at += round_up((uint64_t)bytes);
+    }
+    *size = at ? at : BLOCK_ALIGN;
+    return SN_OK;
+}
+
 /* What every buffer of a segment needs now, and, where that is more than was planned, room for its bucket.
  * The buffers are left in p->order. */
 static SnStatus size_buffers(SnPlan *p, uint32_t segment, uint32_t *n, bool *fits, SnError *err)
@@ -230,6 +248,10 @@ SnStatus sn_plan_segment(SnPlan *p, uint32_t segment, SnError *err)
     if (fits)
         return SN_OK;
     const uint64_t size = lay_out(p, n);
+    if (p->is_dry) {
+        p->block[segment].size = size ? size : BLOCK_ALIGN;
+        return SN_OK;
+    }
     if (size > p->block[segment].size || !p->block[segment].at)
         SN_TRY(grow_block(p, segment, size ? size : BLOCK_ALIGN, n, err));
     for (uint32_t i = 0; i < n; i++)

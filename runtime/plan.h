@@ -28,6 +28,7 @@ typedef struct SnPlan {
         uint64_t size;
     } * block; /* one a segment */
     uint64_t table_bytes;
+    bool is_dry; /* sizes only: blocks are laid out, not allocated */
 } SnPlan;
 
 SN_MUST_CHECK SnStatus sn_plan_init(SnPlan *p, SnContext *ctx, const SnImage *image, SnError *err);
@@ -37,6 +38,8 @@ void sn_plan_clear(SnPlan *p);
 void sn_plan_set(SnPlan *p, uint32_t reg, int64_t value, int64_t limit);
 /* Evaluates the instrs and checks of a point. */
 SN_MUST_CHECK SnStatus sn_plan_point(SnPlan *p, uint32_t point, SnError *err);
+/* Places carries one after the other from the exact dims; *size is what they take, never 0. */
+SN_MUST_CHECK SnStatus sn_plan_carries(SnPlan *p, uint64_t *size, SnError *err);
 /* Gives every buffer of a segment its place; allocates only when the block must grow. */
 SN_MUST_CHECK SnStatus sn_plan_segment(SnPlan *p, uint32_t segment, SnError *err);
 

@@ -117,6 +117,7 @@ typedef struct SnTraceEvent {
     uint32_t step;
     int64_t tiles;
     uint64_t begin_ns, end_ns, bytes;
+    uint64_t flops; /* floating-point operations that the graph asks for; an fma is two */
 } SnTraceEvent;
 
 typedef struct SnTrace {
@@ -245,6 +246,10 @@ typedef struct SnMemoryUse {
     uint32_t steps;
 } SnMemoryUse;
 SN_API void sn_instance_memory(const SnInstance *s, SnMemoryUse *out);
+/* Bytes and steps of an instance after sn_reserve at this shape, without making one: nothing runs and no
+ * block is allocated. entry NULL: the first. The shape names `at create` symbols too. */
+SN_API SN_MUST_CHECK SnStatus sn_program_plan(const SnProgram *p, const char *entry, const char *shape,
+                                              SnMemoryUse *out, SnError *err);
 
 #ifdef __cplusplus
 }

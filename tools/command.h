@@ -21,6 +21,7 @@ typedef struct Args {
     const char *device, *dtype, *cache_dir;
     uint32_t threads;
     bool exact, json, quiet, verbose, no_cache;
+    const SnTrace *trace; /* of the session's context; NULL: none */
 } Args;
 
 /* Options of one command: "--max-length N" takes a value, "--pad" does not. */
@@ -70,6 +71,8 @@ int command_embed(const Args *a);
 int command_forward(const Args *a);
 int command_tokenize(const Args *a);
 int command_inspect(const Args *a);
+int command_plan(const Args *a);
+int command_bench(const Args *a);
 int command_models(const Args *a);
 int command_ops(const Args *a);
 int command_devices(const Args *a);

@@ -43,6 +43,14 @@ static const Command commands[] = {
      "--graph         the graph in text form\n"
      "--want NAMES    with --graph: comma-separated outputs\n",
      "sinter inspect ./bert --json", command_inspect},
+    {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
+     "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
+    {"bench", "MODEL", "time, rates and shares of what this machine can do",
+     "--task TASK     another task than the one of config.json; embed: from text to vector\n"
+     "--shape DIMS    batch=32,seq=128\n"
+     "--input FILE    time the tokenizer on a text instead\n"
+     "--kernels       list every kernel, widest gap to the limits first\n",
+     "sinter bench ./all-MiniLM-L6-v2 --shape batch=32,seq=128 --kernels", command_bench},
     {"models", "", "architectures that this build has", "", "sinter models", command_models},
     {"ops", "", "ops that this build has", "", "sinter ops", command_ops},
     {"devices", "", "devices that this build can use here", "", "sinter devices", command_devices},
@@ -218,6 +226,7 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
     const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
     SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX, .cache_dir = cache_dir(a, dir)};
     desc.cpu_level = getenv("SINTER_CPU_LEVEL");
+    desc.trace = a->trace ? *a->trace : (SnTrace){0};
     desc.log = (SnLog){.self = (void *)(uintptr_t)a, .write = write_log};
     SnStatus st = a->threads == 1 ? SN_OK : sn_pool_create(a->threads, &s->pool, &err);
     if (st == SN_OK && s->pool)

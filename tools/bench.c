@@ -1,0 +1,341 @@
+/* bench.c -- plan and bench: what a model takes at a shape, and how far it is from what this machine can do.
+ *
+ * Limits are measured in the same run, by the same threads. Shares are of what the graph asks for: bytes and
+ * operations that a kernel repeats count once. */
+#include "tools/profile.h"
+#include "tools/workload.h"
+
+#include <stdlib.h>
+
+#define MIN_RUNS      5
+#define MAX_RUNS      2000
+#define BUDGET_NS     2000000000u
+#define LINES_AT_ONCE 1024
+
+/* ---- plan ---- */
+
+static uint64_t peak_bytes(const SnMemoryUse *u)
+{
+    return u->packed_bytes + u->scratch_bytes + u->state_bytes + u->table_bytes;
+}
+
+static void print_plan(const Workload *w, const SnMemoryUse *u)
+{
+    static const char json[] = "{\"weight_bytes\": %llu, \"packed_bytes\": %llu, \"scratch_bytes\": %llu, "
+                               "\"kv_bytes_per_token\": null, \"peak_bytes\": %llu, \"steps\": %u}\n";
+    static const char plain[] =
+        "weights  %12llu bytes, mapped\npacked   %12llu bytes\nscratch  %12llu bytes\n"
+        "peak     %12llu bytes\nsteps    %12u\n";
+    if (!w->a->json)
+        (void)printf("%s\n", w->shape);
+    (void)printf(w->a->json ? json : plain, (unsigned long long)u->weight_bytes,
+                 (unsigned long long)u->packed_bytes, (unsigned long long)u->scratch_bytes,
+                 (unsigned long long)peak_bytes(u), u->steps);
+}
+
+int command_plan(const Args *a)
+{
+    Workload w;
+    SnError err = {0};
+    SnMemoryUse use = {0};
+    int status = workload_open(a, NULL, arg_value(a, "--shape"), &w);
+    if (status == EXIT_DONE) {
+        const SnStatus st = sn_program_plan(w.p.program, NULL, w.shape, &use, &err);
+        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    }
+    if (status == EXIT_DONE)
+        print_plan(&w, &use);
+    workload_close(&w);
+    return status;
+}
+
+/* ---- timings ---- */
+
+typedef struct Timing {
+    double at[MAX_RUNS]; /* ms, ascending once sorted */
+    int n;
+} Timing;
+
+static int by_time(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(const Timing *t, double p)
+{
+    return t->at[(int)(p * (t->n - 1) + 0.5)];
+}
+
+static SnStatus time_runs(Workload *w, Timing *t, SnError *err)
+{
+    const uint64_t begin = sn_now_ns();
+    for (t->n = 0; t->n < MAX_RUNS && (t->n < MIN_RUNS || sn_now_ns() - begin < BUDGET_NS); t->n++) {
+        const uint64_t start = sn_now_ns();
+        SN_TRY(workload_run(w, err));
+        t->at[t->n] = (double)(sn_now_ns() - start) / 1e6;
+    }
+    qsort(t->at, (size_t)t->n, sizeof *t->at, by_time);
+    return SN_OK;
+}
+
+static SnStatus watch_runs(Workload *w, Profile *p, int n, SnError *err)
+{
+    for (int i = 0; i < n; i++) {
+        profile_begin(p);
+        SN_TRY(workload_run(w, err));
+        profile_end(p);
+    }
+    SN_CHECK(!p->failed, err, SN_ENOMEM, "no memory for a profile");
+    return SN_OK;
+}
+
+/* ---- a model ---- */
+
+typedef struct Result {
+    Timing time;
+    SnLimits limits;
+    SnMemoryUse use;
+    SnDtype dtype;
+    bool has_limits;
+} Result;
+
+static SnDtype dtype_of(const Args *a)
+{
+    return a->dtype && strcmp(a->dtype, "bf16") == 0 ? SN_BF16 : SN_F32;
+}
+
+static SnStatus measure(Workload *w, Profile *p, Result *r, SnError *err)
+{
+    SnError ignored;
+    r->dtype = dtype_of(w->a);
+    SN_TRY(time_runs(w, &r->time, err));
+    const double best = r->time.at[0];
+    SN_TRY(watch_runs(w, p, best > 500 ? 2 : best > 50 ? 8 : 40, err));
+    r->has_limits = sn_compiler_limits(w->s.cc, &r->limits, &ignored) == SN_OK;
+    if (!r->has_limits)
+        r->limits = (SnLimits){0};
+    if (w->p.instance)
+        sn_instance_memory(w->p.instance, &r->use);
+    profile_sort(p, &r->limits, r->dtype);
+    return SN_OK;
+}
+
+/* A figure, or null where it does not apply. */
+static void put(SnText *t, const char *key, bool applies, double v)
+{
+    sn_text_printf(t, applies ? "%s\"%s\": %.6g" : "%s\"%s\": null", t->n > 1 ? ", " : "", key, v);
+}
+
+typedef struct Shares {
+    double read, peak, of_read, of_peak;
+} Shares;
+
+static Shares shares_of(const Profile *p, const Result *r)
+{
+    Shares s = {0};
+    const double ns = percentile(&r->time, 0.5) * 1e6;
+    if (!r->has_limits)
+        return s;
+    s.read = r->limits.memory[SN_LIMIT_SETS - 1].read_gbps;
+    s.peak = r->dtype == SN_BF16 ? r->limits.bf16_gflops : r->limits.f32_gflops;
+    s.of_read = (double)profile_bytes(p) / ns / s.read;
+    s.of_peak = (double)profile_flops(p) / ns / s.peak;
+    return s;
+}
+
+static void print_json(const Workload *w, const Profile *p, const Result *r)
+{
+    const Shares s = shares_of(p, r);
+    const double median = percentile(&r->time, 0.5), batch = (double)workload_dim(w, "batch", 1);
+    SnText t = {.memory = sn_allocator(w->s.ctx)};
+    sn_text_printf(&t, "{");
+    put(&t, "ms_median", true, median);
+    put(&t, "ms_p90", true, percentile(&r->time, 0.9));
+    put(&t, "ms_best", true, r->time.at[0]);
+    put(&t, "items_per_s", true, batch * 1e3 / median);
+    put(&t, "prefill_tokens_per_s", false, 0);
+    put(&t, "decode_tokens_per_s", false, 0);
+    put(&t, "read_GBps", r->has_limits, s.read);
+    put(&t, "share_of_read", r->has_limits, s.of_read);
+    put(&t, "peak_GFLOPs", r->has_limits, s.peak);
+    put(&t, "share_of_peak", r->has_limits, s.of_peak);
+    put(&t, "compile_ms", true, w->p.program ? w->compile_ms : w->first_ms - median);
+    put(&t, "load_ms", true, w->load_ms);
+    sn_text_printf(&t, w->p.instance ? ", \"peak_bytes\": %llu" : ", \"peak_bytes\": null",
+                   (unsigned long long)peak_bytes(&r->use));
+    if (arg_flag(w->a, "--kernels")) {
+        sn_text_printf(&t, ", \"kernels\": ");
+        profile_json(p, &r->limits, r->dtype, &t);
+    }
+    (void)printf("%s}\n", t.failed ? "{" : t.at);
+    sn_text_clear(&t);
+}
+
+static void print_limits(const SnLimits *l)
+{
+    (void)printf("limits      %u threads: f32 %.0f GF/s, bf16 %.0f GF/s\n", l->threads, l->f32_gflops,
+                 l->bf16_gflops);
+    for (int i = 0; i < SN_LIMIT_SETS; i++)
+        (void)printf("            %4llu MiB: read %.1f GB/s, copy %.1f GB/s\n",
+                     (unsigned long long)l->memory[i].bytes >> 20, l->memory[i].read_gbps,
+                     l->memory[i].copy_gbps);
+}
+
+static void print_plain(const Workload *w, const Profile *p, const Result *r)
+{
+    const Shares s = shares_of(p, r);
+    const double median = percentile(&r->time, 0.5), batch = (double)workload_dim(w, "batch", 1);
+    (void)printf("%s, cpu level %s\n", w->shape, sn_context_cpu_level(w->s.ctx));
+    (void)printf("time        median %.3f ms, p90 %.3f, best %.3f (%d runs)\n", median,
+                 percentile(&r->time, 0.9), r->time.at[0], r->time.n);
+    (void)printf("rate        %.1f items/s, %.0f tokens/s\n", batch * 1e3 / median,
+                 batch * (double)workload_dim(w, "seq", 1) * 1e3 / median);
+    if (r->has_limits) {
+        (void)printf("arithmetic  %.1f GF/s, %.1f %% of %.0f\n", s.of_peak * s.peak, 100 * s.of_peak, s.peak);
+        (void)printf("memory      %.1f GB/s, %.1f %% of %.1f\n", s.of_read * s.read, 100 * s.of_read, s.read);
+        print_limits(&r->limits);
+    }
+    (void)printf("start       load %.1f ms, compile %.1f ms\n", w->load_ms,
+                 w->p.program ? w->compile_ms : w->first_ms - median);
+    if (w->p.instance)
+        (void)printf("memory      peak %.1f MB: block %.1f, packed %.1f\n", (double)peak_bytes(&r->use) / 1e6,
+                     (double)(r->use.scratch_bytes + r->use.state_bytes) / 1e6,
+                     (double)r->use.packed_bytes / 1e6);
+    if (arg_flag(w->a, "--kernels"))
+        profile_print(p, &r->limits, r->dtype);
+}
+
+static int bench_model(const Args *a, Workload *w, Profile *p)
+{
+    SnError err = {0};
+    Result *r = sn_arena_alloc(&w->arena, sizeof *r);
+    if (!r)
+        return report_memory();
+    const SnStatus st = measure(w, p, r, &err);
+    if (st != SN_OK)
+        return report(a->at[0], st, &err);
+    (a->json ? print_json : print_plain)(w, p, r);
+    return EXIT_DONE;
+}
+
+/* ---- a tokenizer ---- */
+
+typedef struct Corpus {
+    Lines lines;
+    size_t bytes;
+    int64_t **ids; /* of each line */
+    size_t *nid;
+    size_t tokens;
+} Corpus;
+
+static SnStatus encode_all(Session *s, Corpus *c, SnArena *keep, SnError *err)
+{
+    const SnTokenizeOptions o = {.struct_size = sizeof o, .no_special = true};
+    for (size_t at = 0; at < c->lines.n; at += LINES_AT_ONCE) {
+        const size_t n = c->lines.n - at < LINES_AT_ONCE ? c->lines.n - at : LINES_AT_ONCE;
+        SnArena arena;
+        SnEncoding *e = NULL;
+        sn_arena_init(&arena, sn_allocator(s->ctx));
+        SnStatus st = sn_model_tokenize(s->model, c->lines.at + at, NULL, n, &o, &arena, &e, err);
+        for (size_t i = 0; keep && st == SN_OK && i < n; i++) {
+            int64_t *ids = c->ids[at + i] = sn_arena_array(keep, e[i].n + 1, sizeof *ids);
+            for (size_t k = 0; ids && k < e[i].n; k++)
+                ids[k] = e[i].ids[k];
+            c->nid[at + i] = e[i].n;
+            c->tokens += e[i].n;
+            if (!ids)
+                st = sn_fail(err, SN_ENOMEM, "no memory for ids");
+        }
+        sn_arena_clear(&arena);
+        SN_TRY(st);
+    }
+    return SN_OK;
+}
+
+static SnStatus decode_all(Session *s, const Corpus *c, SnError *err)
+{
+    SnText t = {.memory = sn_allocator(s->ctx)};
+    SnStatus st = SN_OK;
+    for (size_t i = 0; st == SN_OK && i < c->lines.n; i++) {
+        t.n = 0;
+        st = sn_model_decode(s->model, c->ids[i], c->nid[i], false, &t, err);
+    }
+    sn_text_clear(&t);
+    return st;
+}
+
+/* MB/s of text: of the first pass, of the best of those after it, and of the way back. */
+static SnStatus time_tokenizer(Session *s, Corpus *c, SnArena *arena, double out[3], SnError *err)
+{
+    uint64_t begin = sn_now_ns();
+    SN_TRY(encode_all(s, c, NULL, err));
+    out[0] = (double)c->bytes * 1e3 / (double)(sn_now_ns() - begin);
+    SN_TRY(encode_all(s, c, arena, err));
+    for (int way = 1; way < 3; way++) {
+        const uint64_t start = sn_now_ns();
+        for (int i = 0; i < MAX_RUNS && (i < 2 || sn_now_ns() - start < BUDGET_NS); i++) {
+            begin = sn_now_ns();
+            SN_TRY(way == 1 ? encode_all(s, c, NULL, err) : decode_all(s, c, err));
+            const double rate = (double)c->bytes * 1e3 / (double)(sn_now_ns() - begin);
+            out[way] = rate > out[way] ? rate : out[way];
+        }
+    }
+    return SN_OK;
+}
+
+static int bench_tokenizer(const Args *a, const char *path)
+{
+    Session s;
+    SnArena arena = {0};
+    SnError err = {0};
+    Corpus c = {0};
+    double rate[3] = {0};
+    int status = session_open(a, a->at[0], NULL, &s);
+    if (status == EXIT_DONE) {
+        sn_arena_init(&arena, sn_allocator(s.ctx));
+        status = read_lines(&arena, path, &c.lines);
+    }
+    for (size_t i = 0; i < c.lines.n; i++)
+        c.bytes += c.lines.at[i].n + 1;
+    if (status == EXIT_DONE) {
+        c.ids = sn_arena_array(&arena, c.lines.n + 1, sizeof *c.ids);
+        c.nid = sn_arena_array(&arena, c.lines.n + 1, sizeof *c.nid);
+        const SnStatus st = c.ids && c.nid ? time_tokenizer(&s, &c, &arena, rate, &err)
+                                           : sn_fail(&err, SN_ENOMEM, "no memory for %zu lines", c.lines.n);
+        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    }
+    if (status == EXIT_DONE)
+        (void)printf(
+            a->json ? "{\"cold_MBps\": %.4g, \"warm_MBps\": %.4g, \"decode_MBps\": %.4g, \"tokens\": %zu}\n"
+                    : "first pass  %.4g MB/s\nwarm        %.4g MB/s\ndecode      %.4g MB/s\n"
+                      "tokens      %zu\n",
+            rate[0], rate[1], rate[2], c.tokens);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
+
+int command_bench(const Args *a)
+{
+    const char *input = arg_value(a, "--input");
+    Workload w;
+    Profile p;
+    Args traced = *a;
+    if (input)
+        return bench_tokenizer(a, input);
+    profile_init(&p, NULL);
+    const SnTrace hook = profile_hook(&p);
+    traced.trace = &hook;
+    int status = workload_open(&traced, arg_value(a, "--task"), arg_value(a, "--shape"), &w);
+    if (status == EXIT_DONE) {
+        profile_init(&p, sn_allocator(w.s.ctx));
+        status = workload_start(&w);
+    }
+    if (status == EXIT_DONE)
+        status = bench_model(a, &w, &p);
+    if (p.memory)
+        profile_clear(&p);
+    workload_close(&w);
+    return status;
+}
