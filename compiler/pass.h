@@ -77,4 +77,31 @@ typedef struct SnLowered {
  */
 SN_MUST_CHECK SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err);
 
+/* ---- reuse.c ---- */
+typedef struct SnLoweredForm {
+    const SnRef *term; /* what it is built of, by number */
+    uint32_t nterm;
+    SnLowered low;
+} SnLoweredForm;
+
+/* What was lowered so far, by form. */
+typedef struct SnReuse {
+    SnPass *p;
+    const bool *is_stored;
+    uint32_t nstored;
+    SnMap at; /* form ▶ index of `known` */
+    SN_VEC(SnLoweredForm) known;
+    /* the form being written, and its terms */
+    SN_VEC(uint32_t) form;
+    SN_VEC(SnRef) term;
+    uint32_t *number; /* by ref: its place in `term` + 1; 0: none */
+    bool failed;      /* no memory */
+} SnReuse;
+
+void sn_reuse_init(SnReuse *u, SnPass *p, const bool *is_stored, uint32_t n);
+void sn_reuse_clear(SnReuse *u);
+/* sn_lower, or the kernels of a term that is built alike: what sn_lower makes of a root may depend on nothing
+ * but its cone, is_stored in it, and the types of what is stored. */
+SN_MUST_CHECK SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnLowered *out, SnError *err);
+
 #endif

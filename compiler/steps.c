@@ -18,6 +18,7 @@ void sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_store
     x->string.memory = x->data.memory = x->memory;
     sn_map_init(&x->string_at, x->memory);
     sn_map_init(&x->kernel_at, x->memory);
+    sn_reuse_init(&x->reuse, p, is_stored, n);
 }
 
 void sn_steps_clear(SnSteps *x)
@@ -27,6 +28,7 @@ void sn_steps_clear(SnSteps *x)
     sn_text_clear(&x->data);
     sn_map_clear(&x->string_at);
     sn_map_clear(&x->kernel_at);
+    sn_reuse_clear(&x->reuse);
     sn_vec_clear(a, &x->instr);
     sn_vec_clear(a, &x->instr_point);
     sn_vec_clear(a, &x->check);
@@ -401,7 +403,7 @@ static SnStatus kernel_step(SnSteps *x, SnFrame *f, SnRef ref, const SnLoweredKe
 static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     SnLowered low = {0};
-    SN_TRY(sn_lower(x->p, ref, x->is_stored, &low, err));
+    SN_TRY(sn_reuse_lower(&x->reuse, ref, &low, err));
     SN_TRY(sn_steps_results(x, f, ref, err));
     const uint32_t temp = (uint32_t)x->buffer.n;
     for (uint32_t i = 0; i < low.ntemp; i++) {

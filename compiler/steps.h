@@ -47,6 +47,7 @@ typedef struct SnSteps {
     /* code */
     SN_VEC(const SnKernel *) kernel; /* distinct ones */
     SnMap kernel_at;                 /* key ▶ index */
+    SnReuse reuse;
     SN_VEC(const SnOp *) host_fn;    /* distinct rows */
     SN_VEC(SnSourceTensor) weight;   /* beside param */
 
