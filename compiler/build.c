@@ -45,6 +45,7 @@ void sn_graph_destroy(SnGraph *g)
     }
     for (size_t i = 0; i < g->entry.n; i++) {
         sn_vec_clear(memory, &g->entry.at[i].output);
+        sn_vec_clear(memory, &g->entry.at[i].stream);
         sn_vec_clear(memory, &g->entry.at[i].next);
     }
     sn_vec_clear(memory, &g->scope);
@@ -367,6 +368,19 @@ void sn_output(SnGraph *g, const char *name, SnValue v)
         sn_graph_no_memory(g);
 }
 
+void sn_output_stream(SnGraph *g, const char *name, SnValue rows)
+{
+    sn_output(g, name, rows);
+    if (!sn_graph_ok(g))
+        return;
+    SnEntryBuild *const e = &g->entry.at[g->entry_now];
+    const SnType *const t = sn_value_type(g, rows);
+    if ((t->kind != SN_TYPE_TENSOR && t->kind != SN_TYPE_LIST) || t->ndim == 0)
+        sn_graph_fail(g, SN_EINVAL, "stream %s: not a tensor or list with rows", name);
+    else if (!sn_vec_push(g->memory, &e->stream, e->output.at[e->output.n - 1].name))
+        sn_graph_no_memory(g);
+}
+
 void sn_next(SnGraph *g, SnValue carry, SnValue next)
 {
     const SnRef r = sn_use(g, carry), to = sn_use(g, next);
@@ -403,7 +417,8 @@ static SnRef entry_term(SnGraph *g, const SnEntryBuild *e)
     in[0] = sn_make(g, SN_OP_TUPLE, &SN_NAMES("names", names, n), n > 0, in, n).ref;
     if (e->next.n > 0)
         memcpy(in + 1, e->next.at, e->next.n * sizeof *in);
-    return sn_make(g, SN_OP_ENTRY, &SN_STRING("name", e->name), 1, in, (int)e->next.n + 1).ref;
+    const SnAttr attr[] = {SN_STRING("name", e->name), SN_NAMES("streams", e->stream.at, (int)e->stream.n)};
+    return sn_make(g, SN_OP_ENTRY, attr, e->stream.n > 0 ? 2 : 1, in, (int)e->next.n + 1).ref;
 }
 
 SnRef sn_graph_root(SnGraph *g)

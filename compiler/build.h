@@ -24,7 +24,8 @@ typedef struct SnNamedRef {
 typedef struct SnEntryBuild {
     const char *name;
     SN_VEC(SnNamedRef) output;
-    SN_VEC(SnRef) next; /* carry, next, carry, next ... */
+    SN_VEC(const char *) stream; /* names of outputs */
+    SN_VEC(SnRef) next;          /* carry, next, carry, next ... */
 } SnEntryBuild;
 
 struct SnGraph {

@@ -368,9 +368,12 @@ static SnStatus visit_host(Flatten *x, SnRef r)
 static SnStatus sweep(Flatten *x, SnRef root, const bool *need);
 
 /* Which parameters of a body are rows of what a loop scans. A list that is scanned lends its child whole: the
- * child is one more captured value, the last of them. */
+ * child is one more captured value, the last of them. Results from `stacked` on are rows; a list among them
+ * begins in the joined child of all rows. */
 typedef struct Rows {
-    int first, n;          /* among the parameters */
+    int first, n;   /* among the parameters */
+    bool has_stack; /* a while or cond has none */
+    int stacked;
     const SnTypeId *child; /* for a while function, which sees no rows: types of those children */
     uint32_t nchild;
 } Rows;
@@ -420,6 +423,23 @@ static SnStatus number_params(Flatten *x, SnRef fn, const Rows *rows, SnRef **pa
     return SN_OK;
 }
 
+/* Row i of a stacked list has capacity elements of the child, from i * capacity on. */
+static SnStatus shift_rows(Flatten *y, SnRef body, int stacked, SnRef index)
+{
+    SnStatus st = SN_OK;
+    SnRef *leaf = leaves(y, body);
+    const int n = sn_type_of(y->s, body)->nchild;
+    for (int i = 0; i < n && st == SN_OK; i++) {
+        const SnTypeId type = sn_type_of(y->s, body)->child[i];
+        if (i >= stacked && sn_type(y->s, type)->kind == SN_TYPE_LIST) {
+            const SnRef first = make2(y, SN_OP_MUL, index, sn_type_of(y->s, leaf[2])->dims[0], &st);
+            leaf[0] = make2(y, SN_OP_ADD, leaf[0], spread(y, first, sn_type_of(y->s, leaf[0]), &st), &st);
+        }
+        leaf += count_leaves(y->s, type);
+    }
+    return st;
+}
+
 static SnStatus flatten_body(Flatten *y, SnRef fn, const Rows *rows, SnRef *out)
 {
     SnRef *param = NULL;
@@ -435,6 +455,8 @@ static SnStatus flatten_body(Flatten *y, SnRef fn, const Rows *rows, SnRef *out)
     if (!arg)
         return no_memory(y);
     const bool is_tuple = sn_type_of(y->s, body)->kind == SN_TYPE_TUPLE;
+    if (rows->has_stack)
+        SN_TRY(shift_rows(y, body, rows->stacked, param[0]));
     arg[0] = is_tuple ? make(y, SN_OP_TUPLE, NULL, 0, leaves(y, body), (int)y->run[body].n, &st)
                       : leaves(y, body)[0];
     memcpy(arg + 1, param, nparam * sizeof *arg);
@@ -528,17 +550,12 @@ static SnStatus loop_leaves(Flatten *x, SnRef r, int ncarry, int nscan, LoopLeav
     return SN_OK;
 }
 
-/* Rows of lists: child [n, capacity] becomes one child, in which row i begins at i * capacity. */
+/* Rows of lists: child [n, capacity] is one child, in which row i begins at i * capacity (shift_rows). */
 static SnStatus join_rows(Flatten *x, SnRef *list)
 {
     SnStatus st = SN_OK;
-    const SnType *rows = sn_type_of(x->s, list[2]), *like = sn_type_of(x->s, list[0]);
-    const SnRef capacity = rows->dims[1], size = sn_dim_mul(x->s, rows->dims[0], capacity);
-    const SnAttr along[] = {SN_INT("axis", 0), SN_DTYPE("dtype", SN_I64)};
-    const SnRef row = make(x, SN_OP_IOTA, along, 2, like->dims, like->ndim, &st);
-    const SnRef base = make2(x, SN_OP_MUL, row, spread(x, capacity, like, &st), &st);
-    list[0] = make2(x, SN_OP_ADD, list[0], base, &st);
-    list[2] = make2(x, SN_OP_RESHAPE, list[2], size, &st);
+    const SnType *rows = sn_type_of(x->s, list[2]);
+    list[2] = make2(x, SN_OP_RESHAPE, list[2], sn_dim_mul(x->s, rows->dims[0], rows->dims[1]), &st);
     return st;
 }
 
@@ -563,7 +580,8 @@ static SnStatus visit_loop(Flatten *x, SnRef r)
     SnAttrId attr = 0;
     SnRef made = 0;
     SN_TRY(loop_leaves(x, r, ncarry, nscan, &l));
-    const Rows rows = {.first = 1 + ncarry, .n = nscan}, none = {.child = l.child, .nchild = l.nchild};
+    const Rows rows = {.first = 1 + ncarry, .n = nscan, .has_stack = true, .stacked = ncarry},
+               none = {.child = l.child, .nchild = l.nchild};
     SN_TRY(flatten_fn(x, t->arg[0], &rows, &l.arg[0]));
     SN_TRY(flatten_fn(x, t->arg[1], &none, &l.arg[1]));
     SN_TRY(flat_attrs(x, r, (SnAttr[]){SN_INT("ncarry", l.ncarry), SN_INT("nscan", l.nscan)}, 2, &attr));
@@ -595,6 +613,33 @@ static SnStatus leaf_names(Flatten *x, SnTypeId id, const char *name, const char
     return SN_OK;
 }
 
+/* A stream is read while its loop runs: nothing may stand between the two. */
+static SnStatus check_stream(Flatten *x, const char *name, SnTypeId type, const SnRef *leaf)
+{
+    const SnRef loop = sn_stacking_loop(x->s, leaf[0]);
+    bool ok = loop != 0;
+    if (sn_type(x->s, type)->kind == SN_TYPE_LIST) {
+        const SnTerm *child = sn_term(x->s, leaf[2]);
+        ok = ok && sn_stacking_loop(x->s, leaf[1]) == loop && child->op == SN_OP_RESHAPE &&
+             sn_stacking_loop(x->s, child->arg[0]) == loop;
+    }
+    SN_CHECK(ok, x->err, SN_EINVAL, "stream %s: must be stacked rows of a loop in the entry itself", name);
+    return SN_OK;
+}
+
+static SnStatus check_streams(Flatten *x, SnRef entry)
+{
+    const SnRef results = sn_term(x->s, entry)->arg[0];
+    const SnType *t = sn_type_of(x->s, results);
+    const SnRef *leaf = leaves(x, results);
+    for (int i = 0; i < t->nchild; i++) {
+        if (t->names != NULL && sn_entry_streams(x->s, entry, t->names[i]))
+            SN_TRY(check_stream(x, t->names[i], t->child[i], leaf));
+        leaf += count_leaves(x->s, t->child[i]);
+    }
+    return SN_OK;
+}
+
 static SnStatus visit_entry(Flatten *x, SnRef r)
 {
     const SnTerm *t = sn_term(x->s, r);
@@ -604,6 +649,7 @@ static SnStatus visit_entry(Flatten *x, SnRef r)
     uint32_t n = 0, total = 1;
     if (!name)
         return no_memory(x);
+    SN_TRY(check_streams(x, r));
     SN_TRY(leaf_names(x, type, "", name, &n));
     for (int i = 1; i < t->narg; i++)
         total += x->run[t->arg[i]].n;

@@ -4,7 +4,9 @@
  *        top: if i >= bound: go to end
  *             index <- i; if not while(i, carried, captured): go to end
  *             row <- scanned[i]; steps of the body; carried <- new; stacked[i] <- rows; i += 1; go to top
- *        end: trips <- i */
+ *        end: trips <- i
+ *
+ * Rows that are stacked stand after i += 1: of a stream the host may read the first i. */
 #include "compiler/steps.h"
 
 typedef struct Loop {
@@ -69,6 +71,8 @@ static SnStatus loop_init(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
         SN_TRY(sn_steps_push(x, zero, &l->result[i], 1, NULL, 0, err));
     }
     l->i_reg = sn_steps_new_reg(x, x->point);
+    SN_CHECK(x->depth > 0 || sn_vec_push(x->memory, &x->loop, (SnLoopReg){l->ref, l->i_reg}), err, SN_ENOMEM,
+             "compile: no memory for loops");
     return sn_steps_push(x, (SnStepRow){.kind = SN_STEP_SET, .a = l->i_reg, .b = 0}, NULL, 0, NULL, 0, err);
 }
 

@@ -120,6 +120,9 @@ SN_API SnValue sn_object(SnGraph *g, const char *name, const char *class_name,
 SN_API SnValue sn_carry(SnGraph *g, const char *name, SnValue init);
 SN_API void sn_next(SnGraph *g, SnValue carry, SnValue next);
 SN_API void sn_output(SnGraph *g, const char *name, SnValue v);
+/* An output whose rows the host may read while the run goes on (sn_rows, sn_on_rows): stacked rows of a loop
+ * in the entry itself, tensors or lists. */
+SN_API void sn_output_stream(SnGraph *g, const char *name, SnValue rows);
 SN_API void sn_entry_begin(SnGraph *g,
                            const char *name); /* outputs go to this entry from now on; default "main" */
 SN_API SnValue sn_const(SnGraph *g, SnDtype dtype, double v);
@@ -146,13 +149,15 @@ SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, con
 #define SN_UNARY_BUILDERS(X)                                                                                 \
     X(neg, NEG)                                                                                              \
     X(abs, ABS)                                                                                              \
-    X(floor, FLOOR) X(round, ROUND) X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS) X(sqrt, SQRT)            \
-        X(tanh, TANH) X(erf, ERF) X(not, NOT)
+    X(floor, FLOOR)                                                                                          \
+    X(round, ROUND) X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS) X(sqrt, SQRT) X(tanh, TANH) X(erf, ERF)  \
+        X(not, NOT)
 #define SN_BINARY_BUILDERS(X)                                                                                \
     X(add, ADD)                                                                                              \
     X(sub, SUB)                                                                                              \
-    X(mul, MUL) X(div, DIV) X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND)        \
-        X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
+    X(mul, MUL)                                                                                              \
+    X(div, DIV) X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR)          \
+        X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X

@@ -10,6 +10,7 @@ typedef struct Leaf {
     const char *name;
     SnTypeId type;
     uint32_t buffer;
+    uint32_t stream; /* a stream: the register that counts its rows; else SN_NONE */
 } Leaf;
 
 static const SnSlotRow no_slot = {
@@ -66,6 +67,7 @@ static SnStatus push_slots(SnSteps *x, const Leaf *leaf, uint32_t n, SnRange *ou
         row.name = sn_steps_string(x, l->name);
         row.dtype = sn_type(x->s, l->type)->dtype;
         row.buffer = l->buffer;
+        row.stream_reg = l->stream;
         row.is_list = find_list(x, leaf, n, l->name, strlen(l->name), part);
         SN_TRY(slot_dims(x, &row, row.is_list ? part[0]->type : l->type, err));
         if (row.is_list) {
@@ -85,12 +87,40 @@ SnStatus sn_steps_inputs(SnSteps *x, SnRange *out, SnError *err)
     SN_CHECK(leaf, err, SN_ENOMEM, "compile: no memory for inputs");
     for (size_t i = 0; i < x->inputs.n; i++) {
         const SnRef r = x->inputs.at[i];
-        leaf[i] = (Leaf){sn_attr_string(x->s, r, "name"), sn_term(x->s, r)->type, x->leaf_at.at[r] - 1};
+        leaf[i] =
+            (Leaf){sn_attr_string(x->s, r, "name"), sn_term(x->s, r)->type, x->leaf_at.at[r] - 1, SN_NONE};
     }
     return push_slots(x, leaf, (uint32_t)x->inputs.n, out, err);
 }
 
-/* Results must be buffers of their own that live to the end: leaves and repeated values are copied. */
+/* A part of a list streams as the list does; its child is what the loop stacked, in another shape. */
+static bool streams(const SnSteps *x, SnRef entry, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (!dot || (strcmp(dot, ".start") != 0 && strcmp(dot, ".len") != 0))
+        return sn_entry_streams(x->s, entry, name);
+    const char *list = sn_arena_strndup(x->p->arena, name, (size_t)(dot - name));
+    return sn_entry_streams(x->s, entry, name) || (list && sn_entry_streams(x->s, entry, list));
+}
+
+static SnStatus stream_reg(SnSteps *x, SnRef entry, SnRef value, const char *name, uint32_t *reg,
+                           SnError *err)
+{
+    *reg = SN_NONE;
+    if (!streams(x, entry, name))
+        return SN_OK;
+    if (sn_term(x->s, value)->op == SN_OP_RESHAPE)
+        value = sn_term(x->s, value)->arg[0];
+    const SnRef loop = sn_stacking_loop(x->s, value);
+    for (size_t i = 0; i < x->loop.n && *reg == SN_NONE; i++)
+        if (x->loop.at[i].loop == loop)
+            *reg = x->loop.at[i].reg;
+    SN_CHECK(*reg != SN_NONE, err, SN_EINTERNAL, "compile: stream %s is not what a loop stacks", name);
+    return SN_OK;
+}
+
+/* Results are buffers of their own that live to the end: leaves and repeated values are copied, unless they
+ * are streams, which are read before there is anything to copy. */
 SnStatus sn_steps_outputs(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnError *err)
 {
     const SnRef tuple = sn_term(x->s, entry)->arg[0];
@@ -103,12 +133,14 @@ SnStatus sn_steps_outputs(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnE
         const SnType *t = sn_type_of(x->s, tuple);
         const SnTypeId type = t->child[i];
         const char *name = t->names[i];
-        uint32_t at = 0;
+        const SnRef value = sn_term(x->s, tuple)->op == SN_OP_TUPLE ? sn_term(x->s, tuple)->arg[i] : tuple;
+        uint32_t at = 0, reg = SN_NONE;
         SN_TRY(sn_steps_leaf(x, f, tuple, i, &at, err));
+        SN_TRY(stream_reg(x, entry, value, name, &reg, err));
         bool own = x->buffer.at[at].kind == SN_BUFFER_SCRATCH;
-        for (uint32_t j = 0; j < i; j++)
+        for (uint32_t j = 0; j < i && reg == SN_NONE; j++)
             own = own && leaf[j].buffer != at;
-        leaf[i] = (Leaf){name, type, at};
+        leaf[i] = (Leaf){name, type, at, reg};
         if (!own) {
             SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, leaf[i].type, &leaf[i].buffer, err));
             SN_TRY(sn_steps_copy(x, leaf[i].buffer, at, leaf[i].type, err));

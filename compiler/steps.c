@@ -52,6 +52,7 @@ void sn_steps_clear(SnSteps *x)
     sn_vec_clear(a, &x->reg_of);
     sn_vec_clear(a, &x->leaf_at);
     sn_vec_clear(a, &x->inputs);
+    sn_vec_clear(a, &x->loop);
 }
 
 /* ---- buffers ---- */
@@ -470,6 +471,20 @@ static SnStatus check_reshape(SnSteps *x, SnRef ref, SnError *err)
 
 /* ---- functions and entries ---- */
 
+static bool is_stored(const SnSteps *x, SnRef ref)
+{
+    return ref < x->nstored && x->is_stored[ref];
+}
+
+/* What lies in memory has any shape of as many elements. */
+static SnStatus reshape_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
+{
+    uint32_t buffer = 0;
+    SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, ref)->arg[0], &buffer, err));
+    SN_CHECK(sn_steps_frame_set(x, f, ref, buffer), err, SN_ENOMEM, "compile: no memory for values");
+    return SN_OK;
+}
+
 static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     if (sn_term(x->s, ref)->type)
@@ -486,13 +501,14 @@ static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
         return sn_steps_cond(x, f, ref, err);
     case SN_OP_RESHAPE:
         SN_TRY(check_reshape(x, ref, err));
+        if (is_stored(x, ref) && is_stored(x, sn_term(x->s, ref)->arg[0]))
+            return reshape_steps(x, f, ref, err);
         break;
     default:
         break;
     }
     const uint16_t op = sn_term(x->s, ref)->op;
-    if (is_leaf(op) || op == SN_OP_ARG || op == SN_OP_GET || op == SN_OP_TUPLE || ref >= x->nstored ||
-        !x->is_stored[ref])
+    if (is_leaf(op) || op == SN_OP_ARG || op == SN_OP_GET || op == SN_OP_TUPLE || !is_stored(x, ref))
         return SN_OK;
     return lower_term(x, f, ref, err);
 }
@@ -590,7 +606,7 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
                       .segment = {x->segment, 0},
                       .point = x->npoint};
     x->base = x->point = x->npoint++;
-    x->reg_of.n = x->leaf_at.n = x->inputs.n = 0;
+    x->reg_of.n = x->leaf_at.n = x->inputs.n = x->loop.n = 0;
     SnStatus st = frame_steps(x, &f, entry, err);
     if (st == SN_OK)
         st = sn_steps_outputs(x, &f, entry, &row.output, err);

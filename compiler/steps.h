@@ -13,6 +13,11 @@ typedef struct SnFrame {
     SN_VEC(uint32_t) at; /* by ref: first buffer of its results + 1; 0: none */
 } SnFrame;
 
+typedef struct SnLoopReg {
+    SnRef loop;
+    uint32_t reg; /* counts its iterations */
+} SnLoopReg;
+
 typedef struct SnSteps {
     SnPass *p;
     SnStore *s;
@@ -56,10 +61,11 @@ typedef struct SnSteps {
     SN_VEC(uint32_t) reg_of;    /* by ref of a dim: register + 1; 0: none */
     SN_VEC(uint32_t) leaf_at;   /* by ref of a leaf: buffer + 1 */
     SN_VEC(SnRef) inputs;
-    uint32_t point;   /* of the code being laid out */
-    uint32_t base;    /* first point of the entry */
-    uint32_t segment; /* counted over all entries */
-    uint32_t depth;   /* of loops and conds */
+    SN_VEC(SnLoopReg) loop; /* loops of the entry itself */
+    uint32_t point;         /* of the code being laid out */
+    uint32_t base;          /* first point of the entry */
+    uint32_t segment;       /* counted over all entries */
+    uint32_t depth;         /* of loops and conds */
 } SnSteps;
 
 /* ---- image.c ---- */

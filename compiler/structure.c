@@ -426,7 +426,26 @@ SnStatus sn_infer_loop(const SnInfer *x)
     return sn_infer_done(x, sn_type_tuple(x->s, t->nchild + 1, result, NULL));
 }
 
+SnRef sn_stacking_loop(const SnStore *s, SnRef value)
+{
+    const SnTerm *t = sn_term(s, value);
+    if (t->op != SN_OP_GET || sn_term(s, t->arg[0])->op != SN_OP_LOOP)
+        return 0;
+    const int64_t i = sn_attr_int(s, value, "index", 0), ncarry = sn_attr_int(s, t->arg[0], "ncarry", 0);
+    return i >= ncarry && i + 1 < sn_type_of(s, t->arg[0])->nchild ? t->arg[0] : 0;
+}
+
 /* ---- entries ---- */
+
+bool sn_entry_streams(const SnStore *s, SnRef entry, const char *result)
+{
+    const SnAttr *streams = sn_attr(s, entry, "streams");
+    for (int i = 0; streams != NULL && i < streams->u.names.n; i++) {
+        if (strcmp(streams->u.names.at[i], result) == 0)
+            return true;
+    }
+    return false;
+}
 
 SnStatus sn_infer_entry(const SnInfer *x)
 {

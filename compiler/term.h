@@ -120,6 +120,8 @@ const SnAttr *sn_attr(const SnStore *s, SnRef r, const char *name); /* NULL: abs
 int64_t sn_attr_int(const SnStore *s, SnRef r, const char *name, int64_t otherwise);
 double sn_attr_float(const SnStore *s, SnRef r, const char *name, double otherwise);
 const char *sn_attr_string(const SnStore *s, SnRef r, const char *name); /* NULL: absent */
+/* Is this result of an entry marked `stream`? */
+bool sn_entry_streams(const SnStore *s, SnRef entry, const char *result);
 const char *sn_intern(SnStore *s, const char *text,
                       size_t n); /* one copy of equal strings; NULL: no memory */
 

@@ -8,7 +8,7 @@
  *   decl     = name ":" type
  *   fn       = "fn" fname "(" decls ")" "{" { value "=" expr } "ret" "=" expr "}"
  *   entry    = "entry" fname "(" decls ")" "{" { value "=" expr | ret | next } "}"
- *   ret      = "ret" ( "=" expr | name ":" expr { "," name ":" expr } )
+ *   ret      = "ret" ( "=" expr | result { "," result } )        result = [ "stream" ] name ":" expr
  *   next     = "next" name "=" expr { "," name "=" expr }
  *   decls    = [ decl { ("," | ";") decl } ]          after `;`: captured values, a mark for readers
  *   type     = dtype [ dims ] | "list" "<" dtype ">" [ dims ] [ "max" "=" sum ]
@@ -447,10 +447,13 @@ static SnStatus parse_ret(SnTextParser *p, SnError *err)
     }
     for (;;) {
         SnBytes name;
+        const bool is_stream = sn_at_name(p, "stream") && !sn_lex_follows(&p->lex, ':');
+        if (is_stream)
+            SN_TRY(sn_parse_next(p, err));
         SN_TRY(sn_parse_name(p, &name, err));
         SN_TRY(sn_parse_need(p, ':', err));
         SN_TRY(sn_parse_expr(p, &v, err));
-        sn_output(p->g, sn_parse_text(p, name), v);
+        (is_stream ? sn_output_stream : sn_output)(p->g, sn_parse_text(p, name), v);
         if (!sn_at(p, ','))
             return SN_OK;
         SN_TRY(sn_parse_next(p, err));

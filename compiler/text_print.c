@@ -606,15 +606,16 @@ static void put_leaves(Printer *p)
     }
 }
 
-static void put_results(Printer *p, SnRef tuple)
+static void put_results(Printer *p, SnRef entry)
 {
-    const SnTerm *t = sn_term(p->s, tuple);
+    const SnTerm *t = sn_term(p->s, sn_term(p->s, entry)->arg[0]);
     const SnType *type = sn_type(p->s, t->type);
     if (t->op != SN_OP_TUPLE || type->names == NULL || t->narg == 0)
         return;
     put(p, "  ret ");
     for (int i = 0; i < t->narg; i++) {
         put(p, i > 0 ? ", " : "");
+        put(p, sn_entry_streams(p->s, entry, type->names[i]) ? "stream " : "");
         put_name(p, type->names[i]);
         put(p, ": ");
         put_operand(p, t->arg[i]);
@@ -637,7 +638,7 @@ static void put_entry(Printer *p, SnRef entry)
     }
     put(p, ") {\n");
     (void)put_lines(p, entry - 1, 0, "  ");
-    put_results(p, t->arg[0]);
+    put_results(p, entry);
     for (int i = 1; i + 1 < t->narg; i += 2) {
         put(p, "  next ");
         put_name(p, sn_attr_string(p->s, t->arg[i], "name"));

@@ -34,6 +34,8 @@ typedef struct SnType {
 SnTypeId sn_type_make(SnStore *s, const SnType *t);
 const SnType *sn_type(const SnStore *s, SnTypeId id);
 const SnType *sn_type_of(const SnStore *s, SnRef r);
+/* The loop that a value is stacked rows of, 0: it is not. */
+SnRef sn_stacking_loop(const SnStore *s, SnRef value);
 SnTypeId sn_type_tensor(SnStore *s, SnDtype dtype, int ndim, const SnRef *dims);
 SnTypeId sn_type_scalar(SnStore *s, SnDtype dtype);
 SnTypeId sn_type_list(SnStore *s, SnDtype dtype, int ndim, const SnRef *dims, SnRef bound);

@@ -183,6 +183,30 @@ static SnStatus check_closed(Verify *v, SnRef r)
     return SN_OK;
 }
 
+/* Streams name results; after flatten those are what a loop stacks, the child of a list in another shape. */
+static SnStatus check_streams(const Verify *v, SnRef entry)
+{
+    const SnRef results = sn_term(v->s, entry)->arg[0];
+    const SnType *t = sn_type_of(v->s, results);
+    const SnAttr *streams = sn_attr(v->s, entry, "streams");
+    for (int i = 0; streams != NULL && i < streams->u.names.n; i++) {
+        const char *name = streams->u.names.at[i];
+        int k = 0;
+        while (t->names != NULL && k < t->nchild && strcmp(t->names[k], name) != 0)
+            k++;
+        if (t->names == NULL || k == t->nchild)
+            return bad(v, entry, "stream %s is no result", name);
+        if ((v->p->flags & SN_PASS_FLAT) == 0 || sn_term(v->s, results)->op != SN_OP_TUPLE)
+            continue;
+        SnRef value = sn_term(v->s, results)->arg[k];
+        if (sn_term(v->s, value)->op == SN_OP_RESHAPE)
+            value = sn_term(v->s, value)->arg[0];
+        if (sn_stacking_loop(v->s, value) == 0)
+            return bad(v, entry, "stream %s is not what a loop stacks", name);
+    }
+    return SN_OK;
+}
+
 SnStatus sn_verify(SnPass *p, SnRef root, SnError *err)
 {
     Verify v = {.p = p, .s = p->s, .err = err};
@@ -197,6 +221,8 @@ SnStatus sn_verify(SnPass *p, SnRef root, SnError *err)
         const uint16_t op = sn_term(p->s, r)->op;
         if (op == SN_OP_FN || op == SN_OP_ENTRY)
             SN_TRY(check_closed(&v, r));
+        if (op == SN_OP_ENTRY)
+            SN_TRY(check_streams(&v, r));
     }
     return SN_OK;
 }

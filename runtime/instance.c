@@ -6,7 +6,7 @@
 
 #define STATE_ALIGN 64u
 
-static const SnSlotRow *find_slot(const SnInstance *s, SnRange r, const char *name)
+const SnSlotRow *sn_instance_slot(const SnInstance *s, SnRange r, const char *name)
 {
     const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot);
     for (uint32_t i = r.first; i < r.first + r.count; i++)
@@ -140,6 +140,7 @@ void sn_instance_destroy(SnInstance *s)
         sn_free(a, s->stage[i], s->stage_size[i], STATE_ALIGN);
     sn_free(a, s->bound, s->table_size, _Alignof(max_align_t));
     sn_free(a, s->state, s->state_size, STATE_ALIGN);
+    sn_vec_clear(a, &s->reader);
     sn_plan_clear(&s->plan);
     sn_program_release(s->program);
     sn_free(a, s, sizeof *s, _Alignof(max_align_t));
@@ -190,7 +191,7 @@ static SnStatus check_list(const SnView *v, const char *name, SnError *err)
 SnStatus sn_bind(SnInstance *s, const char *input, const SnView *view, SnError *err)
 {
     SN_CHECK(!s->running, err, SN_EINVAL, "input %s: a run is not done", input);
-    const SnSlotRow *slot = find_slot(s, s->entry->input, input);
+    const SnSlotRow *slot = sn_instance_slot(s, s->entry->input, input);
     SN_CHECK(slot, err, SN_EINVAL, "no input %s in entry %s", input, sn_instance_text(s, s->entry->name));
     SN_CHECK(view->dtype == (SnDtype)slot->dtype, err, SN_ESHAPE, "input %s: expected %s, found %s", input,
              sn_dtype((SnDtype)slot->dtype)->name, sn_dtype(view->dtype)->name);
@@ -337,7 +338,7 @@ static SnStatus begin_run(SnInstance *s, SnError *err)
         SN_TRY(sn_plan_segment(&s->plan, s->segment, err));
     s->pc = s->entry->step.first;
     s->tile = 0;
-    s->rows_seen = 0;
+    sn_instance_restart_streams(s);
     atomic_store(&s->stop, false);
     s->running = true;
     return SN_OK;
@@ -380,7 +381,7 @@ void sn_stop(SnInstance *s)
 
 /* ---- results ---- */
 
-static void slot_view(const SnInstance *s, const SnSlotRow *slot, SnView *out)
+void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out)
 {
     *out = (SnView){
         .data = s->plan.buffer[slot->buffer].at, .dtype = (SnDtype)slot->dtype, .ndim = (int32_t)slot->ndim};
@@ -395,40 +396,11 @@ static void slot_view(const SnInstance *s, const SnSlotRow *slot, SnView *out)
 
 SnStatus sn_result(SnInstance *s, const char *output, SnView *out, SnError *err)
 {
-    const SnSlotRow *slot = find_slot(s, s->entry->output, output);
+    const SnSlotRow *slot = sn_instance_slot(s, s->entry->output, output);
     SN_CHECK(slot, err, SN_EINVAL, "no output %s in entry %s", output, sn_instance_text(s, s->entry->name));
     SN_CHECK(s->has_result, err, SN_EINVAL, "output %s: no run of entry %s has ended since the last bind",
              output, sn_instance_text(s, s->entry->name));
-    slot_view(s, slot, out);
-    return SN_OK;
-}
-
-SnStatus sn_rows(SnInstance *s, const char *output, uint64_t first, SnView *out, SnError *err)
-{
-    const SnSlotRow *slot = find_slot(s, s->entry->output, output);
-    SN_CHECK(slot && slot->stream_reg != SN_NONE, err, SN_EINVAL, "%s is no stream of entry %s", output,
-             sn_instance_text(s, s->entry->name));
-    SN_CHECK(s->running || s->has_result, err, SN_EINVAL, "stream %s: nothing has run", output);
-    slot_view(s, slot, out);
-    const int64_t ready = s->plan.reg[slot->stream_reg];
-    SN_CHECK(first <= (uint64_t)ready, err, SN_EINVAL, "stream %s: row %llu of %lld", output,
-             (unsigned long long)first, (long long)ready);
-    uint64_t row = sn_dtype_size(out->dtype);
-    for (int32_t i = 1; i < out->ndim; i++)
-        row *= (uint64_t)out->dims[i];
-    out->data = (uint8_t *)out->data + first * row;
-    out->dims[0] = ready - (int64_t)first;
-    return SN_OK;
-}
-
-SnStatus sn_on_rows(SnInstance *s, const char *output, SnRowsFn *fn, void *user, SnError *err)
-{
-    const SnSlotRow *slot = find_slot(s, s->entry->output, output);
-    SN_CHECK(slot && slot->stream_reg != SN_NONE, err, SN_EINVAL, "%s is no stream of entry %s", output,
-             sn_instance_text(s, s->entry->name));
-    s->rows_fn = fn;
-    s->rows_user = user;
-    s->rows_slot = (uint32_t)(slot - SN_ROWS(s->image, SnSlotRow, slot));
+    sn_instance_view(s, slot, out);
     return SN_OK;
 }
 

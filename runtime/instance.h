@@ -6,6 +6,14 @@
 #include "runtime/context.h"
 #include "runtime/plan.h"
 
+/* Wants to hear of new rows of a stream. */
+typedef struct SnRowsReader {
+    SnRowsFn *fn;
+    void *user;
+    uint32_t slot;
+    uint64_t seen;
+} SnRowsReader;
+
 struct SnInstance {
     SnProgram *program;
     SnContext *ctx;
@@ -26,10 +34,7 @@ struct SnInstance {
     int64_t tile;      /* next tile of a kernel step; of a host step: 1 after SN_AGAIN */
     uint64_t deadline; /* 0: none */
     atomic_bool cancel, stop;
-    SnRowsFn *rows_fn;
-    void *rows_user;
-    uint32_t rows_slot;
-    uint64_t rows_seen;
+    SN_VEC(SnRowsReader) reader;
 };
 
 static inline const char *sn_instance_text(const SnInstance *s, uint32_t at)
@@ -39,6 +44,14 @@ static inline const char *sn_instance_text(const SnInstance *s, uint32_t at)
 
 /* Bytes of an instance's tables; *views (may be NULL): views that the widest host step needs. */
 size_t sn_instance_table_size(const SnImage *m, size_t *views);
+const SnSlotRow *sn_instance_slot(const SnInstance *s, SnRange among, const char *name); /* NULL: none */
+void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out);
+
+/* ---- stream.c ---- */
+void sn_instance_restart_streams(SnInstance *s);         /* a run begins: there are no rows yet */
+void sn_instance_show_rows(SnInstance *s, uint32_t reg); /* the register counts rows of streams and rose */
+
+/* ---- run.c ---- */
 /* Runs steps from s->pc on, until the end or the deadline. */
 SN_MUST_CHECK SnStatus sn_instance_steps(SnInstance *s, bool *done, SnError *err);
 

@@ -157,18 +157,6 @@ static SnStatus run_measure(SnInstance *s, const SnStepRow *step, SnError *err)
     return SN_OK;
 }
 
-static void show_rows(SnInstance *s)
-{
-    const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot) + s->rows_slot;
-    SnView v;
-    SnError err;
-    const char *name = sn_instance_text(s, slot->name);
-    if (s->rows_fn && sn_rows(s, name, s->rows_seen, &v, &err) == SN_OK && v.dims[0] > 0) {
-        s->rows_fn(s->rows_user, s->rows_seen, &v);
-        s->rows_seen += (uint64_t)v.dims[0];
-    }
-}
-
 /* Steps that finish at once; sets the next step. */
 static SnStatus run_small(SnInstance *s, const SnStepRow *step, SnError *err)
 {
@@ -194,7 +182,8 @@ static SnStatus run_small(SnInstance *s, const SnStepRow *step, SnError *err)
         break;
     case SN_STEP_INC:
         p->reg[step->a]++;
-        show_rows(s);
+        if (s->reader.n)
+            sn_instance_show_rows(s, step->a);
         break;
     case SN_STEP_PUT:
         memcpy(p->buffer[operand[0]].at, &p->reg[step->a], sizeof(int64_t));

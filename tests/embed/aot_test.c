@@ -35,6 +35,39 @@ static void linked_program_gives_bits_of_jit(void **state)
     sn_context_destroy(ctx);
 }
 
+static void linked_program_streams_rows_between_slices(void **state)
+{
+    (void)state;
+    static EmbedInput in;
+    SnError err;
+    SnContext *ctx = NULL;
+    SnProgram *p = NULL;
+    SnInstance *s = NULL;
+    float energy[EMBED_LAYERS];
+    uint64_t n = 0, before_the_end = 0;
+    bool done = false;
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    assert_ok(sn_program_link(ctx, &aot_small, &p, &err));
+    assert_ok(sn_instance_create(p, NULL, &s, &err));
+    embed_fill(&in, AOT_SEED);
+    assert_ok(embed_bind(s, &in, &err));
+    while (!done) {
+        SnView rows;
+        assert_ok(sn_run_some(s, 1, &done, &err));
+        assert_ok(sn_rows(s, "energy", n, &rows, &err));
+        if (rows.dims[0] > 0)
+            memcpy(energy + n, rows.data, (size_t)rows.dims[0] * sizeof *energy);
+        n += (uint64_t)rows.dims[0];
+        before_the_end += !done && n == 1;
+    }
+    assert_int_equal(n, EMBED_LAYERS);
+    assert_true(before_the_end > 0);
+    assert_memory_equal(energy, expected.small.energy, sizeof energy);
+    sn_instance_destroy(s);
+    sn_program_release(p);
+    sn_context_destroy(ctx);
+}
+
 static void linked_tokenizer_gives_ids_of_jit(void **state)
 {
     (void)state;
@@ -75,6 +108,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linked_program_gives_bits_of_jit),
+        cmocka_unit_test(linked_program_streams_rows_between_slices),
         cmocka_unit_test(linked_tokenizer_gives_ids_of_jit),
         cmocka_unit_test(foreign_abi_is_refused),
     };

@@ -135,6 +135,7 @@ static SnStatus take(SnInstance *s, const char *name, void *to, size_t size, SnE
 SnStatus embed_output(SnInstance *s, EmbedOutput *out, SnError *err)
 {
     SN_TRY(take(s, "y", out->y, sizeof out->y, err));
+    SN_TRY(take(s, "energy", out->energy, sizeof out->energy, err));
     SN_TRY(take(s, "ids", out->ids, sizeof out->ids, err));
     return take(s, "total", &out->total, sizeof out->total, err);
 }

@@ -18,7 +18,7 @@ typedef struct EmbedMemory {
 SnAllocator embed_allocator(EmbedMemory *m);
 
 /* ---- runs of a program ---- */
-enum { EMBED_WIDTH = 16, EMBED_ROWS = 24, EMBED_LONGEST = 7 };
+enum { EMBED_WIDTH = 16, EMBED_ROWS = 24, EMBED_LONGEST = 7, EMBED_LAYERS = 3 };
 
 typedef struct EmbedInput {
     float x[EMBED_ROWS * EMBED_WIDTH];
@@ -31,7 +31,7 @@ SN_MUST_CHECK SnStatus embed_bind(SnInstance *s, EmbedInput *in, SnError *err);
 
 /* What a run gave, as bytes that can be compared. */
 typedef struct EmbedOutput {
-    float y[EMBED_ROWS * EMBED_WIDTH], total;
+    float y[EMBED_ROWS * EMBED_WIDTH], total, energy[EMBED_LAYERS];
     int32_t ids[EMBED_ROWS * EMBED_LONGEST];
 } EmbedOutput;
 SN_MUST_CHECK SnStatus embed_output(SnInstance *s, EmbedOutput *out, SnError *err);

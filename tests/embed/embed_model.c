@@ -26,6 +26,7 @@ static bool find_weights(void *self, const char *name, SnSourceTensor *out)
     return true;
 }
 
+/* Each layer also gives the sum of its squares as a row. */
 static SnValue loop_of_layers(SnGraph *g, SnValue x, SnValue n, SnValue width)
 {
     SnStore *s = sn_graph_store(g);
@@ -35,9 +36,9 @@ static SnValue loop_of_layers(SnGraph *g, SnValue x, SnValue n, SnValue width)
     (void)sn_fn_arg(g, sn_type_scalar(s, SN_I64));
     const SnValue h = sn_fn_arg(g, sn_type_tensor(s, SN_F32, 2, (SnRef[]){n.ref, width.ref}));
     const SnValue y = sn_tanh(g, sn_add(g, sn_contract(g, "ij,kj->ik", h, w, SN_F32), b));
-    const SnValue body = sn_fn_end(g, sn_tuple(g, 1, &y, NULL));
-    const SnValue out = sn_loop(g, body, sn_none(), sn_const_int(g, SN_I64, 3), 1, &x, 0, NULL);
-    return sn_get(g, out, 0);
+    const SnValue energy = sn_reduce(g, "add", sn_mul(g, y, y), 2, (const int[]){0, 1}, false);
+    const SnValue body = sn_fn_end(g, sn_tuple(g, 2, (SnValue[]){y, energy}, NULL));
+    return sn_loop(g, body, sn_none(), sn_const_int(g, SN_I64, EMBED_LAYERS), 1, &x, 0, NULL);
 }
 
 /* -x where the carry is above a limit, else x. */
@@ -72,10 +73,12 @@ void embed_graph(SnGraph *g)
     const SnValue x = sn_input(g, "x", SN_F32, 2, (SnValue[]){n, width});
     const SnValue ids = sn_input_list(g, "ids", SN_I32, 1, &n);
     const SnValue total = sn_carry(g, "total", sn_const(g, SN_F32, 0.5));
-    const SnValue y = maybe_negate(g, loop_of_layers(g, x, n, width), total);
+    const SnValue layers = loop_of_layers(g, x, n, width);
+    const SnValue y = maybe_negate(g, sn_get(g, layers, 0), total);
     const SnValue sum = sn_reduce(g, "add", sn_mul(g, y, y), 2, (const int[]){0, 1}, false);
     sn_next(g, total, sn_add(g, total, sum));
     sn_output(g, "y", y);
+    sn_output_stream(g, "energy", sn_get(g, layers, 1));
     sn_output(g, "ids", pad_lists(g, ids, n));
     sn_output(g, "total", sn_add(g, total, sum));
 }

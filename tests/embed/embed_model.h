@@ -6,7 +6,8 @@
 #include "tests/embed/embed.h"
 
 /* With weights, lists, a loop, a cond, a measured dim and a carry.
- * Inputs x f32[n, 16] and ids, lists of i32 [n]; outputs y f32[n, 16], ids i32[n, longest], total f32[]. */
+ * Inputs x f32[n, 16] and ids, lists of i32 [n]; outputs y f32[n, 16], ids i32[n, longest], total f32[],
+ * and the stream energy f32[layers]. */
 void embed_graph(SnGraph *g);
 
 enum { EMBED_VOCAB = 27, EMBED_HIDDEN = 8 };
