@@ -1,4 +1,4 @@
-/* cache.h -- the one blob store on disk: kernels, packed weights, OpenCL binaries.
+/* cache.h -- the one blob store on disk: kernels, packed weights, tokenizer tables, OpenCL binaries.
  *
  * A key is a hash of everything the blob depends on. The folder is the context's cache_dir; it is made with
  * mode 0700 and not used unless it belongs to the caller and to nobody else. A cache never makes work fail:

@@ -1,6 +1,7 @@
 /* tokenizer.c -- tokenizer files of a folder to a table: tokenizer.json, or the vocab.txt of BERT. */
 #include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/unicode.h"
+#include "runtime/cache.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,6 +14,9 @@ static const struct {
     [SN_TOK_PAD] = {"pad_token", "[PAD]"},    [SN_TOK_CLS] = {"cls_token", "[CLS]"},
     [SN_TOK_MASK] = {"mask_token", "[MASK]"},
 };
+
+/* Part of the cache key: raise it when equal files become another table. */
+#define READER_VERSION 1u
 
 typedef struct Config {
     const SnJson *config, *special; /* NULL: no such file */
@@ -206,11 +210,9 @@ static SnStatus read_files(SnTokDraft *d, const SnTokenizerFiles *f, SnArena *ar
     return sn_draft_write(d, arena, table, err);
 }
 
-SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnArena *arena, SnBytes *table,
+static SnStatus make_table(SnContext *ctx, const SnTokenizerFiles *files, SnArena *arena, SnBytes *table,
                            SnError *err)
 {
-    SN_CHECK(files->tokenizer.at != NULL || files->vocab.at != NULL, err, SN_EIO,
-             "%s: no tokenizer.json and no vocab.txt", files->folder);
     const SnAllocator *memory = sn_allocator(ctx);
     SnArena work;
     sn_arena_init(&work, memory);
@@ -226,6 +228,49 @@ SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnAren
     sn_map_clear(&d.special);
     sn_arena_clear(&work);
     return st;
+}
+
+/* ---- cache -------------------------------------------------------------------------------------------- */
+
+static SnHash128 table_key(const SnTokenizerFiles *f)
+{
+    const SnBytes part[] = {f->tokenizer, f->vocab, f->config, f->special_tokens};
+    SnHash128 hash[SN_COUNT(part) + 1] = {{SN_TOK_MAGIC, (uint64_t)SN_TOK_VERSION << 32 | READER_VERSION}};
+    for (size_t i = 0; i < SN_COUNT(part); i++) {
+        if (part[i].at != NULL)
+            hash[i + 1] = sn_hash128(part[i].at, part[i].n, 1);
+    }
+    return sn_hash128(hash, sizeof hash, 0);
+}
+
+static bool cached_table(SnContext *ctx, SnHash128 key, SnArena *arena, SnBytes *table)
+{
+    SnFile *file = NULL;
+    SnBytes blob;
+    if (!sn_cache_get(ctx, key, &file, &blob))
+        return false;
+    const bool is_good = sn_tokenizer_check(blob, NULL) == SN_OK;
+    uint8_t *copy = is_good ? sn_arena_alloc(arena, blob.n + SN_TOK_ALIGN) : NULL;
+    if (copy != NULL) {
+        copy += (SN_TOK_ALIGN - (uintptr_t)copy % SN_TOK_ALIGN) % SN_TOK_ALIGN;
+        memcpy(copy, blob.at, blob.n);
+        *table = sn_bytes(copy, blob.n);
+    }
+    sn_file_release(file);
+    return copy != NULL;
+}
+
+SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnArena *arena, SnBytes *table,
+                           SnError *err)
+{
+    SN_CHECK(files->tokenizer.at != NULL || files->vocab.at != NULL, err, SN_EIO,
+             "%s: no tokenizer.json and no vocab.txt", files->folder);
+    const SnHash128 key = table_key(files);
+    if (cached_table(ctx, key, arena, table))
+        return SN_OK;
+    SN_TRY(make_table(ctx, files, arena, table, err));
+    (void)sn_cache_put(ctx, key, *table);
+    return SN_OK;
 }
 
 enum { TOKENIZER, VOCAB, CONFIG, SPECIAL_TOKENS, NFILE };

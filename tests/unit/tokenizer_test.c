@@ -2,7 +2,10 @@
 #include "tests/unit/tokenize_run.h"
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct Fixture {
     SnContext *ctx;
@@ -275,6 +278,43 @@ static void no_memory_is_an_ordinary_error(void **state)
     assert_int_equal(st, SN_OK);
 }
 
+static void a_cached_table_is_the_one_that_was_made(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    SnBytes made, first, second, other;
+    char dir[] = "/tmp/sinter-test-XXXXXX", path[128];
+    const SnTokenizerFiles files = {.folder = "folder", .vocab = sn_bytes_str(vocab_txt)};
+    SnTokenizerFiles cased = files;
+    cased.config = sn_bytes_str("{\"do_lower_case\": false}");
+    assert_non_null(mkdtemp(dir));
+    const SnContextDesc desc = {.struct_size = sizeof desc, .cache_dir = dir};
+    Fixture c;
+    assert_ok(sn_context_create(&desc, &c.ctx, &err));
+    sn_arena_init(&c.arena, sn_allocator(c.ctx));
+    assert_ok(sn_tokenizer_load(f->ctx, &files, &f->arena, &made, &err));
+    assert_ok(sn_tokenizer_load(c.ctx, &files, &c.arena, &first, &err));
+    assert_ok(sn_tokenizer_load(c.ctx, &files, &c.arena, &second, &err));
+    assert_ok(sn_tokenizer_load(c.ctx, &cased, &c.arena, &other, &err));
+    assert_true(sn_bytes_equal(made, first) && sn_bytes_equal(made, second));
+    assert_false(sn_bytes_equal(made, other));
+    assert_int_equal((uintptr_t)second.at % SN_TOK_ALIGN, 0);
+    int nblob = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        if (e->d_name[0] == '.')
+            continue;
+        nblob++;
+        snprintf(path, sizeof path, "%s/%.80s", dir, e->d_name);
+        assert_int_equal(unlink(path), 0);
+    }
+    closedir(d);
+    assert_int_equal(nblob, 2);
+    assert_int_equal(rmdir(dir), 0);
+    sn_arena_clear(&c.arena);
+    sn_context_destroy(c.ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +328,7 @@ int main(void)
         cmocka_unit_test(truncation_and_padding_are_facts),
         cmocka_unit_test(delimiters_go_where_their_behavior_says),
         cmocka_unit_test(no_memory_is_an_ordinary_error),
+        cmocka_unit_test(a_cached_table_is_the_one_that_was_made),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
