@@ -59,6 +59,8 @@ static bool is_tensor(const SnFuse *f, SnRef r)
 static bool is_root(const SnFuse *f, SnRef r)
 {
     const SnTerm *t = sn_term(f->s, r);
+    if (t->op >= SN_PRIM_COUNT) /* claimed */
+        return true;
     switch (t->op) {
     case SN_OP_REDUCE:
     case SN_OP_SCAN:
@@ -144,6 +146,8 @@ static bool repeats_rows(const SnFuse *f, SnRef r)
 static int grant_of(const SnFuse *f, SnRef user, int i)
 {
     const SnTerm *t = sn_term(f->s, user);
+    if (t->op >= SN_PRIM_COUNT) /* attention: q, k and v are read by many rows, bias and mask once a score */
+        return i < 3 ? GRANT_FREE : GRANT_ONCE;
     switch (t->op) {
     case SN_OP_TUPLE:
     case SN_OP_FN:

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define MAX_NESTING 64
-#define MAX_LOCAL   (16 * 1024) /* bytes alive at once */
+#define MAX_LOCAL   (24 * 1024) /* bytes alive at once */
 #define MAX_LANES   1024
 
 /* ---- dtypes of scalar ops ---- */

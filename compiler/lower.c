@@ -407,7 +407,8 @@ SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, 
     *l = (SnLower){.p = p, .s = p->s, .root = root, .is_stored = is_stored, .out = out, .err = err};
     sn_map_init(&l->memo, sn_allocator(p->ctx));
     sn_map_init(&l->split, sn_allocator(p->ctx));
-    root_lowering(sn_term(p->s, root)->op)(l, root);
+    const SnClaim *claim = sn_claim_of(p, root);
+    (claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op))(l, root);
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
     if (sn_store_failed(p->s)) /* whatever it made of that */

@@ -170,6 +170,8 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
 typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax;                    /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                                                  /* lower_contract.c */
+SnLowerFn sn_lower_attend;                                                    /* attend.c */
+bool sn_attend_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_scatter, sn_lower_update, sn_lower_sort, sn_lower_compact; /* lower_index.c */
 
 SnDtype sn_lower_acc(SnDtype d); /* what a dtype is summed in: f32 for narrower floats, else itself */

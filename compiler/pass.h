@@ -39,6 +39,16 @@ bool *sn_reach(SnPass *p, SnRef root, bool enter_functions);
 SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
                                  SnError *err); /* verify.c: after every pass in debug builds */
 
+/* ---- expand.c: composites that the target has a loop nest for. They stay, as roots that are lowered ---- */
+struct SnLower;
+typedef struct SnClaim {
+    const char *name;
+    bool (*accepts)(const SnStore *s, SnRef r); /* else it is expanded like any other */
+    void (*lower)(struct SnLower *l, SnRef r);
+} SnClaim;
+/* Of a composite; NULL: none. */
+const SnClaim *sn_claim_of(const SnPass *p, SnRef r);
+
 /* ---- fuse.c ---- */
 /* is_stored[r]: term r has a buffer (inputs, params, carries, args, consts with data, results of roots,
  * results of the entry and of bodies). One entry a ref, arena memory. */

@@ -110,7 +110,9 @@ static SnStatus check_stage(const Verify *v, SnRef r)
     const SnTerm *t = sn_term(v->s, r);
     const uint32_t flags = v->p->flags;
     if (t->op >= SN_PRIM_COUNT)
-        return (flags & SN_PASS_EXPANDED) == 0 ? SN_OK : bad(v, r, "a composite after expand");
+        return (flags & SN_PASS_EXPANDED) == 0 || sn_claim_of(v->p, r) != NULL
+                   ? SN_OK
+                   : bad(v, r, "a composite after expand");
     if (sn_prim(t->op)->kind == SN_PRIM_KERNEL || t->op == SN_OP_ERROR)
         return bad(v, r, "belongs in kernels only");
     if (t->op == SN_OP_CALL && (flags & SN_PASS_INLINED) != 0)

@@ -72,9 +72,16 @@ static SnValue attend(SnGraph *g, SnValue p, SnValue v)
     return sn_like(g, sn_reshape(g, y, 4, dims), v);
 }
 
+static SnValue attention_rows(SnGraph *g, const SnCall *c)
+{
+    return sn_permute(g, attend(g, probs_of(g, c, 3), c->in[2]), (const int[]){0, 2, 1, 3});
+}
+
 static SnValue attention(SnGraph *g, const SnCall *c)
 {
-    return attend(g, probs_of(g, c, 3), c->in[2]);
+    const SnValue y = sn_attention_rows(g, c->in[0], c->in[1], c->in[2], c->in[3], c->in[4],
+                                        sn_call_float(c, "scale"), sn_call_float(c, "softcap"));
+    return sn_permute(g, y, (const int[]){0, 2, 1, 3});
 }
 
 static SnValue attention_context(SnGraph *g, const SnCall *c)
@@ -122,6 +129,10 @@ const SnOp sn_attn_ops[] = {
      .expand = attention,
      .doc = "softmax(q k^T * scale + bias) v; scale 0: 1 / sqrt(d); heads h / g share one of k and v; mask "
             "true: seen"},
+    {.sig = "attention_rows(q: F[b, h, s, d], k: F[b, g, t, d], v: F[b, g, t, e], bias: F2[*]?, mask: B[*]?; "
+            "scale: f64 = 0, softcap: f64 = 0) -> F[b, s, h, e]",
+     .expand = attention_rows,
+     .doc = "attention with the heads of a query side by side: what a target has loops for"},
     {.sig = "attention_probs(q: F[b, h, s, d], k: F[b, g, t, d], bias: F2[*]?, mask: B[*]?; scale: f64 = 0, "
             "softcap: f64 = 0) -> F[b, h, s, t]",
      .expand = attention_probs,

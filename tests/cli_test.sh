@@ -87,7 +87,7 @@ expect 3 'quant' run "$mask" 'the [MASK]' --quant q8
 # ---- embed
 expect 0 '^\[-*[0-9.e-]*, ' embed "$sentence" 'The quick brown fox.' hello --json
 lines 2
-expect 0 '^1.0 0.92731\|^0.99999[0-9]* 0.92731' embed "$sentence" 'The quick brown fox.' hello --similarity
+expect 0 '^\(1.0\|1.000000[0-9]*\|0.99999[0-9]*\) 0.92731' embed "$sentence" 'The quick brown fox.' hello --similarity
 give 'hello\n'
 expect 0 '^-*[0-9]' embed "$sentence"
 lines 1

@@ -1,0 +1,645 @@
+/* attend.c -- attention that is not expanded: softmax(q k^T * scale + bias) v without its scores in memory.
+ *
+ * A tile is (batch, head of k, ROWS rows); rows are query head x position. Its scores lie in a LOCAL, lanes
+ * along positions of k, which come from panels that a first kernel makes, P[batch, head, position / 16, d,
+ * 16], or by a strided load where there are so few rows that no panel is read twice. The second product has
+ * its lanes along the dims of v. Bias and mask are whatever terms they are: the scalar walk computes them
+ * where a score is.
+ *
+ * The order of sums, a constant of the format. A score is a sum over d, in rising order by fma from zero.
+ * Positions are taken in chunks of 256, absolute. In a chunk m = max(scores, lowest finite value),
+ * p = exp(score - m), l = the sum of p in 32 virtual lanes (position mod 32) in rising order, then by
+ * halving; acc = the sum of p * v in rising order by fma from zero. Chunks are merged in order into (M, L,
+ * ACC), which start as (lowest, 0, 0): M' = max(M, m), ACC = fma(acc, exp(m - M'), ACC * exp(M - M')), L
+ * likewise. The result is ACC * (1 / max(L, FLT_MIN)) + 0. A position that is masked, or beyond the end, adds
+ * an exact zero to each sum, a chunk of such positions multiplies by exp(0): so neither the neighbours of a
+ * row nor how far the others reach changes a bit, and a row with nothing to attend to is 0.
+ *
+ * Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135. */
+#include "compiler/lower.h"
+
+#include <float.h>
+#include <math.h>
+
+#define ROWS      8
+#define CHUNK     256
+#define FOLD      32          /* virtual lanes of the sum of p */
+#define MAX_WIDTH 256         /* of q, k and v */
+#define MAX_LOCAL (24 * 1024) /* bytes; a kernel may have no more */
+
+typedef enum Operand { Q, K, V, BIAS, MASK, OPERANDS } Operand;
+
+typedef struct Attend {
+    SnRef of[OPERANDS]; /* 0: not given */
+    const SnType *to;   /* [b, s, h, e] */
+    SnRef heads, keys;  /* of k; its positions. Dims, as the next three */
+    SnRef group, rows;  /* heads of q that share one of k; rows of those */
+    SnRef npanel;
+    int64_t dim, width;             /* of q and k; of v */
+    int64_t nrow;                   /* of a tile */
+    int64_t body_rows, body_panels; /* computed in registers */
+    bool is_packed, is_merged;      /* k lies in panels; there may be several chunks */
+    uint32_t temp;
+    float scale, cap;
+    int panels, result; /* buffers */
+    /* LOCALs: rows of q, of scores; m and l by row; M, L, ACC and the factors of ACC and acc */
+    int query, score, top, sum, all_top, all_sum, acc, keep, take;
+    SnStmt **mark[16];
+    int nmark;
+    SnRef pair, batch, head, row; /* of the tile: batch x head of k, both alone, its first row */
+    SnRef chunk, count;           /* of the chunk: its number, how many positions it has */
+} Attend;
+
+/* ---- what is accepted ---- */
+
+static bool is_width(const SnStore *s, SnRef dim)
+{
+    int64_t v;
+    return sn_is_const_i64(s, dim, &v) && v > 0 && v <= MAX_WIDTH;
+}
+
+static bool are_groups(const SnStore *s, SnRef heads, SnRef groups)
+{
+    int64_t h, g;
+    return heads == groups ||
+           (sn_is_const_i64(s, heads, &h) && sn_is_const_i64(s, groups, &g) && g > 0 && h % g == 0);
+}
+
+bool sn_attend_accepts(const SnStore *s, SnRef r)
+{
+    const SnTerm *t = sn_term(s, r);
+    const SnType *q = sn_type_of(s, t->arg[Q]), *k = sn_type_of(s, t->arg[K]), *v = sn_type_of(s, t->arg[V]);
+    for (int i = 0; i < t->narg; i++) {
+        const SnDtype d = sn_type_of(s, t->arg[i])->dtype;
+        if (sn_term(s, t->arg[i])->op != SN_OP_NONE &&
+            (sn_type_of(s, t->arg[i])->ndim > 4 || d == SN_F64 || sn_dtype_size(d) > 4))
+            return false;
+    }
+    return is_width(s, q->dims[3]) && is_width(s, v->dims[3]) && q->dims[3] == k->dims[3] &&
+           are_groups(s, q->dims[1], k->dims[1]);
+}
+
+/* ---- small phrases ---- */
+
+static SnRef real(SnLower *l, double v)
+{
+    return sn_const_f32(l->s, (float)v);
+}
+
+static SnRef exp_of(SnLower *l, SnRef a, SnRef b)
+{
+    return sn_s1(l->s, SN_OP_EXP, sn_s2(l->s, SN_OP_SUB, a, b));
+}
+
+static SnRef greatest(SnLower *l, SnRef a, SnRef b)
+{
+    return sn_s2(l->s, SN_OP_MAX, a, b);
+}
+
+static SnRef get(SnLower *l, int local, SnRef at)
+{
+    return sn_lower_load(l, local, SN_F32, at, 0);
+}
+
+static void put(SnLower *l, int local, SnRef at, SnRef value)
+{
+    sn_lower_store(l, local, SN_F32, at, value, 0);
+}
+
+/* row * stride + col */
+static SnRef at(SnLower *l, SnRef row, int64_t stride, SnRef col)
+{
+    return i_add(l, i_mul(l, row, i_const(l, stride)), col);
+}
+
+static int64_t whole_panels(int64_t n)
+{
+    return (n + SN_LANES - 1) / SN_LANES * SN_LANES;
+}
+
+static int open_local(SnLower *l, Attend *a, int64_t count)
+{
+    return sn_kernel_local(&l->kb, SN_F32, count, &a->mark[a->nmark++]);
+}
+
+static void close_locals(SnLower *l, Attend *a, int from)
+{
+    while (a->nmark > from)
+        sn_lower_close(l, a->mark[--a->nmark]);
+}
+
+/* What registers hold at a time: rows x panels x lanes. */
+typedef struct Body {
+    int64_t nrow, npanel, width;
+    SnStmt **mark[3];
+    SnRef row, panel, lane, slot;
+} Body;
+
+static void open_body(SnLower *l, Body *b)
+{
+    b->lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, b->width), &b->mark[0]);
+    b->panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->npanel), &b->mark[1]);
+    b->row = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->nrow), &b->mark[2]);
+    b->slot = at(l, at(l, b->row, b->npanel, b->panel), b->width, b->lane);
+}
+
+static void close_body(SnLower *l, const Body *b)
+{
+    for (int i = 3; i-- > 0;)
+        sn_lower_close(l, b->mark[i]);
+}
+
+static void fill_body(SnLower *l, Body *b, int local)
+{
+    open_body(l, b);
+    put(l, local, b->slot, real(l, 0));
+    close_body(l, b);
+}
+
+/* Calls emit for all of n columns, `npanel` panels at a time where there are so many. */
+typedef void ColumnsFn(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self);
+
+static void each_columns(SnLower *l, Attend *a, int64_t n, int64_t npanel, ColumnsFn *emit, void *self)
+{
+    const int64_t step = npanel * SN_LANES, nstep = n / step, left = n % step, rest = n % SN_LANES;
+    SnStmt **mark;
+    if (nstep > 1) {
+        const SnRef i = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, nstep), &mark);
+        emit(l, a, i_mul(l, i, i_const(l, step)), npanel, SN_LANES, self);
+        sn_lower_close(l, mark);
+    } else if (nstep == 1) {
+        emit(l, a, i_const(l, 0), npanel, SN_LANES, self);
+    }
+    if (left >= SN_LANES)
+        emit(l, a, i_const(l, nstep * step), left / SN_LANES, SN_LANES, self);
+    if (rest > 0)
+        emit(l, a, i_const(l, n - rest), 1, rest, self);
+}
+
+/* ---- points ---- */
+
+static SnRef base_of(SnLower *l, const Attend *a)
+{
+    return i_mul(l, a->chunk, i_const(l, CHUNK));
+}
+
+/* Row of the tile ▶ head of q and position; a row past the end is the last one. Returns the guard of what is
+ * stored there. */
+static SnRef row_point(SnLower *l, const Attend *a, SnRef row, SnRef *head, SnRef *pos)
+{
+    const SnRef dims[] = {a->group, a->to->dims[1]};
+    SnRef index[2], whole = i_add(l, a->row, row), guard = 0;
+    int64_t rest;
+    if (!sn_is_const_i64(l->s, sn_dim_mod(l->s, a->rows, i_const(l, a->nrow)), &rest) || rest != 0) {
+        const SnRef rows = sn_lower_dim(l, a->rows);
+        guard = i_lt(l, whole, rows);
+        whole = i_min(l, whole, i_add(l, rows, i_const(l, -1)));
+    }
+    sn_lower_part(l, whole, 2, dims, index);
+    *head = i_add(l, i_mul(l, a->head, sn_lower_dim(l, a->group)), index[0]);
+    *pos = index[1];
+    return guard;
+}
+
+static SnRef element(SnLower *l, const Attend *a, Operand which, SnRef head, SnRef pos, SnRef col,
+                     SnRef guard)
+{
+    const SnRef index[] = {a->batch, head, pos, col};
+    return sn_s_cast(l->s, SN_F32, sn_lower_scalar(l, a->of[which], index, guard));
+}
+
+/* Of bias or mask, whose dims of 1 are broadcast and whose first ones may be missing. */
+static SnRef spread_element(SnLower *l, const Attend *a, Operand which, const SnRef *point, SnRef guard)
+{
+    const SnType *type = sn_type_of(l->s, a->of[which]);
+    SnRef index[4];
+    int64_t v;
+    for (int i = 0; i < type->ndim; i++)
+        index[i] =
+            sn_is_const_i64(l->s, type->dims[i], &v) && v == 1 ? i_const(l, 0) : point[4 - type->ndim + i];
+    return sn_lower_scalar(l, a->of[which], index, guard);
+}
+
+/* The tile's number ▶ batch, head of k, and what is left of it. */
+static SnRef take_tile(SnLower *l, Attend *a, SnRef n)
+{
+    const SnRef size = sn_lower_divisor(l, n), dims[] = {a->to->dims[0], a->heads};
+    SnRef index[2];
+    a->pair = i_div(l, l->kb.k->tile, size);
+    sn_lower_part(l, a->pair, 2, dims, index);
+    a->batch = index[0];
+    a->head = index[1];
+    return i_mod(l, l->kb.k->tile, size);
+}
+
+static SnRef tiles(SnLower *l, const Attend *a, SnRef n)
+{
+    return sn_dim_mul(l->s, sn_dim_mul(l->s, a->to->dims[0], a->heads), n);
+}
+
+/* ---- k ---- */
+
+static SnRef panel_at(SnLower *l, const Attend *a, SnRef panel, SnRef c, SnRef lane)
+{
+    const SnRef whole = i_add(l, i_mul(l, a->pair, sn_lower_dim(l, a->npanel)), panel);
+    return at(l, at(l, whole, a->dim, c), SN_LANES, lane);
+}
+
+static void pack_keys(SnLower *l, Attend *a)
+{
+    Body b = {.nrow = 1, .npanel = 1, .width = SN_LANES};
+    SnStmt **mark;
+    sn_lower_begin(l, "attend_keys");
+    sn_lower_read(l, a->of[K]);
+    const int to = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
+    const SnRef panel = take_tile(l, a, a->npanel);
+    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &mark);
+    open_body(l, &b);
+    const SnRef pos = at(l, panel, SN_LANES, b.lane), inside = i_lt(l, pos, sn_lower_dim(l, a->keys));
+    put(l, to, panel_at(l, a, panel, c, b.lane), element(l, a, K, a->head, pos, c, inside));
+    close_body(l, &b);
+    sn_lower_close(l, mark);
+    sn_lower_end(l, tiles(l, a, a->npanel));
+}
+
+/* Element c of a position, which is a lane of a panel of the chunk. */
+static SnRef key_element(SnLower *l, const Attend *a, SnRef panel, SnRef lane, SnRef c)
+{
+    panel = at(l, a->chunk, CHUNK / SN_LANES, panel);
+    if (a->is_packed)
+        return get(l, a->panels, panel_at(l, a, panel, c, lane));
+    const SnRef pos = at(l, panel, SN_LANES, lane);
+    return element(l, a, K, a->head, pos, c, i_lt(l, pos, sn_lower_dim(l, a->keys)));
+}
+
+/* ---- q k^T ---- */
+
+static void load_query(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+{
+    Body b = {.nrow = 1, .npanel = npanel, .width = width};
+    const SnRef row = *(const SnRef *)self;
+    SnRef head, pos;
+    (void)row_point(l, a, row, &head, &pos);
+    open_body(l, &b);
+    const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
+    put(l, a->query, at(l, row, whole_panels(a->dim), c), element(l, a, Q, head, pos, c, 0));
+    close_body(l, &b);
+}
+
+static void load_queries(SnLower *l, Attend *a)
+{
+    SnStmt **mark;
+    SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    each_columns(l, a, a->dim, 1, load_query, &row);
+    sn_lower_close(l, mark);
+}
+
+/* The rows of a tile, as many at a time as the registers hold. */
+static SnRef open_rows(SnLower *l, const Attend *a, SnStmt ***mark)
+{
+    *mark = NULL;
+    if (a->nrow == a->body_rows)
+        return i_const(l, 0);
+    const SnRef i = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow / a->body_rows), mark);
+    return i_mul(l, i, i_const(l, a->body_rows));
+}
+
+static void close_rows(SnLower *l, SnStmt **mark)
+{
+    if (mark != NULL)
+        sn_lower_close(l, mark);
+}
+
+static void multiply_keys(SnLower *l, Attend *a)
+{
+    Body b = {.nrow = a->body_rows, .npanel = a->body_panels, .width = SN_LANES};
+    SnStmt **rows, **blocks, **dims;
+    const int64_t step = b.npanel * SN_LANES;
+    const int from = a->nmark, sum = open_local(l, a, b.nrow * step);
+    const SnRef first = open_rows(l, a, &rows);
+    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, step - 1)), i_const(l, step));
+    const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &blocks);
+    fill_body(l, &b, sum);
+    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &dims);
+    open_body(l, &b);
+    SnRef row = i_add(l, first, b.row), panel = at(l, block, b.npanel, b.panel);
+    const SnRef q = get(l, a->query, at(l, row, whole_panels(a->dim), c));
+    const SnRef k = key_element(l, a, panel, b.lane, c);
+    put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, q, k, get(l, sum, b.slot)));
+    close_body(l, &b);
+    sn_lower_close(l, dims);
+    open_body(l, &b);
+    row = i_add(l, first, b.row);
+    panel = at(l, block, b.npanel, b.panel);
+    put(l, a->score, at(l, row, CHUNK, at(l, panel, SN_LANES, b.lane)), get(l, sum, b.slot));
+    close_body(l, &b);
+    sn_lower_close(l, blocks);
+    close_rows(l, rows);
+    close_locals(l, a, from);
+}
+
+/* ---- softmax of a chunk ---- */
+
+/* Scores of FOLD positions of a row; guard: of positions that exist, for the last of them. */
+static SnRef score_of(SnLower *l, const Attend *a, SnRef x, const SnRef *point, SnRef guard)
+{
+    x = sn_s2(l->s, SN_OP_MUL, x, real(l, (double)a->scale));
+    if (a->cap != 0) {
+        const SnRef cap = real(l, (double)a->cap);
+        x = sn_s2(l->s, SN_OP_MUL, sn_s1(l->s, SN_OP_TANH, sn_s2(l->s, SN_OP_DIV, x, cap)), cap);
+    }
+    if (a->of[BIAS] != 0)
+        x = sn_s2(l->s, SN_OP_ADD, x, sn_s_cast(l->s, SN_F32, spread_element(l, a, BIAS, point, guard)));
+    if (a->of[MASK] != 0)
+        guard = i_both(l, guard, spread_element(l, a, MASK, point, guard));
+    return guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, x, real(l, -HUGE_VAL)) : x;
+}
+
+static void score_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int lanes, bool is_whole)
+{
+    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    SnRef point[4] = {a->batch};
+    (void)row_point(l, a, row, &point[1], &point[2]);
+    open_body(l, &b);
+    const SnRef j = at(l, block, FOLD, b.slot), from = at(l, row, CHUNK, j);
+    point[3] = i_add(l, base_of(l, a), j);
+    put(l, a->score, from,
+        score_of(l, a, get(l, a->score, from), point, is_whole ? 0 : i_lt(l, j, a->count)));
+    put(l, lanes, b.slot, greatest(l, get(l, lanes, b.slot), get(l, a->score, from)));
+    close_body(l, &b);
+}
+
+static void exp_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int lanes)
+{
+    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    open_body(l, &b);
+    const SnRef from = at(l, row, CHUNK, at(l, block, FOLD, b.slot));
+    put(l, a->score, from, exp_of(l, get(l, a->score, from), get(l, a->top, row)));
+    put(l, lanes, b.slot, sn_s2(l->s, SN_OP_ADD, get(l, lanes, b.slot), get(l, a->score, from)));
+    close_body(l, &b);
+}
+
+static void fill_lanes(SnLower *l, int lanes, double v)
+{
+    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    open_body(l, &b);
+    put(l, lanes, b.slot, real(l, v));
+    close_body(l, &b);
+}
+
+static SnRef fold(SnLower *l, int lanes, const char *fn)
+{
+    return sn_kernel_fold(&l->kb, lanes, SN_F32, fn, i_const(l, 0), FOLD);
+}
+
+/* Scores ▶ p, m and l. */
+static void softmax_rows(SnLower *l, Attend *a)
+{
+    const SnRef size = i_const(l, FOLD), nwhole = i_div(l, a->count, size), rest = i_mod(l, a->count, size);
+    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, FOLD - 1)), size);
+    const int from = a->nmark, lanes = open_local(l, a, FOLD);
+    SnStmt **rows, **mark;
+    const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &rows);
+    fill_lanes(l, lanes, -(double)FLT_MAX);
+    SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nwhole, &mark);
+    score_block(l, a, row, block, lanes, true);
+    sn_lower_close(l, mark);
+    sn_kernel_if(&l->kb, i_lt(l, i_const(l, 0), rest), &mark);
+    score_block(l, a, row, nwhole, lanes, false);
+    sn_lower_close(l, mark);
+    put(l, a->top, row, fold(l, lanes, "max"));
+    fill_lanes(l, lanes, 0);
+    block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &mark);
+    exp_block(l, a, row, block, lanes);
+    sn_lower_close(l, mark);
+    put(l, a->sum, row, fold(l, lanes, "add"));
+    sn_lower_close(l, rows);
+    close_locals(l, a, from);
+}
+
+/* ---- chunks into one ---- */
+
+/* Opens lanes along the rows of a tile. */
+static SnRef open_row_lanes(SnLower *l, const Attend *a, SnStmt ***mark)
+{
+    return sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, a->nrow), mark);
+}
+
+static void begin_merge(SnLower *l, const Attend *a)
+{
+    SnStmt **mark, **lanes;
+    const int64_t width = whole_panels(a->width);
+    SnRef row = open_row_lanes(l, a, &lanes);
+    put(l, a->all_top, row, real(l, -(double)FLT_MAX));
+    put(l, a->all_sum, row, real(l, 0));
+    sn_lower_close(l, lanes);
+    row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, width), &lanes);
+    put(l, a->acc, at(l, row, width, lane), real(l, 0));
+    sn_lower_close(l, lanes);
+    sn_lower_close(l, mark);
+}
+
+static void merge_rows(SnLower *l, const Attend *a)
+{
+    SnStmt **mark;
+    const SnRef row = open_row_lanes(l, a, &mark);
+    const SnRef top = get(l, a->top, row), before = get(l, a->all_top, row), now = greatest(l, before, top);
+    put(l, a->keep, row, exp_of(l, before, now));
+    put(l, a->take, row, exp_of(l, top, now));
+    const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->all_sum, row), get(l, a->keep, row));
+    put(l, a->all_sum, row, sn_s3(l->s, SN_OP_FMA, get(l, a->sum, row), get(l, a->take, row), kept));
+    put(l, a->all_top, row, now);
+    sn_lower_close(l, mark);
+}
+
+/* l ▶ 1 / l */
+static void invert_sums(SnLower *l, const Attend *a, int sum)
+{
+    SnStmt **mark;
+    const SnRef row = open_row_lanes(l, a, &mark);
+    const SnRef least = greatest(l, get(l, sum, row), real(l, (double)FLT_MIN));
+    put(l, sum, row, sn_s2(l->s, SN_OP_DIV, real(l, 1), least));
+    sn_lower_close(l, mark);
+}
+
+/* ---- p v ---- */
+
+/* acc of a row ▶ the result. */
+static void store_result(SnLower *l, const Attend *a, SnRef row, SnRef col, SnRef acc, int inverse)
+{
+    SnRef head, pos;
+    const SnRef guard = row_point(l, a, row, &head, &pos);
+    const SnRef index[] = {a->batch, pos, head, col};
+    const SnRef scaled = sn_s2(l->s, SN_OP_MUL, acc, get(l, inverse, row));
+    const SnRef y = sn_s2(l->s, SN_OP_ADD, scaled, real(l, 0)); /* -0 becomes 0 */
+    sn_lower_store(l, a->result, a->to->dtype, sn_lower_join(l, 4, a->to->dims, index),
+                   sn_s_cast(l->s, a->to->dtype, y), guard);
+}
+
+static void multiply_values(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+{
+    Body b = {.nrow = a->body_rows, .npanel = npanel, .width = width};
+    const SnRef first = *(const SnRef *)self;
+    SnStmt **mark;
+    const int from = a->nmark, sum = open_local(l, a, b.nrow * npanel * width);
+    fill_body(l, &b, sum);
+    const SnRef j = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, a->count, &mark);
+    open_body(l, &b);
+    SnRef row = i_add(l, first, b.row), c = i_add(l, col, at(l, b.panel, width, b.lane));
+    const SnRef p = get(l, a->score, at(l, row, CHUNK, j));
+    const SnRef v = element(l, a, V, a->head, i_add(l, base_of(l, a), j), c, 0);
+    put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, p, v, get(l, sum, b.slot)));
+    close_body(l, &b);
+    sn_lower_close(l, mark);
+    open_body(l, &b);
+    row = i_add(l, first, b.row);
+    c = i_add(l, col, at(l, b.panel, width, b.lane));
+    if (a->is_merged) {
+        const SnRef to = at(l, row, whole_panels(a->width), c);
+        const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
+        put(l, a->acc, to, sn_s3(l->s, SN_OP_FMA, get(l, sum, b.slot), get(l, a->take, row), kept));
+    } else {
+        store_result(l, a, row, c, get(l, sum, b.slot), a->sum);
+    }
+    close_body(l, &b);
+    close_locals(l, a, from);
+}
+
+static void multiply_all_values(SnLower *l, Attend *a)
+{
+    SnStmt **mark;
+    SnRef first = open_rows(l, a, &mark);
+    each_columns(l, a, a->width, a->body_panels, multiply_values, &first);
+    close_rows(l, mark);
+}
+
+static void store_merged(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+{
+    Body b = {.nrow = 1, .npanel = npanel, .width = width};
+    const SnRef row = *(const SnRef *)self;
+    open_body(l, &b);
+    const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
+    store_result(l, a, row, c, get(l, a->acc, at(l, row, whole_panels(a->width), c)), a->all_sum);
+    close_body(l, &b);
+}
+
+/* ---- a tile ---- */
+
+static void emit_chunks(SnLower *l, Attend *a)
+{
+    SnStmt **chunks, **mark;
+    const SnRef keys = sn_lower_dim(l, a->keys), size = i_const(l, CHUNK);
+    begin_merge(l, a);
+    const SnRef n = sn_lower_dim(l, sn_lower_ceil(l, a->keys, CHUNK));
+    a->chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &chunks);
+    a->count = i_min(l, size, i_sub(l, keys, base_of(l, a)));
+    multiply_keys(l, a);
+    softmax_rows(l, a);
+    merge_rows(l, a);
+    multiply_all_values(l, a);
+    sn_lower_close(l, chunks);
+    invert_sums(l, a, a->all_sum);
+    SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    each_columns(l, a, a->width, 1, store_merged, &row);
+    sn_lower_close(l, mark);
+}
+
+static void emit_tile(SnLower *l, Attend *a)
+{
+    a->query = open_local(l, a, a->nrow * whole_panels(a->dim));
+    a->score = open_local(l, a, a->nrow * CHUNK);
+    a->top = open_local(l, a, a->nrow);
+    a->sum = open_local(l, a, a->nrow);
+    if (a->is_merged) {
+        a->all_top = open_local(l, a, a->nrow);
+        a->all_sum = open_local(l, a, a->nrow);
+        a->keep = open_local(l, a, a->nrow);
+        a->take = open_local(l, a, a->nrow);
+        a->acc = open_local(l, a, a->nrow * whole_panels(a->width));
+    }
+    load_queries(l, a);
+    if (a->is_merged) {
+        emit_chunks(l, a);
+    } else {
+        a->chunk = i_const(l, 0);
+        a->count = sn_lower_dim(l, a->keys);
+        multiply_keys(l, a);
+        softmax_rows(l, a);
+        invert_sums(l, a, a->sum);
+        multiply_all_values(l, a);
+    }
+    close_locals(l, a, 0);
+}
+
+/* ---- the root ---- */
+
+static void read_term(SnLower *l, SnRef r, Attend *a)
+{
+    const SnTerm *t = sn_term(l->s, r);
+    for (int i = 0; i < OPERANDS && i < t->narg; i++)
+        a->of[i] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
+    const SnType *q = sn_type_of(l->s, a->of[Q]), *k = sn_type_of(l->s, a->of[K]);
+    a->to = sn_type_of(l->s, r);
+    a->heads = k->dims[1];
+    a->keys = k->dims[2];
+    a->group = q->dims[1] == a->heads ? i_const(l, 1) : sn_dim_div(l->s, q->dims[1], a->heads);
+    a->rows = sn_dim_mul(l->s, a->group, q->dims[2]);
+    (void)sn_is_const_i64(l->s, q->dims[3], &a->dim);
+    (void)sn_is_const_i64(l->s, a->to->dims[3], &a->width);
+    a->cap = (float)sn_attr_float(l->s, r, "softcap", 0);
+    a->scale = (float)sn_attr_float(l->s, r, "scale", 0);
+    if (a->scale == 0)
+        a->scale = 1 / sqrtf((float)a->dim);
+}
+
+/* Bytes of LOCALs of a row, about. */
+static int64_t row_bytes(const Attend *a)
+{
+    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + CHUNK + 64);
+}
+
+/* Registers hold `most` vectors of sums, rows x panels, and some beside them: only that is up to the target.
+ */
+static void shape_tile(SnLower *l, Attend *a)
+{
+    const SnTarget *t = l->p->target;
+    const int64_t most = t->vector_bytes * t->vector_count < 2048 ? 4 : 16;
+    int64_t rows = 0, lo, hi;
+    a->is_packed = !sn_is_const_i64(l->s, a->rows, &rows) || rows > ROWS;
+    a->nrow = ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
+    if (!a->is_packed && rows < a->nrow && (rows <= 4 || most > 4))
+        a->nrow = rows > 0 ? rows : 1;
+    a->body_rows = a->nrow < most ? a->nrow : most < ROWS ? most : a->nrow;
+    a->body_panels = 1;
+    while (a->body_panels * 2 * a->body_rows <= most && a->body_panels < (a->is_packed ? 2 : 8))
+        a->body_panels *= 2;
+    sn_dim_range(l->s, a->keys, &lo, &hi);
+    a->is_merged = hi > CHUNK;
+}
+
+void sn_lower_attend(SnLower *l, SnRef r)
+{
+    Attend a = {.nmark = 0};
+    read_term(l, r, &a);
+    shape_tile(l, &a);
+    const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.nrow);
+    a.npanel = sn_dim_mul(l->s, sn_lower_ceil(l, a.keys, FOLD), two);
+    if (a.is_packed) {
+        const SnRef panel_size = i_const(l, a.dim * SN_LANES * (int64_t)sizeof(float));
+        a.temp = sn_lower_temp(l, sn_dim_mul(l->s, tiles(l, &a, a.npanel), panel_size));
+        pack_keys(l, &a);
+    }
+    sn_lower_begin(l, "attend");
+    for (int i = 0; i < OPERANDS; i++) {
+        if (a.of[i] != 0 && !(i == K && a.is_packed))
+            sn_lower_read(l, a.of[i]);
+    }
+    if (a.is_packed)
+        a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    a.result = sn_lower_result(l, 0);
+    a.row = i_mul(l, take_tile(l, &a, nblock), i_const(l, a.nrow));
+    if (!sn_lower_is_empty(l, a.to->ndim, a.to->dims))
+        emit_tile(l, &a);
+    sn_lower_end(l, tiles(l, &a, nblock));
+}
