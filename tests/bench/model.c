@@ -1,0 +1,174 @@
+/* model.c -- runs a model when told to, so that a driver can alternate it with others in small slices.
+ *
+ *   model MODEL DTYPE THREADS forward IN.safetensors [WANT]    named tensors to hidden states or a named
+ * output model MODEL DTYPE THREADS embed TEXTS                      lines of a file to vectors
+ *
+ * Prints "ready {...}" once compiled and run, then answers lines: "run N" with N times in milliseconds, "save
+ * FILE" with "saved" (a .safetensors file of the last results), "limits" with those of this machine. Its
+ * threads are parked while nothing is asked. */
+#include "frontends/hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct Bench {
+    SnPool *pool;
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnModel *model;
+    SnPrepared p;
+    SnResults *in, *out; /* out: of embed */
+    SnArena arena;
+    SnBytes *text;
+    size_t ntext;
+} Bench;
+
+static SnStatus open_model(Bench *b, char **arg, SnError *err)
+{
+    const SnDtype dtype = strcmp(arg[2], "bf16") == 0 ? SN_BF16 : SN_F32;
+    const SnModelOptions o = {.struct_size = sizeof o, .dtype = dtype, .device = "cpu"};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX};
+    const uint32_t threads = (uint32_t)strtoul(arg[3], NULL, 10);
+    desc.cache_dir = getenv("SINTER_CACHE_DIR");
+    desc.cpu_level = getenv("SINTER_CPU_LEVEL");
+    if (threads != 1)
+        SN_TRY(sn_pool_create(threads, &b->pool, err));
+    if (b->pool)
+        desc.jobs = sn_pool_jobs(b->pool);
+    SN_TRY(sn_context_create(&desc, &b->ctx, err));
+    sn_arena_init(&b->arena, sn_allocator(b->ctx));
+    SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
+    return sn_model_open(b->cc, arg[1], &o, &b->model, err);
+}
+
+static SnStatus prepare_forward(Bench *b, const char *path, const char *want, SnError *err)
+{
+    const char *name[16];
+    SN_TRY(sn_tensors_load(b->ctx, path, &b->in, err));
+    const size_t n = sn_results_count(b->in);
+    SN_CHECK(n >= 1 && n <= SN_COUNT(name), err, SN_EINVAL, "%s: %zu tensors", path, n);
+    for (size_t i = 0; i < n; i++)
+        name[i] = sn_results_get(b->in, i)->name;
+    SN_TRY(sn_model_prepare(b->model, name, n, &want, 1, &b->p, err));
+    for (size_t i = 0; i < n; i++)
+        SN_TRY(sn_bind(b->p.instance, name[i], &sn_results_get(b->in, i)->view, err));
+    return SN_OK;
+}
+
+static SnStatus read_texts(Bench *b, const char *path, SnError *err)
+{
+    char line[65536];
+    FILE *f = fopen(path, "rb");
+    SN_CHECK(f, err, SN_EIO, "%s: cannot be read", path);
+    b->text = sn_arena_array(&b->arena, 4096, sizeof *b->text);
+    while (b->text && b->ntext < 4096 && fgets(line, sizeof line, f)) {
+        const size_t n = strcspn(line, "\r\n");
+        b->text[b->ntext++] = sn_bytes(sn_arena_strndup(&b->arena, line, n), n);
+    }
+    (void)fclose(f);
+    SN_CHECK(b->text && !b->arena.failed, err, SN_ENOMEM, "no memory for texts");
+    return SN_OK;
+}
+
+static SnStatus run(Bench *b, SnError *err)
+{
+    if (b->p.instance)
+        return sn_run(b->p.instance, err);
+    sn_results_destroy(b->out);
+    b->out = NULL;
+    return sn_model_embed(b->model, b->text, b->ntext, &b->out, err);
+}
+
+static SnStatus answer_run(Bench *b, long n, SnError *err)
+{
+    for (long i = 0; i < n; i++) {
+        const uint64_t begin = sn_now_ns();
+        SN_TRY(run(b, err));
+        (void)printf("%s%.6f", i ? " " : "", (double)(sn_now_ns() - begin) / 1e6);
+    }
+    (void)printf("\n");
+    return SN_OK;
+}
+
+static SnStatus answer_save(Bench *b, const char *path, SnError *err)
+{
+    SnSlotInfo slot;
+    SnNamedTensor t = {0};
+    if (b->out) {
+        t = *sn_results_get(b->out, 0);
+    } else if (sn_program_output(b->p.program, NULL, 0, &slot)) {
+        t.name = slot.name;
+        SN_TRY(sn_result(b->p.instance, slot.name, &t.view, err));
+    }
+    SN_TRY(sn_tensors_save(b->ctx, path, &t, 1, err));
+    (void)printf("saved\n");
+    return SN_OK;
+}
+
+static SnStatus answer_limits(Bench *b, SnError *err)
+{
+    SnLimits l;
+    SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f, \"read_GBps\": %.2f, \"copy_GBps\": %.2f}\n",
+                 l.f32_gflops, l.bf16_gflops, l.memory[SN_LIMIT_SETS - 1].read_gbps,
+                 l.memory[SN_LIMIT_SETS - 1].copy_gbps);
+    return SN_OK;
+}
+
+static SnStatus serve(Bench *b, SnError *err)
+{
+    char line[4096];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "run ", 4) == 0)
+            SN_TRY(answer_run(b, strtol(line + 4, NULL, 10), err));
+        else if (strncmp(line, "save ", 5) == 0)
+            SN_TRY(answer_save(b, line + 5, err));
+        else if (strcmp(line, "limits") == 0)
+            SN_TRY(answer_limits(b, err));
+        else
+            return sn_fail(err, SN_EINVAL, "expected run N, save FILE or limits, found %s", line);
+        (void)fflush(stdout);
+    }
+    return SN_OK;
+}
+
+int main(int argc, char **argv)
+{
+    Bench b = {0};
+    SnError err = {0};
+    if (argc < 6) {
+        (void)fputs("model MODEL DTYPE THREADS forward IN.safetensors [WANT] | embed TEXTS\n", stderr);
+        return 2;
+    }
+    const uint64_t begin = sn_now_ns();
+    SnStatus st = open_model(&b, argv, &err);
+    const uint64_t opened = sn_now_ns();
+    if (st == SN_OK)
+        st = strcmp(argv[4], "embed") == 0
+                 ? read_texts(&b, argv[5], &err)
+                 : prepare_forward(&b, argv[5], argc > 6 ? argv[6] : "last_hidden_state", &err);
+    const uint64_t compiled = sn_now_ns();
+    if (st == SN_OK)
+        st = run(&b, &err);
+    if (st == SN_OK) {
+        (void)printf(
+            "ready {\"level\": \"%s\", \"load_ms\": %.3f, \"compile_ms\": %.3f, \"first_ms\": %.3f}\n",
+            sn_context_cpu_level(b.ctx), (double)(opened - begin) / 1e6, (double)(compiled - opened) / 1e6,
+            (double)(sn_now_ns() - compiled) / 1e6);
+        (void)fflush(stdout);
+        st = serve(&b, &err);
+    }
+    if (st != SN_OK)
+        (void)fprintf(stderr, "model: %s\n", err.message);
+    sn_results_destroy(b.out);
+    sn_results_destroy(b.in);
+    sn_model_close(b.model);
+    sn_compiler_destroy(b.cc);
+    if (b.ctx)
+        sn_arena_clear(&b.arena);
+    sn_context_destroy(b.ctx);
+    sn_pool_destroy(b.pool);
+    return st != SN_OK;
+}
