@@ -1,6 +1,7 @@
 /* compile.c -- the pipeline. Read this first.
  *
- *   graph ▶ simplify ▶ expand ▶ simplify ▶ inline ▶ flatten ▶ simplify   terms to terms
+ *   graph ▶ simplify ▶ expand ▶ simplify ▶ inline ▶ flatten ▶ simplify ▶ pack ▶ hoist   terms to terms
+ *         ▶ load      work on parameters alone: a program of its own, run here (load.c)
  *         ▶ fuse      which terms lie in memory
  *         ▶ steps     each of those lowered to kernels, in order, with buffers and dims: the image
  *         ▶ build     kernels to code, by the backend of the target
@@ -17,9 +18,14 @@ static const struct {
     SnPassFn *run;
     uint32_t flag; /* what sn_verify may demand from here on */
 } stages[] = {
-    {"simplify", sn_pass_simplify, 0},          {"expand", sn_pass_expand, SN_PASS_EXPANDED},
-    {"algebra", sn_pass_simplify, 0},           {"inline", sn_pass_inline, SN_PASS_INLINED},
-    {"flatten", sn_pass_flatten, SN_PASS_FLAT}, {"tidy", sn_pass_simplify, 0},
+    {"simplify", sn_pass_simplify, 0},
+    {"expand", sn_pass_expand, SN_PASS_EXPANDED},
+    {"algebra", sn_pass_simplify, 0},
+    {"inline", sn_pass_inline, SN_PASS_INLINED},
+    {"flatten", sn_pass_flatten, SN_PASS_FLAT},
+    {"tidy", sn_pass_simplify, 0},
+    {"pack", sn_pass_pack, 0},
+    {"hoist", sn_pass_hoist, 0},
 };
 
 static SnStatus dump(SnPass *p, const char *stage, SnRef root, SnError *err)
@@ -97,6 +103,7 @@ void sn_compilation_clear(SnCompilation *c)
 {
     if (c->x.memory)
         sn_steps_clear(&c->x);
+    sn_packed_clear(&c->loaded.blob, c->pass.ctx);
     sn_arena_clear(&c->work);
 }
 
@@ -108,9 +115,13 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_graph_check(p->g, err));
     SN_TRY(run_stages(p, &root, err));
     bool *is_stored = NULL;
+    SnRef load = 0;
+    SN_TRY(sn_split_load(p, root, &root, &load, err));
+    if (load != 0)
+        SN_TRY(sn_compilation_load(c, load, err));
     const uint32_t n = sn_store_count(p->s);
     SN_TRY(sn_fuse(p, root, &is_stored, err));
-    sn_steps_init(&c->x, p, sn_graph_get_source(p->g), is_stored, n);
+    sn_steps_init(&c->x, p, load != 0 ? &c->loaded.source : sn_graph_get_source(p->g), is_stored, n);
     return sn_steps_program(&c->x, root, err);
 }
 
@@ -152,30 +163,41 @@ static SnHostFn **host_table(SnSteps *x, SnArena *arena)
     return fn;
 }
 
-static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, SnError *err)
+SnStatus sn_compilation_program(SnCompilation *c, SnSteps *x, SnArena *arena, SnProgram **out, SnError *err)
 {
     SnImage *image = NULL;
     const void **param = NULL;
     uint64_t copied = 0;
-    SN_TRY(sn_compilation_steps(c, err));
-    SN_TRY(sn_steps_image(&c->x, arena, &image, err));
-    SN_TRY(bind_weights(&c->x, arena, &param, &copied, err));
-    SnHostFn **host = host_table(&c->x, arena);
+    SN_TRY(sn_steps_image(x, arena, &image, err));
+    SN_TRY(bind_weights(x, arena, &param, &copied, err));
+    SnHostFn **host = host_table(x, arena);
     SN_CHECK(host, err, SN_ENOMEM, "compile: no memory for host ops");
     SnModule *module = NULL;
     SnContext *ctx = c->pass.ctx;
-    SN_TRY(c->backend->build(ctx, &c->target, c->x.kernel.at, (uint32_t)c->x.kernel.n, &module, err));
+    SN_TRY(c->backend->build(ctx, &c->target, x->kernel.at, (uint32_t)x->kernel.n, &module, err));
     const SnStatus st = sn_program_create(ctx, image, module, host, param, arena, out, err);
     if (st != SN_OK) {
         module->destroy(module);
         return st;
     }
     (*out)->copied_bytes = copied;
+    return SN_OK;
+}
+
+static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, SnError *err)
+{
+    SN_TRY(sn_compilation_steps(c, err));
+    SN_TRY(sn_compilation_program(c, &c->x, arena, out, err));
+    SnProgram *p = *out;
+    p->packed = c->loaded.blob;
+    c->loaded.blob = (SnPacked){0};
+    for (uint32_t i = 0; i < c->loaded.n; i++)
+        p->weight_bytes -= c->loaded.tensor[i].bytes.n;
     const SnSource *source = sn_graph_get_source(c->pass.g);
     if (source && source->retain) {
         source->retain(source->self);
-        (*out)->release = source->release;
-        (*out)->owner = source->self;
+        p->release = source->release;
+        p->owner = source->self;
     }
     return SN_OK;
 }

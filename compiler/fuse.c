@@ -156,7 +156,6 @@ static int grant_of(const SnFuse *f, SnRef user, int i)
     case SN_OP_LOOP:
     case SN_OP_COND:
     case SN_OP_HOST:
-    case SN_OP_COPY:
     case SN_OP_COLLECTIVE:
     case SN_OP_MEASURE:
     case SN_OP_CARRY:

@@ -355,6 +355,12 @@ static void lower_value(SnLower *l, SnRef r)
     sn_lower_map(l, "map", r, 0, sn_type_of(l->s, r), NULL);
 }
 
+/* The same device: the operand, stored. */
+static void lower_copy(SnLower *l, SnRef r)
+{
+    sn_lower_map(l, "copy", sn_term(l->s, r)->arg[0], 0, sn_type_of(l->s, r), NULL);
+}
+
 /* Each operand is a copy of its own: no element decides where it comes from. */
 static void lower_concat(SnLower *l, SnRef r)
 {
@@ -391,6 +397,8 @@ static SnLowerFn *root_lowering(uint16_t op)
         return sn_lower_sort;
     case SN_OP_COMPACT:
         return sn_lower_compact;
+    case SN_OP_COPY:
+        return lower_copy;
     case SN_OP_CONCAT:
         return lower_concat;
     default:

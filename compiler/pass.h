@@ -4,15 +4,19 @@
  *   inline   calls ▶ the bodies; bodies of loop and cond get the dims of their call site
  *   flatten  lists ▶ (start, len, child) tensors, tuples ▶ leaves: after it every value that a kernel or host
  * op touches is a tensor term; several results are read by get. Host terms get the attributes `in` and `out`
- * (prims.def) that say how leaves make views again fuse     decides which tensor terms are stored in memory;
- * the rest is computed where it is used lower    a stored term ▶ kernels */
+ * (prims.def) that say how leaves make views again
+ *   pack     contracts read panels
+ *   hoist    work on parameters alone ▶ a load entry
+ *   fuse     decides which tensor terms are stored in memory; the rest is computed where it is used
+ *   lower    a stored term ▶ kernels */
 #ifndef SN_PASS_H
 #define SN_PASS_H
 
 #include "compiler/graph.h"
 #include "compiler/target.h"
 
-/* In SnPass.flags, besides those of SnCompileOptions: what the stages so far have left behind, for sn_verify. */
+/* In SnPass.flags, besides those of SnCompileOptions: what the stages so far have left behind, for sn_verify.
+ */
 #define SN_PASS_EXPANDED (1u << 16) /* no composites */
 #define SN_PASS_INLINED  (1u << 17) /* no calls */
 #define SN_PASS_FLAT     (1u << 18) /* no lists, no tuples in tuples */
@@ -33,6 +37,8 @@ SnPassFn sn_pass_simplify; /* rewrite.c with rules_*.c */
 SnPassFn sn_pass_expand;   /* expand.c */
 SnPassFn sn_pass_inline;   /* inline.c */
 SnPassFn sn_pass_flatten;  /* flatten.c */
+SnPassFn sn_pass_pack;     /* pack.c */
+SnPassFn sn_pass_hoist;    /* hoist.c */
 /* Marks everything below root, the dims of types included: one flag a ref up to root, in the pass's arena.
  * NULL: no memory. */
 bool *sn_reach(SnPass *p, SnRef root, bool enter_functions);
@@ -48,6 +54,16 @@ typedef struct SnClaim {
 } SnClaim;
 /* Of a composite; NULL: none. */
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r);
+
+/* ---- hoist.c ---- */
+/* The last entry, where there is one: it makes what the others name as parameters. */
+#define SN_LOAD_ENTRY "@load"
+bool sn_is_loaded_name(const char *name);
+/* By ref: bytes of the parameters that a tensor is computed from where it depends on nothing but them and
+ * constants, by ops that hoist moves, and its dims are constants; else -1. Arena memory. */
+SN_MUST_CHECK SnStatus sn_weight_bytes(SnPass *p, SnRef root, int64_t **out, SnError *err);
+/* The program without its load entry, and a program of that alone (0: there is none). */
+SN_MUST_CHECK SnStatus sn_split_load(SnPass *p, SnRef root, SnRef *main, SnRef *load, SnError *err);
 
 /* ---- fuse.c ---- */
 /* is_stored[r]: term r has a buffer (inputs, params, carries, args, consts with data, results of roots,

@@ -103,6 +103,13 @@ SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **
     return st;
 }
 
+void sn_packed_clear(SnPacked *p, const SnContext *ctx)
+{
+    sn_file_release(p->file);
+    sn_free(&ctx->memory, p->heap, p->size, SN_PACKED_ALIGN);
+    *p = (SnPacked){0};
+}
+
 SnProgram *sn_program_retain(SnProgram *p)
 {
     /* Relaxed: whoever retains already holds a reference. */
@@ -121,6 +128,7 @@ void sn_program_release(SnProgram *p)
         p->release(p->owner);
     if (p->has_arena)
         sn_arena_clear(&p->arena);
+    sn_packed_clear(&p->packed, p->ctx);
     sn_free(&p->ctx->memory, p, sizeof *p, _Alignof(max_align_t));
 }
 

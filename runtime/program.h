@@ -199,6 +199,16 @@ static inline const char *sn_image_string(const SnImage *m, uint32_t at)
 }
 
 /* ---- programs ---- */
+/* Results of a load program: on the heap, or in a mapped file of the cache. */
+typedef struct SnPacked {
+    void *heap; /* SN_PACKED_ALIGN; or: */
+    SnFile *file;
+    size_t size;
+    bool is_cached; /* found, not made */
+} SnPacked;
+#define SN_PACKED_ALIGN 64u
+void sn_packed_clear(SnPacked *p, const SnContext *ctx);
+
 struct SnProgram {
     SnContext *ctx;
     _Atomic uint32_t nref;
@@ -206,8 +216,9 @@ struct SnProgram {
     SnModule *module;      /* owned, or NULL */
     SnKernelFn *const *fn; /* native code, or NULL */
     SnHostFn *const *host;
-    const void **param; /* where each parameter lies */
-    uint64_t weight_bytes, copied_bytes;
+    const void **param;                  /* where each parameter lies */
+    uint64_t weight_bytes, copied_bytes; /* in place; copied to be aligned */
+    SnPacked packed;
     SnArena arena; /* image, host table, param table and copied weights of a JIT program */
     bool has_arena;
     void (*release)(

@@ -1,0 +1,127 @@
+/* load.c -- the load program: what hoist made of work on parameters is run once, and its results are kept as
+ * one blob, each 64-byte aligned, in the order of the entry. The rest of the compilation finds them by name
+ * in a source in front of the graph's own.
+ *
+ * It is a program of its own: its steps, kernels and scratch memory are gone when it has run. Its results are
+ * written where the blob lies. */
+#include "compiler/compile.h"
+#include "runtime/instance.h"
+
+static bool find_tensor(void *self, const char *name, SnSourceTensor *out)
+{
+    const SnLoaded *l = (const SnLoaded *)self;
+    for (uint32_t i = 0; sn_is_loaded_name(name) && i < l->n; i++) {
+        if (strcmp(l->name[i], name) == 0) {
+            *out = l->tensor[i];
+            return true;
+        }
+    }
+    return l->below != NULL && l->below->find(l->below->self, name, out);
+}
+
+/* ---- layout ---- */
+
+/* Where each result lies; tensor[i].bytes.at is an offset until the blob is there. */
+static SnStatus lay_out(SnCompilation *c, SnRef load, SnError *err)
+{
+    SnLoaded *l = &c->loaded;
+    const SnStore *s = c->pass.s;
+    const SnType *type = sn_type_of(s, load);
+    size_t size = 0;
+    l->n = (uint32_t)type->nchild;
+    l->name = type->names;
+    l->tensor = (SnSourceTensor *)sn_arena_array(&c->work, l->n, sizeof *l->tensor);
+    l->offset = (size_t *)sn_arena_array(&c->work, l->n, sizeof *l->offset);
+    SN_CHECK(l->tensor != NULL && l->offset != NULL, err, SN_ENOMEM, "load: no memory");
+    for (uint32_t i = 0; i < l->n; i++) {
+        const SnType *t = sn_type(s, type->child[i]);
+        SnSourceTensor *w = &l->tensor[i];
+        *w = (SnSourceTensor){.dtype = t->dtype, .ndim = t->ndim};
+        w->bytes.n = sn_dtype_size(t->dtype);
+        for (int k = 0; k < t->ndim; k++) {
+            const bool fits = sn_is_const_i64(s, t->dims[k], &w->dims[k]) && w->dims[k] >= 0 &&
+                              sn_mul_size(w->bytes.n, (size_t)w->dims[k], &w->bytes.n);
+            SN_CHECK(fits, err, SN_EUNSUPPORTED, "load: %s is too large", l->name[i]);
+        }
+        l->offset[i] = size;
+        SN_CHECK(sn_add_size(size, w->bytes.n, &size) && sn_align_size(size, SN_PACKED_ALIGN, &size), err,
+                 SN_EUNSUPPORTED, "load: more bytes than there are addresses");
+    }
+    l->blob.size = size;
+    return SN_OK;
+}
+
+static void set_blob(SnLoaded *l, const uint8_t *at)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        l->tensor[i].bytes.at = at + l->offset[i];
+    l->source = (SnSource){.self = l, .find = find_tensor};
+}
+
+/* ---- running ---- */
+
+/* Results are not the plan's: the buffers are given to the instance as inputs are. */
+static void place_outside(SnSteps *x)
+{
+    const SnRange out = x->entry.at[0].output;
+    for (uint32_t i = out.first; i < out.first + out.count; i++)
+        x->buffer.at[x->slot.at[i].buffer].kind = SN_BUFFER_INPUT;
+}
+
+static SnStatus make_program(SnCompilation *c, SnRef load, SnArena *keep, SnProgram **out, SnError *err)
+{
+    SnPass *p = &c->pass;
+    SnSteps x;
+    bool *is_stored = NULL;
+    const uint32_t n = sn_store_count(p->s);
+    SN_TRY(sn_fuse(p, load, &is_stored, err));
+    sn_steps_init(&x, p, c->loaded.below, is_stored, n);
+    SnStatus st = sn_steps_program(&x, load, err);
+    if (st == SN_OK) {
+        place_outside(&x);
+        st = sn_compilation_program(c, &x, keep, out, err);
+    }
+    sn_steps_clear(&x);
+    return st;
+}
+
+static SnStatus run_program(const SnLoaded *l, SnProgram *p, uint8_t *blob, SnError *err)
+{
+    SnInstance *s = NULL;
+    SnStatus st = sn_instance_create(p, NULL, &s, err);
+    for (uint32_t i = 0; st == SN_OK && i < l->n; i++) {
+        const SnSlotRow *slot = SN_ROWS(p->image, SnSlotRow, slot) + s->entry->output.first + i;
+        SnPlanBuffer *b = &s->plan.buffer[slot->buffer];
+        b->at = blob + l->offset[i];
+        b->size = l->tensor[i].bytes.n;
+    }
+    if (st == SN_OK)
+        st = sn_run(s, err);
+    sn_instance_destroy(s);
+    return st;
+}
+
+static SnStatus fill_blob(SnCompilation *c, SnRef load, uint8_t *blob, SnError *err)
+{
+    SnArena keep;
+    SnProgram *p = NULL;
+    sn_arena_init(&keep, sn_allocator(c->pass.ctx));
+    SnStatus st = make_program(c, load, &keep, &p, err);
+    if (st == SN_OK)
+        st = run_program(&c->loaded, p, blob, err);
+    sn_program_release(p);
+    sn_arena_clear(&keep);
+    return st;
+}
+
+SnStatus sn_compilation_load(SnCompilation *c, SnRef load, SnError *err)
+{
+    SnLoaded *l = &c->loaded;
+    SN_TRY(lay_out(c, sn_term(c->pass.s, load)->arg[0], err));
+    l->below = sn_graph_get_source(c->pass.g);
+    l->blob.heap = sn_alloc(sn_allocator(c->pass.ctx), l->blob.size, SN_PACKED_ALIGN);
+    SN_CHECK(l->blob.heap != NULL, err, SN_ENOMEM, "load: no memory for %zu bytes", l->blob.size);
+    SN_TRY(fill_blob(c, load, (uint8_t *)l->blob.heap, err));
+    set_blob(l, (const uint8_t *)l->blob.heap);
+    return SN_OK;
+}
