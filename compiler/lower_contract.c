@@ -1,43 +1,20 @@
-/* lower_contract.c -- einsum of two operands.
+/* lower_contract.c -- einsum of two operands: its labels, its tiles, and where the sums go.
  *
- * A tile is ROWS x 16 outputs over the whole of k. Lanes run along the last labels of the result; rows are
- * labels that only the other operand has, so what is loaded along the lanes serves all rows. An output starts
- * at zero and takes fma (floats) or mul, add (integers) in rising k: row-major over the summed labels as they
- * stand in the first operand, then those that only the second has. That order belongs to the op: a row alone
- * and a row among others have equal bits. Operands are widened to the accumulator as they are loaded. */
-#include "compiler/lower.h"
+ * Lanes run along the last labels of the result, in panels of 16; rows are labels that only the other operand
+ * has, so what is loaded along the lanes serves all rows. An output starts at zero and takes fma (floats) or
+ * mul, add (integers) in rising k: row-major over the summed labels as they stand in the first operand, then
+ * those that only the second has. That order belongs to the op: a row alone and a row among others have equal
+ * bits. Operands are widened to the accumulator as they are loaded. gemm.c computes the sums of a tile; they
+ * leave the registers through a LOCAL, from which they are stored row by row. Successive tiles walk the rows
+ * first, so that what is loaded along the lanes stays in a cache. */
+#include "compiler/contract.h"
 
-#define ROWS 8
-
-typedef struct Labels {
-    int n;
-    char at[SN_MAX_RANK];
-} Labels;
-
-/* A group of labels with one index over all of them. */
-typedef struct Group {
-    int n;
-    char label[SN_MAX_RANK];
-    SnRef dims[SN_MAX_RANK];
-    SnRef count; /* a dim */
-} Group;
-
-typedef struct Contract {
-    SnRef operand[2];
-    Labels of[2], result;
-    SnDtype acc, to;
-    Group outer, rows, lanes, summed; /* outer: one value a tile */
-    int64_t nrow, width;              /* of a tile */
-    int buf, local;
-    SnRef point[128]; /* by label: its index where the walk is now */
-} Contract;
-
-static bool has_label(const Labels *x, char c)
+static bool has_label(const SnLabels *x, char c)
 {
     return memchr(x->at, c, (size_t)x->n) != NULL;
 }
 
-static const char *read_labels(const char *at, Labels *out)
+static const char *read_labels(const char *at, SnLabels *out)
 {
     for (; *at != '\0' && *at != ',' && *at != '-'; at++) {
         if (out->n < SN_MAX_RANK)
@@ -46,10 +23,10 @@ static const char *read_labels(const char *at, Labels *out)
     return at;
 }
 
-static void add_label(SnLower *l, const Contract *c, Group *g, char label)
+static void add_label(SnLower *l, const SnContract *c, SnLabelGroup *g, char label)
 {
     const int side = has_label(&c->of[0], label) ? 0 : 1;
-    const Labels *x = &c->of[side];
+    const SnLabels *x = &c->of[side];
     const char *at = (const char *)memchr(x->at, label, (size_t)x->n);
     if (at == NULL || g->n == SN_MAX_RANK) {
         sn_lower_fail(l, SN_EUNSUPPORTED, "contract: more than %d labels of one kind", SN_MAX_RANK);
@@ -60,22 +37,22 @@ static void add_label(SnLower *l, const Contract *c, Group *g, char label)
 }
 
 /* Which operands have it: 1 the first, 2 the second, 3 both. */
-static int owners(const Contract *c, char label)
+static int owners(const SnContract *c, char label)
 {
     return (has_label(&c->of[0], label) ? 1 : 0) | (has_label(&c->of[1], label) ? 2 : 0);
 }
 
-static void group_labels(SnLower *l, Contract *c)
+static void group_labels(SnLower *l, SnContract *c)
 {
-    const Labels *out = &c->result;
+    const SnLabels *out = &c->result;
     const int lane_owner = out->n > 0 ? owners(c, out->at[out->n - 1]) : 2;
     const int row_owner = lane_owner == 1 ? 2 : 1;
     int first_lane = out->n;
     while (first_lane > 0 && owners(c, out->at[first_lane - 1]) == lane_owner)
         first_lane--;
     for (int i = 0; i < out->n; i++) {
-        Group *g = i >= first_lane ? &c->lanes : owners(c, out->at[i]) == row_owner ? &c->rows : &c->outer;
-        add_label(l, c, g, out->at[i]);
+        const bool is_row = owners(c, out->at[i]) == row_owner;
+        add_label(l, c, i >= first_lane ? &c->lane : is_row ? &c->row : &c->outer, out->at[i]);
     }
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < c->of[side].n; i++) {
@@ -84,14 +61,16 @@ static void group_labels(SnLower *l, Contract *c)
                 add_label(l, c, &c->summed, label);
         }
     }
-    Group *const all[] = {&c->outer, &c->rows, &c->lanes, &c->summed};
+    SnLabelGroup *const all[] = {&c->outer, &c->row, &c->lane, &c->summed};
     for (size_t i = 0; i < SN_COUNT(all); i++)
         all[i]->count = sn_lower_count(l, all[i]->n, all[i]->dims);
+    const SnLabels *x = &c->of[lane_owner == 1 ? 0 : 1];
+    c->is_strided = out->n > 0 && x->at[x->n - 1] != out->at[out->n - 1];
 }
 
 /* ---- points ---- */
 
-static void set_point(SnLower *l, Contract *c, const Group *g, SnRef whole)
+static void set_point(SnLower *l, SnContract *c, const SnLabelGroup *g, SnRef whole)
 {
     SnRef index[SN_MAX_RANK];
     sn_lower_part(l, whole, g->n, g->dims, index);
@@ -99,114 +78,64 @@ static void set_point(SnLower *l, Contract *c, const Group *g, SnRef whole)
         c->point[(unsigned char)g->label[i]] = index[i];
 }
 
-static SnRef element(SnLower *l, const Contract *c, int side, SnRef guard)
+void sn_contract_rows(SnLower *l, SnContract *c, SnRef row)
 {
-    const Labels *x = &c->of[side];
+    set_point(l, c, &c->row, row);
+}
+
+/* Where the last label has whole panels, no lane is divided. */
+SnRef sn_contract_lanes(SnLower *l, SnContract *c, SnRef panel, SnRef lane)
+{
+    int64_t n;
+    SnLabelGroup g = c->lane;
+    const SnRef width = i_const(l, c->width), col = i_add(l, i_mul(l, panel, width), lane);
+    if (g.n > 1 && sn_is_const_i64(l->s, g.dims[g.n - 1], &n) && n > 0 && n % c->width == 0) {
+        const SnRef per = i_const(l, n / c->width);
+        c->point[(unsigned char)g.label[--g.n]] = i_add(l, i_mul(l, i_mod(l, panel, per), width), lane);
+        set_point(l, c, &g, i_div(l, panel, per));
+    } else {
+        set_point(l, c, &g, col);
+    }
+    if (c->is_ragged)
+        return i_lt(l, col, sn_lower_dim(l, c->lane.count));
+    const SnRef past = sn_dim_mod(l->s, c->npanel, i_const(l, c->panels));
+    return sn_is_const_i64(l->s, past, &n) && n == 0 ? 0 : i_lt(l, panel, sn_lower_dim(l, c->npanel));
+}
+
+SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard)
+{
+    const SnLabels *x = &c->of[side];
     SnRef index[SN_MAX_RANK];
     bool has_lane = false;
     for (int i = 0; i < x->n; i++) {
         index[i] = c->point[(unsigned char)x->at[i]];
-        has_lane |= memchr(c->lanes.label, x->at[i], (size_t)c->lanes.n) != NULL;
+        has_lane |= memchr(c->lane.label, x->at[i], (size_t)c->lane.n) != NULL;
     }
     return sn_s_cast(l->s, c->acc, sn_lower_scalar(l, c->operand[side], index, has_lane ? guard : 0));
 }
 
-/* Opens lanes, then rows; sets their points. A row past the end is the last one: only its store is guarded.
- */
-typedef struct Open {
-    SnStmt **lanes, **rows;
-    SnRef slot; /* of the accumulators */
-    SnRef lane_guard, row_guard;
-} Open;
-
-static Open open_outputs(SnLower *l, Contract *c, SnRef first_row, SnRef first_lane, bool is_whole)
-{
-    Open o = {0};
-    int64_t rest;
-    const SnLoopKind kind = c->width == 1 ? SN_LOOP_UNROLL : SN_LOOP_LANES;
-    const SnRef lane = sn_kernel_loop(&l->kb, kind, i_const(l, c->width), &o.lanes);
-    const SnRef r = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, c->nrow), &o.rows);
-    const SnRef col = i_add(l, first_lane, lane);
-    SnRef row = i_add(l, first_row, r);
-    set_point(l, c, &c->lanes, col);
-    if (!is_whole)
-        o.lane_guard = i_lt(l, col, sn_lower_dim(l, c->lanes.count));
-    const SnRef ragged = sn_dim_mod(l->s, c->rows.count, i_const(l, c->nrow));
-    if (!sn_is_const_i64(l->s, ragged, &rest) || rest != 0) {
-        const SnRef nrow = sn_lower_dim(l, c->rows.count);
-        o.row_guard = i_lt(l, row, nrow);
-        row = i_min(l, row, i_add(l, nrow, i_const(l, -1)));
-    }
-    set_point(l, c, &c->rows, row);
-    o.slot = i_add(l, i_mul(l, r, i_const(l, c->width)), lane);
-    return o;
-}
-
-static void close_outputs(SnLower *l, const Open *o)
-{
-    sn_lower_close(l, o->rows);
-    sn_lower_close(l, o->lanes);
-}
-
 /* ---- one tile ---- */
 
-static SnRef multiply_add(SnLower *l, const Contract *c, SnRef a, SnRef b, SnRef sum)
+static void emit_result(SnLower *l, SnContract *c, int buf)
 {
-    if (sn_dtype_is_float(c->acc))
-        return sn_s3(l->s, SN_OP_FMA, a, b, sum);
-    return i_add(l, i_mul(l, a, b), sum);
-}
-
-static void emit_tile(SnLower *l, Contract *c, SnRef first_row, SnRef first_lane, bool is_whole)
-{
-    SnStmt **local, **loop[SN_MAX_RANK];
-    c->local = sn_kernel_local(&l->kb, c->acc, c->nrow * c->width, &local);
-    Open o = open_outputs(l, c, first_row, first_lane, is_whole);
-    sn_lower_store(l, c->local, c->acc, o.slot, sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0}), 0);
-    close_outputs(l, &o);
-    for (int i = 0; i < c->summed.n; i++) {
-        const SnRef size = sn_lower_dim(l, c->summed.dims[i]);
-        c->point[(unsigned char)c->summed.label[i]] = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, size, &loop[i]);
-    }
-    o = open_outputs(l, c, first_row, first_lane, is_whole);
-    const SnRef a = element(l, c, 0, o.lane_guard), b = element(l, c, 1, o.lane_guard);
-    const SnRef sum = sn_lower_load(l, c->local, c->acc, o.slot, 0);
-    sn_lower_store(l, c->local, c->acc, o.slot, multiply_add(l, c, a, b, sum), 0);
-    close_outputs(l, &o);
-    for (int i = c->summed.n; i-- > 0;)
-        sn_lower_close(l, loop[i]);
-    o = open_outputs(l, c, first_row, first_lane, is_whole);
-    SnRef index[SN_MAX_RANK], dims[SN_MAX_RANK];
+    SnStmt **rows, **panels, **lanes;
     const SnType *type = sn_type_of(l->s, l->root);
-    for (int i = 0; i < c->result.n; i++) {
+    const SnLoopKind kind = c->width == 1 ? SN_LOOP_UNROLL : SN_LOOP_LANES;
+    const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, c->nrow, &rows);
+    const SnRef panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, c->panels), &panels);
+    const SnRef lane = sn_kernel_loop(&l->kb, kind, i_const(l, c->width), &lanes);
+    sn_contract_rows(l, c, i_add(l, c->first_row, row));
+    const SnRef guard = sn_contract_lanes(l, c, i_add(l, c->first_panel, panel), lane);
+    SnRef index[SN_MAX_RANK];
+    for (int i = 0; i < c->result.n; i++)
         index[i] = c->point[(unsigned char)c->result.at[i]];
-        dims[i] = type->dims[i];
-    }
-    sn_lower_store(l, c->buf, c->to, sn_lower_join(l, c->result.n, dims, index),
-                   sn_s_cast(l->s, c->to, sn_lower_load(l, c->local, c->acc, o.slot, 0)),
-                   i_both(l, o.row_guard, o.lane_guard));
-    close_outputs(l, &o);
-    sn_lower_close(l, local);
-}
-
-/* Whole groups of lanes need no guards: they get code of their own. */
-static void emit_columns(SnLower *l, Contract *c, SnRef first_row, SnRef block)
-{
-    int64_t n;
-    const SnRef width = i_const(l, c->width), first = i_mul(l, block, width);
-    const bool is_known = sn_is_const_i64(l->s, c->lanes.count, &n);
-    if (is_known && (n % c->width == 0 || n < c->width)) {
-        emit_tile(l, c, first_row, first, n % c->width == 0);
-        return;
-    }
-    SnStmt **mark;
-    const SnRef ends = i_lt(l, sn_lower_dim(l, c->lanes.count), i_add(l, first, width));
-    sn_kernel_if(&l->kb, sn_s_not(l->s, ends), &mark);
-    emit_tile(l, c, first_row, first, true);
-    sn_lower_close(l, mark);
-    sn_kernel_if(&l->kb, ends, &mark);
-    emit_tile(l, c, first_row, first, false);
-    sn_lower_close(l, mark);
+    const SnRef at = i_add(l, i_mul(l, row, i_const(l, c->panels)), panel);
+    const SnRef slot = i_add(l, i_mul(l, at, i_const(l, c->width)), lane);
+    sn_lower_store(l, buf, c->to, sn_lower_join(l, c->result.n, type->dims, index),
+                   sn_s_cast(l->s, c->to, sn_lower_load(l, c->sums, c->acc, slot, 0)), guard);
+    sn_lower_close(l, lanes);
+    sn_lower_close(l, panels);
+    sn_lower_close(l, rows);
 }
 
 /* Takes the tile's number apart: the part that changes fastest. */
@@ -220,11 +149,27 @@ static SnRef next_part(SnLower *l, SnRef *tile, SnRef n)
     return part;
 }
 
+static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol)
+{
+    int64_t n;
+    SnStmt **local;
+    SnRef tile = l->kb.k->tile;
+    const SnRef rows = i_const(l, c->rows), count = sn_lower_dim(l, c->row.count);
+    c->first_row = i_mul(l, next_part(l, &tile, nrow), rows);
+    c->first_panel = i_mul(l, next_part(l, &tile, ncol), i_const(l, c->panels));
+    const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, c->row.count, rows), &n) && n == 0;
+    c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
+    set_point(l, c, &c->outer, tile);
+    c->sums = sn_kernel_local(&l->kb, c->acc, c->rows * c->panels * c->width, &local);
+    sn_gemm_tile(l, c);
+    emit_result(l, c, buf);
+    sn_lower_close(l, local);
+}
+
 void sn_lower_contract(SnLower *l, SnRef r)
 {
     const SnTerm *t = sn_term(l->s, r);
-    Contract c = {
-        .operand = {t->arg[0], t->arg[1]}, .to = sn_dtype_of(l->s, r), .nrow = ROWS, .width = SN_LANES};
+    SnContract c = {.operand = {t->arg[0], t->arg[1]}, .to = sn_dtype_of(l->s, r), .width = SN_LANES};
     const char *eq = sn_attr_string(l->s, r, "eq");
     eq = read_labels(eq, &c.of[0]);
     eq = read_labels(eq + 1, &c.of[1]);
@@ -235,20 +180,16 @@ void sn_lower_contract(SnLower *l, SnRef r)
     if (l->status != SN_OK)
         return;
     int64_t n;
-    if (sn_is_const_i64(l->s, c.rows.count, &n) && n < ROWS)
-        c.nrow = n > 0 ? n : 1;
-    if (sn_is_const_i64(l->s, c.lanes.count, &n) && n == 1)
+    if (sn_is_const_i64(l->s, c.lane.count, &n) && n == 1)
         c.width = 1;
+    c.npanel = sn_lower_ceil(l, c.lane.count, c.width);
+    c.is_ragged = !(sn_is_const_i64(l->s, sn_dim_mod(l->s, c.lane.count, i_const(l, c.width)), &n) && n == 0);
+    sn_gemm_shape(l, &c);
     sn_lower_read(l, c.operand[0]);
     sn_lower_read(l, c.operand[1]);
-    c.buf = sn_lower_result(l, 0);
-    const SnRef nrow = sn_lower_ceil(l, c.rows.count, c.nrow),
-                nlane = sn_lower_ceil(l, c.lanes.count, c.width);
-    SnRef tile = l->kb.k->tile;
-    const SnRef row = i_mul(l, next_part(l, &tile, nrow), i_const(l, c.nrow));
-    const SnRef lane = next_part(l, &tile, nlane);
-    set_point(l, &c, &c.outer, tile);
+    const int buf = sn_lower_result(l, 0);
+    const SnRef nrow = sn_lower_ceil(l, c.row.count, c.rows), ncol = sn_lower_ceil(l, c.npanel, c.panels);
     if (!sn_lower_is_empty(l, c.result.n, sn_type_of(l->s, r)->dims))
-        emit_columns(l, &c, row, lane);
-    sn_lower_end(l, sn_dim_mul(l->s, c.outer.count, sn_dim_mul(l->s, nrow, nlane)));
+        emit_tile(l, &c, buf, nrow, ncol);
+    sn_lower_end(l, sn_dim_mul(l->s, c.outer.count, sn_dim_mul(l->s, nrow, ncol)));
 }

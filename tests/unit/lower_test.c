@@ -44,11 +44,18 @@ static SnValue i64(Fixture *f, int64_t v)
     return sn_const_int(f->g, SN_I64, v);
 }
 
+static const SnTarget target = {.name = "interp", .vector_bytes = 64, .vector_count = 32};
+
 static void fuse(Fixture *f)
 {
     SnError err = {0};
     assert_ok(sn_graph_check(f->g, &err));
-    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = sn_graph_store(f->g), .arena = &f->arena};
+    f->pass = (SnPass){.ctx = f->ctx,
+                       .cc = f->cc,
+                       .g = f->g,
+                       .s = sn_graph_store(f->g),
+                       .target = &target,
+                       .arena = &f->arena};
     assert_ok(sn_fuse(&f->pass, sn_graph_root(f->g), &f->is_stored, &err));
 }
 
@@ -202,7 +209,7 @@ static SnStatus lower_all(Fixture *f, SnError *err)
     SnStore *s = sn_graph_store(f->g);
     const SnRef root = sn_graph_root(f->g);
     SN_CHECK(root != 0, err, SN_ENOMEM, "no root");
-    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = s, .arena = &f->arena};
+    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = s, .target = &target, .arena = &f->arena};
     SN_TRY(sn_fuse(&f->pass, root, &f->is_stored, err));
     for (SnRef r = 1; r <= root; r++) {
         SnLowered out;

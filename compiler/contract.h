@@ -1,0 +1,49 @@
+/* contract.h -- what lower_contract.c and gemm.c share: the labels of a product, and its tile. Internal to
+ * them. */
+#ifndef SN_CONTRACT_H
+#define SN_CONTRACT_H
+
+#include "compiler/lower.h"
+
+typedef struct SnLabels {
+    int n;
+    char at[SN_MAX_RANK];
+} SnLabels;
+
+/* A group of labels with one index over all of them. */
+typedef struct SnLabelGroup {
+    int n;
+    char label[SN_MAX_RANK];
+    SnRef dims[SN_MAX_RANK];
+    SnRef count; /* a dim */
+} SnLabelGroup;
+
+/* A tile is `rows` x `panels * width` outputs: the same on all targets. A body computes `body_rows` x
+ * `body_panels * width` of them in registers. */
+typedef struct SnContract {
+    SnRef operand[2];
+    SnLabels of[2], result;
+    SnDtype acc, to;
+    SnLabelGroup outer, row, lane, summed; /* outer: one value a tile */
+    int64_t rows, panels, width;
+    int64_t body_rows, body_panels;
+    bool is_strided;                    /* what is loaded along the lanes does not lie side by side */
+    bool is_ragged;                     /* the last panel may not be whole */
+    SnRef npanel;                       /* a dim */
+    SnRef first_row, nrow, first_panel; /* of the tile at hand */
+    int sums;                           /* LOCAL: the outputs of a tile, by row */
+    SnRef point[128];                   /* by label: its index where the walk is now */
+} SnContract;
+
+/* ---- lower_contract.c ---- */
+void sn_contract_rows(SnLower *l, SnContract *c, SnRef row); /* the walk goes to a row */
+/* It goes to a lane of a panel; returns the guard of what is stored there. */
+SnRef sn_contract_lanes(SnLower *l, SnContract *c, SnRef panel, SnRef lane);
+/* An operand at the point of the walk, in the dtype of the sum. */
+SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard);
+
+/* ---- gemm.c ---- */
+void sn_gemm_shape(SnLower *l, SnContract *c); /* rows .. body_panels */
+void sn_gemm_tile(SnLower *l, SnContract *c);  /* computes c->sums */
+
+#endif

@@ -1,0 +1,235 @@
+/* gemm.c -- the sums of one tile of a product, in registers.
+ *
+ * A tile has ROWS rows and up to four panels of 16 columns, whatever the target. Bodies walk it: as many rows
+ * and panels as the registers hold, then 4, 2 and 1 rows for what is left, chosen by IFs that all lanes
+ * share. So one row does not pay for eight, and the tiles of a program are the same on all CPU levels. A body
+ * keeps its sums in registers over the whole of k, in rising order; k is unrolled by 4. What is loaded along
+ * the lanes serves all rows of a body, and the panel stays in a cache for the next one.
+ *
+ * Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). */
+#include "compiler/contract.h"
+
+#define ROWS        24 /* a multiple of every body */
+#define BODY_ROWS   8
+#define STEPS       4 /* of k in the body of the innermost loop */
+#define ROWS_PANELS 6 /* rows that pay for loading several panels */
+
+/* ---- shapes ---- */
+
+static int64_t choose_panels(SnLower *l, const SnContract *c)
+{
+    int64_t n;
+    if (c->is_strided || c->width == 1)
+        return 1;
+    if (!sn_is_const_i64(l->s, c->npanel, &n) || n % 3 == 0)
+        return 3;
+    return n % 4 == 0 ? 4 : n < 3 ? n : 3;
+}
+
+void sn_gemm_shape(SnLower *l, SnContract *c)
+{
+    int64_t n;
+    const SnTarget *t = l->p->target;
+    c->panels = choose_panels(l, c);
+    c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < ROWS ? n : ROWS;
+    c->rows = c->rows > 1 ? c->rows : 1;
+    const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);
+    const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
+    int64_t room = t->vector_count * 3 / 4 / size;
+    room = room > 1 ? room : 1;
+    c->body_panels = room >= ROWS_PANELS * c->panels ? c->panels : 1;
+    c->body_rows = room / c->body_panels < BODY_ROWS ? room / c->body_panels : BODY_ROWS;
+    c->body_rows = c->body_rows < c->rows ? c->body_rows : c->rows;
+}
+
+/* ---- a body ---- */
+
+typedef struct Body {
+    int64_t rows, panels;
+    SnRef row, panel; /* the first ones, counted from those of the tile */
+    int acc;          /* LOCAL: in registers */
+} Body;
+
+/* Where one vector of a body is: its loops are open, the walk is there. */
+typedef struct Vector {
+    SnStmt **mark[3];
+    SnRef row, panel, lane;
+    SnRef slot; /* in acc */
+    SnRef guard;
+} Vector;
+
+static Vector open_vector(SnLower *l, SnContract *c, const Body *b)
+{
+    Vector v;
+    const SnLoopKind kind = c->width == 1 ? SN_LOOP_UNROLL : SN_LOOP_LANES;
+    v.row = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->rows), &v.mark[0]);
+    v.panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->panels), &v.mark[1]);
+    v.lane = sn_kernel_loop(&l->kb, kind, i_const(l, c->width), &v.mark[2]);
+    const SnRef at = i_add(l, i_mul(l, v.row, i_const(l, b->panels)), v.panel);
+    v.slot = i_add(l, i_mul(l, at, i_const(l, c->width)), v.lane);
+    sn_contract_rows(l, c, i_add(l, i_add(l, c->first_row, b->row), v.row));
+    SnRef panel = i_add(l, i_add(l, c->first_panel, b->panel), v.panel);
+    int64_t n;
+    const bool is_all =
+        sn_is_const_i64(l->s, sn_dim_mod(l->s, c->npanel, i_const(l, b->panels)), &n) && n == 0;
+    if (!is_all && !c->is_ragged)
+        panel = i_min(l, panel, i_add(l, sn_lower_dim(l, c->npanel), i_const(l, -1)));
+    const SnRef guard = sn_contract_lanes(l, c, panel, v.lane);
+    v.guard = c->is_ragged ? guard : 0;
+    return v;
+}
+
+static void close_vector(SnLower *l, const Vector *v)
+{
+    for (int i = 3; i-- > 0;)
+        sn_lower_close(l, v->mark[i]);
+}
+
+static SnRef multiply_add(SnLower *l, const SnContract *c, SnRef a, SnRef b, SnRef sum)
+{
+    if (sn_dtype_is_float(c->acc))
+        return sn_s3(l->s, SN_OP_FMA, a, b, sum);
+    return i_add(l, i_mul(l, a, b), sum);
+}
+
+static void emit_step(SnLower *l, SnContract *c, const Body *b)
+{
+    const Vector v = open_vector(l, c, b);
+    const SnRef x = sn_contract_element(l, c, 0, v.guard), y = sn_contract_element(l, c, 1, v.guard);
+    const SnRef sum = sn_lower_load(l, b->acc, c->acc, v.slot, 0);
+    sn_lower_store(l, b->acc, c->acc, v.slot, multiply_add(l, c, x, y, sum), 0);
+    close_vector(l, &v);
+}
+
+/* ---- loops over k ---- */
+
+/* Summed labels from `whole` on are unrolled, the one before them in steps of `step`. */
+typedef struct Unroll {
+    int whole;
+    int64_t step;
+} Unroll;
+
+static Unroll plan_unroll(SnLower *l, const SnContract *c)
+{
+    Unroll u = {.whole = c->summed.n, .step = c->is_strided ? 1 : STEPS};
+    int64_t n;
+    while (u.whole > 0 && sn_is_const_i64(l->s, c->summed.dims[u.whole - 1], &n) && n > 0 && n <= u.step) {
+        u.step /= n;
+        u.whole--;
+    }
+    return u;
+}
+
+static void emit_sum(SnLower *l, SnContract *c, const Body *b, const Unroll *u, int i);
+
+static void set_summed(SnContract *c, int i, SnRef at)
+{
+    c->point[(unsigned char)c->summed.label[i]] = at;
+}
+
+/* Whole steps, then what is left one by one. */
+static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u, int i)
+{
+    SnStmt **loop, **steps;
+    const SnRef size = sn_lower_dim(l, c->summed.dims[i]), step = i_const(l, u->step);
+    const SnRef whole = i_div(l, size, step), rest = i_mod(l, size, step);
+    int64_t n;
+    const SnRef at = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, whole, &loop), step);
+    set_summed(c, i, i_add(l, at, sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, step, &steps)));
+    emit_sum(l, c, b, u, i + 1);
+    sn_lower_close(l, steps);
+    sn_lower_close(l, loop);
+    const SnRef left = sn_dim_mod(l->s, c->summed.dims[i], step);
+    if (sn_is_const_i64(l->s, left, &n) && n == 0)
+        return;
+    set_summed(c, i, i_add(l, i_mul(l, whole, step), sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, rest, &loop)));
+    emit_sum(l, c, b, u, i + 1);
+    sn_lower_close(l, loop);
+}
+
+static void emit_sum(SnLower *l, SnContract *c, const Body *b, const Unroll *u, int i)
+{
+    if (i == c->summed.n) {
+        emit_step(l, c, b);
+        return;
+    }
+    if (i + 1 == u->whole && u->step > 1) {
+        emit_steps(l, c, b, u, i);
+        return;
+    }
+    SnStmt **loop;
+    const SnLoopKind kind = i < u->whole ? SN_LOOP_SERIAL : SN_LOOP_UNROLL;
+    set_summed(c, i, sn_kernel_loop(&l->kb, kind, sn_lower_dim(l, c->summed.dims[i]), &loop));
+    emit_sum(l, c, b, u, i + 1);
+    sn_lower_close(l, loop);
+}
+
+static void emit_body(SnLower *l, SnContract *c, Body b)
+{
+    SnStmt **local;
+    b.acc = sn_kernel_local(&l->kb, c->acc, b.rows * b.panels * c->width, &local);
+    Vector v = open_vector(l, c, &b);
+    sn_lower_store(l, b.acc, c->acc, v.slot, sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0}), 0);
+    close_vector(l, &v);
+    const Unroll u = plan_unroll(l, c);
+    emit_sum(l, c, &b, &u, 0);
+    v = open_vector(l, c, &b);
+    const SnRef row = i_mul(l, i_add(l, b.row, v.row), i_const(l, c->panels));
+    const SnRef at = i_add(l, row, i_add(l, b.panel, v.panel));
+    sn_lower_store(l, c->sums, c->acc, i_add(l, i_mul(l, at, i_const(l, c->width)), v.lane),
+                   sn_lower_load(l, b.acc, c->acc, v.slot, 0), 0);
+    close_vector(l, &v);
+    sn_lower_close(l, local);
+}
+
+/* ---- a tile ---- */
+
+/* Can a tile have so many rows that some are left for a body of n? */
+static bool may_be_left(SnLower *l, const SnContract *c, int64_t n)
+{
+    int64_t count;
+    if (!sn_is_const_i64(l->s, c->row.count, &count) || c->rows % c->body_rows % (2 * n) >= n)
+        return true;
+    return count % c->rows % c->body_rows % (2 * n) >= n;
+}
+
+static void emit_rows(SnLower *l, SnContract *c, SnRef panel)
+{
+    SnStmt **mark;
+    Body b = {.rows = c->body_rows, .panels = c->body_panels, .panel = panel};
+    const SnRef size = i_const(l, b.rows), whole = i_div(l, c->nrow, size);
+    if (c->rows == b.rows && sn_is_const(l->s, whole, NULL)) {
+        b.row = i_const(l, 0);
+        emit_body(l, c, b);
+    } else {
+        b.row = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, whole, &mark), size);
+        emit_body(l, c, b);
+        sn_lower_close(l, mark);
+    }
+    const SnRef rest = i_mod(l, c->nrow, size), done = i_mul(l, whole, size);
+    for (b.rows = BODY_ROWS / 2; b.rows > 0; b.rows /= 2) {
+        if (b.rows >= c->body_rows || !may_be_left(l, c, b.rows))
+            continue;
+        const SnRef twice = i_const(l, 2 * b.rows), left = i_mod(l, rest, twice);
+        b.row = i_add(l, done, i_sub(l, rest, left));
+        const bool is_sure = sn_is_const(l->s, left, NULL);
+        if (!is_sure)
+            sn_kernel_if(&l->kb, i_ge(l, left, i_const(l, b.rows)), &mark);
+        emit_body(l, c, b);
+        if (!is_sure)
+            sn_lower_close(l, mark);
+    }
+}
+
+void sn_gemm_tile(SnLower *l, SnContract *c)
+{
+    if (c->body_panels == c->panels) {
+        emit_rows(l, c, i_const(l, 0));
+        return;
+    }
+    SnStmt **mark;
+    const SnRef left = i_sub(l, sn_lower_dim(l, c->npanel), c->first_panel);
+    const SnRef n = i_min(l, left, i_const(l, c->panels));
+    emit_rows(l, c, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &mark));
+    sn_lower_close(l, mark);
+}

@@ -1,0 +1,199 @@
+/* kernels.c -- speed of products, as a share of what the machine multiplies at most.
+ *
+ *   kernels [--target NAME] [--threads N,..] [--min-ms N] [MxKxN ...]
+ *
+ * B is packed as the compiler packs weights: [N/16][K][16]. One line a case and number of threads:
+ *   contract_f32 MxKxN threads=T gflops=... share_of_peak=... us=... compile_ms=...
+ * The time is the least of many runs; the peak is the best rate of fma in registers on T threads, measured
+ * before each case in this process. */
+#include "backends/backends.h"
+#include "compiler/compiler.h"
+#include "compiler/graph.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CASES   32
+#define MAX_THREADS 8
+
+typedef struct Shape {
+    int64_t m, k, n;
+} Shape;
+
+static const Shape default_shapes[] = {{512, 512, 512},  {2048, 2048, 2048}, {16, 384, 1536},
+                                       {128, 384, 1536}, {512, 384, 1536},   {2048, 384, 1536},
+                                       {16, 2048, 2048}, {16, 4096, 4096},   {2048, 4096, 4096}};
+
+typedef struct Bench {
+    const char *target;
+    uint64_t least_ns; /* of a case */
+    uint32_t threads[MAX_THREADS];
+    size_t nthreads;
+    Shape shape[MAX_CASES];
+    size_t nshape;
+} Bench;
+
+/* One number of threads: a context of its own. */
+typedef struct Machine {
+    SnPool *pool;
+    SnContext *ctx;
+    SnCompiler *cc;
+    double peak; /* GF/s of f32 */
+} Machine;
+
+/* ---- a machine ---- */
+
+static void machine_close(Machine *m)
+{
+    sn_compiler_destroy(m->cc);
+    sn_context_destroy(m->ctx);
+    sn_pool_destroy(m->pool);
+}
+
+static SnStatus machine_open(Machine *m, uint32_t threads, SnError *err)
+{
+    static const SnOp *const no_ops[] = {NULL};
+    SnContextDesc desc = {.struct_size = sizeof desc, .cpu_level = getenv("SINTER_CPU_LEVEL")};
+    SnLimits limits;
+    *m = (Machine){0};
+    if (threads > 1) {
+        SN_TRY(sn_pool_create(threads, &m->pool, err));
+        desc.jobs = sn_pool_jobs(m->pool);
+    }
+    SN_TRY(sn_context_create(&desc, &m->ctx, err));
+    const SnCompilerDesc cc = {.struct_size = sizeof cc, .ops = no_ops, .backends = sn_all_backends};
+    SN_TRY(sn_compiler_create(m->ctx, &cc, &m->cc, err));
+    SN_TRY(sn_compiler_limits(m->cc, &limits, err));
+    m->peak = limits.f32_gflops;
+    return SN_OK;
+}
+
+/* ---- a product ---- */
+
+static SnStatus compile(const Machine *m, const Bench *b, const Shape *x, SnProgram **out, SnError *err)
+{
+    char text[400];
+    SnGraph *g = NULL;
+    (void)snprintf(text, sizeof text,
+                   "program @p\ndims m in 0..99999\nentry @main(x: f32[m,%" PRId64 "], w: f32[%" PRId64
+                   ",%" PRId64 ",16]) {\n ret y: (contract \"mk,jkl->mjl\" x w acc=f32)\n}\n",
+                   x->k, (x->n + 15) / 16, x->k);
+    SN_TRY(sn_graph_create(m->cc, &g, err));
+    SnStatus st = sn_graph_parse(g, "bench", sn_bytes_str(text), err);
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = b->target};
+    if (st == SN_OK)
+        st = sn_compile(m->cc, g, &o, out, err);
+    sn_graph_destroy(g);
+    return st;
+}
+
+static float *random_floats(size_t n)
+{
+    float *at = malloc((n + 64) * sizeof *at);
+    uint32_t state = 1;
+    for (size_t i = 0; at && i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        at[i] = (float)(state >> 8) / (float)(1 << 24) - 0.5f;
+    }
+    return at;
+}
+
+static SnStatus time_runs(SnInstance *s, uint64_t least_ns, uint64_t *best, SnError *err)
+{
+    uint64_t spent = 0;
+    *best = UINT64_MAX;
+    for (int i = 0; i < 5 || spent < least_ns; i++) {
+        const uint64_t from = sn_now_ns();
+        SN_TRY(sn_run(s, err));
+        const uint64_t ns = sn_now_ns() - from;
+        *best = ns < *best ? ns : *best;
+        spent += ns;
+    }
+    return SN_OK;
+}
+
+static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t threads, SnProgram *p,
+                    double compile_ms, SnError *err)
+{
+    SnInstance *s = NULL;
+    uint64_t best = 0;
+    const int64_t panels = (x->n + 15) / 16;
+    float *a = random_floats((size_t)(x->m * x->k)), *w = random_floats((size_t)(panels * x->k * 16));
+    SnStatus st = a && w ? sn_instance_create(p, NULL, &s, err) : sn_fail(err, SN_ENOMEM, "no memory");
+    const SnView va = {.data = a, .dtype = SN_F32, .ndim = 2, .dims = {x->m, x->k}};
+    const SnView vw = {.data = w, .dtype = SN_F32, .ndim = 3, .dims = {panels, x->k, 16}};
+    if (st == SN_OK)
+        st = sn_bind(s, "x", &va, err);
+    if (st == SN_OK)
+        st = sn_bind(s, "w", &vw, err);
+    if (st == SN_OK)
+        st = time_runs(s, b->least_ns, &best, err);
+    const double rate = 2.0 * (double)x->m * (double)x->k * (double)x->n / (double)best;
+    if (st == SN_OK)
+        printf("contract_f32 %" PRId64 "x%" PRId64 "x%" PRId64
+               " threads=%u gflops=%.1f share_of_peak=%.3f us=%.1f compile_ms=%.1f\n",
+               x->m, x->k, x->n, threads, rate, rate / m->peak, (double)best / 1e3, compile_ms);
+    sn_instance_destroy(s);
+    free(a);
+    free(w);
+    return st;
+}
+
+static SnStatus bench(const Bench *b, uint32_t threads, SnError *err)
+{
+    Machine m;
+    SnStatus st = machine_open(&m, threads, err);
+    for (size_t i = 0; i < b->nshape && st == SN_OK; i++) {
+        SnProgram *p = NULL;
+        const uint64_t from = sn_now_ns();
+        st = compile(&m, b, &b->shape[i], &p, err);
+        const double ms = (double)(sn_now_ns() - from) / 1e6;
+        if (st == SN_OK)
+            st = run(&m, b, &b->shape[i], threads, p, ms, err);
+        sn_program_release(p);
+    }
+    machine_close(&m);
+    return st;
+}
+
+static void read_threads(Bench *b, const char *text)
+{
+    b->nthreads = 0;
+    for (char *end; *text && b->nthreads < MAX_THREADS; text = *end ? end + 1 : end)
+        b->threads[b->nthreads++] = (uint32_t)strtoul(text, &end, 10);
+}
+
+int main(int argc, char **argv)
+{
+    Bench b = {.target = "cpu", .least_ns = 300000000, .threads = {1, 2}, .nthreads = 2};
+    for (int i = 1; i < argc; i++) {
+        Shape x;
+        if (i + 1 < argc && strcmp(argv[i], "--target") == 0) {
+            b.target = argv[++i];
+        } else if (i + 1 < argc && strcmp(argv[i], "--threads") == 0) {
+            read_threads(&b, argv[++i]);
+        } else if (i + 1 < argc && strcmp(argv[i], "--min-ms") == 0) {
+            b.least_ns = strtoull(argv[++i], NULL, 10) * 1000000;
+        } else if (b.nshape < MAX_CASES &&
+                   sscanf(argv[i], "%" SCNd64 "x%" SCNd64 "x%" SCNd64, &x.m, &x.k, &x.n) == 3) {
+            b.shape[b.nshape++] = x;
+        } else {
+            fprintf(stderr, "usage: kernels [--target NAME] [--threads N,..] [--min-ms N] [MxKxN ...]\n");
+            return 2;
+        }
+    }
+    if (b.nshape == 0) {
+        memcpy(b.shape, default_shapes, sizeof default_shapes);
+        b.nshape = SN_COUNT(default_shapes);
+    }
+    SnError err = {0};
+    for (size_t i = 0; i < b.nthreads; i++) {
+        if (bench(&b, b.threads[i], &err) == SN_OK)
+            continue;
+        fprintf(stderr, "kernels: %s\n", err.message);
+        return 1;
+    }
+    return 0;
+}
