@@ -12,6 +12,7 @@
 #define GRANT_FREE  0         /* only what costs nothing is computed again */
 #define GRANT_FEW   4         /* read several times: a few cheap ops */
 #define GRANT_INDEX 8         /* an index: computed outside of the innermost loop */
+#define GRANT_ROW   32        /* by several walks over one row: an exp or erf and some cheap ops */
 #define GRANT_ONCE  (1 << 24) /* read once */
 
 #define MAX_TERMS 512 /* of one fused expression, as a tree */
@@ -179,7 +180,18 @@ static int grant_of(const SnFuse *f, SnRef user, int i)
     }
 }
 
-static void grant(SnFuse *f, SnRef user, int i, int left, SnRef home)
+static SnRef merge(SnRef known, SnRef now)
+{
+    return known != 0 && known != now ? SN_FUSE_MANY : now;
+}
+
+/* What a term passes on to its operands. */
+typedef struct Share {
+    SnRef home, pass;
+    int left;
+} Share;
+
+static void grant(SnFuse *f, SnRef user, int i, const Share *share)
 {
     const SnTerm *t = sn_term(f->s, user);
     const SnRef x = t->arg[i];
@@ -187,41 +199,58 @@ static void grant(SnFuse *f, SnRef user, int i, int left, SnRef home)
     const bool is_bound = (t->op == SN_OP_LOOP && i == 2) || (t->op == SN_OP_MEASURE && i == 1);
     if (!is_tensor(f, x) || (sn_is_dim(f->s, x) && (give != GRANT_MUST || is_bound)))
         return;
-    if (give > left)
-        give = left;
-    if (f->home[x] != 0 && f->home[x] != home)
-        home = SN_FUSE_MANY;
-    f->home[x] = home;
-    if (home == SN_FUSE_MANY && give > GRANT_FREE)
+    if (give > share->left)
+        give = share->left;
+    f->home[x] = merge(f->home[x], share->home);
+    f->pass[x] = merge(f->pass[x], share->pass);
+    sn_row_axes_join(f->s, user, i, &f->axes[user], &f->axes[x]);
+    if (f->pass[x] == SN_FUSE_MANY && give > GRANT_ROW)
+        give = GRANT_ROW;
+    if (f->home[x] == SN_FUSE_MANY && give > GRANT_FREE)
         give = GRANT_FREE;
     if (give < f->grant[x])
         f->grant[x] = give;
 }
 
-static bool is_worth_storing(const SnFuse *f, SnRef r)
+static bool is_worth_storing(SnFuse *f, SnRef r)
 {
-    if (f->grant[r] == GRANT_MUST || has_memory(f, r) || is_root(f, r))
+    if (f->grant[r] == GRANT_MUST || has_memory(f, r))
         return true;
+    if (is_root(f, r))
+        return !sn_fuse_take_row(f, r);
     return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
 }
 
+static Share share_of(SnFuse *f, SnRef r)
+{
+    if (f->is_stored[r] || !is_tensor(f, r)) {
+        f->axes[r] = sn_row_axes(f->s, r);
+        return (Share){.home = r, .pass = r, .left = GRANT_ONCE};
+    }
+    if (is_root(f, r))
+        return (Share){.home = f->home[r], .pass = r, .left = GRANT_ONCE};
+    return (Share){.home = f->home[r], .pass = f->pass[r], .left = f->grant[r] - sn_fuse_cost(f->s, r)};
+}
+
+/* What was stored stays so. */
 static void decide(SnFuse *f, SnRef root)
 {
+    for (SnRef r = 0; r <= root; r++) {
+        f->home[r] = f->pass[r] = 0;
+        f->grant[r] = GRANT_ONCE;
+        f->axes[r].is_known = false;
+        f->rows[r] = (SnFuseRows){0};
+    }
     for (SnRef r = root; r > 0; r--) {
         if (!f->is_reached[r])
             continue;
         const SnTerm *t = sn_term(f->s, r);
-        int left = GRANT_ONCE;
-        SnRef home = r;
-        if (is_tensor(f, r) || is_root(f, r))
+        if (!f->is_stored[r] && (is_tensor(f, r) || is_root(f, r)))
             f->is_stored[r] = is_worth_storing(f, r);
-        if (!f->is_stored[r] && is_tensor(f, r)) {
-            left = f->grant[r] - sn_fuse_cost(f->s, r);
-            home = f->home[r];
-        }
+        const Share share = share_of(f, r);
         for (int i = 0; i < t->narg; i++) {
             if (!is_combiner(f, r, i))
-                grant(f, r, i, left, home);
+                grant(f, r, i, &share);
         }
     }
 }
@@ -280,9 +309,10 @@ static SnRef largest_operand(const SnFuse *f, SnRef r)
     return best;
 }
 
-/* Stores operands, the largest first, until the rest fits. */
-static void split(SnFuse *f, SnRef root)
+/* Stores operands, the largest first, until the rest fits. Returns whether it stored any. */
+static bool split(SnFuse *f, SnRef root)
 {
+    bool has_stored = false;
     for (SnRef r = 1; r <= root && !f->failed; r++) {
         const uint16_t op = sn_term(f->s, r)->op;
         const bool has_kernel = is_tensor(f, r) || op == SN_OP_REDUCE || op == SN_OP_SCAN;
@@ -292,16 +322,19 @@ static void split(SnFuse *f, SnRef root)
         bool fits;
         SnRef x;
         while (!(fits = measure(f, r, &e)) && (x = largest_operand(f, r)) != 0)
-            f->is_stored[x] = true;
+            has_stored = f->is_stored[x] = true;
+        has_stored |= !fits && !f->is_stored[r];
         f->is_stored[r] |= !fits;
         if (f->is_stored[r])
             continue;
-        f->extent[r] = (SnExtent *)sn_arena_alloc(f->arena, sizeof e);
+        if (f->extent[r] == NULL)
+            f->extent[r] = (SnExtent *)sn_arena_alloc(f->arena, sizeof e);
         if (f->extent[r] == NULL)
             f->failed = true;
         else
             *f->extent[r] = e;
     }
+    return has_stored;
 }
 
 SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
@@ -311,16 +344,18 @@ SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
     f.is_reached = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_reached);
     f.is_stored = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_stored);
     f.home = (SnRef *)sn_arena_array(p->arena, n, sizeof *f.home);
+    f.pass = (SnRef *)sn_arena_array(p->arena, n, sizeof *f.pass);
     f.grant = (int32_t *)sn_arena_array(p->arena, n, sizeof *f.grant);
+    f.axes = (SnRowAxes *)sn_arena_array(p->arena, n, sizeof *f.axes);
+    f.rows = (SnFuseRows *)sn_arena_array(p->arena, n, sizeof *f.rows);
     f.extent = (SnExtent **)sn_arena_array(p->arena, n, sizeof(SnExtent *));
-    SN_CHECK(f.is_reached != NULL && f.is_stored != NULL && f.home != NULL && f.grant != NULL &&
-                 f.extent != NULL,
+    SN_CHECK(f.is_reached != NULL && f.is_stored != NULL && f.home != NULL && f.pass != NULL &&
+                 f.grant != NULL && f.axes != NULL && f.rows != NULL && f.extent != NULL,
              err, SN_ENOMEM, "no memory to fuse %zu terms", n);
-    for (size_t i = 0; i < n; i++)
-        f.grant[i] = GRANT_ONCE;
     reach(&f, root);
-    decide(&f, root);
-    split(&f, root);
+    do
+        decide(&f, root);
+    while (split(&f, root)); /* what it stored has kernels of its own: homes changed */
     SN_CHECK(!f.failed, err, SN_ENOMEM, "no memory to fuse %zu terms", n);
     *is_stored = f.is_stored;
     return SN_OK;

@@ -13,15 +13,27 @@ typedef struct SnExtent { /* of what is computed for a term that is not stored *
     SnRef leaf[SN_FUSE_LEAVES];
 } SnExtent;
 
+/* Of a kernel: the reductions that are computed in it once a row. */
+typedef struct SnFuseRows {
+    uint8_t count, split; /* rows are the points of its axes before split */
+} SnFuseRows;
+
 /* Terms are decided users first: when r is, everything that may use it has been. */
 typedef struct SnFuse {
     const SnStore *s;
     bool *is_reached, *is_stored;
-    SnRef *home;       /* the kernel that a term is computed in, a stored term: 0 none yet, SN_FUSE_MANY */
-    int32_t *grant;    /* the least that a use gives */
+    SnRef *home;     /* the kernel that a term is computed in, a stored term: 0 none yet, SN_FUSE_MANY */
+    SnRef *pass;     /* the walk over a row: a reduction, or the kernel itself; SN_FUSE_MANY */
+    int32_t *grant;  /* the least that a use gives */
+    SnRowAxes *axes; /* as its kernel uses it */
+    SnFuseRows *rows;
     SnExtent **extent; /* of terms that are not stored */
     SnArena *arena;
     bool failed;
 } SnFuse;
+
+/* ---- fuse_row.c ---- */
+/* May reduction r, whose uses are known, be computed in its home? Then it counts as one of that kernel's. */
+bool sn_fuse_take_row(SnFuse *f, SnRef r);
 
 #endif

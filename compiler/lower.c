@@ -350,6 +350,14 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
     sn_lower_end(l, sn_lower_space(l, &at, i_const(l, 1), emit_map, &m));
 }
 
+void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf)
+{
+    Map m = {.value = r, .to = sn_type_of(l->s, r), .buf = buf};
+    const Cut c = {.cols = sn_lower_count(l, at->ndim - at->split, at->dims + at->split),
+                   .nchunk = i_const(l, 1)};
+    emit_columns(l, at, &c, i_const(l, 0), emit_map, &m);
+}
+
 static void lower_value(SnLower *l, SnRef r)
 {
     sn_lower_map(l, "map", r, 0, sn_type_of(l->s, r), NULL);
@@ -416,7 +424,8 @@ SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, 
     sn_map_init(&l->memo, sn_allocator(p->ctx));
     sn_map_init(&l->split, sn_allocator(p->ctx));
     const SnClaim *claim = sn_claim_of(p, root);
-    (claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op))(l, root);
+    if (!sn_lower_row(l, root))
+        (claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op))(l, root);
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
     if (sn_store_failed(p->s)) /* whatever it made of that */

@@ -162,11 +162,21 @@ static inline void sn_lower_close(SnLower *l, SnStmt **mark)
 /* Makes `split` reasonable: very small columns are joined with the rows. */
 void sn_lower_space_fit(SnLower *l, SnSpace *at);
 
+/* The columns of one row of r, computed and stored: at->row and dims are set. */
+void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf);
+
 /* A kernel that copies: result[to + offset] = r, over the points of r. */
 void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const SnType *to,
                   const SnRef *offset);
 
+/* Elements that a reduction of rows combines, a dim; and one row of it, as its own kernel computes it, into
+ * element `to` of a buffer. */
+SnRef sn_lower_fold_count(SnLower *l, SnRef r);
+void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to);
+
 /* ---- roots ---- */
+/* The kernel of a root with the reductions that it computes once a row; false: it has none. */
+bool sn_lower_row(SnLower *l, SnRef root); /* lower_row.c */
 typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax;                    /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                                                  /* lower_contract.c */

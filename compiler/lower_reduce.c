@@ -329,7 +329,8 @@ static void step_run(SnLower *l, void *self, SnRef j, SnRef slot, SnRef guard)
     const SnDtype acc = run->f->acc[0];
     const SnRef old = sn_lower_load(l, run->acc, acc, slot, 0);
     const SnRef now = sn_s2(l->s, run->f->op, old, run_element(l, run, j, guard));
-    sn_lower_store(l, run->acc, acc, slot, now, guard);
+    /* A LOCAL that is only ever stored whole stays in registers. */
+    sn_lower_store(l, run->acc, acc, slot, guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, now, old) : now, 0);
 }
 
 static void fill_slots(SnLower *l, int local, SnDtype dtype, SnRef value)
@@ -405,16 +406,39 @@ static void lower_whole(SnLower *l, Fold *f)
 
 /* ---- reduce and scan ---- */
 
-void sn_lower_reduce(SnLower *l, SnRef r)
+static bool open_reduce(SnLower *l, SnRef r, Fold *f)
 {
-    Fold f;
-    if (!open_fold(l, r, &f))
-        return;
+    if (!open_fold(l, r, f))
+        return false;
     const SnAttr *axes = sn_attr(l->s, r, "axes");
     bool is_over[SN_MAX_RANK] = {false};
     for (int i = 0; axes != NULL && i < axes->u.ints.n; i++)
         is_over[axes->u.ints.at[i]] = true;
-    set_axes(&f, is_over);
+    set_axes(f, is_over);
+    return true;
+}
+
+SnRef sn_lower_fold_count(SnLower *l, SnRef r)
+{
+    Fold f;
+    return open_reduce(l, r, &f) ? over_count(l, &f) : i_const(l, 1);
+}
+
+void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to)
+{
+    Fold f;
+    if (!open_reduce(l, r, &f))
+        return;
+    Run run = {.f = &f, .kept = kept, .base = i_const(l, 0), .from = -1};
+    run.count = sn_lower_dim(l, over_count(l, &f));
+    fold_run(l, &run, buf, f.dtype[0], to);
+}
+
+void sn_lower_reduce(SnLower *l, SnRef r)
+{
+    Fold f;
+    if (!open_reduce(l, r, &f))
+        return;
     const bool is_last = f.nover > 0 && f.over[0] == f.nkept;
     if (f.function != 0 || !is_last) {
         lower_serial(l, &f, "reduce_serial");

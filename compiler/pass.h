@@ -72,6 +72,21 @@ SN_MUST_CHECK SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError 
 /* Units of work to compute an element of r again, its operands not counted. */
 int sn_fuse_cost(const SnStore *s, SnRef r);
 
+/* ---- fuse_row.c: a reduction that is not stored is computed once a row of the kernel that uses it ---- */
+#define SN_ROW_UNIT  (-1) /* an axis of 1 */
+#define SN_ROW_OTHER (-2)
+typedef struct SnRowAxes {
+    bool is_known;
+    int8_t at[SN_MAX_RANK]; /* the axis of the kernel's result that an axis runs along, or UNIT, or OTHER */
+} SnRowAxes;
+/* A named combiner over the last axes of one operand. */
+bool sn_row_is_reduce(const SnStore *s, SnRef r);
+/* Axes of the result of a kernel; and of operand i of a user, joined with what is known of its other uses. */
+SnRowAxes sn_row_axes(const SnStore *s, SnRef home);
+void sn_row_axes_join(const SnStore *s, SnRef user, int i, const SnRowAxes *of_user, SnRowAxes *of_operand);
+/* Behind the last axis of the kernel that r runs along; -1: r runs along something else. */
+int sn_row_split(const SnStore *s, SnRef r, const SnRowAxes *axes);
+
 /* ---- lower.c ---- */
 /* What buffer parameter i of a kernel is. */
 typedef enum SnBufKind { SN_BUF_VALUE, SN_BUF_RESULT, SN_BUF_TEMP } SnBufKind;

@@ -49,6 +49,14 @@ static void fuse(Fixture *f)
     assert_ok(sn_fuse(&p, sn_graph_root(f->g), &f->is_stored, &err));
 }
 
+static int count_stored(const Fixture *f, uint16_t op)
+{
+    int n = 0;
+    for (SnRef r = 1; r < sn_store_count(sn_graph_store(f->g)); r++)
+        n += f->is_stored[r] && sn_term(sn_graph_store(f->g), r)->op == op;
+    return n;
+}
+
 #define assert_stored(v)   assert_true(f->is_stored[(v).ref])
 #define assert_computed(v) assert_false(f->is_stored[(v).ref])
 
@@ -124,6 +132,47 @@ static void broadcast_is_computed_once_a_row(void **state)
     assert_computed(cheap);
 }
 
+static SnValue softmax(SnGraph *g, SnValue x, SnValue *top, SnValue *e, SnValue *sum)
+{
+    *top = sn_max_of(g, x, -1);
+    *e = sn_exp(g, sn_sub(g, x, *top));
+    *sum = sn_sum_of(g, *e, -1);
+    return sn_div(g, *e, *sum);
+}
+
+static void reductions_of_rows_are_computed_where_they_are_used(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    SnValue top, e, sum, y = softmax(g, input(f, "x", 64, 32), &top, &e, &sum);
+    sn_output(g, "y", y);
+    fuse(f);
+    assert_stored(y);
+    assert_int_equal(count_stored(f, SN_OP_REDUCE), 0);
+    assert_computed(e);
+}
+
+static void reductions_of_others_are_stored(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue x = input(f, "x", 64, 32), turned = sn_permute(g, x, (int[]){1, 0});
+    sn_output(g, "columns", sn_sub(g, x, sn_sum_of(g, x, 0))); /* not the last axis */
+    sn_output(g, "rows", sn_sub(g, turned, sn_permute(g, sn_max_of(g, x, -1), (int[]){1, 0})));
+    const SnValue twice = sn_sum_of(g, sn_abs(g, x), -1); /* of two kernels */
+    sn_output(g, "p", sn_add(g, x, twice));
+    sn_output(g, "q", sn_sum_of(g, sn_permute(g, sn_mul(g, x, twice), (int[]){1, 0}), 0));
+    const SnValue whole =
+        sn_max_of(g, sn_neg(g, sn_reshape(g, x, 1, (SnValue[]){sn_const_int(g, SN_I64, 2048)})), -1);
+    const SnValue wide = input(f, "wide", 4096, 4096);
+    sn_output(
+        g, "whole",
+        sn_mul(g, wide,
+               sn_reshape(g, whole, 2, (SnValue[]){sn_const_int(g, SN_I64, 1), sn_const_int(g, SN_I64, 1)})));
+    fuse(f);
+    assert_int_equal(count_stored(f, SN_OP_REDUCE), 5);
+}
+
 static void results_and_shared_dims(void **state)
 {
     Fixture *f = (Fixture *)*state;
@@ -184,6 +233,8 @@ int main(void)
         fuse_unit(value_of_two_kernels_is_stored_unless_free),
         fuse_unit(contract_reads_only_what_is_free),
         fuse_unit(broadcast_is_computed_once_a_row),
+        fuse_unit(reductions_of_rows_are_computed_where_they_are_used),
+        fuse_unit(reductions_of_others_are_stored),
         fuse_unit(results_and_shared_dims),
         fuse_unit(long_chain_is_split),
         fuse_unit(many_inputs_are_split),
