@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define ATTEMPTS  5
+#define ATTEMPTS  9
 #define CHUNK     65536u /* bytes of a tile of the memory kernels */
 #define PIECE     512u   /* bytes that a tile of `read` writes */
 #define TARGET_NS 2000000u
@@ -209,14 +209,17 @@ static SnStatus measure_all(Gauge *g, SnLimits *out, SnError *err)
     g->size = most;
     const double fma = 2.0 * 16 * g->nchain;
     out->f32_gflops = measure_arithmetic(g, FMA, fma);
-    out->bf16_gflops =
-        g->at[TILE] < 0 ? out->f32_gflops : measure_arithmetic(g, TILE, 4 * 2.0 * 16 * 16 * 32);
     for (int i = 0; i < SN_LIMIT_SETS; i++) {
         const double stores = measure_memory(g, COPY, sets[i]), streams = measure_memory(g, -1, sets[i]);
         out->memory[i].bytes = sets[i];
         out->memory[i].read_gbps = measure_memory(g, READ, sets[i]);
         out->memory[i].copy_gbps = stores > streams ? stores : streams;
     }
+    /* Once more, in case another program was in the way. */
+    const double again = measure_arithmetic(g, FMA, fma);
+    out->f32_gflops = again > out->f32_gflops ? again : out->f32_gflops;
+    out->bf16_gflops =
+        g->at[TILE] < 0 ? out->f32_gflops : measure_arithmetic(g, TILE, 4 * 2.0 * 16 * 16 * 32);
     sn_free(sn_allocator(g->ctx), g->block, room, 4096);
     return SN_OK;
 }

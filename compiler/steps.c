@@ -52,6 +52,7 @@ void sn_steps_clear(SnSteps *x)
     sn_vec_clear(a, &x->reg_of);
     sn_vec_clear(a, &x->leaf_at);
     sn_vec_clear(a, &x->inputs);
+    sn_vec_clear(a, &x->todo);
     sn_vec_clear(a, &x->loop);
 }
 
@@ -383,9 +384,8 @@ static SnStatus kernel_index(SnSteps *x, const SnKernel *k, uint32_t *out, SnErr
 }
 
 static SnStatus kernel_step(SnSteps *x, SnFrame *f, SnRef ref, const SnLoweredKernel *k, uint32_t temp,
-                            SnError *err)
+                            SnStepRow row, SnError *err)
 {
-    SnStepRow row = {.kind = SN_STEP_KERNEL};
     uint32_t buffer[SN_KERNEL_BUFFERS], reg[SN_KERNEL_DIMS];
     for (int i = 0; i < k->kernel->nbuf; i++) {
         const SnBufUse *u = &k->buf[i];
@@ -411,8 +411,13 @@ static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
         uint32_t b = 0;
         SN_TRY(sn_steps_new_buffer(x, SN_BUFFER_SCRATCH, 0, low.temp[i], &b, err));
     }
-    for (uint32_t i = 0; i < low.nkernel; i++)
-        SN_TRY(kernel_step(x, f, ref, &low.kernel[i], temp, err));
+    SnCount count;
+    SN_TRY(sn_steps_count(x, ref, &count, err));
+    for (uint32_t i = 0; i < low.nkernel; i++) {
+        SnStepRow row = {.kind = SN_STEP_KERNEL};
+        SN_TRY(sn_steps_count_kernel(x, ref, &low, i, &count, &row, err));
+        SN_TRY(kernel_step(x, f, ref, &low.kernel[i], temp, row, err));
+    }
     return SN_OK;
 }
 

@@ -53,6 +53,8 @@ typedef struct SnSteps {
     SN_VEC(const SnKernel *) kernel; /* distinct ones */
     SnMap kernel_at;                 /* key ▶ index */
     SnReuse reuse;
+    SnRef *counted; /* by ref: the root that counted it last */
+    SN_VEC(SnRef) todo;
     SN_VEC(const SnOp *) host_fn;    /* distinct rows */
     SN_VEC(SnSourceTensor) weight;   /* beside param */
 
@@ -111,6 +113,18 @@ uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf,
 bool sn_steps_frame_set(SnSteps *x, SnFrame *f, SnRef ref, uint32_t buffer);
 /* Appends constant bytes, aligned; their offset from the start of the data. */
 uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n);
+
+/* ---- count.c ---- */
+/* What a lowered term does: its operations, and how many bytes it takes of each stored value. Dims. */
+typedef struct SnCount {
+    SnRef flops;
+    int n;
+    SnRef value[SN_KERNEL_BUFFERS], bytes[SN_KERNEL_BUFFERS];
+} SnCount;
+SN_MUST_CHECK SnStatus sn_steps_count(SnSteps *x, SnRef root, SnCount *c, SnError *err);
+/* Registers of operations and bytes of one of its kernels, into the row of the step. */
+SN_MUST_CHECK SnStatus sn_steps_count_kernel(SnSteps *x, SnRef root, const SnLowered *low, uint32_t kernel,
+                                             const SnCount *c, SnStepRow *row, SnError *err);
 
 /* ---- host_step.c ---- */
 SN_MUST_CHECK SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);

@@ -130,7 +130,8 @@ typedef struct SnKernelRow {
 } SnKernelRow;
 
 typedef enum SnStepKind {
-    SN_STEP_KERNEL, /* a = kernel, b = grid register; buffers, dims */
+    SN_STEP_KERNEL, /* a = kernel, b = grid register; c, d = registers of operations and bytes; buffers, dims
+                     */
     SN_STEP_HOST, /* a = host row, b = scratch buffer or SN_NONE; buffers: operands then results as host slots
                    */
     SN_STEP_COPY, /* buffers[0] <- buffers[1], a = bytes register, b/c = register that multiplies it into the

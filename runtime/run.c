@@ -218,12 +218,14 @@ static void trace_step(const SnInstance *s, const SnStepRow *step, uint32_t pc, 
     if (step->kind == SN_STEP_KERNEL) {
         e.name = sn_instance_text(s, SN_ROWS(s->image, SnKernelRow, kernel)[step->a].name);
         e.tiles = s->plan.reg[step->b];
+        e.flops = (uint64_t)s->plan.reg[step->c];
+        e.bytes = (uint64_t)s->plan.reg[step->d];
     } else if (step->kind == SN_STEP_HOST) {
         e.name = sn_instance_text(s, SN_ROWS(s->image, SnHostRow, host)[step->a].name);
     } else {
         e.name = "control";
     }
-    for (uint32_t i = 0; i < step->buffer.count; i++)
+    for (uint32_t i = 0; i < step->buffer.count && step->kind != SN_STEP_KERNEL; i++)
         e.bytes += s->plan.buffer[operand[i]].size;
     s->ctx->trace.event(s->ctx->trace.self, &e);
 }
