@@ -180,7 +180,7 @@ SnStatus sn_compilation_program(SnCompilation *c, SnSteps *x, SnArena *arena, Sn
         module->destroy(module);
         return st;
     }
-    (*out)->copied_bytes = copied;
+    (*out)->packed_bytes += copied;
     return SN_OK;
 }
 
@@ -191,8 +191,6 @@ static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, 
     SnProgram *p = *out;
     p->packed = c->loaded.blob;
     c->loaded.blob = (SnPacked){0};
-    for (uint32_t i = 0; i < c->loaded.n; i++)
-        p->weight_bytes -= c->loaded.tensor[i].bytes.n;
     const SnSource *source = sn_graph_get_source(c->pass.g);
     if (source && source->retain) {
         source->retain(source->self);

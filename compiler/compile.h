@@ -11,7 +11,7 @@ typedef struct SnLoaded {
     uint32_t n;
     const char *const *name;
     SnSourceTensor *tensor;
-    size_t *offset; /* of each in the blob */
+    size_t *offset, size; /* of each in the blob; of the blob */
     SnPacked blob;
 } SnLoaded;
 

@@ -58,6 +58,9 @@ typedef struct SnSource {
     bool (*find)(void *self, const char *name, SnSourceTensor *out);
     void (*retain)(void *self);
     void (*release)(void *self);
+    /* A hash that changes whenever names, types or bytes do, without reading the bytes; NULL, or false: there
+     * is none now, and nothing that depends on them is cached. */
+    bool (*identity)(void *self, SnHash128 *out);
 } SnSource;
 
 /* ---- compiler ---- */

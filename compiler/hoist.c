@@ -10,8 +10,6 @@
  * arithmetic; so does what has no rounding of its own on every target (contract, scan, sort). */
 #include "compiler/pass.h"
 
-#define NAME_PREFIX "@load."
-
 typedef struct Hoist {
     SnPass *p;
     SnStore *s;
@@ -112,7 +110,7 @@ static SnStatus choose(Hoist *x, SnRef root, SnError *err)
         if (t->op == SN_OP_ENTRY)
             SN_CHECK(strcmp(sn_attr_string(x->s, r, "name"), SN_LOAD_ENTRY) != 0, err, SN_EINVAL,
                      "entry " SN_LOAD_ENTRY ": the name is reserved");
-        SN_CHECK(name == NULL || !sn_is_loaded_name(name), err, SN_EINVAL,
+        SN_CHECK(name == NULL || !sn_is_packed_name(name), err, SN_EINVAL,
                  "parameter %s: the name is reserved", name);
         for (int i = 0; i < t->narg && t->op != SN_OP_CARRY; i++)
             x->wanted[t->arg[i]] = true;
@@ -123,11 +121,6 @@ static SnStatus choose(Hoist *x, SnRef root, SnError *err)
         x->moved.at[j] = r;
     }
     return SN_OK;
-}
-
-bool sn_is_loaded_name(const char *name)
-{
-    return strncmp(name, NAME_PREFIX, sizeof NAME_PREFIX - 1) == 0;
 }
 
 /* ---- the new program ---- */
@@ -155,7 +148,7 @@ static SnStatus rebuild(Hoist *x, SnRef root, SnRef *out, SnError *err)
     }
     for (size_t i = 0; i < n; i++) {
         const SnRef r = x->moved.at[i];
-        name[i] = sn_arena_printf(x->p->arena, NAME_PREFIX "%zu", i);
+        name[i] = sn_arena_printf(x->p->arena, SN_PACKED_PREFIX "%zu", i);
         SN_CHECK(name[i] != NULL, err, SN_ENOMEM, "hoist: no memory");
         sub.map[r] = sn_term_make(x->s, SN_OP_PARAM, sn_term(x->s, r)->type,
                                   sn_attrs_make(x->s, &SN_STRING("name", name[i]), 1), NULL, 0);

@@ -3,14 +3,20 @@
  * in a source in front of the graph's own.
  *
  * It is a program of its own: its steps, kernels and scratch memory are gone when it has run. Its results are
- * written where the blob lies. */
+ * written where the blob stays: in a file of the cache, which is mapped, or else on the heap. A blob that is
+ * in the cache is mapped, and nothing of the load program but its text is made. */
 #include "compiler/compile.h"
+#include "compiler/text.h"
+#include "runtime/cache.h"
 #include "runtime/instance.h"
+
+/* Raise it when the bits of a load program change and its text does not. */
+#define PACK_VERSION 1
 
 static bool find_tensor(void *self, const char *name, SnSourceTensor *out)
 {
     const SnLoaded *l = (const SnLoaded *)self;
-    for (uint32_t i = 0; sn_is_loaded_name(name) && i < l->n; i++) {
+    for (uint32_t i = 0; sn_is_packed_name(name) && i < l->n; i++) {
         if (strcmp(l->name[i], name) == 0) {
             *out = l->tensor[i];
             return true;
@@ -47,7 +53,7 @@ static SnStatus lay_out(SnCompilation *c, SnRef load, SnError *err)
         SN_CHECK(sn_add_size(size, w->bytes.n, &size) && sn_align_size(size, SN_PACKED_ALIGN, &size), err,
                  SN_EUNSUPPORTED, "load: more bytes than there are addresses");
     }
-    l->blob.size = size;
+    l->size = size;
     return SN_OK;
 }
 
@@ -114,14 +120,76 @@ static SnStatus fill_blob(SnCompilation *c, SnRef load, uint8_t *blob, SnError *
     return st;
 }
 
+/* ---- the blob ---- */
+
+/* Of everything that the results depend on, but not of the target: what is moved here has equal bits on all.
+ */
+static SnStatus load_key(SnCompilation *c, SnRef load, SnHash128 *key, bool *has_key, SnError *err)
+{
+    const SnPass *p = &c->pass;
+    const SnSource *source = c->loaded.below;
+    struct {
+        SnHash128 source, program;
+        uint64_t version, flags;
+    } of = {.version = PACK_VERSION, .flags = p->flags & (SN_EXACT | SN_FAST_MATH)};
+    *has_key = source != NULL && source->identity != NULL && source->identity(source->self, &of.source);
+    if (!*has_key)
+        return SN_OK;
+    SnText text = {.memory = sn_allocator(p->ctx)};
+    const SnStatus st = sn_root_print(p->cc, p->s, load, &text, err);
+    of.program = sn_hash128(text.at, text.n, 0);
+    sn_text_clear(&text);
+    *key = sn_hash128(&of, sizeof of, 0);
+    return st;
+}
+
+/* false in *done: there is no room in the cache. */
+static SnStatus fill_cache(SnCompilation *c, SnRef load, SnHash128 key, bool *done, SnError *err)
+{
+    SnContext *ctx = c->pass.ctx;
+    SnPacked *blob = &c->loaded.blob;
+    SnCacheDraft draft;
+    SnBytes bytes;
+    *done = false;
+    if (!sn_cache_begin(ctx, key, c->loaded.size, &draft))
+        return SN_OK;
+    const SnStatus st = fill_blob(c, load, draft.at, err);
+    if (st != SN_OK)
+        sn_cache_give_up(&draft);
+    else if ((*done = sn_cache_commit(ctx, &draft, &blob->file, &bytes)))
+        set_blob(&c->loaded, bytes.at);
+    return st;
+}
+
+static SnStatus fill_heap(SnCompilation *c, SnRef load, SnError *err)
+{
+    SnPacked *blob = &c->loaded.blob;
+    blob->heap = sn_alloc(sn_allocator(c->pass.ctx), c->loaded.size, SN_PACKED_ALIGN);
+    SN_CHECK(blob->heap != NULL, err, SN_ENOMEM, "load: no memory for %zu bytes", c->loaded.size);
+    blob->heap_size = c->loaded.size;
+    SN_TRY(fill_blob(c, load, (uint8_t *)blob->heap, err));
+    set_blob(&c->loaded, (const uint8_t *)blob->heap);
+    return SN_OK;
+}
+
 SnStatus sn_compilation_load(SnCompilation *c, SnRef load, SnError *err)
 {
     SnLoaded *l = &c->loaded;
-    SN_TRY(lay_out(c, sn_term(c->pass.s, load)->arg[0], err));
+    SnHash128 key = {0};
+    bool has_key = false, done = false;
+    SnBytes bytes;
     l->below = sn_graph_get_source(c->pass.g);
-    l->blob.heap = sn_alloc(sn_allocator(c->pass.ctx), l->blob.size, SN_PACKED_ALIGN);
-    SN_CHECK(l->blob.heap != NULL, err, SN_ENOMEM, "load: no memory for %zu bytes", l->blob.size);
-    SN_TRY(fill_blob(c, load, (uint8_t *)l->blob.heap, err));
-    set_blob(l, (const uint8_t *)l->blob.heap);
-    return SN_OK;
+    SN_TRY(lay_out(c, sn_term(c->pass.s, load)->arg[0], err));
+    SN_TRY(load_key(c, load, &key, &has_key, err));
+    if (has_key && sn_cache_get(c->pass.ctx, key, &l->blob.file, &bytes)) {
+        l->blob.is_cached = bytes.n == l->size;
+        if (l->blob.is_cached) {
+            set_blob(l, bytes.at);
+            return SN_OK;
+        }
+        sn_packed_clear(&l->blob, c->pass.ctx);
+    }
+    if (has_key)
+        SN_TRY(fill_cache(c, load, key, &done, err));
+    return done ? SN_OK : fill_heap(c, load, err);
 }

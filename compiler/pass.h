@@ -56,9 +56,9 @@ typedef struct SnClaim {
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r);
 
 /* ---- hoist.c ---- */
-/* The last entry, where there is one: it makes what the others name as parameters. */
+/* The last entry, where there is one: it makes what the others name as parameters
+ * SN_PACKED_PREFIX 0 and on. */
 #define SN_LOAD_ENTRY "@load"
-bool sn_is_loaded_name(const char *name);
 /* By ref: bytes of the parameters that a tensor is computed from where it depends on nothing but them and
  * constants, by ops that hoist moves, and its dims are constants; else -1. Arena memory. */
 SN_MUST_CHECK SnStatus sn_weight_bytes(SnPass *p, SnRef root, int64_t **out, SnError *err);

@@ -2,20 +2,29 @@
  *
  * Files are written beside and renamed, so readers see whole files or none; the checksum finds what a disk or
  * another program did to them since. A blob that is read gets a new modification time: pruning removes the
- * longest unused. */
+ * longest unused.
+ *
+ * The checksum is over all of a blob up to 64 MiB, and of a larger one over a page of each MiB: nothing reads
+ * gigabytes at a start. What that guards against are pages that never came to the disk, which are many. */
 #include "runtime/cache.h"
 
 #include "runtime/context.h"
+#include "runtime/hostcall.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SN_BLOB_WHOLE ((size_t)64 << 20)
+#define SN_BLOB_STEP  ((size_t)1 << 20)
+#define SN_BLOB_PAGE  4096u
 #define SN_BLOB_MAGIC "sinter blob 1\n" /* 14 letters and two NULs */
 
 typedef struct SnBlobHeader {
@@ -27,11 +36,19 @@ typedef struct SnBlobHeader {
 
 _Static_assert(sizeof(SnBlobHeader) == 64, "blobs are 64-byte aligned in the file");
 
+static SnHash128 checksum(SnBytes blob)
+{
+    if (blob.n <= SN_BLOB_WHOLE)
+        return sn_hash128(blob.at, blob.n, 0);
+    SnHash128 h = sn_hash128(blob.at + blob.n - SN_BLOB_PAGE, SN_BLOB_PAGE, blob.n);
+    for (size_t at = 0; at + SN_BLOB_PAGE <= blob.n; at += SN_BLOB_STEP)
+        h = sn_hash128(blob.at + at, SN_BLOB_PAGE, h.lo);
+    return h;
+}
+
 static SnBlobHeader blob_header(SnHash128 key, SnBytes blob)
 {
-    SnBlobHeader h = {.magic = SN_BLOB_MAGIC, .key = key, .size = blob.n};
-    h.checksum = sn_hash128(blob.at, blob.n, 0);
-    return h;
+    return (SnBlobHeader){.magic = SN_BLOB_MAGIC, .key = key, .checksum = checksum(blob), .size = blob.n};
 }
 
 /* ---- the folder ---- */
@@ -120,6 +137,87 @@ bool sn_cache_put(SnContext *ctx, SnHash128 key, SnBytes blob)
         sn_log_write(ctx, SN_LOG_WARN, "%s", err.message);
     sn_text_clear(&path);
     return ok;
+}
+
+/* ---- drafts ---- */
+
+static uint8_t *map_new_file(const char *name, size_t size)
+{
+    const int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return NULL;
+    /* All of it is there before anything is written: a full disk is no SIGBUS. */
+    void *map = MAP_FAILED;
+    if (size <= (size_t)INT64_MAX && posix_fallocate(fd, 0, (off_t)size) == 0)
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (map == MAP_FAILED)
+        (void)unlink(name);
+    return map == MAP_FAILED ? NULL : (uint8_t *)map;
+}
+
+bool sn_cache_begin(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *out)
+{
+    SnCacheDraft d = {.size = size, .key = key, .name = {.memory = &ctx->memory}};
+    size_t whole;
+    if (ctx->cache_dir == NULL || size > SN_CACHE_BYTES / 2 ||
+        !sn_add_size(size, sizeof(SnBlobHeader), &whole))
+        return false;
+    make_folders(ctx, ctx->cache_dir);
+    if (!is_usable(ctx) || !blob_path(ctx, key, &d.path))
+        return false;
+    sn_text_printf(&d.name, "%s.%" PRIx64 ".%ld", d.path.at, sn_now_ns(), (long)getpid());
+    d.map = d.name.failed ? NULL : map_new_file(d.name.at, whole);
+    if (d.map == NULL) {
+        sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d.path.at, size);
+        sn_text_clear(&d.path);
+        sn_text_clear(&d.name);
+        return false;
+    }
+    d.at = d.map + sizeof(SnBlobHeader);
+    *out = d;
+    return true;
+}
+
+static void forget_draft(SnCacheDraft *d)
+{
+    sn_text_clear(&d->path);
+    sn_text_clear(&d->name);
+    *d = (SnCacheDraft){0};
+}
+
+/* The file is opened before it has its name: a blob that cannot be kept serves this once. */
+bool sn_cache_commit(SnContext *ctx, SnCacheDraft *d, SnFile **file, SnBytes *blob)
+{
+    SnFile *f = NULL;
+    const SnBlobHeader header = blob_header(d->key, sn_bytes(d->at, d->size));
+    memcpy(d->map, &header, sizeof header);
+    (void)munmap(d->map, d->size + sizeof header);
+    const bool ok = sn_file_open(ctx, d->name.at, &f, NULL) == SN_OK &&
+                    sn_file_bytes(f).n == d->size + sizeof header &&
+                    (uintptr_t)sn_file_bytes(f).at % sizeof header == 0;
+    if (!ok || rename(d->name.at, d->path.at) != 0) {
+        sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d->path.at, d->size);
+        (void)unlink(d->name.at);
+    }
+    if (ok) {
+        *file = f;
+        *blob = sn_bytes(sn_file_bytes(f).at + sizeof header, d->size);
+        sn_cache_prune(ctx, SN_CACHE_BYTES);
+    } else {
+        sn_file_release(f);
+    }
+    forget_draft(d);
+    return ok;
+}
+
+void sn_cache_give_up(SnCacheDraft *d)
+{
+    if (d->map == NULL)
+        return;
+    (void)munmap(d->map, d->size + sizeof(SnBlobHeader));
+    (void)unlink(d->name.at);
+    forget_draft(d);
 }
 
 /* ---- prune ---- */

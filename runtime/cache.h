@@ -11,6 +11,22 @@
 /* Lends *blob until *file is released. It is mapped, 64-byte aligned, and its checksum was right. */
 bool sn_cache_get(SnContext *ctx, SnHash128 key, SnFile **file, SnBytes *blob);
 bool sn_cache_put(SnContext *ctx, SnHash128 key, SnBytes blob);
+
+/* A large blob that is made where it stays: a mapped file of its final size, begun, filled, and committed or
+ * given up. */
+typedef struct SnCacheDraft {
+    uint8_t *at; /* the blob: zeros, 64-byte aligned */
+    size_t size;
+    SnHash128 key;
+    uint8_t *map;
+    SnText path, name; /* of the blob; of the file until it is committed */
+} SnCacheDraft;
+bool sn_cache_begin(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *out);
+/* The draft is gone in both cases. Lends as sn_cache_get does; false: the blob is lost. */
+bool sn_cache_commit(SnContext *ctx, SnCacheDraft *draft, SnFile **file, SnBytes *blob);
+void sn_cache_give_up(SnCacheDraft *draft);
+
+#define SN_CACHE_BYTES (UINT64_C(16) << 30) /* what committing a draft prunes the cache to */
 /* Removes the blobs that were not used for longest until the rest is at most limit bytes. */
 void sn_cache_prune(SnContext *ctx, uint64_t limit);
 

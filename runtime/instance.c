@@ -468,7 +468,7 @@ SnStatus sn_state_load(SnInstance *s, const void *from, size_t size, SnError *er
 void sn_instance_memory(const SnInstance *s, SnMemoryUse *out)
 {
     *out = (SnMemoryUse){.weight_bytes = s->program->weight_bytes,
-                         .packed_bytes = s->program->packed.size + s->program->copied_bytes,
+                         .packed_bytes = s->program->packed_bytes,
                          .state_bytes = s->state_size,
                          .table_bytes = s->table_size + s->plan.table_bytes + sizeof *s,
                          .steps = s->entry->step.count};

@@ -60,7 +60,8 @@ SnStatus sn_program_create(SnContext *ctx, const SnImage *image, SnModule *modul
     *arena = (SnArena){0};
     const SnParamRow *row = SN_ROWS(image, SnParamRow, param);
     for (uint32_t i = 0; i < image->param.count; i++)
-        p->weight_bytes += row[i].size;
+        *(sn_is_packed_name(sn_image_string(image, row[i].name)) ? &p->packed_bytes : &p->weight_bytes) +=
+            row[i].size;
     *out = p;
     return SN_OK;
 }
@@ -106,7 +107,7 @@ SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **
 void sn_packed_clear(SnPacked *p, const SnContext *ctx)
 {
     sn_file_release(p->file);
-    sn_free(&ctx->memory, p->heap, p->size, SN_PACKED_ALIGN);
+    sn_free(&ctx->memory, p->heap, p->heap_size, SN_PACKED_ALIGN);
     *p = (SnPacked){0};
 }
 
@@ -133,6 +134,13 @@ void sn_program_release(SnProgram *p)
 }
 
 /* ---- asking ---- */
+
+void sn_program_info(const SnProgram *p, SnProgramInfo *out)
+{
+    *out = (SnProgramInfo){.weight_bytes = p->weight_bytes,
+                           .packed_bytes = p->packed_bytes,
+                           .packed_is_cached = p->packed.is_cached};
+}
 
 const SnEntryRow *sn_image_entry(const SnImage *m, const char *name)
 {

@@ -204,10 +204,15 @@ static inline const char *sn_image_string(const SnImage *m, uint32_t at)
 typedef struct SnPacked {
     void *heap; /* SN_PACKED_ALIGN; or: */
     SnFile *file;
-    size_t size;
+    size_t heap_size;
     bool is_cached; /* found, not made */
 } SnPacked;
-#define SN_PACKED_ALIGN 64u
+#define SN_PACKED_ALIGN  64u
+#define SN_PACKED_PREFIX "@load." /* parameters of such names are results of the load program */
+static inline bool sn_is_packed_name(const char *name)
+{
+    return strncmp(name, SN_PACKED_PREFIX, sizeof SN_PACKED_PREFIX - 1) == 0;
+}
 void sn_packed_clear(SnPacked *p, const SnContext *ctx);
 
 struct SnProgram {
@@ -218,7 +223,7 @@ struct SnProgram {
     SnKernelFn *const *fn; /* native code, or NULL */
     SnHostFn *const *host;
     const void **param;                  /* where each parameter lies */
-    uint64_t weight_bytes, copied_bytes; /* in place; copied to be aligned */
+    uint64_t weight_bytes, packed_bytes; /* as they came; made of them, or copied to be aligned */
     SnPacked packed;
     SnArena arena; /* image, host table, param table and copied weights of a JIT program */
     bool has_arena;

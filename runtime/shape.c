@@ -86,8 +86,7 @@ SnStatus sn_program_plan(const SnProgram *program, const char *entry, const char
                          SnError *err)
 {
     SnPlan p = {0};
-    SnMemoryUse use = {.weight_bytes = program->weight_bytes,
-                       .packed_bytes = program->packed.size + program->copied_bytes};
+    SnMemoryUse use = {.weight_bytes = program->weight_bytes, .packed_bytes = program->packed_bytes};
     const SnEntryRow *e = sn_image_entry(program->image, entry);
     SN_CHECK(e, err, SN_EINVAL, "no entry %s", entry);
     SN_TRY(sn_plan_init(&p, program->ctx, program->image, err));

@@ -199,6 +199,14 @@ SN_API bool sn_program_entry(const SnProgram *p, uint32_t i, const char **name);
 SN_API bool sn_program_input(const SnProgram *p, const char *entry, uint32_t i, SnSlotInfo *out);
 SN_API bool sn_program_output(const SnProgram *p, const char *entry, uint32_t i, SnSlotInfo *out);
 
+/* Bytes that a program holds for all of its instances. */
+typedef struct SnProgramInfo {
+    uint64_t weight_bytes;  /* parameters that runs read as they lie in their file */
+    uint64_t packed_bytes;  /* what was made of parameters beforehand: panels, casts */
+    bool packed_is_cached;  /* sn_compile found that in the cache */
+} SnProgramInfo;
+SN_API void sn_program_info(const SnProgram *p, SnProgramInfo *out);
+
 typedef struct SnInstanceDesc {
     uint32_t struct_size;
     uint32_t ndim;

@@ -3,9 +3,11 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #define MAX_PATH_SIZE 4096
 #define MAX_SHARDS    4096
+#define SETTLED_NS    UINT64_C(2000000000) /* after this a change has another modification time */
 
 struct SnWeights {
     SnContext *ctx;
@@ -16,6 +18,7 @@ struct SnWeights {
     SN_VEC(SnStTensor) tensor; /* copies of the shards' rows, then made ones */
     SnMap index;               /* name ▶ tensor */
     SnArena arena;             /* made tensors, paths */
+    SnHash128 made;            /* of the tensors made here */
 };
 
 static bool source_find(void *self, const char *name, SnSourceTensor *out)
@@ -36,6 +39,56 @@ static void source_retain(void *self)
 static void source_release(void *self)
 {
     sn_weights_release(self);
+}
+
+/* Device, inode, size and modification time of a file, and its header. A file that was written just now may
+ * be written again without another time: it has no identity yet. */
+static bool hash_shard(const SnSafetensors *f, uint64_t now_ns, SnHash128 *h)
+{
+    struct {
+        SnHash128 before, header;
+        uint64_t file[4];
+    } of = {.before = *h};
+    if (f->file == NULL)
+        return false;
+    const SnBytes bytes = sn_file_bytes(f->file);
+    SnReader r = sn_reader(bytes);
+    const uint64_t header = sn_read_u64le(&r);
+    sn_file_identity(f->file, of.file);
+    if (r.bad || header > r.left || of.file[3] + SETTLED_NS > now_ns)
+        return false;
+    of.header = sn_hash128(bytes.at, sizeof header + (size_t)header, 0);
+    *h = sn_hash128(&of, sizeof of, 0);
+    return true;
+}
+
+static bool source_identity(void *self, SnHash128 *out)
+{
+    const SnWeights *w = (const SnWeights *)self;
+    struct timespec now;
+    SnHash128 h = w->made;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return false;
+    for (size_t i = 0; i < w->nshard; i++) {
+        if (!hash_shard(&w->shard[i], (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, &h))
+            return false;
+    }
+    *out = h;
+    return true;
+}
+
+/* Tensors made here are small: heads that a checkpoint lacks. */
+static void hash_made(SnWeights *w, const SnStTensor *t)
+{
+    struct {
+        SnHash128 before, name, bytes;
+        uint64_t dtype, ndim;
+        int64_t dims[SN_MAX_RANK];
+    } of = {.before = w->made, .dtype = (uint64_t)t->dtype, .ndim = (uint64_t)t->ndim};
+    of.name = sn_hash128(t->name.at, t->name.n, 0);
+    of.bytes = sn_hash128(t->bytes.at, t->bytes.n, 0);
+    memcpy(of.dims, t->dims, sizeof of.dims);
+    w->made = sn_hash128(&of, sizeof of, 0);
 }
 
 static SnStatus add_tensor(SnWeights *w, const SnStTensor *t, SnError *err)
@@ -163,8 +216,11 @@ SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, Sn
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
     w->ctx = ctx;
     w->nref = 1;
-    w->source =
-        (SnSource){.self = w, .find = source_find, .retain = source_retain, .release = source_release};
+    w->source = (SnSource){.self = w,
+                           .find = source_find,
+                           .retain = source_retain,
+                           .release = source_release,
+                           .identity = source_identity};
     sn_map_init(&w->index, sn_allocator(ctx));
     sn_arena_init(&w->arena, sn_allocator(ctx));
     const SnStatus st = open_files(w, folder, err);
@@ -232,5 +288,7 @@ SnStatus sn_weights_add(SnWeights *w, const char *name, SnDtype dtype, int ndim,
     memcpy(bytes, data, size);
     t.name = sn_bytes_str(copy);
     t.bytes = sn_bytes(bytes, size);
-    return add_tensor(w, &t, err);
+    SN_TRY(add_tensor(w, &t, err));
+    hash_made(w, &t);
+    return SN_OK;
 }

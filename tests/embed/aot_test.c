@@ -18,9 +18,13 @@ static void linked_program_gives_bits_of_jit(void **state)
     SnContext *ctx = NULL;
     SnProgram *p = NULL;
     SnInstance *s = NULL;
+    SnProgramInfo info;
     EmbedOutput got;
     assert_ok(sn_context_create(NULL, &ctx, &err));
     assert_ok(sn_program_link(ctx, &aot_small, &p, &err));
+    sn_program_info(p, &info);
+    assert_int_equal(info.packed_bytes, sizeof(float) * EMBED_WIDTH * EMBED_WIDTH);
+    assert_false(info.packed_is_cached);
     assert_ok(sn_instance_create(p, NULL, &s, &err));
     embed_fill(&in, AOT_SEED);
     for (int i = 0; i < 2; i++) {

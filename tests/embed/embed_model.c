@@ -26,11 +26,17 @@ static bool find_weights(void *self, const char *name, SnSourceTensor *out)
     return true;
 }
 
+static bool identify_weights(void *self, SnHash128 *out)
+{
+    (void)self;
+    *out = sn_hash128(weights, sizeof weights, 0);
+    return true;
+}
+
 /* Each layer also gives the sum of its squares as a row. */
-static SnValue loop_of_layers(SnGraph *g, SnValue x, SnValue n, SnValue width)
+static SnValue loop_of_layers(SnGraph *g, SnValue x, SnValue w, SnValue n, SnValue width)
 {
     SnStore *s = sn_graph_store(g);
-    const SnValue w = sn_param(g, "w", SN_F32, 2, (int64_t[]){EMBED_WIDTH, EMBED_WIDTH});
     const SnValue b = sn_param(g, "b", SN_F32, 1, (int64_t[]){EMBED_WIDTH});
     sn_fn_begin(g, "layer");
     (void)sn_fn_arg(g, sn_type_scalar(s, SN_I64));
@@ -67,13 +73,15 @@ static SnValue pad_lists(SnGraph *g, SnValue ids, SnValue n)
 
 void embed_graph(SnGraph *g)
 {
-    static const SnSource source = {.find = find_weights};
+    static const SnSource source = {.find = find_weights, .identity = identify_weights};
     sn_graph_source(g, &source);
     const SnValue n = sn_symbol(g, "n", 1, 4096), width = sn_const_int(g, SN_I64, EMBED_WIDTH);
     const SnValue x = sn_input(g, "x", SN_F32, 2, (SnValue[]){n, width});
     const SnValue ids = sn_input_list(g, "ids", SN_I32, 1, &n);
     const SnValue total = sn_carry(g, "total", sn_const(g, SN_F32, 0.5));
-    const SnValue layers = loop_of_layers(g, x, n, width);
+    const SnValue w = sn_param(g, "w", SN_F32, 2, (int64_t[]){EMBED_WIDTH, EMBED_WIDTH});
+    const SnValue first = sn_contract(g, "ij,kj->ik", x, w, SN_F32); /* of packed weights */
+    const SnValue layers = loop_of_layers(g, first, w, n, width);
     const SnValue y = maybe_negate(g, sn_get(g, layers, 0), total);
     const SnValue sum = sn_reduce(g, "add", sn_mul(g, y, y), 2, (const int[]){0, 1}, false);
     sn_next(g, total, sn_add(g, total, sum));

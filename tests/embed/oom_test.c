@@ -86,6 +86,14 @@ static SnStatus story_interp(SnContext *ctx, SnCompiler *cc, Output *out, SnErro
     return compile_and_run(cc, "interp", out, err);
 }
 
+/* Panels are made in an empty cache. */
+static SnStatus story_packs(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
+{
+    (void)ctx;
+    embed_folder_remove(cache);
+    return compile_and_run(cc, "interp", out, err);
+}
+
 static SnStatus story_text_form(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
 {
     SnGraph *g = NULL, *again = NULL;
@@ -290,6 +298,14 @@ static void interp_program_survives_each_failure(void **state)
     fail_each(story_interp, stride);
 }
 
+static void packing_survives_each_failure(void **state)
+{
+    (void)state;
+    (void)snprintf(cache, sizeof cache, "%s/cache", folder);
+    fail_each(story_packs, stride);
+    *cache = 0;
+}
+
 static void text_form_survives_each_failure(void **state)
 {
     (void)state;
@@ -356,6 +372,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interp_program_survives_each_failure),
+        cmocka_unit_test(packing_survives_each_failure),
         cmocka_unit_test(text_form_survives_each_failure),
         cmocka_unit_test(tokenizer_survives_each_failure),
         cmocka_unit_test(embed_survives_each_failure),

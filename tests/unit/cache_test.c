@@ -201,9 +201,91 @@ static void trace_writes_json(void **state)
     folder_close(&f);
 }
 
+/* A blob as large as one whose checksum is over parts of it. */
+static void draft_is_found_once_it_is_committed(void **state)
+{
+    (void)state;
+    Folder f;
+    SnFile *file = NULL;
+    SnBytes blob;
+    SnCacheDraft d;
+    static const size_t sizes[] = {1, 5000, ((size_t)64 << 20) + 12345};
+    folder_open(&f);
+    for (uint64_t i = 0; i < SN_COUNT(sizes); i++) {
+        assert_true(sn_cache_begin(f.ctx, key(i), sizes[i], &d));
+        assert_int_equal((uintptr_t)d.at % 64, 0);
+        memset(d.at, 3, sizes[i]);
+        assert_false(sn_cache_get(f.ctx, key(i), &file, &blob));
+        assert_true(sn_cache_commit(f.ctx, &d, &file, &blob));
+        assert_int_equal(blob.n, sizes[i]);
+        assert_int_equal(blob.at[0] + blob.at[sizes[i] - 1], 6);
+        sn_file_release(file);
+        assert_true(sn_cache_get(f.ctx, key(i), &file, &blob));
+        assert_int_equal(blob.n, sizes[i]);
+        assert_int_equal(blob.at[0] + blob.at[sizes[i] - 1], 6);
+        sn_file_release(file);
+    }
+    assert_true(sn_cache_begin(f.ctx, key(9), 100, &d));
+    assert_int_equal(count_and_maybe_remove(f.cache, false), 4);
+    sn_cache_give_up(&d);
+    sn_cache_give_up(&d);
+    assert_int_equal(count_and_maybe_remove(f.cache, false), 3);
+    assert_false(sn_cache_begin(f.ctx, key(9), SIZE_MAX, &d));
+    folder_close(&f);
+}
+
+static void blob_without_a_name_serves_once(void **state)
+{
+    (void)state;
+    Folder f;
+    SnFile *file = NULL;
+    SnBytes blob;
+    SnCacheDraft d;
+    char path[256];
+    folder_open(&f);
+    assert_true(sn_cache_begin(f.ctx, key(1), 10, &d));
+    snprintf(path, sizeof path, "%s/%s", f.cache, strrchr(d.path.at, '/') + 1);
+    assert_int_equal(mkdir(path, 0700), 0); /* no file can take this name */
+    d.at[9] = 7;
+    assert_true(sn_cache_commit(f.ctx, &d, &file, &blob));
+    assert_int_equal(blob.at[9], 7);
+    sn_file_release(file);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(count_and_maybe_remove(f.cache, false), 0);
+    folder_close(&f);
+}
+
+static void large_blob_without_its_pages_is_damaged(void **state)
+{
+    (void)state;
+    Folder f;
+    SnFile *file = NULL;
+    SnBytes blob;
+    SnCacheDraft d;
+    char path[256];
+    const size_t size = (size_t)70 << 20;
+    static const uint8_t zeros[4096];
+    folder_open(&f);
+    assert_true(sn_cache_begin(f.ctx, key(1), size, &d));
+    snprintf(path, sizeof path, "%s", d.path.at);
+    memset(d.at, 1, size);
+    assert_true(sn_cache_commit(f.ctx, &d, &file, &blob));
+    sn_file_release(file);
+    const int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    for (off_t at = 8 << 20; at < 10 << 20; at += (off_t)sizeof zeros)
+        assert_int_equal(pwrite(fd, zeros, sizeof zeros, at), sizeof zeros);
+    assert_int_equal(close(fd), 0);
+    assert_false(sn_cache_get(f.ctx, key(1), &file, &blob));
+    folder_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draft_is_found_once_it_is_committed),
+        cmocka_unit_test(blob_without_a_name_serves_once),
+        cmocka_unit_test(large_blob_without_its_pages_is_damaged),
         cmocka_unit_test(cache_gives_back_what_was_put),
         cmocka_unit_test(cache_damaged_blob_is_removed),
         cmocka_unit_test(cache_folder_of_others_is_ignored),

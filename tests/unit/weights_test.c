@@ -3,6 +3,9 @@
 
 #include "tests/unit/scratch.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 static SnContext *ctx;
 
 static int open_context(void **state)
@@ -105,6 +108,53 @@ static void weights_made_here_are_found(void **state)
     scratch_close(&s);
 }
 
+/* Gives the file an old modification time, told apart by seconds. */
+static void settle(const Scratch *s, const char *file, int seconds)
+{
+    char path[256];
+    const struct timespec t = {.tv_sec = 1600000000 + seconds};
+    scratch_path(s, file, path);
+    assert_int_equal(utimensat(AT_FDCWD, path, (const struct timespec[2]){t, t}, 0), 0);
+}
+
+static bool identity(const Scratch *s, bool with_head, float head, SnHash128 *out)
+{
+    SnWeights *w = NULL;
+    SnError err;
+    assert_ok(sn_weights_open(ctx, s->dir, &w, &err));
+    if (with_head)
+        assert_ok(sn_weights_add(w, "head", SN_F32, 1, (const int64_t[]){1}, &head, &err));
+    const SnSource *source = sn_weights_source(w);
+    const bool has = source->identity(source->self, out);
+    sn_weights_release(w);
+    return has;
+}
+
+static void weights_identity_follows_every_change(void **state)
+{
+    (void)state;
+    Scratch s;
+    SnHash128 id[5] = {{0, 0}};
+    scratch_open(&s);
+    write_tensor(&s, "model.safetensors", "a", 3);
+    assert_false(identity(&s, false, 0, &id[0])); /* it may be written again within the same tick */
+    settle(&s, "model.safetensors", 1);
+    assert_true(identity(&s, false, 0, &id[0]));
+    assert_true(identity(&s, false, 0, &id[1]));
+    assert_memory_equal(&id[0], &id[1], sizeof *id);
+    settle(&s, "model.safetensors", 2);
+    assert_true(identity(&s, false, 0, &id[1]));
+    assert_true(identity(&s, true, 1, &id[2]));
+    assert_true(identity(&s, true, 2, &id[3]));
+    write_tensor(&s, "model.safetensors", "b", 3);
+    settle(&s, "model.safetensors", 2);
+    assert_true(identity(&s, false, 0, &id[4]));
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < i; j++)
+            assert_memory_not_equal(&id[i], &id[j], sizeof *id);
+    scratch_close(&s);
+}
+
 static void weights_wrong_folders_fail(void **state)
 {
     (void)state;
@@ -141,6 +191,7 @@ int main(void)
         cmocka_unit_test(weights_of_one_file),
         cmocka_unit_test(weights_of_shards),
         cmocka_unit_test(weights_made_here_are_found),
+        cmocka_unit_test(weights_identity_follows_every_change),
         cmocka_unit_test(weights_wrong_folders_fail),
     };
     return cmocka_run_group_tests(tests, open_context, close_context);
