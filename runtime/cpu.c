@@ -5,7 +5,12 @@
  *
  * Intel SDM vol. 2A "CPUID", vol. 1 chapters 13 (XSAVE), 18 (AMX); Linux Documentation/arch/x86/xstate.rst.
  */
+#define _GNU_SOURCE /* sched_getcpu */
 #include "runtime/cpu.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 static const char *const level_name[SN_CPU_LEVEL_COUNT] = {
     [SN_CPU_BASE] = "base", [SN_CPU_V3] = "v3",   [SN_CPU_V4] = "v4",
@@ -131,6 +136,15 @@ void sn_fpenv_end(uint32_t saved)
 }
 
 #endif
+
+int sn_cpu_current(void)
+{
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
 
 SnStatus sn_cpu_choose(const char *want, uint32_t flags, SnCpuLevel *out, bool *refused, SnError *err)
 {

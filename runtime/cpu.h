@@ -29,6 +29,8 @@ SN_MUST_CHECK SnStatus sn_cpu_choose(const char *want, uint32_t flags, SnCpuLeve
 
 /* Tells the CPU that this is a spin loop. */
 void sn_cpu_pause(void);
+/* The CPU that this thread is on just now; -1: not known. */
+int sn_cpu_current(void);
 
 /* Each job runs in the default floating-point environment (round to nearest, subnormals kept): hosts change
  * it, and that would change bits. begin returns what end puts back. */

@@ -27,7 +27,8 @@ size_t sn_instance_table_size(const SnImage *m, size_t *views)
     const size_t nslot = m->slot.count + 1u, nsym = m->symbol.count + 1u;
     if (views)
         *views = most;
-    return (nslot + most) * sizeof(SnView) + nslot * (sizeof(void *) + sizeof(uint64_t) + 1) + nsym;
+    return (nslot + most) * sizeof(SnView) + nslot * (sizeof(void *) + sizeof(uint64_t) + 1) +
+           m->step.count * sizeof(uint32_t) + nsym;
 }
 
 static SnStatus make_tables(SnInstance *s, SnError *err)
@@ -42,7 +43,8 @@ static SnStatus make_tables(SnInstance *s, SnError *err)
     s->host_view = s->bound + nslot;
     s->stage = (void **)(void *)(s->host_view + views);
     s->stage_size = (uint64_t *)(void *)(s->stage + nslot);
-    s->is_bound = (bool *)(void *)(s->stage_size + nslot);
+    s->tile_cost = (uint32_t *)(void *)(s->stage_size + nslot);
+    s->is_bound = (bool *)(void *)(s->tile_cost + s->image->step.count);
     s->symbol_set = s->is_bound + nslot;
     return SN_OK;
 }

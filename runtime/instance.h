@@ -26,6 +26,7 @@ struct SnInstance {
     uint64_t *stage_size;
     bool *symbol_set;  /* one a row of `symbol` */
     SnView *host_view; /* as many as the widest host step needs */
+    uint32_t *tile_cost; /* by step: what a tile of it took; 0: not known */
     uint64_t table_size;
     uint8_t *state; /* carries */
     uint64_t state_size;

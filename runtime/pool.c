@@ -5,6 +5,11 @@
  * closed and costs nothing. Idle workers spin for a while, then park on a condition variable; so does a
  * caller that waits long.
  *
+ * Where other programs have the CPUs a woken worker comes late, or on the caller's own CPU, in whose way it
+ * would be: then it parks again at once. It is woken once and not again until it has run; and when nobody
+ * came of a wake, the next calls wake nobody, twice as many each time. So a busy machine costs the caller
+ * little more than the work.
+ *
  * One word of state orders everything:
  *   serial (32 bits) | open (1) | caller is parked (1) | workers inside (30)
  * fn, arg and count are written before the release that opens a job and read only by workers that joined it
@@ -20,6 +25,7 @@
 
 #define SN_POOL_MAX_WIDTH 1024
 #define SN_SPIN_NS        20000
+#define SN_MOST_MISSES    6 /* wakes in vain that count: then 63 calls wake nobody */
 #define SN_JOB_OPEN       (UINT64_C(1) << 31)
 #define SN_CALLER_PARKED  (UINT64_C(1) << 30)
 #define SN_JOB_INSIDE     (SN_CALLER_PARKED - 1)
@@ -30,7 +36,13 @@ struct SnPool {
     pthread_t *thread;
     atomic_flag is_busy; /* one call at a time */
     _Atomic uint64_t state, next;
-    _Atomic uint32_t nparked;
+    _Atomic uint32_t nparked; /* workers that nobody has woken; changed with the lock held */
+    uint32_t nwoken;          /* that were, and do not run yet; with the lock held */
+    _Atomic bool has_joined;  /* somebody has, since the last wake */
+    atomic_int caller_cpu;
+    /* of the caller */
+    bool is_awaited; /* what came of the last wake was not looked at */
+    uint32_t nmiss, nskip;
     _Atomic bool is_stopping;
     void (*fn)(void *arg, uint32_t i);
     void *arg;
@@ -62,6 +74,7 @@ static bool try_join(SnPool *p, uint32_t *seen)
         if (atomic_compare_exchange_weak_explicit(&p->state, &s, s + 1, memory_order_acquire,
                                                   memory_order_relaxed)) {
             *seen = (uint32_t)(s >> 32);
+            atomic_store_explicit(&p->has_joined, true, memory_order_relaxed);
             return true;
         }
     }
@@ -85,10 +98,19 @@ static void park(SnPool *p, uint32_t seen)
 {
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->nparked, 1);
-    while (!has_news(p, seen))
+    while (p->nwoken == 0 && !has_news(p, seen))
         pthread_cond_wait(&p->work, &p->lock);
-    atomic_fetch_sub(&p->nparked, 1);
+    if (p->nwoken > 0)
+        p->nwoken--;
+    else
+        atomic_fetch_sub(&p->nparked, 1);
     pthread_mutex_unlock(&p->lock);
+}
+
+static bool is_in_the_way(SnPool *p)
+{
+    const int cpu = sn_cpu_current();
+    return cpu >= 0 && cpu == atomic_load_explicit(&p->caller_cpu, memory_order_relaxed);
 }
 
 static void *worker(void *arg)
@@ -105,6 +127,10 @@ static void *worker(void *arg)
             sn_cpu_pause();
         } else {
             park(p, seen);
+            if (is_in_the_way(p))
+                seen = (uint32_t)(atomic_load(&p->state) >> 32);
+            else
+                spin_end = sn_now_ns() + SN_SPIN_NS;
         }
     }
     return NULL;
@@ -112,22 +138,44 @@ static void *worker(void *arg)
 
 /* ---- the caller ---- */
 
+/* Is it worth it, after what came of the last wake? */
+static bool should_wake(SnPool *p)
+{
+    if (p->is_awaited) {
+        p->is_awaited = false;
+        const bool is_miss = !atomic_load_explicit(&p->has_joined, memory_order_relaxed);
+        p->nmiss = is_miss ? p->nmiss + (p->nmiss < SN_MOST_MISSES) : 0;
+        p->nskip = (1u << p->nmiss) - 1;
+    }
+    if (p->nskip == 0)
+        return true;
+    p->nskip--;
+    return false;
+}
+
+static void wake_workers(SnPool *p, uint32_t most)
+{
+    p->is_awaited = true;
+    atomic_store_explicit(&p->has_joined, false, memory_order_relaxed);
+    pthread_mutex_lock(&p->lock);
+    const uint32_t parked = atomic_load(&p->nparked), n = parked < most ? parked : most;
+    atomic_store(&p->nparked, parked - n);
+    p->nwoken += n;
+    pthread_mutex_unlock(&p->lock);
+    for (uint32_t i = 0; i < n; i++)
+        pthread_cond_signal(&p->work);
+}
+
 static void open_job(SnPool *p, uint32_t count)
 {
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->caller_cpu, sn_cpu_current(), memory_order_relaxed);
     /* Serial 0 is what workers have seen at birth. */
     const uint32_t last = (uint32_t)(atomic_load_explicit(&p->state, memory_order_relaxed) >> 32);
     const uint64_t serial = last == UINT32_MAX ? 1 : last + 1;
     atomic_store(&p->state, serial << 32 | SN_JOB_OPEN);
-    uint32_t wake = atomic_load(&p->nparked);
-    if (wake == 0)
-        return;
-    if (wake > count - 1)
-        wake = count - 1;
-    pthread_mutex_lock(&p->lock);
-    for (uint32_t i = 0; i < wake; i++)
-        pthread_cond_signal(&p->work);
-    pthread_mutex_unlock(&p->lock);
+    if (atomic_load(&p->nparked) > 0 && should_wake(p))
+        wake_workers(p, count - 1);
 }
 
 /* Closes the job and waits until nobody is inside. */

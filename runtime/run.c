@@ -6,6 +6,26 @@
 
 #define MAX_KERNEL_BUFFERS 16
 #define MAX_KERNEL_DIMS    64
+#define ALONE_NS           10000 /* a step of less work is done before others could help */
+#define COST_PER_NS        16    /* unit of SnInstance.tile_cost */
+
+/* ---- what steps cost: decides who runs them, never what they give ---- */
+
+/* A lower cost is believed at once, a higher one by and by: a thread may have waited for its CPU. */
+static void learn_cost(SnInstance *s, int64_t ntile, uint64_t work_ns)
+{
+    uint32_t *cost = &s->tile_cost[s->pc];
+    uint64_t seen = work_ns * COST_PER_NS / (uint64_t)ntile + 1;
+    if (*cost != 0 && seen > *cost)
+        seen = *cost + (seen - *cost) / 8;
+    *cost = seen < UINT32_MAX ? (uint32_t)seen : UINT32_MAX;
+}
+
+static bool is_short(const SnInstance *s, int64_t ntile)
+{
+    const uint32_t cost = s->tile_cost[s->pc];
+    return cost != 0 && ntile <= ALONE_NS * COST_PER_NS / (int64_t)cost;
+}
 
 /* ---- kernel steps ---- */
 
@@ -13,75 +33,100 @@ typedef struct KernelRun {
     SnInstance *s;
     const SnStepRow *step;
     SnKernelFn *fn;
-    uint32_t width;
-    bool is_whole;
+    bool is_whole, is_timed;
     void *buffer[MAX_KERNEL_BUFFERS];
     uint64_t size[MAX_KERNEL_BUFFERS];
     int64_t dim[MAX_KERNEL_DIMS];
-    int64_t end;
+    int64_t end, share; /* tiles; a range is one of `share` parts of what is left */
     _Atomic int64_t next;
+    _Atomic uint64_t work_ns; /* of all jobs, where it is timed */
     atomic_int status;
     atomic_flag failed;
-    SnError err;
+    SnError *err;
 } KernelRun;
+
+static void run_range(KernelRun *k, int64_t first, int64_t last)
+{
+    if (k->fn) {
+        k->fn(k->buffer, k->dim, first, last);
+        return;
+    }
+    SnError err = {0};
+    SnModule *m = k->s->program->module;
+    const SnStatus st = m->run(m, k->step->a, k->buffer, k->size, k->dim, first, last, &err);
+    if (st == SN_OK || atomic_flag_test_and_set(&k->failed))
+        return;
+    if (k->err)
+        *k->err = err;
+    atomic_store(&k->status, (int)st);
+}
 
 /* Takes ranges until none is left or the time is up. Ranges that were taken are finished. */
 static void run_tiles(void *arg, uint32_t job)
 {
     (void)job;
     KernelRun *k = arg;
+    const uint64_t deadline = k->s->deadline, begin = k->is_timed ? sn_now_ns() : 0;
     const uint32_t env = sn_fpenv_begin();
     while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed)) {
         /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
         const int64_t left = k->end - atomic_load_explicit(&k->next, memory_order_relaxed);
-        int64_t take = k->s->deadline ? 1 : left / (4 * (int64_t)k->width);
+        int64_t take = deadline ? 1 : left / k->share;
         take = k->is_whole ? left : take;
         take = take < 1 ? 1 : take;
         const int64_t first = atomic_fetch_add_explicit(&k->next, take, memory_order_relaxed);
         if (first >= k->end)
             break;
-        const int64_t last = first + take < k->end ? first + take : k->end;
-        if (k->fn) {
-            k->fn(k->buffer, k->dim, first, last);
-        } else {
-            SnError err = {0};
-            SnModule *m = k->s->program->module;
-            const SnStatus st = m->run(m, k->step->a, k->buffer, k->size, k->dim, first, last, &err);
-            if (st != SN_OK && !atomic_flag_test_and_set(&k->failed)) {
-                k->err = err;
-                atomic_store(&k->status, (int)st);
-            }
-        }
-        if (k->s->deadline && sn_now_ns() >= k->s->deadline)
+        run_range(k, first, first + take < k->end ? first + take : k->end);
+        if (deadline && sn_now_ns() >= deadline)
             break;
     }
     sn_fpenv_end(env);
+    if (k->is_timed)
+        atomic_fetch_add_explicit(&k->work_ns, sn_now_ns() - begin, memory_order_relaxed);
+}
+
+static void begin_kernel(KernelRun *k, SnInstance *s, const SnStepRow *step, SnError *err)
+{
+    const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand);
+    k->s = s;
+    k->step = step;
+    k->fn = s->program->fn ? s->program->fn[step->a] : NULL;
+    k->is_whole = k->fn == NULL && s->program->module->is_whole;
+    k->end = s->plan.reg[step->b];
+    k->err = err;
+    for (uint32_t i = 0; i < step->buffer.count; i++) {
+        const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
+        k->buffer[i] = b->at;
+        k->size[i] = b->size;
+    }
+    for (uint32_t i = 0; i < step->dim.count; i++)
+        k->dim[i] = s->plan.reg[operand[step->dim.first + i]];
+    atomic_init(&k->next, s->tile);
+    atomic_init(&k->work_ns, 0);
+    atomic_init(&k->status, SN_OK);
+    atomic_flag_clear(&k->failed);
 }
 
 static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnError *err)
 {
-    const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand);
-    KernelRun k = {.s = s, .step = step, .width = s->ctx->jobs.width, .failed = ATOMIC_FLAG_INIT};
-    k.fn = s->program->fn ? s->program->fn[step->a] : NULL;
-    k.is_whole = k.fn == NULL && s->program->module->is_whole;
-    k.end = s->plan.reg[step->b];
-    for (uint32_t i = 0; i < step->buffer.count; i++) {
-        const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
-        k.buffer[i] = b->at;
-        k.size[i] = b->size;
-    }
-    for (uint32_t i = 0; i < step->dim.count; i++)
-        k.dim[i] = s->plan.reg[operand[step->dim.first + i]];
-    atomic_init(&k.next, s->tile);
-    atomic_init(&k.status, SN_OK);
-    if (k.end - s->tile > 1 && k.width > 1 && !k.is_whole)
-        s->ctx->jobs.parallel(s->ctx->jobs.self, k.width, run_tiles, &k);
-    else if (k.end > s->tile)
+    const SnJobs *jobs = &s->ctx->jobs;
+    KernelRun k;
+    begin_kernel(&k, s, step, err);
+    const int64_t first = s->tile, ntile = k.end - first;
+    k.is_timed = ntile > 1 && jobs->width > 1 && !k.is_whole;
+    const bool is_shared = k.is_timed && !is_short(s, ntile);
+    k.share = is_shared ? 4 * (int64_t)jobs->width : 1;
+    if (is_shared)
+        jobs->parallel(jobs->self, jobs->width, run_tiles, &k);
+    else if (ntile > 0)
         run_tiles(&k, 0);
     const SnStatus st = (SnStatus)atomic_load(&k.status);
     if (st != SN_OK)
-        return sn_fail(err, st, "%s", k.err.message);
-    const int64_t next = atomic_load(&k.next);
+        return st;
+    const int64_t next = atomic_load(&k.next) < k.end ? atomic_load(&k.next) : k.end;
+    if (k.is_timed && next > first)
+        learn_cost(s, next - first, atomic_load(&k.work_ns));
     *done = next >= k.end;
     s->tile = *done ? 0 : next;
     return SN_OK;
