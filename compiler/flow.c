@@ -11,11 +11,15 @@
 
 typedef struct Loop {
     SnRef ref;
-    uint32_t ncarry, nscan, ncapture, nstack;
+    uint32_t ncarry, nscan, ncapture, nstack, nresult;
     uint32_t *arg;        /* of the body: index, carried, rows, captured */
+    bool *is_owned;       /* likewise: an iteration may overwrite it */
     uint32_t *scan;       /* buffers of the scanned values */
+    uint32_t *init;       /* buffers of the first carried values */
     uint32_t *result;     /* carried, stacked, trips */
+    uint32_t *target;     /* of the body: carried values should be made where they are carried */
     const SnTypeId *type; /* of the results */
+    SnTypeId self;
     uint32_t i_reg, bound_reg;
     uint32_t top;
     uint32_t exits[2], nexit; /* branches to patch */
@@ -34,38 +38,72 @@ static SnStatus row_type(SnSteps *x, SnTypeId type, SnTypeId *out, SnError *err)
 static SnStatus loop_operands(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
 {
     const SnTerm *t = sn_term(x->s, l->ref);
+    const uint32_t nbody = t->narg - 3u, first = 3 + l->ncarry;
+    for (uint32_t i = 0; i < l->ncarry; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + i], &l->init[i], err));
+    for (uint32_t i = 0; i < l->nscan; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[first + i], &l->scan[i], err));
+    for (uint32_t i = l->ncarry + l->nscan; i < nbody; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + i], &l->arg[1 + i], err));
+    for (uint32_t i = 0; i < l->ncarry + l->nscan; i++)
+        l->is_owned[1 + i] = true;
+    return SN_OK;
+}
+
+static SnStatus loop_begin(SnSteps *x, Loop *l, SnError *err)
+{
+    const SnTerm *t = sn_term(x->s, l->ref);
     const uint32_t nbody = t->narg - 3u;
     l->ncarry = (uint32_t)sn_attr_int(x->s, l->ref, "ncarry", 0);
     l->nscan = (uint32_t)sn_attr_int(x->s, l->ref, "nscan", 0);
     SN_CHECK(l->ncarry + l->nscan <= nbody, err, SN_EINTERNAL,
              "compile: a loop of %u operands carries %u and scans %u", nbody, l->ncarry, l->nscan);
     l->ncapture = nbody - l->ncarry - l->nscan;
-    SnTypeId self = 0;
-    const uint32_t nresult = sn_steps_leaves(x->s, t->type, &l->type, &self);
-    l->nstack = nresult - l->ncarry - 1;
+    l->nresult = sn_steps_leaves(x->s, t->type, &l->type, &l->self);
+    l->nstack = l->nresult - l->ncarry - 1;
     l->arg = sn_arena_array(x->p->arena, nbody + 2u, sizeof *l->arg);
+    l->is_owned = sn_arena_array(x->p->arena, nbody + 2u, sizeof *l->is_owned);
     l->scan = sn_arena_array(x->p->arena, nbody + 1u, sizeof *l->scan);
-    l->result = sn_arena_array(x->p->arena, nresult + 1u, sizeof *l->result);
-    SN_CHECK(l->arg && l->scan && l->result, err, SN_ENOMEM, "compile: no memory for a loop");
-    for (uint32_t i = 0; i < nresult; i++)
-        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, l->type[i], &l->result[i], err));
-    SN_CHECK(sn_steps_frame_set(x, f, l->ref, l->result[0]), err, SN_ENOMEM, "compile: no memory for a loop");
-    for (uint32_t i = 0; i < l->nscan; i++)
-        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + l->ncarry + i], &l->scan[i], err));
-    for (uint32_t i = 0; i < l->ncapture; i++)
-        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + l->ncarry + l->nscan + i],
-                               &l->arg[1 + l->ncarry + l->nscan + i], err));
+    l->init = sn_arena_array(x->p->arena, nbody + 1u, sizeof *l->init);
+    l->result = sn_arena_array(x->p->arena, l->nresult + 1u, sizeof *l->result);
+    l->target = sn_arena_array(x->p->arena, l->nresult + 1u, sizeof *l->target);
+    SN_CHECK(l->arg && l->is_owned && l->scan && l->init && l->result && l->target, err, SN_ENOMEM,
+             "compile: no memory for a loop");
     return SN_OK;
 }
 
-static SnStatus loop_init(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
+/* The loop may carry on where its first value lies: nothing else reads that, the loop neither. */
+static bool takes(const SnFrame *f, const Loop *l, uint32_t i)
 {
-    for (uint32_t i = 0; i < l->ncarry; i++) {
-        uint32_t from = 0;
-        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, l->ref)->arg[3 + i], &from, err));
-        SN_TRY(sn_steps_copy(x, l->result[i], from, l->type[i], err));
-        l->arg[1 + i] = l->result[i];
+    uint32_t uses = 0;
+    for (uint32_t k = 0; k < l->ncarry; k++)
+        uses += l->init[k] == l->init[i];
+    for (uint32_t k = 0; k < l->nscan; k++)
+        uses += l->scan[k] == l->init[i];
+    for (uint32_t k = 0; k < l->ncapture; k++)
+        uses += l->arg[1 + l->ncarry + l->nscan + k] == l->init[i];
+    return uses == 1 && sn_frame_is_free(f, l->init[i], l->ref + 1);
+}
+
+static SnStatus loop_results(SnSteps *x, SnFrame *f, Loop *l, SnError *err)
+{
+    for (uint32_t i = 0; i < l->nresult; i++) {
+        if (i < l->ncarry && takes(f, l, i))
+            l->result[i] = l->init[i];
+        else
+            SN_TRY(sn_steps_result(x, f, l->ref, i, l->type[i], &l->result[i], err));
+        l->target[i] = i < l->ncarry ? l->result[i] : SN_NONE;
+        if (i < l->ncarry)
+            l->arg[1 + i] = l->result[i];
     }
+    return sn_frame_set(x, f, l->ref, l->result, l->nresult, true, err);
+}
+
+static SnStatus loop_init(SnSteps *x, Loop *l, SnError *err)
+{
+    for (uint32_t i = 0; i < l->ncarry; i++)
+        if (l->init[i] != l->result[i])
+            SN_TRY(sn_steps_copy(x, l->result[i], l->init[i], l->type[i], err));
     for (uint32_t i = l->ncarry; i < l->ncarry + l->nstack; i++) {
         SnStepRow zero = {.kind = SN_STEP_ZERO, .a = x->buffer.at[l->result[i]].size_reg};
         SN_TRY(sn_steps_push(x, zero, &l->result[i], 1, NULL, 0, err));
@@ -96,7 +134,7 @@ static SnStatus loop_tests(SnSteps *x, Loop *l, SnError *err)
     SN_CHECK(arg, err, SN_ENOMEM, "compile: no memory for a loop");
     memcpy(arg, l->arg, (1 + l->ncarry) * sizeof *arg);
     memcpy(arg + 1 + l->ncarry, l->arg + 1 + l->ncarry + l->nscan, l->ncapture * sizeof *arg);
-    SN_TRY(sn_steps_function(x, while_fn, arg, narg, &go_on, 1, err));
+    SN_TRY(sn_steps_function(x, while_fn, &(SnFrame){.arg = arg, .narg = narg}, &go_on, 1, err));
     l->exits[l->nexit++] = (uint32_t)x->step.n;
     SnStepRow row = {.kind = SN_STEP_BRANCH_ZERO, .d = x->depth == 1};
     return sn_steps_push(x, row, &go_on, 1, NULL, 0, err);
@@ -143,34 +181,21 @@ static SnStatus loop_rows(SnSteps *x, Loop *l, SnError *err)
     return SN_OK;
 }
 
-/* New carried values go home together: one that lies in the place of another is set aside first. */
-static SnStatus loop_carry(SnSteps *x, Loop *l, uint32_t *next, SnError *err)
-{
-    for (uint32_t i = 0; i < l->ncarry; i++)
-        for (uint32_t j = 0; j < i; j++) {
-            if (next[i] != l->result[j])
-                continue;
-            const uint32_t from = next[i];
-            SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, l->type[i], &next[i], err));
-            SN_TRY(sn_steps_copy(x, next[i], from, l->type[i], err));
-        }
-    for (uint32_t i = 0; i < l->ncarry; i++)
-        if (next[i] != l->result[i])
-            SN_TRY(sn_steps_copy(x, l->result[i], next[i], l->type[i], err));
-    return SN_OK;
-}
-
 static SnStatus loop_body(SnSteps *x, Loop *l, SnError *err)
 {
     const uint32_t nresult = l->ncarry + l->nstack;
     uint32_t *next = sn_arena_array(x->p->arena, nresult + 1u, sizeof *next);
     SN_CHECK(next, err, SN_ENOMEM, "compile: no memory for a loop");
     SN_TRY(loop_rows(x, l, err));
-    SN_TRY(sn_steps_function(x, sn_term(x->s, l->ref)->arg[0], l->arg, 1 + l->ncarry + l->nscan + l->ncapture,
-                             next, nresult, err));
+    SnFrame f = {.arg = l->arg,
+                 .is_owned = l->is_owned,
+                 .narg = 1 + l->ncarry + l->nscan + l->ncapture,
+                 .target = l->target,
+                 .ntarget = nresult};
+    SN_TRY(sn_steps_function(x, sn_term(x->s, l->ref)->arg[0], &f, next, nresult, err));
     for (uint32_t i = l->ncarry; i < nresult; i++)
         SN_TRY(copy_row(x, l->result[i], next[i], l->type[i], l->i_reg, SN_NONE, err));
-    SN_TRY(loop_carry(x, l, next, err));
+    SN_TRY(sn_steps_move(x, l->result, next, l->type, l->ncarry, err));
     SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_INC, .a = l->i_reg}, NULL, 0, NULL, 0, err));
     return sn_steps_push(x, (SnStepRow){.kind = SN_STEP_JUMP, .c = l->top}, NULL, 0, NULL, 0, err);
 }
@@ -189,8 +214,10 @@ static void live_through(SnSteps *x, uint32_t top)
 SnStatus sn_steps_loop(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     Loop l = {.ref = ref};
+    SN_TRY(loop_begin(x, &l, err));
     SN_TRY(loop_operands(x, f, &l, err));
-    SN_TRY(loop_init(x, f, &l, err));
+    SN_TRY(loop_results(x, f, &l, err));
+    SN_TRY(loop_init(x, &l, err));
     x->depth++;
     SN_TRY(loop_tests(x, &l, err));
     SN_TRY(loop_body(x, &l, err));
@@ -202,43 +229,83 @@ SnStatus sn_steps_loop(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     return sn_steps_push(x, trips, &l.result[l.ncarry + l.nstack], 1, NULL, 0, err);
 }
 
-static SnStatus branch(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg, const uint32_t *result,
-                       const SnTypeId *type, uint32_t n, SnError *err)
+/* ---- cond ---- */
+
+typedef struct Cond {
+    SnRef ref;
+    uint32_t test, narg, n;
+    uint32_t *arg, *result;
+    bool *is_owned;
+    const SnTypeId *type;
+    SnTypeId self;
+} Cond;
+
+static SnStatus cond_begin(SnSteps *x, SnFrame *f, Cond *c, SnError *err)
 {
-    uint32_t *value = sn_arena_array(x->p->arena, n + 1u, sizeof *value);
-    SN_CHECK(value, err, SN_ENOMEM, "compile: no memory for a cond");
-    SN_TRY(sn_steps_function(x, fn, arg, narg, value, n, err));
-    for (uint32_t i = 0; i < n; i++)
-        SN_TRY(sn_steps_copy(x, result[i], value[i], type[i], err));
+    const SnTerm *t = sn_term(x->s, c->ref);
+    c->narg = t->narg - 3u;
+    c->n = sn_steps_leaves(x->s, t->type, &c->type, &c->self);
+    c->arg = sn_arena_array(x->p->arena, c->narg + 1u, sizeof *c->arg);
+    c->is_owned = sn_arena_array(x->p->arena, c->narg + 1u, sizeof *c->is_owned);
+    c->result = sn_arena_array(x->p->arena, c->n + 1u, sizeof *c->result);
+    SN_CHECK(c->arg && c->is_owned && c->result, err, SN_ENOMEM, "compile: no memory for a cond");
+    SN_TRY(sn_steps_lookup(x, f, t->arg[0], &c->test, err));
+    for (uint32_t i = 0; i < c->narg; i++)
+        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, c->ref)->arg[3 + i], &c->arg[i], err));
     return SN_OK;
+}
+
+/* The operand whose place result i may take: on both paths it is that operand, updated or not. */
+static int64_t taken_operand(const SnSteps *x, const SnFrame *f, const Cond *c, uint32_t i)
+{
+    const SnTerm *t = sn_term(x->s, c->ref);
+    const int64_t k = sn_updated_param(x, t->arg[1], i);
+    if (k < 0 || k >= (int64_t)c->narg || k != sn_updated_param(x, t->arg[2], i) || c->is_owned[k])
+        return -1;
+    uint32_t uses = c->test == c->arg[k];
+    for (uint32_t j = 0; j < c->narg; j++)
+        uses += c->arg[j] == c->arg[k];
+    return uses == 1 && sn_frame_is_free(f, c->arg[k], c->ref + 1) ? k : -1;
+}
+
+static SnStatus cond_results(SnSteps *x, SnFrame *f, Cond *c, SnError *err)
+{
+    for (uint32_t i = 0; i < c->n; i++) {
+        const int64_t k = taken_operand(x, f, c, i);
+        if (k >= 0) {
+            c->is_owned[k] = true;
+            c->result[i] = c->arg[k];
+        } else {
+            SN_TRY(sn_steps_result(x, f, c->ref, i, c->type[i], &c->result[i], err));
+        }
+    }
+    return sn_frame_set(x, f, c->ref, c->result, c->n, true, err);
+}
+
+static SnStatus branch(SnSteps *x, const Cond *c, SnRef fn, SnError *err)
+{
+    SnFrame f = {
+        .arg = c->arg, .is_owned = c->is_owned, .narg = c->narg, .target = c->result, .ntarget = c->n};
+    uint32_t *value = sn_arena_array(x->p->arena, c->n + 1u, sizeof *value);
+    SN_CHECK(value, err, SN_ENOMEM, "compile: no memory for a cond");
+    SN_TRY(sn_steps_function(x, fn, &f, value, c->n, err));
+    return sn_steps_move(x, c->result, value, c->type, c->n, err);
 }
 
 SnStatus sn_steps_cond(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
-    const SnTerm *t = sn_term(x->s, ref);
-    const SnRef then_fn = t->arg[1], else_fn = t->arg[2];
-    const uint32_t narg = t->narg - 3u;
-    const SnTypeId *type = NULL;
-    SnTypeId self = 0;
-    const uint32_t n = sn_steps_leaves(x->s, t->type, &type, &self);
-    uint32_t *arg = sn_arena_array(x->p->arena, narg + 1u, sizeof *arg);
-    uint32_t *result = sn_arena_array(x->p->arena, n + 1u, sizeof *result), test = 0;
-    SN_CHECK(arg && result, err, SN_ENOMEM, "compile: no memory for a cond");
-    SN_TRY(sn_steps_lookup(x, f, t->arg[0], &test, err));
-    for (uint32_t i = 0; i < narg; i++)
-        SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, ref)->arg[3 + i], &arg[i], err));
-    for (uint32_t i = 0; i < n; i++)
-        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, type[i], &result[i], err));
-    SN_CHECK(n == 0 || sn_steps_frame_set(x, f, ref, result[0]), err, SN_ENOMEM,
-             "compile: no memory for a cond");
+    Cond c = {.ref = ref};
+    const SnRef then_fn = sn_term(x->s, ref)->arg[1], else_fn = sn_term(x->s, ref)->arg[2];
+    SN_TRY(cond_begin(x, f, &c, err));
+    SN_TRY(cond_results(x, f, &c, err));
     const uint32_t to_else = (uint32_t)x->step.n;
     x->depth++;
-    SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_BRANCH_ZERO}, &test, 1, NULL, 0, err));
-    SN_TRY(branch(x, then_fn, arg, narg, result, type, n, err));
+    SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_BRANCH_ZERO}, &c.test, 1, NULL, 0, err));
+    SN_TRY(branch(x, &c, then_fn, err));
     const uint32_t to_end = (uint32_t)x->step.n;
     SN_TRY(sn_steps_push(x, (SnStepRow){.kind = SN_STEP_JUMP}, NULL, 0, NULL, 0, err));
     x->step.at[to_else].c = (uint32_t)x->step.n;
-    SN_TRY(branch(x, else_fn, arg, narg, result, type, n, err));
+    SN_TRY(branch(x, &c, else_fn, err));
     x->step.at[to_end].c = (uint32_t)x->step.n;
     x->depth--;
     return SN_OK;

@@ -79,7 +79,7 @@ SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     }
     SN_TRY(sn_steps_results(x, f, ref, err));
     for (uint32_t i = 0; i < nout; i++)
-        buffer[nin + i] = f->at.at[ref] - 1 + i;
+        buffer[nin + i] = sn_steps_home(f, ref, i);
     SnHostRow row = {.name = sn_steps_string(x, name),
                      .symbol = sn_steps_string(x, op->op->symbol ? op->op->symbol : name),
                      .first = (uint32_t)x->host_slot.n};

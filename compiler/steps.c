@@ -193,11 +193,6 @@ static bool set_at(SnSteps *x, uint32_t **at, size_t *n, size_t *cap, SnRef ref,
     return true;
 }
 
-bool sn_steps_frame_set(SnSteps *x, SnFrame *f, SnRef ref, uint32_t buffer)
-{
-    return set_at(x, &f->at.at, &f->at.n, &f->at.cap, ref, buffer);
-}
-
 static SnStatus param_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
 {
     const char *name = sn_attr_string(x->s, ref, "name");
@@ -335,7 +330,7 @@ SnStatus sn_steps_lookup(SnSteps *x, SnFrame *f, SnRef value, uint32_t *out, SnE
     }
     SN_CHECK(of < f->at.n && f->at.at[of], err, SN_EINTERNAL, "compile: term %u (%s) is used but not stored",
              of, sn_term(x->s, of)->op < SN_PRIM_COUNT ? sn_prim(sn_term(x->s, of)->op)->name : "op");
-    *out = f->at.at[of] - 1 + child;
+    *out = sn_steps_home(f, of, child);
     return SN_OK;
 }
 
@@ -345,8 +340,16 @@ SnStatus sn_steps_leaf(SnSteps *x, SnFrame *f, SnRef ref, uint32_t i, uint32_t *
     if (t->op == SN_OP_TUPLE)
         return sn_steps_lookup(x, f, t->arg[i], out, err);
     SN_TRY(sn_steps_lookup(x, f, ref, out, err));
-    *out += i;
+    if (sn_type_of(x->s, ref)->kind == SN_TYPE_TUPLE)
+        *out = sn_steps_home(f, ref, i);
     return SN_OK;
+}
+
+SnStatus sn_steps_result(SnSteps *x, SnFrame *f, SnRef ref, uint32_t i, SnTypeId type, uint32_t *out,
+                         SnError *err)
+{
+    *out = sn_frame_target(x, f, ref, i);
+    return *out == SN_NONE ? sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, type, out, err) : SN_OK;
 }
 
 SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
@@ -354,14 +357,11 @@ SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     const SnTypeId *leaf = NULL;
     SnTypeId self = 0;
     const uint32_t n = sn_steps_leaves(x->s, sn_term(x->s, ref)->type, &leaf, &self);
-    uint32_t first = SN_NONE;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t b = 0;
-        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, leaf[i], &b, err));
-        first = i == 0 ? b : first;
-    }
-    SN_CHECK(n == 0 || sn_steps_frame_set(x, f, ref, first), err, SN_ENOMEM, "compile: no memory for values");
-    return SN_OK;
+    uint32_t *buffer = sn_arena_array(x->p->arena, n + 1u, sizeof *buffer);
+    SN_CHECK(buffer, err, SN_ENOMEM, "compile: no memory for values");
+    for (uint32_t i = 0; i < n; i++)
+        SN_TRY(sn_steps_result(x, f, ref, i, leaf[i], &buffer[i], err));
+    return sn_frame_set(x, f, ref, buffer, n, true, err);
 }
 
 /* ---- kernels ---- */
@@ -392,7 +392,7 @@ static SnStatus kernel_step(SnSteps *x, SnFrame *f, SnRef ref, const SnLoweredKe
         if (u->kind == SN_BUF_VALUE)
             SN_TRY(sn_steps_lookup(x, f, u->value, &buffer[i], err));
         else
-            buffer[i] = u->kind == SN_BUF_RESULT ? f->at.at[ref] - 1 + u->index : temp + u->index;
+            buffer[i] = u->kind == SN_BUF_RESULT ? sn_steps_home(f, ref, u->index) : temp + u->index;
     }
     for (int i = 0; i < k->kernel->ndim; i++)
         SN_TRY(sn_steps_reg(x, k->dim[i], &reg[i], err));
@@ -401,11 +401,17 @@ static SnStatus kernel_step(SnSteps *x, SnFrame *f, SnRef ref, const SnLoweredKe
     return sn_steps_push(x, row, buffer, (uint32_t)k->kernel->nbuf, reg, (uint32_t)k->kernel->ndim, err);
 }
 
+/* The first kernel of what is made in place is the copy that this saves. */
 static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     SnLowered low = {0};
+    uint32_t home = SN_NONE;
     SN_TRY(sn_reuse_lower(&x->reuse, ref, &low, err));
-    SN_TRY(sn_steps_results(x, f, ref, err));
+    SN_TRY(sn_frame_in_place(x, f, ref, &low, &home, err));
+    if (home == SN_NONE)
+        SN_TRY(sn_steps_results(x, f, ref, err));
+    else
+        SN_TRY(sn_frame_set(x, f, ref, &home, 1, true, err));
     const uint32_t temp = (uint32_t)x->buffer.n;
     for (uint32_t i = 0; i < low.ntemp; i++) {
         uint32_t b = 0;
@@ -413,7 +419,7 @@ static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     }
     SnCount count;
     SN_TRY(sn_steps_count(x, ref, &count, err));
-    for (uint32_t i = 0; i < low.nkernel; i++) {
+    for (uint32_t i = home == SN_NONE ? 0 : 1; i < low.nkernel; i++) {
         SnStepRow row = {.kind = SN_STEP_KERNEL};
         SN_TRY(sn_steps_count_kernel(x, ref, &low, i, &count, &row, err));
         SN_TRY(kernel_step(x, f, ref, &low.kernel[i], temp, row, err));
@@ -486,8 +492,7 @@ static SnStatus reshape_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     uint32_t buffer = 0;
     SN_TRY(sn_steps_lookup(x, f, sn_term(x->s, ref)->arg[0], &buffer, err));
-    SN_CHECK(sn_steps_frame_set(x, f, ref, buffer), err, SN_ENOMEM, "compile: no memory for values");
-    return SN_OK;
+    return sn_frame_set(x, f, ref, &buffer, 1, false, err);
 }
 
 static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
@@ -504,6 +509,8 @@ static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
         return sn_steps_loop(x, f, ref, err);
     case SN_OP_COND:
         return sn_steps_cond(x, f, ref, err);
+    case SN_OP_GET:
+        return sn_frame_get(x, f, ref, err);
     case SN_OP_RESHAPE:
         SN_TRY(check_reshape(x, ref, err));
         if (is_stored(x, ref) && is_stored(x, sn_term(x->s, ref)->arg[0]))
@@ -513,17 +520,17 @@ static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
         break;
     }
     const uint16_t op = sn_term(x->s, ref)->op;
-    if (is_leaf(op) || op == SN_OP_ARG || op == SN_OP_GET || op == SN_OP_TUPLE || !is_stored(x, ref))
+    if (is_leaf(op) || op == SN_OP_ARG || op == SN_OP_TUPLE || !is_stored(x, ref))
         return SN_OK;
     return lower_term(x, f, ref, err);
 }
 
 /* Marks what root needs. Functions are laid out where they are called: of them only measures of outer values
- * count, since dims in a body may name them. */
-static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *has_arg, SnError *err)
+ * count, since dims in a body may name them. The initial value of a carry is constant data (slots.c). */
+static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *in_function, SnError *err)
 {
-    bool *in_function = sn_arena_array(x->p->arena, root + 1u, 1);
-    SN_CHECK(in_function, err, SN_ENOMEM, "compile: no memory for marks");
+    bool *has_arg = sn_arena_array(x->p->arena, root + 1u, 1);
+    SN_CHECK(has_arg, err, SN_ENOMEM, "compile: no memory for marks");
     for (SnRef r = 1; r <= root; r++) {
         const SnTerm *t = sn_term(x->s, r);
         has_arg[r] = t->op == SN_OP_ARG;
@@ -535,7 +542,7 @@ static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *has_arg, S
         const SnTerm *t = sn_term(x->s, r);
         if (in_function[r] && t->op == SN_OP_MEASURE && !has_arg[r])
             need[r] = true;
-        for (int i = 0; i < t->narg && (need[r] || in_function[r]); i++) {
+        for (int i = 0; i < t->narg && t->op != SN_OP_CARRY && (need[r] || in_function[r]); i++) {
             const bool body = t->op == SN_OP_FN || !need[r];
             *(body ? &in_function[t->arg[i]] : &need[t->arg[i]]) = true;
         }
@@ -547,9 +554,10 @@ static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *has_arg, S
 static SnStatus frame_steps(SnSteps *x, SnFrame *f, SnRef root, SnError *err)
 {
     bool *need = sn_arena_array(x->p->arena, root + 1u, 1);
-    bool *has_arg = sn_arena_array(x->p->arena, root + 1u, 1);
-    SN_CHECK(need && has_arg, err, SN_ENOMEM, "compile: no memory for marks");
-    SN_TRY(mark_needed(x, root, need, has_arg, err));
+    bool *in_function = sn_arena_array(x->p->arena, root + 1u, 1);
+    SN_CHECK(need && in_function, err, SN_ENOMEM, "compile: no memory for marks");
+    SN_TRY(mark_needed(x, root, need, in_function, err));
+    SN_TRY(sn_frame_begin(x, f, root, need, in_function, err));
     for (SnRef r = 1; r <= root; r++)
         if (need[r])
             SN_TRY(value_steps(x, f, r, err));
@@ -564,42 +572,33 @@ static void forget_registers(SnSteps *x, uint32_t first_point)
             x->reg_of.at[r] = 0;
 }
 
-SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg, uint32_t *result,
-                           uint32_t nresult, SnError *err)
+SnStatus sn_steps_function(SnSteps *x, SnRef fn, SnFrame *f, uint32_t *result, uint32_t nresult, SnError *err)
 {
-    SnFrame f = {.arg = arg, .narg = narg};
     const SnRef body = sn_term(x->s, fn)->arg[0];
     const uint32_t first_point = x->npoint;
-    SnStatus st = frame_steps(x, &f, body, err);
+    SnStatus st = frame_steps(x, f, body, err);
     forget_registers(x, first_point);
     for (uint32_t i = 0; st == SN_OK && i < nresult; i++)
-        st = sn_steps_leaf(x, &f, body, i, &result[i], err);
-    sn_vec_clear(x->memory, &f.at);
+        st = sn_steps_leaf(x, f, body, i, &result[i], err);
+    sn_frame_clear(x, f);
     return st;
 }
 
-/* All new values first go beside, then home: a carry may be the new value of another. */
+/* A carry may be the new value of another: new values go home together. */
 static SnStatus next_steps(SnSteps *x, SnFrame *f, SnRef entry, SnError *err)
 {
     const uint32_t n = (sn_term(x->s, entry)->narg - 1u) / 2;
     uint32_t *from = sn_arena_array(x->p->arena, n + 1u, sizeof *from);
-    SN_CHECK(from, err, SN_ENOMEM, "compile: no memory for carries");
+    uint32_t *to = sn_arena_array(x->p->arena, n + 1u, sizeof *to);
+    SnTypeId *type = sn_arena_array(x->p->arena, n + 1u, sizeof *type);
+    SN_CHECK(from && to && type, err, SN_ENOMEM, "compile: no memory for carries");
     for (uint32_t i = 0; i < n; i++) {
-        const SnRef next = sn_term(x->s, entry)->arg[2 + 2 * i];
+        const SnRef carry = sn_term(x->s, entry)->arg[1 + 2 * i], next = sn_term(x->s, entry)->arg[2 + 2 * i];
+        type[i] = sn_term(x->s, carry)->type;
+        SN_TRY(sn_steps_lookup(x, f, carry, &to[i], err));
         SN_TRY(sn_steps_lookup(x, f, next, &from[i], err));
-        if (x->buffer.at[from[i]].kind != SN_BUFFER_CARRY)
-            continue;
-        const uint32_t carry = from[i];
-        SN_TRY(sn_steps_buffer(x, SN_BUFFER_SCRATCH, 0, sn_term(x->s, next)->type, &from[i], err));
-        SN_TRY(sn_steps_copy(x, from[i], carry, sn_term(x->s, next)->type, err));
     }
-    for (uint32_t i = 0; i < n; i++) {
-        const SnRef carry = sn_term(x->s, entry)->arg[1 + 2 * i];
-        uint32_t to = 0;
-        SN_TRY(sn_steps_lookup(x, f, carry, &to, err));
-        SN_TRY(sn_steps_copy(x, to, from[i], sn_term(x->s, carry)->type, err));
-    }
-    return SN_OK;
+    return sn_steps_move(x, to, from, type, n, err);
 }
 
 static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
@@ -619,7 +618,7 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
         st = next_steps(x, &f, entry, err);
     if (st == SN_OK)
         st = sn_steps_inputs(x, &row.input, err);
-    sn_vec_clear(x->memory, &f.at);
+    sn_frame_clear(x, &f);
     if (st != SN_OK)
         return st;
     row.step.count = (uint32_t)x->step.n - row.step.first;
@@ -632,6 +631,7 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
 
 SnStatus sn_steps_program(SnSteps *x, SnRef root, SnError *err)
 {
+    SN_TRY(sn_store_updates(x->p, x->is_stored, x->nstored, err));
     SN_TRY(sn_steps_carries(x, root, err));
     for (int i = 0; i < sn_term(x->s, root)->narg; i++)
         SN_TRY(entry_steps(x, sn_term(x->s, root)->arg[i], err));

@@ -9,8 +9,16 @@
 /* A function being laid out: where its parameters lie, and where each of its stored terms does. */
 typedef struct SnFrame {
     const uint32_t *arg; /* buffer of each parameter */
+    const bool
+        *is_owned; /* likewise: may be overwritten once it was read for the last time; NULL: none may */
     uint32_t narg;
-    SN_VEC(uint32_t) at; /* by ref: first buffer of its results + 1; 0: none */
+    const uint32_t *target; /* of each result: the buffer that it should be made in, or SN_NONE; NULL: any */
+    uint32_t ntarget;
+    SnRef body;
+    SN_VEC(uint32_t) at;    /* by ref: first of its results in `home` + 1; 0: none */
+    SN_VEC(uint32_t) home;  /* buffers */
+    const uint32_t *last;   /* by ref: the last term that reads it, SN_NONE: who called does */
+    SN_VEC(uint32_t) until; /* by buffer: the last term that reads what lies there; 0: none of this frame's */
 } SnFrame;
 
 typedef struct SnLoopReg {
@@ -55,8 +63,8 @@ typedef struct SnSteps {
     SnReuse reuse;
     SnRef *counted; /* by ref: the root that counted it last */
     SN_VEC(SnRef) todo;
-    SN_VEC(const SnOp *) host_fn;    /* distinct rows */
-    SN_VEC(SnSourceTensor) weight;   /* beside param */
+    SN_VEC(const SnOp *) host_fn;  /* distinct rows */
+    SN_VEC(SnSourceTensor) weight; /* beside param */
 
     /* registers of the entry being laid out */
     SN_VEC(uint32_t) reg_point; /* by register: the point that sets it */
@@ -92,8 +100,16 @@ SN_MUST_CHECK SnStatus sn_steps_new_buffer(SnSteps *x, SnBufferKind kind, uint32
 /* A buffer for a tensor. In a loop it holds as much as the dims can be there. */
 SN_MUST_CHECK SnStatus sn_steps_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnTypeId type,
                                        uint32_t *out, SnError *err);
-/* Fresh buffers for the results of a term, one after the other. */
+/* Places for the results of a term: those that are wanted there, else fresh buffers. */
 SN_MUST_CHECK SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
+/* Likewise for leaf i alone, of the given type. */
+SN_MUST_CHECK SnStatus sn_steps_result(SnSteps *x, SnFrame *f, SnRef ref, uint32_t i, SnTypeId type,
+                                       uint32_t *out, SnError *err);
+/* Where result i of a term that was laid out lies. */
+static inline uint32_t sn_steps_home(const SnFrame *f, SnRef ref, uint32_t i)
+{
+    return f->home.at[f->at.at[ref] - 1 + i];
+}
 /* A step uses the buffer: it lives until then at least. */
 void sn_steps_touch(SnSteps *x, uint32_t buffer, uint32_t step);
 /* Where a value that is stored lies. */
@@ -105,12 +121,12 @@ SN_MUST_CHECK SnStatus sn_steps_leaf(SnSteps *x, SnFrame *f, SnRef ref, uint32_t
 SN_MUST_CHECK SnStatus sn_steps_push(SnSteps *x, SnStepRow row, const uint32_t *buffer, uint32_t nbuffer,
                                      const uint32_t *reg, uint32_t nreg, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_copy(SnSteps *x, uint32_t to, uint32_t from, SnTypeId type, SnError *err);
-/* The steps of a closed function; its results, flattened, in result[0..n). */
-SN_MUST_CHECK SnStatus sn_steps_function(SnSteps *x, SnRef fn, const uint32_t *arg, uint32_t narg,
-                                         uint32_t *result, uint32_t nresult, SnError *err);
+/* The steps of a closed function with the parameters and targets of f; its results, flattened, in
+ * result[0..n). Clears f. */
+SN_MUST_CHECK SnStatus sn_steps_function(SnSteps *x, SnRef fn, SnFrame *f, uint32_t *result, uint32_t nresult,
+                                         SnError *err);
 /* The leaves of a type: itself, or its children. */
 uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf, SnTypeId *self);
-bool sn_steps_frame_set(SnSteps *x, SnFrame *f, SnRef ref, uint32_t buffer);
 /* Appends constant bytes, aligned; their offset from the start of the data. */
 uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n);
 
@@ -125,6 +141,31 @@ SN_MUST_CHECK SnStatus sn_steps_count(SnSteps *x, SnRef root, SnCount *c, SnErro
 /* Registers of operations and bytes of one of its kernels, into the row of the step. */
 SN_MUST_CHECK SnStatus sn_steps_count_kernel(SnSteps *x, SnRef root, const SnLowered *low, uint32_t kernel,
                                              const SnCount *c, SnStepRow *row, SnError *err);
+
+/* ---- inplace.c ---- */
+/* Updates and what they are made of: an operand that reads what is updated is stored first. */
+SN_MUST_CHECK SnStatus sn_store_updates(SnPass *p, bool *is_stored, uint32_t nstored, SnError *err);
+/* What will be read until when, of the terms that root needs. */
+SN_MUST_CHECK SnStatus sn_frame_begin(SnSteps *x, SnFrame *f, SnRef root, const bool *need,
+                                      const bool *in_function, SnError *err);
+void sn_frame_clear(SnSteps *x, SnFrame *f);
+/* The results of a term lie in these buffers from now on; is_made: it wrote them. */
+SN_MUST_CHECK SnStatus sn_frame_set(SnSteps *x, SnFrame *f, SnRef ref, const uint32_t *buffer, uint32_t n,
+                                    bool is_made, SnError *err);
+/* A get was reached: it may be read for longer than the term it is a result of. */
+SN_MUST_CHECK SnStatus sn_frame_get(SnSteps *x, SnFrame *f, SnRef get, SnError *err);
+/* Is nothing that lies in the buffer read by terms from `at` on? */
+bool sn_frame_is_free(const SnFrame *f, uint32_t buffer, SnRef at);
+/* The free buffer that result i of a term should be made in; SN_NONE: there is none. */
+uint32_t sn_frame_target(const SnSteps *x, const SnFrame *f, SnRef ref, uint32_t i);
+/* The buffer of the operand that an update or scatter may overwrite; SN_NONE: it needs a copy. */
+SN_MUST_CHECK SnStatus sn_frame_in_place(SnSteps *x, SnFrame *f, SnRef ref, const SnLowered *low,
+                                         uint32_t *out, SnError *err);
+/* Which parameter result i of a function is, perhaps after updates; -1: none. */
+int64_t sn_updated_param(const SnSteps *x, SnRef fn, uint32_t i);
+/* to[i] <- from[i], all at once. */
+SN_MUST_CHECK SnStatus sn_steps_move(SnSteps *x, const uint32_t *to, uint32_t *from, const SnTypeId *type,
+                                     uint32_t n, SnError *err);
 
 /* ---- host_step.c ---- */
 SN_MUST_CHECK SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);

@@ -268,10 +268,11 @@ static void trace_step(const SnInstance *s, const SnStepRow *step, uint32_t pc, 
     } else if (step->kind == SN_STEP_HOST) {
         e.name = sn_instance_text(s, SN_ROWS(s->image, SnHostRow, host)[step->a].name);
     } else {
-        e.name = "control";
+        e.name = step->kind == SN_STEP_COPY ? "copy" : "control";
     }
     for (uint32_t i = 0; i < step->buffer.count && step->kind != SN_STEP_KERNEL; i++)
-        e.bytes += s->plan.buffer[operand[i]].size;
+        e.bytes +=
+            step->kind == SN_STEP_COPY ? (uint64_t)s->plan.reg[step->a] : s->plan.buffer[operand[i]].size;
     s->ctx->trace.event(s->ctx->trace.self, &e);
 }
 

@@ -113,7 +113,7 @@ typedef struct SnLog {
 
 /* One event of a run: a step began and ended. Called on the thread inside sn_run. */
 typedef struct SnTraceEvent {
-    const char *name; /* kernel or host op */
+    const char *name; /* kernel or host op; "copy", "control" */
     uint32_t step;
     int64_t tiles;
     uint64_t begin_ns, end_ns, bytes;
@@ -231,8 +231,10 @@ SN_API SN_MUST_CHECK SnStatus sn_bind(SnInstance *s, const char *input, const Sn
 SN_API SN_MUST_CHECK SnStatus sn_run(SnInstance *s, SnError *err);
 /* Runs until done or until budget_ns have passed; stops between tiles. Same bits as sn_run. */
 SN_API SN_MUST_CHECK SnStatus sn_run_some(SnInstance *s, uint64_t budget_ns, bool *done, SnError *err);
-SN_API void sn_cancel(SnInstance *s); /* any thread; the run returns SN_ECANCELLED at the next tile */
-SN_API void sn_stop(SnInstance *s);   /* any thread; the outermost loop ends after this iteration */
+/* Any thread; the run returns SN_ECANCELLED at the next tile. Carries are then undefined, as after any run
+ * that failed: they are changed where they lie. */
+SN_API void sn_cancel(SnInstance *s);
+SN_API void sn_stop(SnInstance *s); /* any thread; the outermost loop ends after this iteration */
 /* Lends a result; valid until the next run, bind or destroy. */
 SN_API SN_MUST_CHECK SnStatus sn_result(SnInstance *s, const char *output, SnView *out, SnError *err);
 

@@ -374,6 +374,31 @@ static SnValue clamped(Gen *x, SnValue v)
     return sn_max(x->g, sn_min(x->g, v, sn_const_int(x->g, d, CLAMP)), sn_const_int(x->g, d, -CLAMP));
 }
 
+/* A value with some rows changed, which no row is larger than: as caches are, so that it may be made in
+ * place. What is written may come from the value itself. */
+static SnValue updated(Gen *x, SnValue v)
+{
+    const int axis = 0, rank = sn_rank(x->g, v);
+    const SnValue zero[3] = {i64(x, 0), i64(x, 0), i64(x, 0)}, index = x->pool[4].v;
+    SnValue size[3], at[3], rows;
+    if (rank == 0)
+        return clamped(x, shaped_like(x, v));
+    for (int i = 0; i < rank; i++) {
+        size[i] = i == 0 ? sn_min(x->g, sn_dim(x->g, v, 0), i64(x, 1)) : sn_dim(x->g, v, i);
+        at[i] = i == 0 ? x->pool[3].v : i64(x, 0);
+    }
+    const SnValue from = pick(x, 2) ? v : clamped(x, shaped_like(x, v));
+    switch (pick(x, 4)) {
+    case 0:
+        return sn_update(x->g, v, sn_slice(x->g, from, zero, size, NULL), at);
+    case 1:
+        return sn_update(x->g, v, sn_neg(x->g, sn_slice(x->g, from, at, size, NULL)), zero);
+    default:
+        rows = sn_neg(x->g, sn_gather(x->g, from, 1, &axis, &index, "clamp"));
+        return sn_scatter(x->g, pick(x, 2) ? "set" : "max", v, 1, &axis, &index, rows);
+    }
+}
+
 static SnTypeId type_of(Gen *x, SnValue v)
 {
     return sn_term(sn_graph_store(x->g), v.ref)->type;
@@ -423,7 +448,7 @@ static SnValue loop_body(Gen *outer, LoopSpec *l)
     } else {
         for (int k = 0; k < l->ncarry; k++)
             if (pick(x, 5))
-                out[k] = clamped(x, shaped_like(x, out[k]));
+                out[k] = pick(x, 2) ? clamped(x, shaped_like(x, out[k])) : updated(x, out[k]);
     }
     for (int k = 0; k < l->nrow; k++) {
         const Val v = free_value(x, 2);
@@ -526,6 +551,11 @@ static void gen_inputs(Gen *x)
     put(x, sn_input(x->g, "cube", SN_F32, 3, x->dim), 4, true);
 }
 
+static SnValue next_of(Gen *x, SnValue carry)
+{
+    return pick(x, 2) ? clamped(x, shaped_like(x, carry)) : updated(x, updated(x, carry));
+}
+
 static void gen_program(Gen *x)
 {
     const int64_t three = 3;
@@ -543,8 +573,8 @@ static void gen_program(Gen *x)
     }
     sn_output(x->g, "inputs", sn_add(x->g, x->pool[1].v, x->pool[0].v)); /* n and k are always told */
     sn_output(x->g, "others", sn_reduce(x->g, "add", x->pool[6].v, 3, (int[]){0, 1, 2}, false));
-    sn_next(x->g, carry[0], pick(x, 2) ? carry[1] : clamped(x, shaped_like(x, carry[0])));
-    sn_next(x->g, carry[1], pick(x, 2) ? carry[0] : clamped(x, shaped_like(x, carry[1])));
+    sn_next(x->g, carry[0], pick(x, 3) == 0 ? carry[1] : next_of(x, carry[0]));
+    sn_next(x->g, carry[1], pick(x, 3) == 0 ? carry[0] : next_of(x, carry[1]));
 }
 
 typedef struct Spec {
