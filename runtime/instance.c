@@ -477,3 +477,21 @@ void sn_instance_memory(const SnInstance *s, SnMemoryUse *out)
     for (uint32_t i = 0; i < s->image->nsegment; i++)
         out->scratch_bytes += s->plan.block[i].size;
 }
+
+bool sn_instance_buffer(const SnInstance *s, uint32_t i, SnPlannedBuffer *out)
+{
+    const SnBufferRow *row = SN_ROWS(s->image, SnBufferRow, buffer);
+    const SnRange step = s->entry->step;
+    for (uint32_t k = 0; k < s->image->buffer.count; k++) {
+        const SnPlanBuffer *b = &s->plan.buffer[k];
+        const bool is_here = row[k].segment - s->entry->segment.first < s->entry->segment.count;
+        if (row[k].kind != SN_BUFFER_SCRATCH || !b->at || !is_here || row[k].first == SN_NONE || i-- > 0)
+            continue;
+        /* Results live on when the last step is done. */
+        const uint32_t last = step.first + step.count - 1;
+        *out = (SnPlannedBuffer){b->offset, b->planned, row[k].segment, row[k].first - step.first,
+                                 (row[k].last < last ? row[k].last : last) - step.first};
+        return true;
+    }
+    return false;
+}

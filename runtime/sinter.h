@@ -201,9 +201,9 @@ SN_API bool sn_program_output(const SnProgram *p, const char *entry, uint32_t i,
 
 /* Bytes that a program holds for all of its instances. */
 typedef struct SnProgramInfo {
-    uint64_t weight_bytes;  /* parameters that runs read as they lie in their file */
-    uint64_t packed_bytes;  /* what was made of parameters beforehand: panels, casts */
-    bool packed_is_cached;  /* sn_compile found that in the cache */
+    uint64_t weight_bytes; /* parameters that runs read as they lie in their file */
+    uint64_t packed_bytes; /* what was made of parameters beforehand: panels, casts */
+    bool packed_is_cached; /* sn_compile found that in the cache */
 } SnProgramInfo;
 SN_API void sn_program_info(const SnProgram *p, SnProgramInfo *out);
 
@@ -257,6 +257,13 @@ typedef struct SnMemoryUse {
     uint32_t steps;
 } SnMemoryUse;
 SN_API void sn_instance_memory(const SnInstance *s, SnMemoryUse *out);
+/* i-th buffer of the entry's plan as it is now: bytes [offset, offset + size) of the block of its segment,
+ * from step `first` to step `last`. false past the end. */
+typedef struct SnPlannedBuffer {
+    uint64_t offset, size;
+    uint32_t segment, first, last;
+} SnPlannedBuffer;
+SN_API bool sn_instance_buffer(const SnInstance *s, uint32_t i, SnPlannedBuffer *out);
 /* Bytes and steps of an instance after sn_reserve at this shape, without making one: nothing runs and no
  * block is allocated. entry NULL: the first. The shape names `at create` symbols too. */
 SN_API SN_MUST_CHECK SnStatus sn_program_plan(const SnProgram *p, const char *entry, const char *shape,

@@ -126,6 +126,43 @@ expect 2 'max-length' tokenize "$mask" --max-length 0
 expect 2 'truncation' tokenize "$mask" --truncation most
 expect 2 'pair' tokenize "$mask" --pair
 
+# ---- plan
+# number KEY: its value in what was printed.
+number() { sed -n "s/.*\"$1\": \([0-9.e+-]*\)[,}].*/\1/p" "$dir/out"; }
+expect 0 '^{"weight_bytes": [0-9]*, "packed_bytes": [0-9]*, "scratch_bytes": [0-9]*, "kv_bytes_per_token": null, "peak_bytes": [0-9]*, "steps": [0-9]*}$' \
+    plan "$label" --shape batch=1,seq=16 --json
+small=$(number scratch_bytes)
+expect 0 '"steps": ' plan "$label" --shape seq=16,batch=8 --json
+[ "$(number scratch_bytes)" -gt "$small" ] || fail 'a larger batch takes no more memory'
+expect 0 '^batch=1,seq=' plan "$label"
+expect 0 '^peak ' plan "$label" --shape batch=2
+expect 1 'batch is 0, allowed 1' plan "$label" --shape batch=0
+expect 1 'seq is 100000, the model has' plan "$label" --shape seq=100000
+expect 1 'no-such' plan "$dir/no-such"
+expect 2 'NAME=NUMBER' plan "$label" --shape batch
+expect 2 'NAME=NUMBER' plan "$label" --shape batch=1,seq=x
+expect 2 'no dim height' plan "$label" --shape height=3
+
+# ---- bench
+expect 0 '^{"ms_median": ' bench "$label" --shape batch=1,seq=4 --json --kernels --svg "$dir/bench.svg"
+for key in ms_median ms_p90 ms_best items_per_s compile_ms load_ms peak_bytes; do
+    [ -n "$(number $key)" ] || fail "no number $key"
+done
+for key in prefill_tokens_per_s decode_tokens_per_s read_GBps share_of_read peak_GFLOPs share_of_peak kernels; do
+    grep -q "\"$key\": " "$dir/out" || fail "no $key"
+done
+grep -q '"name": "contract_f32", "calls": [1-9]' "$dir/out" || fail 'no kernel'
+grep -q '^</svg>' "$dir/bench.svg" || fail 'no picture'
+give 'hello fox\nParis is the capital of France.\n'
+expect 0 '^{"cold_MBps": [0-9.e-]*, "warm_MBps": [0-9.e-]*, "decode_MBps": [0-9.e-]*, "tokens": [1-9][0-9]*}$' \
+    bench "$label" --input - --json
+expect 1 'no-such' bench "$label" --input "$dir/no-such"
+expect 1 'no-such' bench "$dir/no-such"
+expect 1 'bench.svg' bench "$sentence" --task embed --shape seq=4 --svg "$dir/no-such/bench.svg"
+expect 2 'NAME=NUMBER' bench "$label" --shape 3
+expect 2 'no dim height' bench "$label" --shape height=3
+expect 3 'image-segmentation' bench "$label" --task image-segmentation
+
 # ---- the command line
 expect 2 'command' 
 expect 2 'nope' nope
@@ -140,7 +177,7 @@ expect 2 'too many' models extra
 expect 2 "too many" inspect "$mask" extra
 expect 2 'inputs' forward "$mask"
 expect 0 'sinter run' --help
-for command in run embed forward tokenize inspect models ops devices; do
+for command in run embed forward tokenize inspect plan bench models ops devices; do
     expect 0 "^example: sinter $command\\|^example: .*| sinter $command" $command --help
 done
 

@@ -2,7 +2,7 @@
  *
  * Limits are measured in the same run, by the same threads. Shares are of what the graph asks for: bytes and
  * operations that a kernel repeats count once. */
-#include "tools/profile.h"
+#include "tools/svg.h"
 #include "tools/workload.h"
 
 #include <stdlib.h>
@@ -216,6 +216,11 @@ static int bench_model(const Args *a, Workload *w, Profile *p)
     if (st != SN_OK)
         return report(a->at[0], st, &err);
     (a->json ? print_json : print_plain)(w, p, r);
+    const char *path = arg_value(a, "--svg");
+    const Picture picture = {
+        .title = w->shape, .profile = p, .limits = &r->limits, .dtype = r->dtype, .instance = w->p.instance};
+    if (path && svg_write(w->s.ctx, &picture, path, &err) != SN_OK)
+        return report(path, err.code, &err);
     return EXIT_DONE;
 }
 

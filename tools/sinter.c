@@ -49,7 +49,8 @@ static const Command commands[] = {
      "--task TASK     another task than the one of config.json; embed: from text to vector\n"
      "--shape DIMS    batch=32,seq=128\n"
      "--input FILE    time the tokenizer on a text instead\n"
-     "--kernels       list every kernel, widest gap to the limits first\n",
+     "--kernels       list every kernel, widest gap to the limits first\n"
+     "--svg FILE      draw the roofline and the memory plan\n",
      "sinter bench ./all-MiniLM-L6-v2 --shape batch=32,seq=128 --kernels", command_bench},
     {"models", "", "architectures that this build has", "", "sinter models", command_models},
     {"ops", "", "ops that this build has", "", "sinter ops", command_ops},
