@@ -17,6 +17,7 @@ void sn_steps_init(SnSteps *x, SnPass *p, const SnSource *source, bool *is_store
                    .npoint = 1};
     x->string.memory = x->data.memory = x->memory;
     sn_map_init(&x->string_at, x->memory);
+    sn_map_init(&x->data_at, x->memory);
     sn_map_init(&x->kernel_at, x->memory);
     sn_reuse_init(&x->reuse, p, is_stored, n);
 }
@@ -27,6 +28,7 @@ void sn_steps_clear(SnSteps *x)
     sn_text_clear(&x->string);
     sn_text_clear(&x->data);
     sn_map_clear(&x->string_at);
+    sn_map_clear(&x->data_at);
     sn_map_clear(&x->kernel_at);
     sn_reuse_clear(&x->reuse);
     sn_vec_clear(a, &x->instr);
@@ -227,10 +229,20 @@ static SnStatus param_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)
 uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n)
 {
     static const char zeros[64] = {0};
+    const SnHash128 hash = sn_hash128(at, n, n);
+    uint32_t known = 0;
+    if (n > 0 && sn_map_get(&x->data_at, sn_bytes(&hash, sizeof hash), &known) && known + n <= x->data.n &&
+        memcmp(x->data.at + known, at, n) == 0)
+        return known;
     if (x->data.n % 64)
         sn_text_add(&x->data, zeros, 64 - x->data.n % 64);
     const uint32_t offset = (uint32_t)x->data.n;
     sn_text_add(&x->data, at, n);
+    SnHash128 *key = sn_arena_alloc(x->p->arena, sizeof *key);
+    if (key)
+        *key = hash;
+    if (!key || !sn_map_put(&x->data_at, sn_bytes(key, sizeof *key), offset))
+        x->failed = true;
     return offset;
 }
 
@@ -257,10 +269,12 @@ static SnStatus object_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err
                              .class_name = sn_steps_string(x, sn_type_of(x->s, ref)->class_name),
                              .offset = sn_steps_data(x, b.at, b.n),
                              .size = (uint32_t)b.n};
-    SN_CHECK(b.n <= UINT32_MAX && sn_vec_push(x->memory, &x->object, row), err, SN_ENOMEM,
-             "compile: no memory for an object of %zu bytes", b.n);
-    return sn_steps_new_buffer(x, SN_BUFFER_OBJECT, (uint32_t)x->object.n - 1,
-                               sn_const_i64(x->s, (int64_t)b.n), out, err);
+    uint32_t i = 0;
+    while (i < x->object.n && memcmp(&x->object.at[i], &row, sizeof row) != 0)
+        i++;
+    SN_CHECK(b.n <= UINT32_MAX && (i < x->object.n || sn_vec_push(x->memory, &x->object, row)), err,
+             SN_ENOMEM, "compile: no memory for an object of %zu bytes", b.n);
+    return sn_steps_new_buffer(x, SN_BUFFER_OBJECT, i, sn_const_i64(x->s, (int64_t)b.n), out, err);
 }
 
 static SnStatus carry_buffer(SnSteps *x, SnRef ref, uint32_t *out, SnError *err)

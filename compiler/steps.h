@@ -37,7 +37,7 @@ typedef struct SnSteps {
 
     /* tables of the image */
     SnText string, data;
-    SnMap string_at;
+    SnMap string_at, data_at; /* by text; by hash of the bytes */
     SN_VEC(SnInstr) instr;
     SN_VEC(uint32_t) instr_point; /* beside instr */
     SN_VEC(SnCheckRow) check;
@@ -127,7 +127,7 @@ SN_MUST_CHECK SnStatus sn_steps_function(SnSteps *x, SnRef fn, SnFrame *f, uint3
                                          SnError *err);
 /* The leaves of a type: itself, or its children. */
 uint32_t sn_steps_leaves(const SnStore *s, SnTypeId type, const SnTypeId **leaf, SnTypeId *self);
-/* Appends constant bytes, aligned; their offset from the start of the data. */
+/* Constant bytes, aligned; equal ones exist once. Their offset from the start of the data. */
 uint32_t sn_steps_data(SnSteps *x, const void *at, size_t n);
 
 /* ---- count.c ---- */

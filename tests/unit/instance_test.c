@@ -3,7 +3,9 @@
 
 #include "compiler/target.h"
 #include "ops/ops.h"
+#include "runtime/program.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #ifdef SN_TEST_LLVM
@@ -216,6 +218,39 @@ static void loop_with_while_stacks_rows(void **state)
     const int64_t fib[12] = {0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
     assert_true(got.dims[0] >= 12);
     assert_memory_equal(got.data, fib, sizeof fib);
+    rig_destroy(&r);
+}
+
+/* A constant and an object that several entries use lie in the image once. */
+static void entries_share_constants_and_objects(void **state)
+{
+    (void)state;
+    enum { SIZE = 4096, ENTRIES = 3 };
+    static float table[SIZE];
+    static uint8_t object[SIZE];
+    const int64_t size = SIZE;
+    Rig r = rig_create("interp", 1);
+    for (int i = 0; i < SIZE; i++) {
+        table[i] = (float)i;
+        object[i] = (uint8_t)i;
+    }
+    const SnValue b = sn_symbol(r.g, "b", 1, 8), i = sn_input(r.g, "i", SN_I64, 0, NULL);
+    const SnValue tok = sn_object(r.g, "tok", "tokenizer", sn_bytes(object, sizeof object));
+    const SnValue text = sn_input_list(r.g, "text", SN_U8, 1, &b);
+    for (int k = 0; k < ENTRIES; k++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "e%d", k);
+        sn_entry_begin(r.g, name);
+        const SnValue row =
+            sn_gather(r.g, sn_const_data(r.g, SN_F32, 1, &size, table), 1, (const int[]){0}, &i, "clamp");
+        sn_output(r.g, "y", sn_mul(r.g, row, sn_const(r.g, SN_F32, k + 1)));
+        const SnValue norm = sn_op(r.g, "tok_normalize", (SnValue[]){tok, text}, 2, NULL, 0);
+        sn_output(r.g, "norm", sn_get(r.g, norm, 0));
+    }
+    rig_compile(&r);
+    assert_true(r.p->image->data.count >= sizeof table + sizeof object);
+    assert_true(r.p->image->data.count < sizeof table + sizeof object + 1024);
+    assert_int_equal(r.p->image->object.count, 1);
     rig_destroy(&r);
 }
 
@@ -443,6 +478,7 @@ int main(void)
         cmocka_unit_test(carry_keeps_its_value_between_runs),
         cmocka_unit_test(loop_with_while_stacks_rows),
         cmocka_unit_test(measured_dim_begins_a_segment),
+        cmocka_unit_test(entries_share_constants_and_objects),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(cancelled_run_ends_and_another_begins),
         cmocka_unit_test(stop_ends_the_outermost_loop),
