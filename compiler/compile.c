@@ -113,6 +113,7 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_graph_check(p->g, err));
     SnRef root = sn_graph_root(p->g);
     SN_TRY(sn_graph_check(p->g, err));
+    SN_TRY(sn_declare_inputs(p, root, err));
     SN_TRY(run_stages(p, &root, err));
     bool *is_stored = NULL;
     SnRef load = 0;

@@ -21,6 +21,12 @@
 #define SN_PASS_INLINED  (1u << 17) /* no calls */
 #define SN_PASS_FLAT     (1u << 18) /* no lists, no tuples in tuples */
 
+/* An input of an entry as the graph declares it, whether or not the passes find that nothing needs it. */
+typedef struct SnDeclared {
+    const char *entry;
+    SnRef input;
+} SnDeclared;
+
 typedef struct SnPass {
     SnContext *ctx;
     SnCompiler *cc;
@@ -29,6 +35,8 @@ typedef struct SnPass {
     const SnTarget *target;
     uint32_t flags;
     SnArena *arena; /* dies after the compilation */
+    const SnDeclared *declared;
+    size_t ndeclared;
 } SnPass;
 
 /* Each takes the program term and returns the new one. */

@@ -81,8 +81,65 @@ static SnStatus push_slots(SnSteps *x, const Leaf *leaf, uint32_t n, SnRange *ou
     return SN_OK;
 }
 
-SnStatus sn_steps_inputs(SnSteps *x, SnRange *out, SnError *err)
+/* ---- inputs ---- */
+
+SnStatus sn_declare_inputs(SnPass *p, SnRef root, SnError *err)
 {
+    const SnTerm *program = sn_term(p->s, root);
+    const uint32_t n = sn_store_count(p->s);
+    const bool *any = sn_reach(p, root, true);
+    uint32_t ninput = 0;
+    for (SnRef r = 1; r < n; r++)
+        ninput += sn_term(p->s, r)->op == SN_OP_INPUT;
+    SnDeclared *out = sn_arena_array(p->arena, (size_t)ninput * program->narg + 1, sizeof *out);
+    SN_CHECK(any && out, err, SN_ENOMEM, "compile: no memory for inputs");
+    p->declared = out;
+    p->ndeclared = 0;
+    for (int i = 0; i < program->narg; i++) {
+        const SnRef entry = program->arg[i];
+        const bool *here = sn_reach(p, entry, true);
+        SN_CHECK(here, err, SN_ENOMEM, "compile: no memory for inputs");
+        for (SnRef r = 1; r < n; r++)
+            if (sn_term(p->s, r)->op == SN_OP_INPUT && ((r < entry && here[r]) || r > root || !any[r]))
+                out[p->ndeclared++] = (SnDeclared){sn_attr_string(p->s, entry, "name"), r};
+    }
+    return SN_OK;
+}
+
+static bool has_slot(const SnSteps *x, SnRange among, uint32_t name)
+{
+    for (uint32_t i = among.first; i < among.first + among.count; i++)
+        if (x->slot.at[i].name == name)
+            return true;
+    return false;
+}
+
+/* An input that nothing needs any more may still be bound: it is checked, and gives its dims. */
+static SnStatus push_unused(SnSteps *x, SnRef input, SnRange *out, SnError *err)
+{
+    const SnTypeId type = sn_term(x->s, input)->type;
+    const size_t nsymbol = x->symbol.n;
+    SnSlotRow row = no_slot;
+    row.name = sn_steps_string(x, sn_attr_string(x->s, input, "name"));
+    if (has_slot(x, *out, row.name))
+        return SN_OK;
+    row.dtype = sn_dtype_of(x->s, input);
+    row.is_list = sn_type(x->s, type)->kind == SN_TYPE_LIST;
+    row.is_unused = true;
+    row.buffer = SN_NONE;
+    SN_TRY(slot_dims(x, &row, type, err));
+    if (row.is_list)
+        SN_TRY(sn_steps_reg(x, sn_type(x->s, type)->bound, &row.child_reg, err));
+    for (size_t i = nsymbol; i < x->symbol.n; i++)
+        x->symbol.at[i].is_optional = true;
+    SN_CHECK(sn_vec_push(x->memory, &x->slot, row), err, SN_ENOMEM, "compile: no memory for slots");
+    out->count++;
+    return SN_OK;
+}
+
+SnStatus sn_steps_inputs(SnSteps *x, SnRef entry, SnRange *out, SnError *err)
+{
+    const char *name = sn_attr_string(x->s, entry, "name");
     Leaf *leaf = sn_arena_array(x->p->arena, x->inputs.n + 1, sizeof *leaf);
     SN_CHECK(leaf, err, SN_ENOMEM, "compile: no memory for inputs");
     for (size_t i = 0; i < x->inputs.n; i++) {
@@ -90,8 +147,14 @@ SnStatus sn_steps_inputs(SnSteps *x, SnRange *out, SnError *err)
         leaf[i] =
             (Leaf){sn_attr_string(x->s, r, "name"), sn_term(x->s, r)->type, x->leaf_at.at[r] - 1, SN_NONE};
     }
-    return push_slots(x, leaf, (uint32_t)x->inputs.n, out, err);
+    SN_TRY(push_slots(x, leaf, (uint32_t)x->inputs.n, out, err));
+    for (size_t i = 0; i < x->p->ndeclared; i++)
+        if (strcmp(x->p->declared[i].entry, name) == 0)
+            SN_TRY(push_unused(x, x->p->declared[i].input, out, err));
+    return SN_OK;
 }
+
+/* ---- results ---- */
 
 /* A part of a list streams as the list does; its child is what the loop stacked, in another shape. */
 static bool streams(const SnSteps *x, SnRef entry, const char *name)

@@ -631,7 +631,7 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
     if (st == SN_OK)
         st = next_steps(x, &f, entry, err);
     if (st == SN_OK)
-        st = sn_steps_inputs(x, &row.input, err);
+        st = sn_steps_inputs(x, entry, &row.input, err);
     sn_frame_clear(x, &f);
     if (st != SN_OK)
         return st;

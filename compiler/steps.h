@@ -171,7 +171,9 @@ SN_MUST_CHECK SnStatus sn_steps_move(SnSteps *x, const uint32_t *to, uint32_t *f
 SN_MUST_CHECK SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
 
 /* ---- slots.c ---- */
-SN_MUST_CHECK SnStatus sn_steps_inputs(SnSteps *x, SnRange *out, SnError *err);
+/* Lists what the entries of a graph declare: what an entry reads, and what none does, which is every entry's. */
+SN_MUST_CHECK SnStatus sn_declare_inputs(SnPass *p, SnRef root, SnError *err);
+SN_MUST_CHECK SnStatus sn_steps_inputs(SnSteps *x, SnRef entry, SnRange *out, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_outputs(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_carries(SnSteps *x, SnRef root, SnError *err);
 

@@ -146,8 +146,9 @@ static SnStatus run(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, 
     uint32_t n = 0;
     for (uint32_t i = 0; sn_program_input(p->program, NULL, i, &slot); i++) {
         const SnNamedTensor *t = find_input(in, nin, slot.name);
-        SN_CHECK(t, err, SN_EINVAL, "input %s is not given", slot.name);
-        SN_TRY(sn_bind(p->instance, slot.name, &t->view, err));
+        SN_CHECK(t || slot.is_unused, err, SN_EINVAL, "input %s is not given", slot.name);
+        if (t)
+            SN_TRY(sn_bind(p->instance, slot.name, &t->view, err));
     }
     SN_TRY(sn_run(p->instance, err));
     while (sn_program_output(p->program, NULL, n, &slot))

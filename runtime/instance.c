@@ -281,15 +281,20 @@ static SnStatus bind_symbols(SnInstance *s, SnError *err)
         s->symbol_set[i] = false;
     for (uint32_t i = r.first; i < r.first + r.count; i++) {
         const char *name = sn_instance_text(s, slot[i].name);
-        SN_CHECK(s->is_bound[i], err, SN_EINVAL, "input %s is not bound", name);
+        SN_CHECK(s->is_bound[i] || slot[i].is_unused, err, SN_EINVAL, "input %s is not bound", name);
+        if (!s->is_bound[i])
+            continue;
         for (uint32_t d = 0; d < slot[i].ndim; d++)
             SN_TRY(bind_dim(s, slot[i].dim_reg[d], s->bound[i].dims[d], name, err));
         if (slot[i].is_list)
             SN_TRY(bind_dim(s, slot[i].child_reg, s->bound[i].child_count, name, err));
     }
-    for (uint32_t i = y.first; i < y.first + y.count; i++)
-        SN_CHECK(s->symbol_set[i], err, SN_EINVAL, "no input gives the dim %s",
+    for (uint32_t i = y.first; i < y.first + y.count; i++) {
+        SN_CHECK(s->symbol_set[i] || row[i].is_optional, err, SN_EINVAL, "no input gives the dim %s",
                  sn_instance_text(s, row[i].name));
+        if (!s->symbol_set[i])
+            sn_plan_set(&s->plan, row[i].reg, row[i].lo, row[i].hi);
+    }
     return SN_OK;
 }
 
@@ -306,6 +311,8 @@ static SnStatus bind_inputs(SnInstance *s, SnError *err)
     for (uint32_t i = r.first; i < r.first + r.count; i++) {
         const SnView *v = &s->bound[i];
         uint64_t count = 1;
+        if (!s->is_bound[i])
+            continue;
         for (uint32_t d = 0; d < slot[i].ndim; d++) {
             SN_CHECK(s->plan.reg[slot[i].dim_reg[d]] == v->dims[d], err, SN_ESHAPE,
                      "input %s: dim %u is %lld, expected %lld", sn_instance_text(s, slot[i].name), d,
@@ -313,6 +320,8 @@ static SnStatus bind_inputs(SnInstance *s, SnError *err)
             count *= (uint64_t)v->dims[d];
         }
         const uint64_t elem = sn_dtype_size(v->dtype);
+        if (slot[i].is_unused)
+            continue;
         if (slot[i].is_list) {
             set_buffer(s, slot[i].start, (void *)(uintptr_t)v->start, count * sizeof(int64_t));
             set_buffer(s, slot[i].len, (void *)(uintptr_t)v->len, count * sizeof(int64_t));

@@ -184,6 +184,7 @@ static bool slot_info(const SnProgram *p, const char *entry, bool output, uint32
                         .dtype = (SnDtype)s->dtype,
                         .is_list = s->is_list != 0,
                         .is_object = s->is_object != 0,
+                        .is_unused = s->is_unused != 0,
                         .is_stream = s->stream_reg != SN_NONE,
                         .ndim = (int32_t)s->ndim};
     for (uint32_t d = 0; d < s->ndim; d++) {

@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         1u
+#define SN_ABI         2u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 
@@ -81,7 +81,8 @@ typedef struct SnCheckRow {
 typedef struct SnSymbolRow {
     uint32_t name, reg;
     int64_t lo, hi;
-    uint32_t at_create, reserved;
+    uint32_t at_create;
+    uint32_t is_optional; /* only inputs that nothing needs have it */
 } SnSymbolRow;
 
 typedef enum SnBufferKind {
@@ -104,6 +105,7 @@ typedef struct SnSlotRow { /* an input, result or carry */
     uint32_t name;
     uint32_t dtype, ndim;
     uint32_t is_list, is_object;
+    uint32_t is_unused; /* input: nothing needs it, and it has no buffer */
     uint32_t buffer, start, len;    /* of a list: child, starts, lengths; else the last two are SN_NONE */
     uint32_t child_reg;             /* list: elements of the child */
     uint32_t stream_reg;            /* result: rows that are ready, or SN_NONE */

@@ -32,6 +32,8 @@ static SnStatus set_symbols(SnPlan *p, SnRange r, const char *shape, SnError *er
         const char *name = sn_image_string(p->image, row[i].name);
         const int64_t v = shape_value(shape, name);
         SN_CHECK(v != -2, err, SN_EINVAL, "shape: expected NAME=NUMBER,... found \"%s\"", shape);
+        if (v == -1 && row[i].is_optional)
+            continue;
         SN_CHECK(v >= row[i].lo && v <= row[i].hi, err, v < 0 ? SN_EINVAL : SN_ESHAPE,
                  "shape: %s is %lld, allowed %lld to %lld", name, (long long)v, (long long)row[i].lo,
                  (long long)row[i].hi);

@@ -188,6 +188,7 @@ typedef struct SnSlotInfo {
     const char *name;
     SnDtype dtype;
     bool is_list, is_object;
+    bool is_unused; /* an input that no result depends on: it need not be bound */
     bool is_stream; /* a result whose rows can be read while the run goes on */
     int32_t ndim;
     int64_t dims[SN_MAX_RANK];

@@ -296,16 +296,6 @@ static void set_sharing(Twin *t, int target, bool shares)
     }
 }
 
-/* An input that does not matter to any result is not there. */
-static bool has_input(const Twin *t, int target, const char *entry, const char *name)
-{
-    SnSlotInfo info;
-    for (uint32_t i = 0; sn_program_input(t->program[target], entry, i, &info); i++)
-        if (strcmp(info.name, name) == 0)
-            return true;
-    return false;
-}
-
 static SnStatus run_instance(Twin *t, int which, const char *entry, SnError *err)
 {
     SnInstance *s = t->instance[which];
@@ -317,8 +307,7 @@ static SnStatus run_instance(Twin *t, int which, const char *entry, SnError *err
     spoil(s);
     set_sharing(t, which / 2, which % 2 == 0);
     for (size_t i = 0; i < t->nin; i++)
-        if (has_input(t, which / 2, entry, t->in[i].name))
-            SN_TRY(sn_bind(s, t->in[i].name, &t->in[i].view, err));
+        SN_TRY(sn_bind(s, t->in[i].name, &t->in[i].view, err));
     if (!is_sliced)
         return sn_run(s, err);
     SnStatus st = SN_OK;

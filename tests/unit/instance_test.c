@@ -221,6 +221,63 @@ static void loop_with_while_stacks_rows(void **state)
     rig_destroy(&r);
 }
 
+/* What simplify finds to be needed by nothing is part of the program's face all the same. */
+static void inputs_that_nothing_needs_are_checked_and_ignored(void **state)
+{
+    (void)state;
+    static const char text[] = "program @p\ndims n in 0..9, m in 1..5, k in 0..9\ninput nowhere: f32[n]\n"
+                               "entry @main(x: f32[n], y: i64[n,m], z: list<u8>[k], w: i64) {\n"
+                               "  ret r: (add x (cast (mul w 0) f32)), m: (iota [m] axis=0)\n}\n"
+                               "entry @other(x: f32[n]) {\n  ret r: x\n}\n";
+    SnError err;
+    Rig r = rig_create("interp", 1);
+    assert_ok(sn_graph_parse(r.g, "test", sn_bytes_str(text), &err));
+    rig_compile(&r);
+    float x[2] = {1, 2};
+    int64_t y[8] = {0}, start = 0, len = 1;
+    SnSlotInfo info;
+    bool found = false;
+    for (uint32_t i = 0; sn_program_input(r.p, NULL, i, &info); i++) {
+        assert_int_equal(info.is_unused, strcmp(info.name, "x") != 0);
+        found |= strcmp(info.name, "y") == 0 && info.ndim == 2 && info.dtype == SN_I64;
+    }
+    assert_true(found);
+    bind_f32(&r, "x", x, 1, (int64_t[]){2});
+    assert_fails(SN_EINVAL, sn_run(r.s, &err)); /* only y tells m */
+    assert_string_equal(err.message, "no input gives the dim m");
+    SnView v = sn_view(SN_I64, y, 2, (int64_t[]){2, 4});
+    assert_ok(sn_bind(r.s, "y", &v, &err));
+    assert_ok(sn_run(r.s, &err));
+    assert_memory_equal(result_f32(&r, "r", 2), x, sizeof x);
+    assert_ok(sn_result(r.s, "m", &v, &err));
+    assert_int_equal(v.dims[0], 4);
+    v = sn_view(SN_F32, x, 2, (int64_t[]){1, 2});
+    assert_fails(SN_ESHAPE, sn_bind(r.s, "y", &v, &err));
+    v = sn_view(SN_I64, y, 1, (int64_t[]){2});
+    assert_fails(SN_ESHAPE, sn_bind(r.s, "y", &v, &err));
+    v = sn_view(SN_I64, y, 2, (int64_t[]){1, 4}); /* n is 2 */
+    assert_ok(sn_bind(r.s, "y", &v, &err));
+    assert_fails(SN_ESHAPE, sn_run(r.s, &err));
+    v = sn_view(SN_I64, y, 2, (int64_t[]){1, 6}); /* m is at most 5 */
+    assert_ok(sn_bind(r.s, "y", &v, &err));
+    assert_fails(SN_ESHAPE, sn_run(r.s, &err));
+    v = sn_view(SN_I64, y, 2, (int64_t[]){2, 3});
+    assert_ok(sn_bind(r.s, "y", &v, &err));
+    assert_fails(SN_ESHAPE, sn_bind(r.s, "z", &v, &err));
+    v = (SnView){
+        .dtype = SN_U8, .ndim = 1, .dims = {1}, .data = y, .start = &start, .len = &len, .child_count = 1};
+    assert_ok(sn_bind(r.s, "z", &v, &err));
+    v = sn_view(SN_F32, x, 1, (int64_t[]){2});
+    assert_ok(sn_bind(r.s, "nowhere", &v, &err));
+    assert_ok(sn_run(r.s, &err));
+    assert_ok(sn_reserve(r.s, "n=4,m=2", &err));
+    assert_ok(sn_entry(r.s, "other", &err));
+    assert_ok(sn_bind(r.s, "nowhere", &v, &err));
+    v = sn_view(SN_I64, y, 0, NULL);
+    assert_fails(SN_EINVAL, sn_bind(r.s, "w", &v, &err)); /* of another entry */
+    rig_destroy(&r);
+}
+
 /* A constant and an object that several entries use lie in the image once. */
 static void entries_share_constants_and_objects(void **state)
 {
@@ -479,6 +536,7 @@ int main(void)
         cmocka_unit_test(loop_with_while_stacks_rows),
         cmocka_unit_test(measured_dim_begins_a_segment),
         cmocka_unit_test(entries_share_constants_and_objects),
+        cmocka_unit_test(inputs_that_nothing_needs_are_checked_and_ignored),
         cmocka_unit_test(wrong_inputs_are_named),
         cmocka_unit_test(cancelled_run_ends_and_another_begins),
         cmocka_unit_test(stop_ends_the_outermost_loop),
