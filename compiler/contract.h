@@ -30,6 +30,7 @@ typedef struct SnContract {
     bool is_strided;                    /* what is loaded along the lanes does not lie side by side */
     bool is_ragged;                     /* the last panel may not be whole */
     SnRef npanel;                       /* a dim */
+    SnTail tail;                        /* what the root makes of the product */
     SnRef first_row, nrow, first_panel; /* of the tile at hand */
     int sums;                           /* LOCAL: the outputs of a tile, by row */
     SnRef point[128];                   /* by label: its index where the walk is now */

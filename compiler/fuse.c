@@ -217,7 +217,7 @@ static bool is_worth_storing(SnFuse *f, SnRef r)
     if (f->grant[r] == GRANT_MUST || has_memory(f, r))
         return true;
     if (is_root(f, r))
-        return !sn_fuse_take_row(f, r);
+        return !sn_fuse_take_row(f, r) && !sn_fuse_take_tail(f, r);
     return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
 }
 

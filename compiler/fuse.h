@@ -13,9 +13,10 @@ typedef struct SnExtent { /* of what is computed for a term that is not stored *
     SnRef leaf[SN_FUSE_LEAVES];
 } SnExtent;
 
-/* Of a kernel: the reductions that are computed in it once a row. */
+/* Of a kernel: the reductions that are computed in it once a row, or the product that it is the tail of. */
 typedef struct SnFuseRows {
     uint8_t count, split; /* rows are the points of its axes before split */
+    bool has_tail;
 } SnFuseRows;
 
 /* Terms are decided users first: when r is, everything that may use it has been. */
@@ -35,5 +36,9 @@ typedef struct SnFuse {
 /* ---- fuse_row.c ---- */
 /* May reduction r, whose uses are known, be computed in its home? Then it counts as one of that kernel's. */
 bool sn_fuse_take_row(SnFuse *f, SnRef r);
+
+/* ---- fuse_tail.c ---- */
+/* The same of a product: then its home is the tail. */
+bool sn_fuse_take_tail(SnFuse *f, SnRef r);
 
 #endif

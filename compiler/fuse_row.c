@@ -244,7 +244,7 @@ bool sn_fuse_take_row(SnFuse *f, SnRef r)
         return false;
     const int split = sn_row_split(f->s, r, &f->axes[r]);
     SnFuseRows *rows = &f->rows[h];
-    if (split < 0 || rows->count == MAX_ROWS || (rows->count > 0 && rows->split != split) ||
+    if (split < 0 || rows->has_tail || rows->count == MAX_ROWS || (rows->count > 0 && rows->split != split) ||
         !covers(f, r, h, split))
         return false;
     const SnType *from = sn_type_of(f->s, sn_term(f->s, r)->arg[0]), *to = sn_type_of(f->s, h);

@@ -122,6 +122,9 @@ SnRef sn_lower_join(SnLower *l, int n, const SnRef *dims, const SnRef *index);
 void sn_lower_part(SnLower *l, SnRef whole, int n, const SnRef *dims, SnRef *index);
 
 /* ---- the scalar walk (lower_walk.c) ---- */
+/* The point of `to` where a point of `from` goes when both hold the same elements in row-major order. Returns
+ * a guard, where that is known at run time only, or 0. */
+SnRef sn_lower_regroup(SnLower *l, const SnType *from, const SnRef *at, const SnType *to, SnRef *index);
 /* Binds the buffers that a term is computed from; call it for every operand before a LOCAL or a result is
  * made. Returns the first axis of the trailing ones that may be indexed as one. */
 int sn_lower_read(SnLower *l, SnRef r);
@@ -177,10 +180,12 @@ void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to
 /* ---- roots ---- */
 /* The kernel of a root with the reductions that it computes once a row; false: it has none. */
 bool sn_lower_row(SnLower *l, SnRef root); /* lower_row.c */
+/* The kernel of a root that is the tail of a product; false: it is not. */
+bool sn_lower_tail(SnLower *l, SnRef root); /* lower_contract.c */
 typedef void SnLowerFn(SnLower *l, SnRef r);
-SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax;                    /* lower_reduce.c */
-SnLowerFn sn_lower_contract;                                                  /* lower_contract.c */
-SnLowerFn sn_lower_attend;                                                    /* attend.c */
+SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax; /* lower_reduce.c */
+SnLowerFn sn_lower_contract;                               /* lower_contract.c */
+SnLowerFn sn_lower_attend;                                 /* attend.c */
 bool sn_attend_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_scatter, sn_lower_update, sn_lower_sort, sn_lower_compact; /* lower_index.c */
 

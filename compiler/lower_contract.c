@@ -5,7 +5,8 @@
  * mul, add (integers) in rising k: row-major over the summed labels as they stand in the first operand, then
  * those that only the second has. That order belongs to the op: a row alone and a row among others have equal
  * bits. Operands are widened to the accumulator as they are loaded. gemm.c computes the sums of a tile; they
- * leave the registers through a LOCAL, from which they are stored row by row. Successive tiles walk the rows
+ * leave the registers through a LOCAL, from which they are stored row by row, or what they are part of
+ * (fuse_tail.c) at the point where each goes. Successive tiles walk the rows
  * first, so that what is loaded along the lanes stays in a cache. */
 #include "compiler/contract.h"
 
@@ -116,23 +117,50 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
 
 /* ---- one tile ---- */
 
+/* The point of a movement's result where a point of its operand goes; returns the guard of the points that go
+ * anywhere. */
+static SnRef move_point(SnLower *l, SnRef move, SnRef *index)
+{
+    const SnTerm *t = sn_term(l->s, move);
+    const SnType *from = sn_type_of(l->s, t->arg[0]), *to = sn_type_of(l->s, move);
+    const SnAttr *perm = sn_attr(l->s, move, "perm");
+    SnRef at[SN_MAX_RANK], guard = 0;
+    memcpy(at, index, (size_t)from->ndim * sizeof *at);
+    if (t->op == SN_OP_RESHAPE)
+        return sn_lower_regroup(l, from, at, to, index);
+    for (int i = 0; t->op == SN_OP_PERMUTE && i < to->ndim; i++)
+        index[i] = at[perm->u.ints.at[i]];
+    for (int i = 0; t->op == SN_OP_SLICE && i < to->ndim; i++) {
+        if (to->dims[i] != from->dims[i])
+            guard = i_both(l, guard, i_lt(l, at[i], sn_lower_dim(l, to->dims[i])));
+    }
+    return guard;
+}
+
+/* The root at the points where the sums of the tile go. */
 static void emit_result(SnLower *l, SnContract *c, int buf)
 {
     SnStmt **rows, **panels, **lanes;
-    const SnType *type = sn_type_of(l->s, l->root);
     const SnLoopKind kind = c->width == 1 ? SN_LOOP_UNROLL : SN_LOOP_LANES;
     const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, c->nrow, &rows);
     const SnRef panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, c->panels), &panels);
     const SnRef lane = sn_kernel_loop(&l->kb, kind, i_const(l, c->width), &lanes);
     sn_contract_rows(l, c, i_add(l, c->first_row, row));
-    const SnRef guard = sn_contract_lanes(l, c, i_add(l, c->first_panel, panel), lane);
     SnRef index[SN_MAX_RANK];
+    SnRef guard = sn_contract_lanes(l, c, i_add(l, c->first_panel, panel), lane);
     for (int i = 0; i < c->result.n; i++)
         index[i] = c->point[(unsigned char)c->result.at[i]];
+    for (int i = 0; i < c->tail.nmove; i++)
+        guard = i_both(l, guard, move_point(l, c->tail.move[i], index));
     const SnRef at = i_add(l, i_mul(l, row, i_const(l, c->panels)), panel);
     const SnRef slot = i_add(l, i_mul(l, at, i_const(l, c->width)), lane);
-    sn_lower_store(l, buf, c->to, sn_lower_join(l, c->result.n, type->dims, index),
-                   sn_s_cast(l->s, c->to, sn_lower_load(l, c->sums, c->acc, slot, 0)), guard);
+    SnRef value = sn_s_cast(l->s, c->to, sn_lower_load(l, c->sums, c->acc, slot, 0));
+    const SnType *type = sn_type_of(l->s, l->root);
+    if (c->tail.product != l->root) {
+        sn_lower_bind(l, c->tail.product, value);
+        value = sn_lower_scalar(l, l->root, index, guard);
+    }
+    sn_lower_store(l, buf, type->dtype, sn_lower_join(l, type->ndim, type->dims, index), value, guard);
     sn_lower_close(l, lanes);
     sn_lower_close(l, panels);
     sn_lower_close(l, rows);
@@ -166,10 +194,12 @@ static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol
     sn_lower_close(l, local);
 }
 
-void sn_lower_contract(SnLower *l, SnRef r)
+static void lower_product(SnLower *l, const SnTail *tail)
 {
+    const SnRef r = tail->product;
     const SnTerm *t = sn_term(l->s, r);
-    SnContract c = {.operand = {t->arg[0], t->arg[1]}, .to = sn_dtype_of(l->s, r), .width = SN_LANES};
+    SnContract c = {
+        .operand = {t->arg[0], t->arg[1]}, .to = sn_dtype_of(l->s, r), .width = SN_LANES, .tail = *tail};
     const char *eq = sn_attr_string(l->s, r, "eq");
     eq = read_labels(eq, &c.of[0]);
     eq = read_labels(eq + 1, &c.of[1]);
@@ -187,9 +217,25 @@ void sn_lower_contract(SnLower *l, SnRef r)
     sn_gemm_shape(l, &c);
     sn_lower_read(l, c.operand[0]);
     sn_lower_read(l, c.operand[1]);
+    if (r != l->root)
+        sn_lower_read(l, l->root);
     const int buf = sn_lower_result(l, 0);
     const SnRef nrow = sn_lower_ceil(l, c.row.count, c.rows), ncol = sn_lower_ceil(l, c.npanel, c.panels);
     if (!sn_lower_is_empty(l, c.result.n, sn_type_of(l->s, r)->dims))
         emit_tile(l, &c, buf, nrow, ncol);
     sn_lower_end(l, sn_dim_mul(l->s, c.outer.count, sn_dim_mul(l->s, nrow, ncol)));
+}
+
+void sn_lower_contract(SnLower *l, SnRef r)
+{
+    lower_product(l, &(SnTail){.product = r});
+}
+
+bool sn_lower_tail(SnLower *l, SnRef root)
+{
+    SnTail tail;
+    if (!sn_tail_find(l->s, l->is_stored, root, 0, &tail))
+        return false;
+    lower_product(l, &tail);
+    return true;
 }

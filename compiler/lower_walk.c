@@ -301,36 +301,41 @@ static SnRef walk_broadcast(SnLower *l, const Walk *w)
     return sn_lower_scalar(l, w->t->arg[0], index, w->guard);
 }
 
-/* Axes from..to of one side are those of the other: products of leading dims agree at both ends. */
-static SnRef walk_reshape(SnLower *l, const Walk *w)
+/* Axes first..i of one side are those of the other: products of leading dims agree at both ends. */
+SnRef sn_lower_regroup(SnLower *l, const SnType *from, const SnRef *at, const SnType *to, SnRef *index)
 {
-    const SnType *a = w->type, *b = operand_type(l, w, 0);
-    SnRef index[SN_MAX_RANK], guard = w->guard, have = i_const(l, 1);
-    int from = 0, to = 0;
-    for (int j = 1; j <= b->ndim; j++) {
-        have = sn_dim_mul(l->s, have, b->dims[j - 1]);
-        SnRef want = sn_lower_count(l, from, a->dims);
-        for (int i = from + 1; i <= a->ndim; i++) {
-            want = sn_dim_mul(l->s, want, a->dims[i - 1]);
+    SnRef have = i_const(l, 1);
+    int first = 0, done = 0;
+    for (int j = 1; j <= to->ndim; j++) {
+        have = sn_dim_mul(l->s, have, to->dims[j - 1]);
+        SnRef want = sn_lower_count(l, first, from->dims);
+        for (int i = first + 1; i <= from->ndim; i++) {
+            want = sn_dim_mul(l->s, want, from->dims[i - 1]);
             if (!sn_dim_equal(l->s, want, have))
                 continue;
-            sn_lower_part(l, sn_lower_join(l, i - from, a->dims + from, w->index + from), j - to,
-                          b->dims + to, index + to);
-            from = i;
-            to = j;
+            sn_lower_part(l, sn_lower_join(l, i - first, from->dims + first, at + first), j - done,
+                          to->dims + done, index + done);
+            first = i;
+            done = j;
             break;
         }
     }
-    if (to < b->ndim && from < a->ndim) { /* equal only at run time */
-        const SnRef rest = sn_lower_join(l, a->ndim - from, a->dims + from, w->index + from);
-        const SnRef size = sn_lower_dim(l, sn_lower_count(l, b->ndim - to, b->dims + to));
-        guard = i_both(l, guard, i_lt(l, rest, size));
-        sn_lower_part(l, rest, b->ndim - to, b->dims + to, index + to);
-    } else {
-        for (; to < b->ndim; to++)
-            index[to] = i_const(l, 0);
+    if (done < to->ndim && first < from->ndim) { /* equal only at run time */
+        const SnRef rest = sn_lower_join(l, from->ndim - first, from->dims + first, at + first);
+        const SnRef size = sn_lower_dim(l, sn_lower_count(l, to->ndim - done, to->dims + done));
+        sn_lower_part(l, rest, to->ndim - done, to->dims + done, index + done);
+        return i_lt(l, rest, size);
     }
-    return sn_lower_scalar(l, w->t->arg[0], index, guard);
+    for (; done < to->ndim; done++)
+        index[done] = i_const(l, 0);
+    return 0;
+}
+
+static SnRef walk_reshape(SnLower *l, const Walk *w)
+{
+    SnRef index[SN_MAX_RANK];
+    const SnRef inside = sn_lower_regroup(l, w->type, w->index, operand_type(l, w, 0), index);
+    return sn_lower_scalar(l, w->t->arg[0], index, i_both(l, w->guard, inside));
 }
 
 static SnRef walk_permute(SnLower *l, const Walk *w)

@@ -95,6 +95,16 @@ void sn_row_axes_join(const SnStore *s, SnRef user, int i, const SnRowAxes *of_u
 /* Behind the last axis of the kernel that r runs along; -1: r runs along something else. */
 int sn_row_split(const SnStore *s, SnRef r, const SnRowAxes *axes);
 
+/* ---- fuse_tail.c: a product that is not stored is computed in the kernel of the map that uses it ---- */
+#define SN_TAIL_MOVES 8
+typedef struct SnTail {
+    SnRef product;
+    SnRef move[SN_TAIL_MOVES]; /* terms from the product up to the map that move its elements */
+    int nmove;
+} SnTail;
+/* Below a stored term: this product, or (0) the one that is not stored. Terms before it may be undecided. */
+bool sn_tail_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef product, SnTail *out);
+
 /* ---- lower.c ---- */
 /* What buffer parameter i of a kernel is. */
 typedef enum SnBufKind { SN_BUF_VALUE, SN_BUF_RESULT, SN_BUF_TEMP } SnBufKind;

@@ -2,7 +2,8 @@
  *
  * A term becomes one line, `const f32 v7 = add_f32(v3, v5);`, in front of the statement that uses it: moving
  * it out of loops is left to the compiler behind. Lanes do not talk within a LANES loop, so in C it is a
- * plain loop around its statements; in OpenCL lanes are work items (group.c). */
+ * plain loop around its statements; in OpenCL lanes are work items (group.c). No name looks like a type: b8,
+ * f32 and i64 are types, so buffers are p8, indices x64 and arrays of a fold y32. */
 #include "backends/clike/clike.h"
 
 #include "compiler/scalar.h"
@@ -99,7 +100,7 @@ static void print_operand(const Printer *p, SnRef r)
     else if (r == p->k->tile)
         sn_text_printf(p->out, "t");
     else if (t->op == SN_OP_INDEX)
-        sn_text_printf(p->out, "i%" PRId64, sn_attr_int(p->s, r, "id", 0));
+        sn_text_printf(p->out, "x%" PRId64, sn_attr_int(p->s, r, "id", 0));
     else if (t->op == SN_OP_KDIM)
         sn_text_printf(p->out, "d%" PRId64, sn_attr_int(p->s, r, "id", 0));
     else
@@ -141,7 +142,7 @@ static void print_load(const Printer *p, SnRef r, const SnTerm *t)
     if (buf >= p->k->nbuf) {
         print_element(p, buf, t->arg[0]);
     } else {
-        sn_text_printf(p->out, "load_%s(b%" PRId64 ", ", type_name(d), buf);
+        sn_text_printf(p->out, "load_%s(p%" PRId64 ", ", type_name(d), buf);
         print_operand(p, t->arg[0]);
         sn_text_printf(p->out, ")%s", d == SN_BOOL ? " != 0" : "");
     }
@@ -205,18 +206,18 @@ static void print_fold(const Printer *p, SnRef r, uint32_t pos)
     const char *type = type_name(sn_dtype_of(p->s, r));
     const int64_t n = sn_attr_int(p->s, r, "n", 1), buf = sn_attr_int(p->s, r, "buf", 0);
     indent(p);
-    sn_text_printf(p->out, "%s f%u[%" PRId64 "];\n", type, pos, n);
+    sn_text_printf(p->out, "%s y%u[%" PRId64 "];\n", type, pos, n);
     indent(p);
-    sn_text_printf(p->out, "for (int j = 0; j < %" PRId64 "; j++) f%u[j] = l%" PRId64 "[j + ", n, pos, buf);
+    sn_text_printf(p->out, "for (int j = 0; j < %" PRId64 "; j++) y%u[j] = l%" PRId64 "[j + ", n, pos, buf);
     print_operand(p, sn_term(p->s, r)->arg[0]);
     sn_text_printf(p->out, "];\n");
     indent(p);
     sn_text_printf(p->out,
                    "for (int h = %" PRId64 "; h > 0; h /= 2) for (int j = 0; j < h; j++) "
-                   "f%u[j] = %s_%s(f%u[j], f%u[j + h]);\n",
+                   "y%u[j] = %s_%s(y%u[j], y%u[j + h]);\n",
                    n / 2, pos, sn_attr_string(p->s, r, "fn"), type, pos, pos);
     indent(p);
-    sn_text_printf(p->out, "const %s v%u = f%u[0];\n", type, pos, pos);
+    sn_text_printf(p->out, "const %s v%u = y%u[0];\n", type, pos, pos);
 }
 
 static SnStatus print_term(const Printer *p, uint32_t pos)
@@ -295,7 +296,7 @@ static SnStatus print_lanes(Printer *p, const SnStmt *s)
     (void)sn_is_const_i64(p->s, s->a, &n);
     indent(p);
     if (!p->d->is_grouped)
-        sn_text_printf(p->out, "for (i64 i%" PRId64 " = 0; i%" PRId64 " < %" PRId64 "; i%" PRId64 "++) {\n",
+        sn_text_printf(p->out, "for (i64 x%" PRId64 " = 0; x%" PRId64 " < %" PRId64 "; x%" PRId64 "++) {\n",
                        id, id, n, id);
     else if (n < (int64_t)p->group.lanes)
         sn_text_printf(p->out, "if (lane < %" PRId64 ") {\n", n);
@@ -304,7 +305,7 @@ static SnStatus print_lanes(Printer *p, const SnStmt *s)
     p->depth++;
     if (p->d->is_grouped) {
         indent(p);
-        sn_text_printf(p->out, "const i64 i%" PRId64 " = lane;\n", id);
+        sn_text_printf(p->out, "const i64 x%" PRId64 " = lane;\n", id);
     }
     p->lanes = s;
     SN_TRY(print_body(p, s->body));
@@ -325,7 +326,7 @@ static SnStatus print_loop(Printer *p, const SnStmt *s, uint32_t number)
     print_operand(p, s->a);
     sn_text_printf(p->out, ";\n");
     indent(p);
-    sn_text_printf(p->out, "for (i64 i%" PRId64 " = 0; i%" PRId64 " < n%" PRId64 "; i%" PRId64 "++) {\n", id,
+    sn_text_printf(p->out, "for (i64 x%" PRId64 " = 0; x%" PRId64 " < n%" PRId64 "; x%" PRId64 "++) {\n", id,
                    id, id, id);
     p->depth++;
     SN_TRY(print_body(p, s->body));
@@ -371,7 +372,7 @@ static SnStatus print_store(Printer *p, const SnStmt *s)
         print_operand(p, s->b);
         sn_text_printf(p->out, ";\n");
     } else {
-        sn_text_printf(p->out, "store_%s(b%u, ", type_name(s->dtype), s->buf);
+        sn_text_printf(p->out, "store_%s(p%u, ", type_name(s->dtype), s->buf);
         print_operand(p, s->a);
         sn_text_printf(p->out, ", ");
         print_operand(p, s->b);

@@ -93,7 +93,8 @@ static void check_program(void **state)
 /* The programs of all files, one after the other in text. */
 static int load(char *text, Program *program)
 {
-    static const char *const file[] = {"rows", "loops", "conds", "calls", "dims", "lists", "carries", "results"};
+    static const char *const file[] = {"rows",  "loops",   "conds",   "calls",   "dims",
+                                       "lists", "carries", "results", "products"};
     size_t n = 0;
     int count = 0;
     for (size_t i = 0; i < SN_COUNT(file); i++) {

@@ -409,7 +409,8 @@ void twin_open(Twin *t, const char *title, const char *const *target, int ntarge
         .title = title, .target = target, .ntarget = ntarget, .random = seed * 0x9E3779B97F4A7C15u + 1};
     const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = sn_all_ops, .backends = sn_all_backends};
     assert_true(ntarget <= TWIN_TARGETS);
-    assert_ok(sn_context_create(NULL, &t->ctx, &err));
+    const SnContextDesc host = {.struct_size = sizeof host, .cpu_level = getenv("SINTER_CPU_LEVEL")};
+    assert_ok(sn_context_create(&host, &t->ctx, &err));
     assert_ok(sn_compiler_create(t->ctx, &desc, &t->cc, &err));
     assert_ok(sn_graph_create(t->cc, &t->g, &err));
 }
