@@ -154,22 +154,12 @@ const SnOp *sn_compiler_op_of(const SnCompiler *cc, uint16_t op_id)
 
 static SnStatus open_module(SnCompiler *cc, Backend *b, SnError *err)
 {
-    const char *const file = b->row->module;
-    const char *const path =
-        cc->module_dir != NULL ? sn_arena_printf(&cc->arena, "%s/%s", cc->module_dir, file) : file;
-    SN_CHECK(path != NULL, err, SN_ENOMEM, "no memory for a module path");
-    void *const module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    SN_CHECK(module != NULL, err, SN_EUNSUPPORTED, "backend %s: cannot open its module: %s", b->row->name,
-             dlerror());
-    void *const symbol = dlsym(module, b->row->symbol);
+    void *symbol = NULL;
     SnBackendFn *get = NULL;
+    SN_TRY(sn_module_open(cc->ctx, cc->module_dir, b->row->module, b->row->symbol, false, &b->module, &symbol,
+                          err));
     memcpy(&get, &symbol, sizeof get); /* C has no cast from data to function pointers */
-    b->loaded = get != NULL ? get() : NULL;
-    if (b->loaded == NULL) {
-        dlclose(module);
-        return sn_fail(err, SN_EFORMAT, "%s: lacks %s: not a module of this build", path, b->row->symbol);
-    }
-    b->module = module;
+    b->loaded = get();
     return SN_OK;
 }
 

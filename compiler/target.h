@@ -12,8 +12,8 @@ typedef struct SnTarget {
     uint32_t vector_count; /* registers */
     uint32_t l1_bytes, l2_bytes;
     bool has_dot4, has_dot2, has_tiles;
-    bool exact;           /* SN_EXACT: no tiles, no dot2, no estimates */
-    uint32_t group_lanes; /* GPU: largest work group; 0 on a CPU */
+    bool exact;             /* SN_EXACT: no tiles, no dot2, no estimates */
+    uint32_t group_lanes;   /* GPU: largest work group; 0 on a CPU */
     const char *module_dir; /* of a backend's own shared module, as in SnCompilerDesc; set by the caller */
 } SnTarget;
 
@@ -46,6 +46,14 @@ struct SnBackend {
                      const SnKernel *const *k, const char *const *symbols, uint32_t n,
                      const SnObjectData *data, uint32_t ndata, const char *path, SnError *err);
 };
+
+/* ---- modules (module.c) ---- */
+typedef const char *SnModuleBuildFn(void);
+SN_API SnModuleBuildFn sn_module_build; /* exported by every module: the build id of its headers */
+/* Opens DIR/FILE (dir NULL: the loader's search path) and finds a symbol in it; a module of another build is
+ * refused. stays: closing it leaves it in memory. */
+SN_MUST_CHECK SnStatus sn_module_open(SnContext *ctx, const char *dir, const char *file, const char *symbol,
+                                      bool stays, void **module, void **out, SnError *err);
 
 typedef const SnBackend *SnBackendFn(void);
 SN_API SnBackendFn sn_opencl_backend; /* exported by sinter-opencl.so */

@@ -128,21 +128,12 @@ static void keep_object(const Build *b, SnHash128 object_key, SnBytes bytes, con
 /* It stays in memory once it was needed: LLVM cannot be unloaded and loaded again. */
 static SnStatus open_codegen(SnContext *ctx, const SnTarget *t, const SnLlvmCodegen **out, SnError *err)
 {
-    SnText path = {.memory = sn_allocator(ctx)};
-    sn_text_printf(&path, "%s%s" SN_LLVM_MODULE, t->module_dir != NULL ? t->module_dir : "",
-                   t->module_dir != NULL ? "/" : "");
-    SN_CHECK(!path.failed, err, SN_ENOMEM, "no memory to open %s", SN_LLVM_MODULE);
-    void *so = dlopen(path.at, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    sn_text_clear(&path);
-    SN_CHECK(so != NULL, err, SN_EUNSUPPORTED, "native code needs %s: %s", SN_LLVM_MODULE, dlerror());
+    void *so = NULL, *symbol = NULL;
     SnLlvmCodegenFn *fn = NULL;
-    void *symbol = dlsym(so, SN_LLVM_SYMBOL);
+    SN_TRY(sn_module_open(ctx, t->module_dir, SN_LLVM_MODULE, SN_LLVM_SYMBOL, true, &so, &symbol, err));
     memcpy(&fn, &symbol, sizeof fn);
-    const SnLlvmCodegen *codegen = fn != NULL ? fn() : NULL;
-    const bool fits = codegen != NULL && codegen->version == SN_LLVM_VERSION;
+    *out = fn();
     (void)dlclose(so);
-    SN_CHECK(fits, err, SN_EUNSUPPORTED, "%s is of another version", SN_LLVM_MODULE);
-    *out = codegen;
     return SN_OK;
 }
 

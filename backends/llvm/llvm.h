@@ -28,7 +28,6 @@ typedef struct SnLlvmObject {
 } SnLlvmObject;
 
 typedef struct SnLlvmCodegen {
-    uint32_t version;
     /* One relocatable ELF object. out (not with a path) is from the context's allocator: sn_free(at, n, 1).
      */
     SnStatus (*make)(SnContext *ctx, const SnLlvmObject *o, uint8_t **at, size_t *n, SnError *err);

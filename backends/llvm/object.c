@@ -280,6 +280,6 @@ static SnStatus make(SnContext *ctx, const SnLlvmObject *o, uint8_t **at, size_t
 
 const SnLlvmCodegen *sn_llvm_codegen(void)
 {
-    static const SnLlvmCodegen codegen = {.version = SN_LLVM_VERSION, .make = make};
+    static const SnLlvmCodegen codegen = {.make = make};
     return &codegen;
 }
