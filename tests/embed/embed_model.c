@@ -93,51 +93,48 @@ void embed_graph(SnGraph *g)
 
 /* ---- a model ---- */
 
-#define H     EMBED_HIDDEN
-#define LAYER "encoder.layer.0."
+#define H EMBED_HIDDEN
 
-static const struct {
+typedef struct Tensor {
     const char *name;
     int64_t rows, cols; /* cols 0: one dim */
-} tensors[] = {
+} Tensor;
+
+static const Tensor tensors[] = {
     {"embeddings.word_embeddings.weight", EMBED_VOCAB, H},
     {"embeddings.position_embeddings.weight", 12, H},
     {"embeddings.token_type_embeddings.weight", 2, H},
     {"embeddings.LayerNorm.weight", H, 0},
     {"embeddings.LayerNorm.bias", H, 0},
-    {LAYER "attention.self.query.weight", H, H},
-    {LAYER "attention.self.query.bias", H, 0},
-    {LAYER "attention.self.key.weight", H, H},
-    {LAYER "attention.self.key.bias", H, 0},
-    {LAYER "attention.self.value.weight", H, H},
-    {LAYER "attention.self.value.bias", H, 0},
-    {LAYER "attention.output.dense.weight", H, H},
-    {LAYER "attention.output.dense.bias", H, 0},
-    {LAYER "attention.output.LayerNorm.weight", H, 0},
-    {LAYER "attention.output.LayerNorm.bias", H, 0},
-    {LAYER "intermediate.dense.weight", 2 * H, H},
-    {LAYER "intermediate.dense.bias", 2 * H, 0},
-    {LAYER "output.dense.weight", H, 2 * H},
-    {LAYER "output.dense.bias", H, 0},
-    {LAYER "output.LayerNorm.weight", H, 0},
-    {LAYER "output.LayerNorm.bias", H, 0},
     {"pooler.dense.weight", H, H},
     {"pooler.dense.bias", H, 0},
 };
-static const struct {
-    const char *name;
-    int64_t rows, cols;
-} dense_tensors[] = {{"linear.weight", 4, H}, {"linear.bias", 4, 0}};
+
+/* Of each layer, below encoder.layer.N. */
+static const Tensor layer_tensors[] = {
+    {"attention.self.query.weight", H, H},       {"attention.self.query.bias", H, 0},
+    {"attention.self.key.weight", H, H},         {"attention.self.key.bias", H, 0},
+    {"attention.self.value.weight", H, H},       {"attention.self.value.bias", H, 0},
+    {"attention.output.dense.weight", H, H},     {"attention.output.dense.bias", H, 0},
+    {"attention.output.LayerNorm.weight", H, 0}, {"attention.output.LayerNorm.bias", H, 0},
+    {"intermediate.dense.weight", 2 * H, H},     {"intermediate.dense.bias", 2 * H, 0},
+    {"output.dense.weight", H, 2 * H},           {"output.dense.bias", H, 0},
+    {"output.LayerNorm.weight", H, 0},           {"output.LayerNorm.bias", H, 0},
+};
+
+static const Tensor dense_tensors[] = {{"linear.weight", 4, H}, {"linear.bias", 4, 0}};
+
+/* Filled with the number of layers. */
+static const char config_format[] =
+    "{\"architectures\":[\"BertModel\"],\"model_type\":\"bert\",\"dtype\":\"float32\",\"hidden_act\":"
+    "\"gelu\","
+    "\"hidden_size\":8,\"intermediate_size\":16,\"layer_norm_eps\":1e-12,\"max_position_embeddings\":12,"
+    "\"num_attention_heads\":2,\"num_hidden_layers\":%d,\"pad_token_id\":0,\"type_vocab_size\":2,"
+    "\"vocab_size\":27}";
 
 static const struct {
     const char *path, *text;
 } files[] = {
-    {"config.json",
-     "{\"architectures\":[\"BertModel\"],\"model_type\":\"bert\",\"dtype\":\"float32\",\"hidden_act\":"
-     "\"gelu\","
-     "\"hidden_size\":8,\"intermediate_size\":16,\"layer_norm_eps\":1e-12,\"max_position_embeddings\":12,"
-     "\"num_attention_heads\":2,\"num_hidden_layers\":1,\"pad_token_id\":0,\"type_vocab_size\":2,"
-     "\"vocab_size\":27}"},
     {"tokenizer.json",
      "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["
      "{\"id\":0,\"content\":\"[PAD]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
@@ -173,48 +170,70 @@ static const struct {
                             "\"torch.nn.modules.activation.Tanh\"}"},
 };
 
-static SnStatus save_tensors(SnContext *ctx, const char *path, bool is_dense, SnError *err)
+static void fill_tensor(const Tensor *t, const char *name, uint32_t *seed, float *at, SnNamedTensor *out)
 {
-    enum { MOST = EMBED_VOCAB * H };
-    const size_t n = is_dense ? SN_COUNT(dense_tensors) : SN_COUNT(tensors);
-    SnNamedTensor t[SN_COUNT(tensors)];
-    static const float zero[1];
+    out->name = name;
+    out->view = sn_view(SN_F32, at, t->cols ? 2 : 1, (int64_t[]){t->rows, t->cols});
+    for (int64_t k = 0; k < t->rows * (t->cols ? t->cols : 1); k++)
+        at[k] = 0.5f * embed_noise(seed) + (strstr(name, "LayerNorm.weight") ? 1.0f : 0.0f);
+}
+
+/* The n tensors of a table, then those of each layer. */
+static SnStatus save_tensors(SnContext *ctx, const char *path, const Tensor *table, size_t n, int layers,
+                             SnError *err)
+{
+    enum { MOST = EMBED_VOCAB * H, NAME = 80 };
+    const size_t each = SN_COUNT(layer_tensors), all = n + each * (size_t)layers;
     uint32_t seed = 11;
-    float *data = calloc(n * MOST, sizeof zero);
-    SN_CHECK(data, err, SN_ENOMEM, "%s: no memory", path);
-    for (size_t i = 0; i < n; i++) {
-        const int64_t rows = is_dense ? dense_tensors[i].rows : tensors[i].rows;
-        const int64_t cols = is_dense ? dense_tensors[i].cols : tensors[i].cols;
-        float *at = data + i * MOST;
-        t[i].name = is_dense ? dense_tensors[i].name : tensors[i].name;
-        t[i].view = sn_view(SN_F32, at, cols ? 2 : 1, (int64_t[]){rows, cols});
-        for (int64_t k = 0; k < rows * (cols ? cols : 1); k++)
-            at[k] = 0.5f * embed_noise(&seed) + (strstr(t[i].name, "LayerNorm.weight") ? 1.0f : 0.0f);
+    SnNamedTensor *t = calloc(all, sizeof *t);
+    float *data = calloc(all * MOST, sizeof *data);
+    char(*name)[NAME] = calloc(all, sizeof *name);
+    SnStatus st = t && data && name ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", path);
+    for (size_t i = 0; i < all && st == SN_OK; i++) {
+        const Tensor *of = i < n ? &table[i] : &layer_tensors[(i - n) % each];
+        if (i >= n)
+            (void)snprintf(name[i], NAME, "encoder.layer.%zu.%s", (i - n) / each, of->name);
+        fill_tensor(of, i < n ? of->name : name[i], &seed, data + i * MOST, &t[i]);
     }
-    const SnStatus st = sn_tensors_save(ctx, path, t, n, err);
+    if (st == SN_OK)
+        st = sn_tensors_save(ctx, path, t, all, err);
+    free(name);
     free(data);
+    free(t);
     return st;
 }
 
-SnStatus embed_model_create(SnContext *ctx, char folder[64], SnError *err)
+static SnStatus save_text(SnContext *ctx, const char *folder, const char *name, const char *text,
+                          SnError *err)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return sn_file_write(ctx, path, &(SnBytes){(const uint8_t *)text, strlen(text)}, 1, err);
+}
+
+SnStatus embed_layers_create(SnContext *ctx, int layers, char folder[64], SnError *err)
 {
     static const char *const folders[] = {"1_Pooling", "2_Dense", "3_Normalize"};
-    char path[128];
+    char path[128], config[512];
     (void)snprintf(folder, 64, "/tmp/sinter-embed-XXXXXX");
     SN_CHECK(mkdtemp(folder), err, SN_EIO, "%s: cannot make a folder", folder);
     for (size_t i = 0; i < SN_COUNT(folders); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", folder, folders[i]);
         SN_CHECK(mkdir(path, 0700) == 0, err, SN_EIO, "%s: cannot make a folder", path);
     }
-    for (size_t i = 0; i < SN_COUNT(files); i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", folder, files[i].path);
-        SN_TRY(sn_file_write(ctx, path, &(SnBytes){(const uint8_t *)files[i].text, strlen(files[i].text)}, 1,
-                             err));
-    }
+    (void)snprintf(config, sizeof config, config_format, layers);
+    SN_TRY(save_text(ctx, folder, "config.json", config, err));
+    for (size_t i = 0; i < SN_COUNT(files); i++)
+        SN_TRY(save_text(ctx, folder, files[i].path, files[i].text, err));
     (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    SN_TRY(save_tensors(ctx, path, false, err));
+    SN_TRY(save_tensors(ctx, path, tensors, SN_COUNT(tensors), layers, err));
     (void)snprintf(path, sizeof path, "%s/2_Dense/model.safetensors", folder);
-    return save_tensors(ctx, path, true, err);
+    return save_tensors(ctx, path, dense_tensors, SN_COUNT(dense_tensors), 0, err);
+}
+
+SnStatus embed_model_create(SnContext *ctx, char folder[64], SnError *err)
+{
+    return embed_layers_create(ctx, 1, folder, err);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -12,9 +12,10 @@ void embed_graph(SnGraph *g);
 
 enum { EMBED_VOCAB = 27, EMBED_HIDDEN = 8 };
 
-/* A BERT of one layer with tokenizer, pooling, dense and normalize, in a new folder below /tmp whose name is
- * put into folder. */
-SN_MUST_CHECK SnStatus embed_model_create(SnContext *ctx, char folder[64], SnError *err);
+/* A BERT of 1 to 99 layers with tokenizer, pooling, dense and normalize, in a new folder below /tmp whose name
+ * is put into folder. */
+SN_MUST_CHECK SnStatus embed_layers_create(SnContext *ctx, int layers, char folder[64], SnError *err);
+SN_MUST_CHECK SnStatus embed_model_create(SnContext *ctx, char folder[64], SnError *err); /* of one layer */
 void embed_folder_remove(const char *folder); /* with all that is in it */
 
 #endif

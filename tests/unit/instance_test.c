@@ -485,14 +485,16 @@ static void reserve_says_what_is_wrong(void **state)
     rig_destroy(&r);
 }
 
-typedef struct Meter { /* an allocator that refuses large blocks */
+typedef struct Meter { /* an allocator that counts, and refuses large blocks */
     size_t most;
+    uint32_t count;
 } Meter;
 
 static void *meter_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
 {
-    const Meter *m = self;
+    Meter *m = self;
     void *made = NULL;
+    m->count += new_size > 0;
     if (new_size > m->most)
         return NULL;
     if (new_size && posix_memalign(&made, align < sizeof(void *) ? sizeof(void *) : align, new_size) != 0)
@@ -503,19 +505,62 @@ static void *meter_resize(void *self, void *ptr, size_t old_size, size_t new_siz
     return made;
 }
 
+static Rig metered_rig(Meter *meter)
+{
+    Rig r = {.target = "interp"};
+    SnError err;
+    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {meter, meter_resize}};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    assert_ok(sn_context_create(&desc, &r.ctx, &err));
+    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
+    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    return r;
+}
+
+/* sum(x w) of x: f32[n, 8], through a product that lies in memory. */
+static SnValue sum_of_product(Rig *r, const char *name, const char *symbol)
+{
+    const SnValue width = sn_const_int(r->g, SN_I64, 8);
+    const SnValue x = sn_input(r->g, name, SN_F32, 2, (SnValue[]){sn_symbol(r->g, symbol, 1, 4096), width});
+    const SnValue y = sn_contract(r->g, "ij,kj->ik", x, x, SN_F32);
+    return sn_reduce(r->g, "max", y, 2, (const int[]){0, 1}, false);
+}
+
+static void replanning_allocates_only_when_the_block_grows(void **state)
+{
+    (void)state;
+    static float in[160 * 8];
+    static const int64_t runs[][2] = {{100, 4}, {4, 60}, {100, 60}, {60, 100}, {1, 1}, {4, 160}, {128, 4}};
+    SnError err;
+    SnMemoryUse use = {0};
+    Meter meter = {.most = SIZE_MAX};
+    Rig r = metered_rig(&meter);
+    const SnValue first = sum_of_product(&r, "x", "n"), second = sum_of_product(&r, "z", "m");
+    sn_output(r.g, "y", sn_add(r.g, first, second));
+    rig_compile(&r);
+    for (size_t i = 0; i < 2 * SN_COUNT(runs); i++) {
+        const int64_t *dims = runs[i % SN_COUNT(runs)];
+        const uint64_t before = use.scratch_bytes;
+        bind_f32(&r, "x", in, 2, (int64_t[]){dims[0], 8});
+        bind_f32(&r, "z", in, 2, (int64_t[]){dims[1], 8});
+        meter.count = 0;
+        assert_ok(sn_run(r.s, &err));
+        sn_instance_memory(r.s, &use);
+        assert_int_equal(meter.count, use.scratch_bytes > before);
+        if (i == 1 || i >= SN_COUNT(runs)) /* 60 rows lie where the 100 did */
+            assert_int_equal(use.scratch_bytes, before);
+    }
+    rig_destroy(&r);
+}
+
 static void shape_without_memory_fails_alone(void **state)
 {
     (void)state;
     enum { N = 1 << 19 };
     static float in[N];
     SnError err;
-    Meter meter = {SIZE_MAX};
-    Rig r = {.target = "interp"};
-    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&meter, meter_resize}};
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    assert_ok(sn_context_create(&desc, &r.ctx, &err));
-    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
-    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    Meter meter = {.most = SIZE_MAX};
+    Rig r = metered_rig(&meter);
     one_more_of(&r, sn_symbol(r.g, "n", 1, N), "x", "y");
     rig_compile(&r);
     meter.most = 1 << 20;
@@ -541,6 +586,7 @@ int main(void)
         cmocka_unit_test(cancelled_run_ends_and_another_begins),
         cmocka_unit_test(stop_ends_the_outermost_loop),
         cmocka_unit_test(reserve_says_what_is_wrong),
+        cmocka_unit_test(replanning_allocates_only_when_the_block_grows),
         cmocka_unit_test(shape_without_memory_fails_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
