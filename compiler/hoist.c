@@ -7,15 +7,19 @@
  *
  * Real work is a `copy` (panels, pack.c), arithmetic, a reduction or a cast, unless its result takes more
  * memory than the parameters under it: then its operands are looked at. Movement alone stays, it is index
- * arithmetic; so does what has no rounding of its own on every target (contract, scan, sort). */
+ * arithmetic; so does what is done to the table of a gather, which reads a few of its rows, and what may have
+ * other bits on another target (contract). */
 #include "compiler/pass.h"
+
+#define WANT_ROWS  1u /* as what a gather looks up */
+#define WANT_WHOLE 2u
 
 typedef struct Hoist {
     SnPass *p;
     SnStore *s;
     int64_t *weight; /* by ref: sn_weight_bytes */
     bool *works;     /* by ref: real work in it or below */
-    bool *wanted;    /* by ref: a term that stays in an entry uses it */
+    uint8_t *wanted; /* by ref: how a term that stays in an entry uses it */
     SN_VEC(SnRef) moved;
 } Hoist;
 
@@ -87,7 +91,17 @@ static bool moves(const Hoist *x, SnRef r)
     return sn_term(x->s, r)->op == SN_OP_COPY || static_bytes(x->s, r) <= x->weight[r];
 }
 
-/* From the entries down: a term that is wanted moves, or wants its operands. */
+static void want(Hoist *x, SnRef r)
+{
+    const SnTerm *t = sn_term(x->s, r);
+    for (int i = 0; i < t->narg && t->op != SN_OP_CARRY; i++) {
+        const bool is_table = t->op == SN_OP_GATHER && i == 0;
+        x->wanted[t->arg[i]] |= (uint8_t)(is_table ? WANT_ROWS : x->wanted[r]);
+    }
+}
+
+/* From the entries down: a term that is wanted moves, or wants its operands. Of a table that is looked up
+ * only the rows that are needed are worth computing. */
 static SnStatus choose(Hoist *x, SnRef root, SnError *err)
 {
     const SnAllocator *a = sn_allocator(x->p->ctx);
@@ -97,12 +111,12 @@ static SnStatus choose(Hoist *x, SnRef root, SnError *err)
         for (int i = 0; i < t->narg; i++)
             x->works[r] = x->works[r] || (x->weight[r] >= 0 && x->works[t->arg[i]]);
     }
-    x->wanted[root] = true;
+    x->wanted[root] = WANT_WHOLE;
     for (SnRef r = root; r > 0; r--) {
         const SnTerm *t = sn_term(x->s, r);
-        if (!x->wanted[r])
+        if (x->wanted[r] == 0)
             continue;
-        if (moves(x, r)) {
+        if ((x->wanted[r] & WANT_WHOLE) && moves(x, r)) {
             SN_CHECK(sn_vec_push(a, &x->moved, r), err, SN_ENOMEM, "hoist: no memory");
             continue;
         }
@@ -112,8 +126,7 @@ static SnStatus choose(Hoist *x, SnRef root, SnError *err)
                      "entry " SN_LOAD_ENTRY ": the name is reserved");
         SN_CHECK(name == NULL || !sn_is_packed_name(name), err, SN_EINVAL,
                  "parameter %s: the name is reserved", name);
-        for (int i = 0; i < t->narg && t->op != SN_OP_CARRY; i++)
-            x->wanted[t->arg[i]] = true;
+        want(x, r);
     }
     for (size_t i = 0, j = x->moved.n; i + 1 < j; i++) { /* in the order of the graph */
         const SnRef r = x->moved.at[i];
@@ -169,7 +182,7 @@ SnStatus sn_pass_hoist(SnPass *p, SnRef root, SnRef *out, SnError *err)
 {
     Hoist x = {.p = p, .s = p->s};
     x.works = (bool *)sn_arena_array(p->arena, root + 1u, sizeof *x.works);
-    x.wanted = (bool *)sn_arena_array(p->arena, root + 1u, sizeof *x.wanted);
+    x.wanted = (uint8_t *)sn_arena_array(p->arena, root + 1u, sizeof *x.wanted);
     SN_CHECK(x.works != NULL && x.wanted != NULL, err, SN_ENOMEM, "hoist: no memory");
     SN_TRY(sn_weight_bytes(p, root, &x.weight, err));
     SnStatus st = choose(&x, root, err);

@@ -284,6 +284,19 @@ static const Case hoist_cases[] = {
               "  %1 = neg w\n"
               "  ret \"@load.0\": %1\n"
               "}\n"},
+    {.name = "a table that is looked up stays",
+     .before = "dims n in 1..9\n"
+               "param w: f32[100,4]\n"
+               "entry @main(i: i64[n]) {\n"
+               "  ret y: (gather (cast w bf16) i axes=[0])\n"
+               "}\n",
+     .after = "dims n in 1..9\n"
+              "param w: f32[100,4]\n"
+              "entry @main(i: i64[n]) {\n"
+              "  %1 = cast w bf16\n"
+              "  %2 = gather %1 i axes=[0] oob=clamp\n"
+              "  ret y: %2\n"
+              "}\n"},
     {.name = "two entries share",
      .before = "param w: f32[4]\n"
                "entry @a(x: f32[4]) {\n"
