@@ -489,7 +489,7 @@ static SnRef walk_gather(SnLower *l, const Walk *w)
             at = i_max(l, i_min(l, at, i_add(l, size, i_const(l, -1))), i_const(l, 0));
             int64_t lo, hi;
             sn_dim_range(l->s, dim, &lo, &hi);
-            guard = i_both(l, guard, lo < 1 ? i_lt(l, i_const(l, 0), size) : 0);
+            inside = i_both(l, inside, lo < 1 ? i_lt(l, i_const(l, 0), size) : 0); /* of nothing: zero */
         } else {
             inside = i_both(l, inside, sn_lower_inside(l, at, i_const(l, 0), size));
         }

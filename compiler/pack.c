@@ -35,7 +35,8 @@ typedef struct Pack {
 /* A contract that may be packed. */
 typedef struct Contract {
     SnRef term;
-    int side; /* the operand that owns the lanes */
+    SnRef operand[2]; /* whose dims are meant: those of the term, then what they have become */
+    int side;         /* the operand that owns the lanes */
     Labels of[2], result;
     Labels outer, lanes, rest, summed; /* of the lanes' operand; rest: the result without lanes */
     bool is_paired;
@@ -141,9 +142,8 @@ static char new_label(const char *eq, int nth)
 
 static SnRef dim_of(const Pack *x, const Contract *c, char label)
 {
-    const SnTerm *t = sn_term(x->s, c->term);
     const int side = find(&c->of[0], label) >= 0 ? 0 : 1;
-    return sn_type_of(x->s, t->arg[side])->dims[find(&c->of[side], label)];
+    return sn_type_of(x->s, c->operand[side])->dims[find(&c->of[side], label)];
 }
 
 static SnRef count_of(const Pack *x, const Contract *c, const Labels *labels)
@@ -158,7 +158,7 @@ static SnRef count_of(const Pack *x, const Contract *c, const Labels *labels)
 static bool read_contract(const Pack *x, SnRef r, Contract *c)
 {
     const char *eq = sn_attr_string(x->s, r, "eq"), *at = eq;
-    *c = (Contract){.term = r};
+    *c = (Contract){.term = r, .operand = {sn_term(x->s, r)->arg[0], sn_term(x->s, r)->arg[1]}};
     at = read_labels(at, &c->of[0]);
     at = read_labels(at + 1, &c->of[1]);
     (void)read_labels(at + 2, &c->result);
@@ -402,15 +402,15 @@ static SnRef widen(Pack *x, SnRef from, SnRef to, SnRef r)
     return out;
 }
 
-static SnRef pack(Pack *x, Contract *c, const SnRef arg[2])
+static SnRef pack(Pack *x, Contract *c)
 {
     SnStore *s = x->s;
     const SnRef count = count_of(x, c, &c->lanes), sixteen = sn_const_i64(s, PANEL);
     const SnRef npanel = sn_dim_div(s, sn_dim_add(s, count, sn_const_i64(s, PANEL - 1)), sixteen);
-    const SnRef whole = sn_dim_mul(s, npanel, sixteen), b = arg[c->side];
+    const SnRef whole = sn_dim_mul(s, npanel, sixteen), b = c->operand[c->side];
     const bool is_weight = x->weight[sn_term(s, c->term)->arg[c->side]] > 0;
     const SnRef from = is_weight ? narrow(s, b) : b;
-    SnRef operand[2] = {arg[0], arg[1]}, dims[SN_MAX_RANK];
+    SnRef operand[2] = {c->operand[0], c->operand[1]}, dims[SN_MAX_RANK];
     c->is_paired = has_pairs(x, c);
     operand[c->side] = widen(x, from, b, make_panels(x, c, from, count, npanel));
     if (c->is_paired)
@@ -439,13 +439,12 @@ SnStatus sn_pass_pack(SnPass *p, SnRef root, SnRef *out, SnError *err)
     x.sub.enter_functions = true;
     for (SnRef r = 1; r <= root; r++) {
         Contract c;
-        SnRef arg[2];
         if (!reached[r] || sn_term(p->s, r)->op != SN_OP_CONTRACT || !read_contract(&x, r, &c) ||
             !pays(&x, &c))
             continue;
-        SN_TRY(sn_subst(&x.sub, sn_term(p->s, r)->arg[0], &arg[0], err));
-        SN_TRY(sn_subst(&x.sub, sn_term(p->s, r)->arg[1], &arg[1], err));
-        x.sub.map[r] = pack(&x, &c, arg);
+        SN_TRY(sn_subst(&x.sub, c.operand[0], &c.operand[0], err));
+        SN_TRY(sn_subst(&x.sub, c.operand[1], &c.operand[1], err));
+        x.sub.map[r] = pack(&x, &c);
         SN_TRY(x.st);
         SN_CHECK(x.sub.map[r] != 0, err, SN_ENOMEM, "pack: no memory for terms");
     }

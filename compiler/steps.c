@@ -540,7 +540,8 @@ static SnStatus value_steps(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 }
 
 /* Marks what root needs. Functions are laid out where they are called: of them only measures of outer values
- * count, since dims in a body may name them. The initial value of a carry is constant data (slots.c). */
+ * count, since dims in a body may name them: there they are known, and what was measured is another frame's.
+ * The initial value of a carry is constant data (slots.c). */
 static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *in_function, SnError *err)
 {
     bool *has_arg = sn_arena_array(x->p->arena, root + 1u, 1);
@@ -556,7 +557,9 @@ static SnStatus mark_needed(SnSteps *x, SnRef root, bool *need, bool *in_functio
         const SnTerm *t = sn_term(x->s, r);
         if (in_function[r] && t->op == SN_OP_MEASURE && !has_arg[r])
             need[r] = true;
-        for (int i = 0; i < t->narg && t->op != SN_OP_CARRY && (need[r] || in_function[r]); i++) {
+        const bool is_known =
+            t->op == SN_OP_CARRY || (t->op == SN_OP_MEASURE && r < x->reg_of.n && x->reg_of.at[r]);
+        for (int i = 0; i < t->narg && !is_known && (need[r] || in_function[r]); i++) {
             const bool body = t->op == SN_OP_FN || !need[r];
             *(body ? &in_function[t->arg[i]] : &need[t->arg[i]]) = true;
         }
