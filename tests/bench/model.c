@@ -1,12 +1,14 @@
-/* model.c -- runs a model when told to, so that a driver can alternate it with others in small slices.
+/* model.c -- runs a model, or one kernel, when told to, so that a driver can alternate it with others in
+ * small slices.
  *
- *   model MODEL DTYPE THREADS forward IN.safetensors [WANT]    named tensors to hidden states or a named
- * output model MODEL DTYPE THREADS embed TEXTS                      lines of a file to vectors
+ *   model MODEL DTYPE THREADS forward IN.safetensors [WANT]   named tensors to hidden states or a named
+ * output model MODEL DTYPE THREADS embed TEXTS                     lines of a file to vectors model - DTYPE
+ * THREADS CASE OF                             a kernel of cases.h
  *
- * Prints "ready {...}" once compiled and run, then answers lines: "run N" with N times in milliseconds, "save
- * FILE" with "saved" (a .safetensors file of the last results), "limits" with those of this machine. Its
- * threads are parked while nothing is asked. */
-#include "frontends/hub.h"
+ * Prints "ready {...}" once compiled and run, then answers lines: "run N" with N times in milliseconds,
+ * "save FILE" with "saved" (a .safetensors file of the last results), "limits" with those of this machine.
+ * Its threads are parked while nothing is asked. */
+#include "tests/bench/cases.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,9 @@ typedef struct Bench {
     SnContext *ctx;
     SnCompiler *cc;
     SnModel *model;
-    SnPrepared p;
+    SnProgram *program; /* and its instance: lent by the model or by the case; NULL: embed */
+    SnInstance *instance;
+    Case single;
     SnResults *in, *out; /* out: of embed */
     SnArena arena;
     SnBytes *text;
@@ -39,7 +43,7 @@ static SnStatus open_model(Bench *b, char **arg, SnError *err)
     SN_TRY(sn_context_create(&desc, &b->ctx, err));
     sn_arena_init(&b->arena, sn_allocator(b->ctx));
     SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
-    return sn_model_open(b->cc, arg[1], &o, &b->model, err);
+    return strcmp(arg[1], "-") == 0 ? SN_OK : sn_model_open(b->cc, arg[1], &o, &b->model, err);
 }
 
 static SnStatus prepare_forward(Bench *b, const char *path, const char *want, SnError *err)
@@ -50,9 +54,12 @@ static SnStatus prepare_forward(Bench *b, const char *path, const char *want, Sn
     SN_CHECK(n >= 1 && n <= SN_COUNT(name), err, SN_EINVAL, "%s: %zu tensors", path, n);
     for (size_t i = 0; i < n; i++)
         name[i] = sn_results_get(b->in, i)->name;
-    SN_TRY(sn_model_prepare(b->model, name, n, &want, 1, &b->p, err));
+    SnPrepared p;
+    SN_TRY(sn_model_prepare(b->model, name, n, &want, 1, &p, err));
+    b->program = p.program;
+    b->instance = p.instance;
     for (size_t i = 0; i < n; i++)
-        SN_TRY(sn_bind(b->p.instance, name[i], &sn_results_get(b->in, i)->view, err));
+        SN_TRY(sn_bind(b->instance, name[i], &sn_results_get(b->in, i)->view, err));
     return SN_OK;
 }
 
@@ -71,10 +78,22 @@ static SnStatus read_texts(Bench *b, const char *path, SnError *err)
     return SN_OK;
 }
 
+static SnStatus prepare(Bench *b, char **arg, const char *want, SnError *err)
+{
+    if (strcmp(arg[4], "forward") == 0)
+        return prepare_forward(b, arg[5], want, err);
+    if (strcmp(arg[4], "embed") == 0)
+        return read_texts(b, arg[5], err);
+    SN_TRY(case_open(&b->single, b->cc, &b->arena, arg[4], arg[5], err));
+    b->program = b->single.program;
+    b->instance = b->single.instance;
+    return SN_OK;
+}
+
 static SnStatus run(Bench *b, SnError *err)
 {
-    if (b->p.instance)
-        return sn_run(b->p.instance, err);
+    if (b->instance)
+        return sn_run(b->instance, err);
     sn_results_destroy(b->out);
     b->out = NULL;
     return sn_model_embed(b->model, b->text, b->ntext, &b->out, err);
@@ -97,9 +116,9 @@ static SnStatus answer_save(Bench *b, const char *path, SnError *err)
     SnNamedTensor t = {0};
     if (b->out) {
         t = *sn_results_get(b->out, 0);
-    } else if (sn_program_output(b->p.program, NULL, 0, &slot)) {
+    } else if (sn_program_output(b->program, NULL, 0, &slot)) {
         t.name = slot.name;
-        SN_TRY(sn_result(b->p.instance, slot.name, &t.view, err));
+        SN_TRY(sn_result(b->instance, slot.name, &t.view, err));
     }
     SN_TRY(sn_tensors_save(b->ctx, path, &t, 1, err));
     (void)printf("saved\n");
@@ -110,9 +129,11 @@ static SnStatus answer_limits(Bench *b, SnError *err)
 {
     SnLimits l;
     SN_TRY(sn_compiler_limits(b->cc, &l, err));
-    (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f, \"read_GBps\": %.2f, \"copy_GBps\": %.2f}\n",
-                 l.f32_gflops, l.bf16_gflops, l.memory[SN_LIMIT_SETS - 1].read_gbps,
-                 l.memory[SN_LIMIT_SETS - 1].copy_gbps);
+    (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f, \"sets\": [", l.f32_gflops, l.bf16_gflops);
+    for (int i = 0; i < SN_LIMIT_SETS; i++)
+        (void)printf("%s{\"bytes\": %llu, \"read_GBps\": %.2f, \"copy_GBps\": %.2f}", i ? ", " : "",
+                     (unsigned long long)l.memory[i].bytes, l.memory[i].read_gbps, l.memory[i].copy_gbps);
+    (void)printf("]}\n");
     return SN_OK;
 }
 
@@ -139,16 +160,14 @@ int main(int argc, char **argv)
     Bench b = {0};
     SnError err = {0};
     if (argc < 6) {
-        (void)fputs("model MODEL DTYPE THREADS forward IN.safetensors [WANT] | embed TEXTS\n", stderr);
+        (void)fputs("model MODEL|- DTYPE THREADS forward|embed|CASE OF [WANT]\n", stderr);
         return 2;
     }
     const uint64_t begin = sn_now_ns();
     SnStatus st = open_model(&b, argv, &err);
     const uint64_t opened = sn_now_ns();
     if (st == SN_OK)
-        st = strcmp(argv[4], "embed") == 0
-                 ? read_texts(&b, argv[5], &err)
-                 : prepare_forward(&b, argv[5], argc > 6 ? argv[6] : "last_hidden_state", &err);
+        st = prepare(&b, argv, argc > 6 ? argv[6] : "last_hidden_state", &err);
     const uint64_t compiled = sn_now_ns();
     if (st == SN_OK)
         st = run(&b, &err);
@@ -164,6 +183,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "model: %s\n", err.message);
     sn_results_destroy(b.out);
     sn_results_destroy(b.in);
+    case_close(&b.single);
     sn_model_close(b.model);
     sn_compiler_destroy(b.cc);
     if (b.ctx)

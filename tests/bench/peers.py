@@ -19,6 +19,8 @@ import json
 import math
 import os
 import platform
+import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -29,6 +31,10 @@ PACKAGES = ["torch", "transformers", "sentence-transformers", "onnxruntime", "on
 MODULES = [p.replace("-", "_") for p in PACKAGES]
 SLICE_S = 0.25  # of one contender in one round
 PAUSE_S = 0.02  # until the threads of the last one sleep
+PRODUCTS = ["512x512x512", "2048x2048x2048", "16x384x1536", "128x384x1536", "512x384x1536", "2048x384x1536",
+            "16x2048x2048", "16x4096x4096", "2048x4096x4096"]  # M x K x N
+FUSED = {"rms_silu": ("RMSNorm + SiLU * mul", 12), "softmax": ("softmax", 8), "norm_residual": ("layer norm + residual", 12),
+         "gelu_bias": ("GELU + bias", 8), "rotary_cast": ("rotary + cast", 6)}  # bytes of an element, read and written
 TEXT = "the house of a man was in water and his work with time world"  # 16 tokens with the special ones
 
 
@@ -217,7 +223,63 @@ class OrtEmbed:
         return self.out
 
 
-CONTENDERS = {c.__name__: c for c in [TorchForward, CompiledForward, OrtForward, SentenceTransformersEmbed, TorchEmbed,
+def fastest(runs):
+    """Of several ways to the same result."""
+    def least(run):
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begin)
+        return min(times[1:])
+    return min(runs, key=least)
+
+
+class TorchProduct:
+    def __init__(self, a):
+        import torch
+        from safetensors.torch import load_file
+        torch.set_num_threads(a["threads"])
+        tensors = load_file(a["inputs"])
+        x, w = tensors["x"], tensors["w"]
+        columns = w.t().contiguous()
+        self.torch = torch
+        with torch.inference_mode():
+            self.way = fastest([lambda: torch.nn.functional.linear(x, w), lambda: torch.matmul(x, columns)])
+
+    def run(self):
+        with self.torch.inference_mode():
+            self.out = self.way()
+
+    def result(self):
+        return self.out.float().numpy()
+
+
+class NumpyProduct:
+    """OpenBLAS, as NumPy brings it."""
+
+    def __init__(self, a):
+        import numpy
+        tensors = load_inputs(a["inputs"])
+        x, w = tensors["x"], tensors["w"]
+        columns = numpy.ascontiguousarray(w.T)
+        self.out = numpy.empty((len(x), len(w)), dtype=numpy.float32)
+        self.run = fastest([lambda: numpy.matmul(x, w.T, out=self.out), lambda: numpy.matmul(x, columns, out=self.out)])
+
+    def result(self):
+        return self.out
+
+
+def make_product(path, shape, dtype):
+    import torch
+    from safetensors.torch import save_file
+    m, k, n = map(int, shape.split("x"))
+    torch.manual_seed(1)
+    kind = getattr(torch, TORCH_DTYPE[dtype])
+    save_file({"x": torch.randn(m, k).to(kind), "w": torch.randn(n, k).to(kind)}, path)
+
+
+CONTENDERS = {c.__name__: c for c in [TorchProduct, NumpyProduct, TorchForward, CompiledForward, OrtForward, SentenceTransformersEmbed, TorchEmbed,
                                       OrtEmbed]}
 
 
@@ -284,6 +346,12 @@ class Process:
         self.child.wait()
 
 
+def time_command(command):
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return (time.perf_counter() - begin) * 1e3
+
+
 def write_i64(path, tensors):
     """A .safetensors file of {name: (shape, values)}."""
     header, data = {}, b""
@@ -340,6 +408,37 @@ def compare(case, contenders, rounds):
                    "ratio": statistics.median(ratios)}
 
 
+def copy_limit(limits, size):
+    """GB/s of a copy of that working set, between those that were measured."""
+    sets = [(s["bytes"], s["copy_GBps"]) for s in limits["sets"]]
+    if size <= sets[0][0] or size >= sets[-1][0]:
+        return sets[0][1] if size <= sets[0][0] else sets[-1][1]
+    (lo, a), (hi, b) = next((x, y) for x, y in zip(sets, sets[1:], strict=False) if size <= y[0])
+    return a + (b - a) * math.log(size / lo) / math.log(hi / lo)
+
+
+class Busy:
+    """Another program on the last CPU, on and off."""
+
+    def __init__(self):
+        cpu = max(os.sched_getaffinity(0))
+        self.child = subprocess.Popen([sys.executable, "-c", "while True: pass"],
+                                      preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        self.rest()
+
+    def work(self):
+        self.child.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+
+    def rest(self):
+        self.child.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+
+    def close(self):
+        self.child.kill()
+        self.child.wait()
+
+
 class Bench:
     def __init__(self, args, python):
         self.args, self.python = args, python
@@ -378,17 +477,92 @@ class Bench:
                 "dtype": dtype}
         return self.measure(case, contenders)
 
-    def embed(self, threads):
+    def texts(self):
         path = os.path.join(self.args.work, "texts.txt")
         with open(path, "w", encoding="utf-8") as f:
             f.write(TEXT + "\n")
+        return path
+
+    def embedders(self, threads):
         given = {"texts": [TEXT], "threads": threads}
-        contenders = [self.sinter("f32", threads, "embed", path),
+        contenders = [self.sinter("f32", threads, "embed", self.texts()),
                       self.peer("sentence-transformers", "SentenceTransformersEmbed", **given),
                       self.peer("torch", "TorchEmbed", **given), self.peer("onnxruntime", "OrtEmbed", **given)]
         self.check(contenders, 0.9999)
+        return contenders
+
+    def embed(self, threads):
+        contenders = self.embedders(threads)
         return self.measure({"case": "MiniLM text to vector, 16 tokens", "threads": threads, "flops": self.flops(1, 16),
                              "dtype": "f32"}, contenders)
+
+    def product(self, shape, dtype, threads):
+        inputs = os.path.join(self.args.work, f"product-{shape}-{dtype}.safetensors")
+        if not os.path.exists(inputs):
+            subprocess.run([self.python, os.path.abspath(__file__), "--make", inputs, shape, dtype], check=True)
+        given = {"inputs": inputs, "threads": threads}
+        contenders = [Process("sinter", [self.program, "-", dtype, str(threads), "product", inputs],
+                              {"SINTER_CACHE_DIR": self.cache}), self.peer("torch", "TorchProduct", **given)]
+        if dtype == "f32":
+            contenders.append(self.peer("openblas", "NumpyProduct", **given))
+        m, k, n = map(int, shape.split("x"))
+        if m * n < 2**21:
+            self.check(contenders, 0.9999)
+        return self.measure({"case": f"{shape} {dtype}", "threads": threads, "flops": 2 * m * k * n, "dtype": dtype},
+                            contenders)
+
+    def fused(self, name, threads, of="8192x1024"):
+        """No peer: the limit is the copy bandwidth."""
+        title, element = FUSED[name]
+        rows, width = map(int, of.split("x"))
+        c = Process("sinter", [self.program, "-", "f32", str(threads), name, of], {"SINTER_CACHE_DIR": self.cache})
+        times, limits = [], []
+        for _ in range(3):
+            limits.append(c.limits())
+            times += [statistics.median(c.run(20)) for _ in range(3)]
+        size = rows * width * element
+        ms = statistics.median(times)
+        limit = statistics.median(copy_limit(x, size) for x in limits)
+        result = {"case": f"{title} {of}", "threads": threads, "ms": {"sinter": ms}, "best_ms": {"sinter": min(times)},
+                  "GBps": size / ms / 1e6, "limits": limits[-1], "share_of_copy": size / ms / 1e6 / limit,
+                  "level": c.facts["level"]}
+        c.close()
+        return result
+
+    def busy(self):
+        """How much longer a run on two threads takes while another program has the second CPU."""
+        contenders = self.embedders(2)
+        other, growth = Busy(), {c.name: [] for c in contenders}
+        for _ in range(self.args.rounds):
+            for c in contenders:
+                quiet = statistics.median(c.run(40))
+                other.work()
+                growth[c.name].append(statistics.median(c.run(40)) / quiet)
+                other.rest()
+        other.close()
+        result = {"case": "MiniLM text to vector, second CPU busy", "threads": 2, "level": contenders[0].facts["level"],
+                  "growth": {name: statistics.median(g) for name, g in growth.items()}}
+        for c in contenders:
+            c.close()
+        return result
+
+    def start(self):
+        """From the folder to the first embedding, in a new process."""
+        sinter = [os.path.join(self.args.build, "tools", "sinter"), "embed", self.model, TEXT, "--json", "--cache-dir"]
+        cache = os.path.join(self.args.work, "start-cache")
+        peer = f"from sentence_transformers import SentenceTransformer as S; S({self.model!r}).encode([{TEXT!r}])"
+        times = {"cold": [], "warm": [], "sentence-transformers": []}
+        for i in range(self.args.rounds):
+            shutil.rmtree(cache, ignore_errors=True)
+            for kind in ["cold", "warm", "warm"]:
+                times[kind].append(time_command([*sinter, cache]))
+            if i < 3:
+                times["sentence-transformers"].append(time_command([self.python, "-c", peer]))
+        c = self.sinter("f32", 2, "embed", self.texts())
+        level = c.facts["level"]
+        c.close()
+        return {"case": "MiniLM folder to first vector, new process", "threads": 2, "level": level,
+                "start_ms": {kind: statistics.median(t) for kind, t in times.items()}}
 
     def measure(self, case, contenders):
         result = compare(case, contenders, self.args.rounds)
@@ -456,13 +630,25 @@ def versions(python):
 
 
 def row_of(r):
+    head = [r["case"], str(r["threads"])]
+    if "start_ms" in r:
+        t = r["start_ms"]
+        peer = t["sentence-transformers"]
+        return [*head, f"{t['warm']:.0f} ms ({t['cold']:.0f} ms with an empty cache)", f"sentence-transformers {peer:.0f} ms",
+                f"{peer / t['warm']:.0f} x", ""]
+    if "growth" in r:
+        peers = {name: g for name, g in r["growth"].items() if name != "sinter"}
+        best = min(peers, key=peers.get)
+        return [*head, f"{r['growth']['sinter']:.2f} x as long", f"{best} {peers[best]:.2f} x", "", ""]
+    if "share_of_copy" in r:
+        return [*head, f"{r['ms']['sinter']:.3g} ms", "", "", f"{100 * r['share_of_copy']:.0f} % of copy"]
     peers = {name: ms for name, ms in r["ms"].items() if name != "sinter"}
     best = min(peers, key=peers.get)
-    return [r["case"], str(r["threads"]), f"{r['ms']['sinter']:.3g} ms", f"{best} {peers[best]:.3g} ms",
-            f"{r['ratio']:.2f} x", f"{100 * r['share_of_peak']:.0f} %"]
+    return [*head, f"{r['ms']['sinter']:.3g} ms", f"{best} {peers[best]:.3g} ms", f"{r['ratio']:.2f} x",
+            f"{100 * r['share_of_peak']:.0f} % of peak"]
 
 
-HEAD = ["case", "threads", "sinter", "best peer", "ahead by", "of peak"]
+HEAD = ["case", "threads", "sinter", "best peer", "ratio", "share"]
 
 
 def print_table(results):
@@ -483,6 +669,11 @@ CASES = {
     "bf16": lambda b: [b.forward(32, 128, "bf16", t) for t in (1, 2)],
     "short": lambda b: [b.forward(1, 16, "f32", t) for t in (1, 2)],
     "text": lambda b: [b.embed(t) for t in (1, 2)],
+    "product": lambda b: [b.product(s, "f32", t) for s in PRODUCTS for t in (1, 2)],
+    "product-bf16": lambda b: [b.product(s, "bf16", t) for s in PRODUCTS for t in (1, 2)],
+    "fused": lambda b: [b.fused(name, t) for name in FUSED for t in (1, 2)],
+    "busy": lambda b: [b.busy()],
+    "start": lambda b: [b.start()],
 }
 
 
@@ -516,5 +707,7 @@ def main():
 
 if len(sys.argv) > 1 and sys.argv[1] == "--worker":
     work_as(sys.argv[2], json.loads(sys.argv[3]))
+elif len(sys.argv) > 1 and sys.argv[1] == "--make":
+    make_product(*sys.argv[2:])
 else:
     main()
