@@ -43,7 +43,8 @@ typedef struct SnLower {
     SnParts parts[SN_LOWER_PARTS];
     int npart;
     struct {
-        SnRef term, value;
+        SnRef term, value; /* value 0: element `index` of buf */
+        int buf;
     } bound[SN_LOWER_BOUND]; /* roots computed inside of this kernel, and what they are where the walk is */
     int nbound;
     const char *op_name[3]; /* first fused ops, for the kernel's name */
@@ -133,6 +134,9 @@ SnRef sn_lower_scalar(SnLower *l, SnRef r, const SnRef *index, SnRef guard);
 /* From now on every element of r that the walk asks for is `value`: r is a root that is not stored, and is
  * computed by this kernel once a row (a reduction) or once a tile (a product). Forgets what was walked. */
 void sn_lower_bind(SnLower *l, SnRef r, SnRef value);
+/* Likewise: every element of r lies in a buffer, in row-major order; NOWHERE: r is computed again. */
+#define SN_LOWER_NOWHERE (-1)
+void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf);
 /* Element `at` of a stored term or temporary in row-major order. */
 SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard);
 /* Applies a function of scalars; nresult values. */
@@ -172,10 +176,16 @@ void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf);
 void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const SnType *to,
                   const SnRef *offset);
 
+/* What a walk over a row computes on its way, at the same points: r is stored in buf, and read from there by
+ * this walk and the later ones. The lanes of all walks meet the same elements. */
+typedef struct SnSpill {
+    SnRef r;
+    int buf;
+} SnSpill;
 /* Elements that a reduction of rows combines, a dim; and one row of it, as its own kernel computes it, into
- * element `to` of a buffer. */
+ * element `to` of a buffer. spill may be NULL. */
 SnRef sn_lower_fold_count(SnLower *l, SnRef r);
-void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to);
+void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to, const SnSpill *spill);
 
 /* ---- roots ---- */
 /* The kernel of a root with the reductions that it computes once a row; false: it has none. */

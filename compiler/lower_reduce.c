@@ -293,7 +293,7 @@ static void run_elements(SnLower *l, SnRef count, StepFn *step, void *self)
     const SnRef begin = i_mul(l, whole, lanes);
     if (sn_is_const_i64(l->s, rest, &n)) {
         if (n > 0)
-            run_slots(l, begin, count, n, step, self);
+            run_slots(l, begin, n % SN_LANES != 0 ? count : 0, n, step, self);
         return;
     }
     sn_kernel_if(&l->kb, i_lt(l, i_const(l, 0), rest), &mark);
@@ -304,11 +304,21 @@ static void run_elements(SnLower *l, SnRef count, StepFn *step, void *self)
 typedef struct Run {
     const Fold *f;
     const SnRef *kept;
-    SnRef base;  /* of the run in the reduced axes */
-    SnRef count; /* its elements */
-    int from;    /* buffer of partial results to read instead, or -1 */
-    int acc;     /* LOCAL */
+    SnRef base;           /* of the run in the reduced axes */
+    SnRef count;          /* its elements */
+    int from;             /* buffer of partial results to read instead, or -1 */
+    int acc;              /* LOCAL */
+    const SnSpill *spill; /* or NULL */
 } Run;
+
+static void spill(SnLower *l, const SnSpill *to, const SnRef *point, SnRef guard)
+{
+    const SnType *type = sn_type_of(l->s, to->r);
+    sn_lower_bind_buffer(l, to->r, SN_LOWER_NOWHERE);
+    const SnRef value = sn_lower_scalar(l, to->r, point, guard);
+    sn_lower_store(l, to->buf, type->dtype, sn_lower_join(l, type->ndim, type->dims, point), value, guard);
+    sn_lower_bind_buffer(l, to->r, to->buf);
+}
 
 static SnRef run_element(SnLower *l, const Run *run, SnRef j, SnRef guard)
 {
@@ -320,6 +330,8 @@ static SnRef run_element(SnLower *l, const Run *run, SnRef j, SnRef guard)
         dims[i] = f->type->dims[f->over[i]];
     sn_lower_part(l, i_add(l, run->base, j), f->nover, dims, over);
     point_of(f, run->kept, over, point);
+    if (run->spill != NULL)
+        spill(l, run->spill, point, guard);
     return sn_s_cast(l->s, f->acc[0], sn_lower_scalar(l, f->x[0], point, guard));
 }
 
@@ -333,10 +345,10 @@ static void step_run(SnLower *l, void *self, SnRef j, SnRef slot, SnRef guard)
     sn_lower_store(l, run->acc, acc, slot, guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, now, old) : now, 0);
 }
 
-static void fill_slots(SnLower *l, int local, SnDtype dtype, SnRef value)
+static void fill_slots(SnLower *l, int local, SnDtype dtype, SnRef value, int64_t nslot)
 {
     SnStmt **group, **lanes;
-    const SnRef u = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, SN_FOLD_LANES / SN_LANES), &group);
+    const SnRef u = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, nslot / SN_LANES), &group);
     const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, SN_LANES), &lanes);
     const SnRef slot = i_add(l, i_mul(l, u, i_const(l, SN_LANES)), lane);
     sn_lower_store(l, local, dtype, slot, value != 0 ? value : slot, 0);
@@ -344,15 +356,26 @@ static void fill_slots(SnLower *l, int local, SnDtype dtype, SnRef value)
     sn_lower_close(l, group);
 }
 
+/* Virtual lanes that a run reaches, in whole groups: what the others hold, the identity, changes nothing. */
+static int64_t slots_of(SnLower *l, SnRef count)
+{
+    int64_t n, nslot = SN_LANES;
+    if (!sn_is_const_i64(l->s, count, &n))
+        return SN_FOLD_LANES;
+    while (nslot < n && nslot < SN_FOLD_LANES)
+        nslot *= 2;
+    return nslot;
+}
+
 static void fold_run(SnLower *l, Run *run, int to, SnDtype dtype, SnRef at)
 {
     const Fold *f = run->f;
     SnStmt **mark;
-    run->acc = sn_kernel_local(&l->kb, f->acc[0], SN_FOLD_LANES, &mark);
-    fill_slots(l, run->acc, f->acc[0], identity_of(l, f->op, f->acc[0]));
+    const int64_t nslot = slots_of(l, run->count);
+    run->acc = sn_kernel_local(&l->kb, f->acc[0], nslot, &mark);
+    fill_slots(l, run->acc, f->acc[0], identity_of(l, f->op, f->acc[0]), nslot);
     run_elements(l, run->count, step_run, run);
-    const SnRef sum =
-        sn_kernel_fold(&l->kb, run->acc, f->acc[0], sn_prim(f->op)->name, i_const(l, 0), SN_FOLD_LANES);
+    const SnRef sum = sn_kernel_fold(&l->kb, run->acc, f->acc[0], sn_prim(f->op)->name, i_const(l, 0), nslot);
     sn_lower_store(l, to, dtype, at, sn_s_cast(l->s, dtype, sum), 0);
     sn_lower_close(l, mark);
 }
@@ -424,12 +447,12 @@ SnRef sn_lower_fold_count(SnLower *l, SnRef r)
     return open_reduce(l, r, &f) ? over_count(l, &f) : i_const(l, 1);
 }
 
-void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to)
+void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to, const SnSpill *spill)
 {
     Fold f;
     if (!open_reduce(l, r, &f))
         return;
-    Run run = {.f = &f, .kept = kept, .base = i_const(l, 0), .from = -1};
+    Run run = {.f = &f, .kept = kept, .base = i_const(l, 0), .from = -1, .spill = spill};
     run.count = sn_lower_dim(l, over_count(l, &f));
     fold_run(l, &run, buf, f.dtype[0], to);
 }
@@ -529,8 +552,8 @@ static void emit_argmax_row(SnLower *l, const SnSpace *at, void *self)
     a.best = sn_kernel_local(&l->kb, a.dtype, SN_FOLD_LANES, &mark[0]);
     a.at = sn_kernel_local(&l->kb, SN_I64, SN_FOLD_LANES, &mark[1]);
     const int top = sn_kernel_local(&l->kb, a.dtype, 1, &mark[2]);
-    fill_slots(l, a.best, a.dtype, limit_of(l, a.dtype, true));
-    fill_slots(l, a.at, SN_I64, 0);
+    fill_slots(l, a.best, a.dtype, limit_of(l, a.dtype, true), SN_FOLD_LANES);
+    fill_slots(l, a.at, SN_I64, 0, SN_FOLD_LANES);
     run_elements(l, sn_lower_dim(l, over_count(l, f)), step_argmax, &a);
     argmax_fold(l, &a, top, sn_lower_join(l, at->ndim, at->dims, at->row));
     for (int i = 3; i-- > 0;)

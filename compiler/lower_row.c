@@ -5,6 +5,8 @@
  *       each value that is the same in the whole row and made of them, once ▶ likewise
  *       the columns of the result, or its own reduction
  *
+ * What several walks would compute again, and is dear, the first of them writes where the result will be.
+ *
  * The reductions are those of lower_reduce.c: a row gives the bits that it gives where they are stored. */
 #include "compiler/lower.h"
 
@@ -14,6 +16,10 @@ typedef struct Part {
     bool is_flat;   /* the same in a whole row */
     bool is_varied; /* a reduction is part of it */
     bool is_wide;   /* used where elements of a row differ */
+    bool is_moved;  /* used at other points than those of the walk */
+    uint32_t
+        walks; /* bits: by which it is computed; 0: the result, then a bit a reduction in order of parts */
+    int cost;  /* of an element, without what is the same in a whole row */
 } Part;
 
 typedef struct Rows {
@@ -21,8 +27,11 @@ typedef struct Rows {
     Part *part; /* the root and everything unstored below it: users before operands */
     int n, cap;
     int split, nfold;
-    int result; /* buffer */
+    int result;          /* buffer */
+    const Part *spilled; /* or NULL */
 } Rows;
+
+#define MIN_SPILL 10 /* cost that pays for a store and a load */
 
 static bool is_reduce(SnLower *l, SnRef r)
 {
@@ -60,6 +69,11 @@ static Part *add_part(SnLower *l, Rows *x, SnRef r)
     x->part[before] = (Part){.r = r};
     x->n++;
     return &x->part[before];
+}
+
+static Part *part_of(const Rows *x, SnRef r)
+{
+    return &x->part[find_part(x, r) - 1];
 }
 
 static bool is_computed(SnLower *l, SnRef r)
@@ -101,7 +115,7 @@ static void classify(SnLower *l, Rows *x)
         const bool passes = !is_reduce(l, p->r) && !sn_op_is_elementwise(t->op) && p->is_wide;
         for (int k = 0; k < t->narg; k++) {
             if (is_computed(l, t->arg[k]))
-                x->part[find_part(x, t->arg[k]) - 1].is_wide |= !p->is_flat || passes || is_reduce(l, p->r);
+                part_of(x, t->arg[k])->is_wide |= !p->is_flat || passes || is_reduce(l, p->r);
         }
     }
     for (int i = x->n; i-- > 0;) {
@@ -109,7 +123,60 @@ static void classify(SnLower *l, Rows *x)
         const SnTerm *t = sn_term(l->s, p->r);
         p->is_varied = i > 0 && is_reduce(l, p->r);
         for (int k = 0; k < t->narg; k++)
-            p->is_varied |= is_computed(l, t->arg[k]) && x->part[find_part(x, t->arg[k]) - 1].is_varied;
+            p->is_varied |= is_computed(l, t->arg[k]) && part_of(x, t->arg[k])->is_varied;
+    }
+}
+
+static bool is_same_space(const SnType *a, const SnType *b)
+{
+    return a->ndim == b->ndim && memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof *a->dims) == 0;
+}
+
+static void count_costs(SnLower *l, Rows *x)
+{
+    for (int i = x->n; i-- > 0;) {
+        Part *p = &x->part[i];
+        const SnTerm *t = sn_term(l->s, p->r);
+        p->cost = p->is_flat ? 0 : sn_fuse_cost(l->s, p->r);
+        for (int k = 0; !p->is_flat && k < t->narg; k++)
+            p->cost += is_computed(l, t->arg[k]) ? part_of(x, t->arg[k])->cost : 0;
+    }
+}
+
+/* Which walks compute each part at the points of the result, and which parts are used at other points. */
+static void count_walks(SnLower *l, Rows *x)
+{
+    const SnType *type = sn_type_of(l->s, x->root);
+    int nwalk = 1;
+    x->part[0].walks = 1;
+    for (int i = 0; i < x->n; i++) {
+        const Part *p = &x->part[i];
+        const SnTerm *t = sn_term(l->s, p->r);
+        const bool starts = i > 0 && is_reduce(l, p->r);
+        const uint32_t walks = starts ? 1u << nwalk++ : p->walks;
+        for (int k = 0; k < t->narg; k++) {
+            if (!is_computed(l, t->arg[k]))
+                continue;
+            Part *operand = part_of(x, t->arg[k]);
+            const bool stays = starts || (sn_op_is_elementwise(t->op) && !p->is_moved);
+            operand->is_moved |= !stays || !is_same_space(sn_type_of(l->s, operand->r), type);
+            operand->walks |= walks;
+        }
+    }
+}
+
+static void choose_spilled(SnLower *l, Rows *x)
+{
+    if (is_reduce(l, x->root) || sn_lower_read(l, x->root) > x->split)
+        return;
+    count_costs(l, x);
+    count_walks(l, x);
+    for (int i = 1; i < x->n && x->spilled == NULL; i++) {
+        const Part *p = &x->part[i];
+        const bool is_shared = (p->walks & 1) != 0 && p->walks != 1;
+        if (is_shared && !p->is_moved && p->cost >= MIN_SPILL &&
+            sn_dtype_of(l->s, p->r) == sn_dtype_of(l->s, x->root))
+            x->spilled = p;
     }
 }
 
@@ -121,12 +188,26 @@ static void point_of(SnLower *l, const Part *p, const SnRef *row, SnRef *point)
         point[i] = p->axes.at[i] == SN_ROW_UNIT ? i_const(l, 0) : row[p->axes.at[i]];
 }
 
+/* The first reduction that computes a part: the last of those that do. */
+static const Part *first_walk(SnLower *l, const Rows *x, const Part *part)
+{
+    const Part *first = NULL;
+    int nwalk = 1;
+    for (int i = 1; i < x->n; i++) {
+        if (is_reduce(l, x->part[i].r) && (part->walks & 1u << nwalk++) != 0)
+            first = &x->part[i];
+    }
+    return first;
+}
+
 /* Kept axes of a reduction are those of its result but the ones that it keeps as 1. */
-static void emit_fold(SnLower *l, const Part *p, const SnRef *row, int buf)
+static void emit_fold(SnLower *l, const Rows *x, const Part *p, const SnRef *row, int buf)
 {
     SnRef point[SN_MAX_RANK];
+    const bool spills = x->spilled != NULL && first_walk(l, x, x->spilled) == p;
+    const SnSpill spill = {.r = spills ? x->spilled->r : 0, .buf = x->result};
     point_of(l, p, row, point);
-    sn_lower_fold_row(l, p->r, point, buf, i_const(l, 0));
+    sn_lower_fold_row(l, p->r, point, buf, i_const(l, 0), spills ? &spill : NULL);
 }
 
 static bool is_bound(SnLower *l, const Rows *x, const Part *p)
@@ -170,7 +251,7 @@ static void emit_row(SnLower *l, const SnSpace *at, void *self)
         const SnRef zero = i_const(l, 0);
         SnRef point[SN_MAX_RANK];
         if (is_reduce(l, p->r)) {
-            emit_fold(l, p, at->row, local);
+            emit_fold(l, x, p, at->row, local);
         } else {
             point_of(l, p, at->row, point);
             sn_lower_store(l, local, dtype, zero, sn_lower_scalar(l, p->r, point, 0), 0);
@@ -178,7 +259,8 @@ static void emit_row(SnLower *l, const SnSpace *at, void *self)
         sn_lower_bind(l, p->r, sn_lower_load(l, local, dtype, zero, 0));
     }
     if (is_reduce(l, x->root))
-        sn_lower_fold_row(l, x->root, at->row, x->result, sn_lower_join(l, at->ndim, at->dims, at->row));
+        sn_lower_fold_row(l, x->root, at->row, x->result, sn_lower_join(l, at->ndim, at->dims, at->row),
+                          NULL);
     else
         emit_columns(l, x, at);
     while (nmark > 0)
@@ -210,6 +292,7 @@ bool sn_lower_row(SnLower *l, SnRef root)
     sn_lower_begin(l, "rows");
     sn_lower_read(l, is_reduce(l, root) ? sn_term(l->s, root)->arg[0] : root);
     x.result = sn_lower_result(l, 0);
+    choose_spilled(l, &x);
     const SnType *type = sn_type_of(l->s, root);
     const int nrow = is_reduce(l, root) ? type->ndim : x.split;
     SnSpace at = {.ndim = nrow, .split = nrow, .width = 1};

@@ -597,9 +597,8 @@ SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard)
     return l->status != SN_OK ? 0 : sn_kernel_load(&l->kb, buf, dtype, at, guard);
 }
 
-static SnRef walk_stored(SnLower *l, const Walk *w)
+static SnRef walk_buffer(SnLower *l, const Walk *w, int buf)
 {
-    const int buf = sn_lower_buffer(l, SN_BUF_VALUE, w->r, 0, false);
     return sn_lower_load(l, buf, w->type->dtype, sn_lower_join(l, w->type->ndim, w->type->dims, w->index),
                          w->guard);
 }
@@ -645,7 +644,7 @@ typedef struct Key {
     SnRef index[SN_MAX_RANK];
 } Key;
 
-void sn_lower_bind(SnLower *l, SnRef r, SnRef value)
+static void bind(SnLower *l, SnRef r, SnRef value, int buf)
 {
     int i = 0;
     while (i < l->nbound && l->bound[i].term != r)
@@ -656,18 +655,33 @@ void sn_lower_bind(SnLower *l, SnRef r, SnRef value)
     }
     l->bound[i].term = r;
     l->bound[i].value = value;
+    l->bound[i].buf = buf;
     l->nbound += i == l->nbound;
     sn_map_clear(&l->memo);
+}
+
+void sn_lower_bind(SnLower *l, SnRef r, SnRef value)
+{
+    bind(l, r, value, SN_LOWER_NOWHERE);
+}
+
+void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf)
+{
+    bind(l, r, 0, buf);
 }
 
 static SnRef walk(SnLower *l, const Walk *w)
 {
     for (int i = 0; i < l->nbound; i++) {
-        if (l->bound[i].term == w->r)
+        if (l->bound[i].term != w->r)
+            continue;
+        if (l->bound[i].value != 0)
             return l->bound[i].value;
+        if (l->bound[i].buf != SN_LOWER_NOWHERE)
+            return walk_buffer(l, w, l->bound[i].buf);
     }
     if (l->env == NULL && is_loaded(l, w->r))
-        return walk_stored(l, w);
+        return walk_buffer(l, w, sn_lower_buffer(l, SN_BUF_VALUE, w->r, 0, false));
     if (w->t->op == SN_OP_IOTA)
         return sn_s_cast(l->s, w->type->dtype, w->index[sn_attr_int(l->s, w->r, "axis", 0)]);
     WalkFn *fn = walk_of(l, w);
