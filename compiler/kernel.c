@@ -187,7 +187,7 @@ typedef struct Marks {
 
 static void mark(Marks *m, SnRef r)
 {
-    m->word[r / 64] |= UINT64_C(1) << (r % 64);
+    m->word[r / 64] |= (uint64_t)(r != 0) << (r % 64); /* 0 is no term */
     if (r > m->top)
         m->top = r;
 }
@@ -202,6 +202,7 @@ static void mark_body(Marks *m, const SnStmt *body)
     }
 }
 
+/* A kernel is made of few of the store's terms: whole words of marks are empty. */
 SnRef *sn_kernel_terms(const SnKernel *k, SnArena *arena, uint32_t *n)
 {
     const SnAllocator *a = arena->memory;
@@ -213,20 +214,22 @@ SnRef *sn_kernel_terms(const SnKernel *k, SnArena *arena, uint32_t *n)
     mark(&m, k->tile);
     mark_body(&m, k->body);
     uint32_t count = 0;
-    for (SnRef r = m.top; r > 0; r--) {
-        if ((m.word[r / 64] >> (r % 64) & 1) == 0)
-            continue;
-        count++;
-        const SnTerm *t = sn_term(k->store, r);
-        for (int i = 0; i < t->narg; i++)
-            mark(&m, t->arg[i]);
+    for (SnRef w = m.top / 64 + 1; w-- > 0;) {
+        for (uint32_t bit = m.word[w] != 0 ? 64 : 0; bit-- > 0;) {
+            if ((m.word[w] >> bit & 1) == 0)
+                continue;
+            count++;
+            const SnTerm *t = sn_term(k->store, w * 64 + bit);
+            for (int i = 0; i < t->narg; i++)
+                mark(&m, t->arg[i]);
+        }
     }
     SnRef *ref = (SnRef *)sn_arena_array(arena, count, sizeof *ref);
-    if (ref != NULL) {
-        *n = 0;
-        for (SnRef r = 1; r <= m.top; r++) {
-            if ((m.word[r / 64] >> (r % 64) & 1) != 0)
-                ref[(*n)++] = r;
+    *n = 0;
+    for (SnRef w = 0; ref != NULL && w <= m.top / 64; w++) {
+        for (uint32_t bit = 0; bit < 64 && m.word[w] >> bit != 0; bit++) {
+            if ((m.word[w] >> bit & 1) != 0)
+                ref[(*n)++] = w * 64 + bit;
         }
     }
     sn_free(a, m.word, size, sizeof(uint64_t));

@@ -1,7 +1,7 @@
 /* subst.c -- rebuilding a graph with some terms replaced: the tool of passes.
  *
  * One sweep down marks what the root needs, one sweep up rebuilds it: operands have smaller refs than their
- * users, and so have the dims inside a type. Nothing recurses. */
+ * users, and so have the dims inside a type. Nothing recurses, and what is mapped is not looked at again. */
 #include "compiler/type.h"
 
 SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err)
@@ -12,27 +12,48 @@ SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err)
     return SN_OK;
 }
 
-static void mark_type(const SnStore *s, SnTypeId id, bool *mark)
+/* Terms that the root needs and that are not mapped yet: a sweep ends where none is left below. */
+typedef struct Marks {
+    bool *mark;
+    uint32_t nleft; /* marked, and not swept yet */
+    SnRef low;      /* the least that is marked */
+    uint32_t most;  /* operands of one */
+} Marks;
+
+static void mark_one(const SnSubst *x, Marks *m, SnRef r)
 {
-    const SnType *t = sn_type(s, id);
-    for (int i = 0; i < t->ndim; i++)
-        mark[t->dims[i]] = true;
-    if (t->bound != 0)
-        mark[t->bound] = true;
-    for (int i = 0; i < t->nchild; i++)
-        mark_type(s, t->child[i], mark);
+    if (m->mark[r] || x->map[r] != 0)
+        return;
+    m->mark[r] = true;
+    m->nleft++;
 }
 
-static void mark_needed(const SnSubst *x, SnRef root, bool *mark)
+static void mark_type(const SnSubst *x, Marks *m, SnTypeId id)
 {
-    mark[root] = true;
-    for (SnRef r = root; r > 0; r--) {
+    const SnType *t = sn_type(x->s, id);
+    for (int i = 0; i < t->ndim; i++)
+        mark_one(x, m, t->dims[i]);
+    if (t->bound != 0)
+        mark_one(x, m, t->bound);
+    for (int i = 0; i < t->nchild; i++)
+        mark_type(x, m, t->child[i]);
+}
+
+static void mark_needed(const SnSubst *x, SnRef root, Marks *m)
+{
+    mark_one(x, m, root);
+    for (SnRef r = root; r > 0 && m->nleft > 0; r--) {
         const SnTerm *t = sn_term(x->s, r);
-        if (!mark[r] || x->map[r] != 0 || (t->op == SN_OP_FN && !x->enter_functions))
+        if (!m->mark[r])
             continue;
+        m->nleft--;
+        m->low = r;
+        if (t->op == SN_OP_FN && !x->enter_functions)
+            continue;
+        m->most = t->narg > m->most ? t->narg : m->most;
         for (int i = 0; i < t->narg; i++)
-            mark[t->arg[i]] = true;
-        mark_type(x->s, t->type, mark);
+            mark_one(x, m, t->arg[i]);
+        mark_type(x, m, t->type);
     }
 }
 
@@ -91,32 +112,27 @@ SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err)
     const size_t n = (size_t)root + 1;
     SnStatus st = SN_OK;
     SnRef *arg = NULL;
-    uint32_t most = 1;
     SN_CHECK(root != 0 && root < x->n, err, SN_EINTERNAL,
              "substitution in a term that is newer than its map");
-    bool *mark = (bool *)sn_alloc_zero(a, n, 1);
-    if (mark == NULL) {
+    Marks m = {.mark = (bool *)sn_alloc_zero(a, n, 1), .low = root, .most = 1};
+    if (m.mark == NULL) {
         st = sn_fail(err, SN_ENOMEM, "no memory for a substitution");
         goto done;
     }
-    mark_needed(x, root, mark);
-    for (SnRef r = 1; r <= root; r++) {
-        if (mark[r] && sn_term(x->s, r)->narg > most)
-            most = sn_term(x->s, r)->narg;
-    }
-    arg = (SnRef *)sn_alloc(a, most * sizeof *arg, _Alignof(SnRef));
+    mark_needed(x, root, &m);
+    arg = (SnRef *)sn_alloc(a, m.most * sizeof *arg, _Alignof(SnRef));
     if (arg == NULL) {
         st = sn_fail(err, SN_ENOMEM, "no memory for a substitution");
         goto done;
     }
-    for (SnRef r = 1; r <= root && st == SN_OK; r++) {
-        if (mark[r] && x->map[r] == 0)
+    for (SnRef r = m.low; r <= root && st == SN_OK; r++) {
+        if (m.mark[r])
             st = rebuild(x, r, arg, err);
     }
     if (st == SN_OK)
         *out = x->map[root];
 done:
-    sn_free(a, arg, most * sizeof *arg, _Alignof(SnRef));
-    sn_free(a, mark, n, 1);
+    sn_free(a, arg, m.most * sizeof *arg, _Alignof(SnRef));
+    sn_free(a, m.mark, n, 1);
     return st;
 }
