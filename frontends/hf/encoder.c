@@ -71,13 +71,6 @@ SnValue sn_nn_bert_pooler(SnBuild *b, SnValue x)
     return sn_tanh(b->g, y);
 }
 
-void sn_nn_bert_outputs(SnBuild *b, SnValue x)
-{
-    sn_nn_output(b, "last_hidden_state", x);
-    if (sn_nn_wants(b, "pooler_output"))
-        sn_nn_output(b, "pooler_output", sn_nn_bert_pooler(b, x));
-}
-
 SnValue sn_nn_counted_positions(SnBuild *b, int64_t pad)
 {
     const SnValue ids = sn_nn_input(b, "input_ids"), padding = sn_const_int(b->g, SN_I64, pad);
@@ -95,11 +88,4 @@ SnValue sn_nn_roberta_words(SnBuild *b, SnValue x)
     x = sn_gelu(b->g, sn_nn_head_linear(b, "lm_head.dense", x, 0, true));
     x = sn_nn_head_norm(b, "lm_head.layer_norm", x, sn_nn_eps(b), true);
     return sn_nn_decoder(b, "lm_head.decoder", table, bias, x);
-}
-
-void sn_nn_roberta_classify(SnBuild *b, SnValue x)
-{
-    x = sn_nn_head_linear(b, "classifier.dense", sn_nn_first_token(b, x), 0, true);
-    x = sn_nn_head_linear(b, "classifier.out_proj", sn_tanh(b->g, x), sn_nn_labels(b), true);
-    sn_nn_classify(b, x);
 }

@@ -155,3 +155,65 @@ void sn_nn_choose(SnBuild *b, SnValue logits)
     if (labels.ref)
         sn_nn_output(b, "loss", class_loss(b, scores, labels));
 }
+
+/* ---- heads that families share ---- */
+
+static SnValue hidden(SnBuild *b)
+{
+    return b->arch->family->encoder(b);
+}
+
+static SnValue pooled(SnBuild *b)
+{
+    return b->arch->family->pooled(b, hidden(b));
+}
+
+void sn_head_hidden(SnBuild *b)
+{
+    sn_nn_output(b, "last_hidden_state", hidden(b));
+}
+
+void sn_head_hidden_pooled(SnBuild *b)
+{
+    const SnValue x = hidden(b);
+    sn_nn_output(b, "last_hidden_state", x);
+    if (sn_nn_wants(b, "pooler_output"))
+        sn_nn_output(b, "pooler_output", b->arch->family->pooled(b, x));
+}
+
+void sn_head_words(SnBuild *b)
+{
+    sn_nn_tag(b, b->arch->family->words(b, hidden(b)));
+}
+
+void sn_head_next_word(SnBuild *b)
+{
+    sn_nn_next_token(b, b->arch->family->words(b, hidden(b)));
+}
+
+void sn_head_sequence(SnBuild *b)
+{
+    sn_nn_classify(b, sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true));
+}
+
+void sn_head_first(SnBuild *b)
+{
+    SnValue x = sn_nn_head_linear(b, "classifier.dense", sn_nn_first_token(b, hidden(b)), 0, true);
+    x = sn_nn_head_linear(b, "classifier.out_proj", sn_tanh(b->g, x), sn_nn_labels(b), true);
+    sn_nn_classify(b, x);
+}
+
+void sn_head_token(SnBuild *b)
+{
+    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", hidden(b), sn_nn_labels(b), true));
+}
+
+void sn_head_question(SnBuild *b)
+{
+    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", hidden(b), 2, true));
+}
+
+void sn_head_choice(SnBuild *b)
+{
+    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooled(b), 1, true));
+}

@@ -135,12 +135,10 @@ SnValue sn_nn_bert_mlp(SnBuild *b, SnValue x);
 SnLayerFn sn_nn_bert_layer;
 SnValue sn_nn_bert_layers(SnBuild *b, SnValue x);
 SnValue sn_nn_bert_pooler(SnBuild *b, SnValue x);
-void sn_nn_bert_outputs(SnBuild *b, SnValue x); /* of the base model */
 /* As RoBERTa counts: tokens that are no padding from pad + 1, padding stays at pad. none without input_ids.
  */
 SnValue sn_nn_counted_positions(SnBuild *b, int64_t pad);
 SnValue sn_nn_roberta_words(SnBuild *b, SnValue x); /* lm_head of RoBERTa */
-void sn_nn_roberta_classify(SnBuild *b, SnValue x); /* classifier.dense, tanh, classifier.out_proj */
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */
@@ -158,12 +156,31 @@ void sn_nn_choose(SnBuild *b, SnValue logits);     /* [batch * choices, 1] ▶ l
 SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *labels);
 
 /* ---- architectures: one file a family, one row a class ---- */
+/* What the heads below stand on; each finds it through its row. */
+typedef struct SnFamily {
+    SnValue (*encoder)(SnBuild *b);           /* last hidden states */
+    SnValue (*pooled)(SnBuild *b, SnValue x); /* of those, [batch, width]: what the whole text is judged by */
+    SnValue (*words)(SnBuild *b, SnValue x);  /* of those, logits over the vocabulary */
+} SnFamily;
+
+typedef void SnHeadFn(SnBuild *b);
+SnHeadFn sn_head_hidden;        /* last_hidden_state */
+SnHeadFn sn_head_hidden_pooled; /* and, if it is wanted, pooler_output */
+SnHeadFn sn_head_words;         /* a word for each place */
+SnHeadFn sn_head_next_word;     /* the same, labels one place ahead */
+SnHeadFn sn_head_sequence;      /* classifier of what is pooled */
+SnHeadFn sn_head_first;         /* of the first token, with a tanh layer in it: RoBERTa's */
+SnHeadFn sn_head_token;         /* classifier of each place */
+SnHeadFn sn_head_question;      /* qa_outputs */
+SnHeadFn sn_head_choice;        /* classifier of what is pooled, one logit a choice */
+
 struct SnArch {
     const char *type;   /* model_type */
     const char *name;   /* class, "BertForMaskedLM" */
     const char *task;   /* "fill-mask", "feature-extraction", ... */
     const char *prefix; /* base model prefix of checkpoint names, "bert" */
-    void (*build)(SnBuild *b);
+    SnHeadFn *build;
+    const SnFamily *family; /* for the heads above; NULL: build knows it all */
 };
 extern const SnArch
     *const sn_all_archs[]; /* models.c: NULL-terminated list of tables ended by a row without type */

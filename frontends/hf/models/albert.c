@@ -58,19 +58,6 @@ static SnValue predictions(SnBuild *b, SnValue x)
     return sn_nn_decoder(b, "predictions.decoder", "albert.embeddings.word_embeddings", bias, x);
 }
 
-static void model(SnBuild *b)
-{
-    const SnValue x = encoder(b);
-    sn_nn_output(b, "last_hidden_state", x);
-    if (sn_nn_wants(b, "pooler_output"))
-        sn_nn_output(b, "pooler_output", pooler(b, x));
-}
-
-static void masked_lm(SnBuild *b)
-{
-    sn_nn_tag(b, predictions(b, encoder(b)));
-}
-
 static void pretraining(SnBuild *b)
 {
     const SnValue x = encoder(b), words = predictions(b, x);
@@ -84,34 +71,15 @@ static void pretraining(SnBuild *b)
         sn_nn_output(b, "loss", sn_add(b->g, word_loss, order_loss));
 }
 
-static void sequence(SnBuild *b)
-{
-    const SnValue x = pooler(b, encoder(b));
-    sn_nn_classify(b, sn_nn_head_linear(b, "classifier", x, sn_nn_labels(b), true));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooler(b, encoder(b)), 1, true));
-}
+static const SnFamily albert = {.encoder = encoder, .pooled = pooler, .words = predictions};
 
 const SnArch sn_arch_albert[] = {
-    {"albert", "AlbertModel", "feature-extraction", "albert", model},
-    {"albert", "AlbertForMaskedLM", "fill-mask", "albert", masked_lm},
+    {"albert", "AlbertModel", "feature-extraction", "albert", sn_head_hidden_pooled, &albert},
+    {"albert", "AlbertForMaskedLM", "fill-mask", "albert", sn_head_words, &albert},
     {"albert", "AlbertForPreTraining", "pretraining", "albert", pretraining},
-    {"albert", "AlbertForSequenceClassification", "text-classification", "albert", sequence},
-    {"albert", "AlbertForTokenClassification", "token-classification", "albert", token},
-    {"albert", "AlbertForQuestionAnswering", "question-answering", "albert", question},
-    {"albert", "AlbertForMultipleChoice", "multiple-choice", "albert", choice},
+    {"albert", "AlbertForSequenceClassification", "text-classification", "albert", sn_head_sequence, &albert},
+    {"albert", "AlbertForTokenClassification", "token-classification", "albert", sn_head_token, &albert},
+    {"albert", "AlbertForQuestionAnswering", "question-answering", "albert", sn_head_question, &albert},
+    {"albert", "AlbertForMultipleChoice", "multiple-choice", "albert", sn_head_choice, &albert},
     {0},
 };

@@ -11,11 +11,6 @@ static SnValue encoder(SnBuild *b)
     return sn_nn_bert_layers(b, sn_nn_bert_embeddings(b, sn_none(), 0));
 }
 
-static SnValue pooled(SnBuild *b)
-{
-    return sn_nn_bert_pooler(b, encoder(b));
-}
-
 static SnValue predictions(SnBuild *b, SnValue x)
 {
     static const char *const bias[] = {"cls.predictions.decoder.bias", "cls.predictions.bias", NULL};
@@ -23,21 +18,6 @@ static SnValue predictions(SnBuild *b, SnValue x)
     x = sn_nn_act(b, sn_config_string(b->config, "hidden_act", "gelu"), x);
     x = sn_nn_head_norm(b, "cls.predictions.transform.LayerNorm", x, sn_nn_eps(b), true);
     return sn_nn_decoder(b, "cls.predictions.decoder", "bert.embeddings.word_embeddings", bias, x);
-}
-
-static void model(SnBuild *b)
-{
-    sn_nn_bert_outputs(b, encoder(b));
-}
-
-static void masked_lm(SnBuild *b)
-{
-    sn_nn_tag(b, predictions(b, encoder(b)));
-}
-
-static void causal_lm(SnBuild *b)
-{
-    sn_nn_next_token(b, predictions(b, encoder(b)));
 }
 
 static void pretraining(SnBuild *b)
@@ -54,38 +34,20 @@ static void pretraining(SnBuild *b)
 
 static void next_sentence(SnBuild *b)
 {
-    sn_nn_tag(b, sn_nn_head_linear(b, "cls.seq_relationship", pooled(b), 2, true));
+    sn_nn_tag(b, sn_nn_head_linear(b, "cls.seq_relationship", sn_nn_bert_pooler(b, encoder(b)), 2, true));
 }
 
-static void sequence(SnBuild *b)
-{
-    sn_nn_classify(b, sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooled(b), 1, true));
-}
+static const SnFamily bert = {.encoder = encoder, .pooled = sn_nn_bert_pooler, .words = predictions};
 
 const SnArch sn_arch_bert[] = {
-    {"bert", "BertModel", "feature-extraction", "bert", model},
-    {"bert", "BertForMaskedLM", "fill-mask", "bert", masked_lm},
-    {"bert", "BertLMHeadModel", "text-generation", "bert", causal_lm},
+    {"bert", "BertModel", "feature-extraction", "bert", sn_head_hidden_pooled, &bert},
+    {"bert", "BertForMaskedLM", "fill-mask", "bert", sn_head_words, &bert},
+    {"bert", "BertLMHeadModel", "text-generation", "bert", sn_head_next_word, &bert},
     {"bert", "BertForPreTraining", "pretraining", "bert", pretraining},
     {"bert", "BertForNextSentencePrediction", "next-sentence-prediction", "bert", next_sentence},
-    {"bert", "BertForSequenceClassification", "text-classification", "bert", sequence},
-    {"bert", "BertForTokenClassification", "token-classification", "bert", token},
-    {"bert", "BertForQuestionAnswering", "question-answering", "bert", question},
-    {"bert", "BertForMultipleChoice", "multiple-choice", "bert", choice},
+    {"bert", "BertForSequenceClassification", "text-classification", "bert", sn_head_sequence, &bert},
+    {"bert", "BertForTokenClassification", "token-classification", "bert", sn_head_token, &bert},
+    {"bert", "BertForQuestionAnswering", "question-answering", "bert", sn_head_question, &bert},
+    {"bert", "BertForMultipleChoice", "multiple-choice", "bert", sn_head_choice, &bert},
     {0},
 };

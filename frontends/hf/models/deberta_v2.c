@@ -261,34 +261,28 @@ static SnValue encoder(SnBuild *b)
 
 /* ---- heads ---- */
 
-static SnValue pooled(SnBuild *b)
+static SnValue pooled(SnBuild *b, SnValue x)
 {
-    const SnValue x = sn_nn_head_linear(b, "pooler.dense", sn_nn_first_token(b, encoder(b)), 0, true);
+    x = sn_nn_head_linear(b, "pooler.dense", sn_nn_first_token(b, x), 0, true);
     return sn_nn_act(b, sn_config_string(b->config, "pooler_hidden_act", "gelu"), x);
 }
 
-static void model(SnBuild *b)
-{
-    sn_nn_output(b, "last_hidden_state", encoder(b));
-}
-
 /* The newer head multiplies with the table of embeddings whatever the config ties. */
-static void masked_lm(SnBuild *b)
+static SnValue words(SnBuild *b, SnValue x)
 {
     static const char *const bias[] = {"cls.predictions.decoder.bias", "cls.predictions.bias", NULL};
-    const char *const words = "deberta.embeddings.word_embeddings";
+    const char *const table = "deberta.embeddings.word_embeddings";
     const bool legacy = sn_config_bool(b->config, "legacy", true);
     const int64_t narrow = sn_config_int(b->config, "embedding_size", 0);
-    SnValue x = encoder(b);
     x = legacy ? sn_nn_head_linear(b, "cls.predictions.transform.dense", x, narrow, true)
                : sn_nn_head_linear(b, "lm_predictions.lm_head.dense", x, 0, true);
     x = sn_nn_act(b, sn_config_string(b->config, "hidden_act", "gelu"), x);
     x = sn_nn_head_norm(b,
                         legacy ? "cls.predictions.transform.LayerNorm" : "lm_predictions.lm_head.LayerNorm",
                         x, eps(b), true);
-    sn_nn_tag(b, legacy ? sn_nn_decoder(b, "cls.predictions.decoder", words, bias, x)
-                        : sn_linear(b->g, x, sn_nn_param(b, "deberta.embeddings.word_embeddings.weight"),
-                                    sn_nn_param(b, "lm_predictions.lm_head.bias")));
+    return legacy ? sn_nn_decoder(b, "cls.predictions.decoder", table, bias, x)
+                  : sn_linear(b->g, x, sn_nn_param(b, "deberta.embeddings.word_embeddings.weight"),
+                              sn_nn_param(b, "lm_predictions.lm_head.bias"));
 }
 
 /* Where the config names no problem_type, labels [batch, classes] are shares of each class, and one class
@@ -296,7 +290,7 @@ static void masked_lm(SnBuild *b)
 static void sequence(SnBuild *b)
 {
     SnGraph *g = b->g;
-    const SnValue logits = sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true);
+    const SnValue logits = sn_nn_head_linear(b, "classifier", pooled(b, encoder(b)), sn_nn_labels(b), true);
     const SnValue labels = sn_nn_input(b, "labels");
     const bool inferred = labels.ref && !sn_config_get(b->config, "problem_type");
     if (inferred && sn_nn_labels(b) == 1) {
@@ -313,27 +307,16 @@ static void sequence(SnBuild *b)
     }
 }
 
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooled(b), 1, true));
-}
+static const SnFamily deberta = {.encoder = encoder, .pooled = pooled, .words = words};
 
 const SnArch sn_arch_deberta_v2[] = {
-    {"deberta-v2", "DebertaV2Model", "feature-extraction", "deberta", model},
-    {"deberta-v2", "DebertaV2ForMaskedLM", "fill-mask", "deberta", masked_lm},
+    {"deberta-v2", "DebertaV2Model", "feature-extraction", "deberta", sn_head_hidden, &deberta},
+    {"deberta-v2", "DebertaV2ForMaskedLM", "fill-mask", "deberta", sn_head_words, &deberta},
     {"deberta-v2", "DebertaV2ForSequenceClassification", "text-classification", "deberta", sequence},
-    {"deberta-v2", "DebertaV2ForTokenClassification", "token-classification", "deberta", token},
-    {"deberta-v2", "DebertaV2ForQuestionAnswering", "question-answering", "deberta", question},
-    {"deberta-v2", "DebertaV2ForMultipleChoice", "multiple-choice", "deberta", choice},
+    {"deberta-v2", "DebertaV2ForTokenClassification", "token-classification", "deberta", sn_head_token,
+     &deberta},
+    {"deberta-v2", "DebertaV2ForQuestionAnswering", "question-answering", "deberta", sn_head_question,
+     &deberta},
+    {"deberta-v2", "DebertaV2ForMultipleChoice", "multiple-choice", "deberta", sn_head_choice, &deberta},
     {0},
 };

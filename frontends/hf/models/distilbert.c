@@ -42,51 +42,31 @@ static SnValue encoder(SnBuild *b)
     return x;
 }
 
-static SnValue pooled(SnBuild *b)
+static SnValue pooled(SnBuild *b, SnValue x)
 {
-    const SnValue x = sn_nn_first_token(b, encoder(b));
-    return sn_relu(b->g, sn_nn_head_linear(b, "pre_classifier", x, 0, true));
+    return sn_relu(b->g, sn_nn_head_linear(b, "pre_classifier", sn_nn_first_token(b, x), 0, true));
 }
 
-static void model(SnBuild *b)
-{
-    sn_nn_output(b, "last_hidden_state", encoder(b));
-}
-
-static void masked_lm(SnBuild *b)
+static SnValue words(SnBuild *b, SnValue x)
 {
     static const char *const bias[] = {"vocab_projector.bias", NULL};
-    SnValue x = sn_nn_act(b, act(b), sn_nn_head_linear(b, "vocab_transform", encoder(b), 0, true));
+    x = sn_nn_act(b, act(b), sn_nn_head_linear(b, "vocab_transform", x, 0, true));
     x = sn_nn_head_norm(b, "vocab_layer_norm", x, EPS, true);
-    sn_nn_tag(b, sn_nn_decoder(b, "vocab_projector", "distilbert.embeddings.word_embeddings", bias, x));
+    return sn_nn_decoder(b, "vocab_projector", "distilbert.embeddings.word_embeddings", bias, x);
 }
 
-static void sequence(SnBuild *b)
-{
-    sn_nn_classify(b, sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooled(b), 1, true));
-}
+static const SnFamily distilbert = {.encoder = encoder, .pooled = pooled, .words = words};
 
 const SnArch sn_arch_distilbert[] = {
-    {"distilbert", "DistilBertModel", "feature-extraction", "distilbert", model},
-    {"distilbert", "DistilBertForMaskedLM", "fill-mask", "distilbert", masked_lm},
-    {"distilbert", "DistilBertForSequenceClassification", "text-classification", "distilbert", sequence},
-    {"distilbert", "DistilBertForTokenClassification", "token-classification", "distilbert", token},
-    {"distilbert", "DistilBertForQuestionAnswering", "question-answering", "distilbert", question},
-    {"distilbert", "DistilBertForMultipleChoice", "multiple-choice", "distilbert", choice},
+    {"distilbert", "DistilBertModel", "feature-extraction", "distilbert", sn_head_hidden, &distilbert},
+    {"distilbert", "DistilBertForMaskedLM", "fill-mask", "distilbert", sn_head_words, &distilbert},
+    {"distilbert", "DistilBertForSequenceClassification", "text-classification", "distilbert",
+     sn_head_sequence, &distilbert},
+    {"distilbert", "DistilBertForTokenClassification", "token-classification", "distilbert", sn_head_token,
+     &distilbert},
+    {"distilbert", "DistilBertForQuestionAnswering", "question-answering", "distilbert", sn_head_question,
+     &distilbert},
+    {"distilbert", "DistilBertForMultipleChoice", "multiple-choice", "distilbert", sn_head_choice,
+     &distilbert},
     {0},
 };

@@ -15,28 +15,13 @@ static SnValue encoder(SnBuild *b)
     return sn_nn_bert_layers(b, x);
 }
 
-static SnValue predictions(SnBuild *b)
+static SnValue predictions(SnBuild *b, SnValue x)
 {
     static const char *const bias[] = {"generator_lm_head.bias", NULL};
     const int64_t narrow = sn_nn_int(b, "embedding_size", 128, 1, 1 << 20);
-    SnValue x = sn_gelu(b->g, sn_nn_head_linear(b, "generator_predictions.dense", encoder(b), narrow, true));
+    x = sn_gelu(b->g, sn_nn_head_linear(b, "generator_predictions.dense", x, narrow, true));
     x = sn_nn_head_norm(b, "generator_predictions.LayerNorm", x, sn_nn_eps(b), true);
     return sn_nn_decoder(b, "generator_lm_head", "electra.embeddings.word_embeddings", bias, x);
-}
-
-static void model(SnBuild *b)
-{
-    sn_nn_output(b, "last_hidden_state", encoder(b));
-}
-
-static void masked_lm(SnBuild *b)
-{
-    sn_nn_tag(b, predictions(b));
-}
-
-static void causal_lm(SnBuild *b)
-{
-    sn_nn_next_token(b, predictions(b));
 }
 
 /* Was a token replaced? One logit a token; padding does not count in the loss. */
@@ -68,16 +53,6 @@ static void sequence(SnBuild *b)
     sn_nn_classify(b, x);
 }
 
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
 /* The first token, the last or the mean of all, then perhaps a layer of its own. */
 static SnValue summary(SnBuild *b, SnValue x)
 {
@@ -96,19 +71,16 @@ static SnValue summary(SnBuild *b, SnValue x)
     return sn_nn_act(b, sn_config_string(b->config, "summary_activation", "gelu"), x);
 }
 
-static void choice(SnBuild *b)
-{
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", summary(b, encoder(b)), 1, true));
-}
+static const SnFamily electra = {.encoder = encoder, .pooled = summary, .words = predictions};
 
 const SnArch sn_arch_electra[] = {
-    {"electra", "ElectraModel", "feature-extraction", "electra", model},
-    {"electra", "ElectraForMaskedLM", "fill-mask", "electra", masked_lm},
-    {"electra", "ElectraForCausalLM", "text-generation", "electra", causal_lm},
+    {"electra", "ElectraModel", "feature-extraction", "electra", sn_head_hidden, &electra},
+    {"electra", "ElectraForMaskedLM", "fill-mask", "electra", sn_head_words, &electra},
+    {"electra", "ElectraForCausalLM", "text-generation", "electra", sn_head_next_word, &electra},
     {"electra", "ElectraForPreTraining", "pretraining", "electra", pretraining},
     {"electra", "ElectraForSequenceClassification", "text-classification", "electra", sequence},
-    {"electra", "ElectraForTokenClassification", "token-classification", "electra", token},
-    {"electra", "ElectraForQuestionAnswering", "question-answering", "electra", question},
-    {"electra", "ElectraForMultipleChoice", "multiple-choice", "electra", choice},
+    {"electra", "ElectraForTokenClassification", "token-classification", "electra", sn_head_token, &electra},
+    {"electra", "ElectraForQuestionAnswering", "question-answering", "electra", sn_head_question, &electra},
+    {"electra", "ElectraForMultipleChoice", "multiple-choice", "electra", sn_head_choice, &electra},
     {0},
 };

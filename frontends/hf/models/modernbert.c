@@ -89,11 +89,6 @@ static SnValue pooled(SnBuild *b, SnValue x, bool first_real)
     return sn_gather(g, x, 2, (const int[]){0, 1}, at, NULL);
 }
 
-static void model(SnBuild *b)
-{
-    sn_nn_output(b, "last_hidden_state", encoder(b));
-}
-
 static void masked_lm(SnBuild *b)
 {
     const bool has_bias = sn_config_bool(b->config, "decoder_bias", true);
@@ -123,8 +118,10 @@ static void choice(SnBuild *b)
     sn_nn_choose(b, sn_nn_head_linear(b, "classifier", x, 1, true));
 }
 
+static const SnFamily modernbert = {.encoder = encoder};
+
 const SnArch sn_arch_modernbert[] = {
-    {"modernbert", "ModernBertModel", "feature-extraction", "model", model},
+    {"modernbert", "ModernBertModel", "feature-extraction", "model", sn_head_hidden, &modernbert},
     {"modernbert", "ModernBertForMaskedLM", "fill-mask", "model", masked_lm},
     {"modernbert", "ModernBertForSequenceClassification", "text-classification", "model", sequence},
     {"modernbert", "ModernBertForTokenClassification", "token-classification", "model", token},

@@ -79,43 +79,14 @@ static SnValue encoder(SnBuild *b)
     return x;
 }
 
-static void model(SnBuild *b)
-{
-    sn_nn_bert_outputs(b, encoder(b));
-}
-
-static void masked_lm(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_roberta_words(b, encoder(b)));
-}
-
-static void sequence(SnBuild *b)
-{
-    sn_nn_roberta_classify(b, encoder(b));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    const SnValue x = sn_nn_bert_pooler(b, encoder(b));
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", x, 1, true));
-}
+static const SnFamily mpnet = {.encoder = encoder, .pooled = sn_nn_bert_pooler, .words = sn_nn_roberta_words};
 
 const SnArch sn_arch_mpnet[] = {
-    {"mpnet", "MPNetModel", "feature-extraction", "mpnet", model},
-    {"mpnet", "MPNetForMaskedLM", "fill-mask", "mpnet", masked_lm},
-    {"mpnet", "MPNetForSequenceClassification", "text-classification", "mpnet", sequence},
-    {"mpnet", "MPNetForTokenClassification", "token-classification", "mpnet", token},
-    {"mpnet", "MPNetForQuestionAnswering", "question-answering", "mpnet", question},
-    {"mpnet", "MPNetForMultipleChoice", "multiple-choice", "mpnet", choice},
+    {"mpnet", "MPNetModel", "feature-extraction", "mpnet", sn_head_hidden_pooled, &mpnet},
+    {"mpnet", "MPNetForMaskedLM", "fill-mask", "mpnet", sn_head_words, &mpnet},
+    {"mpnet", "MPNetForSequenceClassification", "text-classification", "mpnet", sn_head_first, &mpnet},
+    {"mpnet", "MPNetForTokenClassification", "token-classification", "mpnet", sn_head_token, &mpnet},
+    {"mpnet", "MPNetForQuestionAnswering", "question-answering", "mpnet", sn_head_question, &mpnet},
+    {"mpnet", "MPNetForMultipleChoice", "multiple-choice", "mpnet", sn_head_choice, &mpnet},
     {0},
 };

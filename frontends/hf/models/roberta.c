@@ -11,52 +11,19 @@ static SnValue encoder(SnBuild *b)
     return sn_nn_bert_layers(b, sn_nn_bert_embeddings(b, sn_nn_counted_positions(b, pad), pad + 1));
 }
 
-static void model(SnBuild *b)
-{
-    sn_nn_bert_outputs(b, encoder(b));
-}
-
-static void masked_lm(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_roberta_words(b, encoder(b)));
-}
-
-static void causal_lm(SnBuild *b)
-{
-    sn_nn_next_token(b, sn_nn_roberta_words(b, encoder(b)));
-}
-
-static void sequence(SnBuild *b)
-{
-    sn_nn_roberta_classify(b, encoder(b));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", encoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", encoder(b), 2, true));
-}
-
-static void choice(SnBuild *b)
-{
-    const SnValue x = sn_nn_bert_pooler(b, encoder(b));
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", x, 1, true));
-}
+static const SnFamily roberta = {
+    .encoder = encoder, .pooled = sn_nn_bert_pooler, .words = sn_nn_roberta_words};
 
 /* The checkpoints of all three call the encoder "roberta". */
-#define ROWS(type, class)                                                                                    \
-    {type, class "Model", "feature-extraction", "roberta", model},                                           \
-        {type, class "ForMaskedLM", "fill-mask", "roberta", masked_lm},                                      \
-        {type, class "ForCausalLM", "text-generation", "roberta", causal_lm},                                \
-        {type, class "ForSequenceClassification", "text-classification", "roberta", sequence},               \
-        {type, class "ForTokenClassification", "token-classification", "roberta", token},                    \
-        {type, class "ForQuestionAnswering", "question-answering", "roberta", question},                     \
-    {                                                                                                        \
-        type, class "ForMultipleChoice", "multiple-choice", "roberta", choice                                \
+#define ROWS(type, class)                                                                                     \
+    {type, class "Model", "feature-extraction", "roberta", sn_head_hidden_pooled, &roberta},                  \
+        {type, class "ForMaskedLM", "fill-mask", "roberta", sn_head_words, &roberta},                         \
+        {type, class "ForCausalLM", "text-generation", "roberta", sn_head_next_word, &roberta},               \
+        {type, class "ForSequenceClassification", "text-classification", "roberta", sn_head_first, &roberta}, \
+        {type, class "ForTokenClassification", "token-classification", "roberta", sn_head_token, &roberta},   \
+        {type, class "ForQuestionAnswering", "question-answering", "roberta", sn_head_question, &roberta},    \
+    {                                                                                                         \
+        type, class "ForMultipleChoice", "multiple-choice", "roberta", sn_head_choice, &roberta               \
     }
 
 const SnArch sn_arch_roberta[] = {
