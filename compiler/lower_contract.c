@@ -6,9 +6,12 @@
  * those that only the second has. That order belongs to the op: a row alone and a row among others have equal
  * bits. Operands are widened to the accumulator as they are loaded. gemm.c computes the sums of a tile; they
  * leave the registers through a LOCAL, from which they are stored row by row, or what they are part of
- * (fuse_tail.c) at the point where each goes. Successive tiles walk the rows
- * first, so that what is loaded along the lanes stays in a cache. */
+ * (fuse_tail.c) at the point where each goes. Successive tiles walk rows first, as many as stay in L2: these are
+ * read from memory once, and each panel once for them all. */
 #include "compiler/contract.h"
+
+#define WALK_BYTES (448 << 10) /* of rows that stay in L2 */
+#define WALK_LEAST 3
 
 static bool has_label(const SnLabels *x, char c)
 {
@@ -177,17 +180,49 @@ static SnRef next_part(SnLower *l, SnRef *tile, SnRef n)
     return part;
 }
 
+/* Tiles of rows that are walked with each panel before the next group of rows: what they read stays in L2
+ * beside the panel. Where that would be few, panels stay there instead: all rows are one group. */
+static int64_t rows_at_once(SnLower *l, const SnContract *c)
+{
+    int64_t bytes;
+    if (!sn_is_const_i64(l->s, c->summed.count, &bytes) ||
+        !sn_mul_i64(bytes, c->rows * (int64_t)sn_dtype_size(c->acc), &bytes) || bytes <= 0)
+        return INT64_MAX;
+    return WALK_BYTES / bytes < WALK_LEAST ? INT64_MAX : WALK_BYTES / bytes;
+}
+
+/* Where the tile is. */
+static void set_tile(SnLower *l, SnContract *c, SnRef nrow, SnRef ncol)
+{
+    int64_t n = 0;
+    SnRef tile = l->kb.k->tile, row, col;
+    const int64_t at_once = rows_at_once(l, c);
+    if (at_once == INT64_MAX || (sn_is_const_i64(l->s, nrow, &n) && n <= at_once)) {
+        row = next_part(l, &tile, nrow);
+        col = next_part(l, &tile, ncol);
+    } else {
+        const SnRef size = i_const(l, at_once), group_size = sn_dim_mul(l->s, size, ncol);
+        SnRef in = next_part(l, &tile, sn_dim_mul(l->s, nrow, ncol));
+        const SnRef group = i_div(l, in, sn_lower_divisor(l, group_size)), first = i_mul(l, group, size);
+        const SnRef left = i_min(l, size, i_sub(l, sn_lower_dim(l, nrow), first));
+        const SnRef here = i_max(l, left, i_const(l, 1));
+        in = i_sub(l, in, i_mul(l, group, sn_lower_dim(l, group_size)));
+        row = i_add(l, first, i_mod(l, in, here));
+        col = i_div(l, in, here);
+    }
+    c->first_row = i_mul(l, row, i_const(l, c->rows));
+    c->first_panel = i_mul(l, col, i_const(l, c->panels));
+    set_point(l, c, &c->outer, tile);
+}
+
 static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol)
 {
     int64_t n;
     SnStmt **local;
-    SnRef tile = l->kb.k->tile;
     const SnRef rows = i_const(l, c->rows), count = sn_lower_dim(l, c->row.count);
-    c->first_row = i_mul(l, next_part(l, &tile, nrow), rows);
-    c->first_panel = i_mul(l, next_part(l, &tile, ncol), i_const(l, c->panels));
+    set_tile(l, c, nrow, ncol);
     const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, c->row.count, rows), &n) && n == 0;
     c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
-    set_point(l, c, &c->outer, tile);
     c->sums = sn_kernel_local(&l->kb, c->acc, c->rows * c->panels * c->width, &local);
     sn_gemm_tile(l, c);
     emit_result(l, c, buf);
