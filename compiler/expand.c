@@ -13,8 +13,7 @@ typedef struct Expand {
     SnPass *p;
     SnGraph *g;
     SnStore *s;
-    SnRef *map;    /* by ref: what it became; 0: not reached */
-    bool *reached; /* by ref */
+    SnRef *map; /* by ref: what it became; 0: not reached */
     uint32_t n;
     SnRef last; /* a composite that was expanded in this round; 0: none */
 } Expand;
@@ -39,34 +38,6 @@ static SnRef map_dim(void *self, SnRef dim)
     return dim < x->n && x->map[dim] != 0 ? x->map[dim] : dim;
 }
 
-static void reach(void *self, SnRef dim)
-{
-    Expand *const x = self;
-    x->reached[dim] = true;
-}
-
-static SnRef reach_dim(void *self, SnRef dim)
-{
-    reach(self, dim);
-    return dim;
-}
-
-/* Marks everything below root, the dims of types included. */
-static SnStatus mark(Expand *x, SnRef root, SnError *err)
-{
-    x->reached[root] = true;
-    for (SnRef r = root; r > 0; r--) {
-        if (!x->reached[r])
-            continue;
-        const SnTerm *const t = sn_term(x->s, r);
-        for (int i = 0; i < t->narg; i++)
-            x->reached[t->arg[i]] = true;
-        SN_CHECK(t->type == 0 || sn_type_map_dims(x->s, t->type, reach_dim, x) != 0, err, SN_ENOMEM,
-                 "expand: no memory");
-    }
-    return SN_OK;
-}
-
 /* host(scratch or none, operands...) op=NAME and the row's attributes. Absent operands are the last ones, and
  * left out. */
 static SnStatus make_host(Expand *x, const SnOpRow *row, const SnCall *c, SnTypeId type, const SnRef *in,
@@ -89,22 +60,19 @@ static SnStatus make_host(Expand *x, const SnOpRow *row, const SnCall *c, SnType
     return SN_OK;
 }
 
-static SnStatus expand_one(Expand *x, SnRef r, SnTypeId type, const SnRef *in, int nin, SnRef *out,
-                           SnError *err)
+/* A composite over mapped operands. */
+static SnStatus expand_one(Expand *x, SnRef mapped, SnRef *out, SnError *err)
 {
-    const SnTerm *const t = sn_term(x->s, r);
-    const SnRef mapped = sn_term_make(x->s, t->op, type, t->attr, in, nin);
+    const SnTerm *const t = sn_term(x->s, mapped);
     const SnOpRow *row = NULL;
     SnCall c;
-    SN_CHECK(mapped != 0, err, SN_ENOMEM, "expand: no memory");
-    if (sn_claim_of(x->p, mapped) != NULL) {
-        *out = mapped;
+    *out = mapped;
+    if (sn_claim_of(x->p, mapped) != NULL)
         return SN_OK;
-    }
     SN_TRY(sn_call_of(x->g, mapped, x->p->arena, &row, &c, err));
-    x->last = r;
+    x->last = mapped;
     if (row->op->run != NULL)
-        return make_host(x, row, &c, type, in, nin, out, err);
+        return make_host(x, row, &c, t->type, t->arg, t->narg, out, err);
     *out = row->op->expand(x->g, &c).ref;
     const SnStatus st = sn_graph_check(x->g, err);
     return st == SN_OK ? st : sn_fail_in(err, st, row->sig.name);
@@ -115,22 +83,11 @@ static SnStatus rebuild(Expand *x, SnRef r, SnRef *out, SnError *err)
 {
     const SnTerm *const t = sn_term(x->s, r);
     SnRef *const in = sn_arena_array(x->p->arena, (size_t)t->narg + 1, sizeof *in);
-    const SnTypeId type = t->type != 0 ? sn_type_map_dims(x->s, t->type, map_dim, x) : 0;
-    bool is_changed = type != t->type;
-    SN_CHECK(in != NULL && (type != 0 || t->type == 0), err, SN_ENOMEM, "expand: no memory");
-    for (int i = 0; i < t->narg; i++) {
+    SN_CHECK(in != NULL, err, SN_ENOMEM, "expand: no memory");
+    for (int i = 0; i < t->narg; i++)
         in[i] = x->map[t->arg[i]];
-        is_changed = is_changed || in[i] != t->arg[i];
-    }
-    *out = r;
-    if (t->op >= SN_PRIM_COUNT)
-        return expand_one(x, r, type, in, t->narg, out, err);
-    if (!is_changed)
-        return SN_OK;
-    if (sn_prim_has_rule(t->op))
-        return sn_term_build(x->s, t->op, t->attr, in, t->narg, out, err);
-    *out = sn_term_make(x->s, t->op, type, t->attr, in, t->narg);
-    return SN_OK;
+    SN_TRY(sn_term_again(x->s, r, t->attr, in, map_dim, x, out, err));
+    return t->op >= SN_PRIM_COUNT ? expand_one(x, *out, out, err) : SN_OK;
 }
 
 static SnStatus round_over(Expand *x, SnRef *root, SnError *err)
@@ -138,13 +95,12 @@ static SnStatus round_over(Expand *x, SnRef *root, SnError *err)
     x->n = *root + 1;
     x->last = 0;
     x->map = sn_arena_array(x->p->arena, x->n, sizeof *x->map);
-    x->reached = sn_arena_array(x->p->arena, x->n, sizeof *x->reached);
-    SN_CHECK(x->map != NULL && x->reached != NULL, err, SN_ENOMEM, "expand: no memory");
-    SN_TRY(mark(x, *root, err));
+    const bool *const reached = sn_reach(x->p, *root, true);
+    SN_CHECK(x->map != NULL && reached != NULL, err, SN_ENOMEM, "expand: no memory");
     for (SnRef r = 1; r < x->n; r++) {
-        if (x->reached[r])
+        if (reached[r])
             SN_TRY(rebuild(x, r, &x->map[r], err));
-        SN_CHECK(!x->reached[r] || x->map[r] != 0, err, SN_ENOMEM, "expand: no memory");
+        SN_CHECK(!reached[r] || x->map[r] != 0, err, SN_ENOMEM, "expand: no memory");
     }
     *root = x->map[*root];
     return SN_OK;

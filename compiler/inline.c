@@ -107,27 +107,16 @@ static SnStatus visit(Inline *x, SnRef r, SnError *err)
 {
     const SnTerm *t = sn_term(x->s, r);
     SnRef *arg = sn_arena_array(x->p->arena, t->narg + 1u, sizeof *arg);
-    const SnTypeId type = t->type ? sn_type_map_dims(x->s, t->type, map_dim, x) : 0;
-    bool changed = type != t->type;
-    SN_CHECK(arg && (type || !t->type), err, SN_ENOMEM, "inline: no memory");
-    for (int i = 0; i < t->narg; i++) {
+    SN_CHECK(arg, err, SN_ENOMEM, "inline: no memory");
+    for (int i = 0; i < t->narg; i++)
         arg[i] = x->map[t->arg[i]];
-        changed = changed || arg[i] != t->arg[i];
-    }
     if (t->op == SN_OP_CALL)
         return apply_call(x, arg, t->narg, &x->map[r], err);
     if (t->op == SN_OP_LOOP)
         SN_TRY(bind_loop(x, r, arg, t->narg, err));
     if (t->op == SN_OP_COND)
         SN_TRY(bind_cond(x, arg, t->narg, err));
-    changed = changed || t->op == SN_OP_LOOP || t->op == SN_OP_COND;
-    x->map[r] = r;
-    if (changed && sn_prim_has_rule(t->op))
-        return sn_term_build(x->s, t->op, t->attr, arg, t->narg, &x->map[r], err);
-    if (changed)
-        x->map[r] = sn_term_make(x->s, t->op, type, t->attr, arg, t->narg);
-    SN_CHECK(x->map[r], err, SN_ENOMEM, "inline: no memory");
-    return SN_OK;
+    return sn_term_again(x->s, r, t->attr, arg, map_dim, x, &x->map[r], err);
 }
 
 typedef struct Reach {

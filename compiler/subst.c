@@ -78,32 +78,31 @@ static SnAttrId attrs_of(const SnSubst *x, SnRef r)
     return sn_attrs_make(x->s, &SN_INT("site", x->site), 1);
 }
 
+SnStatus sn_term_again(SnStore *s, SnRef r, SnAttrId attr, const SnRef *arg, SnDimMap *map, void *self,
+                       SnRef *out, SnError *err)
+{
+    const SnTerm *t = sn_term(s, r);
+    const bool is_same = attr == t->attr && (t->narg == 0 || memcmp(arg, t->arg, t->narg * sizeof *arg) == 0);
+    *out = r;
+    if (!keeps_type(t->op))
+        return is_same ? SN_OK : sn_term_build(s, t->op, attr, arg, t->narg, out, err);
+    const SnTypeId type = sn_type_map_dims(s, t->type, map, self);
+    SN_CHECK(type != 0 || t->type == 0, err, SN_ENOMEM, "no memory for types");
+    if (!is_same || type != t->type)
+        *out = sn_term_make(s, t->op, type, attr, arg, t->narg);
+    SN_CHECK(*out != 0, err, SN_ENOMEM, "no memory for terms");
+    return SN_OK;
+}
+
 static SnStatus rebuild(SnSubst *x, SnRef r, SnRef *arg, SnError *err)
 {
     const SnTerm *t = sn_term(x->s, r);
-    const SnAttrId attr = attrs_of(x, r);
-    bool changed = attr != t->attr;
-    if (t->op == SN_OP_FN && !x->enter_functions) {
-        x->map[r] = r;
+    x->map[r] = r;
+    if (t->op == SN_OP_FN && !x->enter_functions)
         return SN_OK;
-    }
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         arg[i] = x->map[t->arg[i]];
-        changed = changed || arg[i] != t->arg[i];
-    }
-    SnTypeId type = t->type;
-    if (keeps_type(t->op)) {
-        type = sn_type_map_dims(x->s, t->type, map_dim, x);
-        SN_CHECK(type != 0 || t->type == 0, err, SN_ENOMEM, "no memory for types");
-    }
-    if (!changed && type == t->type)
-        x->map[r] = r;
-    else if (!keeps_type(t->op))
-        SN_TRY(sn_term_build(x->s, t->op, attr, arg, t->narg, &x->map[r], err));
-    else
-        x->map[r] = sn_term_make(x->s, t->op, type, attr, arg, t->narg);
-    SN_CHECK(x->map[r] != 0, err, SN_ENOMEM, "no memory for terms");
-    return SN_OK;
+    return sn_term_again(x->s, r, attrs_of(x, r), arg, map_dim, x, &x->map[r], err);
 }
 
 SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err)

@@ -107,6 +107,9 @@ typedef struct SnSubst {
     bool enter_functions;
     int64_t site; /* not 0: measures that have no attribute `site` get this one */
 } SnSubst;
+/* r over other operands, with other attributes, and where its type is its maker's word, with mapped dims. */
+SN_MUST_CHECK SnStatus sn_term_again(SnStore *s, SnRef r, SnAttrId attr, const SnRef *arg, SnDimMap *map,
+                                     void *self, SnRef *out, SnError *err);
 /* A map for all refs of the store as it is now. */
 SN_MUST_CHECK SnStatus sn_subst_begin(SnSubst *x, SnStore *s, SnArena *arena, SnError *err);
 SN_MUST_CHECK SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err);
