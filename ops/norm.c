@@ -1,13 +1,19 @@
 /* norm.c -- normalisations. Statistics are taken in f32 (f64 for f64), the result has the dtype of x. */
 #include "ops/help.h"
 
+/* 1 / sqrt(x + eps): one division a row, as PyTorch has it, then products. */
+static SnValue inverse_root(SnGraph *g, SnValue x, double eps)
+{
+    return sn_rsqrt(g, sn_add(g, x, sn_num(g, eps)));
+}
+
 /* (x - mean) / sqrt(variance + eps) over the last axis, wide. */
 static SnValue standardise(SnGraph *g, SnValue x, double eps)
 {
     const SnValue n = sn_dim(g, x, -1);
     const SnValue centred = sn_sub(g, x, sn_div(g, sn_sum_of(g, x, -1), n));
     const SnValue variance = sn_div(g, sn_sum_of(g, sn_mul(g, centred, centred), -1), n);
-    return sn_div(g, centred, sn_sqrt(g, sn_add(g, variance, sn_num(g, eps))));
+    return sn_mul(g, centred, inverse_root(g, variance, eps));
 }
 
 /* x * weight + bias, what is given of them, laid along an axis. */
@@ -34,7 +40,7 @@ static SnValue rms_norm(SnGraph *g, const SnCall *c)
     const SnValue x = sn_wide(g, c->in[0]);
     const double offset = sn_call_float(c, "offset");
     const SnValue mean = sn_div(g, sn_sum_of(g, sn_mul(g, x, x), -1), sn_dim(g, x, -1));
-    const SnValue y = sn_div(g, x, sn_sqrt(g, sn_add(g, mean, sn_num(g, sn_call_float(c, "eps")))));
+    const SnValue y = sn_mul(g, x, inverse_root(g, mean, sn_call_float(c, "eps")));
     if (!sn_call_has(c, 1))
         return sn_like(g, y, c->in[0]);
     if (offset == 0)
@@ -55,8 +61,8 @@ static SnValue batch_norm(SnGraph *g, const SnCall *c)
     const int rank = sn_rank(g, x);
     const SnValue mean = sn_on_axis(g, sn_wide(g, c->in[1]), 1, rank);
     const SnValue variance = sn_on_axis(g, sn_wide(g, c->in[2]), 1, rank);
-    const SnValue scale = sn_sqrt(g, sn_add(g, variance, sn_num(g, sn_call_float(c, "eps"))));
-    return sn_like(g, affine(g, c, 3, sn_div(g, sn_sub(g, x, mean), scale), 1), c->in[0]);
+    const SnValue scale = inverse_root(g, variance, sn_call_float(c, "eps"));
+    return sn_like(g, affine(g, c, 3, sn_mul(g, sn_sub(g, x, mean), scale), 1), c->in[0]);
 }
 
 static SnValue group_norm(SnGraph *g, const SnCall *c)
