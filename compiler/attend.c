@@ -2,9 +2,8 @@
  *
  * A tile is (batch, head of k, ROWS rows); rows are query head x position. Its scores lie in a LOCAL, lanes
  * along positions of k, which come from panels that a first kernel makes, P[batch, head, position / 16, d,
- * 16], or by a strided load where there are so few rows that no panel is read twice. The second product has
- * its lanes along the dims of v. Bias and mask are whatever terms they are: the scalar walk computes them
- * where a score is.
+ * 16]. The second product has its lanes along the dims of v. Bias and mask are whatever terms they are: the
+ * scalar walk computes them where a score is.
  *
  * The order of sums, a constant of the format. A score is a sum over d, in rising order by fma from zero.
  * Positions are taken in chunks of 256, absolute. In a chunk m = max(scores, lowest finite value),
@@ -38,7 +37,7 @@ typedef struct Attend {
     int64_t dim, width;             /* of q and k; of v */
     int64_t nrow;                   /* of a tile */
     int64_t body_rows, body_panels; /* computed in registers */
-    bool is_packed, is_merged;      /* k lies in panels; there may be several chunks */
+    bool is_merged;                 /* there may be several chunks */
     uint32_t temp;
     float scale, cap;
     int panels, result; /* buffers */
@@ -91,9 +90,18 @@ static SnRef exp_of(SnLower *l, SnRef a, SnRef b)
     return sn_s1(l->s, SN_OP_EXP, sn_s2(l->s, SN_OP_SUB, a, b));
 }
 
-static SnRef greatest(SnLower *l, SnRef a, SnRef b)
+/* The greater one; of NaN, which makes NaN of p, nothing needs to be known. */
+static SnRef greater(SnLower *l, SnRef a, SnRef b)
 {
-    return sn_s2(l->s, SN_OP_MAX, a, b);
+    return sn_s3(l->s, SN_OP_WHERE, i_lt(l, a, b), b, a);
+}
+
+/* Bits of a float as an i32 of the same order, and back. */
+static SnRef ordered(SnLower *l, SnRef bits)
+{
+    const SnRef sign = sn_s2(l->s, SN_OP_SHR, bits, sn_const_scalar(l->s, SN_I32, (SnScalar){.i = 31}));
+    const SnRef rest = sn_const_scalar(l->s, SN_I32, (SnScalar){.i = INT32_MAX});
+    return sn_s2(l->s, SN_OP_XOR, bits, sn_s2(l->s, SN_OP_AND, sign, rest));
 }
 
 static SnRef get(SnLower *l, int local, SnRef at)
@@ -138,8 +146,8 @@ typedef struct Body {
 static void open_body(SnLower *l, Body *b)
 {
     b->lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, b->width), &b->mark[0]);
-    b->panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->npanel), &b->mark[1]);
-    b->row = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->nrow), &b->mark[2]);
+    b->row = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->nrow), &b->mark[1]);
+    b->panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->npanel), &b->mark[2]);
     b->slot = at(l, at(l, b->row, b->npanel, b->panel), b->width, b->lane);
 }
 
@@ -245,19 +253,33 @@ static SnRef panel_at(SnLower *l, const Attend *a, SnRef panel, SnRef c, SnRef l
     return at(l, at(l, whole, a->dim, c), SN_LANES, lane);
 }
 
+static void pack_panel(SnLower *l, const Attend *a, int to, SnRef panel, bool is_whole)
+{
+    SnStmt **mark, **lanes;
+    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &mark);
+    const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, SN_LANES), &lanes);
+    const SnRef pos = at(l, panel, SN_LANES, lane);
+    const SnRef guard = is_whole ? 0 : i_lt(l, pos, sn_lower_dim(l, a->keys));
+    put(l, to, panel_at(l, a, panel, c, lane), element(l, a, K, a->head, pos, c, guard));
+    sn_lower_close(l, lanes);
+    sn_lower_close(l, mark);
+}
+
+/* Elements are moved one by one: a strided load of 16 takes no fewer accesses, and on many CPUs much longer.
+ */
 static void pack_keys(SnLower *l, Attend *a)
 {
-    Body b = {.nrow = 1, .npanel = 1, .width = SN_LANES};
     SnStmt **mark;
     sn_lower_begin(l, "attend_keys");
     sn_lower_read(l, a->of[K]);
     const int to = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
-    const SnRef panel = take_tile(l, a, a->npanel);
-    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &mark);
-    open_body(l, &b);
-    const SnRef pos = at(l, panel, SN_LANES, b.lane), inside = i_lt(l, pos, sn_lower_dim(l, a->keys));
-    put(l, to, panel_at(l, a, panel, c, b.lane), element(l, a, K, a->head, pos, c, inside));
-    close_body(l, &b);
+    const SnRef panel = take_tile(l, a, a->npanel), keys = sn_lower_dim(l, a->keys);
+    const SnRef is_ragged = i_lt(l, keys, i_mul(l, i_add(l, panel, i_const(l, 1)), i_const(l, SN_LANES)));
+    sn_kernel_if(&l->kb, sn_s_not(l->s, is_ragged), &mark);
+    pack_panel(l, a, to, panel, true);
+    sn_lower_close(l, mark);
+    sn_kernel_if(&l->kb, is_ragged, &mark);
+    pack_panel(l, a, to, panel, false);
     sn_lower_close(l, mark);
     sn_lower_end(l, tiles(l, a, a->npanel));
 }
@@ -266,10 +288,7 @@ static void pack_keys(SnLower *l, Attend *a)
 static SnRef key_element(SnLower *l, const Attend *a, SnRef panel, SnRef lane, SnRef c)
 {
     panel = at(l, a->chunk, CHUNK / SN_LANES, panel);
-    if (a->is_packed)
-        return get(l, a->panels, panel_at(l, a, panel, c, lane));
-    const SnRef pos = at(l, panel, SN_LANES, lane);
-    return element(l, a, K, a->head, pos, c, i_lt(l, pos, sn_lower_dim(l, a->keys)));
+    return get(l, a->panels, panel_at(l, a, panel, c, lane));
 }
 
 /* ---- q k^T ---- */
@@ -365,7 +384,7 @@ static void score_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int
     point[3] = i_add(l, base_of(l, a), j);
     put(l, a->score, from,
         score_of(l, a, get(l, a->score, from), point, is_whole ? 0 : i_lt(l, j, a->count)));
-    put(l, lanes, b.slot, greatest(l, get(l, lanes, b.slot), get(l, a->score, from)));
+    put(l, lanes, b.slot, greater(l, get(l, lanes, b.slot), get(l, a->score, from)));
     close_body(l, &b);
 }
 
@@ -387,9 +406,16 @@ static void fill_lanes(SnLower *l, int lanes, double v)
     close_body(l, &b);
 }
 
-static SnRef fold(SnLower *l, int lanes, const char *fn)
+/* The greatest of the lanes: one step of a fold takes one instruction of integers, six of floats. */
+static SnRef top_lane(SnLower *l, int lanes, int keys)
 {
-    return sn_kernel_fold(&l->kb, lanes, SN_F32, fn, i_const(l, 0), FOLD);
+    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    open_body(l, &b);
+    const SnRef bits = sn_s_bitcast(l->s, SN_I32, get(l, lanes, b.slot));
+    sn_lower_store(l, keys, SN_I32, b.slot, ordered(l, bits), 0);
+    close_body(l, &b);
+    const SnRef top = sn_kernel_fold(&l->kb, keys, SN_I32, "max", i_const(l, 0), FOLD);
+    return sn_s_bitcast(l->s, SN_F32, ordered(l, top));
 }
 
 /* Scores ▶ p, m and l. */
@@ -398,6 +424,7 @@ static void softmax_rows(SnLower *l, Attend *a)
     const SnRef size = i_const(l, FOLD), nwhole = i_div(l, a->count, size), rest = i_mod(l, a->count, size);
     const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, FOLD - 1)), size);
     const int from = a->nmark, lanes = open_local(l, a, FOLD);
+    const int keys = sn_kernel_local(&l->kb, SN_I32, FOLD, &a->mark[a->nmark++]);
     SnStmt **rows, **mark;
     const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &rows);
     fill_lanes(l, lanes, -(double)FLT_MAX);
@@ -407,12 +434,12 @@ static void softmax_rows(SnLower *l, Attend *a)
     sn_kernel_if(&l->kb, i_lt(l, i_const(l, 0), rest), &mark);
     score_block(l, a, row, nwhole, lanes, false);
     sn_lower_close(l, mark);
-    put(l, a->top, row, fold(l, lanes, "max"));
+    put(l, a->top, row, top_lane(l, lanes, keys));
     fill_lanes(l, lanes, 0);
     block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &mark);
     exp_block(l, a, row, block, lanes);
     sn_lower_close(l, mark);
-    put(l, a->sum, row, fold(l, lanes, "add"));
+    put(l, a->sum, row, sn_kernel_fold(&l->kb, lanes, SN_F32, "add", i_const(l, 0), FOLD));
     sn_lower_close(l, rows);
     close_locals(l, a, from);
 }
@@ -444,7 +471,7 @@ static void merge_rows(SnLower *l, const Attend *a)
 {
     SnStmt **mark;
     const SnRef row = open_row_lanes(l, a, &mark);
-    const SnRef top = get(l, a->top, row), before = get(l, a->all_top, row), now = greatest(l, before, top);
+    const SnRef top = get(l, a->top, row), before = get(l, a->all_top, row), now = greater(l, before, top);
     put(l, a->keep, row, exp_of(l, before, now));
     put(l, a->take, row, exp_of(l, top, now));
     const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->all_sum, row), get(l, a->keep, row));
@@ -458,7 +485,7 @@ static void invert_sums(SnLower *l, const Attend *a, int sum)
 {
     SnStmt **mark;
     const SnRef row = open_row_lanes(l, a, &mark);
-    const SnRef least = greatest(l, get(l, sum, row), real(l, (double)FLT_MIN));
+    const SnRef least = greater(l, get(l, sum, row), real(l, (double)FLT_MIN));
     put(l, sum, row, sn_s2(l->s, SN_OP_DIV, real(l, 1), least));
     sn_lower_close(l, mark);
 }
@@ -604,16 +631,14 @@ static int64_t row_bytes(const Attend *a)
 static void shape_tile(SnLower *l, Attend *a)
 {
     const SnTarget *t = l->p->target;
-    const int64_t most = t->vector_bytes * t->vector_count < 2048 ? 4 : 16;
-    int64_t rows = 0, lo, hi;
-    a->is_packed = !sn_is_const_i64(l->s, a->rows, &rows) || rows > ROWS;
+    const bool is_small = t->group_lanes > 0 || t->vector_bytes * t->vector_count < 2048;
+    const int64_t most = is_small ? 4 : 16;
+    int64_t rows, lo, hi;
     a->nrow = ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
-    if (!a->is_packed && rows < a->nrow && (rows <= 4 || most > 4))
+    if (sn_is_const_i64(l->s, a->rows, &rows) && rows < a->nrow && (rows <= 4 || most > 4))
         a->nrow = rows > 0 ? rows : 1;
     a->body_rows = a->nrow < most ? a->nrow : most < ROWS ? most : a->nrow;
-    a->body_panels = 1;
-    while (a->body_panels * 2 * a->body_rows <= most && a->body_panels < (a->is_packed ? 2 : 8))
-        a->body_panels *= 2;
+    a->body_panels = 2 * a->body_rows <= most ? 2 : 1;
     sn_dim_range(l->s, a->keys, &lo, &hi);
     a->is_merged = hi > CHUNK;
 }
@@ -625,18 +650,15 @@ void sn_lower_attend(SnLower *l, SnRef r)
     shape_tile(l, &a);
     const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.nrow);
     a.npanel = sn_dim_mul(l->s, sn_lower_ceil(l, a.keys, FOLD), two);
-    if (a.is_packed) {
-        const SnRef panel_size = i_const(l, a.dim * SN_LANES * (int64_t)sizeof(float));
-        a.temp = sn_lower_temp(l, sn_dim_mul(l->s, tiles(l, &a, a.npanel), panel_size));
-        pack_keys(l, &a);
-    }
+    const SnRef panel_size = i_const(l, a.dim * SN_LANES * (int64_t)sizeof(float));
+    a.temp = sn_lower_temp(l, sn_dim_mul(l->s, tiles(l, &a, a.npanel), panel_size));
+    pack_keys(l, &a);
     sn_lower_begin(l, "attend");
     for (int i = 0; i < OPERANDS; i++) {
-        if (a.of[i] != 0 && !(i == K && a.is_packed))
+        if (a.of[i] != 0 && i != K)
             sn_lower_read(l, a.of[i]);
     }
-    if (a.is_packed)
-        a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
     a.result = sn_lower_result(l, 0);
     a.row = i_mul(l, take_tile(l, &a, nblock), i_const(l, a.nrow));
     if (!sn_lower_is_empty(l, a.to->ndim, a.to->dims))

@@ -94,7 +94,7 @@ static void check_program(void **state)
 static int load(char *text, Program *program)
 {
     static const char *const file[] = {"rows",  "loops",   "conds",   "calls",   "dims",
-                                       "lists", "carries", "results", "products"};
+                                       "lists", "carries", "results", "attention", "products"};
     size_t n = 0;
     int count = 0;
     for (size_t i = 0; i < SN_COUNT(file); i++) {
