@@ -7,7 +7,7 @@
  *
  * Where other programs have the CPUs a woken worker comes late, or on the caller's own CPU, in whose way it
  * would be: then it parks again at once. It is woken once and not again until it has run; and when nobody
- * came of a wake, the next calls wake nobody, twice as many each time. So a busy machine costs the caller
+ * came of a wake, nobody is woken for a while, twice as long each time. So a busy machine costs the caller
  * little more than the work.
  *
  * One word of state orders everything:
@@ -25,7 +25,8 @@
 
 #define SN_POOL_MAX_WIDTH 1024
 #define SN_SPIN_NS        20000
-#define SN_MOST_MISSES    6 /* wakes in vain that count: then 63 calls wake nobody */
+#define SN_WAKE_AGAIN_NS  25000 /* after a wake in vain; doubled by each of the next MOST_MISSES - 1 */
+#define SN_MOST_MISSES    6
 #define SN_JOB_OPEN       (UINT64_C(1) << 31)
 #define SN_CALLER_PARKED  (UINT64_C(1) << 30)
 #define SN_JOB_INSIDE     (SN_CALLER_PARKED - 1)
@@ -42,7 +43,8 @@ struct SnPool {
     atomic_int caller_cpu;
     /* of the caller */
     bool is_awaited; /* what came of the last wake was not looked at */
-    uint32_t nmiss, nskip;
+    uint32_t nmiss;
+    uint64_t wake_at; /* nobody is woken before */
     _Atomic bool is_stopping;
     void (*fn)(void *arg, uint32_t i);
     void *arg;
@@ -145,12 +147,9 @@ static bool should_wake(SnPool *p)
         p->is_awaited = false;
         const bool is_miss = !atomic_load_explicit(&p->has_joined, memory_order_relaxed);
         p->nmiss = is_miss ? p->nmiss + (p->nmiss < SN_MOST_MISSES) : 0;
-        p->nskip = (1u << p->nmiss) - 1;
+        p->wake_at = is_miss ? sn_now_ns() + ((uint64_t)SN_WAKE_AGAIN_NS << (p->nmiss - 1)) : 0;
     }
-    if (p->nskip == 0)
-        return true;
-    p->nskip--;
-    return false;
+    return p->wake_at == 0 || sn_now_ns() >= p->wake_at;
 }
 
 static void wake_workers(SnPool *p, uint32_t most)

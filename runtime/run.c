@@ -6,8 +6,9 @@
 
 #define MAX_KERNEL_BUFFERS 16
 #define MAX_KERNEL_DIMS    64
-#define ALONE_NS           10000 /* a step of less work is done before others could help */
-#define COST_PER_NS        16    /* unit of SnInstance.tile_cost */
+#define ALONE_NS           10000  /* a step of less work is done before others could help */
+#define RANGE_NS           500000 /* of work in a range at most: a thread that lost its CPU has one to end */
+#define COST_PER_NS        16     /* unit of SnInstance.tile_cost */
 
 /* ---- what steps cost: decides who runs them, never what they give ---- */
 
@@ -21,10 +22,11 @@ static void learn_cost(SnInstance *s, int64_t ntile, uint64_t work_ns)
     *cost = seen < UINT32_MAX ? (uint32_t)seen : UINT32_MAX;
 }
 
-static bool is_short(const SnInstance *s, int64_t ntile)
+/* How many tiles of the step are work of that long; as many as there may be where that is not known. */
+static int64_t tiles_in(const SnInstance *s, int64_t ns)
 {
     const uint32_t cost = s->tile_cost[s->pc];
-    return cost != 0 && ntile <= ALONE_NS * COST_PER_NS / (int64_t)cost;
+    return cost != 0 ? ns * COST_PER_NS / (int64_t)cost : INT64_MAX;
 }
 
 /* ---- kernel steps ---- */
@@ -37,7 +39,7 @@ typedef struct KernelRun {
     void *buffer[MAX_KERNEL_BUFFERS];
     uint64_t size[MAX_KERNEL_BUFFERS];
     int64_t dim[MAX_KERNEL_DIMS];
-    int64_t end, share; /* tiles; a range is one of `share` parts of what is left */
+    int64_t end, share, most; /* tiles; a range is one of `share` parts of what is left, `most` at most */
     _Atomic int64_t next;
     _Atomic uint64_t work_ns; /* of all jobs, where it is timed */
     atomic_int status;
@@ -71,8 +73,8 @@ static void run_tiles(void *arg, uint32_t job)
     while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed)) {
         /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
         const int64_t left = k->end - atomic_load_explicit(&k->next, memory_order_relaxed);
-        int64_t take = deadline ? 1 : left / k->share;
-        take = k->is_whole ? left : take;
+        int64_t take = deadline && !k->is_whole ? 1 : left / k->share;
+        take = take > k->most ? k->most : take;
         take = take < 1 ? 1 : take;
         const int64_t first = atomic_fetch_add_explicit(&k->next, take, memory_order_relaxed);
         if (first >= k->end)
@@ -115,8 +117,10 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     begin_kernel(&k, s, step, err);
     const int64_t first = s->tile, ntile = k.end - first;
     k.is_timed = ntile > 1 && jobs->width > 1 && !k.is_whole;
-    const bool is_shared = k.is_timed && !is_short(s, ntile);
+    const int64_t alone = tiles_in(s, ALONE_NS);
+    const bool is_shared = k.is_timed && (alone == INT64_MAX || ntile > alone);
     k.share = is_shared ? 4 * (int64_t)jobs->width : 1;
+    k.most = is_shared ? tiles_in(s, RANGE_NS) : INT64_MAX;
     if (is_shared)
         jobs->parallel(jobs->self, jobs->width, run_tiles, &k);
     else if (ntile > 0)
