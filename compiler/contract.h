@@ -27,10 +27,11 @@ typedef struct SnContract {
     SnLabelGroup outer, row, lane, summed; /* outer: one value a tile */
     int64_t rows, panels, width;
     int64_t body_rows, body_panels;
-    bool is_strided;                    /* what is loaded along the lanes does not lie side by side */
-    bool is_ragged;                     /* the last panel may not be whole */
-    SnRef npanel;                       /* a dim */
-    SnTail tail;                        /* what the root makes of the product */
+    bool is_strided; /* what is loaded along the lanes does not lie side by side */
+    char pair;       /* the innermost k where that is 2 and lies behind the lane: words of two bf16 or f16 */
+    bool is_ragged;  /* the last panel may not be whole */
+    SnRef npanel;    /* a dim */
+    SnTail tail;     /* what the root makes of the product */
     SnRef first_row, nrow, first_panel; /* of the tile at hand */
     int sums;                           /* LOCAL: the outputs of a tile, by row */
     SnRef point[128];                   /* by label: its index where the walk is now */

@@ -101,6 +101,84 @@ static void emit_step(SnLower *l, SnContract *c, const Body *b)
     close_vector(l, &v);
 }
 
+/* ---- pairs of two-byte floats ---- */
+
+/* Half of an index that is even in every part; 0: not known to be. */
+static SnRef half(SnLower *l, SnRef r)
+{
+    int64_t n;
+    const SnTerm *t = sn_term(l->s, r);
+    if (sn_is_const_i64(l->s, r, &n))
+        return n % 2 == 0 ? i_const(l, n / 2) : 0;
+    if (t->op != SN_OP_ADD && t->op != SN_OP_SUB && t->op != SN_OP_MUL)
+        return 0;
+    const SnRef arg[2] = {t->arg[0], t->arg[1]};
+    const uint16_t op = t->op;
+    const SnRef b = half(l, arg[1]);
+    if (op == SN_OP_MUL && b != 0)
+        return i_mul(l, arg[0], b);
+    const SnRef a = b != 0 || op == SN_OP_MUL ? half(l, arg[0]) : 0;
+    if (a == 0)
+        return 0;
+    return op == SN_OP_MUL ? i_mul(l, a, arg[1]) : sn_s2(l->s, op, a, b);
+}
+
+/* The word that holds an element of a pair, the even one, and its neighbour; 0: they are not loaded from
+ * memory as they are. */
+static SnRef word_of(SnLower *l, SnRef even, SnDtype *dtype)
+{
+    const SnRef r = sn_term(l->s, even)->op == SN_OP_CAST ? sn_term(l->s, even)->arg[0] : even;
+    const SnTerm *t = sn_term(l->s, r);
+    *dtype = sn_dtype_of(l->s, r);
+    if (t->op != SN_OP_LOAD || (*dtype != SN_BF16 && *dtype != SN_F16))
+        return 0;
+    const SnRef guard = t->narg > 1 ? t->arg[1] : 0;
+    const int buf = (int)sn_attr_int(l->s, r, "buf", 0);
+    const SnRef at = half(l, t->arg[0]);
+    return at != 0 ? sn_lower_load(l, buf, SN_U32, at, guard) : 0;
+}
+
+static SnRef half_of_word(SnLower *l, SnRef word, SnDtype dtype, bool is_odd)
+{
+    const SnRef sixteen = sn_const_scalar(l->s, SN_U32, (SnScalar){.u = 16});
+    const SnRef upper = sn_const_scalar(l->s, SN_U32, (SnScalar){.u = 0xFFFF0000u});
+    if (dtype == SN_BF16)
+        return sn_s_bitcast(l->s, SN_F32,
+                            is_odd ? sn_s2(l->s, SN_OP_AND, word, upper)
+                                   : sn_s2(l->s, SN_OP_SHL, word, sixteen));
+    const SnRef low = is_odd ? sn_s2(l->s, SN_OP_SHR, word, sixteen) : word;
+    return sn_s_cast(l->s, SN_F32, sn_s_bitcast(l->s, SN_F16, sn_s_cast(l->s, SN_U16, low)));
+}
+
+/* Both elements of a pair in the dtype of the sum; returns the word that they are, or 0. */
+static SnRef pair_of(SnLower *l, SnContract *c, int side, SnRef guard, SnRef value[2], SnDtype *dtype)
+{
+    for (int i = 0; i < 2; i++) {
+        c->point[(unsigned char)c->pair] = i_const(l, i);
+        value[i] = sn_contract_element(l, c, side, guard);
+    }
+    const SnRef word = l->status == SN_OK ? word_of(l, value[0], dtype) : 0;
+    for (int i = 0; i < 2 && word != 0; i++)
+        value[i] = half_of_word(l, word, *dtype, i == 1);
+    return word;
+}
+
+static void emit_pair(SnLower *l, SnContract *c, const Body *b)
+{
+    const SnTarget *t = l->p->target;
+    const Vector v = open_vector(l, c, b);
+    SnRef x[2], y[2];
+    SnDtype of_x = SN_NODTYPE, of_y = SN_NODTYPE;
+    const SnRef word_x = pair_of(l, c, 0, v.guard, x, &of_x), word_y = pair_of(l, c, 1, v.guard, y, &of_y);
+    SnRef sum = sn_lower_load(l, b->acc, c->acc, v.slot, 0);
+    if (t->has_dot2 && !t->exact && word_x != 0 && word_y != 0 && of_x == SN_BF16 && of_y == SN_BF16)
+        sum = sn_s3(l->s, SN_OP_DOT2, sum, word_x, word_y);
+    else
+        sum = multiply_add(l, c, x[1], y[1], multiply_add(l, c, x[0], y[0], sum));
+    sn_lower_store(l, b->acc, c->acc, v.slot, sum, 0);
+    close_vector(l, &v);
+}
+
 /* ---- loops over k ---- */
 
 /* Summed labels from `whole` on are unrolled, the one before them in steps of `step`. */
@@ -151,6 +229,10 @@ static void emit_sum(SnLower *l, SnContract *c, const Body *b, const Unroll *u, 
 {
     if (i == c->summed.n) {
         emit_step(l, c, b);
+        return;
+    }
+    if (i + 1 == c->summed.n && c->pair != 0) {
+        emit_pair(l, c, b);
         return;
     }
     if (i + 1 == u->whole && u->step > 1) {

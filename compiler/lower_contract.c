@@ -6,8 +6,8 @@
  * those that only the second has. That order belongs to the op: a row alone and a row among others have equal
  * bits. Operands are widened to the accumulator as they are loaded. gemm.c computes the sums of a tile; they
  * leave the registers through a LOCAL, from which they are stored row by row, or what they are part of
- * (fuse_tail.c) at the point where each goes. Successive tiles walk rows first, as many as stay in L2: these are
- * read from memory once, and each panel once for them all. */
+ * (fuse_tail.c) at the point where each goes. Successive tiles walk rows first, as many as stay in L2: these
+ * are read from memory once, and each panel once for them all. */
 #include "compiler/contract.h"
 
 #define WALK_BYTES (448 << 10) /* of rows that stay in L2 */
@@ -46,6 +46,18 @@ static int owners(const SnContract *c, char label)
     return (has_label(&c->of[0], label) ? 1 : 0) | (has_label(&c->of[1], label) ? 2 : 0);
 }
 
+/* Does what has the lanes lie along them? Pairs of the innermost k may lie behind the lane. */
+static bool lies_along(SnLower *l, SnContract *c, const SnLabels *x)
+{
+    int64_t n;
+    const char lane = c->result.at[c->result.n - 1], last = x->at[x->n - 1];
+    const SnLabelGroup *k = &c->summed;
+    if (x->n > 1 && x->at[x->n - 2] == lane && c->acc == SN_F32 && k->n > 0 && k->label[k->n - 1] == last &&
+        sn_is_const_i64(l->s, k->dims[k->n - 1], &n) && n == 2)
+        c->pair = last;
+    return last == lane || c->pair != 0;
+}
+
 static void group_labels(SnLower *l, SnContract *c)
 {
     const SnLabels *out = &c->result;
@@ -68,8 +80,7 @@ static void group_labels(SnLower *l, SnContract *c)
     SnLabelGroup *const all[] = {&c->outer, &c->row, &c->lane, &c->summed};
     for (size_t i = 0; i < SN_COUNT(all); i++)
         all[i]->count = sn_lower_count(l, all[i]->n, all[i]->dims);
-    const SnLabels *x = &c->of[lane_owner == 1 ? 0 : 1];
-    c->is_strided = out->n > 0 && x->at[x->n - 1] != out->at[out->n - 1];
+    c->is_strided = out->n > 0 && !lies_along(l, c, &c->of[lane_owner == 1 ? 0 : 1]);
 }
 
 /* ---- points ---- */

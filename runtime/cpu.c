@@ -93,6 +93,13 @@ static bool tile_permission_request(void)
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 
+bool sn_cpu_is_amd(void)
+{
+    uint32_t reg[4] = {0};
+    return __get_cpuid(0, &reg[EAX], &reg[EBX], &reg[ECX], &reg[EDX]) && memcmp(&reg[EBX], "Auth", 4) == 0 &&
+           memcmp(&reg[EDX], "enti", 4) == 0 && memcmp(&reg[ECX], "cAMD", 4) == 0;
+}
+
 void sn_cpu_pause(void)
 {
     _mm_pause();
@@ -119,6 +126,11 @@ static SnCpuLevel best_level(void)
 }
 
 static bool tile_permission_request(void)
+{
+    return false;
+}
+
+bool sn_cpu_is_amd(void)
 {
     return false;
 }

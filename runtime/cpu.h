@@ -27,6 +27,8 @@ const char *sn_cpu_level_name(SnCpuLevel level);
 SN_MUST_CHECK SnStatus sn_cpu_choose(const char *want, uint32_t flags, SnCpuLevel *out, bool *refused,
                                      SnError *err);
 
+/* Made by AMD: its bf16 dot product is twice as fast as f32; elsewhere it is half. */
+bool sn_cpu_is_amd(void);
 /* Tells the CPU that this is a spin loop. */
 void sn_cpu_pause(void);
 /* The CPU that this thread is on just now; -1: not known. */

@@ -199,9 +199,21 @@ LLVMValueRef sn_gen_dot4(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRe
     return dot4_pairs(g, acc, a, b, madd[size]);
 }
 
-/* The interpreter's order: the low halves, then the high ones, by fma. */
+static LLVMValueRef dot2_native(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width)
+{
+    static const char *const name[] = {"llvm.x86.avx512bf16.dpbf16ps.128", "llvm.x86.avx512bf16.dpbf16ps.256",
+                                       "llvm.x86.avx512bf16.dpbf16ps.512"};
+    const LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(g->llvm), 2 * width);
+    LLVMValueRef arg[] = {acc, LLVMBuildBitCast(g->b, a, pairs, ""), LLVMBuildBitCast(g->b, b, pairs, "")};
+    return sn_gen_intrinsic(g, name[width == 4 ? 0 : width == 8 ? 1 : 2], NULL, 0, arg, 3);
+}
+
+/* Where there is no instruction for it, the interpreter's order: the low halves, then the high ones, by fma.
+ * The instruction rounds otherwise, which is why nothing in exact mode has dot2. */
 LLVMValueRef sn_gen_dot2(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width)
 {
+    if (g->level >= SN_CPU_V4D && (width == 4 || width == 8 || width == 16))
+        return dot2_native(g, acc, a, b, width);
     const LLVMTypeRef bits = LLVMTypeOf(a), f32 = sn_gen_type(g, SN_F32, width);
     const LLVMValueRef word[] = {a, b};
     LLVMValueRef low[3], high[3];

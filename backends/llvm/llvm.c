@@ -284,6 +284,7 @@ static SnStatus llvm_probe(SnContext *ctx, int index, SnTarget *t, SnError *err)
                     .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
                     .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
                     .has_dot4 = true,
+                    .has_dot2 = level >= SN_CPU_V4D && sn_cpu_is_amd(),
                     .has_tiles = level >= SN_CPU_AMX,
                     .exact = t->exact};
     return SN_OK;

@@ -1,11 +1,11 @@
 /* kernels.c -- speed of products, as a share of what the machine multiplies at most.
  *
- *   kernels [--target NAME] [--threads N,..] [--min-ms N] [MxKxN ...]
+ *   kernels [--target NAME] [--bf16] [--exact] [--threads N,..] [--min-ms N] [MxKxN ...]
  *
- * B is packed as the compiler packs weights: [N/16][K][16]. One line a case and number of threads:
- *   contract_f32 MxKxN threads=T gflops=... share_of_peak=... us=... compile_ms=...
- * The time is the least of many runs; the peak is the best rate of fma in registers on T threads, measured
- * before each case in this process. */
+ * B is packed as the compiler packs weights: [N/16][K][16], of bf16 [N/16][K/2][16][2]; the share is of the
+ * peak of f32. One line a case and number of threads: contract_f32 MxKxN threads=T gflops=...
+ * share_of_peak=... us=... compile_ms=... The time is the least of many runs; the peak is the best rate of
+ * fma in registers on T threads, measured before each case in this process. */
 #include "backends/backends.h"
 #include "compiler/compiler.h"
 #include "compiler/graph.h"
@@ -28,6 +28,8 @@ static const Shape default_shapes[] = {{512, 512, 512},  {2048, 2048, 2048}, {16
 
 typedef struct Bench {
     const char *target;
+    SnDtype dtype;
+    uint32_t flags;
     uint64_t least_ns; /* of a case */
     uint32_t threads[MAX_THREADS];
     size_t nthreads;
@@ -74,28 +76,34 @@ static SnStatus machine_open(Machine *m, uint32_t threads, SnError *err)
 
 static SnStatus compile(const Machine *m, const Bench *b, const Shape *x, SnProgram **out, SnError *err)
 {
+    static const char plain[] = "program @p\ndims m in 0..99999\n"
+                                "entry @main(x: %s[m,%lld], w: %s[%lld,%lld,16]) {\n"
+                                "ret y: (contract \"mk,jkl->mjl\" x w acc=f32)\n}\n";
+    static const char pairs[] = "program @p\ndims m in 0..99999\n"
+                                "entry @main(x: %s[m,%lld,2], w: %s[%lld,%lld,16,2]) {\n"
+                                "ret y: (contract \"mkp,jklp->mjl\" x w acc=f32)\n}\n";
     char text[400];
     SnGraph *g = NULL;
-    (void)snprintf(text, sizeof text,
-                   "program @p\ndims m in 0..99999\nentry @main(x: f32[m,%" PRId64 "], w: f32[%" PRId64
-                   ",%" PRId64 ",16]) {\n ret y: (contract \"mk,jkl->mjl\" x w acc=f32)\n}\n",
-                   x->k, (x->n + 15) / 16, x->k);
+    const char *dtype = sn_dtype(b->dtype)->name;
+    const long long k = x->k / (b->dtype == SN_F32 ? 1 : 2), panels = (x->n + 15) / 16;
+    (void)snprintf(text, sizeof text, b->dtype == SN_F32 ? plain : pairs, dtype, k, dtype, panels, k);
     SN_TRY(sn_graph_create(m->cc, &g, err));
     SnStatus st = sn_graph_parse(g, "bench", sn_bytes_str(text), err);
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = b->target};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = b->target, .flags = b->flags};
     if (st == SN_OK)
         st = sn_compile(m->cc, g, &o, out, err);
     sn_graph_destroy(g);
     return st;
 }
 
-static float *random_floats(size_t n)
+static void *random_values(SnDtype dtype, size_t n)
 {
-    float *at = malloc((n + 64) * sizeof *at);
+    const size_t size = sn_dtype_size(dtype);
+    uint8_t *at = malloc((n + 64) * size);
     uint32_t state = 1;
     for (size_t i = 0; at && i < n; i++) {
         state = state * 1664525u + 1013904223u;
-        at[i] = (float)(state >> 8) / (float)(1 << 24) - 0.5f;
+        sn_scalar_store(dtype, at + i * size, (SnScalar){.f = (double)(state >> 8) / (1 << 24) - 0.5});
     }
     return at;
 }
@@ -120,10 +128,13 @@ static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t t
     SnInstance *s = NULL;
     uint64_t best = 0;
     const int64_t panels = (x->n + 15) / 16;
-    float *a = random_floats((size_t)(x->m * x->k)), *w = random_floats((size_t)(panels * x->k * 16));
+    const int ndim = b->dtype == SN_F32 ? 2 : 3;
+    const int64_t k = b->dtype == SN_F32 ? x->k : x->k / 2;
+    void *a = random_values(b->dtype, (size_t)(x->m * x->k));
+    void *w = random_values(b->dtype, (size_t)(panels * x->k * 16));
     SnStatus st = a && w ? sn_instance_create(p, NULL, &s, err) : sn_fail(err, SN_ENOMEM, "no memory");
-    const SnView va = {.data = a, .dtype = SN_F32, .ndim = 2, .dims = {x->m, x->k}};
-    const SnView vw = {.data = w, .dtype = SN_F32, .ndim = 3, .dims = {panels, x->k, 16}};
+    const SnView va = {.data = a, .dtype = b->dtype, .ndim = ndim, .dims = {x->m, k, 2}};
+    const SnView vw = {.data = w, .dtype = b->dtype, .ndim = ndim + 1, .dims = {panels, k, 16, 2}};
     if (st == SN_OK)
         st = sn_bind(s, "x", &va, err);
     if (st == SN_OK)
@@ -132,9 +143,10 @@ static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t t
         st = time_runs(s, b->least_ns, &best, err);
     const double rate = 2.0 * (double)x->m * (double)x->k * (double)x->n / (double)best;
     if (st == SN_OK)
-        printf("contract_f32 %" PRId64 "x%" PRId64 "x%" PRId64
+        printf("contract_%s %" PRId64 "x%" PRId64 "x%" PRId64
                " threads=%u gflops=%.1f share_of_peak=%.3f us=%.1f compile_ms=%.1f\n",
-               x->m, x->k, x->n, threads, rate, rate / m->peak, (double)best / 1e3, compile_ms);
+               sn_dtype(b->dtype)->name, x->m, x->k, x->n, threads, rate, rate / m->peak, (double)best / 1e3,
+               compile_ms);
     sn_instance_destroy(s);
     free(a);
     free(w);
@@ -167,11 +179,15 @@ static void read_threads(Bench *b, const char *text)
 
 int main(int argc, char **argv)
 {
-    Bench b = {.target = "cpu", .least_ns = 300000000, .threads = {1, 2}, .nthreads = 2};
+    Bench b = {.target = "cpu", .dtype = SN_F32, .least_ns = 300000000, .threads = {1, 2}, .nthreads = 2};
     for (int i = 1; i < argc; i++) {
         Shape x;
         if (i + 1 < argc && strcmp(argv[i], "--target") == 0) {
             b.target = argv[++i];
+        } else if (strcmp(argv[i], "--bf16") == 0) {
+            b.dtype = SN_BF16;
+        } else if (strcmp(argv[i], "--exact") == 0) {
+            b.flags = SN_EXACT;
         } else if (i + 1 < argc && strcmp(argv[i], "--threads") == 0) {
             read_threads(&b, argv[++i]);
         } else if (i + 1 < argc && strcmp(argv[i], "--min-ms") == 0) {
@@ -180,7 +196,8 @@ int main(int argc, char **argv)
                    sscanf(argv[i], "%" SCNd64 "x%" SCNd64 "x%" SCNd64, &x.m, &x.k, &x.n) == 3) {
             b.shape[b.nshape++] = x;
         } else {
-            fprintf(stderr, "usage: kernels [--target NAME] [--threads N,..] [--min-ms N] [MxKxN ...]\n");
+            fprintf(stderr, "usage: kernels [--target NAME] [--bf16] [--exact] [--threads N,..] [--min-ms N] "
+                            "[MxKxN ...]\n");
             return 2;
         }
     }

@@ -195,6 +195,11 @@ const SnTestKernel sn_test_kernels[] = {
              "   (load.u32 b0 (add (mul (add (mul t d0) i2) 16) i3)) (load.u32 b1 i2)) } }"
              " lanes i4 16 { %o = (add (mul t 16) i4)"
              "   store.f32 b3 %o (mul (cast.f32 (load.i32 b4 i4)) (load.f32 b2 %o)) } } }"},
+    {.name = "dot2_bf16", /* two products are exact, however the instruction rounds their sums */
+     .buffer = {{SN_BF16, 2 * 3 * 16, SN_FILL_SMALL, 0}, {SN_BF16, 2, SN_FILL_SMALL, 0}, OUT(F32, 48)},
+     .grid = 3,
+     .text = "kernel r r w dims 0 { grid 3 lanes i1 16 { %o = (add (mul t 16) i1)"
+             " store.f32 b2 %o (dot2 0:f32 (load.u32 b0 %o) (load.u32 b1 0)) } }"},
     {.name = "bf16_weights_f16_result",
      .buffer = {F32(21), {SN_BF16, 21 * 16, SN_FILL_SMALL, 0}, OUT(F16, 16)},
      .dims = {21},

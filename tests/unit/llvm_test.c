@@ -454,10 +454,12 @@ static const Case kernels[] = {
      {{SN_F32, 64, SMALL}, {SN_F32, 128, ZERO}},
      {5},
      2},
-    {"dots",
+    {"dots", /* dot2 of values from 1 to 2: exact, however the instruction rounds */
      "kernel r r r w w w dims 0 { grid 4 lanes i1 16 {"
      " %i = (add (mul t 16) i1) store.i32 b3 %i (dot4 (load.i32 b2 %i) (load.u32 b0 %i) (load.u32 b1 %i))"
-     " %i = (add (mul t 16) i1) store.f32 b4 %i (dot2 1:f32 (load.u32 b0 %i) (load.u32 b1 %i)) }"
+     " %i = (add (mul t 16) i1) store.f32 b4 %i (dot2 1:f32"
+     "   (or (and (load.u32 b0 %i) 8323199:u32) 1065369472:u32) (or (and (load.u32 b1 %i) 8323199:u32) "
+     "1065369472:u32)) }"
      " lanes i2 32 { store.i32 b5 (add (mul t 32) i2) (dot4 7:i32 (load.u32 b0 (add i2 32)) (load.u32 b1 "
      "i2)) } }",
      {{SN_U32, 64, BITS},
