@@ -62,6 +62,9 @@ bool sn_is_none(const SnStore *s, SnRef r);
 /* A primitive over terms of the current scope; infers its type. */
 SnValue sn_make(SnGraph *g, SnPrim op, const SnAttr *attr, int nattr, const SnRef *in, int nin);
 
+/* cond over in[0..n): where its functions give different dims, those become measured. */
+SnValue sn_make_cond(SnGraph *g, SnRef *in, int n);
+
 /* Makes elementwise operands fit for each other: constants and dims adapt, int becomes float beside a float,
  * then dims are broadcast. false: an error, which is sticky now. */
 bool sn_fit(SnGraph *g, SnPrim op, SnRef *in, int nin);

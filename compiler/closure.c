@@ -308,6 +308,8 @@ static SnValue make_applied(SnGraph *g, SnPrim op, const SnAttr *attr, int nattr
     }
     if (ncaptured > 0)
         memcpy(in + n, c->captured.at, ncaptured * sizeof *in);
+    if (op == SN_OP_COND)
+        return sn_make_cond(g, in, n + (int)ncaptured);
     return sn_make(g, op, attr, nattr, in, n + (int)ncaptured);
 }
 

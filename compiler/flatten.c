@@ -454,7 +454,7 @@ static SnStatus flatten_body(Flatten *y, SnRef fn, const Rows *rows, SnRef *out)
     SnRef *arg = sn_arena_array(y->p->arena, nparam + 1u, sizeof *arg);
     if (!arg)
         return no_memory(y);
-    const bool is_tuple = sn_type_of(y->s, body)->kind == SN_TYPE_TUPLE;
+    const bool is_tuple = sn_type_of(y->s, body)->kind == SN_TYPE_TUPLE || y->run[body].n > 1;
     if (rows->has_stack)
         SN_TRY(shift_rows(y, body, rows->stacked, param[0]));
     arg[0] = is_tuple ? make(y, SN_OP_TUPLE, NULL, 0, leaves(y, body), (int)y->run[body].n, &st)

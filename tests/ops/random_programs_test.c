@@ -497,8 +497,12 @@ static SnValue cond_branch(Gen *outer, const Val *in, const Val *like, int n)
     const SnValue arg = sn_fn_arg(x->g, type_of(x, in->v));
     put(x, arg, in->most, in->exact);
     gen_ops(x, 1 + (int)pick(x, 5));
-    for (int k = 0; k < n; k++)
+    for (int k = 0; k < n; k++) {
         out[k] = pick(x, 4) ? clamped(x, shaped_like(x, like[k].v)) : like[k].v;
+        const int rank = sn_rank(x->g, out[k]);
+        if (rank > 0 && pick(x, 4) == 0) /* the branches may differ in dims */
+            out[k] = sn_concat(x->g, 2, (SnValue[]){out[k], out[k]}, (int)pick(x, (uint32_t)rank));
+    }
     return sn_fn_end(x->g, sn_tuple(x->g, n, out, NULL));
 }
 
