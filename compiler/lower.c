@@ -25,6 +25,7 @@ void sn_lower_begin(SnLower *l, const char *name)
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
     l->npart = l->nbound = 0;
+    l->has_pieces = false;
     l->nop_name = 0;
     if (l->status == SN_OK && sn_kernel_begin(&l->kb, l->s, l->p->arena, name))
         return;
@@ -181,6 +182,8 @@ void sn_lower_store(SnLower *l, int buf, SnDtype dtype, SnRef index, SnRef value
 
 /* ---- iteration spaces ---- */
 
+#define MAX_UNROLL 8 /* groups of columns */
+
 /* How a space is cut into tiles: blocks of rows, and chunks of columns where rows are long. All are dims. */
 typedef struct Cut {
     SnRef rows, cols;
@@ -239,7 +242,9 @@ static void emit_columns(SnLower *l, SnSpace *at, const Cut *c, SnRef chunk, SnG
         at->first = base;
         emit(l, at, self);
     } else if (!is_known || n > 1) {
-        const SnRef group = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, ngroup, &mark);
+        /* Where the column is known the piece is, and the others are not computed. */
+        const bool unrolls = is_known && n <= MAX_UNROLL && l->has_pieces;
+        const SnRef group = sn_kernel_loop(&l->kb, unrolls ? SN_LOOP_UNROLL : SN_LOOP_SERIAL, ngroup, &mark);
         at->first = i_add(l, base, i_mul(l, group, width));
         emit(l, at, self);
         sn_lower_close(l, mark);

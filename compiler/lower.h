@@ -47,6 +47,7 @@ typedef struct SnLower {
         int buf;
     } bound[SN_LOWER_BOUND]; /* roots computed inside of this kernel, and what they are where the walk is */
     int nbound;
+    bool has_pieces; /* what is read decides by the column where an element comes from: concat, pad */
     const char *op_name[3]; /* first fused ops, for the kernel's name */
     int nop_name;
     const SnRef *env; /* what the parameters of the combiner being applied stand for; NULL: none */

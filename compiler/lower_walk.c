@@ -253,6 +253,7 @@ int sn_lower_read(SnLower *l, SnRef r)
     if (is_loaded(l, r)) {
         sn_lower_buffer(l, SN_BUF_VALUE, r, 0, false);
     } else {
+        l->has_pieces |= t->op == SN_OP_CONCAT || t->op == SN_OP_PAD;
         for (int i = 0; i < t->narg; i++) {
             const int split = sn_lower_read(l, t->arg[i]);
             inner = i == 0 ? split : inner;

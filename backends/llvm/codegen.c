@@ -158,6 +158,16 @@ const SnGenNode *sn_gen_facts(SnGen *g, SnRef r)
 
 static SnRef rewrite(SnGen *g, SnRef r, bool to_lane0);
 
+/* A comparison of indices that do not differ from lane to lane is that of lane 0: often a constant. */
+static bool is_uniform(SnGen *g, SnRef r)
+{
+    const SnTerm *t = sn_term(g->s, r);
+    int64_t a, b;
+    return (t->op == SN_OP_LT || t->op == SN_OP_EQ) && sn_gen_facts(g, r)->lane != 0 &&
+           sn_dtype_of(g->s, t->arg[0]) == SN_I64 && sn_gen_stride(g, t->arg[0], &a) && a == 0 &&
+           sn_gen_stride(g, t->arg[1], &b) && b == 0;
+}
+
 /* The term with other operands; index arithmetic is simplified. */
 static SnRef remake(SnGen *g, SnRef r, bool to_lane0)
 {
@@ -172,9 +182,13 @@ static SnRef remake(SnGen *g, SnRef r, bool to_lane0)
         to = sn_s3(g->s, t->op, arg[0], arg[1], arg[2]);
     else if (sn_prim(t->op)->kind == SN_PRIM_BINARY && (d == SN_I64 || d == SN_BOOL))
         to = sn_s2(g->s, t->op, arg[0], arg[1]);
+    else if (t->op == SN_OP_NOT && d == SN_BOOL)
+        to = sn_s_not(g->s, arg[0]);
     else
         to = sn_term_make(g->s, t->op, t->type, t->attr, arg, t->narg);
-    return reserve_nodes(g) ? to : r;
+    if (!reserve_nodes(g))
+        return r;
+    return !to_lane0 && is_uniform(g, to) ? rewrite(g, to, true) : to;
 }
 
 static SnRef rewrite(SnGen *g, SnRef r, bool to_lane0)
