@@ -1,9 +1,9 @@
 /* limits.c -- what this machine can do, measured by kernels that do nothing else.
  *
- * Arithmetic: independent chains of fma, or products of the matrix unit, in registers. Memory: a working set
- * is read, or one half of it is copied to the other, by all threads at once, each its own part, several times
- * over, so that what fits in a cache stays there. A copy is the better of our stores and of memcpy, whose
- * stores pass by the caches where that pays. Every figure is the best of a few attempts. */
+ * Arithmetic: independent chains of fma or dot2, or products of the matrix unit, in registers. Memory: a
+ * working set is read, or one half of it is copied to the other, by all threads at once, each its own part,
+ * several times over, so that what fits in a cache stays there. A copy is the better of our stores and of
+ * memcpy, whose stores pass by the caches where that pays. Every figure is the best of a few attempts. */
 #include "compiler/compiler.h"
 
 #include <math.h>
@@ -14,24 +14,25 @@
 #define PIECE     512u   /* bytes that a tile of `read` writes */
 #define TARGET_NS 2000000u
 
-/* N independent vectors of 16: acc = acc * b0[16] + b0[17]. */
-static const char fma_text[] =
-    "kernel r w dims 1 {\n"
-    "  grid 1\n"
-    "  local.f32 b2 %d {\n"
-    "    unroll i1 %d { lanes i2 16 {\n"
-    "      store.f32 b2 (add (mul i1 16) i2) (load.f32 b0 i2)\n"
-    "    } }\n"
-    "    serial i3 d0 { unroll i4 %d { lanes i5 16 {\n"
-    "      %%0 = (add (mul i4 16) i5)\n"
-    "      store.f32 b2 %%0 (fma (load.f32 b2 %%0) (load.f32 b0 16) (load.f32 b0 17))\n"
-    "    } } }\n"
-    "    unroll i6 %d { lanes i7 16 {\n"
-    "      %%1 = (add (mul i6 16) i7)\n"
-    "      store.f32 b1 (add (mul t %d) %%1) (load.f32 b2 %%1)\n"
-    "    } }\n"
-    "  }\n"
-    "}\n";
+/* N independent vectors of 16 sums, of fma or of dot2. */
+static const char chain_text[] = "kernel r w dims 1 {\n"
+                                 "  grid 1\n"
+                                 "  local.f32 b2 %d {\n"
+                                 "    unroll i1 %d { lanes i2 16 {\n"
+                                 "      store.f32 b2 (add (mul i1 16) i2) (load.f32 b0 i2)\n"
+                                 "    } }\n"
+                                 "    serial i3 d0 { unroll i4 %d { lanes i5 16 {\n"
+                                 "      %%0 = (add (mul i4 16) i5)\n"
+                                 "      store.f32 b2 %%0 %s\n"
+                                 "    } } }\n"
+                                 "    unroll i6 %d { lanes i7 16 {\n"
+                                 "      %%1 = (add (mul i6 16) i7)\n"
+                                 "      store.f32 b1 (add (mul t %d) %%1) (load.f32 b2 %%1)\n"
+                                 "    } }\n"
+                                 "  }\n"
+                                 "}\n";
+static const char fma_text[] = "(fma (load.f32 b2 %0) (load.f32 b0 16) (load.f32 b0 17))";
+static const char dot2_text[] = "(dot2 (load.f32 b2 %0) (load.u32 b0 16) (load.u32 b0 17))";
 /* 2 x 2 tiles of 16 x 16 sums. */
 static const char tile_text[] = "kernel r w dims 1 {\n"
                                 "  grid 1\n"
@@ -71,14 +72,16 @@ static const char copy_text[] = "kernel r w dims 0 {\n"
                                 "  } } }\n"
                                 "}\n";
 
-enum { FMA, TILE, READ, COPY, KERNELS };
+enum { FMA, DOT2, TILE, READ, COPY, KERNELS };
 
 typedef struct Gauge {
     SnContext *ctx;
     SnTarget target;
     SnModule *module;
+    const SnKernel *kernel[KERNELS];
+    uint32_t nkernel;
     int at[KERNELS]; /* of each kernel in the module; -1: not on this target */
-    int nchain;      /* of the fma kernel */
+    int nchain;      /* of the kernels of chains */
     uint8_t *block;  /* a source and a destination, one after the other */
     size_t size;
     uint32_t width;
@@ -86,13 +89,23 @@ typedef struct Gauge {
 
 /* ---- kernels ---- */
 
-static SnStatus add_kernel(SnStore *s, SnArena *arena, const char *name, const char *text,
-                           const SnKernel *k[KERNELS], uint32_t *n, SnError *err)
+static SnStatus add_kernel(Gauge *g, SnStore *s, SnArena *arena, int which, const char *text, SnError *err)
 {
-    SnKernel *made = NULL;
-    SN_TRY(sn_kernel_parse(s, arena, name, sn_bytes_str(text), &made, err));
-    k[(*n)++] = made;
+    static const char *const name[KERNELS] = {"limit_fma", "limit_dot2", "limit_tile", "limit_read",
+                                              "limit_copy"};
+    SnKernel *k = NULL;
+    SN_TRY(sn_kernel_parse(s, arena, name[which], sn_bytes_str(text), &k, err));
+    g->at[which] = (int)g->nkernel;
+    g->kernel[g->nkernel++] = k;
     return SN_OK;
+}
+
+static SnStatus add_chain(Gauge *g, SnStore *s, SnArena *arena, int which, const char *step, SnError *err)
+{
+    char text[sizeof chain_text + 128];
+    const int n = g->nchain;
+    (void)snprintf(text, sizeof text, chain_text, n * 16, n, n, step, n, n * 16);
+    return add_kernel(g, s, arena, which, text, err);
 }
 
 /* As many chains as hide the latency of an fma and fit in three quarters of the registers. */
@@ -104,21 +117,17 @@ static int count_chains(const SnTarget *t)
 
 static SnStatus build(Gauge *g, const SnBackend *backend, SnStore *s, SnArena *arena, SnError *err)
 {
-    const SnKernel *k[KERNELS];
-    uint32_t n = 0;
-    char text[sizeof fma_text + 64];
-    const int chain = g->nchain = count_chains(&g->target);
-    (void)snprintf(text, sizeof text, fma_text, chain * 16, chain, chain, chain, chain * 16);
-    g->at[FMA] = (int)n;
-    SN_TRY(add_kernel(s, arena, "limit_fma", text, k, &n, err));
-    g->at[READ] = (int)n;
-    SN_TRY(add_kernel(s, arena, "limit_read", read_text, k, &n, err));
-    g->at[COPY] = (int)n;
-    SN_TRY(add_kernel(s, arena, "limit_copy", copy_text, k, &n, err));
-    g->at[TILE] = g->target.has_tiles ? (int)n : -1;
+    for (int i = 0; i < KERNELS; i++)
+        g->at[i] = -1;
+    g->nchain = count_chains(&g->target);
+    SN_TRY(add_chain(g, s, arena, FMA, fma_text, err));
+    SN_TRY(add_kernel(g, s, arena, READ, read_text, err));
+    SN_TRY(add_kernel(g, s, arena, COPY, copy_text, err));
     if (g->target.has_tiles)
-        SN_TRY(add_kernel(s, arena, "limit_tile", tile_text, k, &n, err));
-    SN_TRY(backend->build(g->ctx, &g->target, k, n, &g->module, err));
+        SN_TRY(add_kernel(g, s, arena, TILE, tile_text, err));
+    else if (g->target.has_dot2)
+        SN_TRY(add_chain(g, s, arena, DOT2, dot2_text, err));
+    SN_TRY(backend->build(g->ctx, &g->target, g->kernel, g->nkernel, &g->module, err));
     SN_CHECK(g->module->fn, err, SN_EUNSUPPORTED, "limits: %s has no code to call", g->target.name);
     return SN_OK;
 }
@@ -197,6 +206,11 @@ static double measure_memory(const Gauge *g, int kernel, size_t set)
 
 /* ---- limits ---- */
 
+static double greater(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 static SnStatus measure_all(Gauge *g, SnLimits *out, SnError *err)
 {
     static const uint64_t sets[SN_LIMIT_SETS] = {1u << 20, 4u << 20, 16u << 20, 64u << 20, 512u << 20};
@@ -213,13 +227,14 @@ static SnStatus measure_all(Gauge *g, SnLimits *out, SnError *err)
         const double stores = measure_memory(g, COPY, sets[i]), streams = measure_memory(g, -1, sets[i]);
         out->memory[i].bytes = sets[i];
         out->memory[i].read_gbps = measure_memory(g, READ, sets[i]);
-        out->memory[i].copy_gbps = stores > streams ? stores : streams;
+        out->memory[i].copy_gbps = greater(stores, streams);
     }
     /* Once more, in case another program was in the way. */
-    const double again = measure_arithmetic(g, FMA, fma);
-    out->f32_gflops = again > out->f32_gflops ? again : out->f32_gflops;
+    out->f32_gflops = greater(out->f32_gflops, measure_arithmetic(g, FMA, fma));
     out->bf16_gflops =
-        g->at[TILE] < 0 ? out->f32_gflops : measure_arithmetic(g, TILE, 4 * 2.0 * 16 * 16 * 32);
+        greater(measure_arithmetic(g, DOT2, 2 * fma), measure_arithmetic(g, TILE, 4 * 2.0 * 16 * 16 * 32));
+    if (out->bf16_gflops <= 0)
+        out->bf16_gflops = out->f32_gflops;
     sn_free(sn_allocator(g->ctx), g->block, room, 4096);
     return SN_OK;
 }
