@@ -4,6 +4,7 @@
  * however often a kernel repeats it; a buffer once, however often it is read; of what is gathered or sliced,
  * the part that is taken. An fma is two operations, exp and its like are as many as they expand into, about;
  * what has no floats has none. */
+#include "compiler/scalar.h"
 #include "compiler/steps.h"
 
 #define EXPANDED 12 /* exp, erf, tanh ...: terms of their expansions */
@@ -27,15 +28,9 @@ static SnRef bytes_of(SnStore *s, SnTypeId type)
 /* Operations of an element of an elementwise term. */
 static int64_t weight_of(uint16_t op)
 {
-    switch (op) {
-    case SN_OP_EXP:
-    case SN_OP_LOG:
-    case SN_OP_SIN:
-    case SN_OP_COS:
-    case SN_OP_TANH:
-    case SN_OP_ERF:
-    case SN_OP_POW:
+    if (sn_op_expands(op))
         return EXPANDED;
+    switch (op) {
     case SN_OP_FMA:
         return 2;
     case SN_OP_CAST:

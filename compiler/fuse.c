@@ -8,6 +8,8 @@
  * iotas cost nothing, so a shared transpose or cast stays unstored and what it reads is stored instead. */
 #include "compiler/fuse.h"
 
+#include "compiler/scalar.h"
+
 #define GRANT_MUST  (-1)      /* stored whatever it is */
 #define GRANT_FREE  0         /* only what costs nothing is computed again */
 #define GRANT_FEW   4         /* read several times: a few cheap ops */
@@ -22,15 +24,9 @@
 int sn_fuse_cost(const SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
-    switch (t->op) {
-    case SN_OP_EXP:
-    case SN_OP_LOG:
-    case SN_OP_SIN:
-    case SN_OP_COS:
-    case SN_OP_TANH:
-    case SN_OP_ERF:
-    case SN_OP_POW:
+    if (sn_op_expands(t->op))
         return 12;
+    switch (t->op) {
     case SN_OP_DIV:
     case SN_OP_SQRT:
     case SN_OP_IDIV:

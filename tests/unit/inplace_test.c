@@ -1,26 +1,9 @@
 /* Updates in place: what is copied, counted by the trace, and that nothing is overwritten too early. */
-#include "compiler/graph.h"
-#include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/rig.h"
 
 #include <stdio.h>
 
-#ifdef SN_TEST_LLVM
-#define SN_TEST_NATIVE "cpu"
-#else
-#define SN_TEST_NATIVE "interp"
-#endif
-
 enum { PAGES = 16, WIDTH = 32, CACHE = PAGES * WIDTH * 4, ROW = WIDTH * 4 };
-
-typedef struct Rig {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnProgram *p;
-    SnInstance *s;
-    uint64_t copied; /* bytes written by copies, kernels and steps */
-} Rig;
 
 static void count_copy(void *self, const SnTraceEvent *e)
 {
@@ -29,28 +12,13 @@ static void count_copy(void *self, const SnTraceEvent *e)
         r->copied += e->bytes / 2; /* an equal number was read */
 }
 
-static void rig_open(Rig *r, const char *target, const char *text)
+static void rig_start(Rig *r, const char *target, const char *text)
 {
     SnError err;
     *r = (Rig){0};
     const SnContextDesc desc = {.struct_size = sizeof desc, .trace = {r, count_copy}};
-    assert_ok(sn_context_create(&desc, &r->ctx, &err));
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    assert_ok(sn_compiler_create(r->ctx, &cd, &r->cc, &err));
-    assert_ok(sn_graph_create(r->cc, &r->g, &err));
-    assert_ok(sn_graph_parse(r->g, "test", sn_bytes_str(text), &err));
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
-    assert_ok(sn_compile(r->cc, r->g, &o, &r->p, &err));
-    assert_ok(sn_instance_create(r->p, NULL, &r->s, &err));
-}
-
-static void rig_close(Rig *r)
-{
-    sn_instance_destroy(r->s);
-    sn_program_release(r->p);
-    sn_graph_destroy(r->g);
-    sn_compiler_destroy(r->cc);
-    sn_context_destroy(r->ctx);
+    rig_open(r, target, &desc);
+    assert_ok(rig_compile(r, text, &err));
 }
 
 static void bind_row(Rig *r, float first)
@@ -91,15 +59,15 @@ static float result(Rig *r, const char *name, int64_t i)
 static void carried_cache_is_updated_without_a_copy(void **state)
 {
     Rig r;
-    rig_open(&r, *state,
-             "program @p\n"
-             "carry k: f32[16,32] = 0\n"
-             "carry len: i64 = 0\n"
-             "entry @main(x: f32[1,32]) {\n"
-             "  %k = update k x [len, 0]\n"
-             "  ret s: (reduce add %k axes=[0]), n: len\n"
-             "  next k = %k, len = add len 1\n"
-             "}\n");
+    rig_start(&r, *state,
+              "program @p\n"
+              "carry k: f32[16,32] = 0\n"
+              "carry len: i64 = 0\n"
+              "entry @main(x: f32[1,32]) {\n"
+              "  %k = update k x [len, 0]\n"
+              "  ret s: (reduce add %k axes=[0]), n: len\n"
+              "  next k = %k, len = add len 1\n"
+              "}\n");
     float sum = 0;
     for (int i = 0; i < PAGES; i++) {
         bind_row(&r, (float)i);
@@ -114,14 +82,14 @@ static void scatter_into_a_carry_makes_no_copy(void **state)
 {
     Rig r;
     const int64_t at = 3;
-    rig_open(&r, *state,
-             "program @p\n"
-             "carry k: f32[16,32] = 1\n"
-             "entry @main(x: f32[1,32], i: i64) {\n"
-             "  %k = scatter add k axes=[0] (reshape i [1]) x\n"
-             "  ret s: (reduce add %k axes=[0])\n"
-             "  next k = %k\n"
-             "}\n");
+    rig_start(&r, *state,
+              "program @p\n"
+              "carry k: f32[16,32] = 1\n"
+              "entry @main(x: f32[1,32], i: i64) {\n"
+              "  %k = scatter add k axes=[0] (reshape i [1]) x\n"
+              "  ret s: (reduce add %k axes=[0])\n"
+              "  next k = %k\n"
+              "}\n");
     bind_row(&r, 0);
     bind_i64(&r, "i", &at);
     for (int i = 1; i < 4; i++) {
@@ -136,25 +104,25 @@ static void cache_goes_through_loops_and_conds_in_place(void **state)
 {
     Rig r;
     const int64_t n = 5;
-    rig_open(&r, *state,
-             "program @p\n"
-             "dims t in 0..64\n"
-             "carry k: f32[16,32] = 0\n"
-             "fn @put(k: f32[16,32], x: f32[1,32], i: i64) { ret = update k x [i, 0] }\n"
-             "fn @twice(k: f32[16,32], x: f32[1,32], i: i64) { ret = update (update k x [i, 0]) (mul x 2.0) "
-             "[i, 0] }\n"
-             "fn @inner(j: i64, k: f32[16,32]; x: f32[1,32], i: i64) {\n"
-             "  ret = tuple (cond (lt i 2) @put @twice (k, (add x (cast j f32)), i))\n"
-             "}\n"
-             "fn @outer(i: i64, k: f32[16,32]; x: f32[1,32]) {\n"
-             "  %l = loop bound=3 body=@inner (k); x, i\n"
-             "  ret = tuple %l.0 | (reduce add %l.0 axes=[0])\n"
-             "}\n"
-             "entry @main(x: f32[1,32], n: i64) {\n"
-             "  %l = loop bound=(measure n max=16) body=@outer (k); x\n"
-             "  ret s: (reduce add %l.0 axes=[0]), rows: %l.1\n"
-             "  next k = %l.0\n"
-             "}\n");
+    rig_start(&r, *state,
+              "program @p\n"
+              "dims t in 0..64\n"
+              "carry k: f32[16,32] = 0\n"
+              "fn @put(k: f32[16,32], x: f32[1,32], i: i64) { ret = update k x [i, 0] }\n"
+              "fn @twice(k: f32[16,32], x: f32[1,32], i: i64) { ret = update (update k x [i, 0]) (mul x 2.0) "
+              "[i, 0] }\n"
+              "fn @inner(j: i64, k: f32[16,32]; x: f32[1,32], i: i64) {\n"
+              "  ret = tuple (cond (lt i 2) @put @twice (k, (add x (cast j f32)), i))\n"
+              "}\n"
+              "fn @outer(i: i64, k: f32[16,32]; x: f32[1,32]) {\n"
+              "  %l = loop bound=3 body=@inner (k); x, i\n"
+              "  ret = tuple %l.0 | (reduce add %l.0 axes=[0])\n"
+              "}\n"
+              "entry @main(x: f32[1,32], n: i64) {\n"
+              "  %l = loop bound=(measure n max=16) body=@outer (k); x\n"
+              "  ret s: (reduce add %l.0 axes=[0]), rows: %l.1\n"
+              "  next k = %l.0\n"
+              "}\n");
     bind_row(&r, 1);
     bind_i64(&r, "n", &n);
     const uint64_t copied = run(&r);
@@ -187,7 +155,7 @@ static void value_that_is_read_later_is_kept(void **state)
                        "fn @read(j: i64, a: f32; k: f32[16,32]) { ret = tuple (reduce max k axes=[0,1]) }\n"
                        "entry @main(x: f32[1,32], i: i64) {\n  %%n = update k x [i, 0]\n%s  next k = %s\n}\n",
                        late[i % SN_COUNT(late)], is_changed ? "%n" : "k");
-        rig_open(&r, *state, text);
+        rig_start(&r, *state, text);
         bind_row(&r, 7);
         bind_i64(&r, "i", &at);
         for (int k = 0; k < (is_changed ? 1 : 2); k++) {
@@ -202,7 +170,7 @@ static void value_that_is_read_later_is_kept(void **state)
 static void updates_read_from_what_is_updated_are_set_aside(void **state)
 {
     Rig r;
-    rig_open(
+    rig_start(
         &r, *state,
         "program @p\n"
         "carry k: f32[16,32] = 0\n"
@@ -235,7 +203,7 @@ static void carry_that_an_entry_does_not_change_is_not_written(void **state)
     SnError err;
     Rig r;
     const int64_t at = 2;
-    rig_open(
+    rig_start(
         &r, *state,
         "program @p\n"
         "carry k: f32[16,32] = 1\n"
@@ -261,17 +229,17 @@ static void carry_that_an_entry_does_not_change_is_not_written(void **state)
 static void new_values_of_a_loop_are_made_at_home(void **state)
 {
     Rig r;
-    rig_open(&r, *state,
-             "program @p\n"
-             "fn @body(i: i64, a: f32[16,32], b: f32[1,32]) {\n"
-             "  %s = reduce add a axes=[0] keep\n"
-             "  %n = scan add (add (broadcast b [16,32]) 1.0) axis=0\n"
-             "  ret = tuple %n %s\n"
-             "}\n"
-             "entry @main(x: f32[1,32]) {\n"
-             "  %l = loop bound=4 body=@body ((broadcast 1.0 [16,32]), x)\n"
-             "  ret a: %l.0, b: %l.1\n"
-             "}\n");
+    rig_start(&r, *state,
+              "program @p\n"
+              "fn @body(i: i64, a: f32[16,32], b: f32[1,32]) {\n"
+              "  %s = reduce add a axes=[0] keep\n"
+              "  %n = scan add (add (broadcast b [16,32]) 1.0) axis=0\n"
+              "  ret = tuple %n %s\n"
+              "}\n"
+              "entry @main(x: f32[1,32]) {\n"
+              "  %l = loop bound=4 body=@body ((broadcast 1.0 [16,32]), x)\n"
+              "  ret a: %l.0, b: %l.1\n"
+              "}\n");
     bind_row(&r, 1);
     float a[PAGES], b = 3;
     for (int i = 0; i < PAGES; i++)

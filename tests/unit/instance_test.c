@@ -1,61 +1,29 @@
 /* Programs compiled for the interpreter and run whole, in slices, with carries, loops and measured dims. */
-#include "tests/unit/unit.h"
+#include "tests/unit/rig.h"
 
 #include "compiler/target.h"
-#include "ops/ops.h"
 #include "runtime/program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifdef SN_TEST_LLVM
-#define SN_TEST_NATIVE "cpu"
-#else
-#define SN_TEST_NATIVE "interp"
-#endif
-
-typedef struct Rig {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnProgram *p;
-    SnInstance *s;
-    SnPool *pool;
-    const char *target;
-} Rig;
-
 static Rig rig_create(const char *target, uint32_t threads)
 {
-    Rig r = {.target = target};
+    Rig r = {0};
     SnError err;
     SnContextDesc desc = {.struct_size = sizeof desc};
     if (threads > 1) {
         assert_ok(sn_pool_create(threads, &r.pool, &err));
         desc.jobs = sn_pool_jobs(r.pool);
     }
-    assert_ok(sn_context_create(&desc, &r.ctx, &err));
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
-    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    rig_open(&r, target, &desc);
     return r;
 }
 
-static void rig_compile(Rig *r)
+static void rig_finish(Rig *r)
 {
     SnError err;
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = r->target};
-    assert_ok(sn_compile(r->cc, r->g, &o, &r->p, &err));
-    assert_ok(sn_instance_create(r->p, NULL, &r->s, &err));
-}
-
-static void rig_destroy(Rig *r)
-{
-    sn_instance_destroy(r->s);
-    sn_program_release(r->p);
-    sn_graph_destroy(r->g);
-    sn_compiler_destroy(r->cc);
-    sn_context_destroy(r->ctx);
-    sn_pool_destroy(r->pool);
+    assert_ok(rig_compile(r, NULL, &err));
 }
 
 static void bind_f32(Rig *r, const char *name, float *data, int ndim, const int64_t *dims)
@@ -86,7 +54,7 @@ static void softmax_of_product_equals_by_hand(void **state)
     const SnValue b = sn_symbol(r.g, "b", 1, 100);
     const SnValue x = sn_input(r.g, "x", SN_F32, 2, (SnValue[]){b, sn_const_int(r.g, SN_I64, 3)});
     sn_output(r.g, "y", sn_softmax(r.g, sn_mul(r.g, x, x), -1));
-    rig_compile(&r);
+    rig_finish(&r);
     float in[6] = {1, 2, 3, 0, 0, 0};
     bind_f32(&r, "x", in, 2, (int64_t[]){2, 3});
     assert_ok(sn_run(r.s, &err));
@@ -94,7 +62,7 @@ static void softmax_of_product_equals_by_hand(void **state)
     assert_true(y[2] > 0.99f && y[0] < 0.001f);
     for (int i = 3; i < 6; i++)
         assert_true(y[i] > 0.3333f && y[i] < 0.3334f);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* A program of several kernels with many tiles: the same bits for threads and slices. */
@@ -131,7 +99,7 @@ static void targets_threads_and_slices_give_equal_bits(void **state)
     for (uint32_t i = 0; i < 2 * SN_COUNT(targets); i++) {
         Rig r = rig_create(targets[i / 2], 1 + i % 2);
         deep_graph(&r);
-        rig_compile(&r);
+        rig_finish(&r);
         bind_f32(&r, "x", in, 2, (int64_t[]){N, 64});
         assert_ok(sn_run(r.s, &err));
         const float *y = result_f32(&r, "y", N * 64);
@@ -144,7 +112,7 @@ static void targets_threads_and_slices_give_equal_bits(void **state)
             assert_ok(sn_run_some(r.s, 20000, &done, &err));
         assert_true(slices > 1);
         assert_memory_equal(whole, result_f32(&r, "y", N * 64), sizeof whole);
-        rig_destroy(&r);
+        rig_close(&r);
     }
 }
 
@@ -158,7 +126,7 @@ static void carry_keeps_its_value_between_runs(void **state)
     const SnValue sum = sn_add(r.g, total, x);
     sn_next(r.g, total, sum);
     sn_output(r.g, "sum", sum);
-    rig_compile(&r);
+    rig_finish(&r);
     float one = 1;
     bind_f32(&r, "x", &one, 0, NULL);
     for (int i = 0; i < 3; i++) {
@@ -177,7 +145,7 @@ static void carry_keeps_its_value_between_runs(void **state)
     assert_true(result_f32(&r, "sum", 1)[0] == 14.0f);
     assert_fails(SN_EFORMAT, sn_state_load(r.s, saved, size - 1, &err));
     test_free(saved);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* i = 0.. while a < 100: a, b = b, a + b; rows of a. */
@@ -204,7 +172,7 @@ static void loop_with_while_stacks_rows(void **state)
     sn_output(r.g, "last", sn_get(r.g, out, 0));
     sn_output(r.g, "rows", sn_get(r.g, out, 2));
     sn_output(r.g, "trips", sn_get(r.g, out, 3));
-    rig_compile(&r);
+    rig_finish(&r);
     int64_t zero = 0;
     const SnView v = sn_view(SN_I64, &zero, 0, NULL);
     assert_ok(sn_bind(r.s, "step", &v, &err));
@@ -218,7 +186,7 @@ static void loop_with_while_stacks_rows(void **state)
     const int64_t fib[12] = {0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
     assert_true(got.dims[0] >= 12);
     assert_memory_equal(got.data, fib, sizeof fib);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* What simplify finds to be needed by nothing is part of the program's face all the same. */
@@ -232,7 +200,7 @@ static void inputs_that_nothing_needs_are_checked_and_ignored(void **state)
     SnError err;
     Rig r = rig_create("interp", 1);
     assert_ok(sn_graph_parse(r.g, "test", sn_bytes_str(text), &err));
-    rig_compile(&r);
+    rig_finish(&r);
     float x[2] = {1, 2};
     int64_t y[8] = {0}, start = 0, len = 1;
     SnSlotInfo info;
@@ -275,7 +243,7 @@ static void inputs_that_nothing_needs_are_checked_and_ignored(void **state)
     assert_ok(sn_bind(r.s, "nowhere", &v, &err));
     v = sn_view(SN_I64, y, 0, NULL);
     assert_fails(SN_EINVAL, sn_bind(r.s, "w", &v, &err)); /* of another entry */
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* A constant and an object that several entries use lie in the image once. */
@@ -304,11 +272,11 @@ static void entries_share_constants_and_objects(void **state)
         const SnValue norm = sn_op(r.g, "tok_normalize", (SnValue[]){tok, text}, 2, NULL, 0);
         sn_output(r.g, "norm", sn_get(r.g, norm, 0));
     }
-    rig_compile(&r);
+    rig_finish(&r);
     assert_true(r.p->image->data.count >= sizeof table + sizeof object);
     assert_true(r.p->image->data.count < sizeof table + sizeof object + 1024);
     assert_int_equal(r.p->image->object.count, 1);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* Rows of ids, as lists of different length, padded to the longest. */
@@ -330,7 +298,7 @@ static void measured_dim_begins_a_segment(void **state)
                  sn_const_int(r.g, SN_I32, 9));
     sn_output(r.g, "ids", ids);
     sn_output(r.g, "twice", sn_add(r.g, ids, ids));
-    rig_compile(&r);
+    rig_finish(&r);
     int32_t child[6] = {1, 2, 3, 4, 5, 6};
     int64_t start[3] = {4, 0, 2}, len[3] = {2, 1, 0};
     SnView v = sn_view(SN_I32, child, 1, (int64_t[]){3});
@@ -347,7 +315,7 @@ static void measured_dim_begins_a_segment(void **state)
     assert_memory_equal(got.data, want, sizeof want);
     len[0] = 7;
     assert_fails(SN_EINVAL, sn_bind(r.s, "x", &v, &err));
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 static void wrong_inputs_are_named(void **state)
@@ -358,7 +326,7 @@ static void wrong_inputs_are_named(void **state)
     const SnValue b = sn_symbol(r.g, "b", 1, 4);
     const SnValue x = sn_input(r.g, "x", SN_F32, 1, &b), y = sn_input(r.g, "y", SN_F32, 1, &b);
     sn_output(r.g, "z", sn_add(r.g, x, y));
-    rig_compile(&r);
+    rig_finish(&r);
     float data[8] = {0};
     SnView v = sn_view(SN_F32, data, 1, (int64_t[]){2});
     assert_fails(SN_EINVAL, sn_run(r.s, &err));
@@ -375,7 +343,7 @@ static void wrong_inputs_are_named(void **state)
     assert_non_null(strstr(err.message, "allowed 1 to 4"));
     v = sn_view(SN_I32, data, 1, (int64_t[]){2});
     assert_fails(SN_ESHAPE, sn_bind(r.s, "x", &v, &err));
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* ---- rules of runs ---- */
@@ -402,7 +370,7 @@ static void cancelled_run_ends_and_another_begins(void **state)
     one_more_of(&r, n, "x", "y");
     sn_entry_begin(r.g, "other");
     one_more_of(&r, n, "x", "z");
-    rig_compile(&r);
+    rig_finish(&r);
     fill(in, N);
     bind_f32(&r, "x", in, 1, (int64_t[]){N});
     assert_ok(sn_run(r.s, &err));
@@ -427,7 +395,7 @@ static void cancelled_run_ends_and_another_begins(void **state)
     assert_ok(sn_run(r.s, &err));
     assert_memory_equal(whole, result_f32(&r, "z", N), sizeof whole);
     assert_fails(SN_EINVAL, sn_entry(r.s, "third", &err));
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 /* while true, 100000 times at most: stopped by the host after some. */
@@ -446,7 +414,7 @@ static void stop_ends_the_outermost_loop(void **state)
     int64_t zero = 0;
     Rig r = rig_create("interp", 1);
     assert_ok(sn_graph_parse(r.g, "stop", sn_bytes_str(text), &err));
-    rig_compile(&r);
+    rig_finish(&r);
     const SnView v = sn_view(SN_I64, &zero, 0, NULL);
     assert_ok(sn_bind(r.s, "x", &v, &err));
     for (int i = 0; i < 50; i++)
@@ -463,7 +431,7 @@ static void stop_ends_the_outermost_loop(void **state)
     assert_int_equal(*(const int64_t *)c.data, n);
     assert_int_equal(((const int64_t *)rows.data)[n - 1], n - 1);
     assert_int_equal(((const int64_t *)rows.data)[n], 0);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 static void reserve_says_what_is_wrong(void **state)
@@ -473,7 +441,7 @@ static void reserve_says_what_is_wrong(void **state)
     Rig r = rig_create("interp", 1);
     const SnValue n = sn_symbol(r.g, "n", 1, 64);
     one_more_of(&r, n, "x", "y");
-    rig_compile(&r);
+    rig_finish(&r);
     static const char *const malformed[] = {"",   "n",    "n=",  "n=x",
                                             "=3", "n=3;", "m=3", "n=99999999999999999999"};
     for (size_t i = 0; i < SN_COUNT(malformed); i++)
@@ -482,7 +450,7 @@ static void reserve_says_what_is_wrong(void **state)
     assert_fails(SN_ESHAPE, sn_reserve(r.s, "n=65", &err));
     assert_ok(sn_reserve(r.s, "n=64", &err));
     assert_ok(sn_reserve(r.s, "m=3,n=1", &err));
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 typedef struct Meter { /* an allocator that counts, and refuses large blocks */
@@ -537,7 +505,7 @@ static void replanning_allocates_only_when_the_block_grows(void **state)
     Rig r = metered_rig(&meter);
     const SnValue first = sum_of_product(&r, "x", "n"), second = sum_of_product(&r, "z", "m");
     sn_output(r.g, "y", sn_add(r.g, first, second));
-    rig_compile(&r);
+    rig_finish(&r);
     for (size_t i = 0; i < 2 * SN_COUNT(runs); i++) {
         const int64_t *dims = runs[i % SN_COUNT(runs)];
         const uint64_t before = use.scratch_bytes;
@@ -550,7 +518,7 @@ static void replanning_allocates_only_when_the_block_grows(void **state)
         if (i == 1 || i >= SN_COUNT(runs)) /* 60 rows lie where the 100 did */
             assert_int_equal(use.scratch_bytes, before);
     }
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 static void shape_without_memory_fails_alone(void **state)
@@ -562,14 +530,14 @@ static void shape_without_memory_fails_alone(void **state)
     Meter meter = {.most = SIZE_MAX};
     Rig r = metered_rig(&meter);
     one_more_of(&r, sn_symbol(r.g, "n", 1, N), "x", "y");
-    rig_compile(&r);
+    rig_finish(&r);
     meter.most = 1 << 20;
     bind_f32(&r, "x", in, 1, (int64_t[]){N});
     assert_fails(SN_ENOMEM, sn_run(r.s, &err));
     bind_f32(&r, "x", in, 1, (int64_t[]){100});
     assert_ok(sn_run(r.s, &err));
     assert_true(result_f32(&r, "y", 100)[0] == 4);
-    rig_destroy(&r);
+    rig_close(&r);
 }
 
 int main(void)

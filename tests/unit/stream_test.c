@@ -1,15 +1,8 @@
 /* Streams: rows of a loop, read between slices and from inside of a run. */
 #include "compiler/pass.h"
-#include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/rig.h"
 
 #include <stdlib.h>
-
-#ifdef SN_TEST_LLVM
-#define SN_TEST_NATIVE "cpu"
-#else
-#define SN_TEST_NATIVE "interp"
-#endif
 
 enum { WIDTH = 3, LONGEST = 12 };
 
@@ -30,40 +23,11 @@ static const char program[] = "program @p\n"
                               "again: %l.1, trips: %l.3\n"
                               "}\n";
 
-typedef struct Rig {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnProgram *p;
-    SnInstance *s;
-} Rig;
-
-static Rig rig_open(void)
+static Rig open_rig(const char *target)
 {
     Rig r = {0};
-    SnError err;
-    assert_ok(sn_context_create(NULL, &r.ctx, &err));
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    assert_ok(sn_compiler_create(r.ctx, &cd, &r.cc, &err));
-    assert_ok(sn_graph_create(r.cc, &r.g, &err));
+    rig_open(&r, target, NULL);
     return r;
-}
-
-static SnStatus rig_compile(Rig *r, const char *text, const char *target, SnError *err)
-{
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
-    SN_TRY(sn_graph_parse(r->g, "test", sn_bytes_str(text), err));
-    SN_TRY(sn_compile(r->cc, r->g, &o, &r->p, err));
-    return sn_instance_create(r->p, NULL, &r->s, err);
-}
-
-static void rig_close(Rig *r)
-{
-    sn_instance_destroy(r->s);
-    sn_program_release(r->p);
-    sn_graph_destroy(r->g);
-    sn_compiler_destroy(r->cc);
-    sn_context_destroy(r->ctx);
 }
 
 static void bind(Rig *r, const int64_t *last)
@@ -92,10 +56,10 @@ static void check_text(const SnView *v, uint64_t first)
 static void rows_can_be_read_between_slices(void **state)
 {
     SnError err;
-    Rig r = rig_open();
+    Rig r = open_rig(*state);
     SnView v, whole;
     const int64_t last[] = {9, 100, 0};
-    assert_ok(rig_compile(&r, program, *state, &err));
+    assert_ok(rig_compile(&r, program, &err));
     assert_fails(SN_EINVAL, sn_rows(r.s, "sum", 0, &v, &err));
     for (size_t k = 0; k < SN_COUNT(last); k++) {
         const int64_t trips = last[k] < LONGEST ? last[k] : LONGEST;
@@ -153,13 +117,13 @@ static void read_text(void *user, uint64_t first, const SnView *rows)
 static void readers_hear_of_each_row_and_change_no_bit(void **state)
 {
     SnError err;
-    Rig r = rig_open();
+    Rig r = open_rig(*state);
     Reader sum = {0};
     SnView v;
     uint64_t text = 0;
     const int64_t last = 100;
     float alone[LONGEST * WIDTH];
-    assert_ok(rig_compile(&r, program, *state, &err));
+    assert_ok(rig_compile(&r, program, &err));
     for (uint32_t i = 0; i < 5; i++) {
         SnSlotInfo info;
         assert_true(sn_program_output(r.p, NULL, i, &info));
@@ -203,13 +167,13 @@ static void only_rows_of_a_loop_of_the_entry_stream(void **state)
     };
     SnError err;
     for (size_t i = 0; i < SN_COUNT(bad); i++) {
-        Rig r = rig_open();
-        assert_fails(SN_EINVAL, rig_compile(&r, bad[i], "interp", &err));
+        Rig r = open_rig("interp");
+        assert_fails(SN_EINVAL, rig_compile(&r, bad[i], &err));
         assert_string_equal(err.message, "stream y: must be stacked rows of a loop in the entry itself");
         rig_close(&r);
     }
-    Rig r = rig_open();
-    assert_fails(SN_EINVAL, rig_compile(&r, "entry @main(h: f32) {\n  ret stream y: h\n}\n", "interp", &err));
+    Rig r = open_rig("interp");
+    assert_fails(SN_EINVAL, rig_compile(&r, "entry @main(h: f32) {\n  ret stream y: h\n}\n", &err));
     assert_non_null(strstr(err.message, "stream y: not a tensor or list with rows"));
     rig_close(&r);
 }
@@ -217,14 +181,14 @@ static void only_rows_of_a_loop_of_the_entry_stream(void **state)
 static void a_loop_in_a_called_function_streams(void **state)
 {
     SnError err;
-    Rig r = rig_open();
+    Rig r = open_rig(*state);
     float h[WIDTH] = {1, 2, 3};
     Reader sum = {0};
     assert_ok(rig_compile(&r,
                           "fn @body(i: i64, h: f32[3]) { ret = tuple (add h 1.0) | h }\n"
                           "fn @some(h: f32[3]) { ret = (loop bound=4 body=@body (h)).1 }\n"
                           "entry @main(h: f32[3]) {\n  ret stream y: (call @some h)\n}\n",
-                          *state, &err));
+                          &err));
     const SnView v = sn_view(SN_F32, h, 1, (int64_t[]){WIDTH});
     assert_ok(sn_bind(r.s, "h", &v, &err));
     assert_ok(sn_on_rows(r.s, "y", read_sum, &sum, &err));
@@ -239,7 +203,7 @@ static void text_form_keeps_the_mark(void **state)
 {
     (void)state;
     SnError err;
-    Rig r = rig_open();
+    Rig r = open_rig("interp");
     SnText text = {.memory = sn_allocator(r.ctx)};
     assert_ok(sn_graph_parse(r.g, "test", sn_bytes_str(program), &err));
     assert_ok(sn_graph_print(r.g, &text, &err));
@@ -254,7 +218,7 @@ static void verifier_wants_what_a_loop_stacks(void **state)
 {
     (void)state;
     SnError err;
-    Rig r = rig_open();
+    Rig r = open_rig("interp");
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(r.ctx));
     SnStore *s = sn_graph_store(r.g);
