@@ -176,6 +176,20 @@ static int grant_of(const SnFuse *f, SnRef user, int i)
     }
 }
 
+/* What a use gives where several kernels compute the operand. A mask over queries and keys is computed again:
+ * it would be larger than all that it is made of. */
+static int shared_grant_of(const SnFuse *f, SnRef user, int i)
+{
+    const SnTerm *t = sn_term(f->s, user);
+    const SnType *type = sn_type_of(f->s, t->arg[i]);
+    int64_t v;
+    if (t->op < SN_PRIM_COUNT || i < 3 || type->ndim < 2)
+        return GRANT_FREE;
+    const bool is_row = sn_is_const_i64(f->s, type->dims[type->ndim - 2], &v) && v == 1;
+    const bool is_col = sn_is_const_i64(f->s, type->dims[type->ndim - 1], &v) && v == 1;
+    return is_row || is_col ? GRANT_FREE : GRANT_INDEX;
+}
+
 static SnRef merge(SnRef known, SnRef now)
 {
     return known != 0 && known != now ? SN_FUSE_MANY : now;
@@ -202,8 +216,9 @@ static void grant(SnFuse *f, SnRef user, int i, const Share *share)
     sn_row_axes_join(f->s, user, i, &f->axes[user], &f->axes[x]);
     if (f->pass[x] == SN_FUSE_MANY && give > GRANT_ROW)
         give = GRANT_ROW;
-    if (f->home[x] == SN_FUSE_MANY && give > GRANT_FREE)
-        give = GRANT_FREE;
+    /* What several kernels compute has been given little enough. */
+    if (f->home[x] == SN_FUSE_MANY && share->home != SN_FUSE_MANY && give > shared_grant_of(f, user, i))
+        give = shared_grant_of(f, user, i);
     if (give < f->grant[x])
         f->grant[x] = give;
 }
