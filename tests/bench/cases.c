@@ -2,7 +2,7 @@
  * that memory bounds. */
 #include "tests/bench/cases.h"
 
-#include "sn_ops.h"
+#include "ops/ops.h"
 
 #include <inttypes.h>
 #include <stdio.h>
