@@ -38,7 +38,8 @@ int sn_fuse_cost(const SnStore *s, SnRef r)
         return 2; /* guards */
     case SN_OP_CONCAT:
         return 2 * t->narg;
-    case SN_OP_CAST:
+    case SN_OP_CAST: /* what is narrower is worth storing: products read it as it lies */
+        return sn_dtype_size(sn_dtype_of(s, r)) < sn_dtype_size(sn_dtype_of(s, t->arg[0]));
     case SN_OP_BITCAST:
         return 0;
     default:
