@@ -4,8 +4,9 @@
  * grants its operand a number of units that may be spent on computing it again (without end when one kernel
  * reads an element once; nothing when several kernels do, or when it stands in the innermost loop of a
  * contraction); a term passes on what its own cost leaves, and is stored when that is less than nothing. Up,
- * operands first: expressions that became too large for one kernel are split. Movement, casts, constants and
- * iotas cost nothing, so a shared transpose or cast stays unstored and what it reads is stored instead. */
+ * operands first: expressions that became too large for one kernel are split. Movement, widening casts,
+ * constants and iotas cost nothing, so a shared transpose stays unstored and what it reads is stored instead.
+ */
 #include "compiler/fuse.h"
 
 #include "compiler/scalar.h"
