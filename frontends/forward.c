@@ -462,9 +462,12 @@ static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t 
 
 static const char *const usual_inputs[] = {"input_ids", "attention_mask"};
 
-/* A request for inputs by name alone; its shapes are in the arena. */
-static SnStatus usual_request(const SnModel *m, SnArena *arena, Request *r, SnError *err)
+/* A request for inputs by name alone; its shapes are in the arena. Weights are needed where there is no text
+ * form. */
+static SnStatus usual_request(SnModel *m, SnArena *arena, Request *r, SnError *err)
 {
+    if (!m->text)
+        SN_TRY(sn_model_need(m, err));
     if (r->nin == 0) {
         r->name = usual_inputs;
         r->nin = SN_COUNT(usual_inputs);
@@ -482,8 +485,6 @@ SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, con
     SnArena arena;
     SnModelProgram p = {0};
     Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
-    if (!m->text)
-        SN_TRY(sn_model_need(m, err));
     sn_arena_init(&arena, sn_allocator(m->ctx));
     SnStatus st = usual_request(m, &arena, &r, err);
     if (st == SN_OK)
@@ -513,8 +514,6 @@ SnStatus sn_model_prepare(SnModel *m, const char *const *input, size_t ninput, c
     SnArena arena;
     SnModelProgram *p = NULL;
     Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
-    if (!m->text)
-        SN_TRY(sn_model_need(m, err));
     sn_arena_init(&arena, sn_allocator(m->ctx));
     SnStatus st = usual_request(m, &arena, &r, err);
     if (st == SN_OK)
