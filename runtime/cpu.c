@@ -5,7 +5,7 @@
  *
  * Intel SDM vol. 2A "CPUID", vol. 1 chapters 13 (XSAVE), 18 (AMX); Linux Documentation/arch/x86/xstate.rst.
  */
-#define _GNU_SOURCE /* sched_getcpu */
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #include "runtime/cpu.h"
 
 #if defined(__linux__)
@@ -155,6 +155,23 @@ int sn_cpu_current(void)
     return sched_getcpu();
 #else
     return -1;
+#endif
+}
+
+bool sn_cpu_leave(int cpu)
+{
+#if defined(__linux__)
+    cpu_set_t all, others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0)
+        return false;
+    others = all;
+    CPU_CLR((size_t)cpu, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0)
+        return false;
+    return sched_setaffinity(0, sizeof all, &all) == 0;
+#else
+    (void)cpu;
+    return false;
 #endif
 }
 

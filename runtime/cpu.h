@@ -33,6 +33,8 @@ bool sn_cpu_is_amd(void);
 void sn_cpu_pause(void);
 /* The CPU that this thread is on just now; -1: not known. */
 int sn_cpu_current(void);
+/* This thread goes on on another CPU that it may use; false: there is none. */
+bool sn_cpu_leave(int cpu);
 
 /* Each job runs in the default floating-point environment (round to nearest, subnormals kept): hosts change
  * it, and that would change bits. begin returns what end puts back. */

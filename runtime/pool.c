@@ -109,10 +109,13 @@ static void park(SnPool *p, uint32_t seen)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* On the caller's CPU, and nowhere else to go? A thread is woken where it last ran while the scheduler takes
+ * all CPUs for busy, idle or not: it would come back here each time. */
 static bool is_in_the_way(SnPool *p)
 {
     const int cpu = sn_cpu_current();
-    return cpu >= 0 && cpu == atomic_load_explicit(&p->caller_cpu, memory_order_relaxed);
+    return cpu >= 0 && cpu == atomic_load_explicit(&p->caller_cpu, memory_order_relaxed) &&
+           !sn_cpu_leave(cpu);
 }
 
 static void *worker(void *arg)
