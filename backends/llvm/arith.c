@@ -208,12 +208,9 @@ static LLVMValueRef dot2_native(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVM
     return sn_gen_intrinsic(g, name[width == 4 ? 0 : width == 8 ? 1 : 2], NULL, 0, arg, 3);
 }
 
-/* Where there is no instruction for it, the interpreter's order: the low halves, then the high ones, by fma.
- * The instruction rounds otherwise, which is why nothing in exact mode has dot2. */
-LLVMValueRef sn_gen_dot2(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width)
+/* The interpreter's order: the low halves, then the high ones, by fma. */
+LLVMValueRef sn_gen_pair_fma(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width)
 {
-    if (g->level >= SN_CPU_V4D && (width == 4 || width == 8 || width == 16))
-        return dot2_native(g, acc, a, b, width);
     const LLVMTypeRef bits = LLVMTypeOf(a), f32 = sn_gen_type(g, SN_F32, width);
     const LLVMValueRef word[] = {a, b};
     LLVMValueRef low[3], high[3];
@@ -225,4 +222,11 @@ LLVMValueRef sn_gen_dot2(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRe
     low[2] = acc;
     high[2] = sn_gen_intrinsic(g, "llvm.fma", (LLVMTypeRef[]){f32}, 1, low, 3);
     return sn_gen_intrinsic(g, "llvm.fma", (LLVMTypeRef[]){f32}, 1, high, 3);
+}
+
+/* The instruction rounds otherwise, which is why nothing in exact mode has dot2. */
+LLVMValueRef sn_gen_dot2(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width)
+{
+    const bool is_native = g->level >= SN_CPU_V4D && (width == 4 || width == 8 || width == 16);
+    return (is_native ? dot2_native : sn_gen_pair_fma)(g, acc, a, b, width);
 }

@@ -70,6 +70,7 @@ typedef struct SnGen {
     uint32_t width;
     uint32_t kernel, serial, statement, epoch, nstmt;
     size_t stack;
+    LLVMValueRef tiles; /* memory of the tile registers, at levels that have none */
 } SnGen;
 
 void sn_gen_clear(SnGen *g); /* what it has allocated; llvm, module and b are the caller's */
@@ -121,6 +122,8 @@ void sn_gen_tile(SnGen *g, const SnStmt *s);
 LLVMValueRef sn_gen_arith(SnGen *g, uint16_t op, SnDtype d, LLVMValueRef *x, uint32_t width);
 LLVMValueRef sn_gen_dot4(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width);
 LLVMValueRef sn_gen_dot2(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width);
+/* Two bf16 x two bf16 in packed words, added one after the other. */
+LLVMValueRef sn_gen_pair_fma(SnGen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b, uint32_t width);
 
 /* ---- convert.c ---- */
 LLVMValueRef sn_gen_cast(SnGen *g, SnDtype from, SnDtype to, bool saturate, LLVMValueRef v, uint32_t width);
