@@ -78,7 +78,21 @@ static bool level_index(const SnProgramDesc *d, SnCpuLevel have, uint32_t *best)
     return false;
 }
 
-SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **out, SnError *err)
+/* Where each parameter lies. */
+static SnStatus place_params(SnProgram *p, const SnProgramDesc *desc, const char *origin, SnError *err)
+{
+    const SnImage *m = p->image;
+    const SnParamRow *row = SN_ROWS(m, SnParamRow, param);
+    const void *weights = desc->weights;
+    if (!weights && desc->weights_file)
+        SN_TRY(sn_weights_open(p->ctx, desc, origin, &p->weights, &weights, err));
+    for (uint32_t i = 0; i < m->param.count; i++)
+        p->param[i] = (const uint8_t *)weights + row[i].offset;
+    return SN_OK;
+}
+
+SnStatus sn_program_link_from(SnContext *ctx, const SnProgramDesc *desc, const char *origin, SnProgram **out,
+                              SnError *err)
 {
     SN_CHECK(desc->abi == SN_ABI, err, SN_EUNSUPPORTED, "program: made for abi %u, this runtime has %u",
              desc->abi, SN_ABI);
@@ -87,21 +101,29 @@ SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **
     uint32_t level = 0;
     SN_CHECK(level_index(desc, ctx->cpu_level, &level), err, SN_EUNSUPPORTED,
              "program: has no code for this machine's level %s", sn_cpu_level_name(ctx->cpu_level));
+    SnProgram *p = NULL;
     SnArena arena;
     sn_arena_init(&arena, &ctx->memory);
     const void **param = sn_arena_array(&arena, m->param.count + 1u, sizeof *param);
     SnStatus st =
         param ? SN_OK : sn_fail(err, SN_ENOMEM, "program: no memory for %u parameters", m->param.count);
-    if (st == SN_OK) {
-        const SnParamRow *row = SN_ROWS(m, SnParamRow, param);
-        for (uint32_t i = 0; i < m->param.count; i++)
-            param[i] = (const uint8_t *)desc->weights + row[i].offset;
-        st = sn_program_create(ctx, m, NULL, desc->host, param, &arena, out, err);
-    }
-    sn_arena_clear(&arena);
     if (st == SN_OK)
-        (*out)->fn = desc->kernel + (size_t)level * m->kernel.count;
+        st = sn_program_create(ctx, m, NULL, desc->host, param, &arena, &p, err);
+    if (st == SN_OK)
+        st = place_params(p, desc, origin, err);
+    sn_arena_clear(&arena);
+    if (st == SN_OK) {
+        p->fn = desc->kernel + (size_t)level * m->kernel.count;
+        *out = p;
+    } else {
+        sn_program_release(p);
+    }
     return st;
+}
+
+SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **out, SnError *err)
+{
+    return sn_program_link_from(ctx, desc, NULL, out, err);
 }
 
 void sn_packed_clear(SnPacked *p, const SnContext *ctx)
@@ -130,6 +152,7 @@ void sn_program_release(SnProgram *p)
     if (p->has_arena)
         sn_arena_clear(&p->arena);
     sn_packed_clear(&p->packed, p->ctx);
+    sn_file_release(p->weights);
     sn_free(&p->ctx->memory, p, sizeof *p, _Alignof(max_align_t));
 }
 

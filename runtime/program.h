@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         2u
+#define SN_ABI         3u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 
@@ -43,8 +43,43 @@ struct SnProgramDesc {
     const char *const *level;  /* nlevel names */
     SnKernelFn *const *kernel; /* [nlevel][nkernel] */
     SnHostFn *const *host;     /* [nhost] */
-    const void *weights;       /* parameters at their offsets, page-aligned */
+    const void *weights;       /* parameters at their offsets, page-aligned; NULL: in a file beside */
+    const char *weights_file;  /* its name, looked for in the folder of the file this code is in; or NULL */
+    uint64_t weights_size;     /* bytes of all parameters, wherever they are */
+    SnHash128 weights_hash;    /* sn_weights_hash of them */
 };
+
+/* ---- what a shared object says of itself: a note (type SN_NOTE_TYPE) of owner SN_NOTE_OWNER ---- */
+#define SN_NOTE_OWNER "sinter"
+#define SN_NOTE_TYPE  1u
+typedef struct SnNote {
+    uint32_t abi;
+    uint32_t levels;                   /* bit i: there is code for SnCpuLevel i */
+    uint64_t size;                     /* address where the last segment ends */
+    uint64_t weights_at, weights_size; /* address, bytes; 0: none inside */
+    SnHash128 weights_hash;
+    SnHash128 hash;    /* of all other segments */
+    char program[128]; /* symbol of the SnProgramDesc; ends with 0 */
+} SnNote;
+
+/* ---- parameters in a file beside the program: a head, then the bytes (weights.c) ---- */
+#define SN_WEIGHTS_MAGIC "sinter weights\n"
+typedef struct SnWeightsHead {
+    char magic[16];
+    uint64_t size; /* bytes that follow */
+    SnHash128 hash;
+    uint64_t unused[3];
+} SnWeightsHead;
+/* Of bytes that come in parts: all of them up to 4 MiB, else 256 pages spread over them: what it finds is a
+ * copy that broke off or other weights, in a time that does not grow with them. */
+SnHash128 sn_weights_hash(const SnBytes *part, size_t npart);
+/* Maps and checks the file of d that lies in the folder of `origin`; NULL: in that of the library or program
+ * that d lies in. *at lives as long as *file. */
+SN_MUST_CHECK SnStatus sn_weights_open(SnContext *ctx, const SnProgramDesc *d, const char *origin,
+                                       SnFile **file, const void **at, SnError *err);
+/* sn_program_link with an origin, as above. */
+SN_MUST_CHECK SnStatus sn_program_link_from(SnContext *ctx, const SnProgramDesc *desc, const char *origin,
+                                            SnProgram **out, SnError *err);
 
 /* ---- the image ---- */
 typedef struct SnSpan { /* a table: offset in bytes from the image, count of rows */
@@ -105,7 +140,7 @@ typedef struct SnSlotRow { /* an input, result or carry */
     uint32_t name;
     uint32_t dtype, ndim;
     uint32_t is_list, is_object;
-    uint32_t is_unused; /* input: nothing needs it, and it has no buffer */
+    uint32_t is_unused;             /* input: nothing needs it, and it has no buffer */
     uint32_t buffer, start, len;    /* of a list: child, starts, lengths; else the last two are SN_NONE */
     uint32_t child_reg;             /* list: elements of the child */
     uint32_t stream_reg;            /* result: rows that are ready, or SN_NONE */
@@ -227,7 +262,8 @@ struct SnProgram {
     const void **param;                  /* where each parameter lies */
     uint64_t weight_bytes, packed_bytes; /* as they came; made of them, or copied to be aligned */
     SnPacked packed;
-    SnArena arena; /* image, host table, param table and copied weights of a JIT program */
+    SnFile *weights; /* beside: the parameters, or NULL */
+    SnArena arena;   /* image, host table, param table and copied weights of a JIT program */
     bool has_arena;
     void (*release)(
         void *owner); /* called with `owner` when the program dies: the weights' source; or NULL */
