@@ -1,29 +1,26 @@
 /* load.c -- maps the code of a relocatable x86-64 ELF object; nothing here needs LLVM.
  *
- * Objects come from the disk cache, so every field is checked before it is used. What is taken: sections that
+ * Objects come from the disk cache: elf_read.h checks their form. What is taken: sections that
  * are loaded and not written (code, constants), zeroed ones not; relocations that are relative to code. A
  * symbol that the object does not define is refused, which also refuses calls into libraries. Pages are
  * written first and made read-only or executable then, never both.
  *
- * System V ABI, AMD64 supplement, section 4.4 (relocations); ELF, gabi 4.1. */
+ * System V ABI, AMD64 supplement, section 4.4 (relocations). */
 #include "backends/llvm/llvm.h"
 
-#include <elf.h>
+#include "compiler/aot/elf_read.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAX_SECTIONS 4096u
-#define MAX_SYMBOLS  (1u << 20)
-#define MAX_IMAGE    ((size_t)256 << 20)
-#define MAX_ALIGN    4096u
+#define MAX_IMAGE ((size_t)256 << 20)
+#define MAX_ALIGN 4096u
 
-typedef struct Section {
-    Elf64_Shdr h;
-    SnBytes bytes; /* in the object */
-    size_t at;     /* in the image */
+typedef struct Placed { /* a section */
+    size_t at;          /* in the image */
     bool is_mapped;
-} Section;
+} Placed;
 
 typedef struct Function {
     const char *name;
@@ -41,101 +38,32 @@ struct SnObjectCode {
 
 typedef struct Loader {
     SnObjectCode *code;
-    SnBytes object;
+    SnElf elf;
     SnArena arena;
-    Section *section;
-    size_t nsection;
-    const Section *symbols, *names; /* the symbol table and its strings */
-    size_t nsymbol;
+    Placed *placed; /* one for each section */
     size_t code_at, page;
     SnError *err;
 } Loader;
 
 #define REFUSE_UNLESS(l, cond, what) SN_CHECK(cond, (l)->err, SN_EFORMAT, "kernel object: %s", what)
 
-/* ---- reading ---- */
-
-static SnBytes view(SnBytes b, uint64_t offset, uint64_t n)
-{
-    if (offset > b.n || n > b.n - offset)
-        return sn_bytes(NULL, 0);
-    return sn_bytes(b.at + offset, (size_t)n);
-}
-
-static SnStatus read_header(Loader *l, Elf64_Ehdr *h)
-{
-    const SnBytes b = view(l->object, 0, sizeof *h);
-    REFUSE_UNLESS(l, b.at != NULL, "no header");
-    memcpy(h, b.at, sizeof *h);
-    REFUSE_UNLESS(l, memcmp(h->e_ident, ELFMAG, SELFMAG) == 0, "no ELF file");
-    REFUSE_UNLESS(l, h->e_ident[EI_CLASS] == ELFCLASS64 && h->e_ident[EI_DATA] == ELFDATA2LSB,
-                  "not 64-bit little-endian");
-    REFUSE_UNLESS(l, h->e_type == ET_REL && h->e_machine == EM_X86_64, "not relocatable x86-64 code");
-    REFUSE_UNLESS(l, h->e_shentsize == sizeof(Elf64_Shdr) && h->e_shnum > 0 && h->e_shnum <= MAX_SECTIONS,
-                  "bad section table");
-    return SN_OK;
-}
-
-static SnStatus read_sections(Loader *l)
-{
-    Elf64_Ehdr h;
-    SN_TRY(read_header(l, &h));
-    const SnBytes table = view(l->object, h.e_shoff, (uint64_t)h.e_shnum * sizeof(Elf64_Shdr));
-    REFUSE_UNLESS(l, table.at != NULL, "section table outside of the file");
-    l->nsection = h.e_shnum;
-    l->section = (Section *)sn_arena_array(&l->arena, l->nsection, sizeof *l->section);
-    SN_CHECK(l->section != NULL, l->err, SN_ENOMEM, "no memory for a kernel object");
-    for (size_t i = 0; i < l->nsection; i++) {
-        Section *s = &l->section[i];
-        memcpy(&s->h, table.at + i * sizeof s->h, sizeof s->h);
-        if (s->h.sh_type == SHT_NULL || s->h.sh_type == SHT_NOBITS)
-            continue;
-        s->bytes = view(l->object, s->h.sh_offset, s->h.sh_size);
-        REFUSE_UNLESS(l, s->bytes.at != NULL, "section outside of the file");
-    }
-    return SN_OK;
-}
-
-static SnStatus find_symbols(Loader *l)
-{
-    for (size_t i = 0; i < l->nsection; i++) {
-        const Section *s = &l->section[i];
-        if (s->h.sh_type != SHT_SYMTAB)
-            continue;
-        REFUSE_UNLESS(l,
-                      l->symbols == NULL && s->h.sh_entsize == sizeof(Elf64_Sym) &&
-                          s->bytes.n % sizeof(Elf64_Sym) == 0 && s->h.sh_link < l->nsection,
-                      "bad symbol table");
-        l->symbols = s;
-        l->nsymbol = s->bytes.n / sizeof(Elf64_Sym);
-        l->names = &l->section[s->h.sh_link];
-    }
-    REFUSE_UNLESS(l, l->symbols != NULL && l->nsymbol <= MAX_SYMBOLS, "no symbol table");
-    /* Names end inside of the table. */
-    REFUSE_UNLESS(l,
-                  l->names->h.sh_type == SHT_STRTAB && l->names->bytes.n > 0 &&
-                      l->names->bytes.at[l->names->bytes.n - 1] == 0,
-                  "bad symbol names");
-    return SN_OK;
-}
-
 /* ---- the image ---- */
 
-static bool is_code(const Section *s)
+static bool is_code(const SnElfSection *s)
 {
     return (s->h.sh_flags & SHF_EXECINSTR) != 0;
 }
 
 /* What the linker would drop or only a debugger reads stays out: unwinding tables, notes. */
-static bool is_wanted(const Section *s)
+static bool is_wanted(const SnElfSection *s)
 {
     return s->h.sh_type == SHT_PROGBITS && (s->h.sh_flags & SHF_ALLOC) != 0;
 }
 
 static SnStatus place_sections(Loader *l, bool code, size_t *end)
 {
-    for (size_t i = 0; i < l->nsection; i++) {
-        Section *s = &l->section[i];
+    for (size_t i = 0; i < l->elf.nsection; i++) {
+        const SnElfSection *s = &l->elf.section[i];
         if (!is_wanted(s) || is_code(s) != code)
             continue;
         const uint64_t align = s->h.sh_addralign;
@@ -146,8 +74,7 @@ static SnStatus place_sections(Loader *l, bool code, size_t *end)
                       sn_align_size(*end, align > 1 ? (size_t)align : 1, &at) && s->bytes.n <= MAX_IMAGE &&
                           at <= MAX_IMAGE - s->bytes.n,
                       "too large");
-        s->at = at;
-        s->is_mapped = true;
+        l->placed[i] = (Placed){at, true};
         *end = at + s->bytes.n;
     }
     return SN_OK;
@@ -167,10 +94,10 @@ static SnStatus map_image(Loader *l)
     SN_CHECK(image != MAP_FAILED, l->err, SN_ENOMEM, "no memory for %zu bytes of code: %s", c->size,
              strerror(errno));
     c->image = (uint8_t *)image;
-    for (size_t i = 0; i < l->nsection; i++) {
-        const Section *s = &l->section[i];
-        if (s->is_mapped && s->bytes.n > 0)
-            memcpy(c->image + s->at, s->bytes.at, s->bytes.n);
+    for (size_t i = 0; i < l->elf.nsection; i++) {
+        const SnBytes b = l->elf.section[i].bytes;
+        if (l->placed[i].is_mapped && b.n > 0)
+            memcpy(c->image + l->placed[i].at, b.at, b.n);
     }
     return SN_OK;
 }
@@ -187,43 +114,26 @@ static SnStatus protect_image(Loader *l)
 
 /* ---- symbols and relocations ---- */
 
-static Elf64_Sym symbol_at(const Loader *l, size_t i)
-{
-    Elf64_Sym s;
-    memcpy(&s, l->symbols->bytes.at + i * sizeof s, sizeof s);
-    return s;
-}
-
-static const char *symbol_name(const Loader *l, const Elf64_Sym *s)
-{
-    return s->st_name < l->names->bytes.n ? (const char *)l->names->bytes.at + s->st_name : "?";
-}
-
 /* Offset in the image. */
 static SnStatus symbol_value(const Loader *l, size_t i, int64_t *out)
 {
-    REFUSE_UNLESS(l, i < l->nsymbol, "relocation by no symbol");
-    const Elf64_Sym s = symbol_at(l, i);
+    const Elf64_Sym s = sn_elf_symbol(&l->elf, i);
     SN_CHECK(s.st_shndx != SHN_UNDEF, l->err, SN_EFORMAT, "kernel object: %.100s is not defined",
-             symbol_name(l, &s));
-    REFUSE_UNLESS(l, s.st_shndx < l->nsection && l->section[s.st_shndx].is_mapped, "symbol of no section");
-    const Section *section = &l->section[s.st_shndx];
-    REFUSE_UNLESS(l, s.st_value <= section->bytes.n, "symbol outside of its section");
-    *out = (int64_t)(section->at + (size_t)s.st_value);
+             sn_elf_symbol_name(&l->elf, &s));
+    REFUSE_UNLESS(l, s.st_shndx < l->elf.nsection && l->placed[s.st_shndx].is_mapped, "symbol of no section");
+    REFUSE_UNLESS(l, s.st_value <= l->elf.section[s.st_shndx].bytes.n, "symbol outside of its section");
+    *out = (int64_t)(l->placed[s.st_shndx].at + (size_t)s.st_value);
     return SN_OK;
 }
 
-static SnStatus relocate(Loader *l, const Section *to, const Elf64_Rela *r)
+static SnStatus relocate(Loader *l, size_t to, const Elf64_Rela *r)
 {
     int64_t value;
     SN_TRY(symbol_value(l, (size_t)ELF64_R_SYM(r->r_info), &value));
     const uint32_t type = (uint32_t)ELF64_R_TYPE(r->r_info);
-    const size_t size = type == R_X86_64_PC64 ? 8 : 4;
     SN_CHECK(type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_PC64, l->err, SN_EFORMAT,
              "kernel object: relocation of type %u", (unsigned)type);
-    REFUSE_UNLESS(l, r->r_offset <= to->bytes.n && to->bytes.n - (size_t)r->r_offset >= size,
-                  "relocation outside of its section");
-    const size_t at = to->at + (size_t)r->r_offset;
+    const size_t at = to + (size_t)r->r_offset;
     REFUSE_UNLESS(l, r->r_addend >= -(int64_t)MAX_IMAGE && r->r_addend <= (int64_t)MAX_IMAGE,
                   "relocation too far");
     /* Inside of the image: code may not reach beyond it. An addend of -4 belongs to the instruction's end. */
@@ -231,7 +141,7 @@ static SnStatus relocate(Loader *l, const Section *to, const Elf64_Rela *r)
     REFUSE_UNLESS(l, target >= -8 && target <= (int64_t)l->code->size, "relocation out of the image");
     const int64_t delta = target - (int64_t)at;
     const int32_t near = (int32_t)delta;
-    if (size == 8)
+    if (sn_elf_reloc_size(type) == sizeof delta)
         memcpy(l->code->image + at, &delta, sizeof delta);
     else
         memcpy(l->code->image + at, &near, sizeof near);
@@ -240,23 +150,17 @@ static SnStatus relocate(Loader *l, const Section *to, const Elf64_Rela *r)
 
 static SnStatus relocate_all(Loader *l)
 {
-    for (size_t i = 0; i < l->nsection; i++) {
-        const Section *s = &l->section[i];
-        if (s->h.sh_type != SHT_RELA && s->h.sh_type != SHT_REL)
+    const SnElf *e = &l->elf;
+    for (size_t i = 0; i < e->nsection; i++) {
+        SnElfRelocs r;
+        if (!sn_elf_is_relocs(&e->section[i]))
             continue;
-        REFUSE_UNLESS(l, s->h.sh_info < l->nsection, "relocations of no section");
-        const Section *to = &l->section[s->h.sh_info];
-        if (!to->is_mapped)
-            continue;
-        REFUSE_UNLESS(l,
-                      s->h.sh_type == SHT_RELA && s->h.sh_entsize == sizeof(Elf64_Rela) &&
-                          s->bytes.n % sizeof(Elf64_Rela) == 0 &&
-                          &l->section[s->h.sh_link % l->nsection] == l->symbols,
-                      "bad relocations");
-        for (size_t at = 0; at < s->bytes.n; at += sizeof(Elf64_Rela)) {
-            Elf64_Rela r;
-            memcpy(&r, s->bytes.at + at, sizeof r);
-            SN_TRY(relocate(l, to, &r));
+        SN_TRY(sn_elf_relocs(e, &e->section[i], &r, l->err));
+        const Placed *to = &l->placed[r.to - e->section];
+        for (size_t k = 0; k < (to->is_mapped ? r.n : 0); k++) {
+            Elf64_Rela rela;
+            SN_TRY(sn_elf_reloc(e, &r, k, &rela, l->err));
+            SN_TRY(relocate(l, to->at, &rela));
         }
     }
     return SN_OK;
@@ -265,17 +169,18 @@ static SnStatus relocate_all(Loader *l)
 static SnStatus list_functions(Loader *l)
 {
     SnObjectCode *c = l->code;
-    c->fn = (Function *)sn_arena_array(&c->arena, l->nsymbol, sizeof *c->fn);
+    const SnElf *e = &l->elf;
+    c->fn = (Function *)sn_arena_array(&c->arena, e->nsymbol, sizeof *c->fn);
     SN_CHECK(c->fn != NULL, l->err, SN_ENOMEM, "no memory for a kernel object");
-    for (size_t i = 0; i < l->nsymbol; i++) {
-        const Elf64_Sym s = symbol_at(l, i);
+    for (size_t i = 0; i < e->nsymbol; i++) {
+        const Elf64_Sym s = sn_elf_symbol(e, i);
         if (ELF64_ST_TYPE(s.st_info) != STT_FUNC || ELF64_ST_BIND(s.st_info) != STB_GLOBAL)
             continue;
         int64_t at;
         SN_TRY(symbol_value(l, i, &at));
-        REFUSE_UNLESS(l, is_code(&l->section[s.st_shndx]) && (size_t)at < c->size,
+        REFUSE_UNLESS(l, is_code(&e->section[s.st_shndx]) && (size_t)at < c->size,
                       "function that is no code");
-        const char *name = symbol_name(l, &s);
+        const char *name = sn_elf_symbol_name(e, &s);
         c->fn[c->nfn] = (Function){sn_arena_strndup(&c->arena, name, strlen(name)), c->image + at};
         SN_CHECK(c->fn[c->nfn].name != NULL, l->err, SN_ENOMEM, "no memory for a kernel object");
         c->nfn++;
@@ -283,10 +188,11 @@ static SnStatus list_functions(Loader *l)
     return SN_OK;
 }
 
-static SnStatus load(Loader *l)
+static SnStatus load(Loader *l, SnBytes object)
 {
-    SN_TRY(read_sections(l));
-    SN_TRY(find_symbols(l));
+    SN_TRY(sn_elf_read(&l->arena, "kernel object", object, ET_REL, &l->elf, l->err));
+    l->placed = (Placed *)sn_arena_array(&l->arena, l->elf.nsection, sizeof *l->placed);
+    SN_CHECK(l->placed != NULL, l->err, SN_ENOMEM, "no memory for a kernel object");
     SN_TRY(map_image(l));
     SN_TRY(relocate_all(l));
     SN_TRY(list_functions(l));
@@ -301,9 +207,9 @@ SnStatus sn_object_open(SnContext *ctx, SnBytes object, SnObjectCode **out, SnEr
     c->memory = a;
     sn_arena_init(&c->arena, a);
     const long page = sysconf(_SC_PAGESIZE);
-    Loader l = {.code = c, .object = object, .page = page > 0 ? (size_t)page : MAX_ALIGN, .err = err};
+    Loader l = {.code = c, .page = page > 0 ? (size_t)page : MAX_ALIGN, .err = err};
     sn_arena_init(&l.arena, a);
-    const SnStatus st = load(&l);
+    const SnStatus st = load(&l, object);
     sn_arena_clear(&l.arena);
     if (st == SN_OK)
         *out = c;
