@@ -85,7 +85,7 @@ static SnStatus place_params(SnProgram *p, const SnProgramDesc *desc, const char
     const SnParamRow *row = SN_ROWS(m, SnParamRow, param);
     const void *weights = desc->weights;
     if (!weights && desc->weights_file)
-        SN_TRY(sn_weights_open(p->ctx, desc, origin, &p->weights, &weights, err));
+        SN_TRY(sn_weights_map(p->ctx, desc, origin, &p->weights, &weights, err));
     for (uint32_t i = 0; i < m->param.count; i++)
         p->param[i] = (const uint8_t *)weights + row[i].offset;
     return SN_OK;

@@ -75,8 +75,8 @@ typedef struct SnWeightsHead {
 SnHash128 sn_weights_hash(const SnBytes *part, size_t npart);
 /* Maps and checks the file of d that lies in the folder of `origin`; NULL: in that of the library or program
  * that d lies in. *at lives as long as *file. */
-SN_MUST_CHECK SnStatus sn_weights_open(SnContext *ctx, const SnProgramDesc *d, const char *origin,
-                                       SnFile **file, const void **at, SnError *err);
+SN_MUST_CHECK SnStatus sn_weights_map(SnContext *ctx, const SnProgramDesc *d, const char *origin,
+                                      SnFile **file, const void **at, SnError *err);
 /* sn_program_link with an origin, as above. */
 SN_MUST_CHECK SnStatus sn_program_link_from(SnContext *ctx, const SnProgramDesc *desc, const char *origin,
                                             SnProgram **out, SnError *err);

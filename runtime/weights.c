@@ -116,8 +116,8 @@ static SnStatus check(const SnProgramDesc *d, const SnFile *f, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_weights_open(SnContext *ctx, const SnProgramDesc *d, const char *origin, SnFile **file,
-                         const void **at, SnError *err)
+SnStatus sn_weights_map(SnContext *ctx, const SnProgramDesc *d, const char *origin, SnFile **file,
+                        const void **at, SnError *err)
 {
     Search search = {.at = (uintptr_t)d};
     if (!origin) {
