@@ -8,6 +8,7 @@
 
 #include "compiler/type.h"
 #include "runtime/hostcall.h"
+#include "runtime/typed.h"
 
 typedef struct SnGraph SnGraph;
 typedef struct SnCompiler SnCompiler;
@@ -153,14 +154,15 @@ SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, con
     X(neg, NEG)                                                                                              \
     X(abs, ABS)                                                                                              \
     X(floor, FLOOR)                                                                                          \
-    X(round, ROUND) X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS) X(sqrt, SQRT) X(tanh, TANH) X(erf, ERF)  \
-        X(not, NOT)
+    X(round, ROUND)                                                                                          \
+    X(exp, EXP) X(log, LOG) X(sin, SIN) X(cos, COS) X(sqrt, SQRT) X(tanh, TANH) X(erf, ERF) X(not, NOT)
 #define SN_BINARY_BUILDERS(X)                                                                                \
     X(add, ADD)                                                                                              \
     X(sub, SUB)                                                                                              \
     X(mul, MUL)                                                                                              \
-    X(div, DIV) X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR)          \
-        X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
+    X(div, DIV)                                                                                              \
+    X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR)          \
+        X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X
@@ -216,6 +218,16 @@ SN_API SN_MUST_CHECK SnStatus sn_graph_print(SnGraph *g, SnText *out, SnError *e
 SN_API SnRef sn_graph_root(SnGraph *g); /* the program term of what was built so far; 0 on error */
 
 /* ---- compile ---- */
+/* What a program does for people: which typed functions its header has (runtime/typed.h). */
+typedef struct SnTask {
+    SnTypedKind kind;
+    bool has_pair;
+    uint32_t width;           /* EMBED: numbers of a vector; CLASSIFY, TAG: labels; FILL: words */
+    uint32_t max_text;        /* bytes of each text that a context makes room for */
+    const char *const *label; /* width names, or NULL */
+    const char *shape;        /* TENSORS: "batch=1,seq=128" that a context makes room for; NULL: none */
+} SnTask;
+
 #define SN_FAST_MATH 4u /* besides SN_EXACT */
 typedef struct SnCompileOptions {
     uint32_t struct_size;
@@ -223,10 +235,12 @@ typedef struct SnCompileOptions {
     const char *target;     /* "cpu" (default: the context's level), "interp", "clike", "opencl:0" */
     const char *specialise; /* "seq=1; batch=1,8": extra entries with these dims fixed */
     const char *levels;     /* sn_emit: "v3,v4,amx"; NULL: all that the backend knows */
+    const SnTask *task;     /* sn_emit: NULL: tensors only */
+    bool weights_beside;    /* sn_emit: in a file of their own */
 } SnCompileOptions;
 SN_API SN_MUST_CHECK SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o,
                                          SnProgram **out, SnError *err);
-/* Writes path (.o) and a header beside it. */
+/* Writes path, whose ending says what it is, and NAME.h beside it; nothing is left of them on failure. */
 SN_API SN_MUST_CHECK SnStatus sn_emit(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, const char *path,
                                       SnError *err);
 

@@ -17,18 +17,38 @@ typedef struct SnTarget {
     const char *module_dir; /* of a backend's own shared module, as in SnCompilerDesc; set by the caller */
 } SnTarget;
 
-/* What an object file is made of besides kernels (aot.c). */
+/* ---- what an object is made of (aot/aot.c) ---- */
 typedef struct SnObjectData {
-    const char *symbol; /* exported; NULL: internal */
+    const char *symbol; /* NULL: internal */
+    bool is_hidden;     /* the symbol is not exported from what the object is linked into */
     SnBytes bytes;
-    const char *path; /* or: the file whose content it is (weights never pass through the compiler) */
     uint32_t align;
     const struct SnObjectReloc {
         size_t offset;      /* of an 8-byte pointer in bytes */
-        const char *symbol; /* what it points to */
+        const char *symbol; /* what it points to; it may be defined elsewhere */
     } * reloc;
     size_t nreloc;
 } SnObjectData;
+
+/* A function that calls another with all its arguments and one more. */
+typedef struct SnObjectThunk {
+    const char *symbol, *target;
+    const char *last; /* symbol whose address is passed as argument number `arg` (0 .. 5); NULL: none */
+    uint32_t arg;
+} SnObjectThunk;
+
+typedef struct SnObjectParts {
+    const char *const *level; /* nlevel names, lowest first */
+    uint32_t nlevel;
+    /* [nlevel][nkernel]. Where a symbol is the one of the level before, its code is, and exists once. */
+    const SnKernel *const *kernel;
+    const char *const *symbol;
+    uint32_t nkernel;
+    const SnObjectData *data;
+    uint32_t ndata;
+    const SnObjectThunk *thunk;
+    uint32_t nthunk;
+} SnObjectParts;
 
 typedef struct SnBackend SnBackend;
 struct SnBackend {
@@ -40,11 +60,10 @@ struct SnBackend {
     /* Kernels to callable code, now. The kernels need not outlive the call. */
     SnStatus (*build)(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n, SnModule **out,
                       SnError *err);
-    /* Kernels (one symbol each: symbols[level * n + i]) and data to a relocatable object file; NULL: it
-     * cannot. */
-    SnStatus (*emit)(SnContext *ctx, const char *const *levels, uint32_t nlevel, const SnTarget *t,
-                     const SnKernel *const *k, const char *const *symbols, uint32_t n,
-                     const SnObjectData *data, uint32_t ndata, const char *path, SnError *err);
+    /* A relocatable object (ELF, or C text) in memory of the context's allocator: sn_free(at, n, 1). Kernels
+     * are hidden. NULL: it cannot. */
+    SnStatus (*emit)(SnContext *ctx, const SnTarget *t, const SnObjectParts *o, uint8_t **at, size_t *n,
+                     SnError *err);
 };
 
 /* ---- modules (module.c) ---- */

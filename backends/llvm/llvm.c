@@ -290,27 +290,39 @@ static SnStatus llvm_probe(SnContext *ctx, int index, SnTarget *t, SnError *err)
     return SN_OK;
 }
 
-static SnStatus llvm_emit(SnContext *ctx, const char *const *levels, uint32_t nlevel, const SnTarget *t,
-                          const SnKernel *const *k, const char *const *symbols, uint32_t n,
-                          const SnObjectData *data, uint32_t ndata, const char *path, SnError *err)
+/* Kernels of all levels; what a level shares with the one before once. */
+static SnStatus list_kernels(const SnObjectParts *p, SnArena *arena, SnLlvmObject *o, SnError *err)
+{
+    size_t count = 0;
+    SnLlvmKernel *kernel = sn_mul_size(p->nlevel, p->nkernel, &count)
+                               ? (SnLlvmKernel *)sn_arena_array(arena, count + 1, sizeof *kernel)
+                               : NULL;
+    SN_CHECK(kernel != NULL, err, SN_ENOMEM, "no memory for %u kernels", (unsigned)p->nkernel);
+    SnCpuLevel level = SN_CPU_BASE;
+    for (size_t i = 0; i < count; i++) {
+        if (i % p->nkernel == 0)
+            SN_TRY(find_level(p->level[i / p->nkernel], &level, err));
+        if (i >= p->nkernel && strcmp(p->symbol[i], p->symbol[i - p->nkernel]) == 0)
+            continue;
+        kernel[o->nkernel++] = (SnLlvmKernel){p->kernel[i], p->symbol[i], level};
+    }
+    o->kernel = kernel;
+    return SN_OK;
+}
+
+static SnStatus llvm_emit(SnContext *ctx, const SnTarget *t, const SnObjectParts *p, uint8_t **at, size_t *n,
+                          SnError *err)
 {
     SnArena arena;
-    sn_arena_init(&arena, sn_allocator(ctx));
-    size_t count = 0;
-    SnLlvmKernel *kernel = sn_mul_size(nlevel, n, &count)
-                               ? (SnLlvmKernel *)sn_arena_array(&arena, count + 1, sizeof *kernel)
-                               : NULL;
-    SnStatus st = kernel != NULL ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory for %u kernels", (unsigned)n);
-    for (size_t i = 0; i < count && st == SN_OK; i++) {
-        kernel[i] = (SnLlvmKernel){.kernel = k[i % n], .symbol = symbols[i]};
-        st = find_level(levels[i / n], &kernel[i].level, err);
-    }
+    SnLlvmObject o = {
+        .data = p->data, .ndata = p->ndata, .thunk = p->thunk, .nthunk = p->nthunk, .is_linked = true};
     const SnLlvmCodegen *codegen = NULL;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnStatus st = list_kernels(p, &arena, &o, err);
     if (st == SN_OK)
         st = open_codegen(ctx, t, &codegen, err);
-    const SnLlvmObject o = {.kernel = kernel, .nkernel = count, .data = data, .ndata = ndata, .path = path};
     if (st == SN_OK)
-        st = codegen->make(ctx, &o, NULL, NULL, err);
+        st = codegen->make(ctx, &o, at, n, err);
     sn_arena_clear(&arena);
     return st;
 }

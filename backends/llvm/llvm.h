@@ -24,12 +24,13 @@ typedef struct SnLlvmObject {
     size_t nkernel;
     const SnObjectData *data;
     uint32_t ndata;
-    const char *path; /* write it there; NULL: give its bytes */
+    const SnObjectThunk *thunk;
+    uint32_t nthunk;
+    bool is_linked; /* to be part of a program: kernels are hidden */
 } SnLlvmObject;
 
 typedef struct SnLlvmCodegen {
-    /* One relocatable ELF object. out (not with a path) is from the context's allocator: sn_free(at, n, 1).
-     */
+    /* One relocatable ELF object, from the context's allocator: sn_free(at, n, 1). */
     SnStatus (*make)(SnContext *ctx, const SnLlvmObject *o, uint8_t **at, size_t *n, SnError *err);
 } SnLlvmCodegen;
 

@@ -1,4 +1,4 @@
-/* object.c -- kernels and data to one relocatable object, in memory or in a file: the module's only export.
+/* object.c -- kernels, data and thunks to one relocatable object: the module's only export.
  *
  * All kernels share one LLVM module: the pipeline costs a millisecond each time it is built. With explicit
  * vectors `sroa`, which turns LOCALs into registers, is the only pass that pays. */
@@ -22,7 +22,7 @@ typedef struct Maker {
     LLVMModuleRef module;
     LLVMTargetMachineRef machine;
     LLVMPassBuilderOptionsRef options;
-    SnText assembly;      /* of the module: included files */
+    SnText assembly;      /* of the module: thunks */
     char diagnostic[300]; /* the first error that LLVM reported */
 } Maker;
 
@@ -82,13 +82,21 @@ static void close_machine(Maker *m)
 
 /* ---- kernels ---- */
 
+static SnStatus add_kernel(SnGen *g, const SnLlvmKernel *k, bool is_hidden)
+{
+    SN_TRY(sn_gen_kernel(g, k->kernel, k->level, k->symbol));
+    if (is_hidden)
+        LLVMSetVisibility(LLVMGetNamedFunction(g->module, k->symbol), LLVMHiddenVisibility);
+    return SN_OK;
+}
+
 static SnStatus add_kernels(Maker *m, const SnLlvmObject *o)
 {
     SnGen g = {.memory = sn_allocator(m->ctx), .llvm = m->llvm, .module = m->module, .err = m->err};
     g.b = LLVMCreateBuilderInContext(m->llvm);
     SnStatus st = SN_OK;
     for (size_t i = 0; i < o->nkernel && st == SN_OK; i++)
-        st = sn_gen_kernel(&g, o->kernel[i].kernel, o->kernel[i].level, o->kernel[i].symbol);
+        st = add_kernel(&g, &o->kernel[i], o->is_linked);
     LLVMDisposeBuilder(g.b);
     sn_gen_clear(&g);
     return st;
@@ -188,30 +196,32 @@ static SnStatus add_bytes(Maker *m, const SnObjectData *d)
         LLVMDeleteGlobal(awaited);
     }
     LLVMSetValueName2(at, d->symbol, strlen(d->symbol));
+    if (d->is_hidden)
+        LLVMSetVisibility(at, LLVMHiddenVisibility);
     return SN_OK;
 }
 
-/* The assembler includes the file: its bytes never become constants of the module. */
-static SnStatus add_file(Maker *m, const SnObjectData *d)
+/* In assembly, since it must touch no register but that of its argument. */
+static SnStatus add_thunk(Maker *m, const SnObjectThunk *f)
 {
-    SN_CHECK(d->symbol != NULL, m->err, SN_EINVAL, "%s: data of a file needs a symbol", d->path);
+    static const char *const reg[] = {"rdi", "rsi", "rdx", "rcx", "r8", "r9"};
     SnText *t = &m->assembly;
-    sn_text_printf(
-        t, ".section .rodata.%s,\"a\",@progbits\n.globl %s\n.balign %u\n.type %s,@object\n%s:\n.incbin \"",
-        d->symbol, d->symbol, d->align != 0 ? d->align : 1u, d->symbol, d->symbol);
-    for (const char *c = d->path; *c != '\0'; c++) {
-        SN_CHECK((unsigned char)*c >= ' ', m->err, SN_EINVAL, "%s: control characters in a file name",
-                 d->path);
-        sn_text_printf(t, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-    }
-    sn_text_printf(t, "\"\n.size %s, . - %s\n.text\n", d->symbol, d->symbol);
+    SN_CHECK(f->arg < SN_COUNT(reg), m->err, SN_EINVAL, "%s: argument %u of %zu", f->symbol, f->arg + 1,
+             SN_COUNT(reg));
+    sn_text_printf(t, ".text\n.p2align 4\n.globl %s\n.type %s,@function\n%s:\n", f->symbol, f->symbol,
+                   f->symbol);
+    if (f->last != NULL)
+        sn_text_printf(t, "leaq %s(%%rip), %%%s\n", f->last, reg[f->arg]);
+    sn_text_printf(t, "jmp %s@PLT\n.size %s, . - %s\n", f->target, f->symbol, f->symbol);
     return SN_OK;
 }
 
 static SnStatus add_data(Maker *m, const SnLlvmObject *o)
 {
     for (uint32_t i = 0; i < o->ndata; i++)
-        SN_TRY(o->data[i].path != NULL ? add_file(m, &o->data[i]) : add_bytes(m, &o->data[i]));
+        SN_TRY(add_bytes(m, &o->data[i]));
+    for (uint32_t i = 0; i < o->nthunk; i++)
+        SN_TRY(add_thunk(m, &o->thunk[i]));
     SN_CHECK(!m->assembly.failed, m->err, SN_ENOMEM, "no memory for an object");
     if (m->assembly.n > 0)
         LLVMSetModuleInlineAsm2(m->module, m->assembly.at, m->assembly.n);
@@ -219,20 +229,6 @@ static SnStatus add_data(Maker *m, const SnLlvmObject *o)
 }
 
 /* ---- the object ---- */
-
-static SnStatus emit_file(Maker *m, const char *path)
-{
-    char *text = NULL;
-    const bool failed = LLVMTargetMachineEmitToFile(m->machine, m->module, path, LLVMObjectFile, &text);
-    if (failed) {
-        note(m, text);
-        LLVMDisposeMessage(text);
-    }
-    if (m->diagnostic[0] == '\0')
-        return SN_OK;
-    (void)remove(path);
-    return sn_fail(m->err, SN_EIO, "%s: %s", path, m->diagnostic);
-}
 
 static SnStatus emit_bytes(Maker *m, uint8_t **at, size_t *n)
 {
@@ -273,7 +269,7 @@ static SnStatus make(SnContext *ctx, const SnLlvmObject *o, uint8_t **at, size_t
     if (st == SN_OK)
         st = optimise(&m);
     if (st == SN_OK)
-        st = o->path != NULL ? emit_file(&m, o->path) : emit_bytes(&m, at, n);
+        st = emit_bytes(&m, at, n);
     close_machine(&m);
     return st;
 }

@@ -21,7 +21,7 @@ static void linked_program_gives_bits_of_jit(void **state)
     SnProgramInfo info;
     EmbedOutput got;
     assert_ok(sn_context_create(NULL, &ctx, &err));
-    assert_ok(sn_program_link(ctx, &aot_small, &p, &err));
+    assert_ok(sn_program_link(ctx, &aot_small_program, &p, &err));
     sn_program_info(p, &info);
     assert_int_equal(info.packed_bytes, sizeof(float) * EMBED_WIDTH * EMBED_WIDTH);
     assert_false(info.packed_is_cached);
@@ -51,7 +51,7 @@ static void linked_program_streams_rows_between_slices(void **state)
     uint64_t n = 0, before_the_end = 0;
     bool done = false;
     assert_ok(sn_context_create(NULL, &ctx, &err));
-    assert_ok(sn_program_link(ctx, &aot_small, &p, &err));
+    assert_ok(sn_program_link(ctx, &aot_small_program, &p, &err));
     assert_ok(sn_instance_create(p, NULL, &s, &err));
     embed_fill(&in, AOT_SEED);
     assert_ok(embed_bind(s, &in, &err));
@@ -81,7 +81,7 @@ static void linked_tokenizer_gives_ids_of_jit(void **state)
     SnInstance *s = NULL;
     AotTokens got;
     assert_ok(sn_context_create(NULL, &ctx, &err));
-    assert_ok(sn_program_link(ctx, &aot_text, &p, &err));
+    assert_ok(sn_program_link(ctx, &aot_text_program, &p, &err));
     assert_ok(sn_instance_create(p, NULL, &s, &err));
     assert_ok(aot_tokens(s, &got, &err));
     assert_memory_equal(&got, &expected.tokens, sizeof got);
@@ -98,11 +98,11 @@ static void foreign_abi_is_refused(void **state)
     SnError err;
     SnContext *ctx = NULL;
     SnProgram *p = NULL;
-    SnProgramDesc d = aot_small;
+    SnProgramDesc d = aot_small_program;
     assert_ok(sn_context_create(NULL, &ctx, &err));
     d.abi++;
     assert_fails(SN_EUNSUPPORTED, sn_program_link(ctx, &d, &p, &err));
-    d = aot_small;
+    d = aot_small_program;
     d.image_size--;
     assert_fails(SN_EFORMAT, sn_program_link(ctx, &d, &p, &err));
     sn_context_destroy(ctx);

@@ -5,7 +5,6 @@
 #include "backends/llvm/llvm.h"
 #include "compiler/scalar.h"
 #include "runtime/bytes.h"
-#include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -619,30 +618,29 @@ static void amx_kernel_is_compiled(void **state)
                                     {"tilezero", 3, 0x49, true, 4},    {"tileloadd", 3, 0x4B, false, 4},
                                     {"tilestored", 2, 0x4B, false, 4}, {"tdpbf16ps", 2, 0x5C, true, 4}};
     static const char *const level[] = {"amx", "v4d", "v3"}, *const symbol[] = {"k_amx", "k_v4d", "k_v3"};
-    Scratch folder;
-    char path[256];
     SnError err = {0};
     const Case *c = kernels;
     while (strcmp(c->name, "tiles_bf16") != 0)
         c++;
     SnKernel *k = parse(f, c->name, c->text);
-    const SnKernel *kernel = k;
+    const SnKernel *const kernel[] = {k, k, k};
     const SnTarget t = {.name = "cpu", .level = "amx"};
-    scratch_open(&folder);
-    scratch_path(&folder, "tiles.o", path);
     for (int with = 0; with < 2; with++) {
-        SnFile *file;
-        assert_ok(sn_backend_llvm.emit(f->ctx, level + 1 - with, (uint32_t)(2 + with), &t, &kernel,
-                                       symbol + 1 - with, 1, NULL, 0, path, &err));
-        assert_ok(sn_file_open(f->ctx, path, &file, &err));
+        const SnObjectParts parts = {.level = level + 1 - with,
+                                     .nlevel = (uint32_t)(2 + with),
+                                     .kernel = kernel,
+                                     .symbol = symbol + 1 - with,
+                                     .nkernel = 1};
+        uint8_t *at = NULL;
+        size_t n = 0;
+        assert_ok(sn_backend_llvm.emit(f->ctx, &t, &parts, &at, &n, &err));
         for (size_t i = 0; i < SN_COUNT(code); i++) {
-            const int found = count_code(sn_file_bytes(file), &code[i]);
+            const int found = count_code(sn_bytes(at, n), &code[i]);
             if (found != with * code[i].expected)
                 fail_msg("%d times %s, expected %d", found, code[i].name, with * code[i].expected);
         }
-        sn_file_release(file);
+        sn_free(sn_allocator(f->ctx), at, n, 1);
     }
-    scratch_close(&folder);
     SnModule *m = build(f, &sn_backend_llvm, "amx", &k, 1);
     assert_non_null(m->fn[0]);
     m->destroy(m);

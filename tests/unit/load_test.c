@@ -149,42 +149,69 @@ static void cache_counts_what_it_had(void **state)
 
 /* ---- objects for linkers ---- */
 
-static void object_links_and_runs(void **state)
+/* Parts of an object, as a shared library that the caller closes. */
+static void *link_parts(Fixture *f, const SnObjectParts *parts)
 {
-    Fixture *f = (Fixture *)*state;
     SnError err = {0};
-    char object[100], library[100], data[100], command[400];
+    char object[100], library[100], command[400];
+    uint8_t *at = NULL;
+    size_t n = 0;
     (void)snprintf(object, sizeof object, "%s/k.o", f->dir);
     (void)snprintf(library, sizeof library, "%s/k.so", f->dir);
-    (void)snprintf(data, sizeof data, "%s/a \"quoted\" name", f->dir);
-    const SnBytes weights = sn_bytes_str("bytes of a file");
-    assert_ok(sn_file_write(f->ctx, data, &weights, 1, &err));
-    const char *const levels[] = {"v3", "v4"};
-    const char *const symbols[] = {"negate_v3", "negate_v4"};
-    const SnKernel *const k = f->k[2];
-    static const char table[24] = "12345678";
-    const struct SnObjectReloc to[] = {{16, "negate_v3"}, {8, "weights"}};
-    const SnObjectData parts[] = {{.symbol = "table",
-                                   .bytes = {(const uint8_t *)table, sizeof table},
-                                   .align = 16,
-                                   .reloc = to,
-                                   .nreloc = 2},
-                                  {.symbol = "weights", .path = data, .align = 4096}};
-    assert_ok(sn_backend_llvm.emit(f->ctx, levels, 2, &f->t, &k, symbols, 1, parts, 2, object, &err));
+    assert_ok(sn_backend_llvm.emit(f->ctx, &f->t, parts, &at, &n, &err));
+    const SnBytes bytes = sn_bytes(at, n);
+    assert_ok(sn_file_write(f->ctx, object, &bytes, 1, &err));
+    sn_free(sn_allocator(f->ctx), at, n, 1);
     (void)snprintf(command, sizeof command, "cc -shared -o %s %s", library, object);
     assert_int_equal(system(command), 0);
     void *so = dlopen(library, RTLD_NOW);
     assert_non_null(so);
-    const char *at = (const char *)dlsym(so, "table");
+    return so;
+}
+
+/* Level v4 has the code of v3. */
+static void object_links_and_runs(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    const char *const levels[] = {"v3", "v4"}, *const symbols[] = {"negate", "negate"};
+    const SnKernel *const k[] = {f->k[2], f->k[2]};
+    static const char table[24] = "12345678";
+    const struct SnObjectReloc to[] = {{16, "negate"}, {8, "bytes"}};
+    const SnObjectData data[] = {
+        {.symbol = "table", .bytes = sn_bytes(table, sizeof table), .align = 16, .reloc = to, .nreloc = 2},
+        {.symbol = "bytes", .is_hidden = true, .bytes = sn_bytes("aligned", 8), .align = 4096}};
+    const SnObjectParts parts = {
+        .level = levels, .nlevel = 2, .kernel = k, .symbol = symbols, .nkernel = 1, .data = data, .ndata = 2};
+    void *so = link_parts(f, &parts);
+    const char *at = (const char *)dlsym(so, "table"), *bytes;
+    SnKernelFn *fn;
     assert_non_null(at);
     assert_memory_equal(at, table, 8);
-    const char *bytes;
-    SnKernelFn *fn;
     memcpy(&bytes, at + 8, sizeof bytes);
     memcpy(&fn, at + 16, sizeof fn);
-    assert_memory_equal(bytes, weights.at, weights.n);
+    assert_string_equal(bytes, "aligned");
     assert_int_equal((uintptr_t)bytes % 4096, 0);
     check_negates(fn);
+    assert_null(dlsym(so, "negate"));
+    assert_null(dlsym(so, "bytes"));
+    (void)dlclose(so);
+}
+
+static void object_has_thunks(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    const SnObjectData data = {.symbol = "word", .is_hidden = true, .bytes = sn_bytes("word", 5)};
+    const SnObjectThunk thunk[] = {{.symbol = "length", .target = "strlen"},
+                                   {.symbol = "compare_word", .target = "strncmp", .last = "word", .arg = 1}};
+    const SnObjectParts parts = {.data = &data, .ndata = 1, .thunk = thunk, .nthunk = 2};
+    void *so = link_parts(f, &parts), *symbol[] = {dlsym(so, "length"), dlsym(so, "compare_word")};
+    size_t (*length)(const char *);
+    int (*compare_word)(const char *, const char *, size_t);
+    memcpy(&length, &symbol[0], sizeof length);
+    memcpy(&compare_word, &symbol[1], sizeof compare_word);
+    assert_int_equal(length("seventeen letters"), 17);
+    assert_int_equal(compare_word("words", NULL, 4), 0);
+    assert_int_not_equal(compare_word("words", NULL, 5), 0);
     (void)dlclose(so);
 }
 
@@ -192,20 +219,24 @@ static void object_refuses_what_it_cannot_hold(void **state)
 {
     Fixture *f = (Fixture *)*state;
     SnError err = {0};
-    char object[100];
-    (void)snprintf(object, sizeof object, "%s/bad.o", f->dir);
     const struct SnObjectReloc outside = {20, "there"};
-    const SnObjectData bad[] = {{.symbol = "w", .path = "no/such/file"},
-                                {.symbol = "w", .path = "a\nb"},
-                                {.symbol = "w",
-                                 .bytes = {(const uint8_t *)"123456789012345678901234", 24},
-                                 .reloc = &outside,
-                                 .nreloc = 1}};
-    const SnStatus want[] = {SN_EIO, SN_EINVAL, SN_EINVAL};
+    const SnObjectData data = {
+        .symbol = "w", .bytes = sn_bytes("123456789012345678901234", 24), .reloc = &outside, .nreloc = 1};
+    const SnObjectThunk thunk = {.symbol = "f", .target = "g", .last = "w", .arg = 6};
+    const char *const level = "v1";
+    const SnObjectParts bad[] = {{.data = &data, .ndata = 1},
+                                 {.thunk = &thunk, .nthunk = 1},
+                                 {.level = &level,
+                                  .nlevel = 1,
+                                  .kernel = (const SnKernel *const *)f->k,
+                                  .symbol = &level,
+                                  .nkernel = 1}};
+    const SnStatus want[] = {SN_EINVAL, SN_EINVAL, SN_EUNSUPPORTED};
     for (size_t i = 0; i < SN_COUNT(bad); i++) {
-        assert_fails(want[i],
-                     sn_backend_llvm.emit(f->ctx, NULL, 0, &f->t, NULL, NULL, 0, &bad[i], 1, object, &err));
-        assert_int_not_equal(access(object, F_OK), 0);
+        uint8_t *at = NULL;
+        size_t n = 0;
+        assert_fails(want[i], sn_backend_llvm.emit(f->ctx, &f->t, &bad[i], &at, &n, &err));
+        assert_null(at);
     }
 }
 
@@ -215,20 +246,20 @@ static void object_refuses_what_it_cannot_hold(void **state)
 static SnBytes make_object(Fixture *f)
 {
     SnError err = {0};
-    char path[100];
-    (void)snprintf(path, sizeof path, "%s/k.o", f->dir);
-    const char *const levels[] = {"v3"};
-    const char *const symbols[] = {"one", "two", "three"};
-    assert_ok(sn_backend_llvm.emit(f->ctx, levels, 1, &f->t, (const SnKernel *const *)f->k, symbols,
-                                   SN_COUNT(texts), NULL, 0, path, &err));
-    SnFile *file = NULL;
-    assert_ok(sn_file_open(f->ctx, path, &file, &err));
-    const SnBytes b = sn_file_bytes(file);
-    uint8_t *at = (uint8_t *)sn_arena_alloc(&f->arena, b.n);
+    const char *const level = "v3", *const symbols[] = {"one", "two", "three"};
+    const SnObjectParts parts = {.level = &level,
+                                 .nlevel = 1,
+                                 .kernel = (const SnKernel *const *)f->k,
+                                 .symbol = symbols,
+                                 .nkernel = SN_COUNT(texts)};
+    uint8_t *object = NULL;
+    size_t n = 0;
+    assert_ok(sn_backend_llvm.emit(f->ctx, &f->t, &parts, &object, &n, &err));
+    uint8_t *at = (uint8_t *)sn_arena_alloc(&f->arena, n);
     assert_non_null(at);
-    memcpy(at, b.at, b.n);
-    sn_file_release(file);
-    return sn_bytes(at, b.n);
+    memcpy(at, object, n);
+    sn_free(sn_allocator(f->ctx), object, n, 1);
+    return sn_bytes(at, n);
 }
 
 /* A copy of exactly n bytes, so that reading past them is found. */
@@ -351,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cached_kernels_need_no_llvm, setup, teardown),
         cmocka_unit_test_setup_teardown(cache_counts_what_it_had, setup, teardown),
         cmocka_unit_test_setup_teardown(object_links_and_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(object_has_thunks, setup, teardown),
         cmocka_unit_test_setup_teardown(object_refuses_what_it_cannot_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(object_whole_loads_and_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(object_truncated_fails, setup, teardown),

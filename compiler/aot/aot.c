@@ -1,0 +1,390 @@
+/* aot.c -- ahead of time: a program as one object in memory, and the files that are made of it.
+ *
+ * The object has one function a kernel and CPU level, the image, tables of pointers to both and to host ops,
+ * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
+ * then. All files are written beside their names and renamed once every one is there. */
+#include "compiler/aot/aot.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define MAX_NAME   100
+#define MAX_LEVELS 8
+
+/* By the ending of the file's name. */
+typedef struct Format {
+    const char *ending;
+    SnAotWriteFn *write;
+    bool can_be_beside; /* the weights can be a file of their own */
+} Format;
+
+static const Format formats[] = {
+    {".o", sn_aot_object, false},
+};
+
+typedef struct Emission {
+    SnCompilation c;
+    SnAot a;
+    SnArena arena;
+    const Format *format;
+    char name[MAX_NAME];
+    const char *level[MAX_LEVELS];
+} Emission;
+
+static SnStatus no_memory(SnError *err)
+{
+    return sn_fail(err, SN_ENOMEM, "emit: no memory");
+}
+
+/* "dir/npc-brain.o" ▶ "npc_brain" */
+static SnStatus set_name(Emission *e, SnError *err)
+{
+    const char *path = e->a.path, *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    const size_t n = dot ? (size_t)(dot - base) : 0;
+    for (size_t i = 0; dot && i < SN_COUNT(formats); i++)
+        e->format = strcmp(dot, formats[i].ending) == 0 ? &formats[i] : e->format;
+    SN_CHECK(e->format && n > 0 && n < sizeof e->name, err, SN_EINVAL,
+             "%s: expected a file name that ends in .o", path);
+    for (size_t i = 0; i < n; i++) {
+        const char c = base[i];
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        e->name[i] = letter || (i > 0 && c >= '0' && c <= '9') ? c : '_';
+    }
+    e->a.name = e->name;
+    return SN_OK;
+}
+
+static SnStatus set_levels(Emission *e, const char *levels, SnError *err)
+{
+    const char *at = levels ? levels : "v3,v4,v4d,amx";
+    for (; *at; e->a.nlevel++) {
+        const size_t n = strcspn(at, ",");
+        SN_CHECK(e->a.nlevel < MAX_LEVELS, err, SN_EINVAL, "emit: more than %d levels in \"%s\"", MAX_LEVELS,
+                 levels);
+        e->level[e->a.nlevel] = sn_arena_strndup(&e->arena, at, n);
+        if (!e->level[e->a.nlevel])
+            return no_memory(err);
+        at += n + (at[n] == ',');
+    }
+    e->a.level = e->level;
+    return SN_OK;
+}
+
+static void set_task(SnAot *a, const SnTask *task)
+{
+    static const SnTask tensors = {.kind = SN_TYPED_TENSORS};
+    a->task = task ? task : &tensors;
+    a->typed = (SnTypedDesc){.abi = SN_ABI,
+                             .kind = a->task->kind,
+                             .width = a->task->width,
+                             .has_pair = a->task->has_pair,
+                             .max_text = a->task->max_text};
+}
+
+/* ---- weights ---- */
+
+/* Where each lies in the file: the image's rows say so too. */
+static SnStatus place_weights(Emission *e, SnError *err)
+{
+    SnSteps *x = &e->c.x;
+    SnAot *a = &e->a;
+    SnAotWeight *w = sn_arena_array(a->arena, x->weight.n + 1, sizeof *w);
+    size_t at = 0;
+    if (!w)
+        return no_memory(err);
+    for (size_t i = 0; i < x->weight.n; i++) {
+        w[i] = (SnAotWeight){.bytes = x->weight.at[i].bytes, .offset = at};
+        x->param.at[i].offset = at;
+        SN_CHECK(sn_add_size(at, w[i].bytes.n, &at) && sn_align_size(at, SN_AOT_WEIGHT_ALIGN, &at), err,
+                 SN_EUNSUPPORTED, "emit: more bytes of weights than there are addresses");
+    }
+    a->weight = w;
+    a->nweight = x->weight.n;
+    a->weight_size = at;
+    a->weights = sn_aot_symbol(a, "weights");
+    return a->weights ? SN_OK : no_memory(err);
+}
+
+SnStatus sn_aot_weight_parts(const SnAot *a, SnBytes **part, size_t *n, SnError *err)
+{
+    static const uint8_t zeros[SN_AOT_WEIGHT_ALIGN] = {0};
+    SnBytes *p = sn_arena_array(a->arena, 2 * a->nweight + 1, sizeof *p);
+    if (!p)
+        return no_memory(err);
+    for (size_t i = 0; i < a->nweight; i++) {
+        const uint64_t end = i + 1 < a->nweight ? a->weight[i + 1].offset : a->weight_size;
+        p[2 * i] = a->weight[i].bytes;
+        p[2 * i + 1] = sn_bytes(zeros, (size_t)(end - a->weight[i].offset) - p[2 * i].n);
+    }
+    *part = p;
+    *n = 2 * a->nweight;
+    return SN_OK;
+}
+
+/* ---- data ---- */
+
+const char *sn_aot_symbol(SnAot *a, const char *part)
+{
+    return sn_arena_printf(a->arena, "%s_%s", a->name, part);
+}
+
+SnStatus sn_aot_data(SnAot *a, SnObjectData d, SnError *err)
+{
+    if (!d.symbol || !sn_vec_push(a->arena->memory, &a->data, d))
+        return no_memory(err);
+    return SN_OK;
+}
+
+SnStatus sn_aot_thunk(SnAot *a, SnObjectThunk f, SnError *err)
+{
+    if (!f.symbol || !f.target || !sn_vec_push(a->arena->memory, &a->thunk, f))
+        return no_memory(err);
+    return SN_OK;
+}
+
+SnStatus sn_aot_table(SnAot *a, const char *part, const char *const *symbol, size_t n, SnError *err)
+{
+    struct SnObjectReloc *reloc = sn_arena_array(a->arena, n + 1, sizeof *reloc);
+    uint8_t *bytes = sn_arena_array(a->arena, n + 1, sizeof(uint64_t));
+    if (!reloc || !bytes)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++)
+        reloc[i] = (struct SnObjectReloc){.offset = i * sizeof(uint64_t), .symbol = symbol[i]};
+    const SnObjectData d = {.symbol = sn_aot_symbol(a, part),
+                            .is_hidden = true,
+                            .bytes = sn_bytes(bytes, (n + 1) * sizeof(uint64_t)),
+                            .align = 16,
+                            .reloc = reloc,
+                            .nreloc = n};
+    return sn_aot_data(a, d, err);
+}
+
+/* Hidden data NAME_part: texts, and a table NAME_parts of pointers to them. */
+static SnStatus add_texts(SnAot *a, const char *part, const char *const *text, size_t n, SnError *err)
+{
+    const char **symbol = sn_arena_array(a->arena, n + 1, sizeof *symbol);
+    const char *table = sn_arena_printf(a->arena, "%ss", part);
+    if (!symbol || !table)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        symbol[i] = sn_arena_printf(a->arena, "%s_%s%zu", a->name, part, i);
+        const SnBytes bytes = sn_bytes(text[i], strlen(text[i]) + 1);
+        SN_TRY(sn_aot_data(a, (SnObjectData){.symbol = symbol[i], .is_hidden = true, .bytes = bytes}, err));
+    }
+    return sn_aot_table(a, table, symbol, n, err);
+}
+
+static SnStatus add_host(Emission *e, SnError *err)
+{
+    const SnSteps *x = &e->c.x;
+    const char **symbol = sn_arena_array(&e->arena, x->host_fn.n + 1, sizeof *symbol);
+    if (!symbol)
+        return no_memory(err);
+    for (size_t i = 0; i < x->host_fn.n; i++) {
+        symbol[i] = x->host_fn.at[i]->symbol;
+        SN_CHECK(symbol[i], err, SN_EUNSUPPORTED, "%s: this host op cannot be linked", x->host_fn.at[i]->sig);
+    }
+    return sn_aot_table(&e->a, "host", symbol, x->host_fn.n, err);
+}
+
+typedef struct Pointer {
+    size_t offset;
+    const char *part; /* NAME_part; NULL: none */
+} Pointer;
+
+/* A struct of plain fields and pointers to other data; bytes must be the arena's. */
+static SnStatus add_struct(SnAot *a, const char *part, bool is_hidden, SnBytes bytes, const Pointer *pointer,
+                           size_t n, SnError *err)
+{
+    struct SnObjectReloc *reloc = sn_arena_array(a->arena, n, sizeof *reloc);
+    SnObjectData d = {.symbol = sn_aot_symbol(a, part),
+                      .is_hidden = is_hidden,
+                      .bytes = bytes,
+                      .align = 16,
+                      .reloc = reloc};
+    if (!reloc)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        if (!pointer[i].part)
+            continue;
+        reloc[d.nreloc++] = (struct SnObjectReloc){pointer[i].offset, sn_aot_symbol(a, pointer[i].part)};
+        if (!reloc[d.nreloc - 1].symbol)
+            return no_memory(err);
+    }
+    return sn_aot_data(a, d, err);
+}
+
+static SnStatus add_descriptor(SnAot *a, SnError *err)
+{
+    SnProgramDesc *desc = sn_arena_alloc(a->arena, sizeof *desc);
+    if (!desc)
+        return no_memory(err);
+    *desc = (SnProgramDesc){.abi = SN_ABI, .nlevel = a->nlevel, .image_size = a->image->size};
+    const Pointer pointer[] = {{offsetof(SnProgramDesc, image), "image"},
+                               {offsetof(SnProgramDesc, level), "levels"},
+                               {offsetof(SnProgramDesc, kernel), "kernels"},
+                               {offsetof(SnProgramDesc, host), "host"},
+                               {offsetof(SnProgramDesc, weights), "weights"}};
+    return add_struct(a, "program", false, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
+}
+
+static SnStatus add_typed(SnAot *a, SnError *err)
+{
+    const SnTask *t = a->task;
+    SnTypedDesc *desc = sn_arena_alloc(a->arena, sizeof *desc);
+    if (!desc)
+        return no_memory(err);
+    *desc = a->typed;
+    if (t->label)
+        SN_TRY(add_texts(a, "label", t->label, t->width, err));
+    if (t->shape) {
+        const SnBytes text = sn_bytes(t->shape, strlen(t->shape) + 1);
+        const SnObjectData d = {.symbol = sn_aot_symbol(a, "shape"), .is_hidden = true, .bytes = text};
+        SN_TRY(sn_aot_data(a, d, err));
+    }
+    const Pointer pointer[] = {{offsetof(SnTypedDesc, program), "program"},
+                               {offsetof(SnTypedDesc, label), t->label ? "labels" : NULL},
+                               {offsetof(SnTypedDesc, shape), t->shape ? "shape" : NULL}};
+    return add_struct(a, "typed", true, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
+}
+
+/* ---- the object ---- */
+
+static SnStatus add_image(SnAot *a, SnError *err)
+{
+    const SnObjectData d = {.symbol = sn_aot_symbol(a, "image"),
+                            .is_hidden = true,
+                            .bytes = sn_bytes(a->image, a->image->size),
+                            .align = 64};
+    return sn_aot_data(a, d, err);
+}
+
+static SnStatus make_object(Emission *e, SnError *err)
+{
+    const SnSteps *x = &e->c.x;
+    SnAot *a = &e->a;
+    const size_t n = x->kernel.n * a->nlevel;
+    const char **symbol = sn_arena_array(&e->arena, n + 1, sizeof *symbol);
+    const SnKernel **kernel = sn_arena_array(&e->arena, n + 1, sizeof *kernel);
+    if (!symbol || !kernel)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const size_t k = i % x->kernel.n;
+        kernel[i] = x->kernel.at[k];
+        symbol[i] = sn_arena_printf(&e->arena, "%s_k%zu_%s", a->name, k, a->level[i / x->kernel.n]);
+        if (!symbol[i])
+            return no_memory(err);
+    }
+    SN_TRY(add_image(a, err));
+    SN_TRY(sn_aot_table(a, "kernels", symbol, n, err));
+    SN_TRY(add_texts(a, "level", a->level, a->nlevel, err));
+    SN_TRY(add_host(e, err));
+    SN_TRY(add_descriptor(a, err));
+    SN_TRY(add_typed(a, err));
+    const SnObjectParts parts = {.level = a->level,
+                                 .nlevel = a->nlevel,
+                                 .kernel = kernel,
+                                 .symbol = symbol,
+                                 .nkernel = (uint32_t)x->kernel.n,
+                                 .data = a->data.at,
+                                 .ndata = (uint32_t)a->data.n,
+                                 .thunk = a->thunk.at,
+                                 .nthunk = (uint32_t)a->thunk.n};
+    uint8_t *at = NULL;
+    size_t size = 0;
+    SN_TRY(e->c.backend->emit(a->ctx, &e->c.target, &parts, &at, &size, err));
+    a->object = sn_bytes(at, size);
+    return SN_OK;
+}
+
+/* ---- files ---- */
+
+typedef struct Output {
+    char *path, *draft;
+    bool is_there; /* the draft; once it was renamed, the file */
+} Output;
+
+enum { PROGRAM, HEADER, OUTPUTS };
+
+static SnStatus write_header(const SnAot *a, const char *to, SnError *err)
+{
+    SnText t = {.memory = sn_allocator(a->ctx)};
+    SnStatus st = sn_aot_header(a, &t, err);
+    const SnBytes text = sn_bytes(t.at, t.n);
+    if (st == SN_OK)
+        st = t.failed ? no_memory(err) : sn_file_write(a->ctx, to, &text, 1, err);
+    sn_text_clear(&t);
+    return st;
+}
+
+static SnStatus name_outputs(const Emission *e, Output *out, SnError *err)
+{
+    const char *path = e->a.path;
+    const size_t stem = strlen(path) - strlen(e->format->ending);
+    out[PROGRAM].path = sn_arena_strndup(e->a.arena, path, strlen(path));
+    out[HEADER].path = sn_arena_printf(e->a.arena, "%.*s.h", (int)stem, path);
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (out[i].path)
+            out[i].draft = sn_arena_printf(e->a.arena, "%s.%ld.draft", out[i].path, (long)getpid());
+        if (!out[i].draft)
+            return no_memory(err);
+    }
+    return SN_OK;
+}
+
+static SnStatus write_outputs(Emission *e, SnError *err)
+{
+    Output out[OUTPUTS] = {{0}};
+    int renamed = 0;
+    SN_TRY(name_outputs(e, out, err));
+    SnStatus st = e->format->write(&e->a, out[PROGRAM].draft, err);
+    if (st == SN_OK)
+        st = write_header(&e->a, out[HEADER].draft, err);
+    while (st == SN_OK && renamed < OUTPUTS) {
+        if (rename(out[renamed].draft, out[renamed].path) == 0)
+            renamed++;
+        else
+            st = sn_fail(err, SN_EIO, "%s: cannot be written", out[renamed].path);
+    }
+    for (int i = 0; i < OUTPUTS && st != SN_OK; i++)
+        (void)remove(i < renamed ? out[i].path : out[i].draft);
+    return st;
+}
+
+static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnError *err)
+{
+    SN_TRY(set_name(e, err));
+    SN_TRY(set_levels(e, o ? o->levels : NULL, err));
+    set_task(&e->a, o ? o->task : NULL);
+    e->a.is_beside = o && o->weights_beside;
+    SN_CHECK(!e->a.is_beside || e->format->can_be_beside, err, SN_EUNSUPPORTED,
+             "%s: a %s file has its weights inside", e->a.path, e->format->ending);
+    SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
+    SN_CHECK(e->c.backend->emit, err, SN_EUNSUPPORTED, "emit: target %s cannot write object files",
+             e->c.backend->name);
+    SN_TRY(sn_compilation_steps(&e->c, err));
+    SN_TRY(place_weights(e, err));
+    SnImage *image = NULL;
+    SN_TRY(sn_steps_image(&e->c.x, &e->arena, &image, err));
+    e->a.image = image;
+    SN_TRY(make_object(e, err));
+    return write_outputs(e, err);
+}
+
+SnStatus sn_emit(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, const char *path, SnError *err)
+{
+    SnContext *ctx = sn_compiler_context(cc);
+    const SnAllocator *memory = sn_allocator(ctx);
+    Emission e = {.a = {.ctx = ctx, .path = path}, .c.pass.ctx = ctx};
+    e.a.arena = &e.arena;
+    sn_arena_init(&e.arena, memory);
+    const SnStatus st = emit(&e, cc, g, o, err);
+    sn_free(memory, (void *)(uintptr_t)e.a.object.at, e.a.object.n, 1);
+    sn_vec_clear(memory, &e.a.data);
+    sn_vec_clear(memory, &e.a.thunk);
+    sn_compilation_clear(&e.c);
+    sn_arena_clear(&e.arena);
+    return st;
+}

@@ -1,0 +1,64 @@
+/* aot.h -- what the files of aot/ share: a program as it goes into a file, and the formats of files.
+ *
+ *   aot.c      all kernels, the image, tables and the descriptor ▶ one object in memory; then the format's
+ * writer header.c   the header that people include
+ *
+ * Everything is named after the file: NAME_program is the descriptor, NAME_typed what NAME's typed functions
+ * pass on, NAME_weights the parameters. The object defines all of them but the last: weights are megabytes to
+ * gigabytes that lie in mapped files, and writers copy them from there. */
+#ifndef SN_AOT_H
+#define SN_AOT_H
+
+#include "compiler/compile.h"
+#include "runtime/typed.h"
+
+#define SN_AOT_WEIGHT_ALIGN 64u   /* of each parameter */
+#define SN_AOT_PAGE         4096u /* of all of them together */
+
+/* A parameter. Those of a program come in the order of their offsets, with zeros in between. */
+typedef struct SnAotWeight {
+    SnBytes bytes;   /* lent by the weights' source or by the cache */
+    uint64_t offset; /* in the weights */
+} SnAotWeight;
+
+typedef struct SnAot {
+    SnContext *ctx;
+    SnArena *arena; /* dies when all is written */
+    const char *path;
+    const char *name;   /* of the file, as a C identifier */
+    bool is_beside;     /* the weights are a file of their own */
+    const SnTask *task; /* what the typed functions are; never NULL */
+    SnTypedDesc typed;  /* its numbers; block_bytes: set by header.c */
+    const SnImage *image;
+    const char *const *level;
+    uint32_t nlevel;
+    SN_VEC(SnObjectData) data;
+    SN_VEC(SnObjectThunk) thunk;
+
+    SnBytes object;      /* what the backend made */
+    const char *weights; /* the symbol that the object leaves open: page-aligned bytes, never written */
+    const SnAotWeight *weight;
+    size_t nweight;
+    uint64_t weight_size; /* of all, a multiple of SN_AOT_WEIGHT_ALIGN */
+} SnAot;
+
+/* ---- aot.c ---- */
+/* NAME_part, in memory of the arena; NULL: no memory. */
+const char *sn_aot_symbol(SnAot *a, const char *part);
+/* The parts stay the caller's, who keeps them in the arena. */
+SN_MUST_CHECK SnStatus sn_aot_data(SnAot *a, SnObjectData d, SnError *err);
+SN_MUST_CHECK SnStatus sn_aot_thunk(SnAot *a, SnObjectThunk f, SnError *err);
+/* Hidden data NAME_part: n pointers to symbols, and NULL. */
+SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *const *symbol, size_t n,
+                                    SnError *err);
+/* The weights as parts of a file, zeros included, in memory of the arena. */
+SN_MUST_CHECK SnStatus sn_aot_weight_parts(const SnAot *a, SnBytes **part, size_t *n, SnError *err);
+
+/* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
+typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
+SnAotWriteFn sn_aot_object; /* append.c: .o */
+
+/* ---- header.c ---- */
+SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);
+
+#endif
