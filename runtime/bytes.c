@@ -159,6 +159,13 @@ bool sn_utf8_valid(SnBytes b)
     return valid_prefix(b) == b.n;
 }
 
+size_t sn_utf8_size(SnBytes b)
+{
+    size_t n;
+    (void)utf8_decode(b, &n);
+    return n;
+}
+
 int sn_utf8_put(uint32_t cp, char out[4])
 {
     static const uint8_t mark[5] = {0, 0, 0xC0, 0xE0, 0xF0};

@@ -39,6 +39,9 @@ bool sn_skip(SnReader *r, size_t n);
 /* Decodes one code point (no surrogates, no overlong forms); SN_UTF8_BAD takes one byte. At the end: bad. */
 uint32_t sn_read_utf8(SnReader *r);
 bool sn_utf8_valid(SnBytes b);
+/* Bytes of the code point that b (not empty) begins with, or of the ill-formed part that sn_utf8_repair
+ * replaces. */
+size_t sn_utf8_size(SnBytes b);
 /* Writes the form of a code point; returns 1 to 4. */
 int sn_utf8_put(uint32_t cp, char out[4]);
 /* As Python's bytes.decode("utf-8", "replace"): one U+FFFD for each maximal ill-formed part. */

@@ -48,6 +48,10 @@ size_t sn_instance_table_size(const SnImage *m, size_t *views);
 const SnSlotRow *sn_instance_slot(const SnInstance *s, SnRange among, const char *name); /* NULL: none */
 void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out);
 
+/* ---- shape.c ---- */
+/* The value of a symbol in "batch=8,seq=512"; -1: it is not named; -2: the text is malformed. */
+int64_t sn_shape_value(const char *shape, const char *symbol);
+
 /* ---- stream.c ---- */
 void sn_instance_restart_streams(SnInstance *s);         /* a run begins: there are no rows yet */
 void sn_instance_show_rows(SnInstance *s, uint32_t reg); /* the register counts rows of streams and rose */

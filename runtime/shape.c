@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The value of one symbol, -1 where it is not named, -2 where the text is malformed. */
-static int64_t shape_value(const char *shape, const char *symbol)
+int64_t sn_shape_value(const char *shape, const char *symbol)
 {
     const size_t n = strlen(symbol);
     int64_t found = -1;
@@ -30,7 +29,7 @@ static SnStatus set_symbols(SnPlan *p, SnRange r, const char *shape, SnError *er
     const SnSymbolRow *row = SN_ROWS(p->image, SnSymbolRow, symbol);
     for (uint32_t i = r.first; i < r.first + r.count; i++) {
         const char *name = sn_image_string(p->image, row[i].name);
-        const int64_t v = shape_value(shape, name);
+        const int64_t v = sn_shape_value(shape, name);
         SN_CHECK(v != -2, err, SN_EINVAL, "shape: expected NAME=NUMBER,... found \"%s\"", shape);
         if (v == -1 && row[i].is_optional)
             continue;

@@ -14,7 +14,7 @@
  *     grows the context where it has an allocator, and is SN_ESHAPE where it lives in a block.
  *   - A context is used by one thread at a time, different contexts at once; cancel comes from any thread.
  *   - Texts are copied by begin. Malformed UTF-8 is read as U+FFFD, one for each ill-formed part.
- *   - What does not fit a wrong call (no text begun, a NULL where data goes) is SN_EINVAL; nothing changes.
+ *   - A wrong call (no text begun, a NULL where data goes) is SN_EINVAL and changes nothing.
  *
  * Programs. Text programs run over one text: batch is 1. Entry "main" has the input "text", list<u8>[batch],
  * and, where it always takes two, "pair"; a program that takes one or two has the entry "pair" for two.
@@ -105,7 +105,8 @@ const char *sn_typed_error(const SnTyped *t);     /* of the last call that faile
 const char *sn_typed_cpu_level(const SnTyped *t); /* whose code runs: "v3", "v4", "v4d", "amx", "base" */
 
 /* Bytes that a block needs so that create with it succeeds, for any address of the block. Reads of the
- * program only its image; abi, kind, has_pair, max_text and shape of the desc count. */
+ * program only its image; abi, kind, max_text and shape of the desc count. 0: the desc has no shape to plan
+ * for. */
 SN_MUST_CHECK SnStatus sn_typed_measure(const SnTypedDesc *desc, uint64_t *block_bytes, SnError *err);
 
 /* ---- runs ---- */

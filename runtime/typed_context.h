@@ -1,0 +1,51 @@
+/* typed_context.h -- what a typed context is made of: shared by runtime/typed*.c (life, runs) and
+ * ops/host/typed_*.c (results that are parts of texts, or words). */
+#ifndef SN_TYPED_CONTEXT_H
+#define SN_TYPED_CONTEXT_H
+
+#include "runtime/block.h"
+#include "runtime/instance.h"
+#include "runtime/trace.h"
+#include "runtime/typed.h"
+
+#define SN_TYPED_TEXTS 2
+
+/* A text of the run, as an input: a list of one row. */
+typedef struct SnTypedText {
+    char *at;
+    size_t size; /* bytes there is room for */
+    int64_t start, n;
+} SnTypedText;
+
+struct SnTyped {
+    const SnTypedDesc *desc;
+    SnAllocator memory;  /* of everything here */
+    SnBlock *block;      /* it lies in, or NULL */
+    SnAllocator scratch; /* of traces */
+    SnPool *pool;
+    SnContext *ctx;
+    SnProgram *program;
+    SnInstance *instance;
+    const char *entry[SN_TYPED_TEXTS]; /* of one text, of two; NULL: takes not so many */
+    SnTypedText text[SN_TYPED_TEXTS];
+    bool has_text;   /* the run is over begun texts, not over what was bound by name */
+    bool is_done;    /* the run ended well */
+    bool is_planned; /* create knew a shape: the first entry allocates nothing at it */
+    bool is_tracing;
+    SnTrace trace; /* the host's */
+    SnTraceWriter writer;
+    SnError err; /* of the last call that failed */
+};
+
+/* SN_OK, or keeps the message and returns the code. */
+int sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
+
+/* A result of the model's own run: SN_EINVAL unless that has ended and the model is of that kind; SN_EFORMAT
+ * unless it has that dtype and, being a list or not, that many dims. */
+SN_MUST_CHECK SnStatus sn_typed_find(SnTyped *t, SnTypedKind kind, const char *output, SnDtype dtype,
+                                     bool is_list, int ndim, SnView *out);
+/* As sn_typed_find, and the rows that it has are of `width`. */
+SN_MUST_CHECK SnStatus sn_typed_rows(SnTyped *t, SnTypedKind kind, const char *output, SnDtype dtype,
+                                     int64_t width, SnView *out);
+
+#endif
