@@ -1,5 +1,5 @@
-/* contract.h -- what lower_contract.c and gemm.c share: the labels of a product, and its tile. Internal to
- * them. */
+/* contract.h -- what lower_contract.c, gemm.c and gemm_tile.c share: the labels of a product, and its tile.
+ * Internal to them. */
 #ifndef SN_CONTRACT_H
 #define SN_CONTRACT_H
 
@@ -18,6 +18,14 @@ typedef struct SnLabelGroup {
     SnRef count; /* a dim */
 } SnLabelGroup;
 
+/* Products of bf16 that the matrix unit can sum: what level there is decides whether it does, but not how
+ * large a tile is. */
+typedef struct SnTileFit {
+    bool fit, is_used;
+    int side;           /* the operand that owns the rows */
+    int64_t row_stride; /* elements from one row to the next; 0: not always as many */
+} SnTileFit;
+
 /* A tile is `rows` x `panels * width` outputs: the same on all targets. A body computes `body_rows` x
  * `body_panels * width` of them in registers. */
 typedef struct SnContract {
@@ -27,6 +35,7 @@ typedef struct SnContract {
     SnLabelGroup outer, row, lane, summed; /* outer: one value a tile */
     int64_t rows, panels, width;
     int64_t body_rows, body_panels;
+    SnTileFit tiles;
     bool is_strided; /* what is loaded along the lanes does not lie side by side */
     char pair;       /* the innermost k where that is 2 and lies behind the lane: words of two bf16 or f16 */
     bool is_ragged;  /* the last panel may not be whole */
@@ -47,5 +56,10 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
 /* ---- gemm.c ---- */
 void sn_gemm_shape(SnLower *l, SnContract *c); /* rows .. body_panels */
 void sn_gemm_tile(SnLower *l, SnContract *c);  /* computes c->sums */
+
+/* ---- gemm_tile.c ---- */
+void sn_tiles_find(SnLower *l, SnContract *c); /* c->tiles; the operands were read */
+void sn_tiles_emit(SnLower *l,
+                   SnContract *c); /* computes c->sums, which have room for whole blocks of rows */
 
 #endif

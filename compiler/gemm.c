@@ -10,6 +10,7 @@
 #include "compiler/contract.h"
 
 #define ROWS        24 /* a multiple of every body */
+#define TILE_ROWS   32 /* where the matrix unit may compute it */
 #define BODY_ROWS   8
 #define STEPS       4 /* of k in the body of the innermost loop */
 #define ROWS_PANELS 6 /* rows that pay for loading several panels */
@@ -21,6 +22,8 @@ static int64_t choose_panels(SnLower *l, const SnContract *c)
     int64_t n;
     if (c->is_strided || c->width == 1)
         return 1;
+    if (c->tiles.fit)
+        return !sn_is_const_i64(l->s, c->npanel, &n) ? 2 : n % 4 == 0 ? 4 : n < 2 ? n : 2;
     if (!sn_is_const_i64(l->s, c->npanel, &n) || n % 3 == 0)
         return 3;
     return n % 4 == 0 ? 4 : n < 3 ? n : 3;
@@ -30,8 +33,10 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
 {
     int64_t n;
     const SnTarget *t = l->p->target;
+    sn_tiles_find(l, c);
+    const int64_t rows = c->tiles.fit ? TILE_ROWS : ROWS;
     c->panels = choose_panels(l, c);
-    c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < ROWS ? n : ROWS;
+    c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
     const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);
     const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
@@ -305,6 +310,10 @@ static void emit_rows(SnLower *l, SnContract *c, SnRef panel)
 
 void sn_gemm_tile(SnLower *l, SnContract *c)
 {
+    if (c->tiles.is_used) {
+        sn_tiles_emit(l, c);
+        return;
+    }
     if (c->body_panels == c->panels) {
         emit_rows(l, c, i_const(l, 0));
         return;

@@ -234,7 +234,8 @@ static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol
     set_tile(l, c, nrow, ncol);
     const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, c->row.count, rows), &n) && n == 0;
     c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
-    c->sums = sn_kernel_local(&l->kb, c->acc, c->rows * c->panels * c->width, &local);
+    const int64_t block = c->tiles.is_used ? SN_LANES : 1, room = (c->rows + block - 1) / block * block;
+    c->sums = sn_kernel_local(&l->kb, c->acc, room * c->panels * c->width, &local);
     sn_gemm_tile(l, c);
     emit_result(l, c, buf);
     sn_lower_close(l, local);
@@ -260,9 +261,9 @@ static void lower_product(SnLower *l, const SnTail *tail)
         c.width = 1;
     c.npanel = sn_lower_ceil(l, c.lane.count, c.width);
     c.is_ragged = !(sn_is_const_i64(l->s, sn_dim_mod(l->s, c.lane.count, i_const(l, c.width)), &n) && n == 0);
-    sn_gemm_shape(l, &c);
     sn_lower_read(l, c.operand[0]);
     sn_lower_read(l, c.operand[1]);
+    sn_gemm_shape(l, &c);
     if (r != l->root)
         sn_lower_read(l, l->root);
     const int buf = sn_lower_result(l, 0);

@@ -12,6 +12,7 @@ typedef struct SnTarget {
     uint32_t vector_count; /* registers */
     uint32_t l1_bytes, l2_bytes;
     bool has_dot4, has_dot2, has_tiles;
+    bool fits_tiles;        /* some level of the program has tiles: its grids are shaped for them */
     bool exact;             /* SN_EXACT: no tiles, no dot2, no estimates */
     uint32_t group_lanes;   /* GPU: largest work group; 0 on a CPU */
     const char *module_dir; /* of a backend's own shared module, as in SnCompilerDesc; set by the caller */

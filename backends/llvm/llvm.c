@@ -286,6 +286,7 @@ static SnStatus llvm_probe(SnContext *ctx, int index, SnTarget *t, SnError *err)
                     .has_dot4 = true,
                     .has_dot2 = level >= SN_CPU_V4D && sn_cpu_is_amd(),
                     .has_tiles = level >= SN_CPU_AMX,
+                    .fits_tiles = level >= SN_CPU_AMX,
                     .exact = t->exact};
     return SN_OK;
 }
