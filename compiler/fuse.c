@@ -55,7 +55,7 @@ static bool is_tensor(const SnFuse *f, SnRef r)
     return sn_type_of(f->s, r)->kind == SN_TYPE_TENSOR;
 }
 
-static bool is_root(const SnFuse *f, SnRef r)
+bool sn_fuse_is_root(const SnFuse *f, SnRef r)
 {
     const SnTerm *t = sn_term(f->s, r);
     if (t->op >= SN_PRIM_COUNT) /* claimed */
@@ -82,7 +82,7 @@ static bool is_root(const SnFuse *f, SnRef r)
     }
 }
 
-static bool has_memory(const SnFuse *f, SnRef r)
+bool sn_fuse_has_memory(const SnFuse *f, SnRef r)
 {
     switch (sn_term(f->s, r)->op) {
     case SN_OP_INPUT:
@@ -225,13 +225,18 @@ static void grant(SnFuse *f, SnRef user, int i, const Share *share)
         f->grant[x] = give;
 }
 
+static bool is_too_dear(const SnFuse *f, SnRef r)
+{
+    return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
+}
+
 static bool is_worth_storing(SnFuse *f, SnRef r)
 {
-    if (f->grant[r] == GRANT_MUST || has_memory(f, r))
+    if (f->grant[r] == GRANT_MUST || sn_fuse_has_memory(f, r))
         return true;
-    if (is_root(f, r))
+    if (sn_fuse_is_root(f, r))
         return !sn_fuse_take_row(f, r) && !sn_fuse_take_tail(f, r);
-    return !sn_is_dim(f->s, r) && sn_fuse_cost(f->s, r) > f->grant[r];
+    return is_too_dear(f, r) && !sn_fuse_take_panel(f, r);
 }
 
 static Share share_of(SnFuse *f, SnRef r)
@@ -240,8 +245,10 @@ static Share share_of(SnFuse *f, SnRef r)
         f->axes[r] = sn_row_axes(f->s, r);
         return (Share){.home = r, .pass = r, .left = GRANT_ONCE};
     }
-    if (is_root(f, r))
+    if (sn_fuse_is_root(f, r))
         return (Share){.home = f->home[r], .pass = r, .left = GRANT_ONCE};
+    if (is_too_dear(f, r)) /* a panel */
+        return (Share){.home = f->home[r], .pass = f->pass[r], .left = GRANT_ONCE};
     return (Share){.home = f->home[r], .pass = f->pass[r], .left = f->grant[r] - sn_fuse_cost(f->s, r)};
 }
 
@@ -258,7 +265,7 @@ static void decide(SnFuse *f, SnRef root)
         if (!f->is_reached[r])
             continue;
         const SnTerm *t = sn_term(f->s, r);
-        if (!f->is_stored[r] && (is_tensor(f, r) || is_root(f, r)))
+        if (!f->is_stored[r] && (is_tensor(f, r) || sn_fuse_is_root(f, r)))
             f->is_stored[r] = is_worth_storing(f, r);
         const Share share = share_of(f, r);
         for (int i = 0; i < t->narg; i++) {
@@ -329,7 +336,8 @@ static bool split(SnFuse *f, SnRef root)
     for (SnRef r = 1; r <= root && !f->failed; r++) {
         const uint16_t op = sn_term(f->s, r)->op;
         const bool has_kernel = is_tensor(f, r) || op == SN_OP_REDUCE || op == SN_OP_SCAN;
-        if (!f->is_reached[r] || !has_kernel || has_memory(f, r) || (op == SN_OP_CONCAT && f->is_stored[r]))
+        if (!f->is_reached[r] || !has_kernel || sn_fuse_has_memory(f, r) ||
+            (op == SN_OP_CONCAT && f->is_stored[r]))
             continue;
         SnExtent e;
         bool fits;

@@ -33,12 +33,20 @@ typedef struct SnFuse {
     bool failed;
 } SnFuse;
 
+bool sn_fuse_is_root(const SnFuse *f, SnRef r);    /* computed by loops of its own */
+bool sn_fuse_has_memory(const SnFuse *f, SnRef r); /* before anything runs */
+
 /* ---- fuse_row.c ---- */
+bool sn_fuse_is_map(const SnFuse *f, SnRef h); /* each element of the kernel is computed by itself */
 /* May reduction r, whose uses are known, be computed in its home? Then it counts as one of that kernel's. */
 bool sn_fuse_take_row(SnFuse *f, SnRef r);
 
 /* ---- fuse_tail.c ---- */
 /* The same of a product: then its home is the tail. */
 bool sn_fuse_take_tail(SnFuse *f, SnRef r);
+
+/* ---- fuse_panel.c ---- */
+/* May r, which is too dear for every element, be computed in its home for some rows at a time? */
+bool sn_fuse_take_panel(SnFuse *f, SnRef r);
 
 #endif

@@ -215,14 +215,17 @@ static bool is_short(const SnFuse *f, int n, const SnRef *dims, bool is_only)
     return least <= MAX_WIDTH && (!is_only || most <= MAX_WIDTH);
 }
 
+bool sn_fuse_is_map(const SnFuse *f, SnRef h)
+{
+    const uint16_t op = sn_term(f->s, h)->op;
+    return op != SN_OP_CONCAT &&
+           (sn_op_is_elementwise(op) || op == SN_OP_GATHER || sn_prim(op)->kind == SN_PRIM_MOVE);
+}
+
 /* Can the kernel of h compute others once a row? */
 static bool has_rows(const SnFuse *f, SnRef h)
 {
-    const uint16_t op = sn_term(f->s, h)->op;
-    if (op == SN_OP_REDUCE)
-        return sn_row_is_reduce(f->s, h);
-    return op != SN_OP_CONCAT &&
-           (sn_op_is_elementwise(op) || op == SN_OP_GATHER || sn_prim(op)->kind == SN_PRIM_MOVE);
+    return sn_term(f->s, h)->op == SN_OP_REDUCE ? sn_row_is_reduce(f->s, h) : sn_fuse_is_map(f, h);
 }
 
 /* Does r run along every axis before split, and no row of the kernel is computed for nothing? */

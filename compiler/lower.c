@@ -429,7 +429,7 @@ SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, 
     sn_map_init(&l->memo, sn_allocator(p->ctx));
     sn_map_init(&l->split, sn_allocator(p->ctx));
     const SnClaim *claim = sn_claim_of(p, root);
-    if (!sn_lower_tail(l, root) && !sn_lower_row(l, root))
+    if (!sn_lower_tail(l, root) && !sn_lower_row(l, root) && !sn_lower_panels(l, root))
         (claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op))(l, root);
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);

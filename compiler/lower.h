@@ -43,11 +43,12 @@ typedef struct SnLower {
     SnParts parts[SN_LOWER_PARTS];
     int npart;
     struct {
-        SnRef term, value; /* value 0: element `index` of buf */
-        int buf;
+        SnRef term, value;   /* value 0: an element of buf */
+        int buf, from;       /* its index counts axes from here on */
+        SnRef base;          /* and is behind this one; 0: none */
     } bound[SN_LOWER_BOUND]; /* roots computed inside of this kernel, and what they are where the walk is */
     int nbound;
-    bool has_pieces; /* what is read decides by the column where an element comes from: concat, pad */
+    bool has_pieces;        /* what is read decides by the column where an element comes from: concat, pad */
     const char *op_name[3]; /* first fused ops, for the kernel's name */
     int nop_name;
     const SnRef *env; /* what the parameters of the combiner being applied stand for; NULL: none */
@@ -138,6 +139,8 @@ void sn_lower_bind(SnLower *l, SnRef r, SnRef value);
 /* Likewise: every element of r lies in a buffer, in row-major order; NOWHERE: r is computed again. */
 #define SN_LOWER_NOWHERE (-1)
 void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf);
+/* Likewise: axes of r from this one on lie in a LOCAL from element `base` on, whatever the others are. */
+void sn_lower_bind_panel(SnLower *l, SnRef r, int buf, int from, SnRef base);
 /* Element `at` of a stored term or temporary in row-major order. */
 SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard);
 /* Applies a function of scalars; nresult values. */
@@ -193,6 +196,8 @@ void sn_lower_fold_row(SnLower *l, SnRef r, const SnRef *kept, int buf, SnRef to
 bool sn_lower_row(SnLower *l, SnRef root); /* lower_row.c */
 /* The kernel of a root that is the tail of a product; false: it is not. */
 bool sn_lower_tail(SnLower *l, SnRef root); /* lower_contract.c */
+/* The kernel of a map with what many of its rows share; false: they share nothing. */
+bool sn_lower_panels(SnLower *l, SnRef root); /* lower_panel.c */
 typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax; /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                               /* lower_contract.c */

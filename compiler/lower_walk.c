@@ -645,7 +645,7 @@ typedef struct Key {
     SnRef index[SN_MAX_RANK];
 } Key;
 
-static void bind(SnLower *l, SnRef r, SnRef value, int buf)
+static void bind(SnLower *l, SnRef r, SnRef value, int buf, int from, SnRef base)
 {
     int i = 0;
     while (i < l->nbound && l->bound[i].term != r)
@@ -657,18 +657,33 @@ static void bind(SnLower *l, SnRef r, SnRef value, int buf)
     l->bound[i].term = r;
     l->bound[i].value = value;
     l->bound[i].buf = buf;
+    l->bound[i].from = from;
+    l->bound[i].base = base;
     l->nbound += i == l->nbound;
     sn_map_clear(&l->memo);
 }
 
 void sn_lower_bind(SnLower *l, SnRef r, SnRef value)
 {
-    bind(l, r, value, SN_LOWER_NOWHERE);
+    bind(l, r, value, SN_LOWER_NOWHERE, 0, 0);
 }
 
 void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf)
 {
-    bind(l, r, 0, buf);
+    bind(l, r, 0, buf, 0, 0);
+}
+
+void sn_lower_bind_panel(SnLower *l, SnRef r, int buf, int from, SnRef base)
+{
+    bind(l, r, 0, buf, from, base);
+}
+
+/* The index is inside of the panel where the guard is false, too. */
+static SnRef walk_panel(SnLower *l, const Walk *w, int buf, int from, SnRef base)
+{
+    const SnRef in = sn_lower_join(l, w->type->ndim - from, w->type->dims + from, w->index + from);
+    const SnRef at = w->guard != 0 ? sn_s3(l->s, SN_OP_WHERE, w->guard, in, i_const(l, 0)) : in;
+    return sn_lower_load(l, buf, w->type->dtype, i_add(l, base, at), w->guard);
 }
 
 static SnRef walk(SnLower *l, const Walk *w)
@@ -678,6 +693,8 @@ static SnRef walk(SnLower *l, const Walk *w)
             continue;
         if (l->bound[i].value != 0)
             return l->bound[i].value;
+        if (l->bound[i].base != 0)
+            return walk_panel(l, w, l->bound[i].buf, l->bound[i].from, l->bound[i].base);
         if (l->bound[i].buf != SN_LOWER_NOWHERE)
             return walk_buffer(l, w, l->bound[i].buf);
     }

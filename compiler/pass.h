@@ -105,6 +105,22 @@ typedef struct SnTail {
 /* Below a stored term: this product, or (0) the one that is not stored. Terms before it may be undecided. */
 bool sn_tail_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef product, SnTail *out);
 
+/* ---- fuse_panel.c: a dear value that many rows share is computed in the kernel that uses it ---- */
+#define SN_PANELS      4
+#define SN_PANEL_COUNT 512 /* elements of a panel, at most */
+typedef struct SnPanel {
+    SnRef r;
+    SnRowAxes axes;
+    int from, count; /* its first axis, its elements */
+} SnPanel;
+typedef struct SnPanels {
+    SnPanel at[SN_PANELS];
+    int n;
+    uint32_t rows; /* bits: axes of the map along which their other axes run */
+} SnPanels;
+/* Below a map, from this ref on. Terms before it may be undecided. false: none. */
+bool sn_panels_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef least, SnPanels *out);
+
 /* ---- lower.c ---- */
 /* What buffer parameter i of a kernel is. */
 typedef enum SnBufKind { SN_BUF_VALUE, SN_BUF_RESULT, SN_BUF_TEMP } SnBufKind;

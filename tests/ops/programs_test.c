@@ -93,7 +93,7 @@ static void check_program(void **state)
 /* The programs of all files, one after the other in text. */
 static int load(char *text, Program *program)
 {
-    static const char *const file[] = {"rows",  "loops",   "conds",   "calls",   "dims",
+    static const char *const file[] = {"rows",  "panels",  "loops",   "conds",     "calls",   "dims",
                                        "lists", "carries", "results", "attention", "products"};
     size_t n = 0;
     int count = 0;

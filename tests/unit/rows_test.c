@@ -33,8 +33,18 @@ static const Case cases[] = {
     {"GELU and bias", ENTRY("x: f32[64,1536], b: f32[1536]) { ret y: gelu (add x (broadcast b [64,1536])) }"),
      1, 0, (2 * 64 * 1536 + 1536) * 4},
     {"rotary and cast",
-     ENTRY("x: f32[1,32,70,64], pos: i32[1,70], f: f32[32]) { ret y: cast (rope x pos f) to=bf16 }"), 1, 3,
-     1 * 32 * 70 * 64 * (4 + 2) + 2 * 70 * 32 * 4},
+     ENTRY("x: f32[1,32,70,64], pos: i32[1,70], f: f32[32]) { ret y: cast (rope x pos f) to=bf16 }"), 1, 0,
+     32 * 70 * 64 * (4 + 2) + 70 * 4 + 32 * 4},
+    {"rotary and cast of heads side by side",
+     ENTRY("x: f32[1,70,32,64], pos: i32[1,70], f: f32[32]) {\n"
+           "ret y: cast (permute (rope (permute x perm=[0,2,1,3]) pos f) perm=[0,2,1,3]) to=bf16 }"),
+     1, 0, 32 * 70 * 64 * (4 + 2) + 70 * 4 + 32 * 4},
+    {"rotary of pairs",
+     ENTRY("x: f32[3,8,70,48], pos: i64[3,70], f: f32[24]) { ret y: rope x pos f pairs=true }"), 1, 0,
+     2 * 3 * 8 * 70 * 48 * 4 + 3 * 70 * 8 + 24 * 4},
+    {"a dear factor of groups",
+     ENTRY("x: f32[40,6,96], w: f32[40,1,96]) { ret y: mul x (broadcast (exp w) [40,6,96]) }"), 1, 0,
+     2 * 40 * 6 * 96 * 4 + 40 * 96 * 4},
     {"log of a sum", ENTRY("x: f32[64,384]) { ret y: logsumexp x axis=-1 }"), 1, 0, (64 * 384 + 64) * 4},
 };
 
