@@ -5,22 +5,22 @@
  * then. All files are written beside their names and renamed once every one is there. */
 #include "compiler/aot/aot.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#define MAX_NAME   100
-#define MAX_LEVELS 8
+#define MAX_NAME       100
+#define MAX_LEVELS     8
+#define WEIGHTS_ENDING ".weights"
 
 /* By the ending of the file's name. */
 typedef struct Format {
     const char *ending;
     SnAotWriteFn *write;
-    bool can_be_beside; /* the weights can be a file of their own */
 } Format;
 
 static const Format formats[] = {
-    {".o", sn_aot_object, false},
+    {".o", sn_aot_object},
 };
 
 typedef struct Emission {
@@ -85,6 +85,24 @@ static void set_task(SnAot *a, const SnTask *task)
 
 /* ---- weights ---- */
 
+/* They as parts of a file, zeros between them. */
+static SnStatus list_weights(SnAot *a, SnError *err)
+{
+    static const uint8_t zeros[SN_AOT_WEIGHT_ALIGN] = {0};
+    SnBytes *part = sn_arena_array(a->arena, 2 * a->nweight + 1, sizeof *part);
+    if (!part)
+        return no_memory(err);
+    for (size_t i = 0; i < a->nweight; i++) {
+        const uint64_t end = i + 1 < a->nweight ? a->weight[i + 1].offset : a->weight_size;
+        part[2 * i] = a->weight[i].bytes;
+        part[2 * i + 1] = sn_bytes(zeros, (size_t)(end - a->weight[i].offset) - part[2 * i].n);
+    }
+    a->weight_part = part;
+    a->nweight_part = 2 * a->nweight;
+    a->weight_hash = sn_weights_hash(part, a->nweight_part);
+    return SN_OK;
+}
+
 /* Where each lies in the file: the image's rows say so too. */
 static SnStatus place_weights(Emission *e, SnError *err)
 {
@@ -104,23 +122,7 @@ static SnStatus place_weights(Emission *e, SnError *err)
     a->nweight = x->weight.n;
     a->weight_size = at;
     a->weights = sn_aot_symbol(a, "weights");
-    return a->weights ? SN_OK : no_memory(err);
-}
-
-SnStatus sn_aot_weight_parts(const SnAot *a, SnBytes **part, size_t *n, SnError *err)
-{
-    static const uint8_t zeros[SN_AOT_WEIGHT_ALIGN] = {0};
-    SnBytes *p = sn_arena_array(a->arena, 2 * a->nweight + 1, sizeof *p);
-    if (!p)
-        return no_memory(err);
-    for (size_t i = 0; i < a->nweight; i++) {
-        const uint64_t end = i + 1 < a->nweight ? a->weight[i + 1].offset : a->weight_size;
-        p[2 * i] = a->weight[i].bytes;
-        p[2 * i + 1] = sn_bytes(zeros, (size_t)(end - a->weight[i].offset) - p[2 * i].n);
-    }
-    *part = p;
-    *n = 2 * a->nweight;
-    return SN_OK;
+    return a->weights ? list_weights(a, err) : no_memory(err);
 }
 
 /* ---- data ---- */
@@ -161,6 +163,14 @@ SnStatus sn_aot_table(SnAot *a, const char *part, const char *const *symbol, siz
     return sn_aot_data(a, d, err);
 }
 
+static SnStatus add_text(SnAot *a, const char *symbol, const char *text, SnError *err)
+{
+    if (!text)
+        return no_memory(err);
+    const SnBytes bytes = sn_bytes(text, strlen(text) + 1);
+    return sn_aot_data(a, (SnObjectData){.symbol = symbol, .is_hidden = true, .bytes = bytes}, err);
+}
+
 /* Hidden data NAME_part: texts, and a table NAME_parts of pointers to them. */
 static SnStatus add_texts(SnAot *a, const char *part, const char *const *text, size_t n, SnError *err)
 {
@@ -170,8 +180,7 @@ static SnStatus add_texts(SnAot *a, const char *part, const char *const *text, s
         return no_memory(err);
     for (size_t i = 0; i < n; i++) {
         symbol[i] = sn_arena_printf(a->arena, "%s_%s%zu", a->name, part, i);
-        const SnBytes bytes = sn_bytes(text[i], strlen(text[i]) + 1);
-        SN_TRY(sn_aot_data(a, (SnObjectData){.symbol = symbol[i], .is_hidden = true, .bytes = bytes}, err));
+        SN_TRY(add_text(a, symbol[i], text[i], err));
     }
     return sn_aot_table(a, table, symbol, n, err);
 }
@@ -216,17 +225,32 @@ static SnStatus add_struct(SnAot *a, const char *part, bool is_hidden, SnBytes b
     return sn_aot_data(a, d, err);
 }
 
+/* "dir/npc-brain.so" ▶ "npc-brain.weights" */
+static const char *weights_name(SnAot *a)
+{
+    const char *slash = strrchr(a->path, '/'), *base = slash ? slash + 1 : a->path;
+    const int stem = (int)(strrchr(base, '.') - base);
+    return sn_arena_printf(a->arena, "%.*s" WEIGHTS_ENDING, stem, base);
+}
+
 static SnStatus add_descriptor(SnAot *a, SnError *err)
 {
     SnProgramDesc *desc = sn_arena_alloc(a->arena, sizeof *desc);
     if (!desc)
         return no_memory(err);
-    *desc = (SnProgramDesc){.abi = SN_ABI, .nlevel = a->nlevel, .image_size = a->image->size};
+    *desc = (SnProgramDesc){.abi = SN_ABI,
+                            .nlevel = a->nlevel,
+                            .image_size = a->image->size,
+                            .weights_size = a->weight_size,
+                            .weights_hash = a->weight_hash};
     const Pointer pointer[] = {{offsetof(SnProgramDesc, image), "image"},
                                {offsetof(SnProgramDesc, level), "levels"},
                                {offsetof(SnProgramDesc, kernel), "kernels"},
                                {offsetof(SnProgramDesc, host), "host"},
-                               {offsetof(SnProgramDesc, weights), "weights"}};
+                               {offsetof(SnProgramDesc, weights), a->is_beside ? NULL : "weights"},
+                               {offsetof(SnProgramDesc, weights_file), a->is_beside ? "file" : NULL}};
+    if (a->is_beside)
+        SN_TRY(add_text(a, sn_aot_symbol(a, "file"), weights_name(a), err));
     return add_struct(a, "program", false, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
 }
 
@@ -239,11 +263,8 @@ static SnStatus add_typed(SnAot *a, SnError *err)
     *desc = a->typed;
     if (t->label)
         SN_TRY(add_texts(a, "label", t->label, t->width, err));
-    if (t->shape) {
-        const SnBytes text = sn_bytes(t->shape, strlen(t->shape) + 1);
-        const SnObjectData d = {.symbol = sn_aot_symbol(a, "shape"), .is_hidden = true, .bytes = text};
-        SN_TRY(sn_aot_data(a, d, err));
-    }
+    if (t->shape)
+        SN_TRY(add_text(a, sn_aot_symbol(a, "shape"), t->shape, err));
     const Pointer pointer[] = {{offsetof(SnTypedDesc, program), "program"},
                                {offsetof(SnTypedDesc, label), t->label ? "labels" : NULL},
                                {offsetof(SnTypedDesc, shape), t->shape ? "shape" : NULL}};
@@ -301,13 +322,6 @@ static SnStatus make_object(Emission *e, SnError *err)
 
 /* ---- files ---- */
 
-typedef struct Output {
-    char *path, *draft;
-    bool is_there; /* the draft; once it was renamed, the file */
-} Output;
-
-enum { PROGRAM, HEADER, OUTPUTS };
-
 static SnStatus write_header(const SnAot *a, const char *to, SnError *err)
 {
     SnText t = {.memory = sn_allocator(a->ctx)};
@@ -319,37 +333,56 @@ static SnStatus write_header(const SnAot *a, const char *to, SnError *err)
     return st;
 }
 
-static SnStatus name_outputs(const Emission *e, Output *out, SnError *err)
+static SnStatus write_weights(const SnAot *a, const char *to, SnError *err)
 {
-    const char *path = e->a.path;
-    const size_t stem = strlen(path) - strlen(e->format->ending);
-    out[PROGRAM].path = sn_arena_strndup(e->a.arena, path, strlen(path));
-    out[HEADER].path = sn_arena_printf(e->a.arena, "%.*s.h", (int)stem, path);
-    for (int i = 0; i < OUTPUTS; i++) {
-        if (out[i].path)
-            out[i].draft = sn_arena_printf(e->a.arena, "%s.%ld.draft", out[i].path, (long)getpid());
-        if (!out[i].draft)
-            return no_memory(err);
-    }
-    return SN_OK;
+    const SnWeightsHead head = {.magic = SN_WEIGHTS_MAGIC, .size = a->weight_size, .hash = a->weight_hash};
+    SnBytes *part = sn_arena_array(a->arena, a->nweight_part + 1, sizeof *part);
+    if (!part)
+        return no_memory(err);
+    part[0] = sn_bytes(&head, sizeof head);
+    memcpy(part + 1, a->weight_part, a->nweight_part * sizeof *part);
+    return sn_file_write(a->ctx, to, part, a->nweight_part + 1, err);
 }
 
-static SnStatus write_outputs(Emission *e, SnError *err)
+typedef struct Output {
+    SnAotWriteFn *write; /* NULL: this one is not wanted */
+    const char *ending;  /* behind the file's name without its own */
+    char *path, *draft;
+} Output;
+
+static SnStatus name_output(const SnAot *a, Output *o, SnError *err)
 {
-    Output out[OUTPUTS] = {{0}};
-    int renamed = 0;
-    SN_TRY(name_outputs(e, out, err));
-    SnStatus st = e->format->write(&e->a, out[PROGRAM].draft, err);
-    if (st == SN_OK)
-        st = write_header(&e->a, out[HEADER].draft, err);
-    while (st == SN_OK && renamed < OUTPUTS) {
-        if (rename(out[renamed].draft, out[renamed].path) == 0)
-            renamed++;
+    const int stem = (int)(strrchr(a->path, '.') - a->path);
+    o->path = sn_arena_printf(a->arena, "%.*s%s", stem, a->path, o->ending);
+    if (o->path)
+        o->draft = sn_arena_printf(a->arena, "%s.%ld.draft", o->path, (long)getpid());
+    return o->draft ? SN_OK : no_memory(err);
+}
+
+static SnStatus write_outputs(const Emission *e, SnError *err)
+{
+    const SnAot *a = &e->a;
+    Output out[] = {{e->format->write, e->format->ending},
+                    {write_header, ".h"},
+                    {a->is_beside ? write_weights : NULL, WEIGHTS_ENDING}};
+    size_t renamed = 0;
+    SnStatus st = SN_OK;
+    for (size_t i = 0; i < SN_COUNT(out) && st == SN_OK; i++)
+        st = name_output(a, &out[i], err);
+    if (st != SN_OK)
+        return st;
+    for (size_t i = 0; i < SN_COUNT(out) && st == SN_OK; i++)
+        st = out[i].write ? out[i].write(a, out[i].draft, err) : SN_OK;
+    while (st == SN_OK && renamed < SN_COUNT(out)) {
+        if (out[renamed].write && rename(out[renamed].draft, out[renamed].path) != 0)
+            st = sn_fail(err, SN_EIO, "%s: cannot be written: %s", out[renamed].path, strerror(errno));
         else
-            st = sn_fail(err, SN_EIO, "%s: cannot be written", out[renamed].path);
+            renamed++;
     }
-    for (int i = 0; i < OUTPUTS && st != SN_OK; i++)
-        (void)remove(i < renamed ? out[i].path : out[i].draft);
+    for (size_t i = 0; i < SN_COUNT(out) && st != SN_OK; i++) {
+        if (out[i].write)
+            (void)remove(i < renamed ? out[i].path : out[i].draft);
+    }
     return st;
 }
 
@@ -359,8 +392,6 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(set_levels(e, o ? o->levels : NULL, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
-    SN_CHECK(!e->a.is_beside || e->format->can_be_beside, err, SN_EUNSUPPORTED,
-             "%s: a %s file has its weights inside", e->a.path, e->format->ending);
     SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
     SN_CHECK(e->c.backend->emit, err, SN_EUNSUPPORTED, "emit: target %s cannot write object files",
              e->c.backend->name);

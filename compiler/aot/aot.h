@@ -40,6 +40,9 @@ typedef struct SnAot {
     const SnAotWeight *weight;
     size_t nweight;
     uint64_t weight_size; /* of all, a multiple of SN_AOT_WEIGHT_ALIGN */
+    SnHash128 weight_hash;
+    const SnBytes *weight_part; /* they as parts of a file, with zeros between them */
+    size_t nweight_part;
 } SnAot;
 
 /* ---- aot.c ---- */
@@ -51,8 +54,6 @@ SN_MUST_CHECK SnStatus sn_aot_thunk(SnAot *a, SnObjectThunk f, SnError *err);
 /* Hidden data NAME_part: n pointers to symbols, and NULL. */
 SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *const *symbol, size_t n,
                                     SnError *err);
-/* The weights as parts of a file, zeros included, in memory of the arena. */
-SN_MUST_CHECK SnStatus sn_aot_weight_parts(const SnAot *a, SnBytes **part, size_t *n, SnError *err);
 
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);

@@ -77,13 +77,14 @@ SnStatus sn_aot_object(const SnAot *a, const char *to, SnError *err)
     static const uint8_t zeros[SN_AOT_PAGE + TABLE_ALIGN] = {0};
     SnArena *arena = a->arena;
     Rewrite r = {.object = sn_arena_alloc(arena, a->object.n), .size = a->object.n};
-    SnBytes *weights = NULL;
-    size_t nweights = 0, at = 0, table = 0;
+    const size_t nweights = a->nweight_part;
+    size_t at = 0, table = 0;
+    if (a->is_beside)
+        return sn_file_write(a->ctx, to, &a->object, 1, err);
     SN_CHECK(r.object, err, SN_ENOMEM, "emit: no memory");
     memcpy(r.object, a->object.at, a->object.n);
     SN_TRY(read_object(&r, err));
     SN_TRY(define_symbol(&r, a->weights, a->weight_size, err));
-    SN_TRY(sn_aot_weight_parts(a, &weights, &nweights, err));
     SN_CHECK(sn_align_size(r.size, SN_AOT_PAGE, &at) && sn_add_size(at, (size_t)a->weight_size, &table) &&
                  r.head->e_shnum < SHN_LORESERVE - 1,
              err, SN_EUNSUPPORTED, "emit: the object is too large");
@@ -100,7 +101,7 @@ SnStatus sn_aot_object(const SnAot *a, const char *to, SnError *err)
     SN_CHECK(part, err, SN_ENOMEM, "emit: no memory");
     part[0] = sn_bytes(r.object, r.size);
     part[1] = sn_bytes(zeros, at - r.size);
-    memcpy(part + 2, weights, nweights * sizeof *part);
+    memcpy(part + 2, a->weight_part, nweights * sizeof *part);
     part[nweights + 2] = old;
     part[nweights + 3] = sn_bytes(&section, sizeof section);
     return sn_file_write(a->ctx, to, part, nweights + 4, err);

@@ -1,6 +1,7 @@
 /* aot_emit.c -- writes the objects that aot_test links, and what the same programs give just in time.
  *
- *   aot_emit FOLDER    FOLDER/aot_small.o, aot_text.o, their headers, aot_expected.bin */
+ *   aot_emit FOLDER    FOLDER/aot_small.o, aot_beside.o, aot_text.o, their headers, aot_beside.weights,
+ *                      aot_expected.bin */
 #include "frontends/tasks/text.h"
 #include "tests/embed/aot.h"
 #include "tests/embed/embed_model.h"
@@ -30,6 +31,14 @@ static SnStatus make(Emit *e, SnGraph *g, const char *file, SnProgram **p, SnIns
     return sn_instance_create(*p, NULL, s, &e->err);
 }
 
+/* The same program, with its weights in a file of their own. */
+static SnStatus make_beside(Emit *e, SnGraph *g)
+{
+    char path[1024];
+    const SnCompileOptions o = {.struct_size = sizeof o, .weights_beside = true};
+    return sn_emit(e->cc, g, &o, path_of(e, "aot_beside.o", path), &e->err);
+}
+
 static SnStatus make_small(Emit *e, AotExpected *out)
 {
     static EmbedInput in;
@@ -39,8 +48,10 @@ static SnStatus make_small(Emit *e, AotExpected *out)
     SnStatus st = sn_graph_create(e->cc, &g, &e->err);
     if (st == SN_OK) {
         embed_graph(g);
-        st = make(e, g, "aot_small.o", &p, &s);
+        st = make_beside(e, g);
     }
+    if (st == SN_OK)
+        st = make(e, g, "aot_small.o", &p, &s);
     embed_fill(&in, AOT_SEED);
     if (st == SN_OK)
         st = embed_bind(s, &in, &e->err);

@@ -1,5 +1,6 @@
 /* aot_test.c -- two programs that were compiled ahead of time, in one executable that has the runtime and no
  * compiler: the bits of the same programs just in time. Its argument is what aot_emit expects. */
+#include "aot_beside.h"
 #include "aot_small.h"
 #include "aot_text.h"
 #include "runtime/program.h"
@@ -10,9 +11,8 @@
 
 static AotExpected expected;
 
-static void linked_program_gives_bits_of_jit(void **state)
+static void check_bits(const SnProgramDesc *desc)
 {
-    (void)state;
     static EmbedInput in;
     SnError err;
     SnContext *ctx = NULL;
@@ -21,7 +21,7 @@ static void linked_program_gives_bits_of_jit(void **state)
     SnProgramInfo info;
     EmbedOutput got;
     assert_ok(sn_context_create(NULL, &ctx, &err));
-    assert_ok(sn_program_link(ctx, &aot_small_program, &p, &err));
+    assert_ok(sn_program_link(ctx, desc, &p, &err));
     sn_program_info(p, &info);
     assert_int_equal(info.packed_bytes, sizeof(float) * EMBED_WIDTH * EMBED_WIDTH);
     assert_false(info.packed_is_cached);
@@ -37,6 +37,18 @@ static void linked_program_gives_bits_of_jit(void **state)
     sn_instance_destroy(s);
     sn_program_release(p);
     sn_context_destroy(ctx);
+}
+
+static void linked_program_gives_bits_of_jit(void **state)
+{
+    (void)state;
+    check_bits(&aot_small_program);
+}
+
+static void weights_beside_give_bits_of_jit(void **state)
+{
+    (void)state;
+    check_bits(&aot_beside_program);
 }
 
 static void linked_program_streams_rows_between_slices(void **state)
@@ -112,6 +124,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linked_program_gives_bits_of_jit),
+        cmocka_unit_test(weights_beside_give_bits_of_jit),
         cmocka_unit_test(linked_program_streams_rows_between_slices),
         cmocka_unit_test(linked_tokenizer_gives_ids_of_jit),
         cmocka_unit_test(foreign_abi_is_refused),
