@@ -14,7 +14,7 @@ static SnStatus join(const char *folder, const char *file, char out[MAX_PATH_SIZ
     return SN_OK;
 }
 
-static bool has_file(const SnModel *m, const char *file)
+bool sn_model_has_file(const SnModel *m, const char *file)
 {
     char path[MAX_PATH_SIZE];
     return join(m->folder, file, path, NULL) == SN_OK && sn_file_exists(path);
@@ -61,9 +61,9 @@ static SnStatus open_files(SnModel *m, SnError *err)
     const size_t n = strlen(m->folder);
     if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
         return sn_file_open(m->ctx, m->folder, &m->text, err);
-    if (has_file(m, "config.json"))
+    if (sn_model_has_file(m, "config.json"))
         return open_config(m, err);
-    SN_CHECK(has_file(m, "tokenizer.json") || has_file(m, "vocab.txt"), err, SN_EIO,
+    SN_CHECK(sn_model_has_file(m, "tokenizer.json") || sn_model_has_file(m, "vocab.txt"), err, SN_EIO,
              "%s: no config.json, tokenizer.json or vocab.txt: not a model folder", m->folder);
     return SN_OK;
 }
@@ -327,7 +327,8 @@ static void put_text(SnText *t, const char *key, const char *value)
 SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
 {
     const SnArch *a = arch_of(m);
-    const bool has_weights = has_file(m, "model.safetensors") || has_file(m, "model.safetensors.index.json");
+    const bool has_weights =
+        sn_model_has_file(m, "model.safetensors") || sn_model_has_file(m, "model.safetensors.index.json");
     if (has_weights && !m->weights)
         SN_TRY(sn_weights_open(m->ctx, m->folder, &m->weights, err));
     sn_text_add(json, "{", 1);
@@ -336,9 +337,9 @@ SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
     put_text(json, "task", a ? a->task : NULL);
     put_text(json, "dtype", m->weights ? sn_dtype(dtype_of(m))->name : NULL);
     put_text(json, "tokenizer",
-             has_file(m, "tokenizer.json") ? "tokenizer.json"
-             : has_file(m, "vocab.txt")    ? "vocab.txt"
-                                           : NULL);
+             sn_model_has_file(m, "tokenizer.json") ? "tokenizer.json"
+             : sn_model_has_file(m, "vocab.txt")    ? "vocab.txt"
+                                                    : NULL);
     sn_text_printf(json, "\"supported\":%s,\"config\":", a ? "true" : "false");
     if (m->config.json)
         sn_json_put(json, m->config.json);

@@ -38,6 +38,7 @@ struct SnModel {
 
 /* Finds the architecture and opens the weights: what a tokenizer alone does not need. Cheap when done. */
 SN_MUST_CHECK SnStatus sn_model_need(SnModel *m, SnError *err);
+bool sn_model_has_file(const SnModel *m, const char *file); /* in its folder */
 
 /* ---- the graph as a part of a larger one ---- */
 typedef struct SnModelPart {
@@ -67,7 +68,8 @@ SN_MUST_CHECK SnStatus sn_results_reserve(SnResults *r, const char *name, const 
 SN_MUST_CHECK SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor *in,
                                              size_t nin, const char *const *want, size_t nwant,
                                              SnResults **out, SnError *err);
-/* The task of the models that a pipeline runs on ("ner": token-classification); any other task is its own. */
+/* The task of the models that a task runs on ("ner": token-classification); any other one is its own. NULL:
+ * it runs on any. */
 const char *sn_task_head(const char *task);
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);

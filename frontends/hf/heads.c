@@ -156,6 +156,16 @@ void sn_nn_choose(SnBuild *b, SnValue logits)
         sn_nn_output(b, "loss", class_loss(b, scores, labels));
 }
 
+SnValue sn_nn_wanted_places(SnBuild *b, SnValue x)
+{
+    const SnValue place = sn_nn_input(b, SN_INPUT_PLACES);
+    if (!place.ref)
+        return x;
+    const SnValue dims[] = {b->batch, size(b, 1)};
+    const SnValue at[] = {sn_iota(b->g, SN_I64, 0, 2, dims), sn_reshape(b->g, place, 2, dims)};
+    return sn_gather(b->g, x, 2, (const int[]){0, 1}, at, NULL);
+}
+
 /* ---- heads that families share ---- */
 
 static SnValue hidden(SnBuild *b)
@@ -183,7 +193,7 @@ void sn_head_hidden_pooled(SnBuild *b)
 
 void sn_head_words(SnBuild *b)
 {
-    sn_nn_tag(b, b->arch->family->words(b, hidden(b)));
+    sn_nn_tag(b, b->arch->family->words(b, sn_nn_wanted_places(b, hidden(b))));
 }
 
 void sn_head_next_word(SnBuild *b)

@@ -58,6 +58,9 @@ void sn_nn_begin(SnBuild *b);
 SnValue sn_nn_input(SnBuild *b, const char *name); /* none where it is not given */
 /* Asked for by name, or everything of the head is wanted. */
 bool sn_nn_wants(const SnBuild *b, const char *name);
+/* Input i64[batch]: logits are wanted at this place of each row alone, [batch, 1, ..]. */
+#define SN_INPUT_PLACES "places"
+SnValue sn_nn_wanted_places(SnBuild *b, SnValue x); /* of x [batch, seq, width]; without that input all */
 void sn_nn_output(SnBuild *b, const char *name, SnValue v); /* f32; only if it is wanted */
 /* <kind>.<i>, hidden_states.2: only if it is asked for by name. */
 void sn_nn_numbered(SnBuild *b, const char *kind, int64_t i, SnValue v);

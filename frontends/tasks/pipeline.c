@@ -12,25 +12,22 @@
 /* ---- tasks ---- */
 
 typedef struct Task {
-    const char *name, *head; /* of the models that it runs on */
+    const char *name;
     SnPipeRun *run;
     const char *args; /* names of its arguments; NULL: it looks for itself */
 } Task;
 
 static const Task tasks[] = {
-    {"fill-mask", "fill-mask", sn_pipe_fill_mask, "targets top_k tokenizer_kwargs"},
-    {"text-classification", "text-classification", sn_pipe_classify, NULL},
-    {"sentiment-analysis", "text-classification", sn_pipe_classify, NULL},
-    {"token-classification", "token-classification", sn_pipe_tag,
-     "aggregation_strategy ignore_labels stride"},
-    {"ner", "token-classification", sn_pipe_tag, "aggregation_strategy ignore_labels stride"},
-    {"feature-extraction", "feature-extraction", sn_pipe_extract,
-     "truncation tokenize_kwargs return_tensors"},
-    {"question-answering", "question-answering", sn_pipe_answer,
+    {"fill-mask", sn_pipe_fill_mask, "targets top_k tokenizer_kwargs"},
+    {"text-classification", sn_pipe_classify, NULL},
+    {"sentiment-analysis", sn_pipe_classify, NULL},
+    {"token-classification", sn_pipe_tag, "aggregation_strategy ignore_labels stride"},
+    {"ner", sn_pipe_tag, "aggregation_strategy ignore_labels stride"},
+    {"feature-extraction", sn_pipe_extract, "truncation tokenize_kwargs return_tensors"},
+    {"question-answering", sn_pipe_answer,
      "padding topk top_k doc_stride max_answer_len max_seq_len max_question_len handle_impossible_answer "
      "align_to_words"},
-    {"zero-shot-classification", "text-classification", sn_pipe_zero_shot,
-     "candidate_labels hypothesis_template multi_label"},
+    {"zero-shot-classification", sn_pipe_zero_shot, "candidate_labels hypothesis_template multi_label"},
 };
 
 static const Task *find_task(const char *name)
@@ -39,12 +36,6 @@ static const Task *find_task(const char *name)
         if (strcmp(tasks[i].name, name) == 0)
             return &tasks[i];
     return NULL;
-}
-
-const char *sn_task_head(const char *task)
-{
-    const Task *t = task ? find_task(task) : NULL;
-    return t ? t->head : task;
 }
 
 bool sn_pipe_is_listed(SnBytes key, const char *list)
@@ -78,7 +69,8 @@ SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input, co
     SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
     SN_CHECK(t, err, SN_EUNSUPPORTED, "%s: task %s", m->folder, *name ? name : m->config.architecture);
     const size_t begin = json->n;
-    SnPipe p = {.m = m, .task = name, .head = t->head, .input = input, .kwargs = kwargs, .out = json};
+    SnPipe p = {
+        .m = m, .task = name, .head = sn_task_head(name), .input = input, .kwargs = kwargs, .out = json};
     SN_TRY(check_args(&p, t, err));
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_model_need(m, err));

@@ -1,5 +1,6 @@
 /* pipeline_answer.c -- question-answering: the likeliest spans of a context, as words of it. */
 #include "frontends/tasks/pipeline.h"
+#include "frontends/tasks/program.h"
 #include "ops/host/unicode.h"
 
 #include <math.h>
@@ -216,14 +217,14 @@ static SnStatus read_ask(const SnPipe *p, Ask *a, SnError *err)
 {
     const int64_t limit = sn_text_limit(p->m);
     *a = (Ask){.top_k = 1, .max_answer = 15, .whole_words = true, .context_first = p->tokenizer.pads_left};
-    a->max_seq = limit && limit < 384 ? limit : 384;
+    a->max_seq = limit && limit < SN_ANSWER_SEQ ? limit : SN_ANSWER_SEQ;
     SN_TRY(sn_pipe_int(p, "topk", 1, &a->top_k, err));
     SN_TRY(sn_pipe_int(p, "top_k", 1, &a->top_k, err));
     SN_TRY(sn_pipe_int(p, "max_answer_len", 1, &a->max_answer, err));
     SN_TRY(sn_pipe_int(p, "max_seq_len", 1, &a->max_seq, err));
     SN_TRY(sn_pipe_bool(p, "handle_impossible_answer", &a->allows_none, err));
     SN_TRY(sn_pipe_bool(p, "align_to_words", &a->whole_words, err));
-    a->stride = a->max_seq / 2 < 128 ? a->max_seq / 2 : 128;
+    a->stride = a->max_seq / 2 < SN_ANSWER_SHARE ? a->max_seq / 2 : SN_ANSWER_SHARE;
     SN_TRY(sn_pipe_int(p, "doc_stride", 0, &a->stride, err));
     SN_CHECK(a->stride <= a->max_seq, err, SN_EINVAL, "%s: doc_stride %lld is larger than max_seq_len %lld",
              p->task, (long long)a->stride, (long long)a->max_seq);

@@ -1,5 +1,6 @@
 /* pipeline_class.c -- text-classification, zero-shot-classification, feature-extraction. */
 #include "frontends/tasks/pipeline.h"
+#include "frontends/tasks/program.h"
 
 #include <math.h>
 
@@ -24,32 +25,20 @@ static SnStatus run(SnPipe *p, const SnBytes *text, const SnBytes *pair, size_t 
 
 /* ---- text-classification ---- */
 
-typedef enum Apply { APPLY_NONE, APPLY_SIGMOID, APPLY_SOFTMAX } Apply;
-
 typedef struct Classify {
-    Apply apply;
+    SnApply apply;
     bool is_plain; /* top_k was not given: one result, and no list of it */
     bool is_all;   /* top_k null */
     int64_t top_k; /* negative: all but so many */
 } Classify;
 
-/* What the config says: nothing for regression, a sigmoid for independent labels or a single one. */
-static Apply usual_apply(const SnPipe *p)
-{
-    const char *type = sn_config_string(&p->m->config, "problem_type", "");
-    if (strcmp(type, "regression") == 0)
-        return APPLY_NONE;
-    const bool is_multi = strcmp(type, "multi_label_classification") == 0;
-    return is_multi || sn_config_labels(&p->m->config) == 1 ? APPLY_SIGMOID : APPLY_SOFTMAX;
-}
-
 static SnStatus read_classify(const SnPipe *p, Classify *c, SnError *err)
 {
     static const char *const names[] = {"none", "sigmoid", "softmax"};
-    size_t apply = usual_apply(p);
+    size_t apply = sn_task_apply(p->m);
     const SnJson *k = sn_json_get(p->kwargs, "top_k");
     SN_TRY(sn_pipe_word(p, "function_to_apply", names, SN_COUNT(names), &apply, err));
-    *c = (Classify){.apply = (Apply)apply, .is_plain = !k, .is_all = sn_json_is_null(k)};
+    *c = (Classify){.apply = (SnApply)apply, .is_plain = !k, .is_all = sn_json_is_null(k)};
     return sn_pipe_int(p, "top_k", INT32_MIN, &c->top_k, err);
 }
 
@@ -72,17 +61,17 @@ static SnStatus read_pair(SnPipe *p, const SnJson *v, SnBytes *text, SnBytes *pa
     return sn_json_is_null(second) ? SN_OK : sn_pipe_text(p, second, "\"text_pair\" of an input", pair, err);
 }
 
-static void apply_function(Apply apply, const float *x, float *y, size_t n)
+static void apply_function(SnApply apply, const float *x, float *y, size_t n)
 {
     switch (apply) {
-    case APPLY_SOFTMAX:
+    case SN_APPLY_SOFTMAX:
         sn_pipe_softmax(x, y, n);
         break;
-    case APPLY_SIGMOID:
+    case SN_APPLY_SIGMOID:
         for (size_t i = 0; i < n; i++)
             y[i] = 1.0f / (1.0f + expf(-x[i]));
         break;
-    case APPLY_NONE:
+    case SN_APPLY_NONE:
         memcpy(y, x, n * sizeof *y);
         break;
     }
@@ -261,25 +250,6 @@ static SnStatus hypothesis(SnPipe *p, SnBytes template, SnBytes label, SnBytes *
     return SN_OK;
 }
 
-/* Which class is entailment: the first of label2id that begins so. */
-static int64_t find_entailment(const SnPipe *p)
-{
-    static const char word[] = "entail";
-    const SnJson *ids = sn_config_get(&p->m->config, "label2id");
-    for (uint32_t i = 0; ids && ids->kind == SN_JSON_OBJECT && i < ids->n; i++) {
-        const SnBytes key = ids->u.child[i].key;
-        size_t same = 0;
-        int64_t id = -1;
-        while (same < key.n && word[same] && (key.at[same] | 0x20) == (uint8_t)word[same])
-            same++;
-        if (!word[same] && sn_json_int(&ids->u.child[i], &id))
-            return id;
-    }
-    sn_log_write(p->m->ctx, SN_LOG_WARN, "%s: no label of config.json's label2id begins with entail",
-                 p->m->folder);
-    return -1;
-}
-
 /* A text and each label as a pair. The text is cut where the pair is too long; where that would leave nothing
  * of it, nothing is cut, as in the reference. */
 static SnStatus entail_logits(SnPipe *p, const ZeroShot *z, SnBytes text, SnPipeRow **out, SnError *err)
@@ -387,7 +357,10 @@ SnStatus sn_pipe_zero_shot(SnPipe *p, SnError *err)
         SN_TRY(sn_pipe_text(p, template, "hypothesis_template", &z.template, err));
     SN_TRY(sn_pipe_texts(p, &text, &n, err));
     z.is_multi = z.is_multi || z.n == 1;
-    z.entailment = find_entailment(p);
+    z.entailment = sn_task_entailment(p->m);
+    if (z.entailment < 0)
+        sn_log_write(p->m->ctx, SN_LOG_WARN, "%s: no label of config.json's label2id begins with entail",
+                     p->m->folder);
     const bool is_list = p->input->kind == SN_JSON_ARRAY;
     for (size_t i = 0; i < n; i++) {
         SN_CHECK(text[i].n, err, SN_EINVAL, "%s: an empty sequence", p->task);

@@ -4,7 +4,7 @@
  * The chain is Transformer, Pooling, then Dense, Normalize, LayerNorm and Dropout in any order, as the folder
  * says; a folder without modules.json gets mean pooling, as Sentence Transformers does. Reimers & Gurevych
  * 2019, arXiv:1908.10084. */
-#include "frontends/tasks/text.h"
+#include "frontends/tasks/program.h"
 
 #include "ops/ops.h"
 
@@ -217,7 +217,7 @@ static SnStatus add_weights(SnModel *m, const Module *module, SnError *err)
             !sn_dtype_is_float(t->dtype))
             st = sn_fail(err, SN_EUNSUPPORTED, "%s: tensor %.*s", path, (int)t->name.n,
                          (const char *)t->name.at);
-        else
+        else if (!sn_weights_find(m->weights, name))
             st = sn_weights_add(m->weights, name, t->dtype, t->ndim, t->dims, t->bytes.at, err);
     }
     sn_safetensors_close(&f);
@@ -278,53 +278,61 @@ static SnValue apply_module(SnModel *m, SnGraph *g, const Module *module, SnValu
 
 /* ---- embed ---- */
 
-/* Bytes to the hidden states of the base model, or to the outputs of a head. */
-static SnValue text_to_output(SnModel *m, SnGraph *g, SnModelProgram *p, const SnWindowing *w,
-                              bool gives_types, const char *head, const char *want, SnValue *mask)
+static SnWindowing windowing(int64_t max_length, bool has_pair, const SnTextConfig *tokenizer)
 {
-    const SnWindows windows = sn_text_windows(m, g, w);
-    const SnPadded x = sn_text_pad(m, g, &windows, w->max_length);
-    const SnNamedValue in[] = {{"input_ids", x.ids}, {"attention_mask", x.mask}, {"token_type_ids", x.types}};
-    SnModelPart part = {.head = head, .in = in, .nin = gives_types ? 3 : 2, .want = &want, .nwant = 1};
-    sn_model_build(m, g, &part);
-    p->max_seq = part.max_seq;
-    *mask = x.mask;
-    const SnValue y = sn_named_value(part.out.at, part.out.n, want);
-    sn_model_part_clear(m, &part);
-    return y;
+    return (SnWindowing){.has_pair = has_pair,
+                         .truncation = max_length ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
+                         .max_length = max_length,
+                         .truncate_left = tokenizer->cuts_left};
+}
+
+SnValue sn_sentence_embed(SnModel *m, SnGraph *g, SnModelProgram *p, const void *chain, int64_t max_length)
+{
+    const Chain *c = chain;
+    SnTextNet net = {.windowing = windowing(max_length, false, &c->tokenizer),
+                     .gives_types = c->tokenizer.gives_types,
+                     .head = "feature-extraction",
+                     .want = {"last_hidden_state"}};
+    sn_text_net(m, g, p, &net);
+    SnValue x = pool(m, g, &c->module[1], net.out[0], net.x.mask);
+    for (size_t i = 2; i < c->n; i++)
+        x = apply_module(m, g, &c->module[i], x);
+    return x;
 }
 
 static void fill_embed(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     const Chain *c = user;
-    SnValue mask;
-    const SnWindowing w = {.truncation = c->max_length ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
-                           .max_length = c->max_length,
-                           .truncate_left = c->tokenizer.cuts_left};
-    SnValue x = text_to_output(m, g, p, &w, c->tokenizer.gives_types, "feature-extraction",
-                               "last_hidden_state", &mask);
-    x = pool(m, g, &c->module[1], x, mask);
+    sn_output(g, "embeddings", sn_sentence_embed(m, g, p, c, c->max_length));
+}
+
+SnStatus sn_sentence_chain(SnModel *m, SnArena *arena, const void **chain, int64_t *max_length, SnError *err)
+{
+    Chain *c = sn_arena_alloc(arena, sizeof *c);
+    SN_CHECK(c, err, SN_ENOMEM, "%s: no memory", m->folder);
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_need(m, err));
+    SN_TRY(read_chain(m, arena, c, err));
     for (size_t i = 2; i < c->n; i++)
-        x = apply_module(m, g, &c->module[i], x);
-    sn_output(g, "embeddings", x);
+        if (c->module[i].kind == MODULE_DENSE || c->module[i].kind == MODULE_LAYER_NORM)
+            SN_TRY(add_weights(m, &c->module[i], err));
+    *chain = c;
+    *max_length = c->max_length;
+    return SN_OK;
 }
 
 static SnStatus embed_program(SnModel *m, SnModelProgram **out, SnError *err)
 {
     SnArena arena;
-    Chain c = {0};
+    const void *chain = NULL;
+    int64_t max_length = 0;
     *out = sn_model_find_program(m, "embed");
     if (*out)
         return SN_OK;
-    SN_TRY(sn_text_need(m, err));
-    SN_TRY(sn_model_need(m, err));
     sn_arena_init(&arena, sn_allocator(m->ctx));
-    SnStatus st = read_chain(m, &arena, &c, err);
-    for (size_t i = 2; st == SN_OK && i < c.n; i++)
-        if (c.module[i].kind == MODULE_DENSE || c.module[i].kind == MODULE_LAYER_NORM)
-            st = add_weights(m, &c.module[i], err);
+    SnStatus st = sn_sentence_chain(m, &arena, &chain, &max_length, err);
     if (st == SN_OK)
-        st = sn_model_program(m, "embed", fill_embed, &c, out, err);
+        st = sn_model_program(m, "embed", fill_embed, (void *)(uintptr_t)chain, out, err);
     sn_arena_clear(&arena);
     return st;
 }
@@ -459,27 +467,30 @@ SnStatus sn_model_similarity(SnModel *m, const SnView *embeddings, SnResults **o
 /* ---- cross encoders ---- */
 
 /* One label: a sigmoid score; more: logits as they are, unless the config names an activation. */
-static void fill_rank(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+SnValue sn_sentence_rank(SnModel *m, SnGraph *g, SnModelProgram *p, const SnTextConfig *tokenizer,
+                         int64_t max_length)
 {
-    SnValue mask;
-    const SnTextConfig *tokenizer = user;
-    const int64_t limit = sn_text_limit(m);
-    const SnWindowing w = {.has_pair = true,
-                           .truncation = limit ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
-                           .max_length = limit,
-                           .truncate_left = tokenizer->cuts_left};
-    SnValue y = text_to_output(m, g, p, &w, tokenizer->gives_types, NULL, "logits", &mask);
+    SnTextNet net = {.windowing = windowing(max_length, true, tokenizer),
+                     .gives_types = tokenizer->gives_types,
+                     .head = "text-classification",
+                     .want = {"logits"}};
+    sn_text_net(m, g, p, &net);
     const SnJson *own = sn_config_get(&m->config, "sentence_transformers");
     const SnJson *act = sn_json_get(own, "activation_fn");
     SnBytes name = sn_bytes_str("");
     bool sigmoid = sn_config_labels(&m->config) == 1;
     if (sn_json_string(act, &name))
         sigmoid = name.n >= 7 && memcmp(name.at + name.n - 7, "Sigmoid", 7) == 0;
-    if (sigmoid)
-        y = sn_sigmoid(g, y);
+    return sigmoid ? sn_sigmoid(g, net.out[0]) : net.out[0];
+}
+
+/* Scores of one label are a vector. */
+static void fill_rank(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    SnValue x = sn_sentence_rank(m, g, p, user, sn_text_limit(m));
     if (sn_config_labels(&m->config) == 1)
-        y = sn_reshape(g, y, 1, (SnValue[]){sn_dim(g, y, 0)});
-    sn_output(g, "scores", y);
+        x = sn_reshape(g, x, 1, (SnValue[]){sn_dim(g, x, 0)});
+    sn_output(g, "scores", x);
 }
 
 SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n, SnResults **out,

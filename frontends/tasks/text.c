@@ -126,7 +126,8 @@ SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound)
 {
     const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
     const double pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? 0 : (double)f.name[SN_TOK_PAD];
-    const SnValue limit = bound ? sn_const_int(g, SN_I64, bound) : sn_none();
+    const SnValue most = {sn_value_type(g, w->ids)->bound, 0}; /* a row is at most as long as all together */
+    const SnValue limit = bound ? sn_const_int(g, SN_I64, bound) : most;
     const SnValue seq = sn_measure(g, sn_list_max_len(g, w->ids), limit);
     return (SnPadded){.ids = sn_cast(g, sn_pad_list(g, w->ids, seq, pad, false), SN_I64),
                       .mask = sn_pad_mask(g, w->ids, seq, SN_I64, false),

@@ -31,7 +31,8 @@ typedef struct SnWindows {
 } SnWindows;
 /* Adds inputs `text` (and `pair`) of list<u8>[batch], and the ops from bytes to windows. */
 SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w);
-/* Windows as dense tensors of their longest, i64[batch, seq]. */
+/* Windows as dense tensors of their longest, i64[batch, seq]; a run fails where that is above bound (0:
+ * none). */
 typedef struct SnPadded {
     SnValue ids, mask, types;
 } SnPadded;

@@ -93,7 +93,8 @@ static void masked_lm(SnBuild *b)
 {
     const bool has_bias = sn_config_bool(b->config, "decoder_bias", true);
     const char *const bias[] = {has_bias ? "decoder.bias" : NULL, NULL};
-    sn_nn_tag(b, sn_nn_decoder(b, "decoder", "model.embeddings.tok_embeddings", bias, head(b, encoder(b))));
+    const SnValue x = head(b, sn_nn_wanted_places(b, encoder(b)));
+    sn_nn_tag(b, sn_nn_decoder(b, "decoder", "model.embeddings.tok_embeddings", bias, x));
 }
 
 static void sequence(SnBuild *b)
