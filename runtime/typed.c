@@ -224,6 +224,11 @@ const char *sn_typed_cpu_level(const SnTyped *t)
     return sn_context_cpu_level(t->ctx);
 }
 
+const char *sn_typed_label(uint32_t i, const SnTypedDesc *desc)
+{
+    return desc->label && i < desc->width ? desc->label[i] : NULL;
+}
+
 /* ---- measuring ---- */
 
 /* Makes a context in a block of `size` bytes; *need is what it reached. */

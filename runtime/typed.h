@@ -103,6 +103,7 @@ SN_MUST_CHECK int sn_typed_create(const SnTypedHost *host, SnTyped **out, const 
 void sn_typed_destroy(SnTyped *t);                /* NULL is fine */
 const char *sn_typed_error(const SnTyped *t);     /* of the last call that failed; "": none. Lent */
 const char *sn_typed_cpu_level(const SnTyped *t); /* whose code runs: "v3", "v4", "v4d", "amx", "base" */
+const char *sn_typed_label(uint32_t i, const SnTypedDesc *desc); /* NULL: there is no label i. Lent */
 
 /* Bytes that a block needs so that create with it succeeds, for any address of the block. Reads of the
  * program only its image; abi, kind, max_text and shape of the desc count. 0: the desc has no shape to plan

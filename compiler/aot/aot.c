@@ -3,7 +3,7 @@
  * The object has one function a kernel and CPU level, the image, tables of pointers to both and to host ops,
  * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
  * then. All files are written beside their names and renamed once every one is there. */
-#include "compiler/aot/aot.h"
+#include "compiler/aot/face.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -303,6 +303,7 @@ static SnStatus make_object(Emission *e, SnError *err)
     SN_TRY(add_texts(a, "level", a->level, a->nlevel, err));
     SN_TRY(add_host(e, err));
     SN_TRY(add_descriptor(a, err));
+    SN_TRY(sn_face_add(a, err));
     SN_TRY(add_typed(a, err));
     const SnObjectParts parts = {.level = a->level,
                                  .nlevel = a->nlevel,

@@ -28,7 +28,7 @@ typedef struct SnAot {
     const char *name;   /* of the file, as a C identifier */
     bool is_beside;     /* the weights are a file of their own */
     const SnTask *task; /* what the typed functions are; never NULL */
-    SnTypedDesc typed;  /* its numbers; block_bytes: set by header.c */
+    SnTypedDesc typed;  /* its numbers; block_bytes: set by face.c */
     const SnImage *image;
     const char *const *level;
     uint32_t nlevel;
