@@ -93,7 +93,8 @@ SnStatus sn_compilation_init(SnCompilation *c, SnCompiler *cc, SnGraph *g, const
     *c = (SnCompilation){.pass = {.ctx = sn_compiler_context(cc), .cc = cc, .g = g, .s = sn_graph_store(g)}};
     SN_TRY(find_target(cc, o, &c->backend, &c->target, err));
     sn_arena_init(&c->work, sn_allocator(c->pass.ctx));
-    c->pass.target = &c->target;
+    c->pass.target = c->pass.level = &c->target;
+    c->pass.nlevel = 1;
     c->pass.flags = o ? o->flags : 0;
     c->pass.arena = &c->work;
     return SN_OK;
@@ -120,6 +121,10 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_split_load(p, root, &root, &load, err));
     if (load != 0)
         SN_TRY(sn_compilation_load(c, load, err));
+    if (c->level != NULL) {
+        p->target = p->level = c->level;
+        p->nlevel = c->nlevel;
+    }
     const uint32_t n = sn_store_count(p->s);
     SN_TRY(sn_fuse(p, root, &is_stored, err));
     sn_steps_init(&c->x, p, load != 0 ? &c->loaded.source : sn_graph_get_source(p->g), is_stored, n);

@@ -19,6 +19,16 @@ void sn_lower_fail(SnLower *l, SnStatus code, const char *format, ...)
     va_end(args);
 }
 
+/* Those of the other form of this kernel. */
+static void take_dims(SnLower *l)
+{
+    if (l->like == NULL || l->out->nkernel >= l->like->nkernel)
+        return;
+    const SnLoweredKernel *k = &l->like->kernel[l->out->nkernel];
+    for (int i = 0; i < k->kernel->ndim; i++)
+        (void)sn_lower_dim(l, k->dim[i]);
+}
+
 void sn_lower_begin(SnLower *l, const char *name)
 {
     memset(&l->now, 0, sizeof l->now);
@@ -27,8 +37,10 @@ void sn_lower_begin(SnLower *l, const char *name)
     l->npart = l->nbound = 0;
     l->has_pieces = false;
     l->nop_name = 0;
-    if (l->status == SN_OK && sn_kernel_begin(&l->kb, l->s, l->p->arena, name))
+    if (l->status == SN_OK && sn_kernel_begin(&l->kb, l->s, l->p->arena, name)) {
+        take_dims(l);
         return;
+    }
     sn_lower_fail(l, SN_ENOMEM, "kernel %s: no memory to build it", name);
     l->spare = (SnKernel){.store = l->s};
     l->kb = (SnKernelBuild){.k = &l->spare, .arena = l->p->arena, .tail = &l->spare.body};
@@ -421,11 +433,18 @@ static SnLowerFn *root_lowering(uint16_t op)
 
 SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err)
 {
+    return sn_lower_like(p, root, is_stored, NULL, out, err);
+}
+
+SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, const SnLowered *like, SnLowered *out,
+                       SnError *err)
+{
     SnLower *l = (SnLower *)sn_arena_alloc(p->arena, sizeof *l);
     SN_CHECK(l != NULL, err, SN_ENOMEM, "no memory for kernels");
     memset(out, 0, sizeof *out);
     out->in_place = -1;
-    *l = (SnLower){.p = p, .s = p->s, .root = root, .is_stored = is_stored, .out = out, .err = err};
+    *l = (SnLower){
+        .p = p, .s = p->s, .root = root, .is_stored = is_stored, .out = out, .like = like, .err = err};
     sn_map_init(&l->memo, sn_allocator(p->ctx));
     sn_map_init(&l->split, sn_allocator(p->ctx));
     const SnClaim *claim = sn_claim_of(p, root);

@@ -31,6 +31,7 @@ typedef struct SnLower {
     SnRef root;
     const bool *is_stored;
     SnLowered *out;
+    const SnLowered *like; /* another form of it, or NULL */
     uint32_t kernel_cap, temp_cap;
     SnStatus status;
     SnError *err;

@@ -32,7 +32,9 @@ typedef struct SnPass {
     SnCompiler *cc;
     SnGraph *g; /* for expanding composites */
     SnStore *s;
-    const SnTarget *target;
+    const SnTarget *target; /* that is lowered for now */
+    const SnTarget *level;  /* all that are: one, or those of an object */
+    uint32_t nlevel;
     uint32_t flags;
     SnArena *arena; /* dies after the compilation */
     const SnDeclared *declared;
@@ -133,6 +135,7 @@ typedef struct SnBufUse {
 
 typedef struct SnLoweredKernel {
     SnKernel *kernel;
+    const SnKernel **form; /* of sn_reuse_lower: one for each level of the pass, the first is `kernel` */
     SnBufUse buf[SN_KERNEL_BUFFERS];
     SnRef dim[SN_KERNEL_DIMS]; /* the dim term that each i64 parameter is bound to */
     SnRef grid;                /* number of tiles as a dim term */
@@ -151,6 +154,10 @@ typedef struct SnLowered {
 /* Lowers a stored root (not loop, cond, host or a leaf) with everything unstored that feeds it. Arena memory.
  */
 SN_MUST_CHECK SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err);
+/* Likewise; a kernel takes the dims of that of `like` (NULL: none), in their order, before others of its own.
+ */
+SN_MUST_CHECK SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, const SnLowered *like,
+                                     SnLowered *out, SnError *err);
 
 /* ---- reuse.c ---- */
 typedef struct SnLoweredForm {
@@ -175,8 +182,9 @@ typedef struct SnReuse {
 
 void sn_reuse_init(SnReuse *u, SnPass *p, const bool *is_stored, uint32_t n);
 void sn_reuse_clear(SnReuse *u);
-/* sn_lower, or the kernels of a term that is built alike: what sn_lower makes of a root may depend on nothing
- * but its cone, is_stored in it, and the types of what is stored. */
+/* sn_lower for every level of the pass, or the kernels of a term that is built alike: what sn_lower makes of
+ * a root may depend on nothing but its cone, is_stored in it, the types of what is stored, and the target.
+ * Forms of a kernel differ in nothing but their code: they have the same buffers, dims and grid. */
 SN_MUST_CHECK SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnLowered *out, SnError *err);
 
 #endif

@@ -118,21 +118,86 @@ static SnStatus adopt(const SnReuse *u, const SnLoweredForm *known, SnLowered *o
     return SN_OK;
 }
 
-#ifndef NDEBUG
-static bool is_alike(const SnLowered *a, const SnLowered *b)
+/* ---- levels ---- */
+
+/* Are they two forms of one thing? */
+static bool is_form(const SnLowered *a, const SnLowered *b)
 {
     bool same = a->nkernel == b->nkernel && a->ntemp == b->ntemp && a->in_place == b->in_place;
     for (uint32_t i = 0; same && i < a->ntemp; i++)
         same = a->temp[i] == b->temp[i];
     for (uint32_t i = 0; same && i < a->nkernel; i++) {
         const SnLoweredKernel *x = &a->kernel[i], *y = &b->kernel[i];
-        same = memcmp(&x->kernel->key, &y->kernel->key, sizeof x->kernel->key) == 0 && x->grid == y->grid;
+        same = x->grid == y->grid && x->kernel->nbuf == y->kernel->nbuf && x->kernel->ndim == y->kernel->ndim;
         for (int k = 0; same && k < x->kernel->nbuf; k++)
             same = x->buf[k].kind == y->buf[k].kind && x->buf[k].value == y->buf[k].value &&
-                   x->buf[k].index == y->buf[k].index;
+                   x->buf[k].index == y->buf[k].index &&
+                   x->kernel->buf[k].is_written == y->kernel->buf[k].is_written;
         for (int k = 0; same && k < x->kernel->ndim; k++)
             same = x->dim[k] == y->dim[k];
     }
+    return same;
+}
+
+static bool has_more_dims(const SnLowered *a, const SnLowered *b)
+{
+    bool more = false;
+    for (uint32_t i = 0; i < a->nkernel && i < b->nkernel; i++)
+        more = more || a->kernel[i].kernel->ndim > b->kernel[i].kernel->ndim;
+    return more;
+}
+
+static bool same_key(const SnKernel *a, const SnKernel *b)
+{
+    return memcmp(&a->key, &b->key, sizeof a->key) == 0;
+}
+
+/* A form may use dims that those before it do not: then all are made again, with its dims first. */
+static SnStatus lower_forms(SnReuse *u, SnRef root, SnLowered *form, SnError *err)
+{
+    SnPass *p = u->p;
+    const uint32_t n = p->nlevel;
+    SnLowered like;
+    SnStatus st = SN_OK;
+    for (uint32_t i = 0, done = 0; st == SN_OK && done < n; i = (i + 1) % n) {
+        p->target = &p->level[i];
+        st = sn_lower_like(p, root, u->is_stored, done > 0 ? &like : NULL, &form[i], err);
+        done = st == SN_OK && done > 0 && has_more_dims(&form[i], &like) ? 1 : done + 1;
+        like = form[i];
+    }
+    p->target = p->level;
+    return st;
+}
+
+static SnStatus lower_levels(SnReuse *u, SnRef root, SnLowered *out, SnError *err)
+{
+    const uint32_t n = u->p->nlevel;
+    SnLowered *form = (SnLowered *)sn_arena_array(u->p->arena, n, sizeof *form);
+    SN_CHECK(form != NULL, err, SN_ENOMEM, "no memory for kernels");
+    SN_TRY(lower_forms(u, root, form, err));
+    for (uint32_t i = 1; i < n; i++)
+        SN_CHECK(is_form(&form[0], &form[i]), err, SN_EINTERNAL, "kernels of levels %s and %s do not agree",
+                 u->p->level[0].level, u->p->level[i].level);
+    *out = form[0];
+    for (uint32_t k = 0; k < out->nkernel; k++) {
+        const SnKernel **of = (const SnKernel **)sn_arena_array(u->p->arena, n, sizeof *of);
+        SN_CHECK(of != NULL, err, SN_ENOMEM, "no memory for kernels");
+        for (uint32_t i = 0; i < n; i++) {
+            const SnKernel *kernel = form[i].kernel[k].kernel;
+            of[i] = i > 0 && same_key(kernel, of[i - 1]) ? of[i - 1] : kernel;
+        }
+        out->kernel[k].form = of;
+    }
+    return SN_OK;
+}
+
+#ifndef NDEBUG
+static bool is_alike(const SnLowered *a, const SnLowered *b, uint32_t nlevel)
+{
+    bool same = is_form(a, b);
+    for (uint32_t i = 0; same && i < a->nkernel; i++)
+        for (uint32_t k = 0; same && k < nlevel; k++)
+            same = same_key(a->kernel[i].form[k], b->kernel[i].form[k]);
     return same;
 }
 #endif
@@ -142,14 +207,15 @@ SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnLowered *out, SnError *err)
     uint32_t known = 0;
     SN_TRY(describe_root(u, root, err));
     if (!sn_map_get(&u->at, form_bytes(u), &known)) {
-        SN_TRY(sn_lower(u->p, root, u->is_stored, out, err));
+        SN_TRY(lower_levels(u, root, out, err));
         return keep(u, out, err);
     }
     SN_TRY(adopt(u, &u->known.at[known], out, err));
 #ifndef NDEBUG
     SnLowered anew;
-    SN_TRY(sn_lower(u->p, root, u->is_stored, &anew, err));
-    SN_CHECK(is_alike(out, &anew), err, SN_EINTERNAL, "terms of one form became different kernels");
+    SN_TRY(lower_levels(u, root, &anew, err));
+    SN_CHECK(is_alike(out, &anew, u->p->nlevel), err, SN_EINTERNAL,
+             "terms of one form became different kernels");
 #endif
     return SN_OK;
 }

@@ -380,20 +380,36 @@ SnStatus sn_steps_results(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 
 /* ---- kernels ---- */
 
-static SnStatus kernel_index(SnSteps *x, const SnKernel *k, uint32_t *out, SnError *err)
+/* Of all forms together. */
+static SnHash128 *kernel_key(SnSteps *x, const SnLoweredKernel *low)
 {
-    if (sn_map_get(&x->kernel_at, sn_bytes(&k->key, sizeof k->key), out))
+    SnHash128 *key = sn_arena_array(x->p->arena, x->p->nlevel, sizeof *key);
+    for (uint32_t i = 0; key && i < x->p->nlevel; i++)
+        key[i] = low->form[i]->key;
+    if (key && x->p->nlevel > 1)
+        *key = sn_hash128(key, x->p->nlevel * sizeof *key, 0);
+    return key;
+}
+
+static SnStatus kernel_index(SnSteps *x, const SnLoweredKernel *low, uint32_t *out, SnError *err)
+{
+    const SnKernel *k = low->kernel;
+    const SnHash128 *key = kernel_key(x, low);
+    SN_CHECK(key, err, SN_ENOMEM, "compile: no memory for kernels");
+    if (sn_map_get(&x->kernel_at, sn_bytes(key, sizeof *key), out))
         return SN_OK;
     SnKernelRow row = {.name = sn_steps_string(x, k->name),
                        .nbuf = (uint32_t)k->nbuf,
                        .ndim = (uint32_t)k->ndim,
-                       .key = k->key};
+                       .key = *key};
     for (int i = 0; i < k->nbuf; i++)
         row.written |= k->buf[i].is_written ? 1u << i : 0u;
-    *out = (uint32_t)x->kernel.n;
-    SN_CHECK(sn_vec_push(x->memory, &x->kernel, k) && sn_vec_push(x->memory, &x->kernel_row, row) &&
-                 sn_map_put(&x->kernel_at, sn_bytes(&k->key, sizeof k->key), *out),
-             err, SN_ENOMEM, "compile: no memory for kernels");
+    *out = (uint32_t)x->kernel_row.n;
+    bool ok = sn_vec_push(x->memory, &x->kernel_row, row);
+    for (uint32_t i = 0; i < x->p->nlevel; i++)
+        ok = ok && sn_vec_push(x->memory, &x->kernel, low->form[i]);
+    SN_CHECK(ok && sn_map_put(&x->kernel_at, sn_bytes(key, sizeof *key), *out), err, SN_ENOMEM,
+             "compile: no memory for kernels");
     return SN_OK;
 }
 
@@ -411,7 +427,7 @@ static SnStatus kernel_step(SnSteps *x, SnFrame *f, SnRef ref, const SnLoweredKe
     for (int i = 0; i < k->kernel->ndim; i++)
         SN_TRY(sn_steps_reg(x, k->dim[i], &reg[i], err));
     SN_TRY(sn_steps_reg(x, k->grid, &row.b, err));
-    SN_TRY(kernel_index(x, k->kernel, &row.a, err));
+    SN_TRY(kernel_index(x, k, &row.a, err));
     return sn_steps_push(x, row, buffer, (uint32_t)k->kernel->nbuf, reg, (uint32_t)k->kernel->ndim, err);
 }
 

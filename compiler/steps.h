@@ -58,7 +58,7 @@ typedef struct SnSteps {
     SnRange carry, create_symbol;
 
     /* code */
-    SN_VEC(const SnKernel *) kernel; /* distinct ones */
+    SN_VEC(const SnKernel *) kernel; /* distinct ones, each in p->nlevel forms, one after the other */
     SnMap kernel_at;                 /* key ▶ index */
     SnReuse reuse;
     SnRef *counted; /* by ref: the root that counted it last */
@@ -171,7 +171,8 @@ SN_MUST_CHECK SnStatus sn_steps_move(SnSteps *x, const uint32_t *to, uint32_t *f
 SN_MUST_CHECK SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err);
 
 /* ---- slots.c ---- */
-/* Lists what the entries of a graph declare: what an entry reads, and what none does, which is every entry's. */
+/* Lists what the entries of a graph declare: what an entry reads, and what none does, which is every entry's.
+ */
 SN_MUST_CHECK SnStatus sn_declare_inputs(SnPass *p, SnRef root, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_inputs(SnSteps *x, SnRef entry, SnRange *out, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_outputs(SnSteps *x, SnFrame *f, SnRef entry, SnRange *out, SnError *err);

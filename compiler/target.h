@@ -18,6 +18,9 @@ typedef struct SnTarget {
     const char *module_dir; /* of a backend's own shared module, as in SnCompilerDesc; set by the caller */
 } SnTarget;
 
+/* Facts of a CPU level on any machine that has it: "v3", "v4", "v4d", "amx" (target.c). */
+SN_MUST_CHECK SnStatus sn_target_of_level(const char *level, SnTarget *out, SnError *err);
+
 /* ---- what an object is made of (aot/aot.c) ---- */
 typedef struct SnObjectData {
     const char *symbol; /* NULL: internal */

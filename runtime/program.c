@@ -66,16 +66,25 @@ SnStatus sn_program_create(SnContext *ctx, const SnImage *image, SnModule *modul
     return SN_OK;
 }
 
-/* The highest level inside that this machine has. */
-static bool level_index(const SnProgramDesc *d, SnCpuLevel have, uint32_t *best)
+static bool find_level(const SnProgramDesc *d, SnCpuLevel level, uint32_t *out)
 {
-    for (int want = (int)have; want >= 0; want--)
-        for (uint32_t i = 0; i < d->nlevel; i++)
-            if (strcmp(d->level[i], sn_cpu_level_name((SnCpuLevel)want)) == 0) {
-                *best = i;
-                return true;
-            }
+    for (uint32_t i = 0; i < d->nlevel; i++)
+        if (strcmp(d->level[i], sn_cpu_level_name(level)) == 0) {
+            *out = i;
+            return true;
+        }
     return false;
+}
+
+/* The highest level inside that this machine has. Code for v4d sums bf16 as only AMD does fast: elsewhere it
+ * is the last choice, so that the bits are those of sn_compile. */
+static bool choose_level(const SnProgramDesc *d, SnCpuLevel have, uint32_t *out)
+{
+    const bool avoids_v4d = have >= SN_CPU_V4D && !sn_cpu_is_amd();
+    for (int want = (int)have; want >= 0; want--)
+        if (!(avoids_v4d && want == SN_CPU_V4D) && find_level(d, (SnCpuLevel)want, out))
+            return true;
+    return avoids_v4d && find_level(d, SN_CPU_V4D, out);
 }
 
 /* Where each parameter lies. */
@@ -99,7 +108,7 @@ SnStatus sn_program_link_from(SnContext *ctx, const SnProgramDesc *desc, const c
     SN_TRY(sn_image_check(desc->image, desc->image_size, err));
     const SnImage *m = desc->image;
     uint32_t level = 0;
-    SN_CHECK(level_index(desc, ctx->cpu_level, &level), err, SN_EUNSUPPORTED,
+    SN_CHECK(choose_level(desc, ctx->cpu_level, &level), err, SN_EUNSUPPORTED,
              "program: has no code for this machine's level %s", sn_cpu_level_name(ctx->cpu_level));
     SnProgram *p = NULL;
     SnArena arena;

@@ -276,18 +276,12 @@ static SnStatus llvm_probe(SnContext *ctx, int index, SnTarget *t, SnError *err)
     SnCpuLevel level = SN_CPU_BASE;
     SN_CHECK(index == 0, err, SN_EINVAL, "there is one CPU, not %d", index + 1);
     SN_TRY(find_level(sn_context_cpu_level(ctx), &level, err));
-    const bool is_wide = level >= SN_CPU_V4;
-    *t = (SnTarget){.name = "cpu",
-                    .level = sn_cpu_level_name(level),
-                    .vector_bytes = is_wide ? 64 : 32,
-                    .vector_count = is_wide ? 32 : 16,
-                    .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
-                    .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
-                    .has_dot4 = true,
-                    .has_dot2 = level >= SN_CPU_V4D && sn_cpu_is_amd(),
-                    .has_tiles = level >= SN_CPU_AMX,
-                    .fits_tiles = level >= SN_CPU_AMX,
-                    .exact = t->exact};
+    const bool exact = t->exact;
+    SN_TRY(sn_target_of_level(sn_cpu_level_name(level), t, err));
+    t->exact = exact;
+    t->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, t->l1_bytes);
+    t->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, t->l2_bytes);
+    t->has_dot2 = t->has_dot2 && sn_cpu_is_amd();
     return SN_OK;
 }
 
@@ -315,8 +309,7 @@ static SnStatus llvm_emit(SnContext *ctx, const SnTarget *t, const SnObjectParts
                           SnError *err)
 {
     SnArena arena;
-    SnLlvmObject o = {
-        .data = p->data, .ndata = p->ndata, .thunk = p->thunk, .nthunk = p->nthunk, .is_linked = true};
+    SnLlvmObject o = {.data = p->data, .ndata = p->ndata, .thunk = p->thunk, .nthunk = p->nthunk};
     const SnLlvmCodegen *codegen = NULL;
     sn_arena_init(&arena, sn_allocator(ctx));
     SnStatus st = list_kernels(p, &arena, &o, err);

@@ -26,7 +26,6 @@ typedef struct SnLlvmObject {
     uint32_t ndata;
     const SnObjectThunk *thunk;
     uint32_t nthunk;
-    bool is_linked; /* to be part of a program: kernels are hidden */
 } SnLlvmObject;
 
 typedef struct SnLlvmCodegen {

@@ -82,21 +82,13 @@ static void close_machine(Maker *m)
 
 /* ---- kernels ---- */
 
-static SnStatus add_kernel(SnGen *g, const SnLlvmKernel *k, bool is_hidden)
-{
-    SN_TRY(sn_gen_kernel(g, k->kernel, k->level, k->symbol));
-    if (is_hidden)
-        LLVMSetVisibility(LLVMGetNamedFunction(g->module, k->symbol), LLVMHiddenVisibility);
-    return SN_OK;
-}
-
 static SnStatus add_kernels(Maker *m, const SnLlvmObject *o)
 {
     SnGen g = {.memory = sn_allocator(m->ctx), .llvm = m->llvm, .module = m->module, .err = m->err};
     g.b = LLVMCreateBuilderInContext(m->llvm);
     SnStatus st = SN_OK;
     for (size_t i = 0; i < o->nkernel && st == SN_OK; i++)
-        st = add_kernel(&g, &o->kernel[i], o->is_linked);
+        st = sn_gen_kernel(&g, o->kernel[i].kernel, o->kernel[i].level, o->kernel[i].symbol);
     LLVMDisposeBuilder(g.b);
     sn_gen_clear(&g);
     return st;

@@ -4,13 +4,13 @@
  * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
  * then. All files are written beside their names and renamed once every one is there. */
 #include "compiler/aot/face.h"
+#include "runtime/cpu.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define MAX_NAME       100
-#define MAX_LEVELS     8
 #define WEIGHTS_ENDING ".weights"
 
 /* By the ending of the file's name. */
@@ -29,7 +29,8 @@ typedef struct Emission {
     SnArena arena;
     const Format *format;
     char name[MAX_NAME];
-    const char *level[MAX_LEVELS];
+    const char *level[SN_CPU_LEVEL_COUNT];
+    SnTarget target[SN_CPU_LEVEL_COUNT];
 } Emission;
 
 static SnStatus no_memory(SnError *err)
@@ -56,19 +57,50 @@ static SnStatus set_name(Emission *e, SnError *err)
     return SN_OK;
 }
 
-static SnStatus set_levels(Emission *e, const char *levels, SnError *err)
+static bool is_listed(const char *list, const char *name)
 {
-    const char *at = levels ? levels : "v3,v4,v4d,amx";
-    for (; *at; e->a.nlevel++) {
+    const size_t n = strlen(name);
+    while (*list) {
+        const size_t here = strcspn(list, ",");
+        if (here == n && memcmp(list, name, n) == 0)
+            return true;
+        list += here + (list[here] == ',');
+    }
+    return false;
+}
+
+static SnStatus check_levels(Emission *e, const char *list, SnError *err)
+{
+    SnTarget t;
+    for (const char *at = list; *at;) {
         const size_t n = strcspn(at, ",");
-        SN_CHECK(e->a.nlevel < MAX_LEVELS, err, SN_EINVAL, "emit: more than %d levels in \"%s\"", MAX_LEVELS,
-                 levels);
-        e->level[e->a.nlevel] = sn_arena_strndup(&e->arena, at, n);
-        if (!e->level[e->a.nlevel])
+        const char *name = sn_arena_strndup(&e->arena, at, n);
+        if (!name)
             return no_memory(err);
+        SN_TRY(sn_target_of_level(name, &t, err));
         at += n + (at[n] == ',');
     }
-    e->a.level = e->level;
+    SN_CHECK(*list, err, SN_EINVAL, "emit: no CPU levels");
+    return SN_OK;
+}
+
+/* Lowest first. Grids are the same for all, so one with tiles shapes those of all. */
+static SnStatus set_levels(Emission *e, const SnCompileOptions *o, SnError *err)
+{
+    const char *list = o && o->levels ? o->levels : "v3,v4,v4d,amx";
+    SnAot *a = &e->a;
+    SN_TRY(check_levels(e, list, err));
+    for (SnCpuLevel i = 0; i < SN_CPU_LEVEL_COUNT; i++) {
+        SnTarget *t = &e->target[a->nlevel];
+        if (!is_listed(list, sn_cpu_level_name(i)))
+            continue;
+        SN_TRY(sn_target_of_level(sn_cpu_level_name(i), t, err));
+        t->exact = o && (o->flags & SN_EXACT);
+        e->level[a->nlevel++] = t->level;
+    }
+    for (uint32_t i = 0; i < a->nlevel; i++)
+        e->target[i].fits_tiles = e->target[a->nlevel - 1].fits_tiles;
+    a->level = e->level;
     return SN_OK;
 }
 
@@ -282,22 +314,67 @@ static SnStatus add_image(SnAot *a, SnError *err)
     return sn_aot_data(a, d, err);
 }
 
+static bool has_tile_statements(const SnStmt *s)
+{
+    for (; s; s = s->next)
+        if (s->kind == SN_STMT_TILE || has_tile_statements(s->body))
+            return true;
+    return false;
+}
+
+/* Does it use what levels of equal registers differ in? */
+static SnStatus uses_units(Emission *e, const SnKernel *k, bool *out, SnError *err)
+{
+    uint32_t n = 0;
+    const SnRef *term = sn_kernel_terms(k, &e->arena, &n);
+    if (!term)
+        return no_memory(err);
+    *out = has_tile_statements(k->body);
+    for (uint32_t i = 0; i < n && !*out; i++) {
+        const uint16_t op = sn_term(k->store, term[i])->op;
+        *out = op == SN_OP_DOT2 || op == SN_OP_DOT4;
+    }
+    return SN_OK;
+}
+
+static bool same_registers(const SnTarget *a, const SnTarget *b)
+{
+    return a->vector_bytes == b->vector_bytes && a->vector_count == b->vector_count;
+}
+
+/* Symbols of the kernels, [level][kernel]: the one of the level before where the code would be the same. */
+static SnStatus name_kernels(Emission *e, const SnKernel **kernel, const char **symbol, SnError *err)
+{
+    const SnSteps *x = &e->c.x;
+    const size_t n = x->kernel_row.n;
+    const uint32_t nlevel = e->a.nlevel;
+    for (size_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < nlevel; i++) {
+            const size_t at = i * n + k;
+            bool is_special = false;
+            kernel[at] = x->kernel.at[k * nlevel + i];
+            if (i > 0 && kernel[at] == kernel[at - n] && same_registers(&e->target[i], &e->target[i - 1])) {
+                SN_TRY(uses_units(e, kernel[at], &is_special, err));
+                symbol[at] = is_special ? NULL : symbol[at - n];
+            }
+            if (!symbol[at])
+                symbol[at] = sn_arena_printf(&e->arena, "%s_k%zu_%s", e->a.name, k, e->level[i]);
+            if (!symbol[at])
+                return no_memory(err);
+        }
+    return SN_OK;
+}
+
 static SnStatus make_object(Emission *e, SnError *err)
 {
     const SnSteps *x = &e->c.x;
     SnAot *a = &e->a;
-    const size_t n = x->kernel.n * a->nlevel;
+    const size_t n = x->kernel.n;
     const char **symbol = sn_arena_array(&e->arena, n + 1, sizeof *symbol);
     const SnKernel **kernel = sn_arena_array(&e->arena, n + 1, sizeof *kernel);
     if (!symbol || !kernel)
         return no_memory(err);
-    for (size_t i = 0; i < n; i++) {
-        const size_t k = i % x->kernel.n;
-        kernel[i] = x->kernel.at[k];
-        symbol[i] = sn_arena_printf(&e->arena, "%s_k%zu_%s", a->name, k, a->level[i / x->kernel.n]);
-        if (!symbol[i])
-            return no_memory(err);
-    }
+    SN_TRY(name_kernels(e, kernel, symbol, err));
     SN_TRY(add_image(a, err));
     SN_TRY(sn_aot_table(a, "kernels", symbol, n, err));
     SN_TRY(add_texts(a, "level", a->level, a->nlevel, err));
@@ -309,7 +386,7 @@ static SnStatus make_object(Emission *e, SnError *err)
                                  .nlevel = a->nlevel,
                                  .kernel = kernel,
                                  .symbol = symbol,
-                                 .nkernel = (uint32_t)x->kernel.n,
+                                 .nkernel = (uint32_t)x->kernel_row.n,
                                  .data = a->data.at,
                                  .ndata = (uint32_t)a->data.n,
                                  .thunk = a->thunk.at,
@@ -390,12 +467,14 @@ static SnStatus write_outputs(const Emission *e, SnError *err)
 static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnError *err)
 {
     SN_TRY(set_name(e, err));
-    SN_TRY(set_levels(e, o ? o->levels : NULL, err));
+    SN_TRY(set_levels(e, o, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
     SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
     SN_CHECK(e->c.backend->emit, err, SN_EUNSUPPORTED, "emit: target %s cannot write object files",
              e->c.backend->name);
+    e->c.level = e->target;
+    e->c.nlevel = e->a.nlevel;
     SN_TRY(sn_compilation_steps(&e->c, err));
     SN_TRY(place_weights(e, err));
     SnImage *image = NULL;
