@@ -58,9 +58,13 @@ typedef struct SnNote {
     uint64_t size;                     /* address where the last segment ends */
     uint64_t weights_at, weights_size; /* address, bytes; 0: none inside */
     SnHash128 weights_hash;
-    SnHash128 hash;    /* of all other segments */
     char program[128]; /* symbol of the SnProgramDesc; ends with 0 */
+    SnHash128 hash;    /* sn_note_hash */
 } SnNote;
+/* Of the note itself (without `hash`), of what is loaded but headers and weights, and of where it goes; not
+ * of where it lies in the file, which strip may change. file: up to the weights at least; its program headers
+ * were checked (open.c). */
+SnHash128 sn_note_hash(SnBytes file, const SnNote *note);
 
 /* ---- parameters in a file beside the program: a head, then the bytes (weights.c) ---- */
 #define SN_WEIGHTS_MAGIC "sinter weights\n"

@@ -179,6 +179,16 @@ typedef struct SnInstance SnInstance;
 /* A program compiled ahead of time and linked in; *desc must outlive it. */
 SN_API SN_MUST_CHECK SnStatus sn_program_link(SnContext *ctx, const SnProgramDesc *desc, SnProgram **out,
                                               SnError *err);
+/* A program in a shared object that was compiled ahead of time (sn_emit). The file is checked whole before it
+ * is loaded, so that one that is cut off, damaged, foreign or of another abi is a status; its weights are
+ * checked where they lie, inside or in the file beside it that it names. It is loaded on its own (RTLD_LOCAL)
+ * and runs in the caller's runtime; the one inside it serves its typed functions. It is unloaded when the
+ * last reference to the program goes; the file can be replaced by another (renamed, not written over) at any
+ * time, and opened again under the same name while the old one runs. SN_EIO          no such file, or it
+ * cannot be read SN_EFORMAT      no program of ours, or a damaged one; other weights than it was compiled
+ * with SN_EUNSUPPORTED another abi; no code for this machine; the system does not load it SN_ENOMEM */
+SN_API SN_MUST_CHECK SnStatus sn_program_open(SnContext *ctx, const char *path, SnProgram **out,
+                                              SnError *err);
 SN_API SnProgram *sn_program_retain(SnProgram *p);
 SN_API void sn_program_release(SnProgram *p);
 

@@ -58,6 +58,7 @@ SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *cons
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
 SnAotWriteFn sn_aot_object; /* append.c: .o */
+SnAotWriteFn sn_aot_shared; /* link.c: .so */
 
 /* ---- header.c ---- */
 SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);
