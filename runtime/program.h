@@ -47,6 +47,7 @@ struct SnProgramDesc {
     const char *weights_file;  /* its name, looked for in the folder of the file this code is in; or NULL */
     uint64_t weights_size;     /* bytes of all parameters, wherever they are */
     SnHash128 weights_hash;    /* sn_weights_hash of them */
+    const struct SnTypedDesc *typed; /* what it does for people (typed.h), or NULL */
 };
 
 /* ---- what a shared object says of itself: a note (type SN_NOTE_TYPE) of owner SN_NOTE_OWNER ---- */
@@ -266,8 +267,9 @@ struct SnProgram {
     const void **param;                  /* where each parameter lies */
     uint64_t weight_bytes, packed_bytes; /* as they came; made of them, or copied to be aligned */
     SnPacked packed;
-    SnFile *weights; /* beside: the parameters, or NULL */
-    SnArena arena;   /* image, host table, param table and copied weights of a JIT program */
+    SnFile *weights;                 /* beside: the parameters, or NULL */
+    const struct SnTypedDesc *typed; /* of one that was made ahead of time, or NULL */
+    SnArena arena;                   /* image, host table, param table and copied weights of a JIT program */
     bool has_arena;
     void (*release)(
         void *owner); /* called with `owner` when the program dies: the weights' source; or NULL */

@@ -281,7 +281,8 @@ static SnStatus add_descriptor(SnAot *a, SnError *err)
                                {offsetof(SnProgramDesc, kernel), "kernels"},
                                {offsetof(SnProgramDesc, host), "host"},
                                {offsetof(SnProgramDesc, weights), a->is_beside ? NULL : "weights"},
-                               {offsetof(SnProgramDesc, weights_file), a->is_beside ? "file" : NULL}};
+                               {offsetof(SnProgramDesc, weights_file), a->is_beside ? "file" : NULL},
+                               {offsetof(SnProgramDesc, typed), "typed"}};
     if (a->is_beside)
         SN_TRY(add_text(a, sn_aot_symbol(a, "file"), weights_name(a), err));
     return add_struct(a, "program", false, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
