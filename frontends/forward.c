@@ -478,25 +478,27 @@ static SnStatus usual_request(SnModel *m, SnArena *arena, Request *r, SnError *e
     return m->text ? SN_OK : usual_shapes(m, r->name, r->nin, shape, err);
 }
 
-SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
-                        size_t nwant, SnText *text, SnError *err)
+SnStatus sn_model_fill_forward(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
+                               size_t nwant, SnModelProgram *p, SnError *err)
 {
-    SnGraph *g = NULL;
     SnArena arena;
-    SnModelProgram p = {0};
     Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
     sn_arena_init(&arena, sn_allocator(m->ctx));
     SnStatus st = usual_request(m, &arena, &r, err);
     if (st == SN_OK)
-        st = sn_graph_create(m->cc, &g, err);
-    if (st == SN_OK) {
-        if (m->weights)
-            sn_graph_source(g, sn_weights_source(m->weights));
-        (m->text ? fill_text : fill)(m, g, &p, &r);
-        st = sn_graph_print(g, text, err);
-    }
-    sn_graph_destroy(g);
+        st = sn_model_fill(m, m->text ? fill_text : fill, &r, p, err);
     sn_arena_clear(&arena);
+    return st;
+}
+
+SnStatus sn_model_graph(SnModel *m, const char *const *input, size_t ninput, const char *const *want,
+                        size_t nwant, SnText *text, SnError *err)
+{
+    SnModelProgram p = {0};
+    SnStatus st = sn_model_fill_forward(m, input, ninput, want, nwant, &p, err);
+    if (st == SN_OK)
+        st = sn_graph_print(p.graph, text, err);
+    sn_graph_destroy(p.graph);
     return st;
 }
 

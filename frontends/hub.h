@@ -63,8 +63,8 @@ SN_API SN_MUST_CHECK SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *
                                                const char *const *want, size_t nwant, SnResults **out,
                                                SnError *err);
 
-/* What sn_model_forward runs on inputs of these names (ninput 0: input_ids and attention_mask, whole numbers),
- * compiled and not run: for who binds, plans or measures it. Lent until the model is closed. */
+/* What sn_model_forward runs on inputs of these names (ninput 0: input_ids and attention_mask, whole
+ * numbers), compiled and not run: for who binds, plans or measures it. Lent until the model is closed. */
 typedef struct SnPrepared {
     SnProgram *program;
     SnInstance *instance;
@@ -121,5 +121,23 @@ SN_API SN_MUST_CHECK SnStatus sn_model_rank(SnModel *m, const SnBytes *text, con
 /* transformers.pipeline(task)(input, **kwargs): JSON in, JSON out. kwargs may be NULL. */
 SN_API SN_MUST_CHECK SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input,
                                                 const SnJson *kwargs, SnText *json, SnError *err);
+
+/* ---- ahead of time ---- */
+typedef struct SnEmitOptions {
+    uint32_t struct_size;
+    const char *levels;       /* CPU levels inside: "v3,v4,amx"; NULL: all */
+    bool weights_beside;      /* in a file of their own beside the program */
+    uint32_t max_text;        /* bytes of a text that a context makes room for; 0: 1024 */
+    const char *const *input; /* ninput or nwant > 0: a program over tensors, as sn_model_prepare has it */
+    size_t ninput;
+    const char *const *want;
+    size_t nwant;
+} SnEmitOptions;
+/* Compiles a task to PATH.(so|o|a|c) and a header beside it (sn_emit, runtime/typed.h). task: one of the
+ * pipelines', or "embed", "rank" (cross encoders), "tensors"; NULL: what the folder is made for. o may be
+ * NULL.
+ */
+SN_API SN_MUST_CHECK SnStatus sn_model_emit(SnModel *m, const char *task, const SnEmitOptions *o,
+                                            const char *path, SnError *err);
 
 #endif

@@ -233,10 +233,22 @@ void sn_model_part_clear(SnModel *m, SnModelPart *part)
 
 /* ---- programs ---- */
 
+SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, SnModelProgram *p, SnError *err)
+{
+    SN_TRY(sn_graph_create(m->cc, &p->graph, err));
+    if (m->weights)
+        sn_graph_source(p->graph, sn_weights_source(m->weights));
+    m->arena.failed = m->config.arena.failed = false;
+    fill(m, p->graph, p, user);
+    /* Config values and names that are missing for lack of memory have defaults. */
+    SN_CHECK(!m->arena.failed && !m->config.arena.failed, err, SN_ENOMEM, "%s: no memory for a graph",
+             m->folder);
+    return sn_graph_check(p->graph, err);
+}
+
 static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
 {
     const SnCompileOptions o = {.struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device};
-    SN_TRY(sn_graph_check(p->graph, err));
     if (strcmp(m->device, "eval") == 0)
         return SN_OK;
     SN_TRY(sn_compile(m->cc, p->graph, &o, &p->program, err));
@@ -264,16 +276,9 @@ SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *
     SN_CHECK(p, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     p->key = sn_arena_strndup(&m->arena, key, strlen(key));
     SN_CHECK(p->key, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
-    SnStatus st = sn_graph_create(m->cc, &p->graph, err);
-    if (st == SN_OK) {
-        if (m->weights)
-            sn_graph_source(p->graph, sn_weights_source(m->weights));
-        m->arena.failed = m->config.arena.failed = false;
-        fill(m, p->graph, p, user);
-        /* Config values and names that are missing for lack of memory have defaults. */
-        const bool is_whole = !m->arena.failed && !m->config.arena.failed;
-        st = is_whole ? compile(m, p, err) : sn_fail(err, SN_ENOMEM, "%s: no memory for a graph", m->folder);
-    }
+    SnStatus st = sn_model_fill(m, fill, user, p, err);
+    if (st == SN_OK)
+        st = compile(m, p, err);
     if (st == SN_OK && !sn_vec_push(sn_allocator(m->ctx), &m->program, p))
         st = sn_fail(err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     if (st == SN_OK)

@@ -73,6 +73,13 @@ SN_MUST_CHECK SnStatus sn_model_forward_head(SnModel *m, const char *head, const
 const char *sn_task_head(const char *task);
 /* Fills a graph, whose source is the weights already: inputs, outputs. Errors stick to the graph. */
 typedef void SnModelFill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
+/* Makes p->graph; the caller destroys it, whatever happened. */
+SN_MUST_CHECK SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, SnModelProgram *p,
+                                     SnError *err);
+/* The graph that sn_model_prepare compiles, as sn_model_fill makes it. */
+SN_MUST_CHECK SnStatus sn_model_fill_forward(SnModel *m, const char *const *input, size_t ninput,
+                                             const char *const *want, size_t nwant, SnModelProgram *p,
+                                             SnError *err);
 SnModelProgram *sn_model_find_program(const SnModel *m, const char *key); /* NULL: not made yet */
 /* The program of this key; made at the first call. One that reads weights comes after sn_model_need. */
 SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user,
