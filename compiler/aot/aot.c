@@ -21,6 +21,7 @@ typedef struct Format {
 
 static const Format formats[] = {
     {".o", sn_aot_object},
+    {".a", sn_aot_archive},
     {".so", sn_aot_shared},
 };
 
@@ -48,7 +49,7 @@ static SnStatus set_name(Emission *e, SnError *err)
     for (size_t i = 0; dot && i < SN_COUNT(formats); i++)
         e->format = strcmp(dot, formats[i].ending) == 0 ? &formats[i] : e->format;
     SN_CHECK(e->format && n > 0 && n < sizeof e->name, err, SN_EINVAL,
-             "%s: expected a file name that ends in .o or .so", path);
+             "%s: expected a file name that ends in .o, .a or .so", path);
     for (size_t i = 0; i < n; i++) {
         const char c = base[i];
         const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';

@@ -57,8 +57,7 @@ SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *cons
 
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
-SnAotWriteFn sn_aot_object; /* append.c: .o */
-SnAotWriteFn sn_aot_shared; /* link.c: .so */
+SnAotWriteFn sn_aot_object, sn_aot_archive, sn_aot_shared; /* files.c: .o .a .so */
 
 /* ---- header.c ---- */
 SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);

@@ -1,108 +1,134 @@
 /* append.c -- NAME.o: the object with one more section, the weights, and the symbol that was open.
  *
- * The section's bytes and a new section table go behind the object, so nothing in it moves: only its head and
- * one entry of its symbol table change. The object is our backend's own. ELF, gabi 4.1. */
-#include "compiler/aot/aot.h"
+ * Names with the new section's, its bytes and a new section table go behind the object, so nothing in it
+ * moves: only its head, one entry of its symbol table and one of its sections change. The section is one of
+ * "large" data, which linkers put where it is in nobody's way: it may be larger than what code can reach.
+ *
+ * ELF, gabi 4.1; System V ABI, AMD64 supplement, section 4.2 (large sections). */
+#include "compiler/aot/elf_read.h"
+#include "compiler/aot/link.h"
 
-#include <elf.h>
+#define LARGE 0x10000000u /* SHF_X86_64_LARGE */
+#define PAGE  4096u
 
-#define TABLE_ALIGN 64u
-
-typedef struct Rewrite {
+typedef struct Append {
+    const SnLinkInput *in;
+    SnArena *arena;
+    SnError *err;
+    SnElf e;
     uint8_t *object; /* a copy, changed where it must be */
-    size_t size;
-    Elf64_Ehdr *head;
+    uint64_t at;     /* of the weights in the file */
+    SnBytes names;
     Elf64_Shdr *section;
-} Rewrite;
+} Append;
 
-static bool is_inside(const Rewrite *r, uint64_t offset, uint64_t n)
+static SnStatus no_memory(const Append *a)
 {
-    return offset <= r->size && n <= r->size - offset;
-}
-
-/* Sections lie inside of the object, names end inside of theirs. */
-static SnStatus read_object(Rewrite *r, SnError *err)
-{
-    r->head = (Elf64_Ehdr *)(void *)r->object;
-    SN_CHECK(r->size >= sizeof *r->head && memcmp(r->head->e_ident, ELFMAG, SELFMAG) == 0 &&
-                 r->head->e_shoff % sizeof(uint64_t) == 0 &&
-                 is_inside(r, r->head->e_shoff, (uint64_t)r->head->e_shnum * sizeof *r->section),
-             err, SN_EINTERNAL, "emit: no ELF object");
-    r->section = (Elf64_Shdr *)(void *)(r->object + r->head->e_shoff);
-    for (uint32_t i = 0; i < r->head->e_shnum; i++)
-        SN_CHECK(r->section[i].sh_type == SHT_NOBITS ||
-                     is_inside(r, r->section[i].sh_offset, r->section[i].sh_size),
-                 err, SN_EINTERNAL, "emit: a section outside of the object");
-    return SN_OK;
+    return sn_fail(a->err, SN_ENOMEM, "%s: no memory for an object", a->in->soname);
 }
 
 /* The open symbol becomes the start of the new section. */
-static SnStatus define_symbol(const Rewrite *r, const char *name, uint64_t size, SnError *err)
+static SnStatus define_symbol(const Append *a, uint64_t size)
 {
-    for (uint32_t i = 0; i < r->head->e_shnum; i++) {
-        const Elf64_Shdr *s = &r->section[i];
-        if (s->sh_type != SHT_SYMTAB || s->sh_link >= r->head->e_shnum)
+    for (size_t i = 0; i < a->e.nsymbol; i++) {
+        Elf64_Sym s = sn_elf_symbol(&a->e, i);
+        if (s.st_shndx != SHN_UNDEF || strcmp(sn_elf_symbol_name(&a->e, &s), a->in->weights) != 0)
             continue;
-        Elf64_Sym *symbol = (Elf64_Sym *)(void *)(r->object + s->sh_offset);
-        const Elf64_Shdr *names = &r->section[s->sh_link];
-        for (uint64_t k = 0; k < s->sh_size / sizeof *symbol; k++) {
-            const char *text = (const char *)r->object + names->sh_offset + symbol[k].st_name;
-            if (symbol[k].st_name + strlen(name) >= names->sh_size || strcmp(text, name) != 0)
-                continue;
-            symbol[k].st_shndx = r->head->e_shnum;
-            symbol[k].st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
-            symbol[k].st_other = STV_HIDDEN;
-            symbol[k].st_size = size;
-            return SN_OK;
-        }
+        s.st_shndx = (Elf64_Half)a->e.nsection;
+        s.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
+        s.st_other = STV_HIDDEN;
+        s.st_size = size;
+        memcpy(a->object + a->e.symbols->h.sh_offset + i * sizeof s, &s, sizeof s);
+        return SN_OK;
     }
-    return sn_fail(err, SN_EINTERNAL, "emit: the object does not ask for %s", name);
+    return sn_fail(a->err, SN_EFORMAT, "%s: its object does not ask for %s", a->in->soname, a->in->weights);
 }
 
-/* A name that the linker puts with read-only data; the object has a section of it. */
-static uint32_t section_name(const Rewrite *r)
+/* All headers, of which the one of section names changes, and one more; where the weights lie. */
+static SnStatus add_section(Append *a, uint64_t size)
 {
-    const Elf64_Shdr *names = &r->section[r->head->e_shstrndx];
-    for (uint32_t i = 0; i < r->head->e_shnum; i++) {
-        const uint32_t at = r->section[i].sh_name;
-        if (at < names->sh_size &&
-            strncmp((const char *)r->object + names->sh_offset + at, ".rodata", 7) == 0)
-            return at;
-    }
-    return 0;
+    static const char name[] = ".lrodata";
+    const SnElf *e = &a->e;
+    const size_t n = e->nsection;
+    SN_CHECK(n + 1 < SHN_LORESERVE && e->h.e_shstrndx > 0 && e->h.e_shstrndx < n, a->err, SN_EFORMAT,
+             "%s: its object has no section names, or too many sections", a->in->soname);
+    const SnBytes old = e->section[e->h.e_shstrndx].bytes;
+    char *names = sn_arena_array(a->arena, old.n + sizeof name, 1);
+    a->section = sn_arena_array(a->arena, n + 1, sizeof *a->section);
+    if (!names || !a->section)
+        return no_memory(a);
+    if (old.n > 0)
+        memcpy(names, old.at, old.n);
+    memcpy(names + old.n, name, sizeof name);
+    a->names = sn_bytes(names, old.n + sizeof name);
+    a->at = (e->file.n + a->names.n + PAGE - 1) / PAGE * PAGE;
+    for (size_t i = 0; i < n; i++)
+        a->section[i] = e->section[i].h;
+    a->section[e->h.e_shstrndx].sh_offset = e->file.n;
+    a->section[e->h.e_shstrndx].sh_size = a->names.n;
+    a->section[n] = (Elf64_Shdr){.sh_name = (Elf64_Word)old.n,
+                                 .sh_type = SHT_PROGBITS,
+                                 .sh_flags = SHF_ALLOC | LARGE,
+                                 .sh_offset = a->at,
+                                 .sh_size = size,
+                                 .sh_addralign = PAGE};
+    return SN_OK;
 }
 
-SnStatus sn_aot_object(const SnAot *a, const char *to, SnError *err)
+static SnStatus append(Append *a, SnBytes **part, size_t *npart)
 {
-    static const uint8_t zeros[SN_AOT_PAGE + TABLE_ALIGN] = {0};
-    SnArena *arena = a->arena;
-    Rewrite r = {.object = sn_arena_alloc(arena, a->object.n), .size = a->object.n};
-    const size_t nweights = a->nweight_part;
-    size_t at = 0, table = 0;
-    if (a->is_beside)
-        return sn_file_write(a->ctx, to, &a->object, 1, err);
-    SN_CHECK(r.object, err, SN_ENOMEM, "emit: no memory");
-    memcpy(r.object, a->object.at, a->object.n);
-    SN_TRY(read_object(&r, err));
-    SN_TRY(define_symbol(&r, a->weights, a->weight_size, err));
-    SN_CHECK(sn_align_size(r.size, SN_AOT_PAGE, &at) && sn_add_size(at, (size_t)a->weight_size, &table) &&
-                 r.head->e_shnum < SHN_LORESERVE - 1,
-             err, SN_EUNSUPPORTED, "emit: the object is too large");
-    const Elf64_Shdr section = {.sh_name = section_name(&r),
-                                .sh_type = SHT_PROGBITS,
-                                .sh_flags = SHF_ALLOC,
-                                .sh_offset = at,
-                                .sh_size = a->weight_size,
-                                .sh_addralign = SN_AOT_PAGE};
-    const SnBytes old = sn_bytes(r.section, r.head->e_shnum * sizeof section);
-    r.head->e_shoff = table;
-    r.head->e_shnum++;
-    SnBytes *part = sn_arena_array(arena, nweights + 4, sizeof *part);
-    SN_CHECK(part, err, SN_ENOMEM, "emit: no memory");
-    part[0] = sn_bytes(r.object, r.size);
-    part[1] = sn_bytes(zeros, at - r.size);
-    memcpy(part + 2, a->weight_part, nweights * sizeof *part);
-    part[nweights + 2] = old;
-    part[nweights + 3] = sn_bytes(&section, sizeof section);
-    return sn_file_write(a->ctx, to, part, nweights + 4, err);
+    static const uint8_t zeros[PAGE] = {0};
+    const SnLinkInput *in = a->in;
+    const size_t n = in->object.n;
+    uint64_t size = 0;
+    for (size_t i = 0; i < in->npart; i++)
+        size += in->part[i].n;
+    a->object = sn_arena_array(a->arena, n, 1);
+    SnBytes *p = sn_arena_array(a->arena, in->npart + 5, sizeof *p);
+    if (!a->object || !p)
+        return no_memory(a);
+    memcpy(a->object, in->object.at, n);
+    SN_TRY(define_symbol(a, size));
+    SN_TRY(add_section(a, size));
+    Elf64_Ehdr h = a->e.h;
+    h.e_shoff = (a->at + size + 7) / 8 * 8;
+    h.e_shnum++;
+    memcpy(a->object, &h, sizeof h);
+    p[0] = sn_bytes(a->object, n);
+    p[1] = a->names;
+    p[2] = sn_bytes(zeros, (size_t)(a->at - n - a->names.n));
+    if (in->npart > 0)
+        memcpy(p + 3, in->part, in->npart * sizeof *p);
+    p[in->npart + 3] = sn_bytes(zeros, (size_t)(h.e_shoff - a->at - size));
+    p[in->npart + 4] = sn_bytes(a->section, h.e_shnum * sizeof *a->section);
+    *part = p;
+    *npart = in->npart + 5;
+    return SN_OK;
+}
+
+SnStatus sn_link_parts(SnArena *arena, const SnLinkInput *in, SnBytes **part, size_t *npart, SnError *err)
+{
+    Append a = {.in = in, .arena = arena, .err = err};
+    SN_TRY(sn_elf_read(arena, in->soname, in->object, ET_REL, &a.e, err));
+    if (in->weights)
+        return append(&a, part, npart);
+    *part = sn_arena_array(arena, 1, sizeof **part);
+    if (!*part)
+        return no_memory(&a);
+    (*part)[0] = in->object;
+    *npart = 1;
+    return SN_OK;
+}
+
+SnStatus sn_link_object(SnContext *ctx, const SnLinkInput *in, const char *path, SnError *err)
+{
+    SnArena arena;
+    SnBytes *part = NULL;
+    size_t npart = 0;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnStatus st = sn_link_parts(&arena, in, &part, &npart, err);
+    if (st == SN_OK)
+        st = sn_file_write(ctx, path, part, npart, err);
+    sn_arena_clear(&arena);
+    return st;
 }

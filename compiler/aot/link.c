@@ -15,9 +15,7 @@
  *
  * ELF, gabi 4.1; System V ABI, AMD64 supplement, sections 4.4 (relocations) and B.2 (relaxation of
  * GOTPCRELX). */
-#include "compiler/aot/aot.h"
 #include "compiler/aot/link_parts.h"
-#include "runtime/cpu.h"
 
 #include <inttypes.h>
 
@@ -427,31 +425,4 @@ SnStatus sn_link_shared(SnContext *ctx, const SnLinkInput *in, const char *path,
     sn_map_clear(&l.rt_symbol);
     sn_arena_clear(&l.arena);
     return st;
-}
-
-/* What people call (the thunks) and the descriptor are seen from outside. */
-SnStatus sn_aot_shared(const SnAot *a, const char *to, SnError *err)
-{
-    const char *slash = strrchr(a->path, '/');
-    const char **exported = sn_arena_array(a->arena, a->thunk.n + 1, sizeof *exported);
-    const char *program = sn_arena_printf(a->arena, "%s_program", a->name);
-    SN_CHECK(exported && program, err, SN_ENOMEM, "%s: no memory to link it", a->path);
-    exported[0] = program;
-    for (size_t i = 0; i < a->thunk.n; i++)
-        exported[1 + i] = a->thunk.at[i].symbol;
-    SnLinkInput in = {.object = a->object,
-                      .soname = slash ? slash + 1 : a->path,
-                      .program = program,
-                      .exported = exported,
-                      .nexported = a->thunk.n + 1};
-    for (uint32_t i = 0; i < a->nlevel; i++)
-        for (int level = 0; level < SN_CPU_LEVEL_COUNT; level++)
-            if (strcmp(a->level[i], sn_cpu_level_name((SnCpuLevel)level)) == 0)
-                in.levels |= 1u << level;
-    if (!a->is_beside) {
-        in.weights = a->weights;
-        in.part = a->weight_part;
-        in.npart = a->nweight_part;
-    }
-    return sn_link_shared(a->ctx, &in, to, err);
 }

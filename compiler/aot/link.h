@@ -26,6 +26,9 @@ typedef struct SnLinkInput {
 /* All write to `path` by sn_file_write: beside it, then renamed. */
 typedef SnStatus SnLinkFn(SnContext *ctx, const SnLinkInput *in, const char *path, SnError *err);
 SnLinkFn sn_link_shared, sn_link_object, sn_link_archive;
+/* NAME.o as parts of a file; they point into the arena and into what *in has. */
+SN_MUST_CHECK SnStatus sn_link_parts(SnArena *arena, const SnLinkInput *in, SnBytes **part, size_t *npart,
+                                     SnError *err);
 
 /* Files that are inside of this library: first the runtime as a shared object, then its objects; the last has
  * no name. Both are made by meson as in a release. */
