@@ -18,7 +18,7 @@ typedef struct SnLoaded {
 /* One compilation: init, steps, then the image (image.c) and what the backend makes of x.kernel; clear. */
 typedef struct SnCompilation {
     SnPass pass;
-    SnTarget target;       /* of this machine; also what the load program runs on */
+    SnTarget target;       /* of this machine: what the load program runs on */
     const SnTarget *level; /* what kernels are made for; NULL: the target */
     uint32_t nlevel;
     const SnBackend *backend;

@@ -4,6 +4,7 @@
  * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
  * then. All files are written beside their names and renamed once every one is there. */
 #include "compiler/aot/face.h"
+#include "compiler/compiler.h"
 #include "runtime/cpu.h"
 
 #include <errno.h>
@@ -17,12 +18,13 @@
 typedef struct Format {
     const char *ending;
     SnAotWriteFn *write;
+    const char *backend; /* makes the object, for level `base` alone; NULL: native code for CPU levels */
 } Format;
 
 static const Format formats[] = {
-    {".o", sn_aot_object},
-    {".a", sn_aot_archive},
-    {".so", sn_aot_shared},
+    {".o", sn_aot_object, NULL},
+    {".a", sn_aot_archive, NULL},
+    {".so", sn_aot_shared, NULL},
 };
 
 typedef struct Emission {
@@ -30,6 +32,7 @@ typedef struct Emission {
     SnAot a;
     SnArena arena;
     const Format *format;
+    const SnBackend *backend; /* makes the object */
     char name[MAX_NAME];
     const char *level[SN_CPU_LEVEL_COUNT];
     SnTarget target[SN_CPU_LEVEL_COUNT];
@@ -83,6 +86,18 @@ static SnStatus check_levels(Emission *e, const char *list, SnError *err)
         at += n + (at[n] == ',');
     }
     SN_CHECK(*list, err, SN_EINVAL, "emit: no CPU levels");
+    return SN_OK;
+}
+
+/* One level, whose bits are those of all machines. */
+static SnStatus set_base(Emission *e, SnError *err)
+{
+    SnAot *a = &e->a;
+    SN_TRY(e->backend->probe(a->ctx, 0, &e->target[0], err));
+    e->target[0].exact = true;
+    e->level[0] = sn_cpu_level_name(SN_CPU_BASE);
+    a->level = e->level;
+    a->nlevel = 1;
     return SN_OK;
 }
 
@@ -396,7 +411,8 @@ static SnStatus make_object(Emission *e, SnError *err)
                                  .nthunk = (uint32_t)a->thunk.n};
     uint8_t *at = NULL;
     size_t size = 0;
-    SN_TRY(e->c.backend->emit(a->ctx, &e->c.target, &parts, &at, &size, err));
+    e->target[0].module_dir = e->c.target.module_dir;
+    SN_TRY(e->backend->emit(a->ctx, &e->target[0], &parts, &at, &size, err));
     a->object = sn_bytes(at, size);
     return SN_OK;
 }
@@ -470,12 +486,13 @@ static SnStatus write_outputs(const Emission *e, SnError *err)
 static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnError *err)
 {
     SN_TRY(set_name(e, err));
-    SN_TRY(set_levels(e, o, err));
+    SN_TRY(sn_compiler_backend(cc, e->format->backend ? e->format->backend : "llvm", &e->backend, err));
+    SN_CHECK(e->backend->emit, err, SN_EUNSUPPORTED, "%s: backend %s writes no %s files", e->a.path,
+             e->backend->name, e->format->ending);
+    SN_TRY(e->format->backend ? set_base(e, err) : set_levels(e, o, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
     SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
-    SN_CHECK(e->c.backend->emit, err, SN_EUNSUPPORTED, "emit: target %s cannot write object files",
-             e->c.backend->name);
     e->c.level = e->target;
     e->c.nlevel = e->a.nlevel;
     SN_TRY(sn_compilation_steps(&e->c, err));
