@@ -4,7 +4,9 @@
  * and panels as the registers hold, then 4, 2 and 1 rows for what is left, chosen by IFs that all lanes
  * share. So one row does not pay for eight, and the tiles of a program are the same on all CPU levels. A body
  * keeps its sums in registers over the whole of k, in rising order; k is unrolled by 4. What is loaded along
- * the lanes serves all rows of a body, and the panel stays in a cache for the next one.
+ * the lanes serves all rows of a body, and the panel stays in a cache for the next one. A tile of 16 to 23
+ * rows takes 16 at once instead, panel by panel: what comes from memory then comes at an even pace, where two
+ * bodies would wait for the first and leave it idle in the second.
  *
  * Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). */
 #include "compiler/contract.h"
@@ -12,8 +14,10 @@
 #define ROWS        24 /* a multiple of every body */
 #define TILE_ROWS   32 /* where the matrix unit may compute it */
 #define BODY_ROWS   8
-#define STEPS       4 /* of k in the body of the innermost loop */
-#define ROWS_PANELS 6 /* rows that pay for loading several panels */
+#define TALL_ROWS   16
+#define STEPS       4    /* of k in the body of the innermost loop */
+#define ROWS_PANELS 6    /* rows that pay for loading several panels */
+#define WAY_BYTES   4096 /* of L1: a page, so that sets are known before the address is */
 
 /* ---- shapes ---- */
 
@@ -27,6 +31,30 @@ static int64_t choose_panels(SnLower *l, const SnContract *c)
     if (!sn_is_const_i64(l->s, c->npanel, &n) || n % 3 == 0)
         return 3;
     return n % 4 == 0 ? 4 : n < 3 ? n : 3;
+}
+
+/* Would so many rows, read side by side, take more than the places that L1 has for each? */
+static bool do_rows_collide(SnLower *l, const SnContract *c, int64_t rows)
+{
+    int64_t stride, apart = 1; /* rows until one lies in the sets of the first */
+    if (!sn_is_const_i64(l->s, c->summed.count, &stride) ||
+        !sn_mul_i64(stride, (int64_t)sn_dtype_size(c->acc), &stride))
+        return true;
+    while (apart < rows && stride % WAY_BYTES * apart % WAY_BYTES != 0)
+        apart *= 2;
+    return rows / apart > (int64_t)l->p->target->l1_bytes / WAY_BYTES;
+}
+
+/* Rows of a body one panel wide, for tiles that have them and not BODY_ROWS more; 0: no such body. */
+static int64_t choose_tall(SnLower *l, const SnContract *c, int64_t room)
+{
+    int64_t n, last = TALL_ROWS; /* rows of the last tile */
+    if (sn_is_const_i64(l->s, c->row.count, &n))
+        last = n > 0 ? (n - 1) % c->rows + 1 : 0;
+    if (c->body_panels == 1 || c->body_rows != BODY_ROWS || room < TALL_ROWS || last < TALL_ROWS ||
+        last >= TALL_ROWS + BODY_ROWS)
+        return 0;
+    return do_rows_collide(l, c, TALL_ROWS) ? 0 : TALL_ROWS;
 }
 
 void sn_gemm_shape(SnLower *l, SnContract *c)
@@ -45,6 +73,7 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     c->body_panels = room >= ROWS_PANELS * c->panels ? c->panels : 1;
     c->body_rows = room / c->body_panels < BODY_ROWS ? room / c->body_panels : BODY_ROWS;
     c->body_rows = c->body_rows < c->rows ? c->body_rows : c->rows;
+    c->tall_rows = choose_tall(l, c, room);
 }
 
 /* ---- a body ---- */
@@ -139,8 +168,9 @@ static SnRef word_of(SnLower *l, SnRef even, SnDtype *dtype)
         return 0;
     const SnRef guard = t->narg > 1 ? t->arg[1] : 0;
     const int buf = (int)sn_attr_int(l->s, r, "buf", 0);
-    const SnRef at = half(l, t->arg[0]);
-    return at != 0 ? sn_lower_load(l, buf, SN_U32, at, guard) : 0;
+    const int64_t ahead = sn_attr_int(l->s, r, "ahead", 0);
+    const SnRef at = half(l, t->arg[0]), word = at != 0 ? sn_lower_load(l, buf, SN_U32, at, guard) : 0;
+    return word != 0 && ahead > 0 ? sn_kernel_ahead(l->s, word, ahead) : word;
 }
 
 static SnRef half_of_word(SnLower *l, SnRef word, SnDtype dtype, bool is_odd)
@@ -280,16 +310,40 @@ static bool may_be_left(SnLower *l, const SnContract *c, int64_t n)
     return count % c->rows % c->body_rows % (2 * n) >= n;
 }
 
+/* Panels of the tile that there are. */
+static SnRef panels_here(SnLower *l, const SnContract *c)
+{
+    const SnRef left = i_sub(l, sn_lower_dim(l, c->npanel), c->first_panel);
+    return i_min(l, left, i_const(l, c->panels));
+}
+
+/* Bodies of tall_rows where the tile has so many rows and not whole bodies beyond them; returns how many. */
+static SnRef emit_tall(SnLower *l, SnContract *c)
+{
+    SnStmt **mark;
+    Body b = {.rows = c->tall_rows, .panels = 1, .row = i_const(l, 0)};
+    const SnRef least = i_const(l, b.rows), beyond = i_const(l, b.rows + c->body_rows);
+    const SnRef n = i_sub(l, i_div(l, c->nrow, least), i_div(l, c->nrow, beyond));
+    b.panel = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_mul(l, n, panels_here(l, c)), &mark);
+    emit_body(l, c, b);
+    sn_lower_close(l, mark);
+    return n;
+}
+
 static void emit_rows(SnLower *l, SnContract *c, SnRef panel)
 {
     SnStmt **mark;
+    int64_t n;
     Body b = {.rows = c->body_rows, .panels = c->body_panels, .panel = panel};
     const SnRef size = i_const(l, b.rows), whole = i_div(l, c->nrow, size);
+    const SnRef tall = c->tall_rows > 0 ? emit_tall(l, c) : i_const(l, 0);
+    const SnRef many = i_sub(l, whole, i_mul(l, tall, i_const(l, c->tall_rows / b.rows)));
     if (c->rows == b.rows && sn_is_const(l->s, whole, NULL)) {
         b.row = i_const(l, 0);
         emit_body(l, c, b);
-    } else {
-        b.row = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, whole, &mark), size);
+    } else if (!sn_is_const_i64(l->s, many, &n) || n > 0) {
+        b.row = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, many, &mark), size);
+        b.row = i_add(l, b.row, i_mul(l, tall, i_const(l, c->tall_rows)));
         emit_body(l, c, b);
         sn_lower_close(l, mark);
     }
@@ -319,8 +373,6 @@ void sn_gemm_tile(SnLower *l, SnContract *c)
         return;
     }
     SnStmt **mark;
-    const SnRef left = i_sub(l, sn_lower_dim(l, c->npanel), c->first_panel);
-    const SnRef n = i_min(l, left, i_const(l, c->panels));
-    emit_rows(l, c, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &mark));
+    emit_rows(l, c, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, panels_here(l, c), &mark));
     sn_lower_close(l, mark);
 }

@@ -145,6 +145,14 @@ SnRef sn_kernel_load(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRe
                         guard != 0 ? 2 : 1);
 }
 
+SnRef sn_kernel_ahead(SnStore *s, SnRef load, int64_t bytes)
+{
+    const SnTerm *t = sn_term(s, load);
+    const SnAttr at[] = {SN_INT("ahead", bytes), SN_INT("buf", sn_attr_int(s, load, "buf", 0))};
+    const SnRef arg[2] = {t->arg[0], t->narg > 1 ? t->arg[1] : 0};
+    return sn_term_make(s, SN_OP_LOAD, t->type, sn_attrs_make(s, at, SN_COUNT(at)), arg, t->narg);
+}
+
 SnRef sn_kernel_fold(SnKernelBuild *b, int buf, SnDtype dtype, const char *fn, SnRef index, int64_t n)
 {
     SnStore *s = b->k->store;

@@ -91,6 +91,8 @@ void sn_kernel_store(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRe
 void sn_kernel_tile(SnKernelBuild *b, SnTileOp op, SnDtype dtype, const uint8_t tile[3], int buf,
                     SnRef offset, SnRef stride);
 SnRef sn_kernel_load(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef guard);
+/* The load, which asks for the memory so many bytes behind what it reads too. Never changes a value. */
+SnRef sn_kernel_ahead(SnStore *s, SnRef load, int64_t bytes);
 SnRef sn_kernel_fold(SnKernelBuild *b, int buf, SnDtype dtype, const char *fn, SnRef index, int64_t n);
 SN_MUST_CHECK SnStatus sn_kernel_end(SnKernelBuild *b, SnRef grid, SnError *err);
 

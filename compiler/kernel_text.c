@@ -16,8 +16,8 @@
  *        | "local." dtype buffer count block
  *        | "tile.zero" n | ("tile.load" | "tile.store") n buffer offset stride | "tile.dot" dtype n n n
  *   expr = constant | "t" | index | dim | name | "(" op expr* ")"
- *   op   = a primitive's name | ("cast." | "bitcast.") dtype | "cast." dtype ".sat" | "load." dtype buffer
- *        | "fold." dtype "." fn "." n buffer
+ *   op   = a primitive's name | ("cast." | "bitcast.") dtype | "cast." dtype ".sat" | "load." dtype ("."
+ * ahead)? buffer | "fold." dtype "." fn "." n buffer
  *
  * A constant is an integer (i64), true, false, INTEGER:dtype, or #HEX:dtype (bits). Names hold until the next
  * statement that is not a definition; a load may have a guard after its index. A ; begins a comment. Printed,
@@ -126,7 +126,7 @@ static void init_node(Printer *p, uint32_t pos)
                              v.u,
                              n->op == SN_OP_KDIM ? (uint64_t)sn_attr_int(p->s, r, "id", 0) : n->number,
                              has_buffer ? buffer_number(p, sn_attr_int(p->s, r, "buf", 0)) : 0,
-                             (uint64_t)sn_attr_int(p->s, r, "n", 0),
+                             (uint64_t)sn_attr_int(p->s, r, n->op == SN_OP_LOAD ? "ahead" : "n", 0),
                              (uint64_t)sn_attr_int(p->s, r, "sat", 0),
                              fn != NULL ? sn_hash64(fn, strlen(fn), 0) : 0};
     n->hash = sn_hash64(part, sizeof part, n->narg);
@@ -161,6 +161,7 @@ static void print_op(const Printer *p, const Node *n)
 {
     const char *dtype = sn_dtype(sn_dtype_of(p->s, n->ref))->name;
     const uint32_t buf = buffer_number(p, sn_attr_int(p->s, n->ref, "buf", 0));
+    const int64_t ahead = sn_attr_int(p->s, n->ref, "ahead", 0);
     sn_text_printf(p->out, "(%s", sn_prim(n->op)->name);
     switch (n->op) {
     case SN_OP_CAST:
@@ -168,7 +169,10 @@ static void print_op(const Printer *p, const Node *n)
         sn_text_printf(p->out, ".%s%s", dtype, sn_attr_int(p->s, n->ref, "sat", 0) != 0 ? ".sat" : "");
         break;
     case SN_OP_LOAD:
-        sn_text_printf(p->out, ".%s b%u", dtype, buf);
+        sn_text_printf(p->out, ".%s", dtype);
+        if (ahead > 0)
+            sn_text_printf(p->out, ".%" PRId64, ahead);
+        sn_text_printf(p->out, " b%u", buf);
         break;
     case SN_OP_FOLD:
         sn_text_printf(p->out, ".%s.%s.%" PRId64 " b%u", dtype, sn_attr_string(p->s, n->ref, "fn"),
@@ -494,7 +498,7 @@ static SnStatus parse_dtype(Parser *p, SnBytes word, SnDtype *out)
 /* b3: a parameter, or a LOCAL whose body this is. */
 static SnStatus parse_buffer(Parser *p, int *out)
 {
-    uint64_t n;
+    uint64_t n = 0;
     for (size_t i = p->nscope; i-- > 0;) {
         if (p->name.at[i].ref == 0 && sn_bytes_equal(p->name.at[i].text, p->token)) {
             *out = p->name.at[i].buf;
@@ -547,7 +551,7 @@ static SnStatus parse_const(Parser *p, SnRef *out)
 
 static SnStatus parse_atom(Parser *p, SnRef *out)
 {
-    uint64_t n;
+    uint64_t n = 0;
     if (p->token.n == 0)
         SYNTAX(p, "the text ends within an expression");
     if (accept(p, "t")) {
@@ -575,12 +579,12 @@ static SnStatus parse_atom(Parser *p, SnRef *out)
     return SN_OK;
 }
 
-typedef struct OpWord { /* "fold.f32.add.64 b3", taken apart */
+typedef struct OpWord { /* "fold.f32.add.64 b3" or "load.f32.8192 b3", taken apart */
     uint16_t op;
     SnDtype dtype;
     bool is_saturating;
     const char *fn;
-    uint64_t n;
+    uint64_t n; /* of LOAD: bytes ahead */
     int buf;
 } OpWord;
 
@@ -606,6 +610,8 @@ static SnStatus parse_op(Parser *p, OpWord *o)
         if (o->fn == NULL || !parse_integer(n, &o->n) || o->n > INT64_MAX)
             SYNTAX(p, "expected fold.DTYPE.FN.N");
     }
+    if (o->op == SN_OP_LOAD && word.n != 0 && (!parse_integer(split(&word), &o->n) || o->n > INT64_MAX))
+        SYNTAX(p, "expected load.DTYPE or load.DTYPE.AHEAD");
     if (word.n != 0)
         SYNTAX(p, "%s takes no suffix", sn_prim(o->op)->name);
     advance(p);
@@ -642,6 +648,8 @@ static SnStatus parse_expr(Parser *p, int depth, SnRef *out)
         SYNTAX(p, "%s of %d operands", sn_prim(o.op)->name, narg);
     *out = o.op == SN_OP_LOAD ? sn_kernel_load(&p->b, o.buf, o.dtype, arg[0], arg[1])
                               : sn_kernel_fold(&p->b, o.buf, o.dtype, o.fn, arg[0], (int64_t)o.n);
+    if (o.op == SN_OP_LOAD && o.n > 0 && sn_term(p->s, *out)->op == SN_OP_LOAD)
+        *out = sn_kernel_ahead(p->s, *out, (int64_t)o.n);
     return SN_OK;
 }
 
@@ -687,7 +695,7 @@ static SnStatus parse_local(Parser *p, SnDtype dtype, int depth)
 {
     const size_t nscope = p->nscope;
     const SnBytes name = p->token;
-    uint64_t n;
+    uint64_t n = 0;
     SnStmt **mark;
     if (name.n < 2 || name.at[0] != 'b')
         SYNTAX(p, "expected a buffer");
@@ -796,7 +804,7 @@ static SnStatus parse_body(Parser *p, int depth)
 
 static SnStatus parse_kernel(Parser *p)
 {
-    uint64_t ndim;
+    uint64_t ndim = 0;
     SN_TRY(expect(p, "kernel"));
     for (;;) {
         const bool is_written = sn_bytes_is(p->token, "w");

@@ -10,8 +10,9 @@
  * are read from memory once, and each panel once for them all. */
 #include "compiler/contract.h"
 
-#define WALK_BYTES (448 << 10) /* of rows that stay in L2 */
-#define WALK_LEAST 3
+#define WALK_BYTES  (448 << 10) /* of rows that stay in L2 */
+#define WALK_LEAST  3
+#define AHEAD_BYTES (16 << 10) /* more than memory has on the way; three such streams fit in L2 */
 
 static bool has_label(const SnLabels *x, char c)
 {
@@ -55,6 +56,10 @@ static bool lies_along(SnLower *l, SnContract *c, const SnLabels *x)
     if (x->n > 1 && x->at[x->n - 2] == lane && c->acc == SN_F32 && k->n > 0 && k->label[k->n - 1] == last &&
         sn_is_const_i64(l->s, k->dims[k->n - 1], &n) && n == 2)
         c->pair = last;
+    const int at = x->n - (c->pair != 0 ? 2 : 1);
+    const bool is_panel = at > 0 && memchr(k->label, x->at[at - 1], (size_t)k->n) != NULL &&
+                          sn_is_const_i64(l->s, c->lane.dims[c->lane.n - 1], &n) && n == SN_LANES;
+    c->ahead = is_panel ? AHEAD_BYTES : 0;
     return last == lane || c->pair != 0;
 }
 
@@ -117,6 +122,20 @@ SnRef sn_contract_lanes(SnLower *l, SnContract *c, SnRef panel, SnRef lane)
     return sn_is_const_i64(l->s, past, &n) && n == 0 ? 0 : i_lt(l, panel, sn_lower_dim(l, c->npanel));
 }
 
+/* What is loaded, or loaded and widened. */
+static SnRef ask_ahead(SnLower *l, SnRef r, int64_t bytes)
+{
+    const SnTerm *t = l->status == SN_OK ? sn_term(l->s, r) : NULL;
+    if (t != NULL && t->op == SN_OP_LOAD)
+        return sn_kernel_ahead(l->s, r, bytes);
+    if (t == NULL || t->op != SN_OP_CAST)
+        return r;
+    const SnTypeId type = t->type;
+    const SnAttrId attr = t->attr;
+    const SnRef from = ask_ahead(l, t->arg[0], bytes);
+    return sn_term_make(l->s, SN_OP_CAST, type, attr, &from, 1);
+}
+
 SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard)
 {
     const SnLabels *x = &c->of[side];
@@ -126,7 +145,8 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
         index[i] = c->point[(unsigned char)x->at[i]];
         has_lane |= memchr(c->lane.label, x->at[i], (size_t)c->lane.n) != NULL;
     }
-    return sn_s_cast(l->s, c->acc, sn_lower_scalar(l, c->operand[side], index, has_lane ? guard : 0));
+    const SnRef value = sn_lower_scalar(l, c->operand[side], index, has_lane ? guard : 0);
+    return sn_s_cast(l->s, c->acc, has_lane && c->ahead > 0 ? ask_ahead(l, value, c->ahead) : value);
 }
 
 /* ---- one tile ---- */

@@ -14,6 +14,7 @@ typedef struct Access {
     bool is_affine;
     int64_t stride; /* where it is affine */
     bool is_local, is_read_only;
+    int64_t ahead; /* bytes behind those that are read, for a load along lanes; 0: none */
 } Access;
 
 static bool is_lane(SnGen *g, SnRef r)
@@ -180,6 +181,16 @@ static LLVMValueRef broadcast_load(SnGen *g, const Access *a, LLVMValueRef mask)
     return LLVMBuildSelect(g->b, mask, sn_gen_splat(g, one, a->width), LLVMConstNull(vector_of(a)), "");
 }
 
+/* Into L2: what is asked for comes long before it is read. */
+static void ask_ahead(SnGen *g, const Access *a, LLVMValueRef at)
+{
+    const LLVMTypeRef i32 = LLVMInt32TypeInContext(g->llvm), i64 = LLVMInt64TypeInContext(g->llvm);
+    LLVMValueRef bytes = LLVMConstInt(i64, (uint64_t)a->ahead, false);
+    at = LLVMBuildGEP2(g->b, LLVMInt8TypeInContext(g->llvm), at, &bytes, 1, "");
+    LLVMValueRef arg[] = {at, sn_gen_int(i32, 0), sn_gen_int(i32, 2), sn_gen_int(i32, 1)};
+    (void)sn_gen_intrinsic(g, "llvm.prefetch", (LLVMTypeRef[]){LLVMTypeOf(at)}, 1, arg, SN_COUNT(arg));
+}
+
 static LLVMValueRef load_lanes(SnGen *g, const Access *a)
 {
     const bool is_masked = is_lane(g, a->guard);
@@ -190,6 +201,8 @@ static LLVMValueRef load_lanes(SnGen *g, const Access *a)
     const LLVMValueRef condition = a->guard != 0 ? sn_gen_value(g, a->guard) : NULL;
     if (is_dense(a)) {
         const LLVMValueRef at = lowest(g, a);
+        if (a->ahead > 0)
+            ask_ahead(g, a, at);
         return reversed(g, a, shared_load(g, a, vector_of(a), at, condition));
     }
     if (a->is_affine && a->stride == 0) {
@@ -216,6 +229,7 @@ LLVMValueRef sn_gen_load(SnGen *g, SnRef r)
     Access a = access_of(g, sn_attr_int(g->s, r, "buf", 0), sn_dtype_of(g->s, r), t->arg[0], guard);
     /* The index of a LOCAL is in range even where the guard is false; a plain load is what becomes a
      * register. */
+    a.ahead = sn_attr_int(g->s, r, "ahead", 0);
     const bool selects = a.is_local && a.guard != 0;
     if (selects)
         a.guard = 0;

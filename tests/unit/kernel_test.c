@@ -104,7 +104,7 @@ static void kernel_text_of_every_statement_round_trips(void **state)
                        "  grid d1\n"
                        "  local.f32 b2 64 {\n"
                        "    lanes i1 64 {\n"
-                       "      store.f32 b2 i1 (load.f32 b0 i1 (lt i1 d0))\n"
+                       "      store.f32 b2 i1 (load.f32.16384 b0 i1 (lt i1 d0))\n"
                        "    }\n"
                        "    if (lt t 3) {\n"
                        "      store.f32 b1 t (fold.f32.add.64 b2 0)\n"
