@@ -7,7 +7,7 @@
  *
  * Cody & Waite, "Software Manual for the Elementary Functions" (1980); Payne & Hanek, "Radian reduction for
  * trigonometric functions" (1983); log after FreeBSD's e_log.c (its formula); two-term arithmetic: Dekker
- * (1971). */
+ * (1971); 1 - p^8 after Abramowitz & Stegun, 7.1.28, which has a power of 16. */
 #include "compiler/scalar.h"
 
 #include "compiler/type.h"
@@ -40,7 +40,7 @@ static const Real real_f32 = {
     .ln2_hi = 0.693145752, .ln2_lo = 1.42860677e-6, .exp_min = -87.3365402, .exp_end = 88.7228470,
     .two_thirds = 0.666666687, .two_thirds_lo = -1.98682155e-8,
     .pi_2 = {1.57079637, -4.37113883e-8, -1.71512451e-15}, .cut_trig = 0x1p17,
-    .cut_tanh = 0.75, .end_tanh = 9.5, .cut_erf = 0.9375, .end_erf = 4.0,
+    .cut_tanh = 0.75, .end_tanh = 9.5, .cut_erf = 1.0625, .end_erf = 4.0,
     .min_normal = 0x1p-126, .sqrt_half = 0.707106769,
     /* (e^r - 1 - r) / r^2: 2^-27.77 */
     .exp = {5, {0.49999994, 0.166665196, 0.041668389, 0.00836878177, 0.00138147071}},
@@ -54,10 +54,10 @@ static const Real real_f32 = {
     .cos = {3, {0.0416666456, -0.00138873036, 2.44316452e-5}},
     /* (tanh(x) - x) / x^3, z = x^2: 2^-26.99 */
     .tanh = {6, {-0.333333164, 0.133326948, -0.0538927242, 0.0214520358, -0.00765725505, 0.00173693406}},
-    /* erf(x) / x - 1, z = x^2: 2^-26.55 */
-    .erf = {7, {0.128379166, -0.376126319, 0.112836793, -0.0268584974, 0.00519882981, -0.000811807171, 8.26744217e-5}},
-    /* log(1 - erf(t)): 2^-27.23 */
-    .erfc = {8, {0.000179293231, -1.12953699, -0.63330245, -0.108328827, 0.0251508467, -0.00418296177, 0.000436912436, -2.13065068e-5}},
+    /* erf(x) / x - 1, z = x^2: 2^-28.12 */
+    .erf = {8, {0.128379166, -0.376126379, 0.112837724, -0.0268648192, 0.00521926163, -0.000845791365, 0.000110747598, -9.11969528e-6}},
+    /* ((1 - erf(t))^(1/8) - 1) / t: 2^-28.6 */
+    .erfc = {8, {-0.141034082, -0.0696958825, -0.00195183, 0.00643109484, 0.000294444297, -0.000556243758, 9.83485952e-5, -5.66329891e-6}},
 };
 
 static const Real real_f64 = {
@@ -65,7 +65,7 @@ static const Real real_f64 = {
     .ln2_hi = 0.69314718055989033, .ln2_lo = 5.4979230187083712e-14, .exp_min = -708.39641853226399, .exp_end = 709.78271289338409,
     .two_thirds = 2.0 / 3.0, .two_thirds_lo = 3.7007434154171883e-17,
     .pi_2 = {1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33}, .cut_trig = 0x1p50,
-    .cut_tanh = 0.625, .end_tanh = 20.0, .cut_erf = 1.0, .end_erf = 5.95,
+    .cut_tanh = 0.625, .end_tanh = 20.0, .cut_erf = 1.125, .end_erf = 5.95,
     .min_normal = 0x1p-1022, .sqrt_half = 0.70710678118654757,
     /* (e^r - 1 - r) / r^2: 2^-56.49 */
     .exp = {10, {0.50000000000000111, 0.1666666666666641, 0.04166666666652917, 0.008333333333495202, 0.0013888888943928044, 0.00019841269505693093, 2.480149275707748e-5, 2.7557586520739979e-6, 2.763038071786555e-7, 2.5000220505169073e-8}},
@@ -80,9 +80,9 @@ static const Real real_f64 = {
     /* (tanh(x) - x) / x^3, z = x^2: 2^-56.96 */
     .tanh = {12, {-0.33333333333333315, 0.13333333333329744, -0.05396825396605897, 0.021869488468715725, -0.0088632343125660418, 0.0035921139995997915, -0.001455725945430355, 0.00058945178452473484, -0.00023701168204051705, 9.15583148781927e-5, -3.0187112107957216e-5, 6.0424165450654258e-6}},
     /* erf(x) / x - 1, z = x^2: 2^-56.33 */
-    .erf = {14, {0.12837916709551259, -0.37612638903183754, 0.11283791670955119, -0.026866170645129733, 0.0052239776254220894, -0.00085483270218534354, 0.0001205533289936709, -1.4925647465360613e-5, 1.6462043412267344e-6, -1.6364614478828258e-7, 1.4792146255071003e-8, -1.2163044786350328e-9, 8.7037994712848273e-11, -4.2229105899430914e-12}},
-    /* log(1 - erf(t)): 2^-55.68 */
-    .erfc = {18, {-5.0291105731263252e-7, -1.1283740889049301, -0.6366436305606612, -0.10270343291396528, 0.018990166651976243, 0.00041064448604095265, -0.0019159605452968632, 0.0007706571470765738, -0.00013505928386785818, -2.0262143274206071e-5, 2.2820693479687488e-5, -8.666595180297716e-6, 2.13553846240693e-6, -3.7327702517842429e-7, 4.6419351390509098e-8, -3.9339260245459075e-9, 2.0447691148420877e-10, -4.9281029295398778e-12}},
+    .erf = {18, {0.12837916709551259, -0.37612638903183754, 0.11283791670955126, -0.026866170645131252, 0.0052239776254421879, -0.0008548327023450836, 0.00012055332981788467, -1.4925650358346701e-5, 1.6462114363742263e-6, -1.636584463373612e-7, 1.4807191654642649e-8, -1.2290537477482667e-9, 9.4225508981902419e-11, -6.7095281226957932e-12, 4.4511185556927122e-13, -2.7256687364641111e-14, 1.4425549029597701e-15, -4.9953672320982089e-17}},
+    /* ((1 - erf(t))^(1/8) - 1) / t: 2^-55.47 */
+    .erfc = {18, {-0.14104736826354994, -0.069630514341190899, -0.0020892187862701765, 0.0065924479589222771, 0.0001758878083540047, -0.00049315497468606514, 6.42055368567463e-5, 1.7337520155525457e-5, -1.4289986319440755e-5, 6.5962422692715871e-6, -2.1880552503967849e-6, 5.3147065335385645e-7, -9.6724889941158116e-8, 1.3302971323520749e-8, -1.3571511120208343e-9, 9.7256404720424632e-11, -4.3656903016528817e-12, 9.212425361353917e-14}},
 };
 /* clang-format on */
 
@@ -235,8 +235,8 @@ static SnRef exp_bits(const Ex *e, SnRef x, SnRef tail)
 static SnRef expand_exp(const Ex *e, SnRef x)
 {
     const SnRef y = from_bits(e, exp_bits(e, x, 0));
-    /* The product is infinite, or NaN where x is. */
-    const SnRef beyond = mul(e, x, real(e, infinity));
+    /* The sum is infinite, or NaN where x is. */
+    const SnRef beyond = add(e, x, real(e, infinity));
     const SnRef capped = where(e, less(e, x, real(e, e->k->exp_end)), y, beyond);
     return where(e, less(e, x, real(e, e->k->exp_min)), real(e, 0), capped);
 }
@@ -436,14 +436,20 @@ static SnRef expand_tanh(const Ex *e, SnRef x)
     return with_sign(e, where(e, less(e, real(e, k->cut_tanh), ax), large, small), x);
 }
 
+/* 1 - p^8 beyond; p = 1 + t * poly(t). One row of fma with the coefficients of either side. */
 static SnRef expand_erf(const Ex *e, SnRef x)
 {
     const Real *k = e->k;
-    const SnRef ax = magnitude(e, x), z = mul(e, ax, ax), t = at_most(e, ax, k->end_erf);
-    const SnRef small = mul_add(e, ax, poly(e, &k->erf, z), ax);
-    const SnRef rest = from_bits(e, exp_bits(e, poly(e, &k->erfc, t), 0));
-    const SnRef large = sub(e, real(e, 1), rest);
-    return with_sign(e, where(e, less(e, real(e, k->cut_erf), ax), large, small), x);
+    const SnRef one = real(e, 1), ax = magnitude(e, x), t = at_most(e, ax, k->end_erf);
+    const SnRef is_far = less(e, real(e, k->cut_erf), ax), v = where(e, is_far, t, mul(e, ax, ax));
+    SnRef y = 0;
+    for (int i = k->erf.n - 1; i >= 0; i--) {
+        const SnRef c = where(e, is_far, real(e, k->erfc.at[i]), real(e, k->erf.at[i]));
+        y = y != 0 ? mul_add(e, y, v, c) : c;
+    }
+    const SnRef near = mul_add(e, t, y, where(e, is_far, one, ax));
+    const SnRef square = mul(e, near, near), fourth = mul(e, square, square);
+    return with_sign(e, where(e, is_far, mul_add(e, negate(e, fourth), fourth, one), near), x);
 }
 
 SnRef sn_scalar_expand(SnStore *s, uint16_t op, SnRef x, SnRef y)

@@ -237,7 +237,8 @@ static SnValue softmax(SnGraph *g, const SnCall *c)
     const SnValue x = sn_wide(g, c->in[0]);
     const int axis = sn_axis(g, x, sn_call_int(c, "axis"));
     const SnValue e = sn_exp(g, sn_sub(g, x, sn_max_of(g, x, axis)));
-    return sn_like(g, sn_div(g, e, sn_sum_of(g, e, axis)), c->in[0]);
+    const SnValue part = sn_div(g, sn_num(g, 1), sn_sum_of(g, e, axis)); /* one division a row */
+    return sn_like(g, sn_mul(g, e, part), c->in[0]);
 }
 
 static SnValue log_softmax(SnGraph *g, const SnCall *c)

@@ -73,6 +73,7 @@ half = log(mpf(2)) / 2 * mpf("1.001")  # the reduced argument of exp, a little m
 quarter = pi / 4 * mpf("1.002")
 zlog = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1))**2 * mpf("1.001")
 tiny = mpf(10)**-19
+eighth = mpf(1) / 8
 
 
 def atanh_z(z):
@@ -82,7 +83,7 @@ def atanh_z(z):
 def rows(wide):
     """name, function, weight, lo, hi, degree for f64 (wide) or f32."""
     t_tanh = mpf("0.625") if wide else mpf("0.75")
-    t_erf = mpf(1) if wide else mpf("0.9375")
+    t_erf = mpf("1.125") if wide else mpf("1.0625")
     t_end = mpf("5.95") if wide else mpf(4)
     pick = lambda a, b: b if wide else a
     one = lambda x: mpf(1)
@@ -101,8 +102,9 @@ def rows(wide):
         ("tanh", series(lambda z: (tanh(sqrt(z)) / sqrt(z) - 1) / z, -mpf(1) / 3),
          lambda z: z * sqrt(z) / tanh(sqrt(z)), tiny, t_tanh**2, pick(5, 11), "(tanh(x) - x) / x^3, z = x^2"),
         ("erf", lambda z: erf(sqrt(z)) / sqrt(z) - 1, lambda z: sqrt(z) / erf(sqrt(z)), tiny, t_erf**2,
-         pick(6, 13), "erf(x) / x - 1, z = x^2"),
-        ("erfc", lambda t: log(erfc(t)), lambda t: erfc(t) / erf(t), t_erf, t_end, pick(7, 17), "log(1 - erf(t))"),
+         pick(7, 17), "erf(x) / x - 1, z = x^2"),
+        ("erfc", lambda t: (erfc(t)**eighth - 1) / t, lambda t: 8 * t * erfc(t)**(1 - eighth) / erf(t), t_erf, t_end,
+         pick(7, 17), "((1 - erf(t))^(1/8) - 1) / t"),
     ]
 
 
