@@ -237,6 +237,7 @@ typedef struct SnCompileOptions {
     const char *levels;     /* sn_emit: "v3,v4,amx"; NULL: all that the backend knows */
     const SnTask *task;     /* sn_emit: NULL: tensors only */
     bool weights_beside;    /* sn_emit: in a file of their own */
+    const char *bindings;   /* sn_emit: wrappers beside: "cpp,csharp,lua,python,rust"; NULL: none */
 } SnCompileOptions;
 SN_API SN_MUST_CHECK SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o,
                                          SnProgram **out, SnError *err);

@@ -55,7 +55,8 @@ static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const
                                  .target = ends_with(path, ".c") ? "clike" : "cpu",
                                  .levels = o->levels,
                                  .task = &what,
-                                 .weights_beside = o->weights_beside};
+                                 .weights_beside = o->weights_beside,
+                                 .bindings = o->bindings};
     return sn_emit(m->cc, p->graph, &co, path, err);
 }
 

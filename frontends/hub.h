@@ -127,6 +127,7 @@ typedef struct SnEmitOptions {
     uint32_t struct_size;
     const char *levels;       /* CPU levels inside: "v3,v4,amx"; NULL: all */
     bool weights_beside;      /* in a file of their own beside the program */
+    const char *bindings;     /* wrappers beside: "cpp,csharp,lua,python,rust"; NULL: none */
     uint32_t max_text;        /* bytes of a text that a context makes room for; 0: 1024 */
     const char *const *input; /* ninput or nwant > 0: a program over tensors, as sn_model_prepare has it */
     size_t ninput;

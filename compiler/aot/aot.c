@@ -2,8 +2,8 @@
  *
  * The object has one function a kernel and CPU level, the image, tables of pointers to both and to host ops,
  * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
- * then. All files are written beside their names and renamed once every one is there. */
-#include "compiler/aot/face.h"
+ * then. */
+#include "compiler/aot/wrap.h"
 #include "compiler/compiler.h"
 #include "runtime/cpu.h"
 
@@ -11,8 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define MAX_NAME       100
-#define WEIGHTS_ENDING ".weights"
+#define MAX_NAME 100
 
 /* By the ending of the file's name. */
 typedef struct Format {
@@ -279,7 +278,7 @@ static const char *weights_name(SnAot *a)
 {
     const char *slash = strrchr(a->path, '/'), *base = slash ? slash + 1 : a->path;
     const int stem = (int)(strrchr(base, '.') - base);
-    return sn_arena_printf(a->arena, "%.*s" WEIGHTS_ENDING, stem, base);
+    return sn_arena_printf(a->arena, "%.*s" SN_AOT_WEIGHTS_ENDING, stem, base);
 }
 
 static SnStatus add_descriptor(SnAot *a, SnError *err)
@@ -417,71 +416,7 @@ static SnStatus make_object(Emission *e, SnError *err)
     return SN_OK;
 }
 
-/* ---- files ---- */
-
-static SnStatus write_header(const SnAot *a, const char *to, SnError *err)
-{
-    SnText t = {.memory = sn_allocator(a->ctx)};
-    SnStatus st = sn_aot_header(a, &t, err);
-    const SnBytes text = sn_bytes(t.at, t.n);
-    if (st == SN_OK)
-        st = t.failed ? no_memory(err) : sn_file_write(a->ctx, to, &text, 1, err);
-    sn_text_clear(&t);
-    return st;
-}
-
-static SnStatus write_weights(const SnAot *a, const char *to, SnError *err)
-{
-    const SnWeightsHead head = {.magic = SN_WEIGHTS_MAGIC, .size = a->weight_size, .hash = a->weight_hash};
-    SnBytes *part = sn_arena_array(a->arena, a->nweight_part + 1, sizeof *part);
-    if (!part)
-        return no_memory(err);
-    part[0] = sn_bytes(&head, sizeof head);
-    memcpy(part + 1, a->weight_part, a->nweight_part * sizeof *part);
-    return sn_file_write(a->ctx, to, part, a->nweight_part + 1, err);
-}
-
-typedef struct Output {
-    SnAotWriteFn *write; /* NULL: this one is not wanted */
-    const char *ending;  /* behind the file's name without its own */
-    char *path, *draft;
-} Output;
-
-static SnStatus name_output(const SnAot *a, Output *o, SnError *err)
-{
-    const int stem = (int)(strrchr(a->path, '.') - a->path);
-    o->path = sn_arena_printf(a->arena, "%.*s%s", stem, a->path, o->ending);
-    if (o->path)
-        o->draft = sn_arena_printf(a->arena, "%s.%ld.draft", o->path, (long)getpid());
-    return o->draft ? SN_OK : no_memory(err);
-}
-
-static SnStatus write_outputs(const Emission *e, SnError *err)
-{
-    const SnAot *a = &e->a;
-    Output out[] = {{e->format->write, e->format->ending},
-                    {write_header, ".h"},
-                    {a->is_beside ? write_weights : NULL, WEIGHTS_ENDING}};
-    size_t renamed = 0;
-    SnStatus st = SN_OK;
-    for (size_t i = 0; i < SN_COUNT(out) && st == SN_OK; i++)
-        st = name_output(a, &out[i], err);
-    if (st != SN_OK)
-        return st;
-    for (size_t i = 0; i < SN_COUNT(out) && st == SN_OK; i++)
-        st = out[i].write ? out[i].write(a, out[i].draft, err) : SN_OK;
-    while (st == SN_OK && renamed < SN_COUNT(out)) {
-        if (out[renamed].write && rename(out[renamed].draft, out[renamed].path) != 0)
-            st = sn_fail(err, SN_EIO, "%s: cannot be written: %s", out[renamed].path, strerror(errno));
-        else
-            renamed++;
-    }
-    for (size_t i = 0; i < SN_COUNT(out) && st != SN_OK; i++) {
-        if (out[i].write)
-            (void)remove(i < renamed ? out[i].path : out[i].draft);
-    }
-    return st;
-}
+/* ---- all of it ---- */
 
 static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnError *err)
 {
@@ -492,6 +427,7 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(e->format->backend ? set_base(e, err) : set_levels(e, o, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
+    SN_TRY(sn_wrap_check(o ? o->bindings : NULL, err));
     SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
     e->c.level = e->target;
     e->c.nlevel = e->a.nlevel;
@@ -501,7 +437,7 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(sn_steps_image(&e->c.x, &e->arena, &image, err));
     e->a.image = image;
     SN_TRY(make_object(e, err));
-    return write_outputs(e, err);
+    return sn_aot_write(&e->a, e->format->write, o ? o->bindings : NULL, err);
 }
 
 SnStatus sn_emit(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, const char *path, SnError *err)

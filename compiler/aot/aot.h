@@ -1,7 +1,9 @@
 /* aot.h -- what the files of aot/ share: a program as it goes into a file, and the formats of files.
  *
  *   aot.c      all kernels, the image, tables and the descriptor ▶ one object in memory; then the format's
- * writer header.c   the header that people include
+ * writer
+ *   face.c     what is seen from outside: functions, the printer of header.c and wrap*.c
+ *   outputs.c  all files of an emission
  *
  * Everything is named after the file: NAME_program is the descriptor, NAME_typed what NAME's typed functions
  * pass on, NAME_weights the parameters. The object defines all of them but the last: weights are megabytes to
@@ -12,8 +14,9 @@
 #include "compiler/compile.h"
 #include "runtime/typed.h"
 
-#define SN_AOT_WEIGHT_ALIGN 64u   /* of each parameter */
-#define SN_AOT_PAGE         4096u /* of all of them together */
+#define SN_AOT_WEIGHT_ALIGN   64u   /* of each parameter */
+#define SN_AOT_PAGE           4096u /* of all of them together */
+#define SN_AOT_WEIGHTS_ENDING ".weights"
 
 /* A parameter. Those of a program come in the order of their offsets, with zeros in between. */
 typedef struct SnAotWeight {
@@ -58,6 +61,11 @@ SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *cons
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
 SnAotWriteFn sn_aot_object, sn_aot_archive, sn_aot_shared; /* files.c: .o .a .so */
+
+/* ---- outputs.c ---- */
+/* All files: the program by `program`, the header, weights beside, wrappers for the languages of a list. */
+SN_MUST_CHECK SnStatus sn_aot_write(const SnAot *a, SnAotWriteFn *program, const char *bindings,
+                                    SnError *err);
 
 /* ---- header.c ---- */
 SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);

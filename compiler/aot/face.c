@@ -76,7 +76,7 @@ const SnFace sn_faces[] = {
     {"result", .param = {CTX, {SN_FACE_NAME, "output"}, {SN_FACE_VIEW_OUT, "out"}},
      STATUS("Lends an output of the run that ended, until the next call that is not result.")},
     {"reset", .param = {CTX}, STATUS("Carried state back to what it was at first.")},
-    {"state_save", .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_OUT, "size"}},
+    {"state_save", .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_INOUT, "size"}},
      STATUS("Carried state as bytes, between runs. *size is in and out; to NULL asks for it.")},
     {"state_load", .param = {CTX, {SN_FACE_BYTES, "from"}, {SN_FACE_SIZE, "size"}},
      STATUS("Takes over saved state, also of another build of the model whose carried tensors are the same:\n"
@@ -169,14 +169,21 @@ static void put_name(const Printer *p, char as)
     }
 }
 
-/* Text inside of a comment, which it does not end. */
-static void put_plain(SnText *out, const char *s)
+/* Text inside of a comment or a string of any language, which it does not end. */
+static void put_plain(SnText *out, const char *s, size_t n)
 {
-    for (; *s; s++) {
-        const bool ends = s[0] == '*' && s[1] == '/';
-        sn_text_add(out, (unsigned char)*s < ' ' ? "?" : s, 1);
+    for (size_t i = 0; i < n; i++) {
+        const bool ends = s[i] == '*' && i + 1 < n && s[i + 1] == '/';
+        const char c = (unsigned char)s[i] < ' ' ? '?' : s[i] == '"' ? '\'' : s[i] == '\\' ? '/' : s[i];
+        sn_text_add(out, &c, 1);
         sn_text_add(out, " ", ends);
     }
+}
+
+static void put_text(const Printer *p, uint32_t string)
+{
+    const char *s = sn_image_string(p->a->image, string);
+    put_plain(p->out, s, strlen(s));
 }
 
 /* A literal of C. */
@@ -205,7 +212,7 @@ static void put_file(const Printer *p)
 {
     const char *slash = strrchr(p->a->path, '/'), *base = slash ? slash + 1 : p->a->path;
     const char *dot = strrchr(base, '.');
-    sn_text_add(p->out, base, dot ? (size_t)(dot - base) : strlen(base));
+    put_plain(p->out, base, dot ? (size_t)(dot - base) : strlen(base));
 }
 
 /* A dim is a number when a constant instr of the entry's point sets its register. */
@@ -215,7 +222,7 @@ static void put_dim(const Printer *p, const SnEntryRow *e, const SnSlotRow *slot
     const SnRange r = SN_ROWS(m, SnPoint, point)[e->point].instr;
     const SnInstr *instr = SN_ROWS(m, SnInstr, instr) + r.first;
     if (slot->dim_name[dim] != SN_NONE) {
-        put_plain(p->out, sn_image_string(m, slot->dim_name[dim]));
+        put_text(p, slot->dim_name[dim]);
         return;
     }
     for (uint32_t i = 0; i < r.count; i++)
@@ -247,7 +254,7 @@ static void put_slots(const Printer *p, const SnEntryRow *e, const char *what, S
         if (is_list_part(p->a->image, r, sn_image_string(p->a->image, slot[i].name)))
             continue;
         sn_text_printf(p->out, "%s  %-6s  ", p->form->between, what);
-        put_plain(p->out, sn_image_string(p->a->image, slot[i].name));
+        put_text(p, slot[i].name);
         sn_text_printf(p->out, "  %s%s[", slot[i].is_list ? "lists of " : "",
                        sn_dtype((SnDtype)slot[i].dtype)->name);
         for (uint32_t d = 0; d < slot[i].ndim; d++) {
@@ -264,7 +271,7 @@ static void put_entries(const Printer *p)
     for (uint32_t i = 0; i < m->entry.count; i++) {
         const SnEntryRow *e = SN_ROWS(m, SnEntryRow, entry) + i;
         sn_text_printf(p->out, "%sentry ", p->form->between);
-        put_plain(p->out, sn_image_string(m, e->name));
+        put_text(p, e->name);
         put_slots(p, e, "input", e->input);
         put_slots(p, e, "output", e->output);
     }

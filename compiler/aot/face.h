@@ -24,26 +24,27 @@
 
 /* Of parameters and results; each language has a table that spells them. */
 typedef enum SnFaceType {
-    SN_FACE_NONE,      /* result: nothing. parameter: there are no more */
-    SN_FACE_STATUS,    /* result: a status */
-    SN_FACE_STRING,    /* result: lent text that ends with 0 */
-    SN_FACE_HOST,      /* const SnTypedHost * */
-    SN_FACE_CONTEXT,   /* SnTyped * */
-    SN_FACE_NEW,       /* SnTyped ** */
-    SN_FACE_TEXT,      /* const char *: UTF-8, the next parameter is its size */
-    SN_FACE_NAME,      /* const char *: ends with 0 */
-    SN_FACE_SIZE,      /* size_t */
-    SN_FACE_SIZE_OUT,  /* size_t * */
-    SN_FACE_INDEX,     /* uint32_t */
-    SN_FACE_TIME,      /* uint64_t: nanoseconds */
-    SN_FACE_NUMBERS,   /* float *: as many as the model's width */
-    SN_FACE_SPANS,     /* SnTypedSpan *: the next parameter is how many */
-    SN_FACE_SPAN,      /* SnTypedSpan * */
-    SN_FACE_WORDS,     /* SnTypedWord *: the next parameter is how many */
-    SN_FACE_VIEW,      /* const SnView * */
-    SN_FACE_VIEW_OUT,  /* SnView * */
-    SN_FACE_BYTES,     /* const void *: the next parameter is their count */
-    SN_FACE_BYTES_OUT, /* void * */
+    SN_FACE_NONE,       /* result: nothing. parameter: there are no more */
+    SN_FACE_STATUS,     /* result: a status */
+    SN_FACE_STRING,     /* result: lent text that ends with 0 */
+    SN_FACE_HOST,       /* const SnTypedHost * */
+    SN_FACE_CONTEXT,    /* SnTyped * */
+    SN_FACE_NEW,        /* SnTyped ** */
+    SN_FACE_TEXT,       /* const char *: UTF-8, the next parameter is its size */
+    SN_FACE_NAME,       /* const char *: ends with 0 */
+    SN_FACE_SIZE,       /* size_t */
+    SN_FACE_SIZE_OUT,   /* size_t * */
+    SN_FACE_SIZE_INOUT, /* size_t *: read, then written */
+    SN_FACE_INDEX,      /* uint32_t */
+    SN_FACE_TIME,       /* uint64_t: nanoseconds */
+    SN_FACE_NUMBERS,    /* float *: as many as the model's width */
+    SN_FACE_SPANS,      /* SnTypedSpan *: the next parameter is how many */
+    SN_FACE_SPAN,       /* SnTypedSpan * */
+    SN_FACE_WORDS,      /* SnTypedWord *: the next parameter is how many */
+    SN_FACE_VIEW,       /* const SnView * */
+    SN_FACE_VIEW_OUT,   /* SnView * */
+    SN_FACE_BYTES,      /* const void *: the next parameter is their count */
+    SN_FACE_BYTES_OUT,  /* void * */
     SN_FACE_TYPE_COUNT
 } SnFaceType;
 

@@ -263,6 +263,7 @@ const SnFaceForm sn_face_c = {
                  [SN_FACE_NAME] = "const char *@",
                  [SN_FACE_SIZE] = "size_t @",
                  [SN_FACE_SIZE_OUT] = "size_t *@",
+                 [SN_FACE_SIZE_INOUT] = "size_t *@",
                  [SN_FACE_INDEX] = "uint32_t @",
                  [SN_FACE_TIME] = "uint64_t @",
                  [SN_FACE_NUMBERS] = "float @[$w]",
