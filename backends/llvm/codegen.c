@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#define MIN_RARE 32 /* terms that pay for a branch */
+
 void sn_gen_fail(SnGen *g, SnStatus code, const char *format, ...)
 {
     if (g->status != SN_OK)
@@ -291,16 +293,63 @@ static int level_of(SnGen *g, SnRef r)
         const int of_arg = level_of(g, t->arg[i]);
         level = of_arg > level ? of_arg : level;
     }
+    if (now->is_rare && level == g->top - 1 && t->narg > 0)
+        level = g->top;
     SnGenNode *node = &g->node.at[r];
     node->level = (uint8_t)level;
     node->level_scope = now->serial;
     return level;
 }
 
+/* Terms that r needs and that are not known yet, as far as `most`. */
+static int count_new(SnGen *g, SnRef r, int most)
+{
+    const SnTerm *t = sn_term(g->s, r);
+    const SnGenNode *n = sn_gen_facts(g, r);
+    if (most <= 0 || n->counted == g->count || is_usable(g, n))
+        return 0;
+    g->node.at[r].counted = g->count;
+    int count = t->narg > 0;
+    for (int i = 0; i < t->narg; i++)
+        count += count_new(g, t->arg[i], most - count);
+    return count;
+}
+
+static void open_scope(SnGen *g, LLVMValueRef leave, LLVMBasicBlockRef inside, bool is_certain);
+static void close_scope(SnGen *g, int depth, LLVMBasicBlockRef after);
+
+/* where(c, a, b) with a dear b: evaluated only if some lane takes it. NULL: it is not dear. */
+static LLVMValueRef choose(SnGen *g, const SnRef *arg, uint32_t width)
+{
+    const LLVMValueRef c = sn_gen_value(g, arg[0]), a = sn_gen_wide(g, arg[1], width);
+    g->count++;
+    if (g->scope[g->open].is_rare || g->open + 2 >= SN_GEN_DEPTH || sn_gen_facts(g, arg[0])->lane == 0 ||
+        sn_gen_facts(g, arg[2])->effect == SN_GEN_STATE || count_new(g, arg[2], MIN_RARE) < MIN_RARE)
+        return NULL;
+    const LLVMBasicBlockRef from = g->block, rare = sn_gen_block(g), after = sn_gen_block(g);
+    LLVMValueRef other = LLVMBuildNot(g->b, c, "");
+    other = sn_gen_intrinsic(g, "llvm.vector.reduce.or", (LLVMTypeRef[]){LLVMTypeOf(other)}, 1, &other, 1);
+    const int depth = g->open;
+    open_scope(g, LLVMBuildCondBr(g->b, other, rare, after), rare, false);
+    g->scope[g->open].is_rare = true;
+    const LLVMValueRef both = LLVMBuildSelect(g->b, c, a, sn_gen_wide(g, arg[2], width), "");
+    const LLVMBasicBlockRef end = g->block;
+    LLVMBuildBr(g->b, after);
+    close_scope(g, depth, after);
+    const LLVMValueRef v = LLVMBuildPhi(g->b, LLVMTypeOf(a), "");
+    LLVMAddIncoming(v, (LLVMValueRef[]){a, both}, (LLVMBasicBlockRef[]){from, end}, 2);
+    return v;
+}
+
 static LLVMValueRef elementwise(SnGen *g, SnRef r, uint32_t width)
 {
     const SnTerm *t = sn_term(g->s, r);
     LLVMValueRef x[3];
+    if (t->op == SN_OP_WHERE && width != 0 && g->top == g->open) {
+        const LLVMValueRef v = choose(g, (SnRef[]){t->arg[0], t->arg[1], t->arg[2]}, width);
+        if (v != NULL)
+            return v;
+    }
     SN_ASSERT(t->narg <= 3);
     for (int i = 0; i < t->narg; i++) {
         const bool is_condition = t->op == SN_OP_WHERE && i == 0;

@@ -35,8 +35,9 @@ typedef struct SnGenNode {
     uint8_t depth;  /* of that scope */
     uint8_t level;  /* depth at which it would be evaluated, as found in scope level_scope */
     uint32_t level_scope;
-    uint8_t width;  /* of a lane index: lanes */
-    uint8_t factor; /* of an index: a power of two that divides it; 0: not known */
+    uint32_t counted; /* the last count that met it */
+    uint8_t width;    /* of a lane index: lanes */
+    uint8_t factor;   /* of an index: a power of two that divides it; 0: not known */
     SnGenEffect effect;
     bool is_unrolled; /* depends on the index of an unrolled loop */
     LLVMValueRef value, splat;
@@ -46,6 +47,7 @@ typedef struct SnGenScope {
     uint32_t serial;
     int floor;          /* depth of the outermost scope around that runs whenever this one does */
     LLVMValueRef leave; /* the branch into the scope inside: code of this depth goes before it */
+    bool is_rare;       /* what the scope around could hold stays in it */
 } SnGenScope;
 
 typedef struct SnGen {
@@ -68,7 +70,7 @@ typedef struct SnGen {
     int top;    /* depth that code goes to: less than open for what is placed further out */
     SnRef lane; /* index of the open LANES loop, and its width; 0 outside */
     uint32_t width;
-    uint32_t kernel, serial, statement, epoch, nstmt;
+    uint32_t kernel, serial, statement, epoch, count, nstmt;
     size_t stack;
     LLVMValueRef tiles; /* memory of the tile registers, at levels that have none */
 } SnGen;
