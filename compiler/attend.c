@@ -1,6 +1,6 @@
 /* attend.c -- attention that is not expanded: softmax(q k^T * scale + bias) v without its scores in memory.
  *
- * A tile is (batch, head of k, ROWS rows); rows are query head x position. Its scores lie in a LOCAL, lanes
+ * A tile is (batch, head of k, some rows); rows are query head x position. Its scores lie in a LOCAL, lanes
  * along positions of k, which come from panels that a first kernel makes, P[batch, head, position / 16, d,
  * 16]. The second product has its lanes along the dims of v. Bias and mask are whatever terms they are: the
  * scalar walk computes them where a score is.
@@ -15,39 +15,15 @@
  * row nor how far the others reach changes a bit, and a row with nothing to attend to is 0.
  *
  * Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135. */
-#include "compiler/lower.h"
+#include "compiler/attend.h"
 
 #include <float.h>
 #include <math.h>
 
 #define ROWS      8
 #define CHUNK     256
-#define FOLD      32          /* virtual lanes of the sum of p */
 #define MAX_WIDTH 256         /* of q, k and v */
 #define MAX_LOCAL (24 * 1024) /* bytes; a kernel may have no more */
-
-typedef enum Operand { Q, K, V, BIAS, MASK, OPERANDS } Operand;
-
-typedef struct Attend {
-    SnRef of[OPERANDS]; /* 0: not given */
-    const SnType *to;   /* [b, s, h, e] */
-    SnRef heads, keys;  /* of k; its positions. Dims, as the next three */
-    SnRef group, rows;  /* heads of q that share one of k; rows of those */
-    SnRef npanel;
-    int64_t dim, width;             /* of q and k; of v */
-    int64_t nrow;                   /* of a tile */
-    int64_t body_rows, body_panels; /* computed in registers */
-    bool is_merged;                 /* there may be several chunks */
-    uint32_t temp;
-    float scale, cap;
-    int panels, result; /* buffers */
-    /* LOCALs: rows of q, of scores; m and l by row; M, L, ACC and the factors of ACC and acc */
-    int query, score, top, sum, all_top, all_sum, acc, keep, take;
-    SnStmt **mark[16];
-    int nmark;
-    SnRef pair, batch, head, row; /* of the tile: batch x head of k, both alone, its first row */
-    SnRef chunk, count;           /* of the chunk: its number, how many positions it has */
-} Attend;
 
 /* ---- what is accepted ---- */
 
@@ -67,7 +43,8 @@ static bool are_groups(const SnStore *s, SnRef heads, SnRef groups)
 bool sn_attend_accepts(const SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
-    const SnType *q = sn_type_of(s, t->arg[Q]), *k = sn_type_of(s, t->arg[K]), *v = sn_type_of(s, t->arg[V]);
+    const SnType *q = sn_type_of(s, t->arg[SN_ATTEND_Q]), *k = sn_type_of(s, t->arg[SN_ATTEND_K]),
+                 *v = sn_type_of(s, t->arg[SN_ATTEND_V]);
     for (int i = 0; i < t->narg; i++) {
         const SnDtype d = sn_type_of(s, t->arg[i])->dtype;
         if (sn_term(s, t->arg[i])->op != SN_OP_NONE &&
@@ -79,11 +56,6 @@ bool sn_attend_accepts(const SnStore *s, SnRef r)
 }
 
 /* ---- small phrases ---- */
-
-static SnRef real(SnLower *l, double v)
-{
-    return sn_const_f32(l->s, (float)v);
-}
 
 static SnRef exp_of(SnLower *l, SnRef a, SnRef b)
 {
@@ -102,38 +74,6 @@ static SnRef ordered(SnLower *l, SnRef bits)
     const SnRef sign = sn_s2(l->s, SN_OP_SHR, bits, sn_const_scalar(l->s, SN_I32, (SnScalar){.i = 31}));
     const SnRef rest = sn_const_scalar(l->s, SN_I32, (SnScalar){.i = INT32_MAX});
     return sn_s2(l->s, SN_OP_XOR, bits, sn_s2(l->s, SN_OP_AND, sign, rest));
-}
-
-static SnRef get(SnLower *l, int local, SnRef at)
-{
-    return sn_lower_load(l, local, SN_F32, at, 0);
-}
-
-static void put(SnLower *l, int local, SnRef at, SnRef value)
-{
-    sn_lower_store(l, local, SN_F32, at, value, 0);
-}
-
-/* row * stride + col */
-static SnRef at(SnLower *l, SnRef row, int64_t stride, SnRef col)
-{
-    return i_add(l, i_mul(l, row, i_const(l, stride)), col);
-}
-
-static int64_t whole_panels(int64_t n)
-{
-    return (n + SN_LANES - 1) / SN_LANES * SN_LANES;
-}
-
-static int open_local(SnLower *l, Attend *a, int64_t count)
-{
-    return sn_kernel_local(&l->kb, SN_F32, count, &a->mark[a->nmark++]);
-}
-
-static void close_locals(SnLower *l, Attend *a, int from)
-{
-    while (a->nmark > from)
-        sn_lower_close(l, a->mark[--a->nmark]);
 }
 
 /* What registers hold at a time: rows x panels x lanes. */
@@ -165,9 +105,9 @@ static void fill_body(SnLower *l, Body *b, int local)
 }
 
 /* Calls emit for all of n columns, `npanel` panels at a time where there are so many. */
-typedef void ColumnsFn(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self);
+typedef void ColumnsFn(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self);
 
-static void each_columns(SnLower *l, Attend *a, int64_t n, int64_t npanel, ColumnsFn *emit, void *self)
+static void each_columns(SnLower *l, SnAttend *a, int64_t n, int64_t npanel, ColumnsFn *emit, void *self)
 {
     const int64_t step = npanel * SN_LANES, nstep = n / step, left = n % step, rest = n % SN_LANES;
     SnStmt **mark;
@@ -186,14 +126,7 @@ static void each_columns(SnLower *l, Attend *a, int64_t n, int64_t npanel, Colum
 
 /* ---- points ---- */
 
-static SnRef base_of(SnLower *l, const Attend *a)
-{
-    return i_mul(l, a->chunk, i_const(l, CHUNK));
-}
-
-/* Row of the tile ▶ head of q and position; a row past the end is the last one. Returns the guard of what is
- * stored there. */
-static SnRef row_point(SnLower *l, const Attend *a, SnRef row, SnRef *head, SnRef *pos)
+SnRef sn_attend_row(SnLower *l, const SnAttend *a, SnRef row, SnRef *head, SnRef *pos)
 {
     const SnRef dims[] = {a->group, a->to->dims[1]};
     SnRef index[2], whole = i_add(l, a->row, row), guard = 0;
@@ -209,7 +142,7 @@ static SnRef row_point(SnLower *l, const Attend *a, SnRef row, SnRef *head, SnRe
     return guard;
 }
 
-static SnRef element(SnLower *l, const Attend *a, Operand which, SnRef head, SnRef pos, SnRef col,
+static SnRef element(SnLower *l, const SnAttend *a, SnAttendOperand which, SnRef head, SnRef pos, SnRef col,
                      SnRef guard)
 {
     const SnRef index[] = {a->batch, head, pos, col};
@@ -217,7 +150,8 @@ static SnRef element(SnLower *l, const Attend *a, Operand which, SnRef head, SnR
 }
 
 /* Of bias or mask, whose dims of 1 are broadcast and whose first ones may be missing. */
-static SnRef spread_element(SnLower *l, const Attend *a, Operand which, const SnRef *point, SnRef guard)
+static SnRef spread_element(SnLower *l, const SnAttend *a, SnAttendOperand which, const SnRef *point,
+                            SnRef guard)
 {
     const SnType *type = sn_type_of(l->s, a->of[which]);
     SnRef index[4];
@@ -228,8 +162,7 @@ static SnRef spread_element(SnLower *l, const Attend *a, Operand which, const Sn
     return sn_lower_scalar(l, a->of[which], index, guard);
 }
 
-/* The tile's number ▶ batch, head of k, and what is left of it. */
-static SnRef take_tile(SnLower *l, Attend *a, SnRef n)
+SnRef sn_attend_take_tile(SnLower *l, SnAttend *a, SnRef n)
 {
     const SnRef size = sn_lower_divisor(l, n), dims[] = {a->to->dims[0], a->heads};
     SnRef index[2];
@@ -240,40 +173,45 @@ static SnRef take_tile(SnLower *l, Attend *a, SnRef n)
     return i_mod(l, l->kb.k->tile, size);
 }
 
-static SnRef tiles(SnLower *l, const Attend *a, SnRef n)
+SnRef sn_attend_tiles(SnLower *l, const SnAttend *a, SnRef n)
 {
     return sn_dim_mul(l->s, sn_dim_mul(l->s, a->to->dims[0], a->heads), n);
 }
 
 /* ---- k ---- */
 
-static SnRef panel_at(SnLower *l, const Attend *a, SnRef panel, SnRef c, SnRef lane)
+static SnRef panel_at(SnLower *l, const SnAttend *a, SnRef panel, SnRef c, SnRef lane)
 {
     const SnRef whole = i_add(l, i_mul(l, a->pair, sn_lower_dim(l, a->npanel)), panel);
     return at(l, at(l, whole, a->dim, c), SN_LANES, lane);
 }
 
-static void pack_panel(SnLower *l, const Attend *a, int to, SnRef panel, bool is_whole)
+static void pack_panel(SnLower *l, const SnAttend *a, int to, SnRef panel, bool is_whole)
 {
     SnStmt **mark, **lanes;
     const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &mark);
     const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, SN_LANES), &lanes);
     const SnRef pos = at(l, panel, SN_LANES, lane);
     const SnRef guard = is_whole ? 0 : i_lt(l, pos, sn_lower_dim(l, a->keys));
-    put(l, to, panel_at(l, a, panel, c, lane), element(l, a, K, a->head, pos, c, guard));
+    put(l, to, panel_at(l, a, panel, c, lane), element(l, a, SN_ATTEND_K, a->head, pos, c, guard));
     sn_lower_close(l, lanes);
     sn_lower_close(l, mark);
 }
 
 /* Elements are moved one by one: a strided load of 16 takes no fewer accesses, and on many CPUs much longer.
  */
-static void pack_keys(SnLower *l, Attend *a)
+static void pack_keys(SnLower *l, SnAttend *a)
 {
     SnStmt **mark;
     sn_lower_begin(l, "attend_keys");
-    sn_lower_read(l, a->of[K]);
+    sn_lower_read(l, a->of[SN_ATTEND_K]);
     const int to = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
-    const SnRef panel = take_tile(l, a, a->npanel), keys = sn_lower_dim(l, a->keys);
+    const SnRef panel = sn_attend_take_tile(l, a, a->npanel), keys = sn_lower_dim(l, a->keys);
+    if (a->is_tiled) {
+        sn_attend_pack_keys(l, a, to, panel);
+        sn_lower_end(l, sn_attend_tiles(l, a, a->npanel));
+        return;
+    }
     const SnRef is_ragged = i_lt(l, keys, i_mul(l, i_add(l, panel, i_const(l, 1)), i_const(l, SN_LANES)));
     sn_kernel_if(&l->kb, sn_s_not(l->s, is_ragged), &mark);
     pack_panel(l, a, to, panel, true);
@@ -281,31 +219,31 @@ static void pack_keys(SnLower *l, Attend *a)
     sn_kernel_if(&l->kb, is_ragged, &mark);
     pack_panel(l, a, to, panel, false);
     sn_lower_close(l, mark);
-    sn_lower_end(l, tiles(l, a, a->npanel));
+    sn_lower_end(l, sn_attend_tiles(l, a, a->npanel));
 }
 
 /* Element c of a position, which is a lane of a panel of the chunk. */
-static SnRef key_element(SnLower *l, const Attend *a, SnRef panel, SnRef lane, SnRef c)
+static SnRef key_element(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c)
 {
-    panel = at(l, a->chunk, CHUNK / SN_LANES, panel);
+    panel = at(l, a->chunk, a->span / SN_LANES, panel);
     return get(l, a->panels, panel_at(l, a, panel, c, lane));
 }
 
 /* ---- q k^T ---- */
 
-static void load_query(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+static void load_query(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
     Body b = {.nrow = 1, .npanel = npanel, .width = width};
     const SnRef row = *(const SnRef *)self;
     SnRef head, pos;
-    (void)row_point(l, a, row, &head, &pos);
+    (void)sn_attend_row(l, a, row, &head, &pos);
     open_body(l, &b);
     const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
-    put(l, a->query, at(l, row, whole_panels(a->dim), c), element(l, a, Q, head, pos, c, 0));
+    put(l, a->query, at(l, row, whole_panels(a->dim), c), element(l, a, SN_ATTEND_Q, head, pos, c, 0));
     close_body(l, &b);
 }
 
-static void load_queries(SnLower *l, Attend *a)
+static void load_queries(SnLower *l, SnAttend *a)
 {
     SnStmt **mark;
     SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
@@ -314,7 +252,7 @@ static void load_queries(SnLower *l, Attend *a)
 }
 
 /* The rows of a tile, as many at a time as the registers hold. */
-static SnRef open_rows(SnLower *l, const Attend *a, SnStmt ***mark)
+static SnRef open_rows(SnLower *l, const SnAttend *a, SnStmt ***mark)
 {
     *mark = NULL;
     if (a->nrow == a->body_rows)
@@ -329,12 +267,12 @@ static void close_rows(SnLower *l, SnStmt **mark)
         sn_lower_close(l, mark);
 }
 
-static void multiply_keys(SnLower *l, Attend *a)
+static void multiply_keys(SnLower *l, SnAttend *a)
 {
     Body b = {.nrow = a->body_rows, .npanel = a->body_panels, .width = SN_LANES};
     SnStmt **rows, **blocks, **dims;
     const int64_t step = b.npanel * SN_LANES;
-    const int from = a->nmark, sum = open_local(l, a, b.nrow * step);
+    const int from = a->nmark, sum = open_local(l, a, SN_F32, b.nrow * step);
     const SnRef first = open_rows(l, a, &rows);
     const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, step - 1)), i_const(l, step));
     const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &blocks);
@@ -350,7 +288,7 @@ static void multiply_keys(SnLower *l, Attend *a)
     open_body(l, &b);
     row = i_add(l, first, b.row);
     panel = at(l, block, b.npanel, b.panel);
-    put(l, a->score, at(l, row, CHUNK, at(l, panel, SN_LANES, b.lane)), get(l, sum, b.slot));
+    put(l, a->score, at(l, row, a->span, at(l, panel, SN_LANES, b.lane)), get(l, sum, b.slot));
     close_body(l, &b);
     sn_lower_close(l, blocks);
     close_rows(l, rows);
@@ -359,28 +297,29 @@ static void multiply_keys(SnLower *l, Attend *a)
 
 /* ---- softmax of a chunk ---- */
 
-/* Scores of FOLD positions of a row; guard: of positions that exist, for the last of them. */
-static SnRef score_of(SnLower *l, const Attend *a, SnRef x, const SnRef *point, SnRef guard)
+/* Scores of SN_ATTEND_FOLD positions of a row; guard: of positions that exist, for the last of them. */
+static SnRef score_of(SnLower *l, const SnAttend *a, SnRef x, const SnRef *point, SnRef guard)
 {
     x = sn_s2(l->s, SN_OP_MUL, x, real(l, (double)a->scale));
     if (a->cap != 0) {
         const SnRef cap = real(l, (double)a->cap);
         x = sn_s2(l->s, SN_OP_MUL, sn_s1(l->s, SN_OP_TANH, sn_s2(l->s, SN_OP_DIV, x, cap)), cap);
     }
-    if (a->of[BIAS] != 0)
-        x = sn_s2(l->s, SN_OP_ADD, x, sn_s_cast(l->s, SN_F32, spread_element(l, a, BIAS, point, guard)));
-    if (a->of[MASK] != 0)
-        guard = i_both(l, guard, spread_element(l, a, MASK, point, guard));
+    if (a->of[SN_ATTEND_BIAS] != 0)
+        x = sn_s2(l->s, SN_OP_ADD, x,
+                  sn_s_cast(l->s, SN_F32, spread_element(l, a, SN_ATTEND_BIAS, point, guard)));
+    if (a->of[SN_ATTEND_MASK] != 0)
+        guard = i_both(l, guard, spread_element(l, a, SN_ATTEND_MASK, point, guard));
     return guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, x, real(l, -HUGE_VAL)) : x;
 }
 
-static void score_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int lanes, bool is_whole)
+static void score_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int lanes, bool is_whole)
 {
-    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     SnRef point[4] = {a->batch};
-    (void)row_point(l, a, row, &point[1], &point[2]);
+    (void)sn_attend_row(l, a, row, &point[1], &point[2]);
     open_body(l, &b);
-    const SnRef j = at(l, block, FOLD, b.slot), from = at(l, row, CHUNK, j);
+    const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     point[3] = i_add(l, base_of(l, a), j);
     put(l, a->score, from,
         score_of(l, a, get(l, a->score, from), point, is_whole ? 0 : i_lt(l, j, a->count)));
@@ -388,19 +327,21 @@ static void score_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int
     close_body(l, &b);
 }
 
-static void exp_block(SnLower *l, const Attend *a, SnRef row, SnRef block, int lanes)
+static void exp_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int lanes)
 {
-    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     open_body(l, &b);
-    const SnRef from = at(l, row, CHUNK, at(l, block, FOLD, b.slot));
+    const SnRef from = at(l, row, a->span, at(l, block, SN_ATTEND_FOLD, b.slot));
     put(l, a->score, from, exp_of(l, get(l, a->score, from), get(l, a->top, row)));
     put(l, lanes, b.slot, sn_s2(l->s, SN_OP_ADD, get(l, lanes, b.slot), get(l, a->score, from)));
+    if (a->is_tiled)
+        sn_lower_store(l, a->weights, SN_BF16, from, sn_s_cast(l->s, SN_BF16, get(l, a->score, from)), 0);
     close_body(l, &b);
 }
 
 static void fill_lanes(SnLower *l, int lanes, double v)
 {
-    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     open_body(l, &b);
     put(l, lanes, b.slot, real(l, v));
     close_body(l, &b);
@@ -409,22 +350,23 @@ static void fill_lanes(SnLower *l, int lanes, double v)
 /* The greatest of the lanes: one step of a fold takes one instruction of integers, six of floats. */
 static SnRef top_lane(SnLower *l, int lanes, int keys)
 {
-    Body b = {.nrow = 1, .npanel = FOLD / SN_LANES, .width = SN_LANES};
+    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     open_body(l, &b);
     const SnRef bits = sn_s_bitcast(l->s, SN_I32, get(l, lanes, b.slot));
     sn_lower_store(l, keys, SN_I32, b.slot, ordered(l, bits), 0);
     close_body(l, &b);
-    const SnRef top = sn_kernel_fold(&l->kb, keys, SN_I32, "max", i_const(l, 0), FOLD);
+    const SnRef top = sn_kernel_fold(&l->kb, keys, SN_I32, "max", i_const(l, 0), SN_ATTEND_FOLD);
     return sn_s_bitcast(l->s, SN_F32, ordered(l, top));
 }
 
 /* Scores ▶ p, m and l. */
-static void softmax_rows(SnLower *l, Attend *a)
+static void softmax_rows(SnLower *l, SnAttend *a)
 {
-    const SnRef size = i_const(l, FOLD), nwhole = i_div(l, a->count, size), rest = i_mod(l, a->count, size);
-    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, FOLD - 1)), size);
-    const int from = a->nmark, lanes = open_local(l, a, FOLD);
-    const int keys = sn_kernel_local(&l->kb, SN_I32, FOLD, &a->mark[a->nmark++]);
+    const SnRef size = i_const(l, SN_ATTEND_FOLD), nwhole = i_div(l, a->count, size),
+                rest = i_mod(l, a->count, size);
+    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, SN_ATTEND_FOLD - 1)), size);
+    const int from = a->nmark, lanes = open_local(l, a, SN_F32, SN_ATTEND_FOLD);
+    const int keys = open_local(l, a, SN_I32, SN_ATTEND_FOLD);
     SnStmt **rows, **mark;
     const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &rows);
     fill_lanes(l, lanes, -(double)FLT_MAX);
@@ -439,7 +381,7 @@ static void softmax_rows(SnLower *l, Attend *a)
     block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &mark);
     exp_block(l, a, row, block, lanes);
     sn_lower_close(l, mark);
-    put(l, a->sum, row, sn_kernel_fold(&l->kb, lanes, SN_F32, "add", i_const(l, 0), FOLD));
+    put(l, a->sum, row, sn_kernel_fold(&l->kb, lanes, SN_F32, "add", i_const(l, 0), SN_ATTEND_FOLD));
     sn_lower_close(l, rows);
     close_locals(l, a, from);
 }
@@ -447,12 +389,12 @@ static void softmax_rows(SnLower *l, Attend *a)
 /* ---- chunks into one ---- */
 
 /* Opens lanes along the rows of a tile. */
-static SnRef open_row_lanes(SnLower *l, const Attend *a, SnStmt ***mark)
+static SnRef open_row_lanes(SnLower *l, const SnAttend *a, SnStmt ***mark)
 {
     return sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, a->nrow), mark);
 }
 
-static void begin_merge(SnLower *l, const Attend *a)
+static void begin_merge(SnLower *l, const SnAttend *a)
 {
     SnStmt **mark, **lanes;
     const int64_t width = whole_panels(a->width);
@@ -467,7 +409,7 @@ static void begin_merge(SnLower *l, const Attend *a)
     sn_lower_close(l, mark);
 }
 
-static void merge_rows(SnLower *l, const Attend *a)
+static void merge_rows(SnLower *l, const SnAttend *a)
 {
     SnStmt **mark;
     const SnRef row = open_row_lanes(l, a, &mark);
@@ -481,7 +423,7 @@ static void merge_rows(SnLower *l, const Attend *a)
 }
 
 /* l ▶ 1 / l */
-static void invert_sums(SnLower *l, const Attend *a, int sum)
+static void invert_sums(SnLower *l, const SnAttend *a, int sum)
 {
     SnStmt **mark;
     const SnRef row = open_row_lanes(l, a, &mark);
@@ -493,10 +435,11 @@ static void invert_sums(SnLower *l, const Attend *a, int sum)
 /* ---- p v ---- */
 
 /* acc of a row ▶ the result. */
-static void store_result(SnLower *l, const Attend *a, SnRef row, SnRef col, SnRef acc, int inverse)
+static void store_result(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef acc, int inverse,
+                         SnRef guard)
 {
     SnRef head, pos;
-    const SnRef guard = row_point(l, a, row, &head, &pos);
+    guard = i_both(l, guard, sn_attend_row(l, a, row, &head, &pos));
     const SnRef index[] = {a->batch, pos, head, col};
     const SnRef scaled = sn_s2(l->s, SN_OP_MUL, acc, get(l, inverse, row));
     const SnRef y = sn_s2(l->s, SN_OP_ADD, scaled, real(l, 0)); /* -0 becomes 0 */
@@ -504,36 +447,41 @@ static void store_result(SnLower *l, const Attend *a, SnRef row, SnRef col, SnRe
                    sn_s_cast(l->s, a->to->dtype, y), guard);
 }
 
-static void multiply_values(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+void sn_attend_put(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef acc, SnRef guard)
+{
+    if (!a->is_merged) {
+        store_result(l, a, row, col, acc, a->sum, guard);
+        return;
+    }
+    const SnRef to = at(l, row, whole_panels(a->width), col);
+    const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
+    put(l, a->acc, to, sn_s3(l->s, SN_OP_FMA, acc, get(l, a->take, row), kept));
+}
+
+static void multiply_values(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
     Body b = {.nrow = a->body_rows, .npanel = npanel, .width = width};
     const SnRef first = *(const SnRef *)self;
     SnStmt **mark;
-    const int from = a->nmark, sum = open_local(l, a, b.nrow * npanel * width);
+    const int from = a->nmark, sum = open_local(l, a, SN_F32, b.nrow * npanel * width);
     fill_body(l, &b, sum);
     const SnRef j = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, a->count, &mark);
     open_body(l, &b);
     SnRef row = i_add(l, first, b.row), c = i_add(l, col, at(l, b.panel, width, b.lane));
-    const SnRef p = get(l, a->score, at(l, row, CHUNK, j));
-    const SnRef v = element(l, a, V, a->head, i_add(l, base_of(l, a), j), c, 0);
+    const SnRef p = get(l, a->score, at(l, row, a->span, j));
+    const SnRef v = element(l, a, SN_ATTEND_V, a->head, i_add(l, base_of(l, a), j), c, 0);
     put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, p, v, get(l, sum, b.slot)));
     close_body(l, &b);
     sn_lower_close(l, mark);
     open_body(l, &b);
     row = i_add(l, first, b.row);
     c = i_add(l, col, at(l, b.panel, width, b.lane));
-    if (a->is_merged) {
-        const SnRef to = at(l, row, whole_panels(a->width), c);
-        const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
-        put(l, a->acc, to, sn_s3(l->s, SN_OP_FMA, get(l, sum, b.slot), get(l, a->take, row), kept));
-    } else {
-        store_result(l, a, row, c, get(l, sum, b.slot), a->sum);
-    }
+    sn_attend_put(l, a, row, c, get(l, sum, b.slot), 0);
     close_body(l, &b);
     close_locals(l, a, from);
 }
 
-static void multiply_all_values(SnLower *l, Attend *a)
+static void multiply_all_values(SnLower *l, SnAttend *a)
 {
     SnStmt **mark;
     SnRef first = open_rows(l, a, &mark);
@@ -541,30 +489,40 @@ static void multiply_all_values(SnLower *l, Attend *a)
     close_rows(l, mark);
 }
 
-static void store_merged(SnLower *l, Attend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+static void store_merged(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
     Body b = {.nrow = 1, .npanel = npanel, .width = width};
     const SnRef row = *(const SnRef *)self;
     open_body(l, &b);
     const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
-    store_result(l, a, row, c, get(l, a->acc, at(l, row, whole_panels(a->width), c)), a->all_sum);
+    store_result(l, a, row, c, get(l, a->acc, at(l, row, whole_panels(a->width), c)), a->all_sum, 0);
     close_body(l, &b);
 }
 
 /* ---- a tile ---- */
 
-static void emit_chunks(SnLower *l, Attend *a)
+static void score_rows(SnLower *l, SnAttend *a)
+{
+    (a->is_tiled ? sn_attend_scores : multiply_keys)(l, a);
+    softmax_rows(l, a);
+}
+
+static void weigh_values(SnLower *l, SnAttend *a)
+{
+    (a->is_tiled ? sn_attend_values : multiply_all_values)(l, a);
+}
+
+static void emit_chunks(SnLower *l, SnAttend *a)
 {
     SnStmt **chunks, **mark;
-    const SnRef keys = sn_lower_dim(l, a->keys), size = i_const(l, CHUNK);
+    const SnRef keys = sn_lower_dim(l, a->keys), size = i_const(l, a->span);
     begin_merge(l, a);
-    const SnRef n = sn_lower_dim(l, sn_lower_ceil(l, a->keys, CHUNK));
+    const SnRef n = sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
     a->chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &chunks);
     a->count = i_min(l, size, i_sub(l, keys, base_of(l, a)));
-    multiply_keys(l, a);
-    softmax_rows(l, a);
+    score_rows(l, a);
     merge_rows(l, a);
-    multiply_all_values(l, a);
+    weigh_values(l, a);
     sn_lower_close(l, chunks);
     invert_sums(l, a, a->all_sum);
     SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
@@ -572,41 +530,60 @@ static void emit_chunks(SnLower *l, Attend *a)
     sn_lower_close(l, mark);
 }
 
-static void emit_tile(SnLower *l, Attend *a)
+static void emit_tile(SnLower *l, SnAttend *a)
 {
-    a->query = open_local(l, a, a->nrow * whole_panels(a->dim));
-    a->score = open_local(l, a, a->nrow * CHUNK);
-    a->top = open_local(l, a, a->nrow);
-    a->sum = open_local(l, a, a->nrow);
-    if (a->is_merged) {
-        a->all_top = open_local(l, a, a->nrow);
-        a->all_sum = open_local(l, a, a->nrow);
-        a->keep = open_local(l, a, a->nrow);
-        a->take = open_local(l, a, a->nrow);
-        a->acc = open_local(l, a, a->nrow * whole_panels(a->width));
+    if (a->is_tiled) {
+        sn_attend_open(l, a);
+    } else {
+        a->query = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
+        a->score = open_local(l, a, SN_F32, a->nrow * a->span);
     }
-    load_queries(l, a);
+    a->top = open_local(l, a, SN_F32, a->nrow);
+    a->sum = open_local(l, a, SN_F32, a->nrow);
+    if (a->is_merged) {
+        a->all_top = open_local(l, a, SN_F32, a->nrow);
+        a->all_sum = open_local(l, a, SN_F32, a->nrow);
+        a->keep = open_local(l, a, SN_F32, a->nrow);
+        a->take = open_local(l, a, SN_F32, a->nrow);
+        a->acc = open_local(l, a, SN_F32, a->nrow * whole_panels(a->width));
+    }
+    (a->is_tiled ? sn_attend_queries : load_queries)(l, a);
     if (a->is_merged) {
         emit_chunks(l, a);
     } else {
         a->chunk = i_const(l, 0);
         a->count = sn_lower_dim(l, a->keys);
-        multiply_keys(l, a);
-        softmax_rows(l, a);
+        score_rows(l, a);
         invert_sums(l, a, a->sum);
-        multiply_all_values(l, a);
+        weigh_values(l, a);
     }
     close_locals(l, a, 0);
 }
 
+/* Where the grid is shaped for the matrix unit and this target has none, a tile is several of those. */
+static void emit_tiles(SnLower *l, SnAttend *a)
+{
+    SnStmt **mark;
+    if (a->grid_rows == a->nrow || a->is_tiled) {
+        emit_tile(l, a);
+        return;
+    }
+    const SnRef first = a->row, left = i_sub(l, sn_lower_dim(l, a->rows), first);
+    const SnRef here = i_min(l, left, i_const(l, a->grid_rows)), size = i_const(l, a->nrow);
+    const SnRef n = i_div(l, i_add(l, here, i_const(l, a->nrow - 1)), size);
+    a->row = i_add(l, first, i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &mark), size));
+    emit_tile(l, a);
+    sn_lower_close(l, mark);
+}
+
 /* ---- the root ---- */
 
-static void read_term(SnLower *l, SnRef r, Attend *a)
+static void read_term(SnLower *l, SnRef r, SnAttend *a)
 {
     const SnTerm *t = sn_term(l->s, r);
-    for (int i = 0; i < OPERANDS && i < t->narg; i++)
+    for (int i = 0; i < SN_ATTEND_OPERANDS && i < t->narg; i++)
         a->of[i] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
-    const SnType *q = sn_type_of(l->s, a->of[Q]), *k = sn_type_of(l->s, a->of[K]);
+    const SnType *q = sn_type_of(l->s, a->of[SN_ATTEND_Q]), *k = sn_type_of(l->s, a->of[SN_ATTEND_K]);
     a->to = sn_type_of(l->s, r);
     a->heads = k->dims[1];
     a->keys = k->dims[2];
@@ -621,47 +598,64 @@ static void read_term(SnLower *l, SnRef r, Attend *a)
 }
 
 /* Bytes of LOCALs of a row, about. */
-static int64_t row_bytes(const Attend *a)
+static int64_t row_bytes(const SnAttend *a)
 {
-    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + CHUNK + 64);
+    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + a->span + 64);
 }
 
 /* Registers hold `most` vectors of sums, rows x panels, and some beside them: only that is up to the target.
  */
-static void shape_tile(SnLower *l, Attend *a)
+static void shape_tile(SnLower *l, SnAttend *a)
 {
     const SnTarget *t = l->p->target;
     const bool is_small = t->group_lanes > 0 || t->vector_bytes * t->vector_count < 2048;
     const int64_t most = is_small ? 4 : 16;
     int64_t rows, lo, hi;
-    a->nrow = ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
+    a->span = CHUNK;
+    sn_attend_fit(l, a);
+    a->nrow = a->is_tiled ? SN_ATTEND_ROWS : ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
     if (sn_is_const_i64(l->s, a->rows, &rows) && rows < a->nrow && (rows <= 4 || most > 4))
         a->nrow = rows > 0 ? rows : 1;
     a->body_rows = a->nrow < most ? a->nrow : most < ROWS ? most : a->nrow;
     a->body_panels = 2 * a->body_rows <= most ? 2 : 1;
+    a->grid_rows = a->fits_tiles ? SN_ATTEND_ROWS : a->nrow;
     sn_dim_range(l->s, a->keys, &lo, &hi);
-    a->is_merged = hi > CHUNK;
+    a->is_merged = hi > a->span;
+}
+
+/* Of a panel of k: what any level makes of it has room. */
+static int64_t panel_bytes(const SnAttend *a)
+{
+    const int64_t plain = a->dim * SN_LANES * (int64_t)sizeof(float), pairs = sn_attend_panel_bytes(a);
+    return a->fits_tiles && pairs > plain ? pairs : plain;
 }
 
 void sn_lower_attend(SnLower *l, SnRef r)
 {
-    Attend a = {.nmark = 0};
+    SnAttend a = {.nmark = 0};
     read_term(l, r, &a);
     shape_tile(l, &a);
-    const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.nrow);
-    a.npanel = sn_dim_mul(l->s, sn_lower_ceil(l, a.keys, FOLD), two);
-    const SnRef panel_size = i_const(l, a.dim * SN_LANES * (int64_t)sizeof(float));
-    a.temp = sn_lower_temp(l, sn_dim_mul(l->s, tiles(l, &a, a.npanel), panel_size));
+    const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.grid_rows);
+    a.nfold = sn_lower_ceil(l, a.keys, SN_ATTEND_FOLD);
+    a.npanel = sn_dim_mul(l->s, a.nfold, two);
+    const SnRef size = sn_dim_mul(l->s, sn_attend_tiles(l, &a, a.npanel), i_const(l, panel_bytes(&a)));
+    a.temp = sn_lower_temp(l, size);
     pack_keys(l, &a);
+    if (a.fits_tiles) {
+        a.value_temp = sn_lower_temp(l, sn_attend_value_bytes(l, &a));
+        sn_attend_pack_values(l, &a);
+    }
     sn_lower_begin(l, "attend");
-    for (int i = 0; i < OPERANDS; i++) {
-        if (a.of[i] != 0 && i != K)
+    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
+        if (a.of[i] != 0 && i != SN_ATTEND_K)
             sn_lower_read(l, a.of[i]);
     }
     a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    if (a.fits_tiles)
+        a.value_panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.value_temp, false);
     a.result = sn_lower_result(l, 0);
-    a.row = i_mul(l, take_tile(l, &a, nblock), i_const(l, a.nrow));
+    a.row = i_mul(l, sn_attend_take_tile(l, &a, nblock), i_const(l, a.grid_rows));
     if (!sn_lower_is_empty(l, a.to->ndim, a.to->dims))
-        emit_tile(l, &a);
-    sn_lower_end(l, tiles(l, &a, nblock));
+        emit_tiles(l, &a);
+    sn_lower_end(l, sn_attend_tiles(l, &a, nblock));
 }

@@ -433,7 +433,7 @@ static SnStatus print_tile(Printer *p, const SnStmt *s)
     case SN_TILE_LOAD:
     case SN_TILE_STORE:
         sn_text_printf(p->out, "tile_%s(tile[%u], %s%u, ", is_load ? "load" : "store", s->tile[0],
-                       s->buf < p->k->nbuf ? "b" : "l", s->buf);
+                       s->buf < p->k->nbuf ? "p" : "l", s->buf);
         print_operand(p, s->a);
         sn_text_printf(p->out, ", ");
         print_operand(p, s->b);

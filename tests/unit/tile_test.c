@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define P      0.004 /* of the result of an attention: p has 8 bits */
 #define RUNS   8
 #define VALUES 3
 
@@ -30,6 +31,7 @@ typedef struct Case {
     Value in[VALUES];
     int64_t m[RUNS]; /* to run with; 0: no more */
     int tiled;       /* kernels with tiles */
+    double apart;    /* relative, from what is computed without tiles: p is rounded, chunks are shorter */
 } Case;
 
 #define GELU                                                                                                 \
@@ -82,6 +84,23 @@ static const Case cases[] = {
     {"then_another", "64,64",
      "%h = cast (contract \"mk,nk->mn\" x w acc=f32) bf16\nret y: (contract \"mk,nk->mn\" %h w acc=f32)",
      {{"x", SN_BF16, "m,64"}}, {3, 40}, 2},
+    /* attention */
+    {"attention_one_chunk", "16,16", "ret y: (attention x k v)",
+     {{"x", SN_BF16, "2,3,m,32"}, {"k", SN_BF16, "2,3,40,32"}, {"v", SN_BF16, "2,3,40,32"}}, {1, 7, 16, 33}, 1, P},
+    {"attention_few_rows", "16,16", "ret y: (attention x k v)",
+     {{"x", SN_BF16, "2,3,5,32"}, {"k", SN_BF16, "2,3,m,32"}, {"v", SN_BF16, "2,3,m,32"}}, {1, 200}, 1, P},
+    {"attention_of_itself", "16,16", "ret y: (attention x (neg x) x scale=0.3)",
+     {{"x", SN_BF16, "1,2,m,64"}}, {1, 31, 128, 129, 300}, 1, P},
+    {"attention_ragged_widths", "16,16", "ret y: (attention x k v softcap=3)",
+     {{"x", SN_BF16, "1,2,m,20"}, {"k", SN_BF16, "1,2,m,20"}, {"v", SN_BF16, "1,2,m,24"}}, {9, 140}, 1, P},
+    {"attention_wide", "16,16", "ret y: (attention x k v)",
+     {{"x", SN_BF16, "1,1,m,128"}, {"k", SN_BF16, "1,1,m,128"}, {"v", SN_BF16, "1,1,m,112"}}, {18, 64, 65}, 1, P},
+    {"attention_grouped", "16,16", "ret y: (attention x k v)",
+     {{"x", SN_BF16, "1,6,m,16"}, {"k", SN_BF16, "1,2,m,16"}, {"v", SN_BF16, "1,2,m,16"}}, {1, 11, 70}, 1, P},
+    {"attention_masked", "16,16", "ret y: (attention x x x b (lt b 0.5))",
+     {{"x", SN_BF16, "1,2,m,32"}, {"b", SN_F32, "m,m"}}, {1, 20, 150}, 1, P},
+    {"attention_too_wide", "16,16", "ret y: (attention x x x)", {{"x", SN_BF16, "1,1,m,160"}}, {18}, 0, 0},
+    {"attention_of_floats", "16,16", "ret y: (attention x x x)", {{"x", SN_F32, "1,1,m,32"}}, {18}, 0, 0},
     /* by fma */
     {"k_apart", "64,32", "ret y: (contract \"km,nk->mn\" x w acc=f32)", {{"x", SN_BF16, "32,m"}}, {16}, 0},
     {"wide", "64,32", "ret y: (contract \"mk,nk->mn\" x (cast w f32) acc=f32)",
@@ -139,10 +158,28 @@ static SnStatus build(const SnBackend *b, SnContext *ctx, const SnTarget *t, con
 
 BACKEND(interp_unit, sn_backend_interp, "interp", true)
 BACKEND(interp_grid, sn_backend_interp, "interp", false)
+BACKEND(c_unit, sn_backend_clike, "clike", true)
 #ifdef SN_TEST_LLVM
 BACKEND(cpu_unit, sn_backend_llvm, "llvm", true)
 BACKEND(cpu_grid, sn_backend_llvm, "llvm", false)
 #endif
+
+/* An object of all levels, up to its code. */
+static SnStatus object_emit(SnContext *ctx, const SnTarget *t, const SnObjectParts *o, uint8_t **at,
+                            size_t *n, SnError *err)
+{
+    (void)ctx, (void)t, (void)at, (void)n;
+    tiled = 0;
+    for (uint32_t i = 0; i < o->nlevel; i++) {
+        const int before = tiled;
+        count_tiles(o->kernel + i * o->nkernel, o->nkernel);
+        assert_true(tiled == before || strcmp(o->level[i], "amx") == 0);
+    }
+    return sn_fail(err, SN_ECANCELLED, "seen");
+}
+
+static const SnBackend object = {
+    .name = "llvm", .probe = interp_grid_probe, .build = interp_grid_build, .emit = object_emit};
 
 typedef struct Machine {
     const char *name;
@@ -158,7 +195,6 @@ static const Machine machines[] = {
     {"interp in grids of tiles", &interp_grid, NULL, false, 0},
 #ifdef SN_TEST_LLVM
     {"cpu by tiles", &cpu_unit, NULL, true, 0},
-    {"v3 by tiles", &cpu_unit, "v3", true, 0},
     {"v4 in grids of tiles", &cpu_grid, "v4", false, 0},
     {"v3 in grids of tiles", &cpu_grid, "v3", false, 0},
     {"amx", &cpu_unit, "amx", true, 1e-2},
@@ -218,24 +254,32 @@ static bool find_weight(void *self, const char *name, SnSourceTensor *out)
 
 /* ---- running ---- */
 
-static SnProgram *compile(const Case *c, SnCompiler *cc, const Machine *on, SnView *w)
+static SnGraph *build_graph(const Case *c, SnCompiler *cc, const SnSource *source)
 {
     char text[2000];
     SnGraph *g;
-    SnProgram *p;
     SnError err = {0};
-    const SnSource source = {.self = w, .find = find_weight};
-    const SnCompileOptions o = {.struct_size = sizeof o,
-                                .target = strcmp(on->backend->name, "llvm") == 0 ? "cpu" : "interp"};
     int n = snprintf(text, sizeof text, "dims m in 1..4096\nparam w: bf16[%s]\nentry @main(", c->w);
     for (int i = 0; i < VALUES && c->in[i].name != NULL; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "%s%s: %s[%s]", i > 0 ? ", " : "", c->in[i].name,
                       sn_dtype(c->in[i].dtype)->name, c->in[i].dims);
     (void)snprintf(text + n, sizeof text - (size_t)n, ") {\n%s\n}\n", c->body);
     assert_ok(sn_graph_create(cc, &g, &err));
-    sn_graph_source(g, &source);
-    if (sn_graph_parse(g, c->name, sn_bytes_str(text), &err) != SN_OK ||
-        sn_compile(cc, g, &o, &p, &err) != SN_OK)
+    sn_graph_source(g, source);
+    if (sn_graph_parse(g, c->name, sn_bytes_str(text), &err) != SN_OK)
+        fail_msg("%s: %s", c->name, err.message);
+    return g;
+}
+
+static SnProgram *compile(const Case *c, SnCompiler *cc, const Machine *on, SnView *w)
+{
+    SnProgram *p;
+    SnError err = {0};
+    const SnSource source = {.self = w, .find = find_weight};
+    const SnCompileOptions o = {.struct_size = sizeof o,
+                                .target = strcmp(on->backend->name, "llvm") == 0 ? "cpu" : on->backend->name};
+    SnGraph *g = build_graph(c, cc, &source);
+    if (sn_compile(cc, g, &o, &p, &err) != SN_OK)
         fail_msg("%s on %s: %s", c->name, on->name, err.message);
     sn_graph_destroy(g);
     return p;
@@ -305,38 +349,91 @@ static Results run_on(const Case *c, const Machine *on)
     return out;
 }
 
-static void compare(const Case *c, const Machine *on, const Results *got, const Results *want)
+static void compare(const Case *c, const Machine *on, const Results *got, const Results *want,
+                    double tolerance)
 {
     const size_t step = sn_dtype_size(want->dtype);
     assert_int_equal(got->size, want->size);
     for (size_t i = 0; i < want->size; i += step) {
         const double x = sn_scalar_load(got->dtype, got->at + i).f,
                      y = sn_scalar_load(want->dtype, want->at + i).f;
-        if (memcmp(got->at + i, want->at + i, step) != 0 && !(fabs(x - y) <= on->tolerance * (1 + fabs(y))))
+        if (memcmp(got->at + i, want->at + i, step) != 0 && !(fabs(x - y) <= tolerance * (1 + fabs(y))))
             fail_msg("%s on %s: element %zu is %.9g, expected %.9g", c->name, on->name, i / step, x, y);
     }
 }
 
+/* Equal bits without tiles, whatever the grid; and with them, but for the unit itself. */
 static void tiles_sum_what_fma_does(void **state)
 {
     const Case *c = (const Case *)*state;
-    const Results want = run_on(c, &machines[0]);
-    for (size_t i = 1; i < SN_COUNT(machines); i++) {
-        const Results got = run_on(c, &machines[i]);
+    const Results plain = run_on(c, &machines[0]), tiles = run_on(c, &machines[1]);
+    compare(c, &machines[1], &tiles, &plain, c->apart);
+    for (size_t i = 2; i < SN_COUNT(machines); i++) {
+        const Machine *m = &machines[i];
+        const Results got = run_on(c, m);
         if (got.at != NULL)
-            compare(c, &machines[i], &got, &want);
+            compare(c, m, &got, m->has_tiles ? &tiles : &plain, m->tolerance);
         free(got.at);
     }
-    free(want.at);
+    free(plain.at);
+    free(tiles.at);
+}
+
+/* Each takes a C compiler's time. */
+static void c_code_has_the_bits_of_the_interpreter(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"any_rows", "k_left", "attention_ragged_widths"};
+    static const Machine on = {"clike by tiles", &c_unit, NULL, true, 0};
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        bool is_chosen = false;
+        for (size_t k = 0; k < SN_COUNT(name); k++)
+            is_chosen = is_chosen || strcmp(cases[i].name, name[k]) == 0;
+        if (!is_chosen)
+            continue;
+        const Results want = run_on(&cases[i], &machines[1]), got = run_on(&cases[i], &on);
+        compare(&cases[i], &on, &got, &want, 0);
+        free(want.at);
+        free(got.at);
+    }
+}
+
+/* Other levels sum by fma in the same grids, from and to the same buffers. */
+static void objects_have_tiles_at_one_level(void **state)
+{
+    (void)state;
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnError err = {0};
+    static const SnBackend *const backends[] = {&object, NULL};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = backends};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = "cpu"};
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnView w = new_value(SN_BF16, cases[i].w, 0, 99);
+        const SnSource source = {.self = &w, .find = find_weight};
+        SnGraph *g = build_graph(&cases[i], cc, &source);
+        if (sn_emit(cc, g, &o, "tile_test.o", &err) != SN_ECANCELLED)
+            fail_msg("%s: %s", cases[i].name, err.message);
+        if (tiled != cases[i].tiled)
+            fail_msg("%s: %d kernels with tiles, expected %d", cases[i].name, tiled, cases[i].tiled);
+        sn_graph_destroy(g);
+        free(w.data);
+    }
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
 }
 
 int main(void)
 {
-    struct CMUnitTest tests[SN_COUNT(cases)];
+    struct CMUnitTest tests[SN_COUNT(cases) + 2];
     for (size_t i = 0; i < SN_COUNT(cases); i++) {
         tests[i] = (struct CMUnitTest){.name = cases[i].name,
                                        .test_func = tiles_sum_what_fma_does,
                                        .initial_state = (void *)(uintptr_t)&cases[i]};
     }
+    tests[SN_COUNT(cases)] = (struct CMUnitTest)cmocka_unit_test(objects_have_tiles_at_one_level);
+    tests[SN_COUNT(cases) + 1] = (struct CMUnitTest)cmocka_unit_test(c_code_has_the_bits_of_the_interpreter);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
