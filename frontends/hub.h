@@ -20,6 +20,10 @@ typedef struct SnModelOptions {
     const char *device; /* "auto", "cpu", "interp", "clike", "opencl:0"; NULL: auto */
     SnDtype dtype;      /* computed in; SN_NODTYPE: the checkpoint's */
     int64_t num_labels; /* a head that the checkpoint lacks is made with this many labels; 0: config's */
+    /* A folder: programs are compiled ahead of time, to files there, and run from those; NULL: just in time
+     */
+    const char *emit_dir;
+    const char *emit_levels; /* for these CPU levels; NULL: all */
 } SnModelOptions;
 
 /* folder: config.json, *.safetensors (one, or shards with an index), tokenizer files if any; or a .sn file.

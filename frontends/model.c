@@ -1,6 +1,7 @@
 /* model.c -- opens model folders, builds their graphs, keeps what was compiled for them. */
 #include "frontends/model.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define MAX_PATH_SIZE 4096
@@ -37,13 +38,20 @@ static const char *device_of(const SnModelOptions *o)
     return o && o->device && strcmp(o->device, "auto") != 0 ? o->device : "cpu";
 }
 
+static const char *copy_or_none(SnModel *m, const char *s)
+{
+    return s ? sn_arena_strndup(&m->arena, s, strlen(s)) : NULL;
+}
+
 static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOptions *o, SnError *err)
 {
     const char *device = device_of(o), *task = o ? sn_task_head(o->task) : NULL;
     m->folder = sn_arena_strndup(&m->arena, folder, strlen(folder));
     m->device = sn_arena_strndup(&m->arena, device, strlen(device));
-    m->head = task ? sn_arena_strndup(&m->arena, task, strlen(task)) : NULL;
-    SN_CHECK(m->folder && m->device && (m->head || !task), err, SN_ENOMEM, "%s: no memory", folder);
+    m->head = copy_or_none(m, task);
+    m->emit_dir = copy_or_none(m, o ? o->emit_dir : NULL);
+    m->emit_levels = copy_or_none(m, o ? o->emit_levels : NULL);
+    SN_CHECK(!m->arena.failed, err, SN_ENOMEM, "%s: no memory", folder);
     if (!o)
         return SN_OK;
     SN_CHECK(o->dtype == SN_NODTYPE || sn_dtype_is_float(o->dtype), err, SN_EINVAL,
@@ -246,12 +254,26 @@ SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, SnModelProgram
     return sn_graph_check(p->graph, err);
 }
 
+/* A file whose name is that of the program. */
+static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
+{
+    const SnCompileOptions o = {
+        .struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device, .levels = m->emit_levels};
+    const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder), (uint64_t)m->dtype << 32 | m->flags);
+    const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo);
+    char path[MAX_PATH_SIZE];
+    SN_CHECK(snprintf(path, sizeof path, "%s/p%016" PRIx64 ".so", m->emit_dir, id.lo) < MAX_PATH_SIZE, err,
+             SN_EINVAL, "%s: the path is too long", m->emit_dir);
+    SN_TRY(sn_emit(m->cc, p->graph, &o, path, err));
+    return sn_program_open(m->ctx, path, &p->program, err);
+}
+
 static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
 {
     const SnCompileOptions o = {.struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device};
     if (strcmp(m->device, "eval") == 0)
         return SN_OK;
-    SN_TRY(sn_compile(m->cc, p->graph, &o, &p->program, err));
+    SN_TRY(m->emit_dir ? compile_ahead(m, p, err) : sn_compile(m->cc, p->graph, &o, &p->program, err));
     SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
     sn_graph_destroy(p->graph);
     p->graph = NULL;

@@ -22,16 +22,17 @@ struct SnModel {
     SnContext *ctx;
     SnCompiler *cc;
     const char *folder;
-    SnFile *text;       /* a program in text form that stands for a folder, or NULL */
-    SnConfig config;    /* json NULL: the folder has no config.json */
-    SnWeights *weights; /* NULL until sn_model_need */
-    const SnArch *arch; /* of the head; NULL until sn_model_need */
-    const char *head;   /* task that was asked for, or NULL */
-    const char *device; /* "cpu", "interp", ..., or "eval": the oracle of compiler/eval.h */
-    SnDtype dtype;      /* computed in; SN_NODTYPE until sn_model_need: the checkpoint's */
-    uint32_t flags;     /* SN_EXACT */
-    int64_t num_labels; /* of a new head; 0: config's */
-    SnBytes tokenizer;  /* table; {NULL, 0}: not read yet */
+    SnFile *text;                       /* a program in text form that stands for a folder, or NULL */
+    SnConfig config;                    /* json NULL: the folder has no config.json */
+    SnWeights *weights;                 /* NULL until sn_model_need */
+    const SnArch *arch;                 /* of the head; NULL until sn_model_need */
+    const char *head;                   /* task that was asked for, or NULL */
+    const char *device;                 /* "cpu", "interp", ..., or "eval": the oracle of compiler/eval.h */
+    SnDtype dtype;                      /* computed in; SN_NODTYPE until sn_model_need: the checkpoint's */
+    uint32_t flags;                     /* SN_EXACT */
+    int64_t num_labels;                 /* of a new head; 0: config's */
+    SnBytes tokenizer;                  /* table; {NULL, 0}: not read yet */
+    const char *emit_dir, *emit_levels; /* as in SnModelOptions */
     SN_VEC(SnModelProgram *) program;
     SnArena arena; /* lives as long as the model */
 };

@@ -1,17 +1,20 @@
 /* conform.c -- runs one fixture case through the public API.
  *
- *   conform CASE_DIR OUT [--check] [--device D] [--dtype T] [--threads N] [--exact]
+ *   conform CASE_DIR OUT [--check] [--device D] [--dtype T] [--threads N] [--exact] [--via-so]
  *
  * Writes every result that case.json names to OUT. With --check (OUT may then be left out) it compares them
- * with what the case expects. Exit: 0 done, 1 failed, 2 wrong command line, 3 not supported by this build. */
+ * with what the case expects. With --via-so every program is compiled to a shared object first and run from
+ * that. Exit: 0 done, 1 failed, 2 wrong command line, 3 not supported by this build. */
 #include "tests/conform.h"
 
 #include "backends/backends.h"
 #include "ops/ops.h"
 #include "runtime/tensor.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -47,8 +50,12 @@ SnStatus conform_model(Conform *c, const char *folder, SnDtype dtype, SnModel **
 {
     const char *path = NULL;
     SN_TRY(conform_path(c, folder, &path, err));
-    const SnModelOptions o = {
-        .struct_size = sizeof o, .flags = c->flags, .device = c->device, .dtype = dtype};
+    const SnModelOptions o = {.struct_size = sizeof o,
+                              .flags = c->flags,
+                              .device = c->device,
+                              .dtype = dtype,
+                              .emit_dir = c->so_dir,
+                              .emit_levels = sn_context_cpu_level(c->ctx)};
     return sn_model_open(c->cc, path, &o, out, err);
 }
 
@@ -138,11 +145,24 @@ static int run_with(Conform *c, const SnContextDesc *desc)
     return st == SN_EUNSUPPORTED ? 3 : st != SN_OK || !passed ? 1 : 0;
 }
 
+/* Removes a folder of files. */
+static void remove_folder(const char *folder)
+{
+    char path[512];
+    DIR *d = opendir(folder);
+    for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+        if (e->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < (int)sizeof path)
+            (void)unlink(path);
+    if (d)
+        (void)closedir(d);
+    (void)rmdir(folder);
+}
+
 static int usage(const char *what)
 {
     (void)fprintf(stderr,
                   "conform: %s\nusage: conform CASE_DIR OUT [--check] [--device auto|cpu|interp|clike|eval] "
-                  "[--dtype f32|bf16|f16] [--threads N] [--exact]\n",
+                  "[--dtype f32|bf16|f16] [--threads N] [--exact] [--via-so]\n",
                   what);
     return 2;
 }
@@ -161,6 +181,7 @@ int main(int argc, char **argv)
     SnContextDesc desc = {.struct_size = sizeof desc, .log = {NULL, write_log}};
     SnPool *pool = NULL;
     unsigned long threads = 1;
+    char dir[] = "/tmp/sinter-conform-XXXXXX";
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(a, "--check") == 0)
@@ -173,10 +194,9 @@ int main(int argc, char **argv)
             threads = strtoul(argv[++i], NULL, 10);
         else if (strcmp(a, "--dtype") == 0 && (strcmp(value, "auto") == 0 || parse_dtype(value)))
             c.dtype = parse_dtype(argv[++i]);
-        else if (strcmp(a, "--via-so") == 0) {
-            (void)printf("unsupported: --via-so\n");
-            return 3;
-        } else if (a[0] == '-' || c.out)
+        else if (strcmp(a, "--via-so") == 0)
+            c.so_dir = dir;
+        else if (a[0] == '-' || c.out)
             return usage(a);
         else if (c.dir)
             c.out = a;
@@ -187,7 +207,11 @@ int main(int argc, char **argv)
         return usage("expected a case and a file to write");
     if (threads > 1 && sn_pool_create((uint32_t)threads, &pool, NULL) == SN_OK)
         desc.jobs = sn_pool_jobs(pool);
+    if (c.so_dir && !mkdtemp(dir))
+        return usage("no folder for --via-so");
     const int rc = run_with(&c, &desc);
+    if (c.so_dir)
+        remove_folder(dir);
     sn_pool_destroy(pool);
     return rc;
 }

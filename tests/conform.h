@@ -8,7 +8,8 @@
 typedef struct Conform {
     const char *dir, *out; /* out NULL: only checked */
     const char *device;
-    SnDtype dtype; /* asked for; SN_NODTYPE: what the case says */
+    const char *so_dir; /* --via-so: where programs are compiled to; or NULL */
+    SnDtype dtype;      /* asked for; SN_NODTYPE: what the case says */
     uint32_t flags;
     bool check;
     SnContext *ctx;
