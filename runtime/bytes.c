@@ -287,6 +287,12 @@ void sn_file_release(SnFile *f)
     sn_free(f->memory, f, sizeof *f + f->path_size, _Alignof(SnFile));
 }
 
+void sn_file_expect_use(SnFile *f)
+{
+    if (f->map != NULL)
+        sn_expect_use(f->map, f->n);
+}
+
 SnBytes sn_file_bytes(const SnFile *f)
 {
     return (SnBytes){f->at, f->n};

@@ -53,6 +53,7 @@ SN_MUST_CHECK SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **o
 SnFile *sn_file_retain(SnFile *f);
 void sn_file_release(SnFile *f);
 SnBytes sn_file_bytes(const SnFile *f);
+void sn_file_expect_use(SnFile *f); /* sn_expect_use of its map */
 const char *sn_file_path(const SnFile *f);
 bool sn_file_exists(const char *path);
 /* Identity of the file as it was opened, for cache keys: device, inode, size, mtime. */

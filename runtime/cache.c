@@ -106,6 +106,7 @@ bool sn_cache_get(SnContext *ctx, SnHash128 key, SnFile **file, SnBytes *blob)
     if (!blob_path(ctx, key, &path) || !sn_file_exists(path.at) ||
         sn_file_open(ctx, path.at, &f, NULL) != SN_OK)
         goto done;
+    sn_file_expect_use(f);
     found = blob_is_whole(sn_file_bytes(f), key, blob);
     if (found) {
         (void)utimensat(AT_FDCWD, path.at, NULL, 0);
@@ -153,6 +154,8 @@ static uint8_t *map_new_file(const char *name, size_t size)
     (void)close(fd);
     if (map == MAP_FAILED)
         (void)unlink(name);
+    else
+        sn_expect_use(map, size);
     return map == MAP_FAILED ? NULL : (uint8_t *)map;
 }
 

@@ -16,7 +16,13 @@ static void *allocate(size_t size, size_t align)
     size_t n;
     if (align <= _Alignof(max_align_t))
         return malloc(size);
-    return sn_align_size(size, align, &n) ? aligned_alloc(align, n) : NULL;
+    const bool is_large = size >= 2 * SN_LARGE_PAGE && align < SN_LARGE_PAGE;
+    if (is_large)
+        align = SN_LARGE_PAGE;
+    void *p = sn_align_size(size, align, &n) ? aligned_alloc(align, n) : NULL;
+    if (p != NULL && is_large)
+        sn_expect_use(p, size);
+    return p;
 }
 
 static void *default_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)

@@ -2,6 +2,7 @@
 #include "runtime/memory.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 
 bool sn_mul_size(size_t a, size_t b, size_t *out)
 {
@@ -72,6 +73,18 @@ void sn_free(const SnAllocator *a, void *ptr, size_t size, size_t align)
 {
     if (ptr != NULL)
         a->resize(a->self, ptr, size != 0 ? size : 1, 0, align);
+}
+
+void sn_expect_use(void *at, size_t size)
+{
+#if defined(MADV_HUGEPAGE)
+    const size_t skip = (SN_LARGE_PAGE - (uintptr_t)at % SN_LARGE_PAGE) % SN_LARGE_PAGE;
+    if (size > skip && size - skip >= SN_LARGE_PAGE)
+        (void)madvise((uint8_t *)at + skip, (size - skip) / SN_LARGE_PAGE * SN_LARGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)at;
+    (void)size;
+#endif
 }
 
 /* ---- arena ---- */

@@ -53,11 +53,15 @@ bool sn_align_size(size_t size, size_t align, size_t *out);
 
 /* ---- plain blocks ---- */
 const SnAllocator *sn_allocator(const SnContext *ctx);
-const SnJobs *sn_jobs(const SnContext *ctx); /* width is at least 1 */
+const SnJobs *sn_jobs(const SnContext *ctx);                     /* width is at least 1 */
 void *sn_alloc(const SnAllocator *a, size_t size, size_t align); /* not zeroed; NULL: no memory */
 void *sn_alloc_zero(const SnAllocator *a, size_t size, size_t align);
 void *sn_resize(const SnAllocator *a, void *ptr, size_t old_size, size_t new_size, size_t align);
 void sn_free(const SnAllocator *a, void *ptr, size_t size, size_t align);
+/* A hint before memory is touched: all of it will be used, and often. The system may back what of it lies at
+ * multiples of SN_LARGE_PAGE with larger pages. */
+#define SN_LARGE_PAGE ((size_t)2 << 20)
+void sn_expect_use(void *at, size_t size);
 
 /* ---- arena: what is built together dies together. init it, allocate, clear it ---- */
 typedef struct SnArenaBlock SnArenaBlock;

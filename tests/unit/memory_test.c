@@ -125,6 +125,25 @@ static void default_allocator_over_aligned_keeps_contents(void **state)
     sn_free(a, p, 10000, 4096);
 }
 
+static void default_allocator_large_blocks_lie_at_large_pages(void **state)
+{
+    (void)state;
+    const SnAllocator *a = &sn_default_allocator;
+    const size_t size = 2 * SN_LARGE_PAGE + 5;
+    uint8_t *p = (uint8_t *)sn_alloc(a, size - 6, 64);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % 64, 0);
+    p[size - 7] = 7;
+    p = (uint8_t *)sn_resize(a, p, size - 6, size, 64);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % SN_LARGE_PAGE, 0);
+    assert_int_equal(p[size - 7], 7);
+    sn_expect_use(p + 1, size - 1);
+    sn_expect_use(p + 1, 1);
+    assert_int_equal(p[size - 7], 7);
+    sn_free(a, p, size, 64);
+}
+
 static void context_every_allocation_failing_leaks_nothing(void **state)
 {
     (void)state;
@@ -167,6 +186,7 @@ int main(void)
         cmocka_unit_test(vec_grows_and_keeps_elements),
         cmocka_unit_test(text_no_memory_sticks),
         cmocka_unit_test(default_allocator_over_aligned_keeps_contents),
+        cmocka_unit_test(default_allocator_large_blocks_lie_at_large_pages),
         cmocka_unit_test(context_every_allocation_failing_leaks_nothing),
         cmocka_unit_test(context_bad_desc_fails),
     };
