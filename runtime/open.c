@@ -17,7 +17,7 @@
 
 #define PAGE         4096u
 #define MAX_SEGMENTS 32u
-#define MAX_AGAIN    8 /* programs of one name, replaced while the ones before are still in use */
+#define MAX_AGAIN    64 /* programs of one name, replaced while the ones before are still in use */
 
 typedef struct Opening {
     SnContext *ctx;
