@@ -1,7 +1,8 @@
 /* clike.c -- prints kernels as C or OpenCL C.
  *
- * A term becomes one line, `const f32 v7 = add_f32(v3, v5);`, in front of the statement that uses it: moving
- * it out of loops is left to the compiler behind. Lanes do not talk within a LANES loop, so in C it is a
+ * A term becomes one line, `const f32 v7 = add_f32(v3, v5);`: at the top of the outermost loop in which all
+ * of its indices are known, since divisions have branches that compilers leave where they are; one that reads
+ * memory, in front of the statement that uses it. Lanes do not talk within a LANES loop, so in C it is a
  * plain loop around its statements; in OpenCL lanes are work items (group.c). No name looks like a type: b8,
  * f32 and i64 are types, so buffers are p8, indices x64 and arrays of a fold y32. */
 #include "backends/clike/clike.h"
@@ -18,8 +19,10 @@ typedef struct Printer {
     SnError *err;
     SnRef *term;
     uint32_t nterm;
-    bool *is_lane; /* of each term */
-    bool *is_used; /* of each term: by this statement */
+    bool *is_lane;               /* of each term */
+    bool *is_used;               /* of each term: by this statement, or by those of this body */
+    bool *is_known;              /* of each term: its value is a constant, or has a name here */
+    uint32_t *hoisted, nhoisted; /* terms that loops around have at their tops */
     SnGroup group;
     const SnStmt *lanes; /* the LANES loop around */
     uint32_t nstmt;
@@ -264,23 +267,67 @@ static SnStatus print_term(const Printer *p, uint32_t pos)
     return SN_OK;
 }
 
-/* What the operands of a statement need, operands first. */
-static SnStatus print_terms(const Printer *p, const SnStmt *s)
+static void use_operands(const Printer *p, const SnStmt *s)
 {
     const SnRef root[] = {s->a, s->b, s->g};
-    memset(p->is_used, 0, p->nterm * sizeof *p->is_used);
     for (size_t i = 0; i < SN_COUNT(root); i++) {
         if (root[i] != 0)
             p->is_used[at(p, root[i])] = true;
     }
+}
+
+static void use_body(const Printer *p, const SnStmt *body)
+{
+    for (const SnStmt *s = body; s != NULL; s = s->next) {
+        use_operands(p, s);
+        use_body(p, s->body);
+    }
+}
+
+/* What used terms are made of is used. */
+static void use_arguments(const Printer *p)
+{
     for (uint32_t i = p->nterm; i-- > 0;) {
         const SnTerm *t = sn_term(p->s, p->term[i]);
         for (int j = 0; p->is_used[i] && j < t->narg; j++)
             p->is_used[at(p, t->arg[j])] = true;
     }
+}
+
+/* What the operands of a statement need, operands first. */
+static SnStatus print_terms(const Printer *p, const SnStmt *s)
+{
+    memset(p->is_used, 0, p->nterm * sizeof *p->is_used);
+    use_operands(p, s);
+    use_arguments(p);
     for (uint32_t i = 0; i < p->nterm; i++) {
-        if (p->is_used[i] && sn_term(p->s, p->term[i])->narg > 0)
+        if (p->is_used[i] && !p->is_known[i] && sn_term(p->s, p->term[i])->narg > 0)
             SN_TRY(print_term(p, i));
+    }
+    return SN_OK;
+}
+
+/* Is it the same whenever it is computed below here? Scalar ops are defined for all operands. */
+static bool can_hoist(const Printer *p, const SnTerm *t)
+{
+    bool is_known = t->narg > 0 && t->op != SN_OP_LOAD && t->op != SN_OP_FOLD;
+    for (int j = 0; is_known && j < t->narg; j++)
+        is_known = p->is_known[at(p, t->arg[j])];
+    return is_known;
+}
+
+/* At the top of a body: what it and all in it can have there. */
+static SnStatus hoist(Printer *p, const SnStmt *body)
+{
+    memset(p->is_used, 0, p->nterm * sizeof *p->is_used);
+    use_body(p, body);
+    use_arguments(p);
+    for (uint32_t i = 0; i < p->nterm; i++) {
+        if (!p->is_used[i] || p->is_known[i] || !can_hoist(p, sn_term(p->s, p->term[i])))
+            continue;
+        SN_TRY(print_term(p, i));
+        p->is_known[i] = true;
+        p->hoisted[p->nhoisted++] = i;
     }
     return SN_OK;
 }
@@ -288,6 +335,19 @@ static SnStatus print_terms(const Printer *p, const SnStmt *s)
 /* ---- statements ---- */
 
 static SnStatus print_body(Printer *p, const SnStmt *body);
+
+/* The body of a loop over tiles, or of one in them. */
+static SnStatus print_inner(Printer *p, SnRef var, const SnStmt *body)
+{
+    const uint32_t nhoisted = p->nhoisted, index = at(p, var);
+    p->is_known[index] = true;
+    SN_TRY(hoist(p, body));
+    SN_TRY(print_body(p, body));
+    p->is_known[index] = false;
+    while (p->nhoisted > nhoisted)
+        p->is_known[p->hoisted[--p->nhoisted]] = false;
+    return SN_OK;
+}
 
 static SnStatus print_lanes(Printer *p, const SnStmt *s)
 {
@@ -308,7 +368,7 @@ static SnStatus print_lanes(Printer *p, const SnStmt *s)
         sn_text_printf(p->out, "const i64 x%" PRId64 " = lane;\n", id);
     }
     p->lanes = s;
-    SN_TRY(print_body(p, s->body));
+    SN_TRY(print_inner(p, s->var, s->body));
     p->lanes = NULL;
     close_block(p);
     return SN_OK;
@@ -329,7 +389,7 @@ static SnStatus print_loop(Printer *p, const SnStmt *s, uint32_t number)
     sn_text_printf(p->out, "for (i64 x%" PRId64 " = 0; x%" PRId64 " < n%" PRId64 "; x%" PRId64 "++) {\n", id,
                    id, id, id);
     p->depth++;
-    SN_TRY(print_body(p, s->body));
+    SN_TRY(print_inner(p, s->var, s->body));
     if (p->d->is_grouped && p->group.after[number])
         line(p, p->d->barrier);
     close_block(p);
@@ -502,15 +562,16 @@ static SnStatus print_kernel(Printer *p, const char *symbol)
                                "    const i64 lane = (i64)get_local_id(0);\n");
         p->depth = 1;
         print_shared(p, p->k->body);
-        SN_TRY(print_body(p, p->k->body));
+        SN_TRY(print_inner(p, p->k->tile, p->k->body));
     } else {
-        sn_text_printf(p->out, "void *const *buffers, const i64 *dims, i64 first, i64 last)\n{\n");
+        sn_text_printf(p->out,
+                       "void *const *buffers, const i64 *dims, i64 first, i64 last)\n{\n    (void)dims;\n");
         print_parameters(p);
         if (has_tiles(p->k->body))
             sn_text_printf(p->out, "    u8 tile[8][1024];\n");
         sn_text_printf(p->out, "    for (i64 t = first; t < last; t++) {\n");
         p->depth = 2;
-        SN_TRY(print_body(p, p->k->body));
+        SN_TRY(print_inner(p, p->k->tile, p->k->body));
         sn_text_printf(p->out, "    }\n");
     }
     sn_text_printf(p->out, "}\n");
@@ -531,11 +592,15 @@ static SnStatus print_all(Printer *p, const char *symbol, SnArena *arena)
     p->term = sn_kernel_terms(p->k, arena, &p->nterm);
     p->is_lane = (bool *)sn_arena_array(arena, p->nterm, sizeof *p->is_lane);
     p->is_used = (bool *)sn_arena_array(arena, p->nterm, sizeof *p->is_used);
-    SN_CHECK(p->term != NULL && p->is_lane != NULL && p->is_used != NULL, p->err, SN_ENOMEM,
-             "kernel %s: no memory", p->k->name);
+    p->is_known = (bool *)sn_arena_array(arena, p->nterm, sizeof *p->is_known);
+    p->hoisted = (uint32_t *)sn_arena_array(arena, p->nterm, sizeof *p->hoisted);
+    SN_CHECK(p->term != NULL && p->is_lane != NULL && p->is_used != NULL && p->is_known != NULL &&
+                 p->hoisted != NULL,
+             p->err, SN_ENOMEM, "kernel %s: no memory", p->k->name);
     find_lanes(p, p->k->body);
     for (uint32_t i = 0; i < p->nterm; i++) {
         const SnTerm *t = sn_term(p->s, p->term[i]);
+        p->is_known[i] = t->narg == 0 && t->op != SN_OP_INDEX;
         for (int j = 0; j < t->narg; j++)
             p->is_lane[i] |= p->is_lane[at(p, t->arg[j])];
     }

@@ -25,6 +25,9 @@ void sn_clike_prelude(const SnDialect *d, bool has_f64, SnText *out);
 SN_MUST_CHECK SnStatus sn_clike_print(const SnDialect *d, const SnKernel *k, const char *symbol, SnText *out,
                                       uint32_t *lanes, SnError *err);
 bool sn_clike_uses_f64(const SnKernel *k, SnArena *scratch);
+/* SnBackend.emit: C text of one level, without thunks (emission.c). */
+SN_MUST_CHECK SnStatus sn_clike_emit(SnContext *ctx, const SnTarget *t, const SnObjectParts *o, uint8_t **at,
+                                     size_t *n, SnError *err);
 
 /* ---- how a tile maps to a work group (group.c) ---- */
 typedef enum SnLocalPlace {

@@ -12,7 +12,8 @@ static const char c_head[] =
     "typedef int8_t i8;\ntypedef int16_t i16;\ntypedef int32_t i32;\ntypedef int64_t i64;\n"
     "typedef uint8_t u8;\ntypedef uint16_t u16;\ntypedef uint32_t u32;\ntypedef uint64_t u64;\n"
     "typedef float f32;\ntypedef double f64;\n"
-    "#define FN static inline\n"
+    "#ifdef __GNUC__\n#define FN __attribute__((unused)) static inline\n"
+    "#else\n#define FN static inline\n#endif\n"
     "FN f32 bits_f32(u32 u) { f32 v; memcpy(&v, &u, 4); return v; }\n"
     "FN f64 bits_f64(u64 u) { f64 v; memcpy(&v, &u, 8); return v; }\n"
     "FN u32 bits_of_f32(f32 v) { u32 u; memcpy(&u, &v, 4); return u; }\n"
@@ -206,7 +207,7 @@ const SnDialect sn_dialect_c = {
     .kernel = "void ",
     .read = "    const unsigned char *restrict p# = (const unsigned char *)buffers[#];\n",
     .write = "    unsigned char *restrict p# = (unsigned char *)buffers[#];\n",
-    .dim = "    const i64 d# = dims[#];\n",
+    .dim = "    const i64 d# = dims[#]; (void)d#;\n",
     .wide = "ULL",
     .shared = "",
     .barrier = "",

@@ -4,6 +4,8 @@
  * directory. Where there is no compiler it says so. */
 #include "backends/clike/clike.h"
 
+#include "runtime/cpu.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -164,7 +166,7 @@ static SnStatus clike_probe(SnContext *ctx, int index, SnTarget *t, SnError *err
     (void)ctx;
     SN_CHECK(index == 0, err, SN_EUNSUPPORTED, "clike:%d: there is one C compiler", index);
     *t = (SnTarget){.name = "clike",
-                    .level = "c",
+                    .level = sn_cpu_level_name(SN_CPU_BASE),
                     .vector_bytes = 64,
                     .vector_count = 32,
                     .l1_bytes = 32 << 10,
@@ -173,4 +175,5 @@ static SnStatus clike_probe(SnContext *ctx, int index, SnTarget *t, SnError *err
     return SN_OK;
 }
 
-const SnBackend sn_backend_clike = {.name = "clike", .probe = clike_probe, .build = clike_build};
+const SnBackend sn_backend_clike = {
+    .name = "clike", .probe = clike_probe, .build = clike_build, .emit = sn_clike_emit};

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define MAX_NAME 100
+#define MAX_NAME         100
+#define MAX_TEXT_WEIGHTS ((uint64_t)16 << 20)
 
 /* By the ending of the file's name. */
 typedef struct Format {
@@ -24,6 +25,7 @@ static const Format formats[] = {
     {".o", sn_aot_object, NULL},
     {".a", sn_aot_archive, NULL},
     {".so", sn_aot_shared, NULL},
+    {".c", sn_aot_source, "clike"},
 };
 
 typedef struct Emission {
@@ -51,7 +53,7 @@ static SnStatus set_name(Emission *e, SnError *err)
     for (size_t i = 0; dot && i < SN_COUNT(formats); i++)
         e->format = strcmp(dot, formats[i].ending) == 0 ? &formats[i] : e->format;
     SN_CHECK(e->format && n > 0 && n < sizeof e->name, err, SN_EINVAL,
-             "%s: expected a file name that ends in .o, .a or .so", path);
+             "%s: expected a file name that ends in .so, .o, .a or .c", path);
     for (size_t i = 0; i < n; i++) {
         const char c = base[i];
         const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -382,6 +384,24 @@ static SnStatus name_kernels(Emission *e, const SnKernel **kernel, const char **
     return SN_OK;
 }
 
+/* Text has the weights in it where they are few: compilers take long for arrays. Else they lie beside. */
+static SnStatus add_weights(SnAot *a, SnError *err)
+{
+    a->is_beside = a->is_beside || a->weight_size > MAX_TEXT_WEIGHTS;
+    if (a->is_beside)
+        return SN_OK;
+    uint8_t *all = sn_arena_alloc(a->arena, (size_t)a->weight_size + 1);
+    if (!all)
+        return no_memory(err);
+    size_t at = 0;
+    for (size_t i = 0; i < a->nweight_part; at += a->weight_part[i++].n)
+        if (a->weight_part[i].n)
+            memcpy(all + at, a->weight_part[i].at, a->weight_part[i].n);
+    const SnBytes bytes = sn_bytes(all, at);
+    return sn_aot_data(
+        a, (SnObjectData){.symbol = a->weights, .is_hidden = true, .bytes = bytes, .align = SN_AOT_PAGE}, err);
+}
+
 static SnStatus make_object(Emission *e, SnError *err)
 {
     const SnSteps *x = &e->c.x;
@@ -407,7 +427,7 @@ static SnStatus make_object(Emission *e, SnError *err)
                                  .data = a->data.at,
                                  .ndata = (uint32_t)a->data.n,
                                  .thunk = a->thunk.at,
-                                 .nthunk = (uint32_t)a->thunk.n};
+                                 .nthunk = e->format->backend ? 0 : (uint32_t)a->thunk.n};
     uint8_t *at = NULL;
     size_t size = 0;
     e->target[0].module_dir = e->c.target.module_dir;
@@ -433,6 +453,8 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     e->c.nlevel = e->a.nlevel;
     SN_TRY(sn_compilation_steps(&e->c, err));
     SN_TRY(place_weights(e, err));
+    if (e->format->backend)
+        SN_TRY(add_weights(&e->a, err));
     SnImage *image = NULL;
     SN_TRY(sn_steps_image(&e->c.x, &e->arena, &image, err));
     e->a.image = image;

@@ -61,6 +61,7 @@ SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *cons
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
 SnAotWriteFn sn_aot_object, sn_aot_archive, sn_aot_shared; /* files.c: .o .a .so */
+SnAotWriteFn sn_aot_source;                                /* source.c: .c */
 
 /* ---- outputs.c ---- */
 /* All files: the program by `program`, the header, weights beside, wrappers for the languages of a list. */

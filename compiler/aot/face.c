@@ -317,6 +317,14 @@ static void put_params(const Printer *p)
     }
 }
 
+static void put_names(const Printer *p)
+{
+    for (uint32_t i = 0; i < count_params(p->face); i++) {
+        put_string(p->out, i ? ", " : "");
+        put_string(p->out, p->face->param[i].name);
+    }
+}
+
 static void put_faces(const Printer *p)
 {
     for (const SnFace *f = sn_faces; f->suffix; f++) {
@@ -376,6 +384,16 @@ static void put_fact(const Printer *p, char letter)
         break;
     case 'p':
         put_params(p);
+        break;
+    case 'q':
+        put_names(p);
+        break;
+    case 'x':
+        put_string(p->out, p->face->result == SN_FACE_NONE ? "" : "return ");
+        break;
+    case 'y':
+        if (p->face->has_desc)
+            put_template(p, p->form->desc);
         break;
     case 'd':
         put_doc(p);

@@ -74,8 +74,9 @@ SN_MUST_CHECK SnStatus sn_face_add(SnAot *a, SnError *err);
 /* How a language declares the functions. Spellings: @ is the parameter's name, $ as in templates. */
 typedef struct SnFaceForm {
     const char *spelling[SN_FACE_TYPE_COUNT];
-    const char *line;    /* $r result, $s suffix, $p parameters, $d doc */
+    const char *line;    /* $r result, $s suffix, $p parameters, $q their names, $d doc, $x "return " or not */
     const char *between; /* before a line of the doc that is not its first */
+    const char *desc;    /* $y of a function that adds the address of NAME_typed */
 } SnFaceForm;
 
 extern const SnFaceForm sn_face_c;
