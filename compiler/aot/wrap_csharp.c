@@ -90,7 +90,7 @@ static const char about[] =
 static const char begin_class[] =
     "    public sealed class Context : IDisposable\n"
     "    {\n"
-    "        const string Library = \"$o\";\n"
+    "        const string Library = \"$o.so\";\n"
     "        const uint Abi = $a;\n"
     "        const int Again = -1;\n"
     "        public const int Width = $w;\n"
@@ -332,28 +332,29 @@ static const SnPiece pieces[] = {
     {SN_FOR_ALL, end_class},
 };
 
+/* Some names are words of the language: none ends in _. */
 static const SnFaceForm form = {
     .spelling = {[SN_FACE_NONE] = "void",
                  [SN_FACE_STATUS] = "int",
                  [SN_FACE_STRING] = "IntPtr",
-                 [SN_FACE_HOST] = "ref Host @",
-                 [SN_FACE_CONTEXT] = "IntPtr @",
-                 [SN_FACE_NEW] = "out IntPtr @",
-                 [SN_FACE_TEXT] = "byte[] @",
-                 [SN_FACE_NAME] = "byte[] @",
-                 [SN_FACE_SIZE] = "UIntPtr @",
-                 [SN_FACE_SIZE_OUT] = "out UIntPtr @",
-                 [SN_FACE_SIZE_INOUT] = "ref UIntPtr @",
-                 [SN_FACE_INDEX] = "uint @",
-                 [SN_FACE_TIME] = "ulong @",
-                 [SN_FACE_NUMBERS] = "[Out] float[] @",
-                 [SN_FACE_SPANS] = "[Out] RawSpan[] @",
-                 [SN_FACE_SPAN] = "out RawSpan @",
-                 [SN_FACE_WORDS] = "[Out] RawWord[] @",
-                 [SN_FACE_VIEW] = "ref View @",
-                 [SN_FACE_VIEW_OUT] = "out View @",
-                 [SN_FACE_BYTES] = "byte[] @",
-                 [SN_FACE_BYTES_OUT] = "[Out] byte[] @"},
+                 [SN_FACE_HOST] = "ref Host @_",
+                 [SN_FACE_CONTEXT] = "IntPtr @_",
+                 [SN_FACE_NEW] = "out IntPtr @_",
+                 [SN_FACE_TEXT] = "byte[] @_",
+                 [SN_FACE_NAME] = "byte[] @_",
+                 [SN_FACE_SIZE] = "UIntPtr @_",
+                 [SN_FACE_SIZE_OUT] = "out UIntPtr @_",
+                 [SN_FACE_SIZE_INOUT] = "ref UIntPtr @_",
+                 [SN_FACE_INDEX] = "uint @_",
+                 [SN_FACE_TIME] = "ulong @_",
+                 [SN_FACE_NUMBERS] = "[Out] float[] @_",
+                 [SN_FACE_SPANS] = "[Out] RawSpan[] @_",
+                 [SN_FACE_SPAN] = "out RawSpan @_",
+                 [SN_FACE_WORDS] = "[Out] RawWord[] @_",
+                 [SN_FACE_VIEW] = "ref View @_",
+                 [SN_FACE_VIEW_OUT] = "out View @_",
+                 [SN_FACE_BYTES] = "byte[] @_",
+                 [SN_FACE_BYTES_OUT] = "[Out] byte[] @_"},
     .line = "        [DllImport(Library)] static extern $r $n_$s($p);\n",
     .between = "\n// ",
 };
