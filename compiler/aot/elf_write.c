@@ -58,8 +58,8 @@ static size_t count_segments(const SnLink *l)
 {
     size_t n = 5; /* the head, dynamic, note, stack, relro */
     for (size_t i = 0; i < l->rt.h.e_phnum; i++) {
-        const Elf64_Phdr p = sn_link_segment(l, i);
-        n += p.p_type == PT_GNU_EH_FRAME || sn_link_stays(l, &p);
+        Elf64_Phdr p;
+        n += sn_link_segment(l, i, &p) || p.p_type == PT_GNU_EH_FRAME;
     }
     return n + has_kind(l, SN_LINK_CODE) + has_kind(l, SN_LINK_DATA) + has_weights(l);
 }
@@ -323,9 +323,9 @@ static size_t list_segments(const SnLink *l, Elf64_Phdr out[MAX_SEGMENTS])
                           segment(PT_GNU_STACK, PF_R | PF_W, 0, 0, 16)};
     size_t nrest = 2;
     for (size_t i = 0; i < l->rt.h.e_phnum; i++) {
-        Elf64_Phdr p = sn_link_segment(l, i);
-        const bool stays = sn_link_stays(l, &p);
-        if (!stays && p.p_type != PT_GNU_EH_FRAME)
+        Elf64_Phdr p;
+        const bool stays = sn_link_segment(l, i, &p);
+        if (!stays && (p.p_type != PT_GNU_EH_FRAME || nrest == SN_COUNT(rest)))
             continue;
         p = segment(p.p_type, p.p_flags, p.p_vaddr + l->shift, p.p_memsz, stays ? SN_LINK_PAGE : p.p_align);
         if (stays)

@@ -50,7 +50,7 @@ static bool old_table(const SnElfSection *s, SnLinkTable *out)
 bool sn_link_is_kept(const SnElfSection *s)
 {
     SnLinkTable table;
-    return (s->h.sh_flags & SHF_ALLOC) != 0 && !old_table(s, &table);
+    return (s->h.sh_flags & SHF_ALLOC) != 0 && s->h.sh_size > 0 && !old_table(s, &table);
 }
 
 /* Finds the tables; what this linker does not know how to move is refused. */
@@ -59,7 +59,7 @@ static SnStatus sort_runtime(SnLink *l)
     for (size_t i = 0; i < l->rt.nsection; i++) {
         const SnElfSection *s = &l->rt.section[i];
         SnLinkTable table = SN_LINK_TABLE_COUNT;
-        if ((s->h.sh_flags & SHF_ALLOC) == 0)
+        if ((s->h.sh_flags & SHF_ALLOC) == 0 || s->h.sh_size == 0)
             continue;
         REFUSE_UNLESS(l,
                       (s->h.sh_flags & SHF_TLS) == 0 && s->h.sh_type != SHT_NOBITS &&
@@ -83,23 +83,23 @@ static SnStatus sort_runtime(SnLink *l)
     return SN_OK;
 }
 
-Elf64_Phdr sn_link_segment(const SnLink *l, size_t i)
+bool sn_link_segment(const SnLink *l, size_t i, Elf64_Phdr *out)
 {
-    Elf64_Phdr p;
-    memcpy(&p, l->rt.file.at + l->rt.h.e_phoff + i * sizeof p, sizeof p);
-    return p;
-}
-
-bool sn_link_stays(const SnLink *l, const Elf64_Phdr *p)
-{
-    if (p->p_type != PT_LOAD)
-        return false;
-    for (size_t i = 0; i < l->rt.nsection; i++) {
-        const SnElfSection *s = &l->rt.section[i];
-        if (sn_link_is_kept(s) && s->h.sh_addr >= p->p_vaddr && s->h.sh_addr - p->p_vaddr < p->p_memsz)
-            return true;
+    memcpy(out, l->rt.file.at + l->rt.h.e_phoff + i * sizeof *out, sizeof *out);
+    uint64_t from = UINT64_MAX, to = 0;
+    for (size_t k = 0; k < l->rt.nsection && out->p_type == PT_LOAD; k++) {
+        const Elf64_Shdr *h = &l->rt.section[k].h;
+        if (!sn_link_is_kept(&l->rt.section[k]) || h->sh_addr < out->p_vaddr ||
+            h->sh_addr - out->p_vaddr >= out->p_memsz)
+            continue;
+        from = h->sh_addr < from ? h->sh_addr : from;
+        to = h->sh_addr + h->sh_size > to ? h->sh_addr + h->sh_size : to;
     }
-    return false;
+    if (from >= to)
+        return false;
+    out->p_vaddr = from;
+    out->p_filesz = out->p_memsz = to - from;
+    return true;
 }
 
 /* Which addresses stay. The last segment is the only one that is written, and only by the dynamic linker. */
@@ -113,24 +113,24 @@ static SnStatus measure_runtime(SnLink *l)
                   "runtime: bad segments");
     l->kept.at = MAX_FRONT;
     for (size_t i = 0; i < h->e_phnum; i++) {
-        const Elf64_Phdr p = sn_link_segment(l, i);
+        Elf64_Phdr p;
+        const bool stays = sn_link_segment(l, i, &p);
         if (p.p_type == PT_GNU_RELRO)
             relro = p;
-        if (!sn_link_stays(l, &p))
+        if (!stays)
             continue;
         REFUSE_UNLESS(l,
-                      p.p_filesz == p.p_memsz && p.p_offset <= l->rt.file.n &&
-                          p.p_filesz <= l->rt.file.n - p.p_offset &&
-                          p.p_vaddr >= last.p_vaddr + last.p_memsz && p.p_vaddr <= MAX_FRONT &&
+                      p.p_vaddr >= last.p_vaddr + last.p_memsz && p.p_vaddr <= MAX_FRONT &&
                           p.p_memsz <= MAX_FRONT && (last.p_flags & PF_W) == 0,
                       "runtime: cannot move its segments");
         last = p;
         if (l->kept.at == MAX_FRONT)
             l->kept.at = p.p_vaddr;
     }
-    REFUSE_UNLESS(
-        l, (last.p_flags & PF_W) != 0 && relro.p_vaddr == last.p_vaddr && relro.p_memsz >= last.p_memsz,
-        "runtime: it has data that is written");
+    REFUSE_UNLESS(l,
+                  (last.p_flags & PF_W) != 0 && relro.p_vaddr <= last.p_vaddr &&
+                      relro.p_vaddr + relro.p_memsz >= last.p_vaddr + last.p_memsz,
+                  "runtime: it has data that is written");
     l->kept.size = last.p_vaddr + last.p_memsz - l->kept.at;
     return SN_OK;
 }
@@ -261,10 +261,10 @@ static SnStatus place_all(SnLink *l)
 
 static void copy_all(SnLink *l)
 {
-    for (size_t i = 0; i < l->rt.h.e_phnum; i++) {
-        const Elf64_Phdr p = sn_link_segment(l, i);
-        if (sn_link_stays(l, &p))
-            memcpy(l->at + p.p_vaddr + l->shift, l->rt.file.at + p.p_offset, p.p_filesz);
+    for (size_t i = 0; i < l->rt.nsection; i++) {
+        const SnElfSection *section = &l->rt.section[i];
+        if (sn_link_is_kept(section))
+            memcpy(l->at + section->h.sh_addr + l->shift, section->bytes.at, section->bytes.n);
     }
     for (size_t i = 0; i < l->o.nsection; i++)
         if (l->place[i].kind != SN_LINK_NONE)

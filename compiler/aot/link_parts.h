@@ -82,8 +82,7 @@ static inline uint64_t sn_link_up(uint64_t at, uint64_t align)
 }
 /* Does this section of the runtime stay? */
 bool sn_link_is_kept(const SnElfSection *s);
-/* The i-th program header of the runtime, and whether its segment stays. */
-Elf64_Phdr sn_link_segment(const SnLink *l, size_t i);
-bool sn_link_stays(const SnLink *l, const Elf64_Phdr *p);
+/* The i-th segment of the runtime; true: it is loaded and has sections that stay, and is cut to them. */
+bool sn_link_segment(const SnLink *l, size_t i, Elf64_Phdr *out);
 
 #endif
