@@ -228,6 +228,15 @@ typedef struct SnTask {
     const char *shape;        /* TENSORS: "batch=1,seq=128" that a context makes room for; NULL: none */
 } SnTask;
 
+/* Where the bytes of a file of sn_emit are. */
+typedef struct SnEmitSizes {
+    uint64_t file_bytes;
+    uint64_t code_bytes;      /* kernels of all levels, the program, tables; of .c: the text */
+    uint64_t runtime_bytes;   /* libsinter-rt, and what the format adds */
+    uint64_t tokenizer_bytes; /* tables of tokenizers */
+    uint64_t weight_bytes;    /* parameters, also where they lie beside */
+} SnEmitSizes;
+
 #define SN_FAST_MATH 4u /* besides SN_EXACT */
 typedef struct SnCompileOptions {
     uint32_t struct_size;
@@ -238,6 +247,7 @@ typedef struct SnCompileOptions {
     const SnTask *task;     /* sn_emit: NULL: tensors only */
     bool weights_beside;    /* sn_emit: in a file of their own */
     const char *bindings;   /* sn_emit: wrappers beside: "cpp,csharp,lua,python,rust"; NULL: none */
+    SnEmitSizes *sizes;     /* sn_emit: filled; or NULL */
 } SnCompileOptions;
 SN_API SN_MUST_CHECK SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o,
                                          SnProgram **out, SnError *err);

@@ -26,12 +26,6 @@ static const char *usual_shape(const SnModel *m, const SnModelProgram *p, SnAren
     return sn_arena_printf(arena, "batch=1,seq=%lld", seq);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), k = strlen(end);
-    return n >= k && strcmp(s + n - k, end) == 0;
-}
-
 static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const char *path, SnArena *arena,
                      SnModelProgram *p, SnError *err)
 {
@@ -52,11 +46,12 @@ static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const
     }
     const SnCompileOptions co = {.struct_size = sizeof co,
                                  .flags = m->flags & SN_EXACT,
-                                 .target = ends_with(path, ".c") ? "clike" : "cpu",
+                                 .target = m->device,
                                  .levels = o->levels,
                                  .task = &what,
                                  .weights_beside = o->weights_beside,
-                                 .bindings = o->bindings};
+                                 .bindings = o->bindings,
+                                 .sizes = o->sizes};
     return sn_emit(m->cc, p->graph, &co, path, err);
 }
 

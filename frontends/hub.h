@@ -137,6 +137,7 @@ typedef struct SnEmitOptions {
     size_t ninput;
     const char *const *want;
     size_t nwant;
+    SnEmitSizes *sizes; /* filled; or NULL */
 } SnEmitOptions;
 /* Compiles a task to PATH.(so|o|a|c) and a header beside it (sn_emit, runtime/typed.h). task: one of the
  * pipelines', or "embed", "rank" (cross encoders), "tensors"; NULL: what the folder is made for. o may be

@@ -56,6 +56,9 @@ int usage_error(const Args *a, const char *format, ...) SN_PRINTF(2, 3);
 /* Out of memory, as an exit code. */
 int report_memory(void);
 
+/* "a,b,c" as names, which are the arena's; *n of them. list NULL: none. NULL: no memory. */
+const char *const *split_names(SnArena *arena, const char *list, size_t *n);
+
 /* Lines of a file or of standard input ("-"), without their line ends; each in the arena. */
 typedef struct Lines {
     SnBytes *at;
@@ -71,6 +74,7 @@ int command_embed(const Args *a);
 int command_forward(const Args *a);
 int command_tokenize(const Args *a);
 int command_inspect(const Args *a);
+int command_compile(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

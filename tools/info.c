@@ -1,34 +1,17 @@
 /* info.c -- the commands over tensors and facts: forward, inspect, models, ops, devices. */
 #include "tools/command.h"
 
-#define MAX_NAMES 512
-
-/* "a,b,c" as names; text is cut up in place. */
-static size_t split_names(char *text, const char *name[MAX_NAMES])
-{
-    size_t n = 0;
-    for (char *at = text; at && *at && n < MAX_NAMES;) {
-        char *comma = strchr(at, ',');
-        name[n++] = at;
-        if (comma)
-            *comma = 0;
-        at = comma ? comma + 1 : NULL;
-    }
-    return n;
-}
-
 /* ---- forward ---- */
 
 static SnStatus forward(const Args *a, Session *s, SnError *err)
 {
     SnResults *in = NULL, *out = NULL;
-    const char *want[MAX_NAMES];
     SnArena arena;
+    size_t nwant = 0;
     sn_arena_init(&arena, sn_allocator(s->ctx));
-    const char *given = arg_value(a, "--want");
-    char *names = given ? sn_arena_strndup(&arena, given, strlen(given)) : NULL;
-    const size_t nwant = split_names(names, want);
-    SnStatus st = sn_tensors_load(s->ctx, arg_value(a, "--inputs"), &in, err);
+    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
+    SnStatus st = want ? sn_tensors_load(s->ctx, arg_value(a, "--inputs"), &in, err)
+                       : sn_fail(err, SN_ENOMEM, "no memory");
     if (st == SN_OK) {
         const size_t nin = sn_results_count(in);
         st = sn_model_forward(s->model, nin ? sn_results_get(in, 0) : NULL, nin, want, nwant, &out, err);
@@ -114,15 +97,15 @@ static SnStatus inspect(const Args *a, Session *s, SnError *err)
 {
     SnArena arena;
     SnJson *json = NULL;
-    const char *want[MAX_NAMES];
+    size_t nwant = 0;
     static const char *const input[] = {"input_ids", "attention_mask"};
     sn_arena_init(&arena, sn_allocator(s->ctx));
     SnText text = {.memory = arena.memory};
-    const char *given = arg_value(a, "--want");
-    const size_t nwant = split_names(given ? sn_arena_strndup(&arena, given, strlen(given)) : NULL, want);
+    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
     const bool graph = arg_flag(a, "--graph");
-    SnStatus st = graph ? sn_model_graph(s->model, input, SN_COUNT(input), want, nwant, &text, err)
-                        : sn_model_inspect(s->model, &text, err);
+    SnStatus st = !want   ? sn_fail(err, SN_ENOMEM, "no memory")
+                  : graph ? sn_model_graph(s->model, input, SN_COUNT(input), want, nwant, &text, err)
+                          : sn_model_inspect(s->model, &text, err);
     if (st == SN_OK && (a->json || graph))
         (void)printf("%s\n", text.at);
     else if (st == SN_OK)

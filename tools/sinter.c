@@ -43,6 +43,17 @@ static const Command commands[] = {
      "--graph         the graph in text form\n"
      "--want NAMES    with --graph: comma-separated outputs\n",
      "sinter inspect ./bert --json", command_inspect},
+    {"compile", "MODEL", "ahead of time: a file and its header, which need nothing of this program",
+     "-o FILE         what to write: NAME.so, .o, .a or .c\n"
+     "--task TASK     another task than the one of the folder; tensors: named tensors in and out\n"
+     "--cpu LEVELS    comma-separated: v3,v4,v4d,amx; default: all\n"
+     "--weights W     embed (default), or file: beside, in NAME.weights\n"
+     "--max-text N    bytes of a text that a context makes room for; default: 1024\n"
+     "--input NAMES   tensors: comma-separated inputs; default: input_ids,attention_mask\n"
+     "--want NAMES    tensors: comma-separated outputs; default: every output of the task head\n"
+     "--bindings LIST wrappers beside: cpp,csharp,lua,python,rust\n"
+     "--size          print where the bytes are\n",
+     "sinter compile ./all-MiniLM-L6-v2 -o minilm.so --size", command_compile},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL", "time, rates and shares of what this machine can do",
@@ -373,6 +384,23 @@ int read_texts(const Args *a, SnArena *arena, Lines *out)
     for (size_t i = 0; i < out->n; i++)
         out->at[i] = sn_bytes_str(a->at[i + 1]);
     return EXIT_DONE;
+}
+
+const char *const *split_names(SnArena *arena, const char *list, size_t *n)
+{
+    size_t most = 1;
+    for (const char *c = list; c && *c; c++)
+        most += *c == ',';
+    const char **name = sn_arena_array(arena, most, sizeof *name);
+    *n = 0;
+    for (const char *at = list; name && at && *at;) {
+        const size_t size = strcspn(at, ",");
+        name[*n] = sn_arena_strndup(arena, at, size);
+        if (!name[(*n)++])
+            return NULL;
+        at += size + (at[size] == ',');
+    }
+    return name;
 }
 
 /* ---- main ---- */

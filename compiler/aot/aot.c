@@ -7,10 +7,6 @@
 #include "compiler/compiler.h"
 #include "runtime/cpu.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #define MAX_NAME         100
 #define MAX_TEXT_WEIGHTS ((uint64_t)16 << 20)
 
@@ -459,7 +455,8 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(sn_steps_image(&e->c.x, &e->arena, &image, err));
     e->a.image = image;
     SN_TRY(make_object(e, err));
-    return sn_aot_write(&e->a, e->format->write, o ? o->bindings : NULL, err);
+    SN_TRY(sn_aot_write(&e->a, e->format->write, o ? o->bindings : NULL, err));
+    return o && o->sizes ? sn_aot_sizes(&e->a, e->format->backend != NULL, o->sizes, err) : SN_OK;
 }
 
 SnStatus sn_emit(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, const char *path, SnError *err)

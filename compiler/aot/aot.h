@@ -68,6 +68,10 @@ SnAotWriteFn sn_aot_source;                                /* source.c: .c */
 SN_MUST_CHECK SnStatus sn_aot_write(const SnAot *a, SnAotWriteFn *program, const char *bindings,
                                     SnError *err);
 
+/* ---- sizes.c ---- */
+/* After it is written. is_text: the object is no ELF object. */
+SN_MUST_CHECK SnStatus sn_aot_sizes(const SnAot *a, bool is_text, SnEmitSizes *out, SnError *err);
+
 /* ---- header.c ---- */
 SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);
 
