@@ -120,6 +120,7 @@ static void print_element(const Printer *p, int64_t buf, SnRef index)
 {
     sn_text_printf(p->out, "l%" PRId64 "[", buf);
     if (place_of(p, buf) != SN_LOCAL_PER_LANE) {
+        sn_text_printf(p->out, "(u64)");
         print_operand(p, index);
     } else {
         const SnLanes l = {p->s, p->term, p->nterm, p->is_lane, p->lanes->var};
@@ -356,8 +357,9 @@ static SnStatus print_lanes(Printer *p, const SnStmt *s)
     (void)sn_is_const_i64(p->s, s->a, &n);
     indent(p);
     if (!p->d->is_grouped)
-        sn_text_printf(p->out, "for (i64 x%" PRId64 " = 0; x%" PRId64 " < %" PRId64 "; x%" PRId64 "++) {\n",
-                       id, id, n, id);
+        sn_text_printf(p->out,
+                       "LANES for (i64 x%" PRId64 " = 0; x%" PRId64 " < %" PRId64 "; x%" PRId64 "++) {\n", id,
+                       id, n, id);
     else if (n < (int64_t)p->group.lanes)
         sn_text_printf(p->out, "if (lane < %" PRId64 ") {\n", n);
     else
@@ -386,8 +388,8 @@ static SnStatus print_loop(Printer *p, const SnStmt *s, uint32_t number)
     print_operand(p, s->a);
     sn_text_printf(p->out, ";\n");
     indent(p);
-    sn_text_printf(p->out, "for (i64 x%" PRId64 " = 0; x%" PRId64 " < n%" PRId64 "; x%" PRId64 "++) {\n", id,
-                   id, id, id);
+    sn_text_printf(p->out, "%sfor (i64 x%" PRId64 " = 0; x%" PRId64 " < n%" PRId64 "; x%" PRId64 "++) {\n",
+                   s->loop == SN_LOOP_UNROLL && !p->d->is_grouped ? "UNROLL " : "", id, id, id, id);
     p->depth++;
     SN_TRY(print_inner(p, s->var, s->body));
     if (p->d->is_grouped && p->group.after[number])

@@ -5,6 +5,8 @@
  * bits. */
 #include "backends/clike/clike.h"
 
+/* GCC would unroll lanes first and then find no vectors; sums stay in registers where the rest is unrolled.
+ * Elements are found by unsigned numbers, as terms wrap: that they are neighbours is then plain. */
 static const char c_head[] =
     "#include <math.h>\n"
     "#include <stdint.h>\n"
@@ -14,6 +16,9 @@ static const char c_head[] =
     "typedef float f32;\ntypedef double f64;\n"
     "#ifdef __GNUC__\n#define FN __attribute__((unused)) static inline\n"
     "#else\n#define FN static inline\n#endif\n"
+    "#if defined(__GNUC__) && !defined(__clang__)\n"
+    "#define LANES  _Pragma(\"GCC unroll 1\")\n#define UNROLL _Pragma(\"GCC unroll 64\")\n"
+    "#else\n#define LANES\n#define UNROLL\n#endif\n"
     "FN f32 bits_f32(u32 u) { f32 v; memcpy(&v, &u, 4); return v; }\n"
     "FN f64 bits_f64(u64 u) { f64 v; memcpy(&v, &u, 8); return v; }\n"
     "FN u32 bits_of_f32(f32 v) { u32 u; memcpy(&u, &v, 4); return u; }\n"
@@ -23,8 +28,8 @@ static const char c_head[] =
     "#define abs_f64 fabs\n#define floor_f64 floor\n#define round_f64 rint\n#define sqrt_f64 sqrt\n"
     "#define fma_f64 fma\n#define fmod_f64 fmod\n#define copysign_f64 copysign\n"
     "#define MEMORY(T) \\\n"
-    "FN T load_##T(const u8 *b, i64 i) { T v; memcpy(&v, b + i * (i64)sizeof v, sizeof v); return v; } \\\n"
-    "FN void store_##T(u8 *b, i64 i, T v) { memcpy(b + i * (i64)sizeof v, &v, sizeof v); }\n"
+    "FN T load_##T(const u8 *b, i64 i) { T v; memcpy(&v, b + (u64)i * sizeof v, sizeof v); return v; } \\\n"
+    "FN void store_##T(u8 *b, i64 i, T v) { memcpy(b + (u64)i * sizeof v, &v, sizeof v); }\n"
     "FN void tile_zero(u8 *c) { memset(c, 0, 1024); }\n"
     "FN void tile_load(u8 *c, const void *p, i64 offset, i64 stride)\n"
     "{ for (i64 r = 0; r < 16; r++) memcpy(c + r * 64, (const u8 *)p + offset + r * stride, 64); }\n"
