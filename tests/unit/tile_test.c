@@ -5,6 +5,7 @@
  * unit is how it rounds. Which kernels have tiles is read off what a backend is asked to build. */
 #include "backends/backends.h"
 #include "compiler/graph.h"
+#include "frontends/hub.h"
 #include "ops/ops.h"
 #include "tests/unit/unit.h"
 
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 
 #define P      0.004 /* of the result of an attention: p has 8 bits */
+#define MODEL  0.02  /* of a model, whose values are bf16 from layer to layer */
 #define RUNS   8
 #define VALUES 3
 
@@ -425,9 +427,72 @@ static void objects_have_tiles_at_one_level(void **state)
     sn_context_destroy(ctx);
 }
 
+/* ---- models of the recorded cases, in bf16 ---- */
+
+static Results run_model(const char *folder, const Machine *on)
+{
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnModel *m;
+    SnResults *in, *out;
+    SnError err = {0};
+    char path[256];
+    static const char *const input[] = {"input_ids", "attention_mask"}, *const want[] = {"logits"};
+    SnNamedTensor given[SN_COUNT(input)];
+    const SnBackend *const backends[] = {on->backend, NULL};
+    const SnContextDesc desc = {.struct_size = sizeof desc, .cpu_level = on->level};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = backends};
+    const SnModelOptions o = {.struct_size = sizeof o,
+                              .device = strcmp(on->backend->name, "llvm") == 0 ? "cpu" : on->backend->name,
+                              .dtype = SN_BF16};
+    assert_ok(sn_context_create(&desc, &ctx, &err));
+    assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
+    (void)snprintf(path, sizeof path, "%s/inputs.safetensors", folder);
+    assert_ok(sn_tensors_load(ctx, path, &in, &err));
+    for (size_t i = 0; i < SN_COUNT(input); i++) {
+        assert_non_null(sn_results_find(in, input[i]));
+        given[i] = *sn_results_find(in, input[i]);
+    }
+    (void)snprintf(path, sizeof path, "%s/model", folder);
+    assert_ok(sn_model_open(cc, path, &o, &m, &err));
+    tiled = 0;
+    assert_ok(sn_model_forward(m, given, SN_COUNT(input), want, 1, &out, &err));
+    assert_true((tiled > 0) == on->has_tiles);
+    const SnView *v = &sn_results_get(out, 0)->view;
+    Results r = {.dtype = v->dtype, .size = view_size(v), .at = (uint8_t *)malloc(view_size(v) + 1)};
+    assert_non_null(r.at);
+    memcpy(r.at, v->data, r.size);
+    sn_results_destroy(out);
+    sn_results_destroy(in);
+    sn_model_close(m);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+    return r;
+}
+
+static void models_run_by_tiles(void **state)
+{
+    (void)state;
+    static const char *const folder[] = {"tests/golden/forward/bert-next-sentence",
+                                         "tests/golden/forward/modernbert-mean",
+                                         "tests/golden/forward/llama-seqcls"};
+    for (size_t i = 0; i < SN_COUNT(folder); i++) {
+        const Case c = {.name = folder[i]};
+        const Results plain = run_model(folder[i], &machines[0]), tiles = run_model(folder[i], &machines[1]);
+        compare(&c, &machines[1], &tiles, &plain, MODEL);
+#ifdef SN_TEST_LLVM
+        const Results cpu = run_model(folder[i], &machines[3]);
+        compare(&c, &machines[3], &cpu, &tiles, 0);
+        free(cpu.at);
+#endif
+        free(plain.at);
+        free(tiles.at);
+    }
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[SN_COUNT(cases) + 2];
+    struct CMUnitTest tests[SN_COUNT(cases) + 3];
     for (size_t i = 0; i < SN_COUNT(cases); i++) {
         tests[i] = (struct CMUnitTest){.name = cases[i].name,
                                        .test_func = tiles_sum_what_fma_does,
@@ -435,5 +500,6 @@ int main(void)
     }
     tests[SN_COUNT(cases)] = (struct CMUnitTest)cmocka_unit_test(objects_have_tiles_at_one_level);
     tests[SN_COUNT(cases) + 1] = (struct CMUnitTest)cmocka_unit_test(c_code_has_the_bits_of_the_interpreter);
+    tests[SN_COUNT(cases) + 2] = (struct CMUnitTest)cmocka_unit_test(models_run_by_tiles);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
