@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LARGE_FILE ((uint64_t)1 << 20)
+
 bool sn_bytes_equal(SnBytes a, SnBytes b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.at, b.at, a.n) == 0);
@@ -331,6 +333,20 @@ static bool write_all(int fd, const SnBytes *parts, size_t npart)
     return true;
 }
 
+/* Room on the disk for large files, before anything is written: a full disk shows at once, and the rename
+ * need not wait for blocks to be found. Where that cannot be done the writes will show it. */
+static bool has_room(int fd, const SnBytes *parts, size_t npart)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < npart; i++)
+        size += parts[i].n;
+    if (size < LARGE_FILE || size > INT64_MAX)
+        return true;
+    const int why = posix_fallocate(fd, 0, (off_t)size);
+    errno = why;
+    return why != ENOSPC && why != EFBIG;
+}
+
 /* Devices and pipes (/dev/null, /dev/stdout) are written to, not replaced. */
 static bool is_special(const char *path)
 {
@@ -357,7 +373,7 @@ SnStatus sn_file_write(SnContext *ctx, const char *path, const SnBytes *parts, s
         st = sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
         goto done;
     }
-    bool ok = write_all(fd, parts, npart);
+    bool ok = (in_place || has_room(fd, parts, npart)) && write_all(fd, parts, npart);
     int why = errno;
     if (close(fd) != 0 && ok) {
         ok = false;
