@@ -393,12 +393,19 @@ static SnStatus pick_results(const SnModel *m, SnResults *r, const char *const *
     return SN_OK;
 }
 
-static SnStatus forward_text(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
-                             size_t nwant, SnResults **out, SnError *err)
+/* A program that stands for a folder. */
+static SnStatus own_program(SnModel *m, SnModelProgram **out, SnError *err)
+{
+    *out = m->opened;
+    return m->opened ? SN_OK : sn_model_program(m, "text", fill_text, NULL, out, err);
+}
+
+static SnStatus forward_own(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
+                            size_t nwant, SnResults **out, SnError *err)
 {
     SnModelProgram *p = NULL;
     SnResults *r = NULL;
-    SN_TRY(sn_model_program(m, "text", fill_text, NULL, &p, err));
+    SN_TRY(own_program(m, &p, err));
     SN_TRY(sn_model_run(m, p, in, nin, &r, err));
     const SnStatus st = nwant ? pick_results(m, r, want, nwant, err) : SN_OK;
     if (st == SN_OK)
@@ -413,8 +420,8 @@ static SnStatus forward_text(SnModel *m, const SnNamedTensor *in, size_t nin, co
 SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin, const char *const *want,
                           size_t nwant, SnResults **out, SnError *err)
 {
-    if (m->text)
-        return forward_text(m, in, nin, want, nwant, out, err);
+    if (m->text || m->opened)
+        return forward_own(m, in, nin, want, nwant, out, err);
     return sn_model_forward_head(m, NULL, in, nin, want, nwant, out, err);
 }
 
@@ -517,9 +524,9 @@ SnStatus sn_model_prepare(SnModel *m, const char *const *input, size_t ninput, c
     SnModelProgram *p = NULL;
     Request r = {.name = input, .nin = ninput, .want = want, .nwant = nwant};
     sn_arena_init(&arena, sn_allocator(m->ctx));
-    SnStatus st = usual_request(m, &arena, &r, err);
+    SnStatus st = m->opened ? SN_OK : usual_request(m, &arena, &r, err);
     if (st == SN_OK)
-        st = m->text ? sn_model_program(m, "text", fill_text, NULL, &p, err) : find_program(m, &r, &p, err);
+        st = m->text || m->opened ? own_program(m, &p, err) : find_program(m, &r, &p, err);
     if (st == SN_OK && !p->program)
         st = sn_fail(err, SN_EUNSUPPORTED, "%s: nothing is compiled for device %s", m->folder, m->device);
     if (st == SN_OK)

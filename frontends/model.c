@@ -67,6 +67,8 @@ static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOption
 static SnStatus open_files(SnModel *m, SnError *err)
 {
     const size_t n = strlen(m->folder);
+    if (n > 3 && strcmp(m->folder + n - 3, ".so") == 0)
+        return sn_model_open_program(m, err);
     if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
         return sn_file_open(m->ctx, m->folder, &m->text, err);
     if (sn_model_has_file(m, "config.json"))
@@ -155,7 +157,7 @@ static const SnArch *arch_of(const SnModel *m)
 const char *sn_model_task(const SnModel *m)
 {
     const SnArch *a = arch_of(m);
-    return a ? a->task : "";
+    return m->opened ? sn_opened_task(m) : a ? a->task : "";
 }
 
 /* Checkpoints that do not say their dtype are what their first float tensor is. */
@@ -174,6 +176,8 @@ SnStatus sn_model_need(SnModel *m, SnError *err)
     if (m->arch)
         return SN_OK;
     SN_CHECK(!m->text, err, SN_EUNSUPPORTED, "%s: a program has no task", m->folder);
+    SN_CHECK(!m->opened, err, SN_EUNSUPPORTED, "%s: it is compiled: only %s can be run", m->folder,
+             sn_opened_task(m));
     SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
     const SnArch *arch = arch_of(m);
     SN_CHECK(arch || !sn_arch_find(m->config.model_type, NULL), err, SN_EUNSUPPORTED, "%s: %s of %s",
@@ -353,6 +357,8 @@ static void put_text(SnText *t, const char *key, const char *value)
 
 SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
 {
+    if (m->opened)
+        return sn_opened_inspect(m, json, err);
     const SnArch *a = arch_of(m);
     const bool has_weights =
         sn_model_has_file(m, "model.safetensors") || sn_model_has_file(m, "model.safetensors.index.json");

@@ -5,6 +5,7 @@
 
 #include "compiler/eval.h"
 #include "frontends/hf/layers.h"
+#include "runtime/typed.h"
 
 /* A program of a model, kept with it. */
 typedef struct SnModelProgram {
@@ -23,6 +24,7 @@ struct SnModel {
     SnCompiler *cc;
     const char *folder;
     SnFile *text;                       /* a program in text form that stands for a folder, or NULL */
+    SnModelProgram *opened;             /* a shared object that stands for a folder, or NULL */
     SnConfig config;                    /* json NULL: the folder has no config.json */
     SnWeights *weights;                 /* NULL until sn_model_need */
     const SnArch *arch;                 /* of the head; NULL until sn_model_need */
@@ -40,6 +42,14 @@ struct SnModel {
 /* Finds the architecture and opens the weights: what a tokenizer alone does not need. Cheap when done. */
 SN_MUST_CHECK SnStatus sn_model_need(SnModel *m, SnError *err);
 bool sn_model_has_file(const SnModel *m, const char *file); /* in its folder */
+
+/* ---- a shared object in the place of a folder (opened.c) ---- */
+SN_MUST_CHECK SnStatus sn_model_open_program(SnModel *m, SnError *err); /* fills m->opened */
+SnTypedKind sn_opened_kind(const SnModel *m);
+const char *sn_opened_task(const SnModel *m); /* "embed", "text-classification", ..., "tensors" */
+/* SN_EUNSUPPORTED, if it was compiled for something else. */
+SN_MUST_CHECK SnStatus sn_opened_need(const SnModel *m, SnTypedKind kind, SnError *err);
+SN_MUST_CHECK SnStatus sn_opened_inspect(SnModel *m, SnText *json, SnError *err);
 
 /* ---- the graph as a part of a larger one ---- */
 typedef struct SnModelPart {

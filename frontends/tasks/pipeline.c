@@ -1,5 +1,6 @@
 /* pipeline.c -- sn_model_pipeline: the table of tasks, and what they share. */
 #include "frontends/tasks/pipeline.h"
+#include "frontends/tasks/program.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,21 +15,28 @@
 typedef struct Task {
     const char *name;
     SnPipeRun *run;
-    const char *args; /* names of its arguments; NULL: it looks for itself */
+    const char *args;  /* names of its arguments; NULL: it looks for itself */
+    SnPipeRun *opened; /* on a model that was compiled ahead of time; NULL: it cannot */
+    const char *opened_args;
 } Task;
 
+#define ANSWER_ARGS "topk top_k max_answer_len handle_impossible_answer align_to_words"
+#define TAG_ARGS    "aggregation_strategy ignore_labels"
 static const Task tasks[] = {
-    {"fill-mask", sn_pipe_fill_mask, "targets top_k tokenizer_kwargs"},
-    {"text-classification", sn_pipe_classify, NULL},
-    {"sentiment-analysis", sn_pipe_classify, NULL},
-    {"token-classification", sn_pipe_tag, "aggregation_strategy ignore_labels stride"},
-    {"ner", sn_pipe_tag, "aggregation_strategy ignore_labels stride"},
-    {"feature-extraction", sn_pipe_extract, "truncation tokenize_kwargs return_tensors"},
-    {"question-answering", sn_pipe_answer,
-     "padding topk top_k doc_stride max_answer_len max_seq_len max_question_len handle_impossible_answer "
-     "align_to_words"},
-    {"zero-shot-classification", sn_pipe_zero_shot, "candidate_labels hypothesis_template multi_label"},
+    {"fill-mask", sn_pipe_fill_mask, "targets top_k tokenizer_kwargs", sn_pipe_opened_fill, ""},
+    {"text-classification", sn_pipe_classify, NULL, sn_pipe_classify, "top_k"},
+    {"sentiment-analysis", sn_pipe_classify, NULL, sn_pipe_classify, "top_k"},
+    {"token-classification", sn_pipe_tag, TAG_ARGS " stride", sn_pipe_opened_tag, TAG_ARGS},
+    {"ner", sn_pipe_tag, TAG_ARGS " stride", sn_pipe_opened_tag, TAG_ARGS},
+    {"feature-extraction", sn_pipe_extract, "truncation tokenize_kwargs return_tensors", NULL, NULL},
+    {"question-answering", sn_pipe_answer, ANSWER_ARGS " padding doc_stride max_seq_len max_question_len",
+     sn_pipe_answer, ANSWER_ARGS},
+    {"zero-shot-classification", sn_pipe_zero_shot, "candidate_labels hypothesis_template multi_label", NULL,
+     NULL},
+    {"embed", sn_pipe_embed, "", sn_pipe_embed, ""},
 };
+#undef ANSWER_ARGS
+#undef TAG_ARGS
 
 static const Task *find_task(const char *name)
 {
@@ -49,12 +57,12 @@ bool sn_pipe_is_listed(SnBytes key, const char *list)
     return false;
 }
 
-static SnStatus check_args(const SnPipe *p, const Task *t, SnError *err)
+static SnStatus check_args(const SnPipe *p, const char *args, SnError *err)
 {
     const SnJson *k = p->kwargs;
     SN_CHECK(!k || k->kind == SN_JSON_OBJECT, err, SN_EINVAL, "%s: the arguments are no object", p->task);
-    for (uint32_t i = 0; k && t->args && i < k->n; i++)
-        SN_CHECK(sn_pipe_is_listed(k->u.child[i].key, t->args) ||
+    for (uint32_t i = 0; k && args && i < k->n; i++)
+        SN_CHECK(sn_pipe_is_listed(k->u.child[i].key, args) ||
                      sn_pipe_is_listed(k->u.child[i].key, "batch_size num_workers"),
                  err, SN_EUNSUPPORTED, "%s: argument %.*s", p->task, sn_pipe_shown(k->u.child[i].key),
                  (const char *)k->u.child[i].key.at);
@@ -66,18 +74,20 @@ SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input, co
 {
     const char *name = task ? task : sn_model_task(m);
     const Task *t = find_task(name);
-    SN_CHECK(m->config.json, err, SN_EIO, "%s: no config.json", m->folder);
-    SN_CHECK(t, err, SN_EUNSUPPORTED, "%s: task %s", m->folder, *name ? name : m->config.architecture);
+    SnPipeRun *const run = !t ? NULL : m->opened ? t->opened : t->run;
+    SN_CHECK(m->config.json || m->opened, err, SN_EIO, "%s: no config.json", m->folder);
+    SN_CHECK(run, err, SN_EUNSUPPORTED, "%s: task %s", m->folder, *name ? name : m->config.architecture);
     const size_t begin = json->n;
     SnPipe p = {
         .m = m, .task = name, .head = sn_task_head(name), .input = input, .kwargs = kwargs, .out = json};
-    SN_TRY(check_args(&p, t, err));
-    SN_TRY(sn_text_need(m, err));
-    SN_TRY(sn_model_need(m, err));
+    SN_TRY(check_args(&p, m->opened ? t->opened_args : t->args, err));
+    SN_TRY(m->opened ? sn_opened_need(m, sn_task_kind(name), err) : sn_text_need(m, err));
+    if (!m->opened)
+        SN_TRY(sn_model_need(m, err));
     sn_arena_init(&p.arena, sn_allocator(m->ctx));
     SnStatus st = sn_text_config(m, &p.tokenizer, err);
     if (st == SN_OK)
-        st = t->run(&p, err);
+        st = run(&p, err);
     if (st == SN_OK && json->failed)
         st = sn_fail(err, SN_ENOMEM, "%s: no memory for the result", name);
     if (st != SN_OK && json->at) {
@@ -390,7 +400,8 @@ SnStatus sn_pipe_forward(SnPipe *p, const SnEncoding *const *window, size_t n, c
 
 SnBytes sn_pipe_label(SnPipe *p, size_t i)
 {
-    const char *s = sn_config_label(&p->m->config, (int64_t)i);
+    const char *s =
+        p->m->opened ? p->m->opened->program->typed->label[i] : sn_config_label(&p->m->config, (int64_t)i);
     if (!s)
         s = sn_arena_printf(&p->arena, "LABEL_%zu", i);
     return s ? sn_bytes_str(s) : (SnBytes){0};

@@ -18,7 +18,7 @@ typedef struct SnPipe {
 
 typedef SnStatus SnPipeRun(SnPipe *p, SnError *err);
 SnPipeRun sn_pipe_fill_mask, sn_pipe_classify, sn_pipe_extract, sn_pipe_tag, sn_pipe_answer,
-    sn_pipe_zero_shot;
+    sn_pipe_zero_shot, sn_pipe_embed, sn_pipe_opened_fill, sn_pipe_opened_tag;
 
 /* ---- arguments: what is absent or null stays as it is ---- */
 const SnJson *sn_pipe_arg(const SnPipe *p, const char *name); /* NULL: absent or null */
@@ -69,6 +69,16 @@ SN_MUST_CHECK SnStatus sn_pipe_forward(SnPipe *p, const SnEncoding *const *windo
                                        SnError *err);
 /* id2label, or LABEL_i; {NULL, 0}: no memory. */
 SnBytes sn_pipe_label(SnPipe *p, size_t i);
+
+/* ---- a model that was compiled ahead of time (pipeline_opened.c) ---- */
+SN_MUST_CHECK SnStatus sn_pipe_opened_run(SnPipe *p, SnBytes text, const SnBytes *pair, SnResults **out,
+                                          SnError *err);
+/* Scores of n texts, each alone or with a pair ({NULL, 0}: none). */
+SN_MUST_CHECK SnStatus sn_pipe_opened_scores(SnPipe *p, const SnBytes *text, const SnBytes *pair, size_t n,
+                                             SnPipeRow **out, SnError *err);
+/* Windows of a question and a context; two rows each, of start and end logits. */
+SN_MUST_CHECK SnStatus sn_pipe_opened_answer(SnPipe *p, SnBytes question, SnBytes context, SnEncoding **out,
+                                             SnPipeRow **row, size_t *n, SnError *err);
 
 /* ---- numbers ---- */
 size_t sn_pipe_argmax(const float *x, size_t n); /* the first of the largest */

@@ -167,14 +167,14 @@ static void put_answers(SnText *out, const Answers *v, size_t most)
     sn_text_add(out, "]", n == 1 ? 0 : 1);
 }
 
-static SnStatus answer_all(SnPipe *p, const Ask *a, SnBytes context, const SnEncoding *const *window,
-                           size_t n, const SnPipeRow *row, Answers *v, SnError *err)
+static SnStatus answer_all(SnPipe *p, const Ask *a, SnBytes context, const SnEncoding *window, size_t n,
+                           const SnPipeRow *row, Answers *v, SnError *err)
 {
     double none = 1000000;
     SnCodePoints points;
     SN_TRY(sn_pipe_code_points(p, context, &points, err));
     for (size_t i = 0; i < n; i++)
-        SN_TRY(answer_window(p, a, &points, window[i], row + 2 * i, &none, v, err));
+        SN_TRY(answer_window(p, a, &points, &window[i], row + 2 * i, &none, v, err));
     const Answer empty = {.score = none, .text = sn_bytes("", 0)};
     SN_CHECK(!a->allows_none || sn_vec_push(p->arena.memory, v, empty), err, SN_ENOMEM,
              "%s: no memory for answers", p->task);
@@ -183,7 +183,9 @@ static SnStatus answer_all(SnPipe *p, const Ask *a, SnBytes context, const SnEnc
     return SN_OK;
 }
 
-static SnStatus answer_one(SnPipe *p, const Ask *a, SnBytes question, SnBytes context, SnError *err)
+/* Windows and their logits. */
+static SnStatus read_windows(SnPipe *p, const Ask *a, SnBytes question, SnBytes context, SnEncoding **out,
+                             SnPipeRow **row, size_t *n, SnError *err)
 {
     static const char *const want[] = {"start_logits", "end_logits"};
     const SnTokenizeOptions o = {.struct_size = sizeof o,
@@ -194,18 +196,27 @@ static SnStatus answer_one(SnPipe *p, const Ask *a, SnBytes question, SnBytes co
     const SnBytes *first = a->context_first ? &context : &question;
     const SnBytes *second = a->context_first ? &question : &context;
     SnEncoding *e = NULL;
+    SN_TRY(sn_pipe_encode(p, first, second, 1, &o, &e, err));
+    for (const SnEncoding *w = e; w; w = w->overflow)
+        ++*n;
+    const SnEncoding **window = sn_arena_array(&p->arena, *n, sizeof *window);
+    *out = sn_arena_array(&p->arena, *n, sizeof **out);
+    SN_CHECK(window && *out, err, SN_ENOMEM, "%s: no memory for %zu windows", p->task, *n);
+    for (size_t i = 0; i < *n; i++, e = e->overflow) {
+        (*out)[i] = *e;
+        window[i] = e;
+    }
+    return sn_pipe_forward(p, window, *n, want, 2, SN_PIPE_TOKENS, row, err);
+}
+
+static SnStatus answer_one(SnPipe *p, const Ask *a, SnBytes question, SnBytes context, SnError *err)
+{
+    SnEncoding *window = NULL;
     SnPipeRow *row = NULL;
     Answers v = {0};
     size_t n = 0;
-    SN_TRY(sn_pipe_encode(p, first, second, 1, &o, &e, err));
-    for (const SnEncoding *w = e; w; w = w->overflow)
-        n++;
-    const SnEncoding **window = sn_arena_array(&p->arena, n, sizeof *window);
-    SN_CHECK(window, err, SN_ENOMEM, "%s: no memory for %zu windows", p->task, n);
-    n = 0;
-    for (const SnEncoding *w = e; w; w = w->overflow)
-        window[n++] = w;
-    SN_TRY(sn_pipe_forward(p, window, n, want, 2, SN_PIPE_TOKENS, &row, err));
+    SN_TRY(p->m->opened ? sn_pipe_opened_answer(p, question, context, &window, &row, &n, err)
+                        : read_windows(p, a, question, context, &window, &row, &n, err));
     const SnStatus st = answer_all(p, a, context, window, n, row, &v, err);
     sn_vec_clear(p->arena.memory, &v);
     return st;

@@ -18,6 +18,8 @@ static SnStatus run(SnPipe *p, const SnBytes *text, const SnBytes *pair, size_t 
 {
     SnEncoding *e = NULL;
     const SnEncoding **window = NULL;
+    if (p->m->opened)
+        return sn_pipe_opened_scores(p, text, pair, n, out, err);
     SN_TRY(sn_pipe_encode(p, text, pair, n, o, &e, err));
     SN_TRY(window_list(p, e, n, &window, err));
     return sn_pipe_forward(p, window, n, &want, 1, keep, out, err);
@@ -35,7 +37,7 @@ typedef struct Classify {
 static SnStatus read_classify(const SnPipe *p, Classify *c, SnError *err)
 {
     static const char *const names[] = {"none", "sigmoid", "softmax"};
-    size_t apply = sn_task_apply(p->m);
+    size_t apply = p->m->opened ? SN_APPLY_NONE : sn_task_apply(p->m); /* the program has it in it */
     const SnJson *k = sn_json_get(p->kwargs, "top_k");
     SN_TRY(sn_pipe_word(p, "function_to_apply", names, SN_COUNT(names), &apply, err));
     *c = (Classify){.apply = (SnApply)apply, .is_plain = !k, .is_all = sn_json_is_null(k)};

@@ -164,8 +164,8 @@ static SnBytes group_name(SnBytes label)
     return dash ? sn_bytes(dash + 1, label.n - (size_t)(dash + 1 - label.at)) : label;
 }
 
-/* Neighbours of one tag to groups, in place; B- begins a new one. */
-static SnStatus groups_of(SnPipe *p, Entities *v, SnError *err)
+/* Neighbours of one tag to groups, in place; B- begins a new one. Words are joined, or parts of the text. */
+static SnStatus groups_of(SnPipe *p, const SnCodePoints *text, Entities *v, SnError *err)
 {
     size_t ngroup = 0;
     for (size_t i = 0, n; i < v->n; i += n) {
@@ -179,7 +179,9 @@ static SnStatus groups_of(SnPipe *p, Entities *v, SnError *err)
                         .score = sum / (float)n,
                         .start = e[0].start,
                         .end = e[n - 1].end};
-        SN_TRY(join_words(p, e, n, &group.word, err));
+        group.word = sn_pipe_slice(text, group.start, group.end);
+        if (!p->m->opened)
+            SN_TRY(join_words(p, e, n, &group.word, err));
         v->at[ngroup++] = group;
     }
     v->n = ngroup;
@@ -274,7 +276,7 @@ static SnStatus tag_window(SnPipe *p, const Tagger *t, const SnCodePoints *text,
     if (st == SN_OK && t->strategy > STRATEGY_SIMPLE)
         st = words_of(p, t->strategy, row->width, &v, err);
     if (st == SN_OK && t->strategy > STRATEGY_NONE)
-        st = groups_of(p, &v, err);
+        st = groups_of(p, text, &v, err);
     drop_ignored(t, &v);
     if (st == SN_OK && !sn_vec_reserve(p->arena.memory, all, v.n))
         st = sn_fail(err, SN_ENOMEM, "%s: no memory for entities", p->task);
@@ -353,6 +355,68 @@ SnStatus sn_pipe_tag(SnPipe *p, SnError *err)
             count++;
         sn_text_printf(p->out, "%s", i ? ", " : is_list ? "[" : "");
         SN_TRY(tag_text(p, &t, text[i], window + at, count, row + at, err));
+    }
+    sn_text_add(p->out, "]", is_list ? 1 : 0);
+    return SN_OK;
+}
+
+/* ---- compiled ahead of time ---- */
+
+/* Words are parts of the text: its program has no need of the tokens. */
+static SnStatus opened_tokens(SnPipe *p, const SnCodePoints *text, const SnResults *r, Entities *out,
+                              SnError *err)
+{
+    const SnView *special = &sn_results_find(r, "special")->view;
+    const int32_t *is_special = (const int32_t *)special->data + special->start[0];
+    const SnView *offsets = &sn_results_find(r, "offsets")->view;
+    const int32_t *at = (const int32_t *)offsets->data + offsets->start[0];
+    const int32_t *label = sn_results_find(r, "label")->view.data;
+    const float *score = sn_results_find(r, "score")->view.data;
+    const size_t n = (size_t)special->len[0];
+    SN_CHECK(sn_vec_reserve(p->arena.memory, out, n), err, SN_ENOMEM, "%s: no memory for tokens", p->task);
+    for (size_t i = 0; i < n; i++)
+        if (!is_special[i])
+            out->at[out->n++] = (Entity){.word = sn_pipe_slice(text, at[2 * i], at[2 * i + 1]),
+                                         .label = sn_pipe_label(p, (size_t)label[i]),
+                                         .score = score[i],
+                                         .start = at[2 * i],
+                                         .end = at[2 * i + 1],
+                                         .index = i};
+    return SN_OK;
+}
+
+static SnStatus tag_opened(SnPipe *p, const Tagger *t, SnBytes text, SnError *err)
+{
+    SnResults *r = NULL;
+    SnCodePoints points;
+    Entities v = {0};
+    SN_TRY(sn_pipe_code_points(p, text, &points, err));
+    SN_TRY(sn_pipe_opened_run(p, text, NULL, &r, err));
+    SnStatus st = opened_tokens(p, &points, r, &v, err);
+    if (st == SN_OK && t->strategy != STRATEGY_NONE)
+        st = groups_of(p, &points, &v, err);
+    drop_ignored(t, &v);
+    if (st == SN_OK)
+        put_entities(p->out, &v, t->strategy == STRATEGY_NONE);
+    sn_vec_clear(p->arena.memory, &v);
+    sn_results_destroy(r);
+    return st;
+}
+
+SnStatus sn_pipe_opened_tag(SnPipe *p, SnError *err)
+{
+    SnTokenizeOptions o = {.struct_size = sizeof o};
+    Tagger t;
+    SnBytes *text = NULL;
+    size_t n = 0;
+    SN_TRY(read_tagger(p, &t, &o, err));
+    SN_CHECK(t.strategy <= STRATEGY_SIMPLE, err, SN_EUNSUPPORTED,
+             "%s: aggregation_strategy of a compiled model: none or simple", p->task);
+    SN_TRY(sn_pipe_texts(p, &text, &n, err));
+    const bool is_list = p->input->kind == SN_JSON_ARRAY;
+    for (size_t i = 0; i < n; i++) {
+        sn_text_printf(p->out, "%s", i ? ", " : is_list ? "[" : "");
+        SN_TRY(tag_opened(p, &t, text[i], err));
     }
     sn_text_add(p->out, "]", is_list ? 1 : 0);
     return SN_OK;

@@ -242,6 +242,12 @@ const char *sn_task_head(const char *task)
     return i < SN_COUNT(tasks) ? tasks[i].head : task;
 }
 
+SnTypedKind sn_task_kind(const char *task)
+{
+    const size_t i = find_task(task);
+    return i < SN_COUNT(tasks) ? tasks[i].kind : SN_TYPED_TENSORS;
+}
+
 /* What a folder is made for: its files say it, then the head. */
 static const char *usual_task(const SnModel *m)
 {

@@ -38,6 +38,8 @@ typedef struct SnTaskProgram {
 SN_MUST_CHECK SnStatus sn_task_program(SnModel *m, const char *task, SnArena *arena, SnTaskProgram *out,
                                        SnError *err);
 
+SnTypedKind sn_task_kind(const char *task); /* TENSORS: also of one that is not known */
+
 /* What a classifier's logits go through, as config.json says. */
 typedef enum SnApply { SN_APPLY_NONE, SN_APPLY_SIGMOID, SN_APPLY_SOFTMAX } SnApply;
 SnApply sn_task_apply(const SnModel *m);

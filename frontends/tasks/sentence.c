@@ -326,9 +326,9 @@ static SnStatus embed_program(SnModel *m, SnModelProgram **out, SnError *err)
     SnArena arena;
     const void *chain = NULL;
     int64_t max_length = 0;
-    *out = sn_model_find_program(m, "embed");
+    *out = m->opened ? m->opened : sn_model_find_program(m, "embed");
     if (*out)
-        return SN_OK;
+        return m->opened ? sn_opened_need(m, SN_TYPED_EMBED, err) : SN_OK;
     sn_arena_init(&arena, sn_allocator(m->ctx));
     SnStatus st = sn_sentence_chain(m, &arena, &chain, &max_length, err);
     if (st == SN_OK)
@@ -493,15 +493,23 @@ static void fill_rank(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     sn_output(g, "scores", x);
 }
 
+static SnStatus rank_program(SnModel *m, SnModelProgram **out, SnError *err)
+{
+    SnTextConfig tokenizer;
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_need(m, err));
+    SN_TRY(sn_text_config(m, &tokenizer, err));
+    return sn_model_program(m, "rank", fill_rank, &tokenizer, out, err);
+}
+
 SnStatus sn_model_rank(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n, SnResults **out,
                        SnError *err)
 {
-    SnModelProgram *p = NULL;
+    SnModelProgram *p = m->opened;
     SN_CHECK(n > 0, err, SN_EINVAL, "rank: no pairs");
-    SN_TRY(sn_text_need(m, err));
-    SN_TRY(sn_model_need(m, err));
-    SnTextConfig tokenizer;
-    SN_TRY(sn_text_config(m, &tokenizer, err));
-    SN_TRY(sn_model_program(m, "rank", fill_rank, &tokenizer, &p, err));
+    if (m->opened)
+        SN_TRY(sn_opened_need(m, SN_TYPED_CLASSIFY, err));
+    else
+        SN_TRY(rank_program(m, &p, err));
     return run_batches(m, p, text, pair, n, out, err);
 }

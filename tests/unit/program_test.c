@@ -323,7 +323,7 @@ static void test_tasks(void **state)
     assert_fails(SN_EUNSUPPORTED, sn_task_program(x->m, "summarization", &x->arena, &x->task, &err));
     close_model(x);
     open_model(x, FOLDER("token-classification-bert"), NULL);
-    assert_fails(SN_EUNSUPPORTED, sn_model_pipeline(x->m, "embed", NULL, NULL, NULL, &err));
+    assert_fails(SN_EUNSUPPORTED, sn_model_pipeline(x->m, "rank", NULL, NULL, NULL, &err));
     close_model(x);
     open_model(x, "tests/golden/forward/bert-next-sentence/model", NULL);
     assert_ok(sn_task_program(x->m, NULL, &x->arena, &x->task, &err));
