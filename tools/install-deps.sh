@@ -4,7 +4,7 @@ set -eu
 
 packages="meson ninja-build pkg-config gcc g++ libc6-dev llvm-19-dev libxxhash-dev
           ocl-icd-opencl-dev opencl-headers python3 python3-venv ca-certificates"
-test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd"
+test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd luajit"
 
 die() {
     echo "install-deps: $1" >&2

@@ -89,23 +89,11 @@ static void answer_range(const Ask *a, const SnEncoding *e, const Span *s, int64
     *end = by_word ? last[1] : e->offsets[2 * s->end + 1];
 }
 
-static bool equal_in_lower_case(SnBytes a, SnBytes b)
-{
-    SnReader x = sn_reader(a), y = sn_reader(b);
-    while (x.left && y.left) {
-        const uint32_t cx = sn_read_utf8(&x), cy = sn_read_utf8(&y);
-        if (cx != cy && (cx > SN_CP_LAST || cy > SN_CP_LAST ||
-                         (int64_t)cx + sn_code_class(cx)->lower != (int64_t)cy + sn_code_class(cy)->lower))
-            return false;
-    }
-    return !x.left && !y.left;
-}
-
 /* Spans of the same words, whatever their case, are one answer. */
 static SnStatus add_answer(SnPipe *p, Answers *v, const Answer *a, SnError *err)
 {
     for (size_t i = 0; i < v->n; i++)
-        if (equal_in_lower_case(v->at[i].text, a->text)) {
+        if (sn_equal_in_lower_case(v->at[i].text, a->text)) {
             v->at[i].score += a->score;
             return SN_OK;
         }

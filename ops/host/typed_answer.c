@@ -136,7 +136,7 @@ static SnBytes text_of(const Answers *v, const Answer *a)
     return sn_bytes(v->context.text.at + a->begin, a->end - a->begin);
 }
 
-static bool equal_in_lower_case(SnBytes a, SnBytes b)
+bool sn_equal_in_lower_case(SnBytes a, SnBytes b)
 {
     SnReader x = sn_reader(a), y = sn_reader(b);
     while (x.left && y.left) {
@@ -152,7 +152,7 @@ static void add_answer(Answers *v, const Answer *a)
 {
     size_t least = 0;
     for (size_t i = 0; i < v->n; i++) {
-        if (equal_in_lower_case(text_of(v, &v->at[i]), text_of(v, a))) {
+        if (sn_equal_in_lower_case(text_of(v, &v->at[i]), text_of(v, a))) {
             v->at[i].score += a->score;
             return;
         }

@@ -4,8 +4,7 @@
 #ifndef SN_UNICODE_H
 #define SN_UNICODE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "runtime/bytes.h"
 
 #define SN_CP_SPACE      1u   /* White_Space */
 #define SN_CP_DROP       2u   /* what BERT's clean_text removes: controls, unassigned, NUL, U+FFFD */
@@ -40,5 +39,8 @@ static inline const SnCodeClass *sn_code_class(uint32_t cp)
     const uint32_t low = cp & ((1u << SN_CP_BLOCK_BITS) - 1);
     return &sn_code_classes[sn_code_second[block << SN_CP_BLOCK_BITS | low]];
 }
+
+/* Do two texts differ in case only, character by character? */
+bool sn_equal_in_lower_case(SnBytes a, SnBytes b);
 
 #endif

@@ -221,6 +221,58 @@ static void words_are_those_of_the_pipeline(void **state)
     golden_close(&g);
 }
 
+/* ---- any bytes ---- */
+
+static uint32_t next_random(uint32_t *seed)
+{
+    return (*seed = *seed * 1664525u + 1013904223u) >> 8;
+}
+
+/* Words, accents, and bytes that are no UTF-8. */
+static size_t random_text(uint32_t *seed, char *out, size_t most)
+{
+    static const char *const part[] = {"fox ",         "\xC3\xA9", "\xE6\x9D\xB1", "\xF0\x9F\x98\x80",
+                                       "paris",        ". ",       "\xE2\x82",     "\xFF",
+                                       "\xED\xA0\x80", "\xF4\x90", "[SEP]",        "\n"};
+    size_t n = 0;
+    for (uint32_t left = next_random(seed) % 60; left > 0; left--) {
+        const char *s = part[next_random(seed) % SN_COUNT(part)];
+        if (n + strlen(s) > most)
+            break;
+        memcpy(out + n, s, strlen(s));
+        n += strlen(s);
+    }
+    return n;
+}
+
+static void spans_lie_in_any_text(void **state)
+{
+    (void)state;
+    TypedTagCtx *tag = NULL;
+    TypedAnswerCtx *answer = NULL;
+    uint32_t seed = 7;
+    assert_int_equal(typed_tag_create(NULL, &tag), SN_MODEL_OK);
+    assert_int_equal(typed_answer_create(NULL, &answer), SN_MODEL_OK);
+    for (int round = 0; round < 200; round++) {
+        char text[300];
+        SnModelSpan span[300], found;
+        size_t n = random_text(&seed, text, sizeof text), count = 0, at = 0;
+        assert_int_equal(typed_tag_tag(tag, text, n, span, SN_COUNT(span), &count), SN_MODEL_OK);
+        assert_in_range(count, 0, SN_COUNT(span));
+        for (size_t i = 0; i < count; i++) {
+            assert_true(span[i].begin >= at && span[i].begin <= span[i].end && span[i].end <= n);
+            assert_true(span[i].score >= 0 && span[i].score <= 1.0001f && span[i].label < TYPED_TAG_LABELS);
+            at = span[i].begin;
+        }
+        if (n == 0)
+            continue;
+        assert_int_equal(typed_answer_answer(answer, "where is paris ?", 16, text, n, &found), SN_MODEL_OK);
+        assert_true(found.begin <= found.end && found.end <= n);
+    }
+    typed_tag_destroy(tag);
+    typed_answer_destroy(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +280,7 @@ int main(void)
         cmocka_unit_test(tags_are_those_of_the_pipeline),
         cmocka_unit_test(answers_are_those_of_the_pipeline),
         cmocka_unit_test(words_are_those_of_the_pipeline),
+        cmocka_unit_test(spans_lie_in_any_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
