@@ -1,7 +1,9 @@
 /* run.c -- walks the steps of a program.
  *
  * The state of a run is the step, the next tile of it, and the registers: so a run may stop between any two
- * ranges of tiles and go on later with equal bits. Nothing here allocates once a shape was planned. */
+ * ranges of tiles and go on later with equal bits. It stops where the next tile would end behind the
+ * deadline, as far as its cost is known, but never before one range is done. Nothing here allocates once a
+ * shape was planned. */
 #include "runtime/instance.h"
 
 #define MAX_KERNEL_BUFFERS 16
@@ -20,6 +22,12 @@ static void learn_cost(SnInstance *s, int64_t ntile, uint64_t work_ns)
     if (*cost != 0 && seen > *cost)
         seen = *cost + (seen - *cost) / 8;
     *cost = seen < UINT32_MAX ? (uint32_t)seen : UINT32_MAX;
+}
+
+/* What a tile of the step is expected to take; 0 where that is not known. */
+static uint64_t tile_ns(const SnInstance *s)
+{
+    return s->tile_cost[s->pc] / COST_PER_NS;
 }
 
 /* How many tiles of the step are work of that long; as many as there may be where that is not known. */
@@ -68,7 +76,7 @@ static void run_tiles(void *arg, uint32_t job)
 {
     (void)job;
     KernelRun *k = arg;
-    const uint64_t deadline = k->s->deadline, begin = k->is_timed ? sn_now_ns() : 0;
+    const uint64_t deadline = k->s->deadline, begin = k->is_timed ? sn_now_ns() : 0, ahead = tile_ns(k->s);
     const uint32_t env = sn_fpenv_begin();
     while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed)) {
         /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
@@ -80,7 +88,7 @@ static void run_tiles(void *arg, uint32_t job)
         if (first >= k->end)
             break;
         run_range(k, first, first + take < k->end ? first + take : k->end);
-        if (deadline && sn_now_ns() >= deadline)
+        if (deadline && sn_now_ns() + ahead >= deadline)
             break;
     }
     sn_fpenv_end(env);
@@ -116,9 +124,10 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     KernelRun k;
     begin_kernel(&k, s, step, err);
     const int64_t first = s->tile, ntile = k.end - first;
-    k.is_timed = ntile > 1 && jobs->width > 1 && !k.is_whole;
+    const bool can_share = ntile > 1 && jobs->width > 1 && !k.is_whole;
+    k.is_timed = can_share || (s->deadline && ntile > 0);
     const int64_t alone = tiles_in(s, ALONE_NS);
-    const bool is_shared = k.is_timed && (alone == INT64_MAX || ntile > alone);
+    const bool is_shared = can_share && (alone == INT64_MAX || ntile > alone);
     k.share = is_shared ? 4 * (int64_t)jobs->width : 1;
     k.most = is_shared ? tiles_in(s, RANGE_NS) : INT64_MAX;
     if (is_shared)
@@ -300,7 +309,7 @@ SnStatus sn_instance_steps(SnInstance *s, bool *all_done, SnError *err)
             trace_step(s, step, pc, begin);
         if (done && (step->kind == SN_STEP_KERNEL || step->kind == SN_STEP_HOST))
             s->pc++;
-        if (s->deadline && s->pc < end && sn_now_ns() >= s->deadline)
+        if (s->deadline && s->pc < end && sn_now_ns() + tile_ns(s) >= s->deadline)
             return SN_OK;
     }
     *all_done = true;
