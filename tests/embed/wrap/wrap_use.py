@@ -1,5 +1,6 @@
 """Prints what wrap_use.c prints, through the wrappers for Python."""
 import array
+import shutil
 
 import wrap_answer_model
 import wrap_class_model
@@ -68,3 +69,19 @@ with wrap_state_model.Context() as ctx:
             state = ctx.save()
         if i == 1:
             ctx.load(state)
+
+# A new file of the model takes over the state of the old one.
+shutil.copy("wrap_state.so", "newer.so")
+with wrap_state_model.Context() as old, wrap_state_model.Context(path="./newer.so") as new:
+    old.bind("x", memoryview(x).cast("B").cast("f", (2, 16)))
+    old.run()
+    new.load(old.save())
+    old.close()
+    new.bind("x", memoryview(x).cast("B").cast("f", (2, 16)))
+    new.run()
+    assert new.result("total").tolist() == 31
+    new.trace_begin()
+    new.run()
+    new.trace_end("trace.json")
+    with open("trace.json") as trace:
+        assert len(trace.read()) > 100
