@@ -27,7 +27,7 @@ static void tell(const SnTypedHost *host, const SnError *err)
         (void)snprintf(host->message, host->message_size, "%s", err->message);
 }
 
-int sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...)
+SnStatus sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -187,7 +187,7 @@ static SnStatus create(const SnTypedHost *host, const SnTypedDesc *desc, const S
     return st;
 }
 
-int sn_typed_create(const SnTypedHost *host, SnTyped **out, const SnTypedDesc *desc)
+SnStatus sn_typed_create(const SnTypedHost *host, SnTyped **out, const SnTypedDesc *desc)
 {
     SnTypedHost own;
     SnError err = {.code = SN_OK};

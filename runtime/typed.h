@@ -33,8 +33,8 @@
 
 #include "runtime/program.h"
 
-#define SN_TYPED_AGAIN      (-1) /* step: more to do */
-#define SN_TYPED_MAX_ANSWER 15   /* tokens of an answer */
+#define SN_TYPED_AGAIN      ((SnStatus)-1) /* step: more to do */
+#define SN_TYPED_MAX_ANSWER 15             /* tokens of an answer */
 
 typedef enum SnTypedKind {
     SN_TYPED_TENSORS,
@@ -99,7 +99,7 @@ typedef struct SnTyped SnTyped; /* a context */
 
 /* SN_EUNSUPPORTED: another abi, or a CPU below the model's levels. SN_ENOMEM: also a block that is too small,
  * with the numbers. *out is written on success only. */
-SN_MUST_CHECK int sn_typed_create(const SnTypedHost *host, SnTyped **out, const SnTypedDesc *desc);
+SN_MUST_CHECK SnStatus sn_typed_create(const SnTypedHost *host, SnTyped **out, const SnTypedDesc *desc);
 void sn_typed_destroy(SnTyped *t);                /* NULL is fine */
 const char *sn_typed_error(const SnTyped *t);     /* of the last call that failed; "": none. Lent */
 const char *sn_typed_cpu_level(const SnTyped *t); /* whose code runs: "v3", "v4", "v4d", "amx", "base" */
@@ -113,56 +113,56 @@ SN_MUST_CHECK SnStatus sn_typed_measure(const SnTypedDesc *desc, uint64_t *block
 /* ---- runs ---- */
 
 /* Copies a text (two), and ends a run that is not done. */
-SN_MUST_CHECK int sn_typed_begin(SnTyped *t, const char *utf8, size_t n);
-SN_MUST_CHECK int sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb);
+SN_MUST_CHECK SnStatus sn_typed_begin(SnTyped *t, const char *utf8, size_t n);
+SN_MUST_CHECK SnStatus sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb);
 /* SN_OK: done. SN_TYPED_AGAIN: budget_ns have passed; it stopped between two tiles. 0: no budget. Slices of
  * any length give the bits of one run. After SN_ECANCELLED, or another failure, begin again. */
-SN_MUST_CHECK int sn_typed_step(SnTyped *t, uint64_t budget_ns);
-SN_MUST_CHECK int sn_typed_run(SnTyped *t); /* step without budget */
+SN_MUST_CHECK SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns);
+SN_MUST_CHECK SnStatus sn_typed_run(SnTyped *t); /* step without budget */
 /* Any thread: the run that goes on ends at the next tile, its step returns SN_ECANCELLED. */
 void sn_typed_cancel(SnTyped *t);
 
 /* ---- results of the last run; they can be taken more than once ---- */
-SN_MUST_CHECK int sn_typed_vector(SnTyped *t, float *out); /* EMBED: width numbers */
-SN_MUST_CHECK int sn_typed_scores(SnTyped *t, float *out); /* CLASSIFY: width numbers */
+SN_MUST_CHECK SnStatus sn_typed_vector(SnTyped *t, float *out); /* EMBED: width numbers */
+SN_MUST_CHECK SnStatus sn_typed_scores(SnTyped *t, float *out); /* CLASSIFY: width numbers */
 /* TAG: spans in order; *count of all, of which the first max are written. out may be NULL where max is 0. */
-SN_MUST_CHECK int sn_typed_spans(SnTyped *t, SnTypedSpan *out, size_t max, size_t *count);
-SN_MUST_CHECK int sn_typed_span(SnTyped *t, SnTypedSpan *out); /* ANSWER: of the context */
-SN_MUST_CHECK int sn_typed_words(SnTyped *t, SnTypedWord *out, size_t max,
-                                 size_t *count); /* FILL: best first */
+SN_MUST_CHECK SnStatus sn_typed_spans(SnTyped *t, SnTypedSpan *out, size_t max, size_t *count);
+SN_MUST_CHECK SnStatus sn_typed_span(SnTyped *t, SnTypedSpan *out); /* ANSWER: of the context */
+SN_MUST_CHECK SnStatus sn_typed_words(SnTyped *t, SnTypedWord *out, size_t max,
+                                      size_t *count); /* FILL: best first */
 
 /* ---- all in one call ---- */
-SN_MUST_CHECK int sn_typed_embed(SnTyped *t, const char *utf8, size_t n, float *out);
-SN_MUST_CHECK int sn_typed_classify(SnTyped *t, const char *utf8, size_t n, float *scores);
-SN_MUST_CHECK int sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb,
-                                         float *scores);
-SN_MUST_CHECK int sn_typed_tag(SnTyped *t, const char *utf8, size_t n, SnTypedSpan *out, size_t max,
-                               size_t *count);
-SN_MUST_CHECK int sn_typed_answer(SnTyped *t, const char *question, size_t nquestion, const char *context,
-                                  size_t ncontext, SnTypedSpan *out);
-SN_MUST_CHECK int sn_typed_fill(SnTyped *t, const char *utf8, size_t n, SnTypedWord *out, size_t max,
-                                size_t *count);
+SN_MUST_CHECK SnStatus sn_typed_embed(SnTyped *t, const char *utf8, size_t n, float *out);
+SN_MUST_CHECK SnStatus sn_typed_classify(SnTyped *t, const char *utf8, size_t n, float *scores);
+SN_MUST_CHECK SnStatus sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb,
+                                              float *scores);
+SN_MUST_CHECK SnStatus sn_typed_tag(SnTyped *t, const char *utf8, size_t n, SnTypedSpan *out, size_t max,
+                                    size_t *count);
+SN_MUST_CHECK SnStatus sn_typed_answer(SnTyped *t, const char *question, size_t nquestion,
+                                       const char *context, size_t ncontext, SnTypedSpan *out);
+SN_MUST_CHECK SnStatus sn_typed_fill(SnTyped *t, const char *utf8, size_t n, SnTypedWord *out, size_t max,
+                                     size_t *count);
 
 /* ---- any entry, input and output by name: as sn_entry, sn_bind, sn_reserve, sn_result, sn_reset ---- */
-SN_MUST_CHECK int sn_typed_entry(SnTyped *t, const char *entry);
-SN_MUST_CHECK int sn_typed_bind(SnTyped *t, const char *input, const SnView *view);
-SN_MUST_CHECK int sn_typed_reserve(SnTyped *t, const char *shape);
-SN_MUST_CHECK int sn_typed_result(SnTyped *t, const char *output, SnView *out);
-SN_MUST_CHECK int sn_typed_reset(SnTyped *t);
+SN_MUST_CHECK SnStatus sn_typed_entry(SnTyped *t, const char *entry);
+SN_MUST_CHECK SnStatus sn_typed_bind(SnTyped *t, const char *input, const SnView *view);
+SN_MUST_CHECK SnStatus sn_typed_reserve(SnTyped *t, const char *shape);
+SN_MUST_CHECK SnStatus sn_typed_result(SnTyped *t, const char *output, SnView *out);
+SN_MUST_CHECK SnStatus sn_typed_reset(SnTyped *t);
 
 /* ---- carried state ---- */
 
 /* Between runs. *size is in and out; to NULL asks for it. A state fits every context whose carries have the
  * same names, types and sizes, also of a newer build of the model: save, open the new one, load, drop the old
  * one. Another layout is SN_EFORMAT. */
-SN_MUST_CHECK int sn_typed_state_save(SnTyped *t, void *to, size_t *size);
-SN_MUST_CHECK int sn_typed_state_load(SnTyped *t, const void *from, size_t size);
+SN_MUST_CHECK SnStatus sn_typed_state_save(SnTyped *t, void *to, size_t *size);
+SN_MUST_CHECK SnStatus sn_typed_state_load(SnTyped *t, const void *from, size_t size);
 
 /* ---- traces ---- */
 
 /* Keeps the timings of all steps from begin to end, then writes them for chrome://tracing and Perfetto. They
  * are kept in host.memory, or malloc's: a run may allocate while it is traced. */
-SN_MUST_CHECK int sn_typed_trace_begin(SnTyped *t);
-SN_MUST_CHECK int sn_typed_trace_end(SnTyped *t, const char *path);
+SN_MUST_CHECK SnStatus sn_typed_trace_begin(SnTyped *t);
+SN_MUST_CHECK SnStatus sn_typed_trace_end(SnTyped *t, const char *path);
 
 #endif

@@ -38,7 +38,7 @@ struct SnTyped {
 };
 
 /* SN_OK, or keeps the message and returns the code. */
-int sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
+SnStatus sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
 
 /* A result of the model's own run: SN_EINVAL unless that has ended and the model is of that kind; SN_EFORMAT
  * unless it has that dtype and, being a list or not, that many dims. */

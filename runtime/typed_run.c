@@ -6,7 +6,7 @@
 /* ---- texts ---- */
 
 /* Room for n bytes more than there is: only where the host lends memory. */
-static int grow_text(SnTyped *t, SnTypedText *x, size_t n)
+static SnStatus grow_text(SnTyped *t, SnTypedText *x, size_t n)
 {
     if (t->block)
         return sn_typed_fail(t, SN_ESHAPE, "a text of %zu bytes: the block of this context has room for %zu",
@@ -19,7 +19,7 @@ static int grow_text(SnTyped *t, SnTypedText *x, size_t n)
     return SN_OK;
 }
 
-static int check_texts(SnTyped *t, uint32_t ntext, const SnBytes *text)
+static SnStatus check_texts(SnTyped *t, uint32_t ntext, const SnBytes *text)
 {
     static const char *const takes[] = {"one text", "two texts"};
     const bool is_answer = t->desc->kind == SN_TYPED_ANSWER;
@@ -36,10 +36,10 @@ static int check_texts(SnTyped *t, uint32_t ntext, const SnBytes *text)
     return SN_OK;
 }
 
-static int begin(SnTyped *t, uint32_t ntext, const SnBytes *text)
+static SnStatus begin(SnTyped *t, uint32_t ntext, const SnBytes *text)
 {
     static const char *const input[] = {"text", "pair"};
-    int st = check_texts(t, ntext, text);
+    SnStatus st = check_texts(t, ntext, text);
     for (uint32_t i = 0; st == SN_OK && i < ntext; i++)
         st = text[i].n > t->text[i].size ? grow_text(t, &t->text[i], text[i].n) : SN_OK;
     if (st != SN_OK)
@@ -62,19 +62,19 @@ static int begin(SnTyped *t, uint32_t ntext, const SnBytes *text)
     return st;
 }
 
-int sn_typed_begin(SnTyped *t, const char *utf8, size_t n)
+SnStatus sn_typed_begin(SnTyped *t, const char *utf8, size_t n)
 {
     return begin(t, 1, &(SnBytes){(const uint8_t *)utf8, n});
 }
 
-int sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb)
+SnStatus sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb)
 {
     return begin(t, 2, (SnBytes[]){{(const uint8_t *)a, na}, {(const uint8_t *)b, nb}});
 }
 
 /* ---- steps ---- */
 
-int sn_typed_step(SnTyped *t, uint64_t budget_ns)
+SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns)
 {
     bool done = false;
     if (t->has_text && t->is_done)
@@ -82,10 +82,10 @@ int sn_typed_step(SnTyped *t, uint64_t budget_ns)
     t->is_done = false;
     const SnStatus st = sn_run_some(t->instance, budget_ns, &done, &t->err);
     t->is_done = st == SN_OK && done;
-    return st == SN_OK && !done ? SN_TYPED_AGAIN : (int)st;
+    return st == SN_OK && !done ? SN_TYPED_AGAIN : st;
 }
 
-int sn_typed_run(SnTyped *t)
+SnStatus sn_typed_run(SnTyped *t)
 {
     return sn_typed_step(t, 0);
 }
@@ -123,7 +123,7 @@ SnStatus sn_typed_rows(SnTyped *t, SnTypedKind kind, const char *output, SnDtype
     return SN_OK;
 }
 
-static int copy_row(SnTyped *t, SnTypedKind kind, const char *output, float *out)
+static SnStatus copy_row(SnTyped *t, SnTypedKind kind, const char *output, float *out)
 {
     SnView v = {0};
     if (!out)
@@ -133,31 +133,31 @@ static int copy_row(SnTyped *t, SnTypedKind kind, const char *output, float *out
     return SN_OK;
 }
 
-int sn_typed_vector(SnTyped *t, float *out)
+SnStatus sn_typed_vector(SnTyped *t, float *out)
 {
     return copy_row(t, SN_TYPED_EMBED, "embeddings", out);
 }
 
-int sn_typed_scores(SnTyped *t, float *out)
+SnStatus sn_typed_scores(SnTyped *t, float *out)
 {
     return copy_row(t, SN_TYPED_CLASSIFY, "scores", out);
 }
 
-int sn_typed_embed(SnTyped *t, const char *utf8, size_t n, float *out)
+SnStatus sn_typed_embed(SnTyped *t, const char *utf8, size_t n, float *out)
 {
     SN_TRY(sn_typed_begin(t, utf8, n));
     SN_TRY(sn_typed_run(t));
     return sn_typed_vector(t, out);
 }
 
-int sn_typed_classify(SnTyped *t, const char *utf8, size_t n, float *scores)
+SnStatus sn_typed_classify(SnTyped *t, const char *utf8, size_t n, float *scores)
 {
     SN_TRY(sn_typed_begin(t, utf8, n));
     SN_TRY(sn_typed_run(t));
     return sn_typed_scores(t, scores);
 }
 
-int sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb, float *scores)
+SnStatus sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char *b, size_t nb, float *scores)
 {
     SN_TRY(sn_typed_begin_pair(t, a, na, b, nb));
     SN_TRY(sn_typed_run(t));
@@ -167,46 +167,46 @@ int sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char *b, 
 /* ---- by name ---- */
 
 /* What is bound or planned by name has nothing to do with texts that were begun. */
-static int by_name(SnTyped *t, SnStatus st)
+static SnStatus by_name(SnTyped *t, SnStatus st)
 {
     if (st == SN_OK)
         t->has_text = t->is_done = false;
     return st;
 }
 
-int sn_typed_entry(SnTyped *t, const char *entry)
+SnStatus sn_typed_entry(SnTyped *t, const char *entry)
 {
     return by_name(t, sn_entry(t->instance, entry, &t->err));
 }
 
-int sn_typed_bind(SnTyped *t, const char *input, const SnView *view)
+SnStatus sn_typed_bind(SnTyped *t, const char *input, const SnView *view)
 {
     return by_name(t, sn_bind(t->instance, input, view, &t->err));
 }
 
-int sn_typed_reserve(SnTyped *t, const char *shape)
+SnStatus sn_typed_reserve(SnTyped *t, const char *shape)
 {
     return by_name(t, sn_reserve(t->instance, shape, &t->err));
 }
 
-int sn_typed_result(SnTyped *t, const char *output, SnView *out)
+SnStatus sn_typed_result(SnTyped *t, const char *output, SnView *out)
 {
     return sn_result(t->instance, output, out, &t->err);
 }
 
-int sn_typed_reset(SnTyped *t)
+SnStatus sn_typed_reset(SnTyped *t)
 {
     return by_name(t, sn_reset(t->instance, &t->err));
 }
 
 /* ---- state ---- */
 
-int sn_typed_state_save(SnTyped *t, void *to, size_t *size)
+SnStatus sn_typed_state_save(SnTyped *t, void *to, size_t *size)
 {
     return sn_state_save(t->instance, to, size, &t->err);
 }
 
-int sn_typed_state_load(SnTyped *t, const void *from, size_t size)
+SnStatus sn_typed_state_load(SnTyped *t, const void *from, size_t size)
 {
     return by_name(t, sn_state_load(t->instance, from, size, &t->err));
 }
@@ -222,7 +222,7 @@ static void trace_both(void *self, const SnTraceEvent *e)
         t->trace.event(t->trace.self, e);
 }
 
-int sn_typed_trace_begin(SnTyped *t)
+SnStatus sn_typed_trace_begin(SnTyped *t)
 {
     if (t->is_tracing)
         return sn_typed_fail(t, SN_EINVAL, "a trace was begun already");
@@ -232,7 +232,7 @@ int sn_typed_trace_begin(SnTyped *t)
     return SN_OK;
 }
 
-int sn_typed_trace_end(SnTyped *t, const char *path)
+SnStatus sn_typed_trace_end(SnTyped *t, const char *path)
 {
     SnContext files = *t->ctx;
     if (!t->is_tracing)

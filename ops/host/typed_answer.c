@@ -225,7 +225,7 @@ static SnStatus find_answers(SnTyped *t, Answers *v)
     return SN_OK;
 }
 
-int sn_typed_span(SnTyped *t, SnTypedSpan *out)
+SnStatus sn_typed_span(SnTyped *t, SnTypedSpan *out)
 {
     Answers v;
     if (!out)
@@ -238,8 +238,8 @@ int sn_typed_span(SnTyped *t, SnTypedSpan *out)
     return SN_OK;
 }
 
-int sn_typed_answer(SnTyped *t, const char *question, size_t nquestion, const char *context, size_t ncontext,
-                    SnTypedSpan *out)
+SnStatus sn_typed_answer(SnTyped *t, const char *question, size_t nquestion, const char *context,
+                         size_t ncontext, SnTypedSpan *out)
 {
     SN_TRY(sn_typed_begin_pair(t, question, nquestion, context, ncontext));
     SN_TRY(sn_typed_run(t));

@@ -101,7 +101,7 @@ static int64_t read_group(const Tagged *g, int64_t i, SnTypedCursor *c, SnTypedS
     return next;
 }
 
-int sn_typed_spans(SnTyped *t, SnTypedSpan *out, size_t max, size_t *count)
+SnStatus sn_typed_spans(SnTyped *t, SnTypedSpan *out, size_t max, size_t *count)
 {
     Tagged g = {0};
     size_t n = 0;
@@ -123,7 +123,7 @@ int sn_typed_spans(SnTyped *t, SnTypedSpan *out, size_t max, size_t *count)
     return SN_OK;
 }
 
-int sn_typed_tag(SnTyped *t, const char *utf8, size_t n, SnTypedSpan *out, size_t max, size_t *count)
+SnStatus sn_typed_tag(SnTyped *t, const char *utf8, size_t n, SnTypedSpan *out, size_t max, size_t *count)
 {
     SN_TRY(sn_typed_begin(t, utf8, n));
     SN_TRY(sn_typed_run(t));
@@ -142,7 +142,7 @@ SnBytes sn_typed_tokenizer(const SnTyped *t)
     return (SnBytes){0};
 }
 
-int sn_typed_words(SnTyped *t, SnTypedWord *out, size_t max, size_t *count)
+SnStatus sn_typed_words(SnTyped *t, SnTypedWord *out, size_t max, size_t *count)
 {
     SnView ids = {0}, scores = {0}, masks = {0};
     const SnBytes table = sn_typed_tokenizer(t);
@@ -168,7 +168,7 @@ int sn_typed_words(SnTyped *t, SnTypedWord *out, size_t max, size_t *count)
     return SN_OK;
 }
 
-int sn_typed_fill(SnTyped *t, const char *utf8, size_t n, SnTypedWord *out, size_t max, size_t *count)
+SnStatus sn_typed_fill(SnTyped *t, const char *utf8, size_t n, SnTypedWord *out, size_t max, size_t *count)
 {
     SN_TRY(sn_typed_begin(t, utf8, n));
     SN_TRY(sn_typed_run(t));

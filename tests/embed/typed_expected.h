@@ -6,13 +6,12 @@
 
 enum { TYPED_WIDTH = 4, TYPED_MAX_TEXT = 100, TYPED_NTEXT = 6 };
 
-/* The fifth is longer than TYPED_MAX_TEXT; the last is no UTF-8, the one before as it is read. */
+/* The fourth is longer than TYPED_MAX_TEXT; the last is no UTF-8, the one before as it is read. */
 static const char *const typed_texts[TYPED_NTEXT] = {
     "hello world",
     "",
     "don't",
-    "a b c d hello world 12.5 x, a b c d hello world 12.5 x, a b c d hello world 12.5 x, a b c d hello world "
-    "12.5 x",
+    "a b c d hello world 12.5 x, a b c d hello world 12.5 x, a b c d hello world 12.5 x, a b c d hello world",
     "hello \xEF\xBF\xBD world \xEF\xBF\xBD\xEF\xBF\xBD a",
     "hello \xE2\x82 world \xFF\x80 a",
 };

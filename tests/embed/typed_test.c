@@ -59,7 +59,7 @@ SAME_SIZE(SnModelEvent, SnTraceEvent);
 SAME(SnModelEvent, SnTraceEvent, tiles);
 SAME(SnModelEvent, SnTraceEvent, flops);
 _Static_assert((int)SN_MODEL_EINTERNAL == (int)SN_EINTERNAL && (int)SN_MODEL_ESHAPE == (int)SN_ESHAPE &&
-                   (int)SN_MODEL_ECANCELLED == (int)SN_ECANCELLED && SN_MODEL_AGAIN == SN_TYPED_AGAIN,
+                   (int)SN_MODEL_ECANCELLED == (int)SN_ECANCELLED && SN_MODEL_AGAIN == (int)SN_TYPED_AGAIN,
                "statuses");
 _Static_assert((int)SN_MODEL_F32 == (int)SN_F32 && (int)SN_MODEL_F8E8M0 == (int)SN_F8E8M0, "dtypes");
 _Static_assert(TYPED_EMBED_ABI == SN_ABI && TYPED_EMBED_WIDTH == TYPED_WIDTH &&
