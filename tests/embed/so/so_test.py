@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""so_test.py SINTER MODELS CHECK [ARG...]: a compiled model as a file. Exit 77: it cannot be checked here.
+
+The model is the real MiniLM, brought into MODELS once; where it cannot be had, a fixture. Checks:
+  file              what the .so needs, exports and weighs; the bits of just in time on each CPU level; two models at once
+  chroot            it runs where there is nothing but libc, libm and the dynamic linker
+  start             how long a process takes to its first vector, and the compiler to the .so
+  run EXE ARG...    the program, whose first argument is the .so
+"""
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+HERE = os.path.join(ROOT, "tests/embed/so")
+FIXTURE = os.path.join(ROOT, "tests/golden/pipeline/feature-extraction-distilbert/model")
+TEXTS = ["Hello world, a 12.5", "", "don't stop", "W\u00f6rld \u4e2d\u6587 \u2014 \U0001f600", "the " * 600]
+LEVELS = ["v3", "v4", "v4d", "amx"]
+FUNCTIONS = {
+    *("create destroy error cpu_level embed begin step run cancel vector entry bind reserve result reset".split()),
+    *("state_save state_load trace_begin trace_end program".split()),
+}
+SKIP, UNSUPPORTED = 77, 3
+MOST_BYTES = 400_000  # stripped, without weights and tokenizer
+
+
+class Work:
+    """A folder for what a check makes, and what it may use."""
+
+    def __init__(self, sinter, models, folder):
+        self.sinter, self.folder, self.wrong = os.path.abspath(sinter), folder, 0
+        code = subprocess.run(["sh", os.path.join(ROOT, "tools/get-minilm.sh"), models]).returncode
+        self.model = FIXTURE if code else os.path.abspath(os.path.join(models, "all-MiniLM-L6-v2"))
+        print("model:", self.model)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run(self, *command, may_fail=False, **options):
+        done = subprocess.run([str(c) for c in command], capture_output=True, cwd=self.folder, text=True, **options)
+        if done.returncode and not may_fail:
+            sys.exit(f"{' '.join(map(str, command))[:300]}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done if may_fail else done.stdout
+
+    def compile(self, name, *options, model=None):
+        return self.run(self.sinter, "compile", model or self.model, "--task", "embed", "-o", name, *options)
+
+    def check(self, ok, what):
+        print("ok   " if ok else "FAIL ", what, flush=True)
+        self.wrong += not ok
+        return ok
+
+    def host(self, library="model.so"):
+        """The 30-line program, linked with the model."""
+        self.run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", self.folder, os.path.join(HERE, "host.c"),
+                 library, "-Wl,-rpath," + self.folder, "-o", "host")
+        return self.path("host")
+
+
+# ---- the file ----
+
+
+def check_needs(w):
+    needed = re.findall(r"NEEDED.*\[(.*)\]", w.run("readelf", "-d", "model.so"))
+    w.check(sorted(needed) == ["libc.so.6", "libm.so.6"], f"needs {' '.join(needed)}")
+    lines = [line.split() for line in w.run("nm", "-D", "--defined-only", "model.so").splitlines()]
+    names = {line[-1] for line in lines}
+    want = {"model_" + f for f in FUNCTIONS}
+    w.check(names == want, f"exports {len(names)} symbols; too many or too few: {names ^ want or 'none'}")
+
+
+def check_size(w, sizes):
+    shutil.copy(w.path("model.so"), w.path("stripped.so"))
+    w.run("strip", "stripped.so")
+    left = os.path.getsize(w.path("stripped.so")) - sizes["weight_bytes"] - sizes["tokenizer_bytes"]
+    known = sizes["code_bytes"] + sizes["runtime_bytes"]
+    w.check(left <= MOST_BYTES, f"{left} bytes stripped, without weights and tokenizer; {MOST_BYTES} at most")
+    w.check(known <= MOST_BYTES, f"{known} bytes of code and runtime by --size")
+    os.rename(w.path("stripped.so"), w.path("model.so"))
+
+
+def just_in_time(w, level):
+    env = dict(os.environ, SINTER_CPU_LEVEL=level) if level else None
+    done = w.run(w.sinter, "embed", "--json", w.model, *TEXTS, env=env, may_fail=True)
+    if level and done.returncode == UNSUPPORTED:
+        return None
+    if done.returncode:
+        sys.exit(done.stderr)
+    vectors = [json.loads(line) for line in done.stdout.splitlines()]
+    return [[struct.unpack("<I", struct.pack("<f", x))[0] for x in v] for v in vectors]
+
+
+def ahead_of_time(w, host, level):
+    done = w.run(host, level, *TEXTS, may_fail=True)
+    if level and done.returncode == UNSUPPORTED:
+        return None
+    if done.returncode:
+        sys.exit(done.stderr)
+    return [[int(x, 16) for x in line.split()] for line in done.stdout.splitlines()]
+
+
+def check_two(w):
+    """Two models in one program, as shared objects, objects and archives."""
+    runtime = os.path.join(os.path.dirname(os.path.dirname(w.sinter)), "libsinter-rt.a")
+    for ending in ["so", "o", "a"]:
+        w.compile("model." + ending)
+        w.compile("other." + ending, model=FIXTURE)
+    libraries = ["-lm", "-ldl", "-lpthread"]
+    for ending, more in {"so": [], "o": [runtime, *libraries], "a": libraries}.items():
+        for language, compiler in {"c": "cc", "c++": "c++"}.items():
+            if not shutil.which(compiler):
+                continue
+            if ending == "o" and b"__asan_init" in open(w.sinter, "rb").read():
+                continue  # a runtime with sanitizers: typed_test has it
+            w.run(compiler, "-x", language, "-Wall", "-Wextra", "-Werror", os.path.join(HERE, "two.c"), "-x", "none", "-I",
+                  w.folder, "model." + ending, "other." + ending, *more, "-Wl,-rpath," + w.folder, "-o", "two")
+            done = w.run(w.path("two"), may_fail=True)
+            w.check(done.returncode == 0, f"two models as .{ending} in one program of {language}: {done.stdout.strip()}")
+
+
+def check_file(w):
+    sizes = json.loads(w.compile("model.so", "--size", "--json"))
+    check_needs(w)
+    check_size(w, sizes)
+    host = w.host()
+    for level in ["", *LEVELS]:
+        want, got = just_in_time(w, level), ahead_of_time(w, host, level)
+        if want is None or got is None:
+            print("     ", level, "is not a level of this machine")
+            continue
+        w.check(want == got, f"the bits of just in time on level {level or 'best'}")
+    check_two(w)
+
+
+# ---- nothing else around ----
+
+
+def check_chroot(w):
+    if os.geteuid() != 0:
+        sys.exit(SKIP)
+    w.compile("model.so")
+    host, cell = w.host(), w.path("cell")
+    want = w.run(host, "", *TEXTS)
+    wanted = re.findall(r"(?:=> )?(/\S+) \(0x", w.run("ldd", host))
+    for file in wanted:
+        to = cell + ("/" + os.path.basename(file) if file.startswith(w.folder) else file)
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        shutil.copy(file, to)
+    shutil.copy(host, cell)
+    files = sorted(f for _, _, names in os.walk(cell) for f in names)
+    got = w.run("chroot", cell, "/host", "", *TEXTS, env=dict(os.environ, LD_LIBRARY_PATH="/"))
+    w.check(got == want, f"runs among {' '.join(files)}")
+    w.check(len(files) == 5, "which are the host, the model, libc, libm and the dynamic linker")
+
+
+# ---- how long it takes ----
+
+
+def least_ms(n, run):
+    best = []
+    for _ in range(n):
+        begin = time.perf_counter()
+        run()
+        best.append(1000 * (time.perf_counter() - begin))
+    best.sort()
+    return best[0], best[len(best) // 2]
+
+
+def check_start(w):
+    compiling = least_ms(5, lambda: w.compile("model.so", "--no-cache"))
+    print(f"compiling without a cache: best {compiling[0]:.0f} ms, median {compiling[1]:.0f} ms")
+    host = w.host()
+    for name, command in {"an empty text": [host, "", ""], "ten words": [host, "", "a b c d e f g h i j"],
+                          "/bin/true": ["/bin/true"]}.items():
+        best = least_ms(40, lambda: w.run(*command))
+        print(f"process start to its end, {name}: best {best[0]:.1f} ms, median {best[1]:.1f} ms")
+
+
+def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    sinter, models, check, *args = sys.argv[1:]
+    with tempfile.TemporaryDirectory(prefix="sinter-so-") as folder:
+        w = Work(sinter, models, folder)
+        if check == "run":
+            w.compile("model.so")
+            sys.exit(subprocess.run([args[0], w.path("model.so"), *args[1:]]).returncode)
+        {"file": check_file, "chroot": check_chroot, "start": check_start}[check](w)
+        sys.exit(w.wrong != 0)
+
+
+main()
