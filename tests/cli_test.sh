@@ -163,6 +163,46 @@ expect 2 'NAME=NUMBER' bench "$label" --shape 3
 expect 2 'no dim height' bench "$label" --shape height=3
 expect 3 'image-segmentation' bench "$label" --task image-segmentation
 
+# ---- compile
+so=$dir/m.so
+expect 2 'o is needed' compile "$label"
+expect 2 'ends in .so' compile "$label" -o "$dir/m.txt"
+expect 2 'ends in .so' compile "$label" -o "$dir/.so"
+expect 2 'cpu: "v9"' compile "$label" -o "$so" --cpu v3,v9
+expect 2 'cpu: ""' compile "$label" -o "$so" --cpu v3,
+expect 2 'weights' compile "$label" -o "$so" --weights both
+expect 2 'bindings: "fortran"' compile "$label" -o "$so" --bindings cpp,fortran
+expect 2 'max-text' compile "$label" -o "$so" --max-text 0
+expect 1 'no-such' compile "$dir/no-such" -o "$so"
+expect 3 'summarization' compile "$label" -o "$so" --task summarization
+expect 3 'no-such' compile "$label" -o "$so" --want no-such
+expect 1 'no-such' compile "$label" -o "$dir/no-such/m.so" --cpu v3
+for left in "$dir"/m.*; do
+    [ -e "$left" ] && fail "$left was left behind"
+done
+if "$sinter" devices | grep -q '^cpu .*vectors'; then
+    expect 0 '^{"code_bytes": [1-9][0-9]*, "runtime_bytes": [1-9][0-9]*, "tokenizer_bytes": [1-9][0-9]*, "weight_bytes": [1-9]' \
+        compile "$label" -o "$so" --cpu v3 --size --json --bindings python
+    [ -s "$dir/m.h" ] || fail 'no header'
+    expect 0 '^  0.7086  NEGATIVE$' run "$so" 'Paris is the capital of France.'
+    expect 0 '^task: text-classification$' inspect "$so"
+    expect 3 'compiled for' embed "$so" hello
+    expect 3 'not for fill-mask' run "$so" hello --task fill-mask
+    head -c 20000 "$so" >"$dir/cut.so"
+    expect 1 'cut off' run "$dir/cut.so" hello
+    expect 0 '^weights' compile "$sentence" -o "$so" --cpu v3 --size --weights file
+    [ -s "$dir/m.weights" ] || fail 'no weights beside'
+    expect 0 '^\(1.0\|1.000000[0-9]*\|0.99999[0-9]*\) 0.92731' embed "$so" 'The quick brown fox.' hello --similarity
+    printf 'x' | dd of="$dir/m.weights" bs=1 seek=100 conv=notrunc 2>"$dir/err"
+    expect 1 'weights' embed "$so" hello
+    expect 0 '' compile "$mask" -o "$so" --cpu v3 --input input_ids,attention_mask,token_type_ids --want logits
+    expect 0 '' forward "$so" --inputs "$shared/fixtures/sentence/cls/inputs.safetensors" --outputs "$dir/so.safetensors"
+    [ -s "$dir/so.safetensors" ] || fail 'no file was written'
+    printf 'program @p\ndims n in 1..9\nentry @main(x: f32[n]) {\n  ret twice: (add x x)\n}\n' >"$dir/p.sn"
+    expect 0 '' compile "$dir/p.sn" -o "$dir/p.so" --cpu v3
+    expect 0 'twice' inspect "$dir/p.so"
+fi
+
 # ---- the command line
 expect 2 'command' 
 expect 2 'nope' nope
@@ -177,7 +217,7 @@ expect 2 'too many' models extra
 expect 2 "too many" inspect "$mask" extra
 expect 2 'inputs' forward "$mask"
 expect 0 'sinter run' --help
-for command in run embed forward tokenize inspect plan bench models ops devices; do
+for command in run embed forward tokenize inspect compile plan bench models ops devices; do
     expect 0 "^example: sinter $command\\|^example: .*| sinter $command" $command --help
 done
 
