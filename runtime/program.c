@@ -123,6 +123,7 @@ SnStatus sn_program_link_from(SnContext *ctx, const SnProgramDesc *desc, const c
     sn_arena_clear(&arena);
     if (st == SN_OK) {
         p->fn = desc->kernel + (size_t)level * m->kernel.count;
+        p->level = desc->level[level];
         p->typed = desc->typed;
         *out = p;
     } else {

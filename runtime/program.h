@@ -263,6 +263,7 @@ struct SnProgram {
     const SnImage *image;
     SnModule *module;      /* owned, or NULL */
     SnKernelFn *const *fn; /* native code, or NULL */
+    const char *level;     /* the CPU level of code that was made ahead of time, or NULL */
     SnHostFn *const *host;
     const void **param;                  /* where each parameter lies */
     uint64_t weight_bytes, packed_bytes; /* as they came; made of them, or copied to be aligned */

@@ -221,7 +221,7 @@ const char *sn_typed_error(const SnTyped *t)
 
 const char *sn_typed_cpu_level(const SnTyped *t)
 {
-    return sn_context_cpu_level(t->ctx);
+    return t->program->level;
 }
 
 const char *sn_typed_label(uint32_t i, const SnTypedDesc *desc)

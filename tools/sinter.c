@@ -47,7 +47,7 @@ static const Command commands[] = {
      "-o FILE         what to write: NAME.so, .o, .a or .c\n"
      "--task TASK     another task than the one of the folder; tensors: named tensors in and out\n"
      "--cpu LEVELS    comma-separated: v3,v4,v4d,amx; default: all\n"
-     "--weights W     embed (default), or file: beside, in NAME.weights\n"
+     "--weights W     embed (default; .c: up to 16 MiB), or file: beside, in NAME.weights\n"
      "--max-text N    bytes of a text that a context makes room for; default: 1024\n"
      "--input NAMES   tensors: comma-separated inputs; default: input_ids,attention_mask\n"
      "--want NAMES    tensors: comma-separated outputs; default: every output of the task head\n"

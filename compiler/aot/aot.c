@@ -87,9 +87,11 @@ static SnStatus check_levels(Emission *e, const char *list, SnError *err)
 }
 
 /* One level, whose bits are those of all machines. */
-static SnStatus set_base(Emission *e, SnError *err)
+static SnStatus set_base(Emission *e, const SnCompileOptions *o, SnError *err)
 {
     SnAot *a = &e->a;
+    SN_CHECK(!o || !o->levels, err, SN_EINVAL, "%s: CPU levels are for native code, asked for %s", a->path,
+             o->levels);
     SN_TRY(e->backend->probe(a->ctx, 0, &e->target[0], err));
     e->target[0].exact = true;
     e->level[0] = sn_cpu_level_name(SN_CPU_BASE);
@@ -395,7 +397,8 @@ static SnStatus add_weights(SnAot *a, SnError *err)
             memcpy(all + at, a->weight_part[i].at, a->weight_part[i].n);
     const SnBytes bytes = sn_bytes(all, at);
     return sn_aot_data(
-        a, (SnObjectData){.symbol = a->weights, .is_hidden = true, .bytes = bytes, .align = SN_AOT_PAGE}, err);
+        a, (SnObjectData){.symbol = a->weights, .is_hidden = true, .bytes = bytes, .align = SN_AOT_PAGE},
+        err);
 }
 
 static SnStatus make_object(Emission *e, SnError *err)
@@ -440,7 +443,7 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(sn_compiler_backend(cc, e->format->backend ? e->format->backend : "llvm", &e->backend, err));
     SN_CHECK(e->backend->emit, err, SN_EUNSUPPORTED, "%s: backend %s writes no %s files", e->a.path,
              e->backend->name, e->format->ending);
-    SN_TRY(e->format->backend ? set_base(e, err) : set_levels(e, o, err));
+    SN_TRY(e->format->backend ? set_base(e, o, err) : set_levels(e, o, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
     SN_TRY(sn_wrap_check(o ? o->bindings : NULL, err));

@@ -9,7 +9,8 @@ static const char head[] = {
     " *\n"
     " * The flags are for speed: results have the same bits with all of them or none, with GCC and with "
     "Clang.\n"
-    " * Without -march=native (or -mfma) each fma is a call of libm. */\n"
+    " * Without -march=native (or -mfma) each fma is a call of libm. Not for this file: -ffast-math, and\n"
+    " * Clang's -ffp-contract=fast, which overrules the text. */\n"
     "#include \"$o.h\"\n"
     "\n"};
 
