@@ -1,6 +1,6 @@
 /* opened_test.c -- models that were compiled ahead of time in the place of folders: the same results, and
  * what they refuse. */
-#include "frontends/hub.h"
+#include "frontends/model.h"
 
 #include "backends/backends.h"
 #include "tests/unit/scratch.h"
@@ -240,6 +240,151 @@ static void test_tensors(void **state)
     sn_model_close(m);
 }
 
+/* ---- typed functions: in a block of the size that was written down, against the pipelines ---- */
+
+typedef struct Typed {
+    SnModel *m, *so;
+    SnTyped *t;
+    void *block;
+} Typed;
+
+static Typed open_typed(Room *x, const char *folder, const char *task)
+{
+    const SnEmitOptions o = emit_options(x);
+    char message[256] = "";
+    Typed y = {.m = open_model(x, folder)};
+    y.so = compile_model(x, y.m, task, &o);
+    const SnTypedDesc *desc = y.so->opened->program->typed;
+    assert_true(desc->block_bytes > 0);
+    y.block = malloc(desc->block_bytes);
+    assert_non_null(y.block);
+    const SnTypedHost host = {.struct_size = sizeof host,
+                              .abi = SN_ABI,
+                              .block = y.block,
+                              .block_size = desc->block_bytes,
+                              .message = message,
+                              .message_size = sizeof message};
+    if (sn_typed_create(&host, &y.t, desc) != SN_OK)
+        fail_msg("%s: %s", folder, message);
+    return y;
+}
+
+static void close_typed(Typed *y)
+{
+    sn_typed_destroy(y->t);
+    free(y->block);
+    sn_model_close(y->so);
+    sn_model_close(y->m);
+}
+
+static double number(const SnJson *v, const char *key)
+{
+    double n = NAN;
+    assert_true(sn_json_number(sn_json_get(v, key), &n));
+    return n;
+}
+
+static void assert_near(double a, double b)
+{
+    if (!(fabs(a - b) <= 1e-6 + 1e-5 * fabs(b)))
+        fail_msg("%.9g, expected %.9g", a, b);
+}
+
+static void test_typed_embed(void **state)
+{
+    static const char text[] = "the lazy dog";
+    SnError err;
+    Room *x = *state;
+    Typed y = open_typed(x, FOLDER("feature-extraction-distilbert"), "embed");
+    const SnBytes bytes = sn_bytes_str(text);
+    SnResults *r = NULL;
+    float v[8];
+    assert_int_equal(y.so->opened->program->typed->width, SN_COUNT(v));
+    assert_int_equal(sn_typed_embed(y.t, text, strlen(text), v), SN_OK);
+    assert_ok(sn_model_embed(y.m, &bytes, 1, &r, &err));
+    assert_memory_equal(v, sn_results_get(r, 0)->view.data, sizeof v);
+    sn_results_destroy(r);
+    close_typed(&y);
+}
+
+static void test_typed_classify(void **state)
+{
+    static const char text[] = "paris is big";
+    Room *x = *state;
+    Typed y = open_typed(x, FOLDER("text-classification-bert"), NULL);
+    const SnTypedDesc *desc = y.so->opened->program->typed;
+    float score[3];
+    assert_int_equal(desc->width, SN_COUNT(score));
+    assert_int_equal(sn_typed_classify(y.t, text, strlen(text), score), SN_OK);
+    const SnJson *list = pipeline(x, y.m, NULL, "\"paris is big\"", "{\"top_k\": null}");
+    for (uint32_t i = 0; i < desc->width; i++)
+        for (uint32_t k = 0; k < list->n; k++)
+            if (sn_json_is(sn_json_get(sn_json_at(list, k), "label"), desc->label[i]))
+                assert_near((double)score[i], number(sn_json_at(list, k), "score"));
+    close_typed(&y);
+}
+
+static void test_typed_tag(void **state)
+{
+    static const char text[] = "angela lives in paris, france!";
+    Room *x = *state;
+    Typed y = open_typed(x, FOLDER("token-classification-bert"), NULL);
+    SnTypedSpan span[16];
+    size_t n = 0;
+    assert_int_equal(sn_typed_tag(y.t, text, strlen(text), span, SN_COUNT(span), &n), SN_OK);
+    const SnJson *list = pipeline(x, y.m, NULL, "\"angela lives in paris, france!\"",
+                                  "{\"aggregation_strategy\": \"simple\"}");
+    assert_int_equal(n, list->n);
+    for (uint32_t i = 0; i < n; i++) {
+        const SnJson *e = sn_json_at(list, i);
+        assert_int_equal(span[i].begin, (size_t)number(e, "start"));
+        assert_int_equal(span[i].end, (size_t)number(e, "end"));
+        assert_true(sn_json_is(sn_json_get(e, "entity_group"), span[i].name));
+        assert_near((double)span[i].score, number(e, "score"));
+    }
+    close_typed(&y);
+}
+
+static void test_typed_answer(void **state)
+{
+    static const char question[] = "where is the capital ?",
+                      context[] = "Paris is the capital of France. PARIS is big; paris!";
+    Room *x = *state;
+    Typed y = open_typed(x, FOLDER("question-answering-bert"), NULL);
+    SnTypedSpan span;
+    assert_int_equal(sn_typed_answer(y.t, question, sizeof question - 1, context, sizeof context - 1, &span),
+                     SN_OK);
+    const SnJson *a = pipeline(x, y.m, NULL,
+                               "{\"question\": \"where is the capital ?\", \"context\": "
+                               "\"Paris is the capital of France. PARIS is big; paris!\"}",
+                               "{}");
+    assert_int_equal(span.begin, (size_t)number(a, "start"));
+    assert_int_equal(span.end, (size_t)number(a, "end"));
+    assert_near((double)span.score, number(a, "score"));
+    close_typed(&y);
+}
+
+static void test_typed_fill(void **state)
+{
+    static const char text[] = "paris is the [MASK] of france";
+    Room *x = *state;
+    Typed y = open_typed(x, FOLDER("fill-mask-electra"), NULL);
+    SnTypedWord word[5];
+    size_t n = 0;
+    assert_int_equal(sn_typed_fill(y.t, text, strlen(text), word, SN_COUNT(word), &n), SN_OK);
+    const SnJson *list = pipeline(x, y.m, NULL, "\"paris is the [MASK] of france\"", "{}");
+    assert_int_equal(n, list->n);
+    for (uint32_t i = 0; i < n; i++) {
+        SnBytes token = {0};
+        assert_int_equal(word[i].id, (int32_t)number(sn_json_at(list, i), "token"));
+        assert_near((double)word[i].score, number(sn_json_at(list, i), "score"));
+        assert_true(sn_json_string(sn_json_get(sn_json_at(list, i), "token_str"), &token));
+        assert_int_equal(word[i].size, token.n);
+        assert_memory_equal(word[i].text, token.at, token.n);
+    }
+    close_typed(&y);
+}
+
 /* ---- files ---- */
 
 static void test_files(void **state)
@@ -268,6 +413,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, begin, end),
         cmocka_unit_test_setup_teardown(test_embed, begin, end),
         cmocka_unit_test_setup_teardown(test_tensors, begin, end),
+        cmocka_unit_test_setup_teardown(test_typed_embed, begin, end),
+        cmocka_unit_test_setup_teardown(test_typed_classify, begin, end),
+        cmocka_unit_test_setup_teardown(test_typed_tag, begin, end),
+        cmocka_unit_test_setup_teardown(test_typed_answer, begin, end),
+        cmocka_unit_test_setup_teardown(test_typed_fill, begin, end),
         cmocka_unit_test_setup_teardown(test_files, begin, end),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
