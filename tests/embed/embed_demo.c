@@ -13,21 +13,21 @@ int main(int argc, char **argv)
 {
     MindCtx *mind = NULL;
     float v[2][MIND_WIDTH], dot[3] = {0};
-    char message[300] = "embed_demo: two sentences, please";
+    char message[300] = "two sentences, please";
     SnModelHost host = SN_MODEL_HOST;
     host.message = message;
     host.message_size = sizeof message;
-    int status = argc == 3 ? mind_create(&host, &mind) : SN_MODEL_EINVAL;
-    for (int i = 0; i < 2 && status == SN_MODEL_OK; i++) {
-        status = mind_embed(mind, argv[1 + i], strlen(argv[1 + i]), v[i]);
-        (void)snprintf(message, sizeof message, "%s", mind_error(mind));
-    }
-    for (int i = 0; i < MIND_WIDTH && status == SN_MODEL_OK; i++) {
+    if (argc != 3 || mind_create(&host, &mind) != SN_MODEL_OK)
+        return fprintf(stderr, "embed_demo: %s\n", message), 1;
+    for (int i = 0; i < 2; i++)
+        if (mind_embed(mind, argv[1 + i], strlen(argv[1 + i]), v[i]) != SN_MODEL_OK)
+            return fprintf(stderr, "embed_demo: %s\n", mind_error(mind)), 1;
+    for (int i = 0; i < MIND_WIDTH; i++) {
         dot[0] += v[0][i] * v[1][i];
         dot[1] += v[0][i] * v[0][i];
         dot[2] += v[1][i] * v[1][i];
     }
+    printf("%.3f\n", (double)(dot[0] / sqrtf(dot[1] * dot[2])));
     mind_destroy(mind);
-    return status == SN_MODEL_OK ? printf("%.3f\n", dot[0] / sqrtf(dot[1] * dot[2])) < 0
-                                 : (fprintf(stderr, "%s\n", message), status);
+    return 0;
 }

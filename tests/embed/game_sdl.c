@@ -20,15 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    WIDTH = 640,
-    HEIGHT = 360,
-    PEOPLE = 4,
-    MEMORIES = 3,
-    MAX_FRAMES = 36000,
-    BUDGET_NS = 500000,
-    EARSHOT = 150
-};
+enum { WIDTH = 640, HEIGHT = 360, PEOPLE = 4, MEMORIES = 3, MAX_FRAMES = 36000, BUDGET_NS = 500000 };
+static const float earshot = 150; /* pixels */
 
 typedef struct Person {
     const char *name;
@@ -159,7 +152,7 @@ static void answer(Game *g)
     int what = 0;
     for (int i = 0; i < PEOPLE; i++) {
         Person *p = &g->person[i];
-        for (int j = 0; j < MEMORIES && hypotf(p->x - g->x, p->y - g->y) < EARSHOT; j++) {
+        for (int j = 0; j < MEMORIES && hypotf(p->x - g->x, p->y - g->y) < earshot; j++) {
             const float near = nearness(g->thought.meaning, p->meaning[j]);
             if (near > most) {
                 most = near;
@@ -244,9 +237,9 @@ static void draw_house(Canvas *c, int x, int y)
     draw_box(c, x + 50, y + 14, 18, 14, 0x9CC4D8);
 }
 
-static void draw_mood(const Game *g)
+static void draw_mood(Game *g)
 {
-    Canvas *c = (Canvas *)&g->canvas;
+    Canvas *c = &g->canvas;
     const Thought *t = &g->thought;
     const int shown = NPC_MOOD_LABELS < 4 ? NPC_MOOD_LABELS : 4;
     draw_box(c, WIDTH - 172, 6, 166, 16 + 12 * shown, 0x24303A);
@@ -301,17 +294,18 @@ static void plot_panel(Canvas *c, const Panel *p, const Times *times, int n)
     draw_text(c, LEFT, p->top - 16, 1, p->title, 0x22303C);
     for (float v = 0; v <= p->most + 1e-4f; v += p->mark) {
         char number[12];
-        const int y = bottom - (int)(TALL * v / p->most);
+        const int y = bottom - (int)((float)TALL * v / p->most);
         (void)snprintf(number, sizeof number, "%5.*f", p->is_slice ? 2 : 1, (double)v);
         draw_box(c, LEFT, y, WIDE, 1, 0xE3E3DC);
         draw_text(c, LEFT - 36, y - 3, 1, number, 0x22303C);
     }
     for (int i = 0; i < n; i++) {
         const float v = p->is_slice ? times[i].slice : times[i].frame;
-        const int y = bottom - (int)(TALL * (v < p->most ? v : p->most) / p->most), x = LEFT + i * WIDE / n;
+        const int y = bottom - (int)((float)TALL * (v < p->most ? v : p->most) / p->most),
+                  x = LEFT + i * WIDE / n;
         draw_box(c, x, y - 1, 2, p->is_slice ? bottom - y + 1 : 2, p->is_slice ? 0xC8553D : 0x3A6EA5);
     }
-    const int at = bottom - (int)(TALL * p->limit / p->most);
+    const int at = bottom - (int)((float)TALL * p->limit / p->most);
     draw_box(c, LEFT, at, WIDE, 1, 0x2E7D32);
     const int wide = 6 * (int)strlen(p->limit_label) + 8;
     draw_box(c, LEFT + WIDE - wide, at - 12, wide, 11, 0xFBFBF8);
