@@ -1,7 +1,8 @@
 /* slice_test.c -- runs in slices of half a millisecond: each ends, the bits are those of whole runs; how far
  * slices run over, and what they cost.
  *
- *   slice_test MODEL.so NCALL [limits]    limits: fails unless p99.9 and cost are below them
+ *   slice_test MODEL.so NCALL [limits]    limits: p99.9 and cost must be within them, if there
+ *                                          are slices enough to tell
  *
  * The wall time of each slice is compared with that of an empty loop of the same budget, run in alternation:
  * what that runs over is the machine's doing. So is what happens while the thread has lost its CPU: such
@@ -15,7 +16,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { BUDGET_NS = 500000, NTEXT = 8, MAX_WIDTH = 1024, LIMIT_NS = 50000 };
+enum { BUDGET_NS = 500000, NTEXT = 8, MAX_WIDTH = 1024, LIMIT_NS = 50000, FEW = 1000 };
 static const double cost_limit = 1.05;
 
 static const char line[] =
@@ -138,7 +139,7 @@ static bool report(Calls *c, double cost)
                (double)loop / 1000, (double)(slice - loop) / 1000);
     }
     printf("cost %.3f of whole runs\n", cost);
-    return last <= LIMIT_NS && cost <= cost_limit;
+    return c->n < FEW || (last <= LIMIT_NS && cost <= cost_limit);
 }
 
 /* The least time of each text: slices against whole. */

@@ -98,13 +98,22 @@ def just_in_time(w, level):
     return [[struct.unpack("<I", struct.pack("<f", x))[0] for x in v] for v in vectors]
 
 
-def ahead_of_time(w, host, level):
-    done = w.run(host, level, *TEXTS, may_fail=True)
+def ahead_of_time(w, host, level, threads):
+    done = w.run(host, level, threads, *TEXTS, may_fail=True)
     if level and done.returncode == UNSUPPORTED:
         return None
     if done.returncode:
         sys.exit(done.stderr)
     return [[int(x, 16) for x in line.split()] for line in done.stdout.splitlines()]
+
+
+def check_exact(w):
+    os.mkdir(w.path("exact"))
+    w.compile("exact/model.so", "--exact")
+    host = w.host("exact/model.so")
+    got = [ahead_of_time(w, host, level, threads) for level in LEVELS for threads in [1, 2]]
+    got = [vectors for vectors in got if vectors]
+    w.check(all(vectors == got[0] for vectors in got), f"--exact: {len(got)} runs on levels and threads have equal bits")
 
 
 def check_two(w):
@@ -114,12 +123,14 @@ def check_two(w):
         w.compile("model." + ending)
         w.compile("other." + ending, model=FIXTURE)
     libraries = ["-lm", "-ldl", "-lpthread"]
+    with open(w.sinter, "rb") as f:
+        is_sanitized = re.search(rb"__(asan|tsan|ubsan)_", f.read())
     for ending, more in {"so": [], "o": [runtime, *libraries], "a": libraries}.items():
         for language, compiler in {"c": "cc", "c++": "c++"}.items():
             if not shutil.which(compiler):
                 continue
-            if ending == "o" and b"__asan_init" in open(w.sinter, "rb").read():
-                continue  # a runtime with sanitizers: typed_test has it
+            if ending == "o" and is_sanitized:
+                continue  # and so is that runtime: typed_test has it
             w.run(compiler, "-x", language, "-Wall", "-Wextra", "-Werror", os.path.join(HERE, "two.c"), "-x", "none", "-I",
                   w.folder, "model." + ending, "other." + ending, *more, "-Wl,-rpath," + w.folder, "-o", "two")
             done = w.run(w.path("two"), may_fail=True)
@@ -132,11 +143,12 @@ def check_file(w):
     check_size(w, sizes)
     host = w.host()
     for level in ["", *LEVELS]:
-        want, got = just_in_time(w, level), ahead_of_time(w, host, level)
-        if want is None or got is None:
+        want, *got = just_in_time(w, level), ahead_of_time(w, host, level, 1), ahead_of_time(w, host, level, 2)
+        if want is None or None in got:
             print("     ", level, "is not a level of this machine")
             continue
-        w.check(want == got, f"the bits of just in time on level {level or 'best'}")
+        w.check(got == [want, want], f"the bits of just in time on level {level or 'best'}, 1 and 2 threads")
+    check_exact(w)
     check_two(w)
 
 
@@ -148,7 +160,7 @@ def check_chroot(w):
         sys.exit(SKIP)
     w.compile("model.so")
     host, cell = w.host(), w.path("cell")
-    want = w.run(host, "", *TEXTS)
+    want = w.run(host, "", 1, *TEXTS)
     wanted = re.findall(r"(?:=> )?(/\S+) \(0x", w.run("ldd", host))
     for file in wanted:
         to = cell + ("/" + os.path.basename(file) if file.startswith(w.folder) else file)
@@ -156,7 +168,7 @@ def check_chroot(w):
         shutil.copy(file, to)
     shutil.copy(host, cell)
     files = sorted(f for _, _, names in os.walk(cell) for f in names)
-    got = w.run("chroot", cell, "/host", "", *TEXTS, env=dict(os.environ, LD_LIBRARY_PATH="/"))
+    got = w.run("chroot", cell, "/host", "", 1, *TEXTS, env=dict(os.environ, LD_LIBRARY_PATH="/"))
     w.check(got == want, f"runs among {' '.join(files)}")
     w.check(len(files) == 5, "which are the host, the model, libc, libm and the dynamic linker")
 
@@ -210,7 +222,7 @@ def stretch(source, to, rows):
 def time_host(w, library):
     host = w.host(library)
     for name, text in {"an empty text": "", "ten words": "a b c d e f g h i j"}.items():
-        best, median = least_ms(40, lambda text=text: w.run(host, "", text))
+        best, median = least_ms(40, lambda text=text: w.run(host, "", 1, text))
         mb = os.path.getsize(w.path(library)) / 1e6
         what = f"{library} of {mb:.0f} MB, start to end, {name}: best {best:.1f} ms, median {median:.1f} ms"
         w.check(best <= MOST_START_MS, what)
