@@ -266,6 +266,8 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
     const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder), (uint64_t)m->dtype << 32 | m->flags);
     const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo);
     char path[MAX_PATH_SIZE];
+    SN_CHECK(strcmp(m->device, "cpu") == 0, err, SN_EUNSUPPORTED, "%s: ahead of time for device %s",
+             m->folder, m->device);
     SN_CHECK(snprintf(path, sizeof path, "%s/p%016" PRIx64 ".so", m->emit_dir, id.lo) < MAX_PATH_SIZE, err,
              SN_EINVAL, "%s: the path is too long", m->emit_dir);
     SN_TRY(sn_emit(m->cc, p->graph, &o, path, err));

@@ -279,7 +279,7 @@ static void close_typed(Typed *y)
 
 static double number(const SnJson *v, const char *key)
 {
-    double n = NAN;
+    double n = 0;
     assert_true(sn_json_number(sn_json_get(v, key), &n));
     return n;
 }
