@@ -206,9 +206,29 @@ static SnStatus story_forward(SnContext *ctx, SnCompiler *cc, Output *out, SnErr
     return st;
 }
 
-#ifdef SN_TEST_LLVM
-static char object[80];
+static char emitted[80];
 
+static SnStatus emit(SnCompiler *cc, const SnCompileOptions *o, SnError *err)
+{
+    SnGraph *g = NULL;
+    SnStatus st = sn_graph_create(cc, &g, err);
+    if (st == SN_OK) {
+        embed_graph(g);
+        st = sn_emit(cc, g, o, emitted, err);
+    }
+    sn_graph_destroy(g);
+    return st;
+}
+
+static SnStatus story_source(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
+{
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = "interp"};
+    (void)ctx;
+    (void)out;
+    return emit(cc, &o, err);
+}
+
+#ifdef SN_TEST_LLVM
 static SnStatus story_cpu(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
 {
     (void)ctx;
@@ -217,17 +237,10 @@ static SnStatus story_cpu(SnContext *ctx, SnCompiler *cc, Output *out, SnError *
 
 static SnStatus story_emit(SnContext *ctx, SnCompiler *cc, Output *out, SnError *err)
 {
+    const SnCompileOptions o = {.struct_size = sizeof o, .levels = "v3"};
     (void)ctx;
     (void)out;
-    SnGraph *g = NULL;
-    const SnCompileOptions o = {.struct_size = sizeof o, .levels = "v3"};
-    SnStatus st = sn_graph_create(cc, &g, err);
-    if (st == SN_OK) {
-        embed_graph(g);
-        st = sn_emit(cc, g, &o, object, err);
-    }
-    sn_graph_destroy(g);
-    return st;
+    return emit(cc, &o, err);
 }
 #endif
 
@@ -330,6 +343,13 @@ static void forward_survives_each_failure(void **state)
     fail_each(story_forward, stride == 1 ? 1 : 8 * stride);
 }
 
+static void source_survives_each_failure(void **state)
+{
+    (void)state;
+    (void)snprintf(emitted, sizeof emitted, "%s/small.c", folder);
+    fail_each(story_source, stride);
+}
+
 #ifdef SN_TEST_LLVM
 /* Kernels come from the cache: LLVM's own memory is not ours to fail. */
 static void cached_program_survives_each_failure(void **state)
@@ -343,7 +363,7 @@ static void cached_program_survives_each_failure(void **state)
 static void emit_survives_each_failure(void **state)
 {
     (void)state;
-    (void)snprintf(object, sizeof object, "%s/small.o", folder);
+    (void)snprintf(emitted, sizeof emitted, "%s/small.o", folder);
     fail_each(story_emit, stride == 1 ? 16 : 24 * stride);
 }
 #endif
@@ -377,6 +397,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tokenizer_survives_each_failure),
         cmocka_unit_test(embed_survives_each_failure),
         cmocka_unit_test(forward_survives_each_failure),
+        cmocka_unit_test(source_survives_each_failure),
 #ifdef SN_TEST_LLVM
         cmocka_unit_test(cached_program_survives_each_failure),
         cmocka_unit_test(emit_survives_each_failure),
