@@ -105,16 +105,28 @@ static bool is_known_guard(const SnStore *s, SnRef guard, bool *value)
 
 void sn_kernel_store(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard)
 {
+    sn_kernel_stream(b, buf, dtype, index, value, guard, 0);
+}
+
+void sn_kernel_stream(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard,
+                      SnRef stream)
+{
+    bool streams = false;
+    if (is_known_guard(b->k->store, stream, &streams) && !streams)
+        stream = 0;
     SN_ASSERT(buf >= 0 && buf < UINT16_MAX);
     bool is_kept = true;
     if (is_known_guard(b->k->store, guard, &is_kept))
         guard = 0;
     if (!is_kept)
         return;
-    append(
-        b,
-        (SnStmt){
-            .kind = SN_STMT_STORE, .dtype = dtype, .buf = (uint16_t)buf, .a = index, .b = value, .g = guard});
+    append(b, (SnStmt){.kind = SN_STMT_STORE,
+                       .dtype = dtype,
+                       .buf = (uint16_t)buf,
+                       .a = index,
+                       .b = value,
+                       .g = guard,
+                       .stream = stream});
 }
 
 void sn_kernel_tile(SnKernelBuild *b, SnTileOp op, SnDtype dtype, const uint8_t tile[3], int buf,
@@ -203,7 +215,7 @@ static void mark(Marks *m, SnRef r)
 static void mark_body(Marks *m, const SnStmt *body)
 {
     for (const SnStmt *s = body; s != NULL; s = s->next) {
-        const SnRef used[] = {s->var, s->a, s->b, s->g};
+        const SnRef used[] = {s->var, s->a, s->b, s->g, s->stream};
         for (size_t i = 0; i < SN_COUNT(used); i++)
             mark(m, used[i]);
         mark_body(m, s->body);

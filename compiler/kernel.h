@@ -47,6 +47,7 @@ struct SnStmt {
     /* LOOP: a = extent. IF: a = condition. STORE: a = index, b = value, g = guard or 0. LOCAL: a = element
      * count (a constant). TILE: a = byte offset, b = byte stride. */
     SnRef a, b, g;
+    SnRef stream; /* STORE: where it holds, past the caches: it is not read soon. A hint; 0: none */
     SnStmt *body; /* LOOP, IF, LOCAL */
     SnStmt *next;
 };
@@ -87,6 +88,9 @@ void sn_kernel_if(SnKernelBuild *b, SnRef cond, SnStmt ***mark);
 int sn_kernel_local(SnKernelBuild *b, SnDtype dtype, int64_t count, SnStmt ***mark); /* its buffer number */
 void sn_kernel_close(SnKernelBuild *b, SnStmt **mark);
 void sn_kernel_store(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard);
+/* The store, past the caches where the condition holds: the same for all lanes. */
+void sn_kernel_stream(SnKernelBuild *b, int buf, SnDtype dtype, SnRef index, SnRef value, SnRef guard,
+                      SnRef stream);
 /* What an op does not use is ignored: see SnTileOp. */
 void sn_kernel_tile(SnKernelBuild *b, SnTileOp op, SnDtype dtype, const uint8_t tile[3], int buf,
                     SnRef offset, SnRef stride);

@@ -11,7 +11,7 @@
  *     }
  *   }
  *
- *   stmt = name "=" expr | "store." dtype buffer index value ["when" guard]
+ *   stmt = name "=" expr | "store." dtype buffer index value ["when" guard] ["stream" condition]
  *        | ("serial" | "unroll" | "lanes") index expr block | "if" expr block
  *        | "local." dtype buffer count block
  *        | "tile.zero" n | ("tile.load" | "tile.store") n buffer offset stride | "tile.dot" dtype n n n
@@ -324,13 +324,15 @@ static void print_body(Printer *p, const SnStmt *body)
 {
     p->depth++;
     for (const SnStmt *s = body; s != NULL; s = s->next) {
-        const SnRef root[] = {s->a, s->b, s->g};
+        const SnRef root[] = {s->a, s->b, s->g, s->stream};
         begin_stmt(p, root, SN_COUNT(root));
         print_head(p, s);
         print_operand(p, s->a);
         print_operand(p, s->b);
         sn_text_printf(p->out, s->g != 0 ? " when" : "");
         print_operand(p, s->g);
+        sn_text_printf(p->out, s->stream != 0 ? " stream" : "");
+        print_operand(p, s->stream);
         if (s->kind == SN_STMT_LOOP || s->kind == SN_STMT_IF || s->kind == SN_STMT_LOCAL) {
             sn_text_printf(p->out, " {\n");
             print_body(p, s->body);
@@ -712,13 +714,15 @@ static SnStatus parse_local(Parser *p, SnDtype dtype, int depth)
 static SnStatus parse_store(Parser *p, SnDtype dtype)
 {
     int buf;
-    SnRef index, value, guard = 0;
+    SnRef index, value, guard = 0, stream = 0;
     SN_TRY(parse_buffer(p, &buf));
     SN_TRY(parse_expr(p, 0, &index));
     SN_TRY(parse_expr(p, 0, &value));
     if (accept(p, "when"))
         SN_TRY(parse_expr(p, 0, &guard));
-    sn_kernel_store(&p->b, buf, dtype, index, value, guard);
+    if (accept(p, "stream"))
+        SN_TRY(parse_expr(p, 0, &stream));
+    sn_kernel_stream(&p->b, buf, dtype, index, value, guard, stream);
     return SN_OK;
 }
 

@@ -378,8 +378,10 @@ static SnStatus check_store(Verify *v, const SnStmt *s)
         REFUSE(v, "the index of a store is not i64");
     if (s->g != 0 && sn_dtype_of(v->s, s->g) != SN_BOOL)
         REFUSE(v, "the guard of a store is not bool");
-    const SnRef root[] = {s->a, s->b, s->g};
-    SN_TRY(check_scope(v, root, 3));
+    if (s->stream != 0 && (sn_dtype_of(v->s, s->stream) != SN_BOOL || is_lane(v, s->stream)))
+        REFUSE(v, "what a store streams by is not a bool that all lanes share");
+    const SnRef root[] = {s->a, s->b, s->g, s->stream};
+    SN_TRY(check_scope(v, root, 4));
     return v->lanes != NULL ? check_talk(v, s) : SN_OK;
 }
 

@@ -335,7 +335,21 @@ typedef struct Map {
     const SnType *to;
     int buf;
     const SnRef *offset;
+    SnRef stream;
 } Map;
+
+/* Half of the last cache or more: by the time it is read, little of it would be there. */
+static SnRef is_streamed(SnLower *l, const SnType *to)
+{
+    const int64_t most = l->p->target->l3_bytes / 2;
+    const SnRef size = i_const(l, (int64_t)sn_dtype_size(to->dtype));
+    const SnRef bytes = sn_dim_mul(l->s, sn_lower_count(l, to->ndim, to->dims), size);
+    int64_t lo, hi;
+    sn_dim_range(l->s, bytes, &lo, &hi);
+    if (most == 0 || hi < most)
+        return 0;
+    return i_ge(l, sn_lower_dim(l, bytes), i_const(l, most));
+}
 
 static void emit_map(SnLower *l, const SnSpace *at, void *self)
 {
@@ -346,7 +360,9 @@ static void emit_map(SnLower *l, const SnSpace *at, void *self)
     const SnRef value = sn_lower_scalar(l, m->value, index, guard);
     for (int i = 0; m->offset != NULL && i < at->ndim; i++)
         index[i] = i_add(l, index[i], sn_lower_dim(l, m->offset[i]));
-    sn_lower_store(l, m->buf, m->to->dtype, sn_lower_join(l, at->ndim, m->to->dims, index), value, guard);
+    const SnRef to = sn_lower_join(l, at->ndim, m->to->dims, index);
+    if (l->status == SN_OK)
+        sn_kernel_stream(&l->kb, m->buf, m->to->dtype, to, value, guard, guard == 0 ? m->stream : 0);
     sn_lower_close(l, mark);
 }
 
@@ -363,13 +379,18 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
             at.split = i + 1 < at.ndim ? i + 1 : i;
     }
     sn_lower_space_fit(l, &at);
-    Map m = {.value = r, .to = to, .buf = sn_lower_result(l, leaf), .offset = offset};
+    Map m = {.value = r,
+             .to = to,
+             .buf = sn_lower_result(l, leaf),
+             .offset = offset,
+             .stream = is_streamed(l, to)};
     sn_lower_end(l, sn_lower_space(l, &at, i_const(l, 1), emit_map, &m));
 }
 
-void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf)
+void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf, bool is_read)
 {
     Map m = {.value = r, .to = sn_type_of(l->s, r), .buf = buf};
+    m.stream = is_read ? 0 : is_streamed(l, m.to);
     const Cut c = {.cols = sn_lower_count(l, at->ndim - at->split, at->dims + at->split),
                    .nchunk = i_const(l, 1)};
     emit_columns(l, at, &c, i_const(l, 0), emit_map, &m);

@@ -174,8 +174,9 @@ static inline void sn_lower_close(SnLower *l, SnStmt **mark)
 /* Makes `split` reasonable: very small columns are joined with the rows. */
 void sn_lower_space_fit(SnLower *l, SnSpace *at);
 
-/* The columns of one row of r, computed and stored: at->row and dims are set. */
-void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf);
+/* The columns of one row of r, computed and stored: at->row and dims are set. is_read: the kernel reads what
+ * it stores there. */
+void sn_lower_map_row(SnLower *l, SnSpace *at, SnRef r, int buf, bool is_read);
 
 /* A kernel that copies: result[to + offset] = r, over the points of r. */
 void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const SnType *to,
@@ -185,7 +186,7 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
  * this walk and the later ones. The lanes of all walks meet the same elements. */
 typedef struct SnSpill {
     SnRef r;
-    int buf;
+    int buf, from; /* its index counts axes from here on */
 } SnSpill;
 /* Elements that a reduction of rows combines, a dim; and one row of it, as its own kernel computes it, into
  * element `to` of a buffer. spill may be NULL. */

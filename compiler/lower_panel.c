@@ -100,7 +100,7 @@ static void emit_map(SnLower *l, const Shared *x, int split)
         else if ((x->panels.rows & 1u << i) == 0)
             at.row[i] = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, sn_lower_dim(l, at.dims[i]), &loop[nloop++]);
     }
-    sn_lower_map_row(l, &at, x->root, x->result);
+    sn_lower_map_row(l, &at, x->root, x->result, false);
     while (nloop > 0)
         sn_lower_close(l, loop[--nloop]);
 }

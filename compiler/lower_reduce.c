@@ -316,8 +316,13 @@ static void spill(SnLower *l, const SnSpill *to, const SnRef *point, SnRef guard
     const SnType *type = sn_type_of(l->s, to->r);
     sn_lower_bind_buffer(l, to->r, SN_LOWER_NOWHERE);
     const SnRef value = sn_lower_scalar(l, to->r, point, guard);
-    sn_lower_store(l, to->buf, type->dtype, sn_lower_join(l, type->ndim, type->dims, point), value, guard);
-    sn_lower_bind_buffer(l, to->r, to->buf);
+    const int n = type->ndim - to->from;
+    const SnRef at = sn_lower_join(l, n, type->dims + to->from, point + to->from);
+    sn_lower_store(l, to->buf, type->dtype, at, value, guard);
+    if (to->from > 0)
+        sn_lower_bind_panel(l, to->r, to->buf, to->from, i_const(l, 0));
+    else
+        sn_lower_bind_buffer(l, to->r, to->buf);
 }
 
 static SnRef run_element(SnLower *l, const Run *run, SnRef j, SnRef guard)

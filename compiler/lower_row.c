@@ -5,7 +5,8 @@
  *       each value that is the same in the whole row and made of them, once ▶ likewise
  *       the columns of the result, or its own reduction
  *
- * What several walks would compute again, and is dear, the first of them writes where the result will be.
+ * What several walks would compute again, and is dear, the first of them writes to a LOCAL, or where rows are
+ * long or not of one length where the result will be.
  *
  * The reductions are those of lower_reduce.c: a row gives the bits that it gives where they are stored. */
 #include "compiler/lower.h"
@@ -29,9 +30,11 @@ typedef struct Rows {
     int split, nfold;
     int result;          /* buffer */
     const Part *spilled; /* or NULL */
+    SnSpill spill;       /* where to */
 } Rows;
 
-#define MIN_SPILL 10 /* cost that pays for a store and a load */
+#define MIN_SPILL 10   /* cost that pays for a store and a load */
+#define MAX_LOCAL 4096 /* elements of a row that is kept in a LOCAL */
 
 static bool is_reduce(SnLower *l, SnRef r)
 {
@@ -205,9 +208,8 @@ static void emit_fold(SnLower *l, const Rows *x, const Part *p, const SnRef *row
 {
     SnRef point[SN_MAX_RANK];
     const bool spills = x->spilled != NULL && first_walk(l, x, x->spilled) == p;
-    const SnSpill spill = {.r = spills ? x->spilled->r : 0, .buf = x->result};
     point_of(l, p, row, point);
-    sn_lower_fold_row(l, p->r, point, buf, i_const(l, 0), spills ? &spill : NULL);
+    sn_lower_fold_row(l, p->r, point, buf, i_const(l, 0), spills ? &x->spill : NULL);
 }
 
 static bool is_bound(SnLower *l, const Rows *x, const Part *p)
@@ -232,19 +234,37 @@ static void emit_columns(SnLower *l, const Rows *x, const SnSpace *row)
     const SnRef cols = sn_lower_count(l, at.ndim - at.split, at.dims + at.split);
     if (sn_is_const_i64(l->s, cols, &n) && n == 1)
         at.width = 1;
-    sn_lower_map_row(l, &at, x->root, x->result);
+    sn_lower_map_row(l, &at, x->root, x->result, x->spilled != NULL && x->spill.from == 0);
     for (int i = at.split; i-- > x->split;)
         sn_lower_close(l, loop[i]);
 }
 
+/* A LOCAL for a row of what is spilled; false: it goes where the result will be. */
+static bool open_spill(SnLower *l, Rows *x, SnStmt ***mark)
+{
+    const SnType *type = sn_type_of(l->s, x->root);
+    int64_t n;
+    if (x->spilled == NULL)
+        return false;
+    x->spill = (SnSpill){.r = x->spilled->r, .buf = x->result};
+    if (x->split == 0 ||
+        !sn_is_const_i64(l->s, sn_lower_count(l, type->ndim - x->split, type->dims + x->split), &n) ||
+        n % SN_FOLD_LANES != 0 || n < 1 || n > MAX_LOCAL || sn_dtype_size(type->dtype) > sizeof(float))
+        return false;
+    x->spill.from = x->split;
+    x->spill.buf = sn_kernel_local(&l->kb, type->dtype, n, mark);
+    return true;
+}
+
 static void emit_row(SnLower *l, const SnSpace *at, void *self)
 {
-    const Rows *x = (const Rows *)self;
-    SnStmt **mark[SN_LOWER_BOUND];
-    int nmark = 0;
+    Rows *x = (Rows *)self;
+    SnStmt **mark[SN_LOWER_BOUND + 1];
+    int nmark = open_spill(l, x, &mark[0]);
+    const int nspill = nmark;
     for (int i = x->n; i-- > 0;) {
         const Part *p = &x->part[i];
-        if (!is_bound(l, x, p) || (nmark + x->nfold >= SN_LOWER_BOUND && !is_reduce(l, p->r)))
+        if (!is_bound(l, x, p) || (nmark - nspill + x->nfold >= SN_LOWER_BOUND && !is_reduce(l, p->r)))
             continue;
         const SnDtype dtype = sn_dtype_of(l->s, p->r);
         const int local = sn_kernel_local(&l->kb, dtype, 1, &mark[nmark++]);

@@ -73,6 +73,7 @@ static void expand_body(const Expand *x, SnStmt *body)
         s->a = mapped(x, s->a);
         s->b = mapped(x, s->b);
         s->g = mapped(x, s->g);
+        s->stream = mapped(x, s->stream);
         expand_body(x, s->body);
     }
 }

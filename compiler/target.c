@@ -19,6 +19,7 @@ SnStatus sn_target_of_level(const char *level, SnTarget *out, SnError *err)
         out->name = "cpu";
         out->l1_bytes = 32 << 10;
         out->l2_bytes = 1 << 20;
+        out->l3_bytes = 32 << 20;
         out->has_dot4 = true;
         return SN_OK;
     }

@@ -6,11 +6,11 @@
 #include "runtime/program.h"
 
 typedef struct SnTarget {
-    const char *name;      /* "cpu", "interp", "clike", "opencl" */
-    const char *level;     /* CPU: "v3", "v4", "v4d", "amx" */
-    uint32_t vector_bytes; /* of a register */
-    uint32_t vector_count; /* registers */
-    uint32_t l1_bytes, l2_bytes;
+    const char *name;                      /* "cpu", "interp", "clike", "opencl" */
+    const char *level;                     /* CPU: "v3", "v4", "v4d", "amx" */
+    uint32_t vector_bytes;                 /* of a register */
+    uint32_t vector_count;                 /* registers */
+    uint32_t l1_bytes, l2_bytes, l3_bytes; /* l3: the last one; 0: none, or nothing is known of it */
     bool has_dot4, has_dot2, has_tiles;
     bool fits_tiles;        /* some level of the program has tiles: its grids are shaped for them */
     bool exact;             /* SN_EXACT: no tiles, no dot2, no estimates */

@@ -20,6 +20,24 @@ static LLVMValueRef unknown(SnGen *g, uint16_t op, SnDtype d, LLVMValueRef like)
     return LLVMGetPoison(LLVMTypeOf(like));
 }
 
+/* Both zeros are told apart, and a NaN stays one. vrangeps does the first, and takes the other where one is a
+ * NaN: three operations in place of six. */
+static LLVMValueRef extreme(SnGen *g, bool is_max, SnDtype d, LLVMValueRef a, LLVMValueRef b, uint32_t width)
+{
+    if (g->level < SN_CPU_V4 || d != SN_F32 || (width != 4 && width != 8 && width != 16))
+        return binary(g, is_max ? "llvm.maximum" : "llvm.minimum", a, b);
+    const char *name = width == 16  ? "llvm.x86.avx512.mask.range.ps.512"
+                       : width == 8 ? "llvm.x86.avx512.mask.range.ps.256"
+                                    : "llvm.x86.avx512.mask.range.ps.128";
+    const LLVMTypeRef i32 = LLVMInt32TypeInContext(g->llvm);
+    const LLVMValueRef kind = LLVMConstInt(i32, is_max ? 5 : 4, false); /* with the sign of what is taken */
+    const LLVMValueRef every = LLVMConstAllOnes(LLVMIntTypeInContext(g->llvm, width == 16 ? 16 : 8));
+    LLVMValueRef arg[] = {a, b, kind, LLVMGetUndef(LLVMTypeOf(a)), every, LLVMConstInt(i32, 4, false)};
+    const LLVMValueRef taken = sn_gen_intrinsic(g, name, NULL, 0, arg, width == 16 ? 6 : 5);
+    const LLVMValueRef is_nan = LLVMBuildFCmp(g->b, LLVMRealUNO, a, b, "");
+    return LLVMBuildSelect(g->b, is_nan, LLVMBuildFAdd(g->b, a, b, ""), taken, "");
+}
+
 static LLVMValueRef float_arith(SnGen *g, uint16_t op, SnDtype d, LLVMValueRef *x, uint32_t width)
 {
     switch (op) {
@@ -44,9 +62,8 @@ static LLVMValueRef float_arith(SnGen *g, uint16_t op, SnDtype d, LLVMValueRef *
     case SN_OP_MOD:
         return sn_gen_float_mod(g, d, x[0], x[1], width);
     case SN_OP_MIN:
-        return binary(g, "llvm.minimum", x[0], x[1]);
     case SN_OP_MAX:
-        return binary(g, "llvm.maximum", x[0], x[1]);
+        return extreme(g, op == SN_OP_MAX, d, x[0], x[1], width);
     case SN_OP_FMA:
         return sn_gen_intrinsic(g, "llvm.fma", (LLVMTypeRef[]){LLVMTypeOf(x[0])}, 1, x, 3);
     case SN_OP_LT:

@@ -680,6 +680,8 @@ static void gen_function(SnGen *g, const char *symbol)
     close_loop(g, &tile);
     if (has_tiles)
         sn_gen_tiles_end(g);
+    if (g->streams)
+        (void)sn_gen_intrinsic(g, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
     LLVMBuildRetVoid(g->b);
     LLVMSetVisibility(g->fn, LLVMHiddenVisibility);
 }
@@ -708,6 +710,7 @@ SnStatus sn_gen_kernel(SnGen *g, const SnKernel *k, SnCpuLevel level, const char
     g->epoch++;
     g->nstmt = 0;
     g->stack = 0;
+    g->streams = false;
     g->lane = 0;
     g->width = 0;
     g->buf.n = 0;

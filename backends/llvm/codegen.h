@@ -71,6 +71,7 @@ typedef struct SnGen {
     SnRef lane; /* index of the open LANES loop, and its width; 0 outside */
     uint32_t width;
     uint32_t kernel, serial, statement, epoch, count, nstmt;
+    bool streams; /* some store passes by the caches */
     size_t stack;
     LLVMValueRef tiles; /* memory of the tile registers, at levels that have none */
 } SnGen;

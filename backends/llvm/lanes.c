@@ -244,9 +244,36 @@ LLVMValueRef sn_gen_load(SnGen *g, SnRef r)
 
 /* ---- stores ---- */
 
-static void plain_store(SnGen *g, const Access *a, LLVMValueRef v, LLVMValueRef at)
+static LLVMValueRef plain_store(SnGen *g, const Access *a, LLVMValueRef v, LLVMValueRef at)
 {
-    LLVMSetAlignment(LLVMBuildStore(g->b, v, at), a->align);
+    const LLVMValueRef store = LLVMBuildStore(g->b, v, at);
+    LLVMSetAlignment(store, a->align);
+    return store;
+}
+
+/* Past the caches where the condition holds and the vector is aligned, as it is in rows of whole vectors. */
+static void streamed_store(SnGen *g, const Access *a, LLVMValueRef v, LLVMValueRef at, SnRef stream)
+{
+    const LLVMTypeRef i32 = LLVMInt32TypeInContext(g->llvm), i64 = LLVMInt64TypeInContext(g->llvm);
+    const unsigned size = a->width * a->align, align = size < 64 ? size : 64;
+    const LLVMBasicBlockRef past = sn_gen_block(g), through = sn_gen_block(g), after = sn_gen_block(g);
+    const LLVMValueRef low =
+        LLVMBuildAnd(g->b, LLVMBuildPtrToInt(g->b, at, i64, ""), LLVMConstInt(i64, align - 1, false), "");
+    const LLVMValueRef is_aligned = LLVMBuildICmp(g->b, LLVMIntEQ, low, LLVMConstNull(i64), "");
+    LLVMBuildCondBr(g->b, LLVMBuildAnd(g->b, sn_gen_value(g, stream), is_aligned, ""), past, through);
+    sn_gen_enter(g, past);
+    LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(i32, 1, false));
+    one = LLVMMDNodeInContext2(g->llvm, &one, 1);
+    const LLVMValueRef store = plain_store(g, a, v, at);
+    LLVMSetAlignment(store, align);
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(g->llvm, "nontemporal", 11),
+                    LLVMMetadataAsValue(g->llvm, one));
+    LLVMBuildBr(g->b, after);
+    sn_gen_enter(g, through);
+    (void)plain_store(g, a, v, at);
+    LLVMBuildBr(g->b, after);
+    sn_gen_enter(g, after);
+    g->streams = true;
 }
 
 static void masked_store(SnGen *g, const Access *a, LLVMValueRef v, LLVMValueRef mask)
@@ -264,13 +291,15 @@ static void masked_store(SnGen *g, const Access *a, LLVMValueRef v, LLVMValueRef
                            4);
 }
 
-static void store_lanes(SnGen *g, const Access *a, SnRef value)
+static void store_lanes(SnGen *g, const Access *a, SnRef value, SnRef stream)
 {
     const LLVMValueRef v = to_memory(g, a, sn_gen_wide(g, value, a->width), a->width);
     if (is_lane(g, a->guard))
         masked_store(g, a, v, sn_gen_value(g, a->guard));
+    else if (is_dense(a) && stream != 0)
+        streamed_store(g, a, reversed(g, a, v), lowest(g, a), stream);
     else if (is_dense(a))
-        plain_store(g, a, reversed(g, a, v), lowest(g, a));
+        (void)plain_store(g, a, reversed(g, a, v), lowest(g, a));
     else
         masked_store(g, a, v, all_lanes(g, a));
 }
@@ -294,10 +323,10 @@ void sn_gen_store(SnGen *g, const SnStmt *s)
         sn_gen_enter(g, inside);
     }
     if (a.width != 0)
-        store_lanes(g, &a, value);
+        store_lanes(g, &a, value, sn_gen_unrolled(g, s->stream));
     else
-        plain_store(g, &a, to_memory(g, &a, sn_gen_value(g, value), 0),
-                    offset(g, &a, a.base, sn_gen_value(g, index)));
+        (void)plain_store(g, &a, to_memory(g, &a, sn_gen_value(g, value), 0),
+                          offset(g, &a, a.base, sn_gen_value(g, index)));
     if (after != NULL) {
         LLVMBuildBr(g->b, after);
         sn_gen_enter(g, after);

@@ -35,6 +35,17 @@ const SnTestKernel sn_test_kernels[] = {
              " %c = (add (mul i1 16) i2) %g = (lt %c d0) %i = (add (mul t d0) %c)"
              " store.f32 b3 %i (div (mul (load.f32 b0 %i %g) (load.f32 b1 %c %g)) (load.f32 b2 0)) when %g } "
              "} }"},
+    {.name = "stores_past_the_caches",
+     .buffer = {F32(9 * 40), OUT(F32, 9 * 40), OUT(BF16, 9 * 40)},
+     .dims = {40},
+     .grid = 9, /* some rows are aligned, some are streamed */
+     .text =
+         "kernel r w w dims 1 { grid 9 serial i1 2 { lanes i2 16 {"
+         " %i = (add (mul t d0) (add (mul i1 16) i2)) %x = (load.f32 b0 %i)"
+         " store.f32 b1 %i (add %x %x) stream (lt t 7)"
+         " %i = (add (mul t d0) (add (mul i1 16) i2))"
+         " store.bf16 b2 %i (cast.bf16 (load.f32 b0 %i)) stream (lt 2 t) } }"
+         " lanes i3 8 { %i = (add (mul t d0) (add 32 i3)) store.f32 b1 %i (load.f32 b0 %i) stream true } }"},
     {.name = "row_reduction_64_lanes",
      .buffer = {F32(5 * 333), OUT(F32, 5)},
      .dims = {333},

@@ -216,6 +216,8 @@ static void kernel_that_breaks_a_rule_is_refused(void **state)
         {"store.f32 b1 0 1", "store of i64 as f32"},
         {"store.f32 b1 0:i32 0:f32", "index of a store is not i64"},
         {"store.f32 b1 0 0:f32 when 1", "guard of a store is not bool"},
+        {"store.f32 b1 0 0:f32 stream 1", "what a store streams by"},
+        {"lanes i1 4 { store.f32 b1 i1 0:f32 stream (lt i1 2) }", "what a store streams by"},
         {"store.f32 b1 0 (load.f32 b0 0:i32)", "index of a load is not i64"},
         {"store.f32 b1 0 (load.f32 b0 0 1)", "guard of a load is not bool"},
         {"local.f32 b2 4 { store.f32 b1 0 (cast.f32 (load.i32 b2 0)) }", "load of i32 from LOCAL 2 of f32"},
