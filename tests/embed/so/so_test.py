@@ -2,7 +2,7 @@
 """so_test.py SINTER MODELS CHECK [ARG...]: a compiled model as a file. Exit 77: it cannot be checked here.
 
 The model is the real MiniLM, brought into MODELS once; where it cannot be had, a fixture. Checks:
-  file              what the .so needs, exports and weighs; the bits of just in time on each CPU level; two models at once
+  file              what the .so needs, exports and weighs; bits of just in time on each level; two models at once
   chroot            it runs where there is nothing but libc, libm and the dynamic linker
   start             how long a process takes to its first vector, and the compiler to the .so
   run EXE ARG...    the program, whose first argument is the .so
@@ -113,7 +113,7 @@ def check_exact(w):
     host = w.host("exact/model.so")
     got = [ahead_of_time(w, host, level, threads) for level in LEVELS for threads in [1, 2]]
     got = [vectors for vectors in got if vectors]
-    w.check(all(vectors == got[0] for vectors in got), f"--exact: {len(got)} runs on levels and threads have equal bits")
+    w.check(all(vectors == got[0] for vectors in got), f"--exact: {len(got)} runs, levels and threads, equal bits")
 
 
 def check_two(w):
@@ -131,10 +131,10 @@ def check_two(w):
                 continue
             if ending == "o" and is_sanitized:
                 continue  # and so is that runtime: typed_test has it
-            w.run(compiler, "-x", language, "-Wall", "-Wextra", "-Werror", os.path.join(HERE, "two.c"), "-x", "none", "-I",
-                  w.folder, "model." + ending, "other." + ending, *more, "-Wl,-rpath," + w.folder, "-o", "two")
+            w.run(compiler, "-Wall", "-Wextra", "-Werror", "-I", w.folder, "-x", language, os.path.join(HERE, "two.c"),
+                  "-x", "none", "model." + ending, "other." + ending, *more, "-Wl,-rpath," + w.folder, "-o", "two")
             done = w.run(w.path("two"), may_fail=True)
-            w.check(done.returncode == 0, f"two models as .{ending} in one program of {language}: {done.stdout.strip()}")
+            w.check(done.returncode == 0, f"two models as .{ending} in one program of {language}: {done.stdout[:-1]}")
 
 
 def check_file(w):
