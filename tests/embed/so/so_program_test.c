@@ -20,7 +20,8 @@ static struct {
     Scratch dir;
     SnContext *ctx;
     SnCompiler *cc;
-    char model[256], beside[256], counter[256], newer[256], other[256], current[256]; /* paths */
+    char model[256], beside[256], weights[256], high[256], counter[256], newer[256], other[256],
+        current[256]; /* paths */
     float want[NTEXT][WIDTH];
 } t;
 static SnError err;
@@ -49,10 +50,10 @@ static void emit_counter(const char *path, double by, bool is_other)
     sn_graph_destroy(g);
 }
 
-static void emit_model(SnModel *m, const char *path, bool is_beside)
+static void emit_model(SnModel *m, const char *path, const char *levels, bool is_beside)
 {
     const SnEmitOptions o = {
-        .struct_size = sizeof o, .levels = "v3", .weights_beside = is_beside, .max_text = 100};
+        .struct_size = sizeof o, .levels = levels, .weights_beside = is_beside, .max_text = 100};
     assert_ok(sn_model_emit(m, "embed", &o, path, &err));
 }
 
@@ -77,6 +78,8 @@ static int setup(void **state)
     scratch_open(&t.dir);
     scratch_path(&t.dir, "model.so", t.model);
     scratch_path(&t.dir, "beside.so", t.beside);
+    scratch_path(&t.dir, "beside.weights", t.weights);
+    scratch_path(&t.dir, "high.so", t.high);
     scratch_path(&t.dir, "counter.so", t.counter);
     scratch_path(&t.dir, "newer.so", t.newer);
     scratch_path(&t.dir, "other.so", t.other);
@@ -85,8 +88,9 @@ static int setup(void **state)
     assert_ok(sn_compiler_create(t.ctx, &cd, &t.cc, &err));
     assert_ok(embed_layers_create(t.ctx, 2, folder, &err));
     assert_ok(sn_model_open(t.cc, folder, NULL, &m, &err));
-    emit_model(m, t.model, false);
-    emit_model(m, t.beside, true);
+    emit_model(m, t.model, "v3", false);
+    emit_model(m, t.beside, "v3", true);
+    emit_model(m, t.high, "v4", false);
     expect(m);
     sn_model_close(m);
     embed_folder_remove(folder);
@@ -429,6 +433,55 @@ static void typed_context_is_replaced_between_frames(void **state)
     so_close(&other);
 }
 
+/* ---- what is not there ---- */
+
+/* A context that cannot be made: by the functions of the file, and by this runtime's. */
+static void check_refused(const char *path, SnStatus status, const char *says)
+{
+    So so = so_open(path);
+    SnTyped *typed = NULL;
+    char message[200] = "";
+    const SnTypedHost host = {.struct_size = sizeof host,
+                              .abi = SN_ABI,
+                              .cpu_level = "v3",
+                              .message = message,
+                              .message_size = sizeof message};
+    assert_int_equal(so.create(&host, &typed), status);
+    assert_non_null(strstr(message, says));
+    *message = 0;
+    assert_int_equal(sn_typed_create(&host, &typed, so.desc), status);
+    assert_non_null(strstr(message, says));
+    assert_null(typed);
+    so_close(&so);
+}
+
+static void flip_byte(const char *path, long at)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    const int byte = fgetc(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 1, f), byte ^ 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void contexts_without_weights_or_cpu_are_refused(void **state)
+{
+    (void)state;
+    char away[300];
+    EmbedMemory m = {0};
+    (void)snprintf(away, sizeof away, "%s.away", t.weights);
+    assert_int_equal(rename(t.weights, away), 0);
+    check_refused(t.beside, SN_EIO, "beside.weights");
+    assert_int_equal(rename(away, t.weights), 0);
+    flip_byte(t.weights, 100);
+    check_refused(t.beside, SN_EFORMAT, "beside.weights");
+    flip_byte(t.weights, 100);
+    story_typed(&m, t.beside);
+    check_refused(t.high, SN_EUNSUPPORTED, "v3");
+}
+
 /* ---- threads ---- */
 
 typedef struct Worker {
@@ -539,6 +592,7 @@ int main(void)
         cmocka_unit_test(each_thread_may_fail_to_start),
         cmocka_unit_test(opened_program_is_replaced_between_frames),
         cmocka_unit_test(typed_context_is_replaced_between_frames),
+        cmocka_unit_test(contexts_without_weights_or_cpu_are_refused),
         cmocka_unit_test(instances_on_threads_give_equal_bits),
         cmocka_unit_test(typed_contexts_on_threads_give_equal_bits),
     };
