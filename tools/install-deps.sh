@@ -4,7 +4,8 @@ set -eu
 
 packages="meson ninja-build pkg-config gcc g++ libc6-dev llvm-19-dev libxxhash-dev
           ocl-icd-opencl-dev opencl-headers python3 python3-venv ca-certificates"
-test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd luajit"
+test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd luajit
+               libsdl2-dev love xvfb xauth"
 
 die() {
     echo "install-deps: $1" >&2
