@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define MIN_RARE 32 /* terms that pay for a branch */
+#define MIN_RARE 24 /* terms that pay for a branch */
 
 void sn_gen_fail(SnGen *g, SnStatus code, const char *format, ...)
 {

@@ -11,7 +11,7 @@
 /* ---- the module ---- */
 #define SN_LLVM_MODULE  "sinter-llvm.so"
 #define SN_LLVM_SYMBOL  "sn_llvm_codegen"
-#define SN_LLVM_VERSION 6 /* of this border and of the code that is generated: part of every key */
+#define SN_LLVM_VERSION 7 /* of this border and of the code that is generated: part of every key */
 
 typedef struct SnLlvmKernel {
     const SnKernel *kernel;
