@@ -514,7 +514,7 @@ class Bench:
         return self.measure({"case": f"{shape} {dtype}", "threads": threads, "flops": 2 * m * k * n, "dtype": dtype},
                             contenders)
 
-    def fused(self, name, threads, of="8192x1024"):
+    def fused(self, name, threads, of="65536x1024"):
         """No peer: the limit is the copy bandwidth."""
         title, element = FUSED[name]
         rows, width = map(int, of.split("x"))
