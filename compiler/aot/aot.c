@@ -3,7 +3,7 @@
  * The object has one function a kernel and CPU level, the image, tables of pointers to both and to host ops,
  * and the descriptor NAME_program. A format's writer adds the weights, which stay where they are mapped until
  * then. */
-#include "compiler/aot/wrap.h"
+#include "compiler/aot/face.h"
 #include "compiler/compiler.h"
 #include "runtime/cpu.h"
 
@@ -446,7 +446,7 @@ static SnStatus emit(Emission *e, SnCompiler *cc, SnGraph *g, const SnCompileOpt
     SN_TRY(e->format->backend ? set_base(e, o, err) : set_levels(e, o, err));
     set_task(&e->a, o ? o->task : NULL);
     e->a.is_beside = o && o->weights_beside;
-    SN_TRY(sn_wrap_check(o ? o->bindings : NULL, err));
+    SN_TRY(sn_aot_check_bindings(o ? o->bindings : NULL, err));
     SN_TRY(sn_compilation_init(&e->c, cc, g, o, err));
     e->c.level = e->target;
     e->c.nlevel = e->a.nlevel;

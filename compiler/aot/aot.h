@@ -1,9 +1,9 @@
 /* aot.h -- what the files of aot/ share: a program as it goes into a file, and the formats of files.
  *
- *   aot.c      all kernels, the image, tables and the descriptor ▶ one object in memory; then the format's
- * writer
- *   face.c     what is seen from outside: functions, the printer of header.c and wrap*.c
- *   outputs.c  all files of an emission
+ *   aot.c       all kernels, the image, tables and the descriptor ▶ one object; then the format's writer
+ *   face.c      what is seen from outside: functions, for the object and for templates
+ *   template.c  header, C text and wrappers, from templates/
+ *   outputs.c   all files of an emission
  *
  * Everything is named after the file: NAME_program is the descriptor, NAME_typed what NAME's typed functions
  * pass on, NAME_weights the parameters. The object defines all of them but the last: weights are megabytes to
@@ -61,18 +61,18 @@ SN_MUST_CHECK SnStatus sn_aot_table(SnAot *a, const char *part, const char *cons
 /* ---- formats: write the program to the file `to`, which is renamed to a->path when all are written ---- */
 typedef SnStatus SnAotWriteFn(const SnAot *a, const char *to, SnError *err);
 SnAotWriteFn sn_aot_object, sn_aot_archive, sn_aot_shared; /* files.c: .o .a .so */
-SnAotWriteFn sn_aot_source;                                /* source.c: .c */
+SnAotWriteFn sn_aot_source;                                /* outputs.c: .c */
 
 /* ---- outputs.c ---- */
 /* All files: the program by `program`, the header, weights beside, wrappers for the languages of a list. */
 SN_MUST_CHECK SnStatus sn_aot_write(const SnAot *a, SnAotWriteFn *program, const char *bindings,
                                     SnError *err);
 
+/* Is every language of the list known? */
+SN_MUST_CHECK SnStatus sn_aot_check_bindings(const char *languages, SnError *err);
+
 /* ---- sizes.c ---- */
 /* After it is written. is_text: the object is no ELF object. */
 SN_MUST_CHECK SnStatus sn_aot_sizes(const SnAot *a, bool is_text, SnEmitSizes *out, SnError *err);
-
-/* ---- header.c ---- */
-SN_MUST_CHECK SnStatus sn_aot_header(const SnAot *a, SnText *out, SnError *err);
 
 #endif

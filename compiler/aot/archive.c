@@ -64,7 +64,7 @@ static SnStatus list_symbols(Archive *a, File *f, SnBytes object)
 static SnStatus list_files(Archive *a)
 {
     size_t n = 0;
-    while (sn_embedded_file[n].name)
+    while (sn_embedded_runtime[n].name)
         n++;
     a->file = sn_arena_array(&a->arena, n, sizeof *a->file);
     SnBytes *whole = sn_arena_array(&a->arena, n, sizeof *whole);
@@ -72,7 +72,7 @@ static SnStatus list_files(Archive *a)
         return no_memory(a);
     a->nfile = n;
     for (size_t i = 0; i + 1 < n; i++) {
-        const SnEmbedded *from = &sn_embedded_file[1 + i];
+        const SnEmbedded *from = &sn_embedded_runtime[1 + i];
         whole[i] = sn_bytes(from->at, (size_t)from->size);
         a->file[i] = (File){.name = from->name, .part = &whole[i], .npart = 1, .size = from->size};
         SN_TRY(list_symbols(a, &a->file[i], whole[i]));

@@ -1,8 +1,5 @@
 /* face.h -- what a model looks like from outside: one table of its functions, from which the thunks of the
- * object, the header and the wrappers for other languages are made.
- *
- * Files are printed from templates: pieces of text with a condition each, in which $ and a letter stand for a
- * fact of the model. */
+ * object, the header and the wrappers for other languages are made. */
 #ifndef SN_FACE_H
 #define SN_FACE_H
 
@@ -22,7 +19,7 @@
 
 /* ---- functions ---- */
 
-/* Of parameters and results; each language has a table that spells them. */
+/* Of parameters and results; each template has rows that spell them. */
 typedef enum SnFaceType {
     SN_FACE_NONE,       /* result: nothing. parameter: there are no more */
     SN_FACE_STATUS,     /* result: a status */
@@ -64,31 +61,10 @@ typedef struct SnFace {
 
 extern const SnFace sn_faces[]; /* ends with a row without suffix */
 
+uint32_t sn_face_params(const SnFace *f); /* how many */
 /* Does a condition hold for the model? */
 bool sn_face_applies(const SnAot *a, uint32_t when);
 /* Adds the thunks and, of NAME_typed, the block's size: before that struct is written. */
 SN_MUST_CHECK SnStatus sn_face_add(SnAot *a, SnError *err);
-
-/* ---- templates ---- */
-
-/* How a language declares the functions. Spellings: @ is the parameter's name, $ as in templates. */
-typedef struct SnFaceForm {
-    const char *spelling[SN_FACE_TYPE_COUNT];
-    const char *line;    /* $r result, $s suffix, $p parameters, $q their names, $d doc, $x "return " or not */
-    const char *between; /* before a line of the doc that is not its first */
-    const char *desc;    /* $y of a function that adds the address of NAME_typed */
-} SnFaceForm;
-
-extern const SnFaceForm sn_face_c;
-
-typedef struct SnPiece {
-    uint32_t when;
-    const char *text;
-} SnPiece;
-
-/* $n name, $N NAME, $C Name, $w width, $t max_text, $b block bytes, $a abi, $v version, $k what the model
- * does, $l labels as quoted strings, $f the functions, $e entries with inputs and outputs, $s the shape, $o
- * the file's own name without ending, $$ a dollar. */
-void sn_face_print(const SnAot *a, const SnFaceForm *form, const SnPiece *piece, size_t n, SnText *out);
 
 #endif

@@ -400,7 +400,7 @@ static SnStatus write_file(SnLink *l, const char *path)
 
 static SnStatus link_all(SnLink *l, const char *path)
 {
-    const SnEmbedded *rt = &sn_embedded_file[0];
+    const SnEmbedded *rt = &sn_embedded_runtime[0];
     SN_TRY(sn_elf_read(&l->arena, "runtime", sn_bytes(rt->at, (size_t)rt->size), ET_DYN, &l->rt, l->err));
     SN_TRY(sn_elf_read(&l->arena, l->in->soname, l->in->object, ET_REL, &l->o, l->err));
     SN_TRY(sort_runtime(l));
