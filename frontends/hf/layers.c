@@ -234,16 +234,21 @@ static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
     return a->causal ? sn_and(b->g, near, past) : near;
 }
 
+/* What is added to scores; where a query may not see a key, the lowest value stands alone, as in a mask that
+ * is filled in. */
 static SnValue attention_bias(SnBuild *b, const SnAttn *a)
 {
-    SnValue bias = b->bias;
-    if (a->window || a->causal) {
+    const bool by_place = a->window || a->causal;
+    SnValue allowed = b->allowed;
+    if (by_place) {
         const SnValue seen = seen_by_place(b, a);
-        bias = sn_nn_bias_where(b, b->allowed.ref ? sn_and(b->g, seen, b->allowed) : seen);
+        allowed = allowed.ref ? sn_and(b->g, seen, allowed) : seen;
     }
     if (!a->score_bias.ref)
-        return bias;
-    return bias.ref ? sn_add(b->g, bias, a->score_bias) : a->score_bias;
+        return by_place ? sn_nn_bias_where(b, allowed) : b->bias;
+    const SnDtype dtype = sn_value_dtype(b->g, a->score_bias);
+    const SnValue never = sn_const(b->g, dtype, lowest(dtype));
+    return allowed.ref ? sn_where(b->g, allowed, a->score_bias, never) : a->score_bias;
 }
 
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)

@@ -7,6 +7,8 @@
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
 
+#include <math.h>
+
 #define FOLDER "tests/golden/forward/bert-next-sentence/model"
 #define SEQ    4
 #define TWICE  "program @p\ndims n in 1..9\nentry @main(x: f32[n]) {\n  ret twice: (add x x), same: x\n}\n"
@@ -107,6 +109,46 @@ static void model_kernels_agree_with_the_evaluator(void **state)
     assert_close(sn_results_find(r[0], "logits"), sn_results_find(r[1], "logits"));
     sn_results_destroy(r[0]);
     sn_results_destroy(r[1]);
+}
+
+/* Of a model computed in dtype, on a row whose end is padding: how far its first output is from f32's. */
+static float distance_to_f32(const char *folder, SnDtype dtype)
+{
+    int64_t mask[SEQ] = {1, 1, 1, 0};
+    const SnNamedTensor in[] = {input("input_ids", ids, 1, SEQ), input("attention_mask", mask, 1, SEQ)};
+    SnResults *r[2] = {NULL};
+    SnError err;
+    float most = 0;
+    for (int i = 0; i < 2; i++) {
+        SnModel *m = NULL;
+        const SnModelOptions o = {.struct_size = sizeof o, .device = "interp", .dtype = i ? dtype : SN_F32};
+        assert_ok(sn_model_open(room.cc, folder, &o, &m, &err));
+        assert_ok(sn_model_forward(m, in, 2, NULL, 0, &r[i], &err));
+        sn_model_close(m);
+    }
+    const SnView *a = &sn_results_get(r[0], 0)->view, *b = &sn_results_get(r[1], 0)->view;
+    int64_t n = 1;
+    for (int32_t i = 0; i < a->ndim; i++)
+        n *= a->dims[i];
+    for (int64_t i = 0; i < n; i++) {
+        const float gap = fabsf(((const float *)a->data)[i] - ((const float *)b->data)[i]);
+        most = gap > most ? gap : most;
+    }
+    sn_results_destroy(r[0]);
+    sn_results_destroy(r[1]);
+    return most;
+}
+
+/* Biases of scores are f32 whatever the model is computed in, and padded queries see all keys alike. */
+static void model_biases_of_scores_meet_narrow_masks(void **state)
+{
+    (void)state;
+    static const char *const folder[] = {"tests/golden/forward/deberta-v2-mlm/model",
+                                         "tests/golden/forward/mpnet/model"};
+    for (size_t i = 0; i < SN_COUNT(folder); i++) {
+        assert_true(distance_to_f32(folder[i], SN_BF16) < 0.1f);
+        assert_true(distance_to_f32(folder[i], SN_F16) < 0.02f);
+    }
 }
 
 static void model_one_program_serves_every_shape(void **state)
@@ -418,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_are_listed_and_found),
         cmocka_unit_test(model_kernels_agree_with_the_evaluator),
+        cmocka_unit_test(model_biases_of_scores_meet_narrow_masks),
         cmocka_unit_test(model_one_program_serves_every_shape),
         cmocka_unit_test(model_stands_inside_a_larger_program),
         cmocka_unit_test(model_head_that_is_missing_is_made),
