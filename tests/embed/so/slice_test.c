@@ -1,12 +1,12 @@
 /* slice_test.c -- runs in slices of half a millisecond: each ends, the bits are those of whole runs; how far
  * slices run over, and what they cost.
  *
- *   slice_test MODEL.so NCALL [limits]
+ *   slice_test MODEL.so NCALL
  *
- * With limits, p99.9 and cost must be within them in one of three tries, if there are slices enough to tell.
- * The wall time of each slice is compared with that of an empty loop of the same budget, run in alternation:
- * what that runs over is the machine's doing. So is what happens while the thread has lost its CPU: such
- * slices and loops are counted apart. The cost is CPU time, the least of each text. */
+ * Times are printed, bits are asserted. The wall time of each slice is compared with that of an empty loop of
+ * the same budget, run in alternation: what that runs over is the machine's doing. So is what happens while
+ * the thread has lost its CPU: such slices and loops are counted apart. The cost is CPU time, the least of
+ * each text. */
 #define _GNU_SOURCE /* RUSAGE_THREAD */
 #include "tests/embed/so/so.h"
 
@@ -16,8 +16,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { BUDGET_NS = 500000, NTEXT = 8, MAX_WIDTH = 1024, LIMIT_NS = 50000, FEW = 1000, NTRY = 3 };
-static const double cost_limit = 1.05;
+enum { BUDGET_NS = 500000, NTEXT = 8, MAX_WIDTH = 1024 };
 
 static const char line[] =
     "The guard at the gate says that nobody may pass before sunrise, unless the old miller's daughter asks "
@@ -123,22 +122,19 @@ static int64_t run_slices(const So *so, SnTyped *t, size_t n, float *out, Calls 
     return sum;
 }
 
-static bool report(Calls *c, double cost)
+static void report(Calls *c, double cost)
 {
     static const double q[] = {0.5, 0.99, 0.999, 1};
-    int64_t last = 0;
     printf("%zu slices of %d us, and %zu whose thread lost its CPU; over by, in us:\n", c->n,
            BUDGET_NS / 1000, c->nlost);
     qsort(c->over, c->n, sizeof *c->over, compare);
     qsort(c->spin, c->nspin, sizeof *c->spin, compare);
     for (size_t i = 0; i < sizeof q / sizeof *q; i++) {
         const int64_t slice = quantile(c->over, c->n, q[i]), loop = quantile(c->spin, c->nspin, q[i]);
-        last = i == 2 ? slice - loop : last;
         printf("  p%-5g slice %8.1f  empty loop %8.1f  difference %8.1f\n", 100 * q[i], (double)slice / 1000,
                (double)loop / 1000, (double)(slice - loop) / 1000);
     }
     printf("cost %.3f of whole runs\n", cost);
-    return c->n < FEW || (last <= LIMIT_NS && cost <= cost_limit);
 }
 
 /* The least time of each text: slices against whole. */
@@ -157,14 +153,13 @@ static void keep_least(int64_t *least, int64_t t)
     *least = *least == 0 || t < *least ? t : *least;
 }
 
-/* Are the bits equal? *is_fine: limits are kept. */
-static bool measure(const So *so, SnTyped *t, Calls *c, size_t max, bool *is_fine)
+/* Are the bits equal? */
+static bool measure(const So *so, SnTyped *t, Calls *c, size_t max)
 {
     static float want[NTEXT][MAX_WIDTH], got[MAX_WIDTH];
     int64_t best[NTEXT][2] = {{0}};
     const size_t size = so->desc->width * sizeof *got;
     size_t wrong = 0, nrun = 0;
-    c->n = c->nspin = c->nlost = 0;
     for (; c->n + c->nlost < max && nrun < max; nrun++) {
         const size_t i = nrun % NTEXT, n = sizeof line * (i + 1) / NTEXT - 1;
         keep_least(&best[i][0], run_whole(so, t, n, nrun < NTEXT ? want[i] : got));
@@ -172,7 +167,7 @@ static bool measure(const So *so, SnTyped *t, Calls *c, size_t max, bool *is_fin
         keep_least(&best[i][1], run_slices(so, t, n, got, c, max));
         wrong += memcmp(got, want[i], size) != 0;
     }
-    *is_fine = report(c, cost_of(best));
+    report(c, cost_of(best));
     printf("%zu runs, %zu with other bits\n", nrun, wrong);
     return wrong == 0 && nrun >= NTEXT;
 }
@@ -180,21 +175,17 @@ static bool measure(const So *so, SnTyped *t, Calls *c, size_t max, bool *is_fin
 int main(int argc, char **argv)
 {
     const size_t max = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
-    if (argc < 3 || max == 0)
+    if (argc != 3 || max == 0)
         return 2;
     So so = so_open(argv[1]);
     Calls c = {.over = calloc(max, sizeof(int64_t)), .spin = calloc(max, sizeof(int64_t))};
     SnTyped *t = NULL;
     if (!c.over || !c.spin || so.desc->width > MAX_WIDTH || so.create(NULL, &t) != SN_OK)
         die(&so, NULL, "no context");
-    bool is_right = true, is_fine = false;
-    for (int i = 0; i < NTRY && is_right && !is_fine; i++) {
-        is_right = measure(&so, t, &c, max, &is_fine);
-        is_fine = is_fine || argc < 4;
-    }
+    const bool is_right = measure(&so, t, &c, max);
     so.destroy(t);
     so_close(&so);
     free(c.over);
     free(c.spin);
-    return is_right && is_fine ? 0 : 1;
+    return is_right ? 0 : 1;
 }
