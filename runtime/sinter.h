@@ -184,9 +184,10 @@ SN_API SN_MUST_CHECK SnStatus sn_program_link(SnContext *ctx, const SnProgramDes
  * checked where they lie, inside or in the file beside it that it names. It is loaded on its own (RTLD_LOCAL)
  * and runs in the caller's runtime; the one inside it serves its typed functions. It is unloaded when the
  * last reference to the program goes; the file can be replaced by another (renamed, not written over) at any
- * time, and opened again under the same name while the old one runs. SN_EIO          no such file, or it
- * cannot be read SN_EFORMAT      no program of ours, or a damaged one; other weights than it was compiled
- * with SN_EUNSUPPORTED another abi; no code for this machine; the system does not load it SN_ENOMEM */
+ * time, and opened again under the same name while the old one runs. Besides SN_ENOMEM:
+ *   - SN_EIO: there is no such file, or it cannot be read.
+ *   - SN_EFORMAT: it is no program of ours, or damaged, or has other weights than it was compiled with.
+ *   - SN_EUNSUPPORTED: another abi, no code for this machine, or the system does not load it. */
 SN_API SN_MUST_CHECK SnStatus sn_program_open(SnContext *ctx, const char *path, SnProgram **out,
                                               SnError *err);
 SN_API SnProgram *sn_program_retain(SnProgram *p);

@@ -25,9 +25,13 @@
  *   TAG       label i32[batch, seq], score f32[batch, seq]: the best label of each token and its probability;
  *             offsets, special: list<i32>[batch] as tok_window gives them
  *   ANSWER    start, end f32[batch, seq]: logits; ids, offsets, word_ids, sequence: list<i32>[batch];
- * question first, context second; any number of windows as rows, `count` i64[] of them if there is such an
- * output FILL      ids i32[batch, width], scores f32[batch, width]: the likeliest tokens at the first mask,
- * best first; masks i64[batch]: how many masks the text has TENSORS   any entries, inputs and outputs */
+ *             question first, context second; any number of windows as rows, `count` i64[] of them if there
+ *             is such an output
+ *
+ *   FILL      ids i32[batch, width], scores f32[batch, width]: the likeliest tokens at the first mask, best
+ *             first; masks i64[batch]: how many masks the text has
+ *
+ *   TENSORS   any entries, inputs and outputs */
 #ifndef SN_TYPED_H
 #define SN_TYPED_H
 
