@@ -255,16 +255,20 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
 {
     const SnValue bias = attention_bias(b, a);
     if (!b->want_probs)
-        return sn_attention(b->g, q, k, v, bias, sn_none(), a->scale, 0);
-    b->probs = sn_attention_probs(b->g, q, k, bias, sn_none(), a->scale, 0);
+        return sn_attention(b->g, q, k, v, bias, sn_none(), a->scale, a->softcap);
+    b->probs = sn_attention_probs(b->g, q, k, bias, sn_none(), a->scale, a->softcap);
     return sn_attention_context(b->g, b->probs, v);
+}
+
+SnValue sn_nn_place(SnBuild *b)
+{
+    const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
+    return given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
 }
 
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
 {
-    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 2)}, given = sn_nn_input(b, "position_ids");
-    const SnValue pos = given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
-    return sn_rope(b->g, x, pos, rope->freq, false, rope->scale);
+    return sn_rope(b->g, x, sn_nn_place(b), rope->freq, false, rope->scale);
 }
 
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)

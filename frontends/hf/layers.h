@@ -92,6 +92,9 @@ SnValue sn_nn_types(SnBuild *b, const char *name); /* of token_type_ids, or of z
 /* Of position_ids as they are; else of `otherwise`, else of first, first + 1, ... */
 SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t first);
 SnValue sn_nn_first_token(SnBuild *b, SnValue x); /* [batch, width] */
+/* The position of each token in its row, i64[batch, seq]: position_ids as they are, else 0, 1, ... Decoders
+ * take positions from here alone. */
+SnValue sn_nn_place(SnBuild *b);
 
 /* ---- attention ---- */
 typedef struct SnRope {
@@ -107,10 +110,13 @@ typedef struct SnAttn {
     int64_t heads, kv_heads;   /* kv_heads 0: heads */
     const char *q, *k, *v, *o; /* names of the projections; o NULL: none */
     double scale;              /* 0: 1 / sqrt(head_dim) */
+    double softcap;            /* scores become cap * tanh(scores / cap); 0: they do not */
     const SnRope *rope;        /* NULL: no rotary positions */
     int64_t window;            /* 0: all; else keys with |i - j| < window */
     bool causal;
-    SnValue score_bias; /* further bias, [.., heads, seq, seq], or none */
+    SnValue slopes;     /* ALiBi, f32[heads]: slope * position of the key is added to scores; or none */
+    SnValue sinks;      /* f32[heads]: one more score in the sum of each softmax, without a value; or none */
+    SnValue score_bias; /* further bias, [.., heads, seq, seq], or none; not for decoders */
 } SnAttn;
 /* Projections, scores, mask, softmax, context, output projection; leaves probabilities in b->probs where
  * wanted. */
