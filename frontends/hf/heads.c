@@ -206,6 +206,31 @@ void sn_head_sequence(SnBuild *b)
     sn_nn_classify(b, sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true));
 }
 
+/* Where the last token of each row is that is no padding, i64[batch]; padding is known by its id alone. */
+static SnValue last_place(SnBuild *b)
+{
+    SnGraph *g = b->g;
+    const SnValue ids = sn_nn_input(b, "input_ids"), dims[] = {b->batch, b->seq}, place[] = {b->seq};
+    const int64_t pad = sn_config_int(b->config, "pad_token_id", -1);
+    if (!ids.ref || pad < 0)
+        return sn_broadcast(g, sn_sub(g, b->seq, size(b, 1)), 1, dims);
+    const SnValue is_text = sn_ne(g, ids, size(b, pad));
+    return sn_reduce(g, "max", sn_where(g, is_text, sn_iota(g, SN_I64, 0, 1, place), size(b, 0)), 1,
+                     &(int){1}, false);
+}
+
+void sn_head_last(SnBuild *b)
+{
+    const SnValue x = hidden(b), rows = sn_iota(b->g, SN_I64, 0, 1, &b->batch);
+    const SnValue last = sn_gather(b->g, x, 2, (const int[]){0, 1}, (SnValue[]){rows, last_place(b)}, NULL);
+    sn_nn_classify(b, sn_nn_head_linear(b, "score", last, sn_nn_labels(b), false));
+}
+
+void sn_head_token_score(SnBuild *b)
+{
+    sn_nn_tag(b, sn_nn_head_linear(b, "score", hidden(b), sn_nn_labels(b), true));
+}
+
 void sn_head_first(SnBuild *b)
 {
     SnValue x = sn_nn_head_linear(b, "classifier.dense", sn_nn_first_token(b, hidden(b)), 0, true);

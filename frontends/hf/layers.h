@@ -179,7 +179,9 @@ SnHeadFn sn_head_words;         /* a word for each place */
 SnHeadFn sn_head_next_word;     /* the same, labels one place ahead */
 SnHeadFn sn_head_sequence;      /* classifier of what is pooled */
 SnHeadFn sn_head_first;         /* of the first token, with a tanh layer in it: RoBERTa's */
+SnHeadFn sn_head_last;          /* of decoders: `score` of the last token that is no padding */
 SnHeadFn sn_head_token;         /* classifier of each place */
+SnHeadFn sn_head_token_score;   /* the same, named `score` */
 SnHeadFn sn_head_question;      /* qa_outputs */
 SnHeadFn sn_head_choice;        /* classifier of what is pooled, one logit a choice */
 

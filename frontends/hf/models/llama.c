@@ -51,46 +51,18 @@ static SnValue decoder(SnBuild *b)
     return x;
 }
 
-static void model(SnBuild *b)
+static SnValue words(SnBuild *b, SnValue x)
 {
-    sn_nn_output(b, "last_hidden_state", decoder(b));
+    return sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){NULL}, x);
 }
 
-static void causal_lm(SnBuild *b)
-{
-    sn_nn_next_token(
-        b, sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){NULL}, decoder(b)));
-}
-
-/* The last token that is no padding answers for its row. */
-static void sequence(SnBuild *b)
-{
-    SnGraph *g = b->g;
-    const SnValue x = decoder(b), ids = sn_nn_input(b, "input_ids"), dims[] = {b->batch, b->seq};
-    const int64_t pad = sn_config_int(b->config, "pad_token_id", -1);
-    SnValue counts = sn_iota(g, SN_I64, 1, 2, dims);
-    if (ids.ref && pad >= 0)
-        counts = sn_where(g, sn_ne(g, ids, sn_const_int(g, SN_I64, pad)), counts, sn_const_int(g, SN_I64, 0));
-    const SnValue at[] = {sn_iota(g, SN_I64, 0, 1, dims), sn_reduce(g, "max", counts, 1, &(int){1}, false)};
-    const SnValue last = sn_gather(g, x, 2, (const int[]){0, 1}, at, NULL);
-    sn_nn_classify(b, sn_nn_head_linear(b, "score", last, sn_nn_labels(b), false));
-}
-
-static void token(SnBuild *b)
-{
-    sn_nn_tag(b, sn_nn_head_linear(b, "score", decoder(b), sn_nn_labels(b), true));
-}
-
-static void question(SnBuild *b)
-{
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", decoder(b), 2, true));
-}
+static const SnFamily llama = {.encoder = decoder, .words = words};
 
 const SnArch sn_arch_llama[] = {
-    {"llama", "LlamaModel", "feature-extraction", "model", model},
-    {"llama", "LlamaForCausalLM", "text-generation", "model", causal_lm},
-    {"llama", "LlamaForSequenceClassification", "text-classification", "model", sequence},
-    {"llama", "LlamaForTokenClassification", "token-classification", "model", token},
-    {"llama", "LlamaForQuestionAnswering", "question-answering", "transformer", question},
+    {"llama", "LlamaModel", "feature-extraction", "model", sn_head_hidden, &llama},
+    {"llama", "LlamaForCausalLM", "text-generation", "model", sn_head_next_word, &llama},
+    {"llama", "LlamaForSequenceClassification", "text-classification", "model", sn_head_last, &llama},
+    {"llama", "LlamaForTokenClassification", "token-classification", "model", sn_head_token_score, &llama},
+    {"llama", "LlamaForQuestionAnswering", "question-answering", "transformer", sn_head_question, &llama},
     {0},
 };
