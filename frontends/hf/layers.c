@@ -3,9 +3,6 @@
 
 #include "ops/ops.h"
 
-#include <float.h>
-#include <math.h>
-
 static SnValue size(SnBuild *b, int64_t n)
 {
     return sn_const_int(b->g, SN_I64, n);
@@ -188,104 +185,6 @@ SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)
             return activations[i].op ? sn_op(b->g, activations[i].op, &x, 1, NULL, 0)
                                      : activations[i].make(b, x);
     return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: activation %s", b->config->path, hidden_act);
-}
-
-/* ---- attention ---- */
-
-static double lowest(SnDtype d)
-{
-    return d == SN_F16    ? -65504.0
-           : d == SN_BF16 ? -3.3895313892515355e38
-           : d == SN_F64  ? -DBL_MAX
-                          : -(double)FLT_MAX;
-}
-
-SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
-{
-    return sn_where(b->g, allowed, sn_const(b->g, b->dtype, 0), sn_const(b->g, b->dtype, lowest(b->dtype)));
-}
-
-SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads)
-{
-    const int64_t width = known_dim(b, x, -1);
-    if (width % heads != 0)
-        return sn_graph_fail(b->g, SN_EFORMAT, "%s: width %lld is no multiple of %lld heads",
-                             sn_scope_path(b->g), (long long)width, (long long)heads);
-    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, heads), size(b, width / heads)};
-    return sn_permute(b->g, sn_reshape(b->g, x, 4, dims), (const int[]){0, 2, 1, 3});
-}
-
-SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
-{
-    const SnValue width = sn_mul(b->g, sn_dim(b->g, x, 1), sn_dim(b->g, x, 3));
-    const SnValue y = sn_permute(b->g, x, (const int[]){0, 2, 1, 3});
-    return sn_reshape(b->g, y, 3, (SnValue[]){sn_dim(b->g, x, 0), sn_dim(b->g, x, 2), width});
-}
-
-/* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
-static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
-{
-    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, b->seq};
-    const SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims), j = sn_iota(b->g, SN_I64, 3, 4, dims);
-    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
-    if (!a->window)
-        return past;
-    const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), size(b, a->window));
-    return a->causal ? sn_and(b->g, near, past) : near;
-}
-
-/* What is added to scores; where a query may not see a key, the lowest value stands alone, as in a mask that
- * is filled in. */
-static SnValue attention_bias(SnBuild *b, const SnAttn *a)
-{
-    const bool by_place = a->window || a->causal;
-    SnValue allowed = b->allowed;
-    if (by_place) {
-        const SnValue seen = seen_by_place(b, a);
-        allowed = allowed.ref ? sn_and(b->g, seen, allowed) : seen;
-    }
-    if (!a->score_bias.ref)
-        return by_place ? sn_nn_bias_where(b, allowed) : b->bias;
-    const SnDtype dtype = sn_value_dtype(b->g, a->score_bias);
-    const SnValue never = sn_const(b->g, dtype, lowest(dtype));
-    return allowed.ref ? sn_where(b->g, allowed, a->score_bias, never) : a->score_bias;
-}
-
-SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
-{
-    const SnValue bias = attention_bias(b, a);
-    if (!b->want_probs)
-        return sn_attention(b->g, q, k, v, bias, sn_none(), a->scale, a->softcap);
-    b->probs = sn_attention_probs(b->g, q, k, bias, sn_none(), a->scale, a->softcap);
-    return sn_attention_context(b->g, b->probs, v);
-}
-
-SnValue sn_nn_place(SnBuild *b)
-{
-    const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
-    return given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
-}
-
-SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
-{
-    return sn_rope(b->g, x, sn_nn_place(b), rope->freq, false, rope->scale);
-}
-
-SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
-{
-    const int64_t kv_heads = a->kv_heads ? a->kv_heads : a->heads;
-    if (a->heads % kv_heads != 0)
-        return sn_graph_fail(b->g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld of keys",
-                             sn_scope_path(b->g), (long long)a->heads, (long long)kv_heads);
-    SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads);
-    SnValue k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads);
-    const SnValue v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads);
-    if (a->rope) {
-        q = sn_nn_rope(b, a->rope, q);
-        k = sn_nn_rope(b, a->rope, k);
-    }
-    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, q, k, v));
-    return a->o ? sn_nn_linear(b, a->o, y) : y;
 }
 
 /* ---- layers ---- */

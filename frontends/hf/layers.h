@@ -100,6 +100,7 @@ SnValue sn_nn_place(SnBuild *b);
 typedef struct SnRope {
     SnValue freq; /* radians a position, f32[head_dim / 2] */
     double scale; /* of cos and sin */
+    bool pairs;   /* dims turn as (even, odd), in GPT-J's way; else as (first half, second half) */
 } SnRope;
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
@@ -114,7 +115,9 @@ typedef struct SnAttn {
     const SnRope *rope;        /* NULL: no rotary positions */
     int64_t window;            /* 0: all; else keys with |i - j| < window */
     bool causal;
-    SnValue slopes;     /* ALiBi, f32[heads]: slope * position of the key is added to scores; or none */
+    SnValue slopes;     /* ALiBi, F[heads]: slope * place of the key, made in this dtype, is added; or none */
+    double alibi_scale; /* of that product; 0: 1 */
+    bool alibi_counts;  /* places of keys count what the attention mask lets through, as in BLOOM */
     SnValue sinks;      /* f32[heads]: one more score in the sum of each softmax, without a value; or none */
     SnValue score_bias; /* further bias, [.., heads, seq, seq], or none; not for decoders */
 } SnAttn;

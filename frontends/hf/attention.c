@@ -1,0 +1,163 @@
+/* attention.c -- attention of model files: projections, rotary positions, and who sees whom.
+ *
+ * What a mask or ALiBi says is one additive bias, a term over iotas that no kernel stores.
+ * ALiBi: Press et al. 2021, arXiv:2108.12409. Sinks: Xiao et al. 2023, arXiv:2309.17453. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+#include <float.h>
+
+static SnValue size(SnBuild *b, int64_t n)
+{
+    return sn_const_int(b->g, SN_I64, n);
+}
+
+/* ---- heads ---- */
+
+SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads)
+{
+    int64_t width = heads;
+    (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, x, -1).ref, &width);
+    if (width % heads != 0)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: width %lld is no multiple of %lld heads",
+                             sn_scope_path(b->g), (long long)width, (long long)heads);
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, heads), size(b, width / heads)};
+    return sn_permute(b->g, sn_reshape(b->g, x, 4, dims), (const int[]){0, 2, 1, 3});
+}
+
+SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
+{
+    const SnValue width = sn_mul(b->g, sn_dim(b->g, x, 1), sn_dim(b->g, x, 3));
+    const SnValue y = sn_permute(b->g, x, (const int[]){0, 2, 1, 3});
+    return sn_reshape(b->g, y, 3, (SnValue[]){sn_dim(b->g, x, 0), sn_dim(b->g, x, 2), width});
+}
+
+/* ---- positions ---- */
+
+SnValue sn_nn_place(SnBuild *b)
+{
+    const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
+    return given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
+}
+
+SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
+{
+    return sn_rope(b->g, x, sn_nn_place(b), rope->freq, rope->pairs, rope->scale);
+}
+
+/* ---- bias of scores ---- */
+
+static double lowest(SnDtype d)
+{
+    return d == SN_F16    ? -65504.0
+           : d == SN_BF16 ? -3.3895313892515355e38
+           : d == SN_F64  ? -DBL_MAX
+                          : -(double)FLT_MAX;
+}
+
+SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
+{
+    return sn_where(b->g, allowed, sn_const(b->g, b->dtype, 0), sn_const(b->g, b->dtype, lowest(b->dtype)));
+}
+
+/* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
+static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
+{
+    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, b->seq};
+    const SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims), j = sn_iota(b->g, SN_I64, 3, 4, dims);
+    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
+    if (!a->window)
+        return past;
+    const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), size(b, a->window));
+    return a->causal ? sn_and(b->g, near, past) : near;
+}
+
+/* slope * place of the key, [batch or 1, heads, 1, seq]: softmax does not see that a row of ALiBi is short of
+ * slope * place of its query. */
+static SnValue alibi(SnBuild *b, const SnAttn *a)
+{
+    SnGraph *g = b->g;
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = size(b, 1);
+    const SnValue flat[] = {one, b->seq}, slopes[] = {one, size(b, a->heads), one, one};
+    SnValue place = sn_iota(g, SN_I64, 1, 2, flat);
+    if (a->alibi_counts && mask.ref) {
+        const SnValue counted = sn_cast(g, mask, SN_I64);
+        place = sn_mul(g, sn_sub(g, sn_scan(g, "add", counted, 1, false), one), counted);
+    }
+    const SnValue keys[] = {sn_dim(g, place, 0), one, one, b->seq};
+    const SnDtype dtype = sn_value_dtype(g, a->slopes);
+    const SnValue y =
+        sn_mul(g, sn_reshape(g, a->slopes, 4, slopes), sn_cast(g, sn_reshape(g, place, 4, keys), dtype));
+    return a->alibi_scale != 0 ? sn_mul(g, sn_cast(g, y, SN_F32), sn_const(g, SN_F32, a->alibi_scale)) : y;
+}
+
+/* What is added to scores; where a query may not see a key, the lowest value stands alone, as in a mask that
+ * is filled in. */
+static SnValue attention_bias(SnBuild *b, const SnAttn *a)
+{
+    const bool by_place = a->window || a->causal;
+    const SnValue score = a->slopes.ref ? alibi(b, a) : a->score_bias;
+    SnValue allowed = b->allowed;
+    if (by_place) {
+        const SnValue seen = seen_by_place(b, a);
+        allowed = allowed.ref ? sn_and(b->g, seen, allowed) : seen;
+    }
+    if (!score.ref)
+        return by_place ? sn_nn_bias_where(b, allowed) : b->bias;
+    const SnDtype dtype = sn_value_dtype(b->g, score);
+    const SnValue never = sn_const(b->g, dtype, lowest(dtype));
+    return allowed.ref ? sn_where(b->g, allowed, score, never) : score;
+}
+
+/* ---- attention ---- */
+
+/* x with one zero position before the first, [b, h, s, d] ▶ [b, h, 1 + s, d]. */
+static SnValue after_zero(SnBuild *b, SnValue x)
+{
+    const SnValue none = size(b, 0), lo[] = {none, none, size(b, 1), none}, hi[] = {none, none, none, none};
+    return sn_pad(b->g, x, lo, hi, sn_const(b->g, sn_value_dtype(b->g, x), 0), NULL);
+}
+
+/* The bias of a sink, then of the positions, [batch, heads, seq, 1 + seq]. */
+static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
+{
+    const SnValue one = size(b, 1), heads = size(b, a->heads), along[] = {one, heads, one, one};
+    const SnValue sink[] = {b->batch, heads, b->seq, one}, rest[] = {b->batch, heads, b->seq, b->seq};
+    const SnValue first = sn_cast(b->g, sn_reshape(b->g, a->sinks, 4, along), sn_value_dtype(b->g, bias));
+    const SnValue parts[] = {sn_broadcast(b->g, first, 4, sink), sn_broadcast(b->g, bias, 4, rest)};
+    return sn_concat(b->g, 2, parts, 3);
+}
+
+SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
+{
+    SnGraph *g = b->g;
+    SnValue bias = attention_bias(b, a);
+    if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
+        bias = bias_after_sink(b, a, bias);
+        k = after_zero(b, k);
+        v = after_zero(b, v);
+    }
+    if (!b->want_probs)
+        return sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
+    const SnValue p = sn_attention_probs(g, q, k, bias, sn_none(), a->scale, a->softcap);
+    b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), b->seq) : p;
+    return sn_attention_context(g, p, v);
+}
+
+SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
+{
+    const int64_t kv_heads = a->kv_heads ? a->kv_heads : a->heads;
+    if (a->heads % kv_heads != 0)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld of keys",
+                             sn_scope_path(b->g), (long long)a->heads, (long long)kv_heads);
+    SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads);
+    SnValue k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads);
+    const SnValue v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads);
+    if (a->rope) {
+        q = sn_nn_rope(b, a->rope, q);
+        k = sn_nn_rope(b, a->rope, k);
+    }
+    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, q, k, v));
+    return a->o ? sn_nn_linear(b, a->o, y) : y;
+}
