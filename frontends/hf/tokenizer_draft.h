@@ -17,7 +17,11 @@ typedef struct SnTokDraft {
     SnMap model;    /* token of the model to id */
     SnBytes *vocab; /* by id; at NULL: no such id in the model */
     uint32_t nvocab;
-    SnBytes unk, prefix; /* of the model */
+    SnTokModel kind;
+    uint32_t model_flags;         /* SN_TOK_BYTE_LEVEL ... */
+    SnBytes unk, prefix, suffix;  /* of the model */
+    struct SnDraftMerges *merges; /* of BPE (tokenizer_bpe.c) */
+    struct SnDraftRegexes *regexes;
     uint32_t max_word_chars;
     SnDraftToken *added;
     uint32_t nadded, cap_added, next_id;
@@ -40,6 +44,10 @@ SN_MUST_CHECK SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, Sn
 SN_MUST_CHECK SnStatus sn_draft_add_json(SnTokDraft *d, const SnJson *token, SnError *err);
 /* SN_TOK_NONE: none. */
 uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
+/* Compiles a pattern (tok_regex.c), or where is_literal the text itself; equal ones are shared. What is not
+ * supported is SN_EUNSUPPORTED and named. *index is for sn_tok_match. */
+SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t *index,
+                                          SnError *err);
 /* Writes the table into the arena. */
 SN_MUST_CHECK SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err);
 

@@ -162,4 +162,31 @@ typedef struct SnTokMatch {
 bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_t *first, SnBytes text,
                        SnTokFinder *f, SnTokMatch *match, SnTokClock *clock);
 
+/* ---- patterns (split.c) ------------------------------------------------------------------------------- */
+
+#define SN_TOK_NO_MATCH SIZE_MAX
+/* Where the match of pattern `regex` that begins at byte `at` of text (valid UTF-8) ends. */
+size_t sn_tok_match(const SnTokTable *t, uint32_t regex, SnBytes text, size_t at);
+
+/* ---- models: one word to ids (bpe.c, wordpiece.c, unigram.c) ------------------------------------------- */
+
+typedef struct SnTokIds { /* where a model puts tokens; n is what it counts up */
+    int32_t *id;
+    uint32_t *end; /* of each token, in bytes of the word; NULL: not asked for */
+    size_t n, max;
+} SnTokIds;
+
+typedef struct SnTokWork { /* what a model keeps between calls for one word */
+    void *at;              /* SN_TOK_WORK(word.n) bytes, 64-byte aligned, of any content at first */
+    size_t step;           /* 0 at first; the model's own from then on */
+    SnTokClock *clock;
+} SnTokWork;
+
+/* A word of n > 0 bytes, valid UTF-8 (byte-level: any bytes). SN_AGAIN: out of time, to be called again with
+ * the same word, work and out. SN_ESHAPE: out is full. */
+typedef SnStatus SnTokModelFn(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTokIds *out,
+                              SnError *err);
+SnTokModelFn sn_tok_run_bpe, sn_tok_run_wordpiece, sn_tok_run_unigram, sn_tok_run_wordlevel;
+#define SN_TOK_WORK(n) (1024 + 24 * (size_t)(n))
+
 #endif

@@ -43,6 +43,12 @@
  *     -> text: list<u8>[b]  max c(ids) * (token_size + 1)     token_size is SnTokenizerFacts.token_size
  *     scratch SN_TOK_DECODE_SCRATCH
  *
+ * Being built, in place of the first three:
+ *   tok_encode(tok, text: list<u8>[b]; places: bool = false, grow: int = 3, memo: int = 0)
+ *     -> ids: list<i32>[b] max grow n, offset: list<i32>[b] max 2 grow n, word_id: list<i32>[b] max grow n
+ *     offset and word_id only with places, else they are empty (and of bound 0). grow is
+ *     SnTokenizerFacts.grow; memo is bytes of word cache.
+ *
  * A record (id, begin, end) is an added token over code points [begin, end) of text, or, with id -1, the
  bytes
  * [begin, end) of the row's norm. Malformed UTF-8 in text is read as Python's errors="replace" reads it.
@@ -104,6 +110,7 @@ typedef struct SnTokenizerFacts {
     uint32_t name[SN_TOK_NNAME];       /* ids of the named special tokens, or SN_TOK_NONE */
     uint32_t added_single, added_pair; /* template tokens around one text, around two */
     uint32_t token_size;               /* bytes of the longest token */
+    uint32_t grow;                     /* a byte of text becomes at most so many when normalised */
     uint64_t max_length;               /* model_max_length; 0: unknown */
     SnTokTruncation truncation;
     SnTokPadding padding;
@@ -123,13 +130,19 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC   0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION 1u
+#define SN_TOK_VERSION 2u
 #define SN_TOK_ALIGN   64u
 #define SN_TOK_MAX_IDS (1u << 24)
 #define SN_TOK_NOTHING 0x80u
 #define SN_TOK_STEPS   8u /* at most this many normaliser steps, and pre-tokenizer steps */
 
-typedef enum SnTokModel { SN_TOK_WORDPIECE = 1 } SnTokModel;
+typedef enum SnTokModel {
+    SN_TOK_WORDPIECE = 1,
+    SN_TOK_BPE,
+    SN_TOK_UNIGRAM,
+    SN_TOK_WORDLEVEL,
+    SN_TOK_MODEL_END
+} SnTokModel;
 
 /* X(NAME, element type): the sections. */
 #define SN_TOK_SECTIONS(X)                                                                                   \
@@ -145,7 +158,15 @@ typedef enum SnTokModel { SN_TOK_WORDPIECE = 1 } SnTokModel;
     X(SPLIT, SnTokSplit)                                                                                     \
     X(ASCII, uint8_t) /* 128: what each normalises to, or SN_TOK_NOTHING; 128: bit i: delimits in step i */  \
     X(SINGLE, SnTokPiece) /* the template around one text */                                                 \
-    X(PAIR, SnTokPiece)   /* around two */
+    X(PAIR, SnTokPiece)   /* around two */                                                                   \
+    X(MERGE, uint64_t)    /* BPE: hash of pairs: a, b of id_bits each above the rank; ~0: free */            \
+    X(MERGED, uint32_t)   /* BPE: the id that the pair of each rank becomes */                               \
+    X(BYTE, uint32_t)     /* BPE: ids of bytes, or SN_TOK_NONE, see SN_TOK_BYTE_LEVEL */                     \
+    X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes */                                 \
+    X(SCORE, double)      /* Unigram: nid */                                                                 \
+    X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
+    X(CLASS, uint8_t)     /* of patterns: code points to classes */                                          \
+    X(EDGE, uint32_t)     /* of patterns: transitions */
 
 typedef enum SnTokSectionName {
 #define SN_X(NAME, T) SN_TOK_##NAME,
@@ -168,6 +189,17 @@ typedef struct SnTokAdded {
     uint32_t at, size;                 /* what is matched */
     uint32_t content_at, content_size; /* its name: differs where normalising changed it */
 } SnTokAdded;
+
+/* A pattern is a DFA over classes of code points (split.c walks it). Class of a code point: block =
+ * CLASS[classes + (cp >> 7)], class = CLASS[classes + SN_TOK_BLOCKS + 128 * block + (cp & 127)]; class 0 is
+ * the end of the text. An edge is the row of the next state (EDGE[edges + row + class]; row 0: no state left)
+ * times 2, and in bit 0: a match ends before the character that was read. The first state's row is nclass. */
+typedef struct SnTokRegex {
+    uint32_t classes, nblock; /* bytes of CLASS from here: SN_TOK_BLOCKS + 128 nblock */
+    uint32_t edges, nstate;   /* elements of EDGE from here: nclass (1 + nstate) */
+    uint32_t nclass;
+} SnTokRegex;
+#define SN_TOK_BLOCKS 8704u /* 0x110000 / 128 */
 
 typedef enum SnNormStep {
     SN_NORM_CLEAN = 1, /* drop controls, make white space a space */
@@ -204,6 +236,13 @@ typedef struct SnTokPiece {
 
 typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
 
+/* Of the model, in SnTokTable.model_flags. */
+#define SN_TOK_BYTE_LEVEL 1u /* BPE: words are bytes; BYTE[256 k + byte], k: 1 not the first, + 2 the last   \
+                              */
+#define SN_TOK_BYTE_FALLBACK 2u /* a character that is no token becomes BYTE[byte] of its bytes */
+#define SN_TOK_FUSE_UNK      4u
+#define SN_TOK_IGNORE_MERGES 8u /* a word that is a token as a whole is that token */
+
 #define SN_TOK_NO_TEMPLATE    1u  /* no post-processor: texts are joined, and some sequence ids are odd */
 #define SN_TOK_OVERFLOW_ZEROS 2u  /* RobertaProcessing: overflowing windows have type 0 */
 #define SN_TOK_CLEANUP        4u  /* of the WordPiece decoder */
@@ -213,8 +252,10 @@ typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_D
 typedef struct SnTokTable {
     uint32_t magic, version, size; /* bytes of everything */
     uint32_t model, flags;
-    uint32_t unk; /* what a word becomes that has no pieces, or SN_TOK_NONE */
-    uint32_t prefix_at, prefix_size;
+    uint32_t unk;                    /* what a word becomes that has no pieces, or SN_TOK_NONE */
+    uint32_t prefix_at, prefix_size; /* continuing_subword_prefix */
+    uint32_t suffix_at, suffix_size; /* end_of_word_suffix */
+    uint32_t model_flags, id_bits;
     uint32_t max_word_chars; /* longer words are unk */
     uint32_t model_token_size;
     uint32_t decoder;
@@ -260,8 +301,8 @@ static inline uint64_t sn_tok_hash_end(uint64_t h)
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
-/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Not for tables whose
- * decoder is SN_TOK_DECODE_OTHER. */
+/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Not for tables
+ * whose decoder is SN_TOK_DECODE_OTHER. */
 size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out);
 /* Fills the ASCII section from the steps. */
 void sn_tok_fill_ascii(const uint32_t *step, uint32_t nstep, const SnTokSplit *split, uint32_t nsplit,
