@@ -291,6 +291,21 @@ SnValue sn_carry(SnGraph *g, const char *name, SnValue init)
     return named_leaf(g, SN_OP_CARRY, sn_term(g->s, r)->type, &SN_STRING("name", name), 1, &r);
 }
 
+SnValue sn_carry_zeros(SnGraph *g, const char *name, SnDtype dtype, SnValue rows, int ndim,
+                       const int64_t *dims)
+{
+    const uint32_t inside = g->current;
+    SnValue all[SN_MAX_RANK] = {rows};
+    if (!sn_graph_ok(g) || ndim >= SN_MAX_RANK)
+        return sn_none();
+    g->current = 0;
+    for (int i = 0; i < ndim; i++)
+        all[i + 1] = sn_const_int(g, SN_I64, dims[i]);
+    const SnValue carry = sn_carry(g, name, sn_broadcast(g, sn_const(g, dtype, 0), ndim + 1, all));
+    g->current = inside;
+    return carry;
+}
+
 SnValue sn_const(SnGraph *g, SnDtype dtype, double v)
 {
     if (!sn_graph_ok(g))

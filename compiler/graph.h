@@ -122,6 +122,9 @@ SN_API SnValue sn_param(SnGraph *g, const char *name, SnDtype dtype, int ndim, c
 SN_API SnValue sn_object(SnGraph *g, const char *name, const char *class_name,
                          SnBytes table); /* table is copied */
 SN_API SnValue sn_carry(SnGraph *g, const char *name, SnValue init);
+/* [rows, dims..] of zeros; also from inside of a function. rows: a symbol at create. */
+SN_API SnValue sn_carry_zeros(SnGraph *g, const char *name, SnDtype dtype, SnValue rows, int ndim,
+                              const int64_t *dims);
 SN_API void sn_next(SnGraph *g, SnValue carry, SnValue next);
 SN_API void sn_output(SnGraph *g, const char *name, SnValue v);
 /* An output whose rows the host may read while the run goes on (sn_rows, sn_on_rows): stacked rows of a loop

@@ -38,6 +38,8 @@ SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
 SnValue sn_nn_place(SnBuild *b)
 {
     const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
+    if (b->past)
+        return b->past->pos;
     return given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
 }
 
@@ -132,6 +134,8 @@ static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
+    if (b->past)
+        return sn_nn_attend_past(b, a, q, k, v);
     SnValue bias = attention_bias(b, a);
     if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
         bias = bias_after_sink(b, a, bias);

@@ -21,8 +21,18 @@ int64_t sn_nn_labels(const SnBuild *b)
     return b->num_labels ? b->num_labels : sn_config_labels(b->config);
 }
 
+/* Rows of x [batch, seq, width] at places [batch, n]. */
+static SnValue rows_at(SnBuild *b, SnValue x, SnValue place, SnValue n)
+{
+    const SnValue dims[] = {b->batch, n};
+    const SnValue at[] = {sn_iota(b->g, SN_I64, 0, 2, dims), place};
+    return sn_gather(b->g, x, 2, (const int[]){0, 1}, at, NULL);
+}
+
 SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const char *const *bias, SnValue x)
 {
+    if (b->past && b->past->places.ref)
+        x = rows_at(b, x, b->past->places, sn_dim(b->g, b->past->places, 1));
     sn_scope_push(b->g, "%s", name);
     SnValue w = sn_nn_param_or_none(b, "weight");
     sn_scope_pop(b->g);
@@ -162,8 +172,7 @@ SnValue sn_nn_wanted_places(SnBuild *b, SnValue x)
     if (!place.ref)
         return x;
     const SnValue dims[] = {b->batch, size(b, 1)};
-    const SnValue at[] = {sn_iota(b->g, SN_I64, 0, 2, dims), sn_reshape(b->g, place, 2, dims)};
-    return sn_gather(b->g, x, 2, (const int[]){0, 1}, at, NULL);
+    return rows_at(b, x, sn_reshape(b->g, place, 2, dims), dims[1]);
 }
 
 /* ---- heads that families share ---- */

@@ -197,23 +197,45 @@ static bool wants_probs(const SnBuild *b)
     return false;
 }
 
+/* What a layer gives: the hidden state, probabilities where they are wanted, what it keeps. */
+static SnValue layer_results(SnBuild *b, SnValue y)
+{
+    const size_t kept = b->past ? b->past->next.n : 0;
+    SnValue *all = sn_arena_array(b->arena, kept + 2, sizeof *all);
+    int n = 0;
+    if (!all)
+        return sn_graph_fail(b->g, SN_ENOMEM, "no memory for the results of a layer");
+    all[n++] = y;
+    if (b->probs.ref)
+        all[n++] = b->probs;
+    for (size_t i = 0; i < kept; i++)
+        all[n++] = b->past->next.at[i].next;
+    return n > 1 ? sn_tuple(b->g, n, all, NULL) : y;
+}
+
 SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
 {
     SnGraph *g = b->g;
+    int n = 0;
     sn_nn_numbered(b, "hidden_states", i, x);
     sn_fn_begin(g, "layer");
     const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
     b->want_probs = wants_probs(b);
     b->probs = sn_none();
-    SnValue y = layer(b, arg, i);
+    if (b->past)
+        b->past->next.n = 0;
+    SnValue y = layer_results(b, layer(b, arg, i));
     const bool has_probs = b->probs.ref != 0;
-    if (has_probs)
-        y = sn_tuple(g, 2, (SnValue[]){y, b->probs}, NULL);
+    const size_t kept = b->past ? b->past->next.n : 0;
     y = sn_call(g, sn_fn_end(g, y), 1, &x);
-    if (!has_probs)
+    if (!has_probs && kept == 0)
         return y;
-    sn_nn_numbered(b, "attentions", i, sn_get(g, y, 1));
-    return sn_get(g, y, 0);
+    x = sn_get(g, y, n++);
+    if (has_probs)
+        sn_nn_numbered(b, "attentions", i, sn_get(g, y, n++));
+    for (size_t k = 0; k < kept; k++)
+        sn_next(g, b->past->next.at[k].carry, sn_get(g, y, n++));
+    return x;
 }
 
 SnValue sn_nn_layers(SnBuild *b, const char *name, int64_t n, SnLayerFn *layer, SnValue x)

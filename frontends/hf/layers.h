@@ -27,6 +27,8 @@ typedef struct SnIdRange {
     int64_t rows, ignored;
 } SnIdRange;
 
+typedef struct SnPast SnPast;
+
 /* One model being built. */
 typedef struct SnBuild {
     SnGraph *g;
@@ -48,7 +50,8 @@ typedef struct SnBuild {
     SnValue shared;     /* what a family computes once for all its layers */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
-    SnText made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
+    SnPast *past; /* cached form; NULL: whole rows */
+    SnText made;  /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 
 /* ---- inputs and outputs (params.c) ---- */
@@ -130,6 +133,40 @@ SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] 
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x);                /* and back */
 /* 0 where allowed, else the lowest finite value, as Transformers' eager masks. */
 SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
+
+/* ---- the past (past.c): what a decoder keeps of the tokens before those of a call ----
+ *
+ * A decoder is built in one of two forms by the same code. Whole: a call has whole rows. Cached (b->past): a
+ * call has the next tokens of some rows; their keys, values and states are carries. */
+typedef struct SnPastNext {
+    SnValue carry, next;
+} SnPastNext;
+struct SnPast {
+    SnValue pos;                /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
+    SnValue slot;               /* i64[batch]: which state a row has; -1: none, nothing is kept */
+    SnValue page;               /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
+    SnValue reach;              /* i64[batch]: tokens that the row has up to and with this call */
+    SnValue places;             /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
+    SnValue pages, slots;       /* dims, bound at create */
+    SnDtype kv_dtype;           /* of keys and values that are kept */
+    bool has_pages, has_states; /* filled */
+    SN_VEC(SnPastNext) next;    /* filled: of the layer that is being built */
+};
+/* sn_nn_attend, cached. */
+SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
+/* Which tokens are no padding of a call, bool[batch, seq]: a recurrence passes over the others. Whole: none,
+ * they all count. */
+SnValue sn_nn_valid(SnBuild *b);
+/* State [batch, dims..] of a recurrence in front of the tokens of this call: 0 where a row begins. A layer
+ * reads it once and then says what it is behind them. <scope>.<name> is its name. Whole: zeros, and nothing
+ * is kept. */
+SnValue sn_nn_state(SnBuild *b, const char *name, SnDtype dtype, int ndim, const int64_t *dims);
+void sn_nn_state_next(SnBuild *b, const char *name, SnValue next);
+/* State of a causal convolution: the last n rows [batch, n, width] of joined [batch, n + seq, width] (state,
+ * then the tokens of this call) that are no padding. */
+SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n);
+/* Tokens that each row has up to and with this call, i64[batch]: what scaling by length goes by. */
+SnValue sn_nn_reach(SnBuild *b);
 
 /* One function a layer, so that equal layers are one function. Gives hidden_states.i before layer i and
  * attentions.i; the model gives the last hidden state. */

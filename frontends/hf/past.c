@@ -1,0 +1,140 @@
+/* past.c -- the cached form of decoders: keys and values in pages, states of recurrences in slots.
+ *
+ * What a layer keeps are carries, found by name: <scope>.k, <scope>.v, <scope>.<state>. A layer is a function
+ * that takes their old values and gives the new ones, so equal layers are one function still. Pages and slots
+ * are numbers that the driver hands out (runtime/lm.h); the graph never knows whose they are. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+#include <stdio.h>
+
+#define PAGE      256 /* positions */
+#define PANEL     16
+#define NAME_SIZE 512
+
+static SnValue size(SnBuild *b, int64_t n)
+{
+    return sn_const_int(b->g, SN_I64, n);
+}
+
+/* The number that an axis has; 1 after an error. */
+static int64_t known_dim(SnBuild *b, SnValue x, int axis)
+{
+    int64_t n = 1;
+    if (x.ref && !sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, x, axis).ref, &n))
+        sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: a past whose width is not known", sn_scope_path(b->g));
+    return n;
+}
+
+/* ---- carries ---- */
+
+static SnValue carry(SnBuild *b, const char *name, SnDtype dtype, SnValue rows, int ndim, const int64_t *dims)
+{
+    char full[NAME_SIZE];
+    const char *path = sn_scope_path(b->g);
+    if (snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", name) >= NAME_SIZE)
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", name);
+    return sn_carry_zeros(b->g, full, dtype, rows, ndim, dims);
+}
+
+static void keep(SnBuild *b, SnValue held, SnValue next)
+{
+    if (!sn_vec_push(b->arena->memory, &b->past->next, ((SnPastNext){held, next})))
+        sn_graph_fail(b->g, SN_ENOMEM, "no memory for what is kept");
+}
+
+/* ---- keys and values ---- */
+
+/* Per position of a key, f32[heads]. */
+static SnValue slopes_of(SnBuild *b, const SnAttn *a)
+{
+    return a->slopes.ref && a->alibi_scale != 0
+               ? sn_mul(b->g, sn_cast(b->g, a->slopes, SN_F32), sn_const(b->g, SN_F32, a->alibi_scale))
+               : a->slopes;
+}
+
+SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
+{
+    SnGraph *g = b->g;
+    SnPast *p = b->past;
+    if (!a->causal || a->score_bias.ref || b->want_probs)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: attention with a past %s", sn_scope_path(g),
+                             a->causal ? "and a bias or probabilities" : "that is not causal");
+    const int64_t heads = known_dim(b, k, 1), key[] = {heads, PAGE / PANEL, known_dim(b, k, 3), PANEL};
+    const int64_t value[] = {heads, PAGE, known_dim(b, v, 3)};
+    const SnValue old_keys = carry(b, "k", p->kv_dtype, p->pages, 4, key);
+    const SnValue old_values = carry(b, "v", p->kv_dtype, p->pages, 3, value);
+    const SnValue keys = sn_cache_keys(g, old_keys, k, p->page, p->pos);
+    const SnValue values = sn_cache_values(g, old_values, v, p->page, p->pos);
+    p->has_pages = true;
+    keep(b, old_keys, keys);
+    keep(b, old_values, values);
+    const SnValue y = sn_attention_past(g, q, keys, values, p->page, p->pos, slopes_of(b, a), a->sinks,
+                                        a->scale, a->softcap, a->window);
+    return sn_permute(g, y, (const int[]){0, 2, 1, 3});
+}
+
+/* ---- states ---- */
+
+SnValue sn_nn_valid(SnBuild *b)
+{
+    return b->past ? sn_ge(b->g, b->past->pos, size(b, 0)) : sn_none();
+}
+
+/* Spreads x[batch] over further axes, so that it meets [batch, dims..]. */
+static SnValue by_row(SnBuild *b, SnValue x, int ndim)
+{
+    SnValue dims[SN_MAX_RANK] = {b->batch};
+    for (int i = 0; i < ndim; i++)
+        dims[i + 1] = size(b, 1);
+    return sn_reshape(b->g, x, ndim + 1, dims);
+}
+
+SnValue sn_nn_state(SnBuild *b, const char *name, SnDtype dtype, int ndim, const int64_t *dims)
+{
+    SnGraph *g = b->g;
+    SnValue all[SN_MAX_RANK] = {b->batch};
+    for (int i = 0; i < ndim; i++)
+        all[i + 1] = size(b, dims[i]);
+    const SnValue zero = sn_const(g, dtype, 0);
+    if (!b->past)
+        return sn_broadcast(g, zero, ndim + 1, all);
+    const SnValue held = carry(b, name, dtype, b->past->slots, ndim, dims);
+    const SnValue first = sn_slice_axis(g, b->past->pos, 1, size(b, 0), size(b, 1));
+    const SnValue begins = sn_eq(g, sn_reshape(g, first, 1, &b->batch), size(b, 0));
+    const SnValue row = sn_gather(g, held, 1, (const int[]){0}, &b->past->slot, NULL);
+    return sn_where(g, by_row(b, begins, ndim), zero, row);
+}
+
+void sn_nn_state_next(SnBuild *b, const char *name, SnValue next)
+{
+    int64_t dims[SN_MAX_RANK] = {0};
+    const int ndim = sn_rank(b->g, next) - 1;
+    if (!b->past || ndim < 0)
+        return;
+    for (int i = 0; i < ndim; i++)
+        dims[i] = known_dim(b, next, i + 1);
+    const SnValue held = carry(b, name, sn_value_dtype(b->g, next), b->past->slots, ndim, dims);
+    b->past->has_states = true;
+    keep(b, held, sn_scatter(b->g, "set", held, 1, (const int[]){0}, &b->past->slot, next));
+}
+
+SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)
+{
+    SnGraph *g = b->g;
+    const SnValue dims[] = {b->batch, size(b, n)};
+    if (!b->past)
+        return sn_slice_axis(g, joined, 1, b->seq, size(b, n));
+    const SnValue count = sn_reduce(g, "add", sn_cast(g, sn_nn_valid(b), SN_I64), 1, &(int){1}, true);
+    const SnValue at[] = {sn_iota(g, SN_I64, 0, 2, dims), sn_add(g, sn_iota(g, SN_I64, 1, 2, dims), count)};
+    return sn_gather(g, joined, 2, (const int[]){0, 1}, at, NULL);
+}
+
+SnValue sn_nn_reach(SnBuild *b)
+{
+    if (b->past)
+        return b->past->reach;
+    const SnValue top = sn_reduce(b->g, "max", sn_nn_place(b), 1, &(int){1}, false);
+    return sn_add(b->g, top, size(b, 1));
+}
