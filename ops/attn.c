@@ -92,14 +92,15 @@ static SnValue attention_context(SnGraph *g, const SnCall *c)
 /* Rotates pairs of head dims by position-dependent angles.
  *   x    F[B, H, S, D]
  *   pos  I[B, S]       absolute positions, any order
- *   freq F2[R]         radians per position; the first 2 R head dims are rotated, the rest pass
+ *   freq F2[R]         radians per position; the first 2 R head dims are rotated, the rest pass. Or
+ *                      [B, 1, 1, R], where rows differ
  * Halves are (first R, next R), as in NeoX; with `pairs` (even, odd), as in GPT-J. cos and sin are multiplied
  * by `scale` (YaRN). Su et al. 2021, arXiv:2104.09864, eq. 34. */
 static SnValue rope(SnGraph *g, const SnCall *c)
 {
     const bool pairs = sn_call_int(c, "pairs") != 0;
     const SnValue x = sn_wide(g, c->in[0]), scale = sn_num(g, sn_call_float(c, "scale"));
-    const SnValue half = sn_dim(g, c->in[2], 0), whole = sn_mul(g, half, sn_size(g, 2)), two = sn_size(g, 2);
+    const SnValue half = sn_dim(g, c->in[2], -1), whole = sn_mul(g, half, sn_size(g, 2)), two = sn_size(g, 2);
     const SnDtype wide = sn_value_dtype(g, x);
     const SnValue at = sn_insert_axis(g, sn_insert_axis(g, sn_cast(g, c->in[1], wide), 1), 3);
     const SnValue angle = sn_mul(g, at, sn_cast(g, c->in[2], wide)); /* [b, 1, s, r] */
@@ -140,7 +141,7 @@ const SnOp sn_attn_ops[] = {
     {.sig = "attention_context(p: F[b, h, s, t], v: F[b, g, t, e]) -> F[b, h, s, e]",
      .expand = attention_context,
      .doc = "p v: attention from its probabilities"},
-    {.sig = "rope(x: F[b, h, s, d], pos: I[b, s], freq: F2[r]; pairs: bool = false, scale: f64 = 1) -> F[b, "
+    {.sig = "rope(x: F[b, h, s, d], pos: I[b, s], freq: F2[*]; pairs: bool = false, scale: f64 = 1) -> F[b, "
             "h, s, d]",
      .expand = rope,
      .doc = "rotates pairs of head dims by pos * freq; Su et al. 2021"},

@@ -101,14 +101,18 @@ SnValue sn_nn_place(SnBuild *b);
 
 /* ---- attention ---- */
 typedef struct SnRope {
-    SnValue freq; /* radians a position, f32[head_dim / 2] */
+    SnValue
+        freq; /* radians a position, f32[head_dim / 2] or, where rows differ, [batch, 1, 1, head_dim / 2] */
     double scale; /* of cos and sin */
     bool pairs;   /* dims turn as (even, odd), in GPT-J's way; else as (first half, second half) */
 } SnRope;
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
 SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim);
-SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x); /* [batch, heads, seq, head_dim] */
+/* The same, where `partial` of the dims turn unless the config says how many do. */
+SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partial, int64_t head_dim);
+SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim); /* whatever the config says */
+SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x);  /* [batch, heads, seq, head_dim] */
 
 typedef struct SnAttn {
     int64_t heads, kv_heads;   /* kv_heads 0: heads */
