@@ -17,6 +17,8 @@ static const struct {
     {"num_hidden_layers", "num_layers"},
     {"num_attention_heads", "n_head"},
     {"num_attention_heads", "n_heads"},
+    {"num_attention_heads", "num_heads"},
+    {"num_kv_heads", "n_head_kv"},
     {"intermediate_size", "hidden_dim"},
     {"intermediate_size", "n_inner"},
     {"max_position_embeddings", "n_positions"},
@@ -25,6 +27,8 @@ static const struct {
     {"hidden_act", "hidden_activation"},
     {"layer_norm_eps", "norm_eps"},
     {"layer_norm_eps", "layer_norm_epsilon"},
+    {"partial_rotary_factor", "rotary_pct"},
+    {"rope_theta", "rotary_emb_base"},
     {"dtype", "torch_dtype"},
 };
 

@@ -8,8 +8,7 @@ static SnValue size(SnBuild *b, int64_t n)
     return sn_const_int(b->g, SN_I64, n);
 }
 
-/* A dim that the checkpoint decides; 1 after an error. */
-static int64_t known_dim(SnBuild *b, SnValue x, int axis)
+int64_t sn_nn_dim(SnBuild *b, SnValue x, int axis)
 {
     int64_t n = 1;
     if (x.ref)
@@ -24,6 +23,15 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
     const SnValue y = sn_linear(b->g, x, w, sn_nn_param_or_none(b, "bias"));
+    sn_scope_pop(b->g);
+    return y;
+}
+
+SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
+{
+    sn_scope_push(b->g, "%s", name);
+    const SnValue w = sn_permute(b->g, sn_nn_param(b, "weight"), (const int[]){1, 0});
+    const SnValue y = sn_linear(b->g, x, w, sn_nn_param(b, "bias"));
     sn_scope_pop(b->g);
     return y;
 }
@@ -43,7 +51,7 @@ SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
 {
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
-    sn_nn_range(b, ids, sn_scope_path(b->g), known_dim(b, w, 0), 0);
+    sn_nn_range(b, ids, sn_scope_path(b->g), sn_nn_dim(b, w, 0), 0);
     const SnValue y = sn_embedding(b->g, ids, w);
     sn_scope_pop(b->g);
     return y;
@@ -75,7 +83,7 @@ SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t
     const SnValue dims[] = {size(b, 1), b->seq};
     if (!pos.ref) {
         sn_scope_push(b->g, "%s", name);
-        b->max_seq = known_dim(b, sn_nn_param(b, "weight"), 0) - first;
+        b->max_seq = sn_nn_dim(b, sn_nn_param(b, "weight"), 0) - first;
         sn_scope_pop(b->g);
         pos = otherwise.ref ? otherwise : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first));
     }
@@ -106,14 +114,14 @@ SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps)
 
 SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout, bool has_bias)
 {
-    const int64_t in = known_dim(b, x, -1), dims[] = {nout ? nout : in, in};
+    const int64_t in = sn_nn_dim(b, x, -1), dims[] = {nout ? nout : in, in};
     const float spread = (float)sn_config_float(b->config, "initializer_range", 0.02);
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param_or_made(b, "weight", 2, dims, 0, spread);
     const SnValue bias = has_bias ? sn_nn_param_or_made(b, "bias", 1, dims, 0, 0) : sn_none();
-    if (nout && w.ref && known_dim(b, w, 0) != nout)
+    if (nout && w.ref && sn_nn_dim(b, w, 0) != nout)
         sn_graph_fail(b->g, SN_EFORMAT, "%s.weight: %lld rows, the config asks for %lld", sn_scope_path(b->g),
-                      (long long)known_dim(b, w, 0), (long long)nout);
+                      (long long)sn_nn_dim(b, w, 0), (long long)nout);
     const SnValue y = sn_linear(b->g, x, w, bias);
     sn_scope_pop(b->g);
     return y;
@@ -121,7 +129,7 @@ SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout,
 
 SnValue sn_nn_head_norm(SnBuild *b, const char *name, SnValue x, double eps, bool has_bias)
 {
-    const int64_t n = known_dim(b, x, -1);
+    const int64_t n = sn_nn_dim(b, x, -1);
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param_or_made(b, "weight", 1, &n, 1, 0);
     const SnValue bias = has_bias ? sn_nn_param_or_made(b, "bias", 1, &n, 0, 0) : sn_none();

@@ -82,7 +82,9 @@ SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_
                             float spread);
 
 /* ---- blocks ---- */
+int64_t sn_nn_dim(SnBuild *b, SnValue x, int axis); /* that the checkpoint decides; 1 after an error */
 SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x); /* weight [out, in], bias optional */
+SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x); /* weight [in, out], bias */
 /* Layers of a head, which a checkpoint may lack. nout 0: as many as go in. */
 SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout, bool has_bias);
 SnValue sn_nn_head_norm(SnBuild *b, const char *name, SnValue x, double eps, bool has_bias);
@@ -192,6 +194,27 @@ SnValue sn_nn_bert_pooler(SnBuild *b, SnValue x);
  */
 SnValue sn_nn_counted_positions(SnBuild *b, int64_t pad);
 SnValue sn_nn_roberta_words(SnBuild *b, SnValue x); /* lm_head of RoBERTa */
+
+/* ---- decoders (decoder.c) ---- */
+double sn_nn_gpt_eps(const SnBuild *b); /* layer_norm_epsilon, 1e-5 */
+/* As sn_nn_place, but tokens are counted that the attention mask lets through; padding is at -1. */
+SnValue sn_nn_counted_place(SnBuild *b);
+/* Rows of a table of learned positions, whose row `first` is of place 0. */
+SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_t first);
+typedef struct SnQkv {
+    SnValue q, k, v; /* [batch, heads or kv_heads, seq, head_dim] */
+} SnQkv;
+/* Of one projection [batch, seq, ..] that holds all queries, then all keys, then all values; in_groups: first
+ * the queries, the key and the value that belong together, then those of the next group. */
+SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bool in_groups);
+SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x); /* with a's rope and o */
+/* f32[heads]; max: the exponent of the last head, 8 in the paper (Press et al. 2021, arXiv:2108.12409). */
+SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max);
+SnValue sn_nn_gpt_words(SnBuild *b); /* wte of words and, where they are given, of token types */
+/* num_hidden_layers layers at <scope>.<name>, a layer norm (NULL: none), and the last of hidden_states. */
+SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x);
+SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *act, SnValue x);
+SnValue sn_nn_gpt_logits(SnBuild *b, const char *table, SnValue x); /* lm_head, perhaps <prefix>.<table> */
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */

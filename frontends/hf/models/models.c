@@ -8,9 +8,15 @@
     X(deberta_v2) \
     X(distilbert) \
     X(electra) \
+    X(gpt2) \
+    X(gpt_bigcode) \
+    X(gpt_neo) \
+    X(gpt_neox) \
+    X(gptj) \
     X(llama) \
     X(modernbert) \
     X(mpnet) \
+    X(opt) \
     X(roberta)
 /* clang-format on */
 

@@ -1,0 +1,143 @@
+/* decoder.c -- what decoders share beside attention: learned positions, projections that hold queries, keys
+ * and values in one matrix, slopes of ALiBi, and the frame of GPT-2.
+ *
+ * Radford et al. 2019, "Language Models are Unsupervised Multitask Learners". */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define MAX_SLOPES 4096
+
+static SnValue size(SnBuild *b, int64_t n)
+{
+    return sn_const_int(b->g, SN_I64, n);
+}
+
+double sn_nn_gpt_eps(const SnBuild *b)
+{
+    return sn_config_float(b->config, "layer_norm_eps", 1e-5);
+}
+
+/* ---- positions ---- */
+
+SnValue sn_nn_counted_place(SnBuild *b)
+{
+    const SnValue mask = sn_nn_input(b, "attention_mask");
+    if (!mask.ref || sn_nn_input(b, "position_ids").ref)
+        return sn_nn_place(b);
+    const SnValue is_text = sn_cast(b->g, mask, SN_I64);
+    const SnValue counts = sn_cumsum(b->g, is_text, 1, false, false);
+    return sn_sub(b->g, sn_mul(b->g, counts, is_text), size(b, 1));
+}
+
+SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_t first)
+{
+    sn_scope_push(b->g, "%s", name);
+    const SnValue table = sn_nn_param(b, "weight");
+    b->max_seq = sn_nn_dim(b, table, 0) - first;
+    sn_nn_range(b, sn_nn_input(b, "position_ids"), sn_scope_path(b->g), b->max_seq, -1);
+    const SnValue y = sn_embedding(b->g, sn_add(b->g, place, size(b, first)), table);
+    sn_scope_pop(b->g);
+    return y;
+}
+
+/* ---- queries, keys and values of one matrix ---- */
+
+/* [b, s, heads * d] of x from column `from` on ▶ [b, heads, s, d] */
+static SnValue heads_at(SnBuild *b, SnValue x, int64_t from, int64_t heads, int64_t d)
+{
+    return sn_nn_split_heads(b, sn_slice_axis(b->g, x, -1, size(b, from), size(b, heads * d)), heads);
+}
+
+/* [b, s, groups, n, d] of x from head `from` of each group on ▶ [b, groups * n, s, d] */
+static SnValue heads_of_groups(SnBuild *b, SnValue x, int64_t from, int64_t n)
+{
+    const SnValue part = sn_slice_axis(b->g, x, 3, size(b, from), size(b, n));
+    const SnValue heads = sn_mul(b->g, sn_dim(b->g, part, 2), size(b, n));
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), heads, sn_dim(b->g, x, 4)};
+    return sn_permute(b->g, sn_reshape(b->g, part, 4, dims), (const int[]){0, 2, 1, 3});
+}
+
+SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bool in_groups)
+{
+    const int64_t n = kv_heads > 0 ? heads / kv_heads : 0, parts = heads + 2 * kv_heads;
+    const int64_t width = sn_nn_dim(b, x, -1);
+    if (n < 1 || n * kv_heads != heads || width % parts != 0) {
+        sn_graph_fail(b->g, SN_EFORMAT, "%s: width %lld is none of %lld heads and %lld of keys and values",
+                      sn_scope_path(b->g), (long long)width, (long long)heads, (long long)kv_heads);
+        return (SnQkv){0};
+    }
+    const int64_t d = width / parts;
+    if (!in_groups)
+        return (SnQkv){.q = heads_at(b, x, 0, heads, d),
+                       .k = heads_at(b, x, heads * d, kv_heads, d),
+                       .v = heads_at(b, x, (heads + kv_heads) * d, kv_heads, d)};
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, kv_heads), size(b, n + 2),
+                            size(b, d)};
+    const SnValue groups = sn_reshape(b->g, x, 5, dims);
+    return (SnQkv){.q = heads_of_groups(b, groups, 0, n),
+                   .k = heads_of_groups(b, groups, n, 1),
+                   .v = heads_of_groups(b, groups, n + 1, 1)};
+}
+
+SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x)
+{
+    if (a->rope) {
+        x.q = sn_nn_rope(b, a->rope, x.q);
+        x.k = sn_nn_rope(b, a->rope, x.k);
+    }
+    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, x.q, x.k, x.v));
+    return a->o ? sn_nn_linear(b, a->o, y) : y;
+}
+
+/* ---- ALiBi ---- */
+
+/* 2^(-max i / n) for the largest power of two n of heads, i from 1 on; the heads beyond it lie halfway. */
+SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max)
+{
+    float slope[MAX_SLOPES];
+    int64_t n = 1;
+    if (heads < 1 || heads > MAX_SLOPES)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: ALiBi for %lld heads", b->config->path, (long long)heads);
+    while (2 * n <= heads)
+        n *= 2;
+    for (int64_t i = 0; i < heads; i++) {
+        const double at = i < n ? (double)(i + 1) : (double)(i - n) + 0.5;
+        slope[i] = (float)pow(2, -max * at / (double)n);
+    }
+    return sn_const_data(b->g, SN_F32, 1, &heads, slope);
+}
+
+/* ---- the frame of GPT-2 ---- */
+
+SnValue sn_nn_gpt_words(SnBuild *b)
+{
+    const SnValue x = sn_nn_words(b, "wte"), types = sn_nn_input(b, "token_type_ids");
+    return types.ref ? sn_add(b->g, x, sn_nn_embedding(b, "wte", types)) : x;
+}
+
+SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x)
+{
+    const int64_t n = sn_nn_int(b, "num_hidden_layers", 12, 0, SN_MAX_LAYERS);
+    x = sn_nn_layers(b, name, n, layer, x);
+    if (norm)
+        x = sn_nn_layer_norm(b, norm, x, sn_nn_gpt_eps(b));
+    sn_nn_numbered(b, "hidden_states", n, x);
+    return x;
+}
+
+SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *act, SnValue x)
+{
+    const char *name = sn_config_string(b->config, "hidden_act", act);
+    return sn_nn_linear(b, down, sn_nn_act(b, name, sn_nn_linear(b, up, x)));
+}
+
+SnValue sn_nn_gpt_logits(SnBuild *b, const char *table, SnValue x)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s.%s", b->arch->prefix, table);
+    return sn_nn_decoder(b, "lm_head", name, (const char *const[]){NULL}, x);
+}

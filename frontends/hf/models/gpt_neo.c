@@ -1,0 +1,70 @@
+/* gpt_neo.c -- GPT-Neo: GPT-2 whose layers see everything or a window by turns, with scores as they are.
+ *
+ * Black et al. 2021, doi:10.5281/zenodo.5297715. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+/* attention_types: [[["global", "local"], 12], ...] says how often each pattern comes. */
+static bool is_local(SnBuild *b, int64_t i)
+{
+    const SnJson *types = sn_config_get(b->config, "attention_types");
+    if (!types)
+        return i % 2 == 1;
+    for (uint32_t k = 0; k < types->n; k++) {
+        const SnJson *pattern = sn_json_at(sn_json_at(types, k), 0);
+        int64_t times = 0;
+        if (!sn_json_int(sn_json_at(sn_json_at(types, k), 1), &times) || times < 0 || times > SN_MAX_LAYERS)
+            break;
+        const int64_t n = pattern ? pattern->n : 0;
+        if (i < n * times)
+            return sn_json_is(sn_json_at(pattern, (uint32_t)(i % n)), "local");
+        i -= n * times;
+    }
+    sn_graph_fail(b->g, SN_EFORMAT, "%s: attention_types do not reach all layers", b->config->path);
+    return false;
+}
+
+static SnValue layer(SnBuild *b, SnValue x, int64_t i)
+{
+    const SnAttn attn = {.heads = sn_nn_int(b, "num_attention_heads", 16, 1, 1 << 16),
+                         .q = "q_proj",
+                         .k = "k_proj",
+                         .v = "v_proj",
+                         .o = "out_proj",
+                         .scale = 1,
+                         .window = is_local(b, i) ? sn_nn_int(b, "window_size", 256, 1, INT32_MAX) : 0,
+                         .causal = true};
+    const SnValue h = sn_nn_layer_norm(b, "ln_1", x, sn_nn_gpt_eps(b));
+    sn_scope_push(b->g, "attn.attention");
+    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
+    sn_scope_pop(b->g);
+    const SnValue m = sn_nn_layer_norm(b, "ln_2", x, sn_nn_gpt_eps(b));
+    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_new", m));
+}
+
+static SnValue decoder(SnBuild *b)
+{
+    sn_nn_begin(b);
+    sn_scope_push(b->g, "%s", b->arch->prefix);
+    SnValue x = sn_add(b->g, sn_nn_gpt_words(b), sn_nn_learned_places(b, "wpe", sn_nn_place(b), 0));
+    x = sn_nn_stack(b, "h", layer, "ln_f", x);
+    sn_scope_pop(b->g);
+    return x;
+}
+
+static SnValue words(SnBuild *b, SnValue x)
+{
+    return sn_nn_gpt_logits(b, "wte", x);
+}
+
+static const SnFamily neo = {.encoder = decoder, .words = words};
+
+const SnArch sn_arch_gpt_neo[] = {
+    {"gpt_neo", "GPTNeoModel", "feature-extraction", "transformer", sn_head_hidden, &neo},
+    {"gpt_neo", "GPTNeoForCausalLM", "text-generation", "transformer", sn_head_next_word, &neo},
+    {"gpt_neo", "GPTNeoForSequenceClassification", "text-classification", "transformer", sn_head_last, &neo},
+    {"gpt_neo", "GPTNeoForTokenClassification", "token-classification", "transformer", sn_head_token, &neo},
+    {"gpt_neo", "GPTNeoForQuestionAnswering", "question-answering", "transformer", sn_head_question, &neo},
+    {0},
+};
