@@ -13,7 +13,8 @@ torch.manual_seed(1)
 print(f"# made by tests/golden/ops.py with torch {torch.__version__.split('+')[0]}, "
       f"transformers {transformers.__version__}")
 
-NAMES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.int64: "i64", torch.bool: "bool", torch.int32: "i32"}
+NAMES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.int64: "i64", torch.bool: "bool", torch.int32: "i32",
+         torch.uint32: "u32"}
 
 
 def show(word, t):
@@ -21,7 +22,7 @@ def show(word, t):
         print(word, "none")
         return
     t = t.contiguous()
-    values = " ".join("%.9g" % v for v in t.double().flatten().tolist())
+    values = " ".join(str(v) if t.dtype == torch.uint32 else "%.9g" % v for v in t.flatten().tolist())
     print(word, NAMES[t.dtype], *t.shape, ":", values)
 
 
@@ -191,3 +192,13 @@ case("bce_with_logits", [logits, target], F.binary_cross_entropy_with_logits(log
 case("mse_loss", [logits, target], F.mse_loss(logits, target))
 case("mse_loss", [logits, target], F.mse_loss(logits, target, reduction="none"), reduction="none")
 case("l1_loss", [logits, target], F.l1_loss(logits, target, reduction="sum"), reduction="sum")
+
+# Known answers of Random123 (kat_vectors): threefry2x32, 20 rounds.
+keys = [[0, 0], [0xffffffff, 0xffffffff], [0x13198a2e, 0x03707344]]
+counters = [[0, 0], [0xffffffff, 0xffffffff], [0x243f6a88, 0x85a308d3]]
+answers = [[0x6b200159, 0x99ba4efe], [0x1cb996fc, 0xbb002be7], [0xc4923a9c, 0x483df7a0]]
+words = [torch.tensor(v, dtype=torch.uint32) for v in (keys, counters, answers)]
+case("threefry", words[:2], words[2])
+case("uniform", words[:2], torch.tensor([(a[0] >> 8) / 2**24 for a in answers]))
+case("categorical", [torch.tensor([[0, -math.inf, 0, 1], [-math.inf, 3, -math.inf, -math.inf]] * 2),
+                     torch.tensor([0.3, 0.999999, 0.0, 0.5])], torch.tensor([2, 1, 0, 1]))

@@ -34,8 +34,8 @@ static uint64_t seed = 1;
 /* Sizes of dims by name: heads 4 in 2 groups, the rest unlike each other; `..` is [2, 3], as is `*`. */
 static int64_t size_of(const char *name)
 {
-    static const char letters[] = "bcdefghikmnoprstv";
-    static const int64_t sizes[] = {2, 3, 8, 6, 5, 2, 4, 7, 9, 4, 5, 6, 3, 3, 3, 5, 11};
+    static const char letters[] = "bcdefghikmnoprstvqw";
+    static const int64_t sizes[] = {2, 3, 8, 6, 5, 2, 4, 7, 9, 4, 5, 6, 3, 3, 3, 5, 11, 3, 4};
     const char *const at = strchr(letters, name[0]);
     assert_non_null(at);
     return sizes[at - letters];
