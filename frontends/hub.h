@@ -126,6 +126,14 @@ SN_API SN_MUST_CHECK SnStatus sn_model_rank(SnModel *m, const SnBytes *text, con
 SN_API SN_MUST_CHECK SnStatus sn_model_pipeline(SnModel *m, const char *task, const SnJson *input,
                                                 const SnJson *kwargs, SnText *json, SnError *err);
 
+/* ---- generation ---- */
+/* Logits processors and warpers of Transformers, in the order of an array of {"class": NAME, "kwargs": {..}}:
+ * tokens so far, i32 or i64[batch, n], and scores F[batch, vocab] to "scores" and their "softmax". device
+ * NULL: the CPU. */
+SN_API SN_MUST_CHECK SnStatus sn_logits_process(SnCompiler *cc, const char *device, const SnJson *chain,
+                                                const SnView *ids, const SnView *scores, SnResults **out,
+                                                SnError *err);
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;

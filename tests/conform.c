@@ -22,6 +22,7 @@ static const struct {
     ConformCompare *compare;
 } kinds[] = {
     {"forward", conform_forward, conform_compare},
+    {"logits", conform_logits, conform_compare},
     {"sentence", conform_sentence, conform_compare},
     {"pipeline", conform_pipeline, conform_compare_data},
 };

@@ -1,0 +1,34 @@
+/* logits.h -- which logits processors a GenerationConfig asks for, and in which order.
+ *
+ * One table has them all, in the order of Transformers 5.23 (GenerationMixin._get_logits_processor). What
+ * each does is an op (ops/logits.c). */
+#ifndef SN_TASK_LOGITS_H
+#define SN_TASK_LOGITS_H
+
+#include "frontends/hf/layers.h"
+
+typedef struct SnLogits {
+    SnGraph *g;
+    const char *name;     /* for messages */
+    const SnJson *config; /* keys of GenerationConfig; absent or null: not asked for */
+    bool is_class;        /* or arguments of one class */
+    const SnNamedValue
+        *given; /* numbers by key that are known when it runs, [batch]; they stand for config's */
+    size_t ngiven;
+    SnValue scores;                /* f32[batch, vocab]; replaced */
+    SnValue ids, length;           /* i64[batch, c]: tokens of each row so far; i64[batch]: how many */
+    SnValue prompt;                /* i64[batch]: how many of them are the prompt */
+    SnValue first;                 /* i64[batch]: tokens before are padding; or none */
+    SnValue source, source_length; /* tokens of an encoder, as ids and length; or none */
+    int64_t keep;                  /* tokens that warpers leave at least */
+} SnLogits;
+
+/* Whatever is asked for, of penalties and bans; then, where samples are drawn, warpers; then the norm. Errors
+ * stick to the graph. */
+void sn_logits_build(SnLogits *l, bool is_sampled);
+/* One of them by its class. */
+void sn_logits_build_class(SnLogits *l, const char *class_name);
+/* Keys of numbers that may be given, NULL past the end. */
+const char *sn_logits_number(size_t i);
+
+#endif
