@@ -149,19 +149,30 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
     return sn_attention_context(g, p, v);
 }
 
-SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
+SnQkv sn_nn_project(SnBuild *b, const SnAttn *a, SnValue x)
 {
     const int64_t kv_heads = a->kv_heads ? a->kv_heads : a->heads;
-    if (a->heads % kv_heads != 0)
-        return sn_graph_fail(b->g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld of keys",
-                             sn_scope_path(b->g), (long long)a->heads, (long long)kv_heads);
-    SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads);
-    SnValue k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads);
-    const SnValue v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads);
-    if (a->rope) {
-        q = sn_nn_rope(b, a->rope, q);
-        k = sn_nn_rope(b, a->rope, k);
+    if (a->heads % kv_heads != 0) {
+        sn_graph_fail(b->g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld of keys", sn_scope_path(b->g),
+                      (long long)a->heads, (long long)kv_heads);
+        return (SnQkv){0};
     }
-    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, q, k, v));
+    return (SnQkv){.q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads),
+                   .k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads),
+                   .v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads)};
+}
+
+SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x)
+{
+    if (a->rope) {
+        x.q = sn_nn_rope(b, a->rope, x.q);
+        x.k = sn_nn_rope(b, a->rope, x.k);
+    }
+    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, x.q, x.k, x.v));
     return a->o ? sn_nn_linear(b, a->o, y) : y;
+}
+
+SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
+{
+    return sn_nn_attend_qkv(b, a, sn_nn_project(b, a, x));
 }

@@ -83,16 +83,6 @@ SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bo
                    .v = heads_of_groups(b, groups, n + 1, 1)};
 }
 
-SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x)
-{
-    if (a->rope) {
-        x.q = sn_nn_rope(b, a->rope, x.q);
-        x.k = sn_nn_rope(b, a->rope, x.k);
-    }
-    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, x.q, x.k, x.v));
-    return a->o ? sn_nn_linear(b, a->o, y) : y;
-}
-
 /* ---- ALiBi ---- */
 
 /* 2^(-max i / n) for the largest power of two n of heads, i from 1 on; the heads beyond it lie halfway. */

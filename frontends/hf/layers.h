@@ -133,6 +133,12 @@ typedef struct SnAttn {
 /* Projections, scores, mask, softmax, context, output projection; leaves probabilities in b->probs where
  * wanted. */
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x);
+/* The same in two steps, for models that do something between them. */
+typedef struct SnQkv {
+    SnValue q, k, v; /* [batch, heads or kv_heads, seq, head_dim] */
+} SnQkv;
+SnQkv sn_nn_project(SnBuild *b, const SnAttn *a, SnValue x);
+SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x); /* with a's rope and o */
 /* Attention on projected q, k, v [batch, heads, seq, head_dim]: for models with projections of their own. */
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] ▶ [b, h, s, d] */
@@ -201,13 +207,9 @@ double sn_nn_gpt_eps(const SnBuild *b); /* layer_norm_epsilon, 1e-5 */
 SnValue sn_nn_counted_place(SnBuild *b);
 /* Rows of a table of learned positions, whose row `first` is of place 0. */
 SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_t first);
-typedef struct SnQkv {
-    SnValue q, k, v; /* [batch, heads or kv_heads, seq, head_dim] */
-} SnQkv;
 /* Of one projection [batch, seq, ..] that holds all queries, then all keys, then all values; in_groups: first
  * the queries, the key and the value that belong together, then those of the next group. */
 SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bool in_groups);
-SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x); /* with a's rope and o */
 /* f32[heads]; max: the exponent of the last head, 8 in the paper (Press et al. 2021, arXiv:2108.12409). */
 SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max);
 SnValue sn_nn_gpt_words(SnBuild *b); /* wte of words and, where they are given, of token types */
@@ -215,6 +217,24 @@ SnValue sn_nn_gpt_words(SnBuild *b); /* wte of words and, where they are given, 
 SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x);
 SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *act, SnValue x);
 SnValue sn_nn_gpt_logits(SnBuild *b, const char *table, SnValue x); /* lm_head, perhaps <prefix>.<table> */
+
+/* ---- decoders of Llama's shape (gated.c) ---- */
+typedef SnValue SnNormFn(SnBuild *b, const char *name, SnValue x);
+SnNormFn sn_nn_rms; /* by rms_norm_eps */
+SnNormFn sn_nn_ln;  /* by layer_norm_eps */
+int64_t sn_nn_head_dim(SnBuild *b);
+/* Causal, num_attention_heads and num_key_value_heads, projections q_proj, k_proj, v_proj, o_proj. */
+SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope);
+/* sliding_window where layer_types (without them: otherwise) says that this layer has one, else 0. */
+int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise);
+bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise);
+SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x);   /* gate_proj, up_proj, down_proj */
+SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);          /* x as it is where that is 1 */
+SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n); /* of the last axis */
+/* <prefix>.embed_tokens, num_hidden_layers layers at <prefix>.layers, a norm <prefix>.<last>, which gives the
+ * last of hidden_states. */
+SnValue sn_nn_decode(SnBuild *b, double embedding_factor, SnLayerFn *layer, SnNormFn *norm, const char *last);
+SnValue sn_nn_lm_head(SnBuild *b, SnValue x);
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */
@@ -251,6 +271,25 @@ SnHeadFn sn_head_token;         /* classifier of each place */
 SnHeadFn sn_head_token_score;   /* the same, named `score` */
 SnHeadFn sn_head_question;      /* qa_outputs */
 SnHeadFn sn_head_choice;        /* classifier of what is pooled, one logit a choice */
+
+/* Rows of the classes that most decoders have. */
+#define SN_DECODER_ROWS(type, Name, family)                                                                  \
+    {type, Name "Model", "feature-extraction", "model", sn_head_hidden, family},                             \
+    {                                                                                                        \
+        type, Name "ForCausalLM", "text-generation", "model", sn_head_next_word, family                      \
+    }
+#define SN_SEQUENCE_ROW(type, Name, family)                                                                  \
+    {                                                                                                        \
+        type, Name "ForSequenceClassification", "text-classification", "model", sn_head_last, family         \
+    }
+#define SN_TOKEN_ROW(type, Name, family)                                                                     \
+    {                                                                                                        \
+        type, Name "ForTokenClassification", "token-classification", "model", sn_head_token_score, family    \
+    }
+#define SN_QUESTION_ROW(type, Name, prefix, family)                                                          \
+    {                                                                                                        \
+        type, Name "ForQuestionAnswering", "question-answering", prefix, sn_head_question, family            \
+    }
 
 struct SnArch {
     const char *type;   /* model_type */

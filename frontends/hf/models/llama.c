@@ -1,68 +1,144 @@
-/* llama.c -- Llama: pre-norm decoder with rotary positions, grouped heads and a gated MLP.
+/* llama.c -- Llama and its kin: pre-norm decoders with rotary positions, grouped heads and gated MLPs.
  *
- * Touvron et al. 2023, arXiv:2302.13971. */
+ * Llama: Touvron et al. 2023, arXiv:2302.13971. Mistral: Jiang et al. 2023, arXiv:2310.06825. Qwen2: Yang et
+ * al. 2024, arXiv:2407.10671. Qwen3: Yang et al. 2025, arXiv:2505.09388. Granite: Mishra et al. 2024,
+ * arXiv:2405.04324. SmolLM3 leaves some layers without positions: Kazemnejad et al. 2023, arXiv:2305.19466.
+ * Biases are there where the checkpoint has them. */
 #include "frontends/hf/layers.h"
 
 #include "ops/ops.h"
 
-static double eps(const SnBuild *b)
+/* ---- which layers look back no farther than sliding_window ---- */
+
+static int64_t no_window(SnBuild *b, int64_t layer)
 {
-    return sn_config_float(b->config, "rms_norm_eps", 1e-6);
+    (void)b;
+    (void)layer;
+    return 0;
 }
 
-static SnValue mlp(SnBuild *b, SnValue x)
+static int64_t every_layer(SnBuild *b, int64_t layer)
 {
-    const char *act = sn_config_string(b->config, "hidden_act", "silu");
-    const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, "mlp.gate_proj", x));
-    return sn_nn_linear(b, "mlp.down_proj", sn_mul(b->g, gate, sn_nn_linear(b, "mlp.up_proj", x)));
+    (void)layer;
+    return sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
+}
+
+static int64_t every_layer_by_type(SnBuild *b, int64_t layer)
+{
+    return sn_nn_window(b, layer, true);
+}
+
+static bool uses_window(const SnBuild *b)
+{
+    return sn_config_bool(b->config, "use_sliding_window", false);
+}
+
+static int64_t last_layers(SnBuild *b, int64_t layer)
+{
+    return uses_window(b) ? sn_nn_window(b, layer, layer >= sn_config_int(b->config, "max_window_layers", 28))
+                          : 0;
+}
+
+/* no_rope_layers has 1 where positions are; else every so many layers goes without. */
+static bool has_positions(SnBuild *b, int64_t layer)
+{
+    const SnJson *list = sn_config_get(b->config, "no_rope_layers");
+    const int64_t interval = sn_config_int(b->config, "no_rope_layer_interval", 4);
+    int64_t v = interval > 0 ? (layer + 1) % interval : 1;
+    (void)sn_json_int(sn_json_at(list, (uint32_t)layer), &v);
+    return v != 0;
+}
+
+static int64_t layers_without_positions(SnBuild *b, int64_t layer)
+{
+    return uses_window(b) ? sn_nn_window(b, layer, !has_positions(b, layer)) : 0;
+}
+
+/* ---- kinds ---- */
+
+static SnValue dense(SnBuild *b, SnValue x, int64_t layer)
+{
+    (void)layer;
+    return sn_nn_gated_mlp(b, "mlp", x);
+}
+
+typedef struct Kind {
+    const char *type;
+    double theta; /* where the config has none */
+    int64_t (*window)(SnBuild *b, int64_t layer);
+    SnLayerFn *mlp;
+    double scale; /* of scores; 0: 1 / sqrt(head_dim) */
+    bool has_head_norms, skips_positions;
+} Kind;
+
+static const Kind kinds[] = {
+    {"llama", 1e4, no_window, dense},
+    {"granite", 1e4, no_window, dense, .scale = 1},
+    {"mistral", 1e4, every_layer, dense},
+    {"ministral", 1e4, every_layer_by_type, dense},
+    {"qwen2", 1e4, last_layers, dense},
+    {"qwen3", 1e4, last_layers, dense, .has_head_norms = true},
+    {"smollm3", 2e6, layers_without_positions, dense, .skips_positions = true},
+};
+
+static const Kind *kind_of(const SnBuild *b)
+{
+    const Kind *k = kinds;
+    while (strcmp(k->type, b->arch->type) != 0)
+        k++;
+    return k;
+}
+
+/* ---- the model ---- */
+
+static SnValue attention(SnBuild *b, const SnAttn *a, bool has_head_norms, SnValue x)
+{
+    sn_scope_push(b->g, "self_attn");
+    SnQkv h = sn_nn_project(b, a, x);
+    if (has_head_norms) {
+        h.q = sn_nn_rms(b, "q_norm", h.q);
+        h.k = sn_nn_rms(b, "k_norm", h.k);
+    }
+    const SnValue y = sn_nn_attend_qkv(b, a, h);
+    sn_scope_pop(b->g);
+    return y;
 }
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
-    (void)i;
-    const int64_t heads = sn_nn_int(b, "num_attention_heads", 32, 1, 1 << 16);
-    const int64_t width = sn_nn_int(b, "hidden_size", 4096, 1, 1 << 24);
-    const int64_t head_dim = sn_nn_int(b, "head_dim", width / heads, 1, 1 << 16);
-    const SnRope rope = sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 10000), head_dim);
-    const SnAttn attn = {.heads = heads,
-                         .kv_heads = sn_nn_int(b, "num_key_value_heads", heads, 1, heads),
-                         .q = "q_proj",
-                         .k = "k_proj",
-                         .v = "v_proj",
-                         .o = "o_proj",
-                         .rope = &rope,
-                         .causal = true};
-    const SnValue h = sn_nn_rms_norm(b, "input_layernorm", x, eps(b));
-    sn_scope_push(b->g, "self_attn");
-    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
-    sn_scope_pop(b->g);
-    return sn_add(b->g, x, mlp(b, sn_nn_rms_norm(b, "post_attention_layernorm", x, eps(b))));
+    const Kind *kind = kind_of(b);
+    const double theta = sn_config_float(b->config, "rope_theta", kind->theta);
+    const double residual = sn_config_float(b->config, "residual_multiplier", 1);
+    const SnRope rope = sn_nn_rope_of(b, NULL, theta, sn_nn_head_dim(b));
+    SnAttn attn = sn_nn_causal(b, kind->skips_positions && !has_positions(b, i) ? NULL : &rope);
+    attn.window = kind->window(b, i);
+    attn.scale = sn_config_float(b->config, "attention_multiplier", kind->scale);
+    const SnValue seen = attention(b, &attn, kind->has_head_norms, sn_nn_rms(b, "input_layernorm", x));
+    x = sn_add(b->g, x, sn_nn_times(b, seen, residual));
+    const SnValue thought = kind->mlp(b, sn_nn_rms(b, "post_attention_layernorm", x), i);
+    return sn_add(b->g, x, sn_nn_times(b, thought, residual));
 }
 
 static SnValue decoder(SnBuild *b)
 {
-    const int64_t n = sn_nn_int(b, "num_hidden_layers", 32, 0, SN_MAX_LAYERS);
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_nn_layers(b, "layers", n, layer, sn_nn_words(b, "embed_tokens"));
-    x = sn_nn_rms_norm(b, "norm", x, eps(b));
-    sn_scope_pop(b->g);
-    sn_nn_numbered(b, "hidden_states", n, x);
-    return x;
+    const double factor = sn_config_float(b->config, "embedding_multiplier", 1);
+    return sn_nn_decode(b, factor, layer, sn_nn_rms, "norm");
 }
 
 static SnValue words(SnBuild *b, SnValue x)
 {
-    return sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){NULL}, x);
+    return sn_nn_times(b, sn_nn_lm_head(b, x), 1 / sn_config_float(b->config, "logits_scaling", 1));
 }
 
 static const SnFamily llama = {.encoder = decoder, .words = words};
 
+#define CLASSES(type, Name, question_prefix)                                                                 \
+    SN_DECODER_ROWS(type, Name, &llama), SN_SEQUENCE_ROW(type, Name, &llama),                                \
+        SN_TOKEN_ROW(type, Name, &llama), SN_QUESTION_ROW(type, Name, question_prefix, &llama)
+
 const SnArch sn_arch_llama[] = {
-    {"llama", "LlamaModel", "feature-extraction", "model", sn_head_hidden, &llama},
-    {"llama", "LlamaForCausalLM", "text-generation", "model", sn_head_next_word, &llama},
-    {"llama", "LlamaForSequenceClassification", "text-classification", "model", sn_head_last, &llama},
-    {"llama", "LlamaForTokenClassification", "token-classification", "model", sn_head_token_score, &llama},
-    {"llama", "LlamaForQuestionAnswering", "question-answering", "transformer", sn_head_question, &llama},
-    {0},
+    CLASSES("llama", "Llama", "transformer"),         CLASSES("mistral", "Mistral", "model"),
+    CLASSES("ministral", "Ministral", "transformer"), CLASSES("qwen2", "Qwen2", "transformer"),
+    CLASSES("qwen3", "Qwen3", "transformer"),         CLASSES("smollm3", "SmolLM3", "transformer"),
+    SN_DECODER_ROWS("granite", "Granite", &llama),    {0},
 };

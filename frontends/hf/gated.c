@@ -1,0 +1,84 @@
+/* gated.c -- the blocks of decoders of Llama's shape: what a family does not say otherwise. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+#define MAX_WIDTH ((int64_t)1 << 24)
+
+SnValue sn_nn_rms(SnBuild *b, const char *name, SnValue x)
+{
+    return sn_nn_rms_norm(b, name, x, sn_config_float(b->config, "rms_norm_eps", 1e-6));
+}
+
+SnValue sn_nn_ln(SnBuild *b, const char *name, SnValue x)
+{
+    return sn_nn_layer_norm(b, name, x, sn_config_float(b->config, "layer_norm_eps", 1e-5));
+}
+
+int64_t sn_nn_head_dim(SnBuild *b)
+{
+    const int64_t heads = sn_nn_int(b, "num_attention_heads", 32, 1, 1 << 16);
+    const int64_t width = sn_nn_int(b, "hidden_size", 4096, 1, MAX_WIDTH);
+    return sn_nn_int(b, "head_dim", width / heads, 1, 1 << 16);
+}
+
+SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope)
+{
+    const int64_t heads = sn_nn_int(b, "num_attention_heads", 32, 1, 1 << 16);
+    return (SnAttn){.heads = heads,
+                    .kv_heads = sn_nn_int(b, "num_key_value_heads", heads, 1, heads),
+                    .q = "q_proj",
+                    .k = "k_proj",
+                    .v = "v_proj",
+                    .o = "o_proj",
+                    .rope = rope,
+                    .causal = true};
+}
+
+bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise)
+{
+    const SnJson *types = sn_config_get(b->config, "layer_types");
+    return types ? sn_json_is(sn_json_at(types, (uint32_t)layer), "sliding_attention") : otherwise;
+}
+
+int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise)
+{
+    return sn_nn_is_sliding(b, layer, otherwise) ? sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX) : 0;
+}
+
+SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x)
+{
+    sn_scope_push(b->g, "%s", name);
+    const char *act = sn_config_string(b->config, "hidden_act", "silu");
+    const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, "gate_proj", x));
+    const SnValue y = sn_nn_linear(b, "down_proj", sn_mul(b->g, gate, sn_nn_linear(b, "up_proj", x)));
+    sn_scope_pop(b->g);
+    return y;
+}
+
+SnValue sn_nn_times(SnBuild *b, SnValue x, double factor)
+{
+    return factor == 1 ? x : sn_mul(b->g, x, sn_const(b->g, SN_F64, factor));
+}
+
+SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n)
+{
+    return sn_slice_axis(b->g, x, -1, sn_const_int(b->g, SN_I64, from), sn_const_int(b->g, SN_I64, n));
+}
+
+SnValue sn_nn_decode(SnBuild *b, double embedding_factor, SnLayerFn *layer, SnNormFn *norm, const char *last)
+{
+    const int64_t n = sn_nn_int(b, "num_hidden_layers", 32, 0, SN_MAX_LAYERS);
+    sn_nn_begin(b);
+    sn_scope_push(b->g, "%s", b->arch->prefix);
+    SnValue x = sn_nn_times(b, sn_nn_words(b, "embed_tokens"), embedding_factor);
+    x = norm(b, last, sn_nn_layers(b, "layers", n, layer, x));
+    sn_scope_pop(b->g);
+    sn_nn_numbered(b, "hidden_states", n, x);
+    return x;
+}
+
+SnValue sn_nn_lm_head(SnBuild *b, SnValue x)
+{
+    return sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){NULL}, x);
+}
