@@ -55,7 +55,21 @@ bool sn_attend_accepts(const SnStore *s, SnRef r)
            are_groups(s, q->dims[1], k->dims[1]);
 }
 
+bool sn_past_accepts(const SnStore *s, SnRef r)
+{
+    const SnTerm *t = sn_term(s, r);
+    const SnType *q = sn_type_of(s, t->arg[0]), *k = sn_type_of(s, t->arg[1]), *v = sn_type_of(s, t->arg[2]);
+    const bool is_narrow = q->dtype != SN_F64 && k->dtype != SN_F64;
+    return is_narrow && is_width(s, q->dims[3]) && is_width(s, v->dims[3]) &&
+           are_groups(s, q->dims[1], k->dims[1]);
+}
+
 /* ---- small phrases ---- */
+
+static bool is_past(const SnAttend *a)
+{
+    return a->of[SN_ATTEND_PAGE] != 0;
+}
 
 static SnRef exp_of(SnLower *l, SnRef a, SnRef b)
 {
@@ -225,6 +239,8 @@ static void pack_keys(SnLower *l, SnAttend *a)
 /* Element c of a position, which is a lane of a panel of the chunk. */
 static SnRef key_element(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c)
 {
+    if (is_past(a))
+        return sn_past_key(l, a, panel, lane, c);
     panel = at(l, a->chunk, a->span / SN_LANES, panel);
     return get(l, a->panels, panel_at(l, a, panel, c, lane));
 }
@@ -298,7 +314,7 @@ static void multiply_keys(SnLower *l, SnAttend *a)
 /* ---- softmax of a chunk ---- */
 
 /* Scores of SN_ATTEND_FOLD positions of a row; guard: of positions that exist, for the last of them. */
-static SnRef score_of(SnLower *l, const SnAttend *a, SnRef x, const SnRef *point, SnRef guard)
+static SnRef score_of(SnLower *l, const SnAttend *a, SnRef row, SnRef x, const SnRef *point, SnRef guard)
 {
     x = sn_s2(l->s, SN_OP_MUL, x, real(l, (double)a->scale));
     if (a->cap != 0) {
@@ -308,9 +324,21 @@ static SnRef score_of(SnLower *l, const SnAttend *a, SnRef x, const SnRef *point
     if (a->of[SN_ATTEND_BIAS] != 0)
         x = sn_s2(l->s, SN_OP_ADD, x,
                   sn_s_cast(l->s, SN_F32, spread_element(l, a, SN_ATTEND_BIAS, point, guard)));
+    if (a->of[SN_ATTEND_SLOPES] != 0)
+        x = sn_s2(l->s, SN_OP_ADD, x, sn_past_slope(l, a, point[1], row, point[3]));
     if (a->of[SN_ATTEND_MASK] != 0)
         guard = i_both(l, guard, spread_element(l, a, SN_ATTEND_MASK, point, guard));
     return guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, x, real(l, -HUGE_VAL)) : x;
+}
+
+/* Is position j of the chunk one that the row may see? */
+static SnRef is_seen(SnLower *l, const SnAttend *a, SnRef row, SnRef j)
+{
+    SnRef lo, hi;
+    if (!is_past(a))
+        return i_lt(l, j, a->count);
+    sn_past_seen(l, a, row, &lo, &hi);
+    return i_both(l, lo != 0 ? i_ge(l, j, lo) : 0, i_lt(l, j, hi));
 }
 
 static void score_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int lanes, bool is_whole)
@@ -322,7 +350,7 @@ static void score_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, i
     const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     point[3] = i_add(l, base_of(l, a), j);
     put(l, a->score, from,
-        score_of(l, a, get(l, a->score, from), point, is_whole ? 0 : i_lt(l, j, a->count)));
+        score_of(l, a, row, get(l, a->score, from), point, is_whole ? 0 : is_seen(l, a, row, j)));
     put(l, lanes, b.slot, greater(l, get(l, lanes, b.slot), get(l, a->score, from)));
     close_body(l, &b);
 }
@@ -359,26 +387,56 @@ static SnRef top_lane(SnLower *l, int lanes, int keys)
     return sn_s_bitcast(l->s, SN_F32, ordered(l, top));
 }
 
+static SnRef blocks_of(SnLower *l, const SnAttend *a)
+{
+    const SnRef size = i_const(l, SN_ATTEND_FOLD);
+    return i_div(l, i_add(l, a->count, i_const(l, SN_ATTEND_FOLD - 1)), size);
+}
+
+/* Scores of a row, all blocks but the last one without guards. */
+static void score_all(SnLower *l, const SnAttend *a, SnRef row, int lanes)
+{
+    const SnRef size = i_const(l, SN_ATTEND_FOLD), nwhole = i_div(l, a->count, size);
+    SnStmt **mark;
+    const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nwhole, &mark);
+    score_block(l, a, row, block, lanes, true);
+    sn_lower_close(l, mark);
+    sn_kernel_if(&l->kb, i_lt(l, i_const(l, 0), i_mod(l, a->count, size)), &mark);
+    score_block(l, a, row, nwhole, lanes, false);
+    sn_lower_close(l, mark);
+}
+
+/* Likewise of a past, whose rows end, and perhaps begin, at positions of their own. */
+static void score_past(SnLower *l, const SnAttend *a, SnRef row, int lanes)
+{
+    SnStmt **blocks, **mark;
+    SnRef lo, hi;
+    sn_past_seen(l, a, row, &lo, &hi);
+    const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, blocks_of(l, a), &blocks);
+    const SnRef first = i_mul(l, block, i_const(l, SN_ATTEND_FOLD));
+    const SnRef ends = i_lt(l, hi, i_add(l, first, i_const(l, SN_ATTEND_FOLD)));
+    const SnRef is_cut = lo == 0 ? ends : sn_s2(l->s, SN_OP_OR, ends, i_lt(l, first, lo));
+    sn_kernel_if(&l->kb, sn_s_not(l->s, is_cut), &mark);
+    score_block(l, a, row, block, lanes, true);
+    sn_lower_close(l, mark);
+    sn_kernel_if(&l->kb, is_cut, &mark);
+    score_block(l, a, row, block, lanes, false);
+    sn_lower_close(l, mark);
+    sn_lower_close(l, blocks);
+}
+
 /* Scores ▶ p, m and l. */
 static void softmax_rows(SnLower *l, SnAttend *a)
 {
-    const SnRef size = i_const(l, SN_ATTEND_FOLD), nwhole = i_div(l, a->count, size),
-                rest = i_mod(l, a->count, size);
-    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, SN_ATTEND_FOLD - 1)), size);
     const int from = a->nmark, lanes = open_local(l, a, SN_F32, SN_ATTEND_FOLD);
     const int keys = open_local(l, a, SN_I32, SN_ATTEND_FOLD);
     SnStmt **rows, **mark;
     const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &rows);
     fill_lanes(l, lanes, -(double)FLT_MAX);
-    SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nwhole, &mark);
-    score_block(l, a, row, block, lanes, true);
-    sn_lower_close(l, mark);
-    sn_kernel_if(&l->kb, i_lt(l, i_const(l, 0), rest), &mark);
-    score_block(l, a, row, nwhole, lanes, false);
-    sn_lower_close(l, mark);
+    (is_past(a) ? score_past : score_all)(l, a, row, lanes);
     put(l, a->top, row, top_lane(l, lanes, keys));
     fill_lanes(l, lanes, 0);
-    block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &mark);
+    const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, blocks_of(l, a), &mark);
     exp_block(l, a, row, block, lanes);
     sn_lower_close(l, mark);
     put(l, a->sum, row, sn_kernel_fold(&l->kb, lanes, SN_F32, "add", i_const(l, 0), SN_ATTEND_FOLD));
@@ -469,7 +527,8 @@ static void multiply_values(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, 
     open_body(l, &b);
     SnRef row = i_add(l, first, b.row), c = i_add(l, col, at(l, b.panel, width, b.lane));
     const SnRef p = get(l, a->score, at(l, row, a->span, j));
-    const SnRef v = element(l, a, SN_ATTEND_V, a->head, i_add(l, base_of(l, a), j), c, 0);
+    const SnRef v = is_past(a) ? sn_past_value(l, a, j, c)
+                               : element(l, a, SN_ATTEND_V, a->head, i_add(l, base_of(l, a), j), c, 0);
     put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, p, v, get(l, sum, b.slot)));
     close_body(l, &b);
     sn_lower_close(l, mark);
@@ -512,18 +571,41 @@ static void weigh_values(SnLower *l, SnAttend *a)
     (a->is_tiled ? sn_attend_values : multiply_all_values)(l, a);
 }
 
+/* A sink is a chunk of one position whose value is 0. */
+static void merge_sinks(SnLower *l, SnAttend *a)
+{
+    SnStmt **mark, **lanes;
+    SnRef row = open_row_lanes(l, a, &lanes);
+    put(l, a->top, row, sn_past_sink(l, a, row));
+    put(l, a->sum, row, real(l, 1));
+    sn_lower_close(l, lanes);
+    merge_rows(l, a);
+    row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, whole_panels(a->width)), &lanes);
+    const SnRef to = at(l, row, whole_panels(a->width), lane);
+    put(l, a->acc, to, sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row)));
+    sn_lower_close(l, lanes);
+    sn_lower_close(l, mark);
+}
+
 static void emit_chunks(SnLower *l, SnAttend *a)
 {
     SnStmt **chunks, **mark;
-    const SnRef keys = sn_lower_dim(l, a->keys), size = i_const(l, a->span);
+    const SnRef size = i_const(l, a->span), keys = is_past(a) ? a->end : sn_lower_dim(l, a->keys);
     begin_merge(l, a);
-    const SnRef n = sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
+    const SnRef n = is_past(a)
+                        ? i_sub(l, i_div(l, i_add(l, keys, i_const(l, a->span - 1)), size), a->first_chunk)
+                        : sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
     a->chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &chunks);
+    if (is_past(a))
+        a->chunk = i_add(l, a->chunk, a->first_chunk);
     a->count = i_min(l, size, i_sub(l, keys, base_of(l, a)));
     score_rows(l, a);
     merge_rows(l, a);
     weigh_values(l, a);
     sn_lower_close(l, chunks);
+    if (a->of[SN_ATTEND_SINKS] != 0)
+        merge_sinks(l, a);
     invert_sums(l, a, a->all_sum);
     SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
     each_columns(l, a, a->width, 1, store_merged, &row);
@@ -532,6 +614,8 @@ static void emit_chunks(SnLower *l, SnAttend *a)
 
 static void emit_tile(SnLower *l, SnAttend *a)
 {
+    if (is_past(a))
+        sn_past_range(l, a);
     if (a->is_tiled) {
         sn_attend_open(l, a);
     } else {
@@ -578,15 +662,22 @@ static void emit_tiles(SnLower *l, SnAttend *a)
 
 /* ---- the root ---- */
 
-static void read_term(SnLower *l, SnRef r, SnAttend *a)
+static const SnAttendOperand whole_operand[] = {SN_ATTEND_Q, SN_ATTEND_K, SN_ATTEND_V, SN_ATTEND_BIAS,
+                                                SN_ATTEND_MASK};
+static const SnAttendOperand past_operand[] = {
+    SN_ATTEND_Q, SN_ATTEND_K, SN_ATTEND_V, SN_ATTEND_PAGE, SN_ATTEND_POS, SN_ATTEND_SLOPES, SN_ATTEND_SINKS};
+
+static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n, SnAttend *a)
 {
     const SnTerm *t = sn_term(l->s, r);
-    for (int i = 0; i < SN_ATTEND_OPERANDS && i < t->narg; i++)
-        a->of[i] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
+    for (int i = 0; i < n && i < t->narg; i++)
+        a->of[operand[i]] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
     const SnType *q = sn_type_of(l->s, a->of[SN_ATTEND_Q]), *k = sn_type_of(l->s, a->of[SN_ATTEND_K]);
     a->to = sn_type_of(l->s, r);
     a->heads = k->dims[1];
-    a->keys = k->dims[2];
+    a->keys = is_past(a)
+                  ? sn_dim_mul(l->s, sn_type_of(l->s, a->of[SN_ATTEND_PAGE])->dims[1], i_const(l, CHUNK))
+                  : k->dims[2];
     a->group = q->dims[1] == a->heads ? i_const(l, 1) : sn_dim_div(l->s, q->dims[1], a->heads);
     a->rows = sn_dim_mul(l->s, a->group, q->dims[2]);
     (void)sn_is_const_i64(l->s, q->dims[3], &a->dim);
@@ -595,6 +686,7 @@ static void read_term(SnLower *l, SnRef r, SnAttend *a)
     a->scale = (float)sn_attr_float(l->s, r, "scale", 0);
     if (a->scale == 0)
         a->scale = 1 / sqrtf((float)a->dim);
+    a->window = sn_attr_int(l->s, r, "window", 0);
 }
 
 /* Bytes of LOCALs of a row, about. */
@@ -612,15 +704,16 @@ static void shape_tile(SnLower *l, SnAttend *a)
     const int64_t most = is_small ? 4 : 16;
     int64_t rows, lo, hi;
     a->span = CHUNK;
-    sn_attend_fit(l, a);
+    if (!is_past(a))
+        sn_attend_fit(l, a);
     a->nrow = a->is_tiled ? SN_ATTEND_ROWS : ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
     if (sn_is_const_i64(l->s, a->rows, &rows) && rows < a->nrow && (rows <= 4 || most > 4))
         a->nrow = rows > 0 ? rows : 1;
     a->body_rows = a->nrow < most ? a->nrow : most < ROWS ? most : a->nrow;
-    a->body_panels = 2 * a->body_rows <= most ? 2 : 1;
+    a->body_panels = is_past(a) && 4 * a->body_rows <= most ? 4 : 2 * a->body_rows <= most ? 2 : 1;
     a->grid_rows = a->fits_tiles ? SN_ATTEND_ROWS : a->nrow;
     sn_dim_range(l->s, a->keys, &lo, &hi);
-    a->is_merged = hi > a->span;
+    a->is_merged = is_past(a) || hi > a->span;
 }
 
 /* Of a panel of k: what any level makes of it has room. */
@@ -630,10 +723,32 @@ static int64_t panel_bytes(const SnAttend *a)
     return a->fits_tiles && pairs > plain ? pairs : plain;
 }
 
+static void emit_grid(SnLower *l, SnAttend *a, SnRef nblock)
+{
+    a->result = sn_lower_result(l, 0);
+    a->row = i_mul(l, sn_attend_take_tile(l, a, nblock), i_const(l, a->grid_rows));
+    if (!sn_lower_is_empty(l, a->to->ndim, a->to->dims))
+        emit_tiles(l, a);
+    sn_lower_end(l, sn_attend_tiles(l, a, nblock));
+}
+
+void sn_lower_past(SnLower *l, SnRef r)
+{
+    SnAttend a = {.nmark = 0};
+    read_term(l, r, past_operand, SN_COUNT(past_operand), &a);
+    shape_tile(l, &a);
+    sn_lower_begin(l, "attend_past");
+    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
+        if (a.of[i] != 0)
+            sn_lower_read(l, a.of[i]);
+    }
+    emit_grid(l, &a, sn_lower_ceil(l, a.rows, a.grid_rows));
+}
+
 void sn_lower_attend(SnLower *l, SnRef r)
 {
     SnAttend a = {.nmark = 0};
-    read_term(l, r, &a);
+    read_term(l, r, whole_operand, SN_COUNT(whole_operand), &a);
     shape_tile(l, &a);
     const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.grid_rows);
     a.nfold = sn_lower_ceil(l, a.keys, SN_ATTEND_FOLD);
@@ -653,9 +768,5 @@ void sn_lower_attend(SnLower *l, SnRef r)
     a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
     if (a.fits_tiles)
         a.value_panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.value_temp, false);
-    a.result = sn_lower_result(l, 0);
-    a.row = i_mul(l, sn_attend_take_tile(l, &a, nblock), i_const(l, a.grid_rows));
-    if (!sn_lower_is_empty(l, a.to->ndim, a.to->dims))
-        emit_tiles(l, &a);
-    sn_lower_end(l, sn_attend_tiles(l, &a, nblock));
+    emit_grid(l, &a, nblock);
 }

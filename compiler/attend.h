@@ -1,4 +1,5 @@
-/* attend.h -- what attend.c and attend_tile.c share: an attention and the tile of it that is computed.
+/* attend.h -- what attend.c, attend_tile.c and attend_past.c share: an attention and the tile of it that is
+ * computed.
  * Internal to them. */
 #ifndef SN_ATTEND_H
 #define SN_ATTEND_H
@@ -14,6 +15,10 @@ typedef enum SnAttendOperand {
     SN_ATTEND_V,
     SN_ATTEND_BIAS,
     SN_ATTEND_MASK,
+    SN_ATTEND_PAGE, /* of attention over a past, as the next ones; k and v are caches there */
+    SN_ATTEND_POS,
+    SN_ATTEND_SLOPES,
+    SN_ATTEND_SINKS,
     SN_ATTEND_OPERANDS
 } SnAttendOperand;
 
@@ -32,6 +37,8 @@ typedef struct SnAttend {
     bool is_merged;                 /* there may be several chunks */
     uint32_t temp, value_temp;
     float scale, cap;
+    int64_t window;                   /* positions that a query sees; 0: all before it */
+    SnRef first_chunk, end;           /* of a past: what the tile sees */
     int panels, value_panels, result; /* buffers */
     /* LOCALs: rows of q, of scores, of p as bf16; m and l by row; M, L, ACC and the factors of ACC and acc */
     int query, score, weights, top, sum, all_top, all_sum, acc, keep, take;
@@ -95,6 +102,16 @@ SnRef sn_attend_tiles(SnLower *l, const SnAttend *a, SnRef n); /* n for each bat
 /* acc of a row and column, of all positions of the chunk ▶ ACC, or the result where there is one chunk.
  * guard: of columns that exist. */
 void sn_attend_put(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef acc, SnRef guard);
+
+/* ---- attend_past.c: keys and values in pages ---- */
+void sn_past_range(SnLower *l, SnAttend *a); /* first_chunk and end of the tile */
+SnRef sn_past_key(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c); /* of the chunk */
+SnRef sn_past_value(SnLower *l, const SnAttend *a, SnRef j, SnRef c);
+SnRef sn_past_position(SnLower *l, const SnAttend *a, SnRef row); /* of a row of the tile */
+/* Positions [lo, hi) of the chunk are seen by a row; lo 0: from the first one. */
+void sn_past_seen(SnLower *l, const SnAttend *a, SnRef row, SnRef *lo, SnRef *hi);
+SnRef sn_past_slope(SnLower *l, const SnAttend *a, SnRef head, SnRef row, SnRef t); /* what is added at t */
+SnRef sn_past_sink(SnLower *l, const SnAttend *a, SnRef row);
 
 /* ---- attend_tile.c ---- */
 void sn_attend_fit(SnLower *l, SnAttend *a);          /* fits_tiles and is_tiled, and then the span */

@@ -152,7 +152,7 @@ static SnRef written(SnSteps *x, SnRef root, const SnLowered *low, uint32_t kern
     const SnTerm *t = sn_term(x->s, root);
     const bool is_update = low->in_place >= 0 && kernel > 0;
     if (is_update)
-        return bytes_of(x->s, sn_term(x->s, t->arg[t->op == SN_OP_UPDATE ? 1 : t->narg - 1])->type);
+        return bytes_of(x->s, sn_term(x->s, t->arg[t->op == SN_OP_SCATTER ? t->narg - 1 : 1])->type);
     const uint32_t n = sn_steps_leaves(x->s, t->type, &type, &self);
     return leaf < n ? bytes_of(x->s, type[leaf]) : sn_const_i64(x->s, 0);
 }

@@ -19,7 +19,10 @@ typedef struct Expand {
 } Expand;
 
 static const SnClaim claims[] = {
-    {"attention_rows", sn_attend_accepts, sn_lower_attend},
+    {"attention_rows", sn_attend_accepts, sn_lower_attend, "rrrss", false},
+    {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrr", false},
+    {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
+    {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},
 };
 
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r)
@@ -30,6 +33,13 @@ const SnClaim *sn_claim_of(const SnPass *p, SnRef r)
             return &claims[i];
     }
     return NULL;
+}
+
+bool sn_is_update(const SnPass *p, SnRef r)
+{
+    const uint16_t op = sn_term(p->s, r)->op;
+    const SnClaim *const claim = op >= SN_PRIM_COUNT ? sn_claim_of(p, r) : NULL;
+    return op == SN_OP_UPDATE || op == SN_OP_SCATTER || (claim != NULL && claim->is_update);
 }
 
 static SnRef map_dim(void *self, SnRef dim)

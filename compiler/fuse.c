@@ -141,12 +141,20 @@ static bool repeats_rows(const SnFuse *f, SnRef r)
     return has_inner && to->ndim > from->ndim;
 }
 
+/* How a claim reads operand i: see SnClaim. 0: the user is none. */
+static char claimed_use(const SnFuse *f, SnRef user, int i)
+{
+    const bool is_composite = sn_term(f->s, user)->op >= SN_PRIM_COUNT;
+    const SnClaim *const claim = is_composite ? sn_claim_of(f->p, user) : NULL;
+    return claim != NULL ? claim->use[i] : '\0';
+}
+
 /* What a use as operand i gives, apart from who uses it. */
 static int grant_of(const SnFuse *f, SnRef user, int i)
 {
     const SnTerm *t = sn_term(f->s, user);
-    if (t->op >= SN_PRIM_COUNT) /* attention: q, k and v are read by many rows, bias and mask once a score */
-        return i < 3 ? GRANT_FREE : GRANT_ONCE;
+    if (t->op >= SN_PRIM_COUNT)
+        return claimed_use(f, user, i) == 'r' ? GRANT_FREE : GRANT_ONCE;
     switch (t->op) {
     case SN_OP_TUPLE:
     case SN_OP_FN:
@@ -185,7 +193,7 @@ static int shared_grant_of(const SnFuse *f, SnRef user, int i)
     const SnTerm *t = sn_term(f->s, user);
     const SnType *type = sn_type_of(f->s, t->arg[i]);
     int64_t v;
-    if (t->op < SN_PRIM_COUNT || i < 3 || type->ndim < 2)
+    if (claimed_use(f, user, i) != 's' || type->ndim < 2)
         return GRANT_FREE;
     const bool is_row = sn_is_const_i64(f->s, type->dims[type->ndim - 2], &v) && v == 1;
     const bool is_col = sn_is_const_i64(f->s, type->dims[type->ndim - 1], &v) && v == 1;
@@ -361,7 +369,7 @@ static bool split(SnFuse *f, SnRef root)
 SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
 {
     const size_t n = sn_store_count(p->s);
-    SnFuse f = {.s = p->s, .arena = p->arena};
+    SnFuse f = {.p = p, .s = p->s, .arena = p->arena};
     f.is_reached = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_reached);
     f.is_stored = (bool *)sn_arena_array(p->arena, n, sizeof *f.is_stored);
     f.home = (SnRef *)sn_arena_array(p->arena, n, sizeof *f.home);

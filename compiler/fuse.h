@@ -21,6 +21,7 @@ typedef struct SnFuseRows {
 
 /* Terms are decided users first: when r is, everything that may use it has been. */
 typedef struct SnFuse {
+    const SnPass *p;
     const SnStore *s;
     bool *is_reached, *is_stored;
     SnRef *home;     /* the kernel that a term is computed in, a stored term: 0 none yet, SN_FUSE_MANY */

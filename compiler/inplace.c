@@ -184,7 +184,7 @@ int64_t sn_updated_param(const SnSteps *x, SnRef fn, uint32_t i)
             return sn_attr_int(x->s, r, "index", -1);
         if (of && of->op == SN_OP_LOOP && leaf < sn_attr_int(x->s, t->arg[0], "ncarry", 0))
             r = of->arg[3 + leaf];
-        else if (t->op == SN_OP_UPDATE || t->op == SN_OP_SCATTER)
+        else if (sn_is_update(x->p, r))
             r = t->arg[0];
         else
             return -1;
@@ -248,7 +248,7 @@ SnStatus sn_store_updates(SnPass *p, bool *is_stored, uint32_t nstored, SnError 
     SN_CHECK(c.seen, err, SN_ENOMEM, "compile: no memory for marks");
     for (SnRef r = 1; r < nstored && !c.failed; r++) {
         const SnTerm *t = sn_term(p->s, r);
-        if (!is_stored[r] || (t->op != SN_OP_UPDATE && t->op != SN_OP_SCATTER) || !is_stored[t->arg[0]])
+        if (!is_stored[r] || !sn_is_update(p, r) || !is_stored[t->arg[0]])
             continue;
         for (int i = 1; i < t->narg; i++)
             if (!is_stored[t->arg[i]] && !sn_is_dim(p->s, t->arg[i]) && reads(&c, t->arg[i], t->arg[0]))

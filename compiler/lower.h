@@ -203,8 +203,15 @@ bool sn_lower_panels(SnLower *l, SnRef root); /* lower_panel.c */
 typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax; /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                               /* lower_contract.c */
-SnLowerFn sn_lower_attend;                                 /* attend.c */
+SnLowerFn sn_lower_attend, sn_lower_past;                  /* attend.c */
 bool sn_attend_accepts(const SnStore *s, SnRef r);
+bool sn_past_accepts(const SnStore *s, SnRef r);
+/* First kernel of what changes a part of its base: result = base; and, once all kernels are made: the base
+ * may become the result when that copy is all that reads it. */
+void sn_lower_copy_base(SnLower *l, SnRef base);
+void sn_lower_mark_in_place(SnLower *l, SnRef base);
+SnLowerFn sn_lower_cache; /* lower_cache.c */
+bool sn_cache_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_scatter, sn_lower_update, sn_lower_sort, sn_lower_compact; /* lower_index.c */
 
 SnDtype sn_lower_acc(SnDtype d); /* what a dtype is summed in: f32 for narrower floats, else itself */

@@ -9,13 +9,13 @@
 /* ---- writing into a copy ---- */
 
 /* First kernel: result = base. */
-static void copy_base(SnLower *l, SnRef base)
+void sn_lower_copy_base(SnLower *l, SnRef base)
 {
     sn_lower_map(l, "copy", base, 0, sn_type_of(l->s, base), NULL);
 }
 
 /* The base may become the result when the copy is all that reads it. */
-static void mark_in_place(SnLower *l, SnRef base)
+void sn_lower_mark_in_place(SnLower *l, SnRef base)
 {
     if (l->status != SN_OK || !l->is_stored[base])
         return;
@@ -58,7 +58,7 @@ void sn_lower_update(SnLower *l, SnRef r)
     const SnTerm *t = sn_term(l->s, r);
     Update u = {.value = t->arg[1], .start = t->arg + 2, .to = sn_type_of(l->s, r)};
     u.type = sn_type_of(l->s, u.value);
-    copy_base(l, t->arg[0]);
+    sn_lower_copy_base(l, t->arg[0]);
     sn_lower_begin(l, "update");
     SnSpace at = {.ndim = u.type->ndim, .split = sn_lower_read(l, u.value), .width = SN_LANES};
     memcpy(at.dims, u.type->dims, sizeof at.dims);
@@ -73,7 +73,7 @@ void sn_lower_update(SnLower *l, SnRef r)
     sn_lower_space_fit(l, &at);
     u.buf = sn_lower_result(l, 0);
     sn_lower_end(l, sn_lower_space(l, &at, i_const(l, 1), emit_update, &u));
-    mark_in_place(l, t->arg[0]);
+    sn_lower_mark_in_place(l, t->arg[0]);
 }
 
 /* ---- scatter ---- */
@@ -175,7 +175,7 @@ void sn_lower_scatter(SnLower *l, SnRef r)
                  .op = scatter_op(sn_attr_string(l->s, r, "fn")),
                  .type = sn_type_of(l->s, r)};
     scatter_axes(l, r, &x);
-    copy_base(l, t->arg[0]);
+    sn_lower_copy_base(l, t->arg[0]);
     sn_lower_begin(l, "scatter");
     const int split = sn_lower_read(l, x.updates);
     for (int i = 0; i < x.nindex; i++)
@@ -183,7 +183,7 @@ void sn_lower_scatter(SnLower *l, SnRef r)
     x.buf = sn_lower_result(l, 0);
     SnSpace at = scatter_space(l, &x, split);
     sn_lower_end(l, sn_lower_space(l, &at, sn_lower_count(l, x.ndim, x.dims), emit_scatter, &x));
-    mark_in_place(l, t->arg[0]);
+    sn_lower_mark_in_place(l, t->arg[0]);
 }
 
 /* ---- sort: the order ---- */

@@ -61,9 +61,14 @@ typedef struct SnClaim {
     const char *name;
     bool (*accepts)(const SnStore *s, SnRef r); /* else it is expanded like any other */
     void (*lower)(struct SnLower *l, SnRef r);
+    /* A letter an operand: o its elements are read once, r several times, s once for each query and key. */
+    const char *use;
+    bool is_update; /* the result may be made where operand 0 lies */
 } SnClaim;
 /* Of a composite; NULL: none. */
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r);
+/* update, scatter, or a claim that changes its first operand. */
+bool sn_is_update(const SnPass *p, SnRef r);
 
 /* ---- hoist.c ---- */
 /* The last entry, where there is one: it makes what the others name as parameters
