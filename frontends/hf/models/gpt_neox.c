@@ -11,8 +11,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 64, 1, 1 << 16);
     SnValue h = sn_nn_layer_norm(b, "input_layernorm", x, sn_nn_gpt_eps(b));
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_linear(b, "attention.query_key_value", h), heads, heads, true);
-    const SnRope rope =
-        sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 10000), sn_nn_dim(b, qkv.q, 3));
+    const double theta = sn_config_float(b->config, "rope_theta", 10000);
+    const SnRope rope = sn_nn_rope_part(b, NULL, theta, 0.25, sn_nn_dim(b, qkv.q, 3));
     const SnAttn attn = {.heads = heads, .o = "attention.dense", .rope = &rope, .causal = true};
     const SnValue seen = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, qkv));
     const bool is_parallel = sn_config_bool(b->config, "use_parallel_residual", true);

@@ -9,7 +9,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
     const int64_t width = sn_nn_dim(b, x, 2), heads = sn_nn_int(b, "num_attention_heads", 16, 1, 1 << 16);
-    SnRope rope = sn_nn_rope_of(b, NULL, 10000, sn_nn_int(b, "rotary_dim", 64, 1, width));
+    SnRope rope = sn_nn_rope_plain(b, 10000, sn_nn_int(b, "rotary_dim", 64, 1, width));
     rope.pairs = true;
     const SnAttn attn = {.heads = heads,
                          .q = "q_proj",

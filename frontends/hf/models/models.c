@@ -5,9 +5,11 @@
 #define SN_FAMILIES(X) \
     X(albert) \
     X(bert) \
+    X(bloom) \
     X(deberta_v2) \
     X(distilbert) \
     X(electra) \
+    X(falcon) \
     X(gpt2) \
     X(gpt_bigcode) \
     X(gpt_neo) \
@@ -16,6 +18,7 @@
     X(llama) \
     X(modernbert) \
     X(mpnet) \
+    X(mpt) \
     X(opt) \
     X(roberta)
 /* clang-format on */

@@ -1,0 +1,52 @@
+/* bloom.c -- BLOOM: pre-norm decoder whose words are normalised too and whose positions are ALiBi's alone.
+ *
+ * Le Scao et al. 2022, arXiv:2211.05100. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+static SnValue layer(SnBuild *b, SnValue x, int64_t i)
+{
+    (void)i;
+    const int64_t heads = sn_nn_int(b, "num_attention_heads", 8, 1, 1 << 16);
+    const bool from_norm = sn_config_bool(b->config, "apply_residual_connection_post_layernorm", false);
+    const SnAttn attn = {.heads = heads,
+                         .o = "self_attention.dense",
+                         .causal = true,
+                         .slopes = sn_nn_alibi_slopes(b, heads, 8),
+                         .alibi_counts = true};
+    SnValue h = sn_nn_layer_norm(b, "input_layernorm", x, sn_nn_gpt_eps(b));
+    const SnValue fused = sn_nn_linear(b, "self_attention.query_key_value", h);
+    const SnQkv qkv = sn_nn_split_qkv(b, fused, heads, heads, true);
+    x = sn_add(b->g, from_norm ? h : x, sn_nn_attend_qkv(b, &attn, qkv));
+    h = sn_nn_layer_norm(b, "post_attention_layernorm", x, sn_nn_gpt_eps(b));
+    const SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu_pytorch_tanh", h);
+    return sn_add(b->g, from_norm ? h : x, y);
+}
+
+static SnValue decoder(SnBuild *b)
+{
+    sn_nn_begin(b);
+    sn_scope_push(b->g, "%s", b->arch->prefix);
+    SnValue x = sn_nn_words(b, "word_embeddings");
+    x = sn_nn_layer_norm(b, "word_embeddings_layernorm", x, sn_nn_gpt_eps(b));
+    x = sn_nn_stack(b, "h", layer, "ln_f", x);
+    sn_scope_pop(b->g);
+    return x;
+}
+
+static SnValue words(SnBuild *b, SnValue x)
+{
+    return sn_nn_gpt_logits(b, "word_embeddings", x);
+}
+
+static const SnFamily bloom = {.encoder = decoder, .words = words};
+
+const SnArch sn_arch_bloom[] = {
+    {"bloom", "BloomModel", "feature-extraction", "transformer", sn_head_hidden, &bloom},
+    {"bloom", "BloomForCausalLM", "text-generation", "transformer", sn_head_next_word, &bloom},
+    {"bloom", "BloomForSequenceClassification", "text-classification", "transformer", sn_head_last, &bloom},
+    {"bloom", "BloomForTokenClassification", "token-classification", "transformer", sn_head_token, &bloom},
+    {"bloom", "BloomForQuestionAnswering", "question-answering", "transformer", sn_head_question, &bloom},
+    {0},
+};
