@@ -20,6 +20,19 @@ static SnStatus host_attrs(SnSteps *x, SnRef ref, const SnOpRow *op, SnHostRow *
     return SN_OK;
 }
 
+/* What a step keeps from run to run: as many bytes as its attribute `memo` says. */
+static SnStatus host_memo(const SnSteps *x, SnRef ref, SnHostRow *row, SnError *err)
+{
+    enum { ALIGN = 64 };
+    const SnAttr *memo = sn_attr(x->s, ref, "memo");
+    const SnHostRow *last = x->host.n ? &x->host.at[x->host.n - 1] : NULL;
+    row->memo_at = last ? (last->memo_at + last->memo + ALIGN - 1) / ALIGN * ALIGN : 0;
+    SN_CHECK(!memo || (memo->kind == SN_ATTR_INT && memo->u.i >= 0 && memo->u.i <= INT32_MAX), err, SN_EINVAL,
+             "compile: memo is no size");
+    row->memo = memo ? (uint64_t)memo->u.i : 0;
+    return SN_OK;
+}
+
 static SnStatus host_slot(SnSteps *x, int64_t kind, const uint32_t *buffer, const SnTypeId *leaf,
                           SnError *err)
 {
@@ -86,6 +99,7 @@ SnStatus sn_steps_host(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     SN_TRY(host_slots(x, ref, "in", buffer, leaf, nin, &row.nin, err));
     SN_TRY(host_slots(x, ref, "out", buffer + nin, out_leaf, nout, &row.nout, err));
     SN_TRY(host_attrs(x, ref, op, &row, err));
+    SN_TRY(host_memo(x, ref, &row, err));
     while (row.fn < x->host_fn.n && x->host_fn.at[row.fn] != op->op)
         row.fn++;
     SnStepRow step = {.kind = SN_STEP_HOST, .a = (uint32_t)x->host.n, .b = SN_NONE};

@@ -2,15 +2,19 @@
  *
  * A host op is a pure function of its operands. It sees host views, writes results whose storage the planner
  * has laid out at the capacity its op row states, and has no allocator: work memory is `scratch`, whose size
- * the row states too. What it reads from an object table was validated when the table was built or opened. */
+ * the row states too, and `memo`, whose size is the attribute of that name. What it reads from an object
+ * table was validated when the table was built or opened. */
 #ifndef SN_HOSTCALL_H
 #define SN_HOSTCALL_H
 
 #include "runtime/dtype.h"
 
-/* What a host op returns when its deadline has passed: it is called again with the same scratch (whose first
- * call saw only zeros), and goes on. */
+/* What a host op returns when its deadline has passed: it is called again with the same scratch, and goes on.
+ */
 #define SN_AGAIN ((SnStatus)100)
+
+/* So many bytes of scratch are zeros at the first call of a run, the others are anything. */
+#define SN_HOST_STATE 4096u
 
 typedef struct SnHostCall {
     const SnView *in; /* operands, flattened: tuples as their leaves. Objects are u8[n]: the table's bytes */
@@ -22,8 +26,12 @@ typedef struct SnHostCall {
     /* The row's attributes in the order of the signature: ints and bools .i, floats .f */
     const SnScalar *attr;
     uint32_t nattr;
-    void *scratch; /* 64-byte aligned; zeroed before the first call */
+    void *scratch; /* 64-byte aligned */
     size_t scratch_size;
+    /* What a host step keeps from run to run, 64-byte aligned and zeros when the instance is made: it may
+     * make a run faster, never change its results. NULL: none. */
+    void *memo;
+    size_t memo_size;
     uint64_t deadline_ns; /* sn_now_ns() beyond this: return SN_AGAIN soon; 0: no deadline */
 } SnHostCall;
 

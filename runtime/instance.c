@@ -49,6 +49,22 @@ static SnStatus make_tables(SnInstance *s, SnError *err)
     return SN_OK;
 }
 
+uint64_t sn_instance_memo_size(const SnImage *m)
+{
+    const SnHostRow *host = SN_ROWS(m, SnHostRow, host);
+    return m->host.count ? host[m->host.count - 1].memo_at + host[m->host.count - 1].memo : 0;
+}
+
+static SnStatus make_memo(SnInstance *s, SnError *err)
+{
+    s->memo_size = sn_instance_memo_size(s->image);
+    if (s->memo_size)
+        s->memo = sn_alloc_zero(&s->ctx->memory, s->memo_size, STATE_ALIGN);
+    SN_CHECK(s->memo || !s->memo_size, err, SN_ENOMEM, "instance: no memory for %llu bytes that steps keep",
+             (unsigned long long)s->memo_size);
+    return SN_OK;
+}
+
 static SnStatus bind_create_symbols(SnInstance *s, const SnInstanceDesc *desc, SnError *err)
 {
     const SnSymbolRow *row = SN_ROWS(s->image, SnSymbolRow, symbol);
@@ -117,6 +133,8 @@ SnStatus sn_instance_create(SnProgram *p, const SnInstanceDesc *desc, SnInstance
     if (st == SN_OK)
         st = make_tables(s, err);
     if (st == SN_OK)
+        st = make_memo(s, err);
+    if (st == SN_OK)
         st = bind_create_symbols(s, desc, err);
     if (st == SN_OK)
         st = sn_plan_point(&s->plan, p->image->create_point, err);
@@ -142,6 +160,7 @@ void sn_instance_destroy(SnInstance *s)
         sn_free(a, s->stage[i], s->stage_size[i], STATE_ALIGN);
     sn_free(a, s->bound, s->table_size, _Alignof(max_align_t));
     sn_free(a, s->state, s->state_size, STATE_ALIGN);
+    sn_free(a, s->memo, s->memo_size, STATE_ALIGN);
     sn_vec_clear(a, &s->reader);
     sn_plan_clear(&s->plan);
     sn_program_release(s->program);
@@ -481,7 +500,7 @@ void sn_instance_memory(const SnInstance *s, SnMemoryUse *out)
     *out = (SnMemoryUse){.weight_bytes = s->program->weight_bytes,
                          .packed_bytes = s->program->packed_bytes,
                          .state_bytes = s->state_size,
-                         .table_bytes = s->table_size + s->plan.table_bytes + sizeof *s,
+                         .table_bytes = s->table_size + s->memo_size + s->plan.table_bytes + sizeof *s,
                          .steps = s->entry->step.count};
     for (uint32_t i = 0; i < s->image->nsegment; i++)
         out->scratch_bytes += s->plan.block[i].size;

@@ -24,12 +24,14 @@ struct SnInstance {
     bool *is_bound; /* likewise */
     void **stage;   /* likewise: dense copy of a strided view */
     uint64_t *stage_size;
-    bool *symbol_set;  /* one a row of `symbol` */
-    SnView *host_view; /* as many as the widest host step needs */
+    bool *symbol_set;    /* one a row of `symbol` */
+    SnView *host_view;   /* as many as the widest host step needs */
     uint32_t *tile_cost; /* by step: what a tile of it took; 0: not known */
     uint64_t table_size;
     uint8_t *state; /* carries */
     uint64_t state_size;
+    uint8_t *memo; /* of all host rows */
+    uint64_t memo_size;
     bool running, has_result;
     uint32_t pc, segment;
     int64_t tile;      /* next tile of a kernel step; of a host step: 1 after SN_AGAIN */
@@ -45,6 +47,8 @@ static inline const char *sn_instance_text(const SnInstance *s, uint32_t at)
 
 /* Bytes of an instance's tables; *views (may be NULL): views that the widest host step needs. */
 size_t sn_instance_table_size(const SnImage *m, size_t *views);
+/* Bytes that the host steps of an instance keep. */
+uint64_t sn_instance_memo_size(const SnImage *m);
 const SnSlotRow *sn_instance_slot(const SnInstance *s, SnRange among, const char *name); /* NULL: none */
 void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out);
 

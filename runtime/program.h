@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         3u
+#define SN_ABI         4u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 
@@ -210,7 +210,8 @@ typedef struct SnHostRow {
     uint32_t fn;           /* index in SnProgramDesc.host */
     uint32_t nin, nout;    /* rows of `host_slot`, in this order from first */
     uint32_t first;
-    SnRange attr; /* in `attr` */
+    SnRange attr;           /* in `attr` */
+    uint64_t memo_at, memo; /* what it keeps: place among the memos of all rows, which lie in order; bytes */
 } SnHostRow;
 
 typedef struct SnEntryRow {

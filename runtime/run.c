@@ -177,12 +177,14 @@ static SnStatus run_host(SnInstance *s, const SnStepRow *step, bool *done, SnErr
                        .nout = h->nout,
                        .attr = SN_ROWS(s->image, SnScalar, attr) + h->attr.first,
                        .nattr = h->attr.count,
+                       .memo = h->memo ? s->memo + h->memo_at : NULL,
+                       .memo_size = (size_t)h->memo,
                        .deadline_ns = s->deadline};
     if (step->b != SN_NONE) {
         call.scratch = s->plan.buffer[step->b].at;
         call.scratch_size = (size_t)s->plan.buffer[step->b].size;
         if (s->tile == 0)
-            memset(call.scratch, 0, call.scratch_size);
+            memset(call.scratch, 0, call.scratch_size < SN_HOST_STATE ? call.scratch_size : SN_HOST_STATE);
     }
     const SnStatus st = s->program->host[h->fn](&call, err);
     *done = st != SN_AGAIN;

@@ -97,7 +97,8 @@ SnStatus sn_program_plan(const SnProgram *program, const char *entry, const char
         st = plan_shape(&p, e, shape, err);
     for (uint32_t i = 0; i < program->image->nsegment; i++)
         use.scratch_bytes += p.block[i].size;
-    use.table_bytes = sn_instance_table_size(program->image, NULL) + p.table_bytes + sizeof(SnInstance);
+    use.table_bytes = sn_instance_table_size(program->image, NULL) + sn_instance_memo_size(program->image) +
+                      p.table_bytes + sizeof(SnInstance);
     use.steps = e->step.count;
     sn_plan_clear(&p);
     if (st == SN_OK)
