@@ -92,8 +92,7 @@ static SnValue attention_context(SnGraph *g, const SnCall *c)
 /* Rotates pairs of head dims by position-dependent angles.
  *   x    F[B, H, S, D]
  *   pos  I[B, S]       absolute positions, any order
- *   freq F2[R]         radians per position; the first 2 R head dims are rotated, the rest pass. Or
- *                      [B, 1, 1, R], where rows differ
+ *   freq F2[B, R]      radians per position; the first 2 R head dims are rotated, the rest pass
  * Halves are (first R, next R), as in NeoX; with `pairs` (even, odd), as in GPT-J. cos and sin are multiplied
  * by `scale` (YaRN). Su et al. 2021, arXiv:2104.09864, eq. 34. */
 static SnValue rope(SnGraph *g, const SnCall *c)
@@ -103,7 +102,8 @@ static SnValue rope(SnGraph *g, const SnCall *c)
     const SnValue half = sn_dim(g, c->in[2], -1), whole = sn_mul(g, half, sn_size(g, 2)), two = sn_size(g, 2);
     const SnDtype wide = sn_value_dtype(g, x);
     const SnValue at = sn_insert_axis(g, sn_insert_axis(g, sn_cast(g, c->in[1], wide), 1), 3);
-    const SnValue angle = sn_mul(g, at, sn_cast(g, c->in[2], wide)); /* [b, 1, s, r] */
+    const SnValue freq = sn_insert_axis(g, sn_insert_axis(g, sn_cast(g, c->in[2], wide), 1), 1);
+    const SnValue angle = sn_mul(g, at, freq); /* [b, 1, s, r] */
     const SnValue cosine = sn_mul(g, sn_cos(g, angle), scale), sine = sn_mul(g, sn_sin(g, angle), scale);
     const SnValue turned = sn_slice_axis(g, x, 3, sn_size(g, 0), whole);
     const SnValue lead[] = {sn_dim(g, x, 0), sn_dim(g, x, 1), sn_dim(g, x, 2)};
@@ -141,8 +141,8 @@ const SnOp sn_attn_ops[] = {
     {.sig = "attention_context(p: F[b, h, s, t], v: F[b, g, t, e]) -> F[b, h, s, e]",
      .expand = attention_context,
      .doc = "p v: attention from its probabilities"},
-    {.sig = "rope(x: F[b, h, s, d], pos: I[b, s], freq: F2[*]; pairs: bool = false, scale: f64 = 1) -> F[b, "
-            "h, s, d]",
+    {.sig = "rope(x: F[b, h, s, d], pos: I[b, s], freq: F2[b, r]; pairs: bool = false, scale: f64 = 1) -> "
+            "F[b, h, s, d]",
      .expand = rope,
      .doc = "rotates pairs of head dims by pos * freq; Su et al. 2021"},
     {0},

@@ -45,7 +45,9 @@ SnValue sn_nn_place(SnBuild *b)
 
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
 {
-    return sn_rope(b->g, x, sn_nn_place(b), rope->freq, rope->pairs, rope->scale);
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, rope->freq, -1)};
+    const SnValue freq = sn_broadcast(b->g, rope->freq, 2, dims);
+    return sn_rope(b->g, x, sn_nn_place(b), freq, rope->pairs, rope->scale);
 }
 
 /* ---- bias of scores ---- */

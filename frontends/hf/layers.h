@@ -103,8 +103,7 @@ SnValue sn_nn_place(SnBuild *b);
 
 /* ---- attention ---- */
 typedef struct SnRope {
-    SnValue
-        freq; /* radians a position, f32[head_dim / 2] or, where rows differ, [batch, 1, 1, head_dim / 2] */
+    SnValue freq; /* radians a position, f32[head_dim / 2] or, where rows differ, [batch, head_dim / 2] */
     double scale; /* of cos and sin */
     bool pairs;   /* dims turn as (even, odd), in GPT-J's way; else as (first half, second half) */
 } SnRope;

@@ -57,11 +57,10 @@ static SnValue numbers(const Spec *s, const double *v)
     return sn_const_data(s->b->g, SN_F32, 1, &s->nfreq, narrow);
 }
 
-/* Tokens of each row, i64[batch, 1, 1, 1]. */
-static SnValue row_length(const Spec *s)
+static SnValue row_length(const Spec *s) /* tokens of each row, i64[batch, 1] */
 {
-    const SnValue one = sn_const_int(s->b->g, SN_I64, 1);
-    return sn_reshape(s->b->g, sn_nn_reach(s->b), 4, (SnValue[]){s->b->batch, one, one, one});
+    const SnValue dims[] = {s->b->batch, sn_const_int(s->b->g, SN_I64, 1)};
+    return sn_reshape(s->b->g, sn_nn_reach(s->b), 2, dims);
 }
 
 /* ---- types: freq holds those of the default type; each returns the scale of cos and sin ---- */

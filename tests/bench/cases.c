@@ -53,7 +53,7 @@ static SnValue rotary_cast(const Table *t)
     const SnValue heads = sn_idiv(g, t->width, width);
     const SnValue x = sn_reshape(g, matrix(t, "x"), 4, (SnValue[]){one, t->rows, heads, width});
     const SnValue pos = sn_input(g, "pos", SN_I64, 2, (SnValue[]){one, t->rows});
-    const SnValue freq = sn_input(g, "freq", SN_F32, 1, (SnValue[]){sn_const_int(g, SN_I64, 32)});
+    const SnValue freq = sn_input(g, "freq", SN_F32, 2, (SnValue[]){one, sn_const_int(g, SN_I64, 32)});
     const SnValue y = sn_rope(g, sn_permute(g, x, (const int[]){0, 2, 1, 3}), pos, freq, false, 1);
     return sn_cast(g, sn_permute(g, y, (const int[]){0, 2, 1, 3}), SN_BF16);
 }

@@ -173,10 +173,10 @@ def pairs(t, c, s):
     return torch.stack([p * c - r * s, r * c + p * s], -1).flatten(-2)
 
 
-case("rope", [q, pos, freq], halves(q, cos, sin))
-case("rope", [q, pos, freq], pairs(q, cos, sin), pairs="true")
-case("rope", [q, pos, freq[:2]], torch.cat([halves(q[..., :4], cos[..., :2], sin[..., :2]), q[..., 4:]], -1))
-case("rope", [q, pos, freq], halves(q, cos * 1.5, sin * 1.5), scale=1.5)
+case("rope", [q, pos, freq.expand(len(q), -1)], halves(q, cos, sin))
+case("rope", [q, pos, freq.expand(len(q), -1)], pairs(q, cos, sin), pairs="true")
+case("rope", [q, pos, freq[:2].expand(len(q), -1)], torch.cat([halves(q[..., :4], cos[..., :2], sin[..., :2]), q[..., 4:]], -1))
+case("rope", [q, pos, freq.expand(len(q), -1)], halves(q, cos * 1.5, sin * 1.5), scale=1.5)
 
 logits, labels = x(2, 3, 5), torch.tensor([[0, 4, -100], [2, 2, 1]])
 flat = (logits.view(-1, 5), labels.view(-1))

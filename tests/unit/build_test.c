@@ -310,7 +310,7 @@ static void rope_and_attention_keep_types(void **state)
     const SnValue q = tensor(g, "q", SN_F16, DIMS("b", "8", "s", "64")),
                   k = tensor(g, "k", SN_F16, DIMS("b", "2", "t", "64"));
     const SnValue pos = tensor(g, "pos", SN_I64, DIMS("b", "s")),
-                  freq = tensor(g, "freq", SN_F32, DIMS("16"));
+                  freq = tensor(g, "freq", SN_F32, DIMS("b", "16"));
     const SnValue bias = tensor(g, "bias", SN_F32, DIMS("b", "1", "s", "t"));
     assert_type(g, sn_rope(g, q, pos, freq, true, 1), "f16[b,8,s,64]");
     assert_type(g, sn_attention(g, q, k, k, bias, sn_none(), 0, 30), "f16[b,8,s,64]");
