@@ -1,0 +1,431 @@
+/* quant.c -- block formats of GGML, as graphs: bytes ▶ parts, parts ▶ bytes, and weights ▶ parts as its
+ * reference quantisers make them. A format is a row of `formats`.
+ *
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and ggml-common.h have the layouts. The results
+ * are those of the Python package `gguf`, bit for bit. What is made of parameters here is made once (hoist):
+ * only ops that it moves are used, so the place of an extreme is found by reductions, not by argmax. */
+#include "ops/quant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SMALL      32  /* weights of a plain block */
+#define SUPER      256 /* of a K block */
+#define CANDIDATES 24  /* scales that the search of q4 tries */
+
+/* ---- phrases ---- */
+
+static SnValue u8(SnGraph *g, int64_t v)
+{
+    return sn_const_int(g, SN_U8, v);
+}
+
+/* Elements [at, at + n) of the last axis of [rows, blocks, m]. */
+static SnValue field(SnGraph *g, SnValue x, int at, int n)
+{
+    return sn_slice_axis(g, x, 2, sn_size(g, at), sn_size(g, n));
+}
+
+static SnValue half_at(SnGraph *g, SnValue bytes, int at)
+{
+    return sn_bitcast(g, field(g, bytes, at, 2), SN_F16);
+}
+
+static SnValue shape_as(SnGraph *g, SnValue x, int n, const int *inner)
+{
+    SnValue dims[SN_MAX_RANK] = {sn_dim(g, x, 0), sn_dim(g, x, 1)};
+    for (int i = 0; i < n; i++)
+        dims[2 + i] = sn_size(g, inner[i]);
+    return sn_reshape(g, x, 2 + n, dims);
+}
+
+/* 0, 1, .. n - 1 along axis `axis` of `rank`. */
+static SnValue steps(SnGraph *g, SnDtype dtype, int n, int axis, int rank)
+{
+    SnValue dims[SN_MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        dims[i] = sn_size(g, i == axis ? n : 1);
+    return sn_iota(g, dtype, axis, rank, dims);
+}
+
+/* n bytes of 8 / bits codes each: of every `chunk` bytes first all the lowest codes, then the next. */
+static SnValue spread(SnGraph *g, SnValue bytes, int n, int chunk, int bits)
+{
+    const int per = 8 / bits;
+    const SnValue x = shape_as(g, bytes, 3, (const int[]){n / chunk, 1, chunk});
+    const SnValue by = sn_mul(g, steps(g, SN_U8, per, 3, 5), u8(g, bits));
+    const SnValue codes = sn_and(g, sn_shr(g, x, by), u8(g, (1 << bits) - 1));
+    return shape_as(g, codes, 1, (const int[]){n * per});
+}
+
+/* Bits `from` and on of x, with `at` lower ones below them: (x << at) of one part of a code. */
+static SnValue above(SnGraph *g, SnValue low, SnValue x, int at)
+{
+    return sn_or(g, low, sn_shl(g, x, u8(g, at)));
+}
+
+/* Byte i has code i below and code i + 16 above. */
+static SnValue join_nibbles(SnGraph *g, SnValue codes)
+{
+    const SnValue low = sn_and(g, field(g, codes, 0, SMALL / 2), u8(g, 15));
+    return above(g, low, field(g, codes, SMALL / 2, SMALL / 2), 4);
+}
+
+/* ---- plain blocks: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL ---- */
+
+static SnBlocks read_q8_0(SnGraph *g, SnValue b)
+{
+    return (SnBlocks){.codes = sn_xor(g, field(g, b, 2, SMALL), u8(g, 128)), .scale = half_at(g, b, 0)};
+}
+
+static SnValue write_q8_0(SnGraph *g, const SnBlocks *of)
+{
+    const SnValue part[] = {sn_bitcast(g, of->scale, SN_U8), sn_xor(g, of->codes, u8(g, 128))};
+    return sn_concat(g, 2, part, 2);
+}
+
+static SnBlocks read_q4_0(SnGraph *g, SnValue b)
+{
+    return (SnBlocks){.codes = spread(g, field(g, b, 2, 16), 16, 16, 4), .scale = half_at(g, b, 0)};
+}
+
+static SnValue write_q4_0(SnGraph *g, const SnBlocks *of)
+{
+    const SnValue part[] = {sn_bitcast(g, of->scale, SN_U8), join_nibbles(g, of->codes)};
+    return sn_concat(g, 2, part, 2);
+}
+
+static SnBlocks read_q4_1(SnGraph *g, SnValue b)
+{
+    return (SnBlocks){.codes = spread(g, field(g, b, 4, 16), 16, 16, 4),
+                      .scale = half_at(g, b, 0),
+                      .low = half_at(g, b, 2)};
+}
+
+static SnValue write_q4_1(SnGraph *g, const SnBlocks *of)
+{
+    const SnValue part[] = {sn_bitcast(g, of->scale, SN_U8), sn_bitcast(g, of->low, SN_U8),
+                            join_nibbles(g, of->codes)};
+    return sn_concat(g, 3, part, 2);
+}
+
+/* The fifth bits are one word: bit i is of code i. */
+static SnValue fifth_bits(SnGraph *g, SnValue b, int at)
+{
+    const SnValue word = sn_bitcast(g, field(g, b, at, 4), SN_U32);
+    const SnValue bit = sn_shr(g, word, steps(g, SN_U32, SMALL, 2, 3));
+    return sn_cast(g, sn_and(g, bit, sn_const_int(g, SN_U32, 1)), SN_U8);
+}
+
+static SnValue join_fifth_bits(SnGraph *g, SnValue codes)
+{
+    const SnValue bit = sn_cast(g, sn_shr(g, codes, u8(g, 4)), SN_U32);
+    const SnValue word =
+        sn_reduce(g, "or", sn_shl(g, bit, steps(g, SN_U32, SMALL, 2, 3)), 1, (const int[]){2}, true);
+    return sn_bitcast(g, word, SN_U8);
+}
+
+static SnBlocks read_q5_0(SnGraph *g, SnValue b)
+{
+    const SnValue low = spread(g, field(g, b, 6, 16), 16, 16, 4);
+    return (SnBlocks){.codes = above(g, low, fifth_bits(g, b, 2), 4), .scale = half_at(g, b, 0)};
+}
+
+static SnValue write_q5_0(SnGraph *g, const SnBlocks *of)
+{
+    const SnValue part[] = {sn_bitcast(g, of->scale, SN_U8), join_fifth_bits(g, of->codes),
+                            join_nibbles(g, of->codes)};
+    return sn_concat(g, 3, part, 2);
+}
+
+static SnBlocks read_q5_1(SnGraph *g, SnValue b)
+{
+    const SnValue low = spread(g, field(g, b, 8, 16), 16, 16, 4);
+    return (SnBlocks){
+        .codes = above(g, low, fifth_bits(g, b, 4), 4), .scale = half_at(g, b, 0), .low = half_at(g, b, 2)};
+}
+
+static SnValue write_q5_1(SnGraph *g, const SnBlocks *of)
+{
+    const SnValue part[] = {sn_bitcast(g, of->scale, SN_U8), sn_bitcast(g, of->low, SN_U8),
+                            join_fifth_bits(g, of->codes), join_nibbles(g, of->codes)};
+    return sn_concat(g, 4, part, 2);
+}
+
+/* Codes name values of a table, which are the codes of the canonical form. */
+static SnBlocks read_iq4_nl(SnGraph *g, SnValue b)
+{
+    static const uint8_t table[] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+    const SnValue values = sn_const_data(g, SN_U8, 1, (const int64_t[]){SN_COUNT(table)}, table);
+    const SnValue at = sn_cast(g, spread(g, field(g, b, 2, 16), 16, 16, 4), SN_I32);
+    return (SnBlocks){.codes = sn_gather(g, values, 1, (const int[]){0}, &at, NULL),
+                      .scale = half_at(g, b, 0)};
+}
+
+/* ---- K blocks: 256 weights, scales in two levels ---- */
+
+static SnBlocks read_q2_k(SnGraph *g, SnValue b)
+{
+    const SnValue scales = field(g, b, 0, 16);
+    return (SnBlocks){.codes = spread(g, field(g, b, 16, 64), 64, 32, 2),
+                      .scale = sn_and(g, scales, u8(g, 15)),
+                      .low = sn_shr(g, scales, u8(g, 4)),
+                      .coarse = half_at(g, b, 80),
+                      .coarse_low = sn_neg(g, half_at(g, b, 82))};
+}
+
+static SnBlocks read_q3_k(SnGraph *g, SnValue b)
+{
+    const SnValue high = spread(g, field(g, b, 0, 32), 32, 32, 1);
+    const SnValue low = spread(g, field(g, b, 32, 64), 64, 32, 2);
+    const SnValue scale =
+        above(g, spread(g, field(g, b, 96, 8), 8, 8, 4), spread(g, field(g, b, 104, 4), 4, 4, 2), 4);
+    return (SnBlocks){.codes = above(g, low, high, 2),
+                      .scale = sn_sub(g, sn_bitcast(g, scale, SN_I8), sn_const_int(g, SN_I8, 32)),
+                      .coarse = half_at(g, b, 108)};
+}
+
+/* Eight 6-bit numbers of Q4_K and Q5_K: four lie alone in `own`, the others have their lower half in a
+ * nibble and the upper bits on top of the first four. */
+static SnValue six_bits(SnGraph *g, SnValue own, SnValue nibble)
+{
+    const SnValue upper = sn_and(g, sn_shr(g, own, u8(g, 2)), u8(g, 0x30));
+    const SnValue part[] = {sn_and(g, own, u8(g, 63)), sn_or(g, nibble, upper)};
+    return sn_concat(g, 2, part, 2);
+}
+
+static SnBlocks read_scales(SnGraph *g, SnValue b, SnValue codes)
+{
+    const SnValue both = field(g, b, 12, 4);
+    return (SnBlocks){.codes = codes,
+                      .scale = six_bits(g, field(g, b, 4, 4), sn_and(g, both, u8(g, 15))),
+                      .low = six_bits(g, field(g, b, 8, 4), sn_shr(g, both, u8(g, 4))),
+                      .coarse = half_at(g, b, 0),
+                      .coarse_low = sn_neg(g, half_at(g, b, 2))};
+}
+
+static SnBlocks read_q4_k(SnGraph *g, SnValue b)
+{
+    return read_scales(g, b, spread(g, field(g, b, 16, 128), 128, 32, 4));
+}
+
+static SnBlocks read_q5_k(SnGraph *g, SnValue b)
+{
+    const SnValue low = spread(g, field(g, b, 48, 128), 128, 32, 4);
+    return read_scales(g, b, above(g, low, spread(g, field(g, b, 16, 32), 32, 32, 1), 4));
+}
+
+static SnBlocks read_q6_k(SnGraph *g, SnValue b)
+{
+    const SnValue low = spread(g, field(g, b, 0, 128), 128, 64, 4);
+    return (SnBlocks){.codes = above(g, low, spread(g, field(g, b, 128, 64), 64, 32, 2), 4),
+                      .scale = sn_bitcast(g, field(g, b, 192, 16), SN_I8),
+                      .coarse = half_at(g, b, 208)};
+}
+
+/* ---- quantisers: w is f32[rows, blocks, 32] ---- */
+
+static SnValue min_of(SnGraph *g, SnValue x, int axis)
+{
+    return sn_reduce(g, "min", x, 1, &axis, true);
+}
+
+/* 1 / d, 0 where d is 0 */
+static SnValue inverse(SnGraph *g, SnValue d)
+{
+    return sn_where(g, sn_eq(g, d, sn_num(g, 0)), sn_num(g, 0), sn_div(g, sn_num(g, 1), d));
+}
+
+/* The first of the elements along an axis that are marked. */
+static SnValue pick(SnGraph *g, SnValue x, SnValue is_marked, SnValue step, int n, int axis)
+{
+    const SnValue at = sn_where(g, is_marked, step, sn_const_int(g, SN_I32, n));
+    const SnValue first = sn_eq(g, step, min_of(g, at, axis));
+    return sn_sum_of(g, sn_where(g, first, x, sn_num(g, 0)), axis);
+}
+
+/* What has the largest magnitude, with its sign. */
+static SnValue extreme(SnGraph *g, SnValue w)
+{
+    const SnValue size = sn_abs(g, w);
+    return pick(g, w, sn_eq(g, size, sn_max_of(g, size, 2)), steps(g, SN_I32, SMALL, 2, 3), SMALL, 2);
+}
+
+/* trunc(x) as a code of at most `top` */
+static SnValue code_of(SnGraph *g, SnValue x, int top)
+{
+    return sn_min(g, sn_cast(g, x, SN_U8), u8(g, top));
+}
+
+static SnValue to_half(SnGraph *g, SnValue x)
+{
+    return sn_cast(g, x, SN_F16);
+}
+
+/* Half away from zero. */
+static SnValue round_away(SnGraph *g, SnValue x)
+{
+    const SnValue size = sn_abs(g, x), whole = sn_floor(g, size);
+    const SnValue up = sn_floor(g, sn_mul(g, sn_num(g, 2), sn_sub(g, size, whole)));
+    const SnValue y = sn_add(g, whole, up);
+    return sn_where(g, sn_lt(g, x, sn_num(g, 0)), sn_neg(g, y), y);
+}
+
+static SnBlocks quantize_q8_0(SnGraph *g, SnValue w)
+{
+    const SnValue d = sn_div(g, sn_max_of(g, sn_abs(g, w), 2), sn_num(g, 127));
+    const SnValue q = sn_cast(g, round_away(g, sn_mul(g, w, inverse(g, d))), SN_I8);
+    return (SnBlocks){.codes = sn_xor(g, sn_bitcast(g, q, SN_U8), u8(g, 128)), .scale = to_half(g, d)};
+}
+
+/* Codes 0 .. 2 middle - 1; the extreme gets code 0. */
+static SnBlocks quantize_signed(SnGraph *g, SnValue w, int middle)
+{
+    const SnValue d = sn_div(g, extreme(g, w), sn_num(g, -middle));
+    const SnValue q = sn_add(g, sn_mul(g, w, inverse(g, d)), sn_num(g, middle + 0.5));
+    return (SnBlocks){.codes = code_of(g, q, 2 * middle - 1), .scale = to_half(g, d)};
+}
+
+static SnBlocks quantize_range(SnGraph *g, SnValue w, int top)
+{
+    const SnValue least = min_of(g, w, 2);
+    const SnValue d = sn_div(g, sn_sub(g, sn_max_of(g, w, 2), least), sn_num(g, top));
+    const SnValue q = sn_add(g, sn_mul(g, sn_sub(g, w, least), inverse(g, d)), sn_num(g, 0.5));
+    return (SnBlocks){.codes = code_of(g, q, top), .scale = to_half(g, d), .low = to_half(g, least)};
+}
+
+static SnBlocks quantize_q4_0(SnGraph *g, SnValue w)
+{
+    return quantize_signed(g, w, 8);
+}
+
+static SnBlocks quantize_q5_0(SnGraph *g, SnValue w)
+{
+    return quantize_signed(g, w, 16);
+}
+
+static SnBlocks quantize_q4_1(SnGraph *g, SnValue w)
+{
+    return quantize_range(g, w, 15);
+}
+
+static SnBlocks quantize_q5_1(SnGraph *g, SnValue w)
+{
+    return quantize_range(g, w, 31);
+}
+
+/* w / d rounded, -8 .. 7 */
+static SnValue level_of(SnGraph *g, SnValue w, SnValue d)
+{
+    return sn_clamp(g, sn_round(g, sn_mul(g, w, inverse(g, d))), -8, 7);
+}
+
+/* Q4_0 with the scale of the least squared error among CANDIDATES, which let the extreme be clipped or leave
+ * the lowest code unused. */
+static SnBlocks quantize_q4(SnGraph *g, SnValue w)
+{
+    const SnValue top = sn_insert_axis(g, extreme(g, w), 2), x = sn_insert_axis(g, w, 2);
+    const SnValue step = steps(g, SN_I32, CANDIDATES, 2, 4);
+    const SnValue share = sn_add(g, sn_mul(g, sn_cast(g, step, SN_F32), sn_num(g, -0.125)), sn_num(g, -6.5));
+    const SnValue d = sn_cast(g, to_half(g, sn_div(g, top, share)), SN_F32); /* [rows, blocks, n, 1] */
+    const SnValue miss = sn_sub(g, x, sn_mul(g, level_of(g, x, d), d));
+    const SnValue cost = sn_sum_of(g, sn_mul(g, miss, miss), 3);
+    const SnValue best = pick(g, d, sn_eq(g, cost, min_of(g, cost, 2)), step, CANDIDATES, 2);
+    const SnValue scale = sn_drop_axis(g, best, 3);
+    const SnValue q = sn_add(g, level_of(g, w, scale), sn_num(g, 8));
+    return (SnBlocks){.codes = sn_cast(g, q, SN_U8), .scale = to_half(g, scale)};
+}
+
+/* ---- the table ---- */
+
+static const SnBlockFormat formats[] = {
+    {"q8_0", SMALL, 34, 8, 128, 32, read_q8_0, write_q8_0, quantize_q8_0},
+    {"q4_0", SMALL, 18, 4, 8, 32, read_q4_0, write_q4_0, quantize_q4_0},
+    {"q4_1", SMALL, 20, 4, 0, 32, read_q4_1, write_q4_1, quantize_q4_1},
+    {"q5_0", SMALL, 22, 5, 16, 32, read_q5_0, write_q5_0, quantize_q5_0},
+    {"q5_1", SMALL, 24, 5, 0, 32, read_q5_1, write_q5_1, quantize_q5_1},
+    {"iq4_nl", SMALL, 18, 8, 128, 32, read_iq4_nl, NULL, NULL},
+    {"q2_k", SUPER, 84, 2, 0, 16, read_q2_k, NULL, NULL},
+    {"q3_k", SUPER, 110, 3, 4, 16, read_q3_k, NULL, NULL},
+    {"q4_k", SUPER, 144, 4, 0, 32, read_q4_k, NULL, NULL},
+    {"q5_k", SUPER, 176, 5, 0, 32, read_q5_k, NULL, NULL},
+    {"q6_k", SUPER, 210, 6, 32, 16, read_q6_k, NULL, NULL},
+    {"q4", SMALL, 18, 4, 8, 32, read_q4_0, write_q4_0, quantize_q4},
+};
+
+const SnBlockFormat *sn_block_format(SnGraph *g, const char *name)
+{
+    for (size_t i = 0; i < SN_COUNT(formats); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return &formats[i];
+    sn_graph_fail(g, SN_EUNSUPPORTED, "no block format \"%s\"", name);
+    return NULL;
+}
+
+SnValue sn_in_blocks(SnGraph *g, SnValue x, int per)
+{
+    SnStore *s = sn_graph_store(g);
+    const SnValue rows = sn_rows_of(g, x), last = sn_dim(g, x, -1), size = sn_size(g, per);
+    int64_t n = 0;
+    if (sn_graph_check(g, NULL) != SN_OK)
+        return sn_none();
+    if (!sn_is_const_i64(s, last.ref, &n) || n % per != 0)
+        return sn_graph_fail(g, SN_ESHAPE, "rows of %lld are not whole blocks of %d", (long long)n, per);
+    return sn_reshape(g, rows, 3, (SnValue[]){sn_dim(g, rows, 0), sn_idiv(g, last, size), size});
+}
+
+/* ---- ops ---- */
+
+/* [rows, blocks, n] ▶ [.., blocks * n], with the leading dims of like */
+static SnValue as_rows(SnGraph *g, SnValue x, SnValue like)
+{
+    const SnValue width = sn_mul(g, sn_dim(g, x, 1), sn_dim(g, x, 2));
+    return sn_rows_back(g, sn_reshape(g, x, 2, (SnValue[]){sn_dim(g, x, 0), width}), like);
+}
+
+/* Numbers of groups of a block, for each of its weights; `coarse` may be none. */
+static SnValue spread_groups(SnGraph *g, const SnBlockFormat *f, SnValue fine, SnValue coarse)
+{
+    SnValue x = sn_cast(g, fine, SN_F32);
+    const int n = f->block / f->group;
+    if (coarse.ref)
+        x = sn_mul(g, sn_cast(g, coarse, SN_F32), x);
+    x = sn_reshape(g, x, 4, (SnValue[]){sn_dim(g, x, 0), sn_dim(g, x, 1), sn_size(g, n), sn_size(g, 1)});
+    const SnValue dims[] = {sn_dim(g, x, 0), sn_dim(g, x, 1), sn_size(g, n), sn_size(g, f->group)};
+    return shape_as(g, sn_broadcast(g, x, 4, dims), 1, &f->block);
+}
+
+static SnValue dequantize_blocks(SnGraph *g, const SnCall *c)
+{
+    const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
+    if (f == NULL)
+        return sn_none();
+    const SnBlocks of = f->read(g, sn_in_blocks(g, c->in[0], f->bytes));
+    const SnValue code = sn_sub(g, sn_cast(g, of.codes, SN_F32), sn_num(g, f->zero));
+    SnValue y = sn_mul(g, spread_groups(g, f, of.scale, of.coarse), code);
+    if (of.low.ref)
+        y = sn_add(g, y, spread_groups(g, f, of.low, of.coarse_low));
+    return as_rows(g, y, c->in[0]);
+}
+
+static SnValue quantize_blocks(SnGraph *g, const SnCall *c)
+{
+    const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
+    if (f == NULL)
+        return sn_none();
+    if (f->quantize == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is only read", f->name);
+    const SnBlocks of = f->quantize(g, sn_cast(g, sn_in_blocks(g, c->in[0], f->block), SN_F32));
+    return as_rows(g, f->write(g, &of), c->in[0]);
+}
+
+const SnOp sn_quant_ops[] = {
+    {.sig = "dequantize_blocks(bytes: u8[*]; format: str) -> ?",
+     .expand = dequantize_blocks,
+     .doc = "f32 of the last axis in a block format of GGML: q8_0 q4_0 q4_1 q5_0 q5_1 q2_k .. q6_k iq4_nl"},
+    {.sig = "quantize_blocks(w: F[*]; format: str) -> ?",
+     .expand = quantize_blocks,
+     .doc = "bytes of the last axis in a block format: q8_0 q4_0 q4_1 q5_0 q5_1 as ggml's reference makes "
+            "them, q4: q4_0 with a searched scale"},
+    {0},
+};
