@@ -27,6 +27,7 @@ static const struct {
     {"hidden_act", "hidden_activation"},
     {"layer_norm_eps", "norm_eps"},
     {"layer_norm_eps", "layer_norm_epsilon"},
+    {"layer_norm_eps", "norm_epsilon"},
     {"partial_rotary_factor", "rotary_pct"},
     {"rope_theta", "rotary_emb_base"},
     {"dtype", "torch_dtype"},

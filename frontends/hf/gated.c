@@ -46,14 +46,28 @@ int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise)
     return sn_nn_is_sliding(b, layer, otherwise) ? sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX) : 0;
 }
 
-SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x)
+SnValue sn_nn_gated_mlp_by(SnBuild *b, const char *name, const char *act, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
-    const char *act = sn_config_string(b->config, "hidden_act", "silu");
     const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, "gate_proj", x));
     const SnValue y = sn_nn_linear(b, "down_proj", sn_mul(b->g, gate, sn_nn_linear(b, "up_proj", x)));
     sn_scope_pop(b->g);
     return y;
+}
+
+SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x)
+{
+    return sn_nn_gated_mlp_by(b, name, sn_config_string(b->config, "hidden_act", "silu"), x);
+}
+
+SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight)
+{
+    const SnValue one = sn_const_int(b->g, SN_I64, 1), wide = sn_cast(b->g, x, SN_F32);
+    const SnValue dims[] = {one, sn_dim(b->g, x, 1), one, sn_dim(b->g, x, 3)};
+    const double eps = sn_config_float(b->config, "layer_norm_eps", 1e-5);
+    const SnValue y = sn_layer_norm(b->g, wide, sn_none(), sn_none(), eps);
+    const SnValue w = sn_cast(b->g, sn_reshape(b->g, weight, 4, dims), SN_F32);
+    return sn_cast(b->g, sn_mul(b->g, y, w), sn_value_dtype(b->g, x));
 }
 
 SnValue sn_nn_times(SnBuild *b, SnValue x, double factor)

@@ -227,8 +227,10 @@ SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope);
 /* sliding_window where layer_types (without them: otherwise) says that this layer has one, else 0. */
 int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise);
 bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise);
-SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x);   /* gate_proj, up_proj, down_proj */
-SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);          /* x as it is where that is 1 */
+SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x); /* gate_proj, up_proj, down_proj */
+SnValue sn_nn_gated_mlp_by(SnBuild *b, const char *name, const char *act, SnValue x);
+SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight); /* layer norm of each, weight [heads, d] */
+SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);       /* x as it is where that is 1 */
 SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n); /* of the last axis */
 /* <prefix>.embed_tokens, num_hidden_layers layers at <prefix>.layers, a norm <prefix>.<last>, which gives the
  * last of hidden_states. */

@@ -108,38 +108,6 @@ static double scale_llama3(const Spec *s, double *freq, SnValue *by_length)
     return 1;
 }
 
-/* The dim that makes this many turns over the trained length. */
-static double dim_of_turns(const Spec *s, double turns)
-{
-    return (double)s->dim * log(trained_length(s) / (turns * 2 * PI)) / (2 * log(s->theta));
-}
-
-static double magnitude(double factor, double scale)
-{
-    return factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1;
-}
-
-static double scale_yarn(const Spec *s, double *freq, SnValue *by_length)
-{
-    const double factor = stretch(s), mscale = number(s, "mscale", 0), all = number(s, "mscale_all_dim", 0);
-    double lo = dim_of_turns(s, number_or(s, "beta_fast", 32));
-    double hi = dim_of_turns(s, number_or(s, "beta_slow", 1));
-    bool truncate = true;
-    (void)by_length;
-    (void)sn_json_bool(sn_json_get(s->json, "truncate"), &truncate);
-    lo = fmax(truncate ? floor(lo) : lo, 0);
-    hi = fmin(truncate ? ceil(hi) : hi, (double)s->dim - 1);
-    if (lo == hi)
-        hi += 0.001;
-    for (int64_t i = 0; i < s->nfreq; i++) {
-        const double ramp = fmin(fmax(((double)i - lo) / (hi - lo), 0), 1);
-        freq[i] = freq[i] / factor * ramp + freq[i] * (1 - ramp);
-    }
-    const double inferred =
-        mscale != 0 && all != 0 ? magnitude(factor, mscale) / magnitude(factor, all) : magnitude(factor, 1);
-    return number(s, "attention_factor", inferred);
-}
-
 /* A row longer than the model knows turns as if theta were theta * (factor * length / known - factor + 1) ^
  * (dim / (dim - 2)). */
 static double scale_dynamic(const Spec *s, double *freq, SnValue *by_length)
@@ -184,6 +152,39 @@ static double scale_longrope(const Spec *s, double *freq, SnValue *by_length)
     const SnValue is_long = sn_gt(g, row_length(s), sn_const_int(g, SN_I64, (int64_t)length));
     *by_length = sn_where(g, is_long, numbers(s, far), numbers(s, near));
     return number(s, "attention_factor", factor <= 1 ? 1 : sqrt(1 + log(factor) / log(length)));
+}
+
+/* The dim that makes this many turns over the trained length. */
+static double dim_of_turns(const Spec *s, double turns)
+{
+    return (double)s->dim * log(trained_length(s) / (turns * 2 * PI)) / (2 * log(s->theta));
+}
+
+static double magnitude(double factor, double scale)
+{
+    return factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1;
+}
+
+static double scale_yarn(const Spec *s, double *freq, SnValue *by_length)
+{
+    const double factor = stretch(s), mscale = number(s, "mscale", 0), all = number(s, "mscale_all_dim", 0);
+    double lo = dim_of_turns(s, number_or(s, "beta_fast", 32));
+    double hi = dim_of_turns(s, number_or(s, "beta_slow", 1));
+    bool truncate = true;
+    if (sn_json_get(s->json, "short_factor")) /* early configs of Phi-3 */
+        return scale_longrope(s, freq, by_length);
+    (void)sn_json_bool(sn_json_get(s->json, "truncate"), &truncate);
+    lo = fmax(truncate ? floor(lo) : lo, 0);
+    hi = fmin(truncate ? ceil(hi) : hi, (double)s->dim - 1);
+    if (lo == hi)
+        hi += 0.001;
+    for (int64_t i = 0; i < s->nfreq; i++) {
+        const double ramp = fmin(fmax(((double)i - lo) / (hi - lo), 0), 1);
+        freq[i] = freq[i] / factor * ramp + freq[i] * (1 - ramp);
+    }
+    const double inferred =
+        mscale != 0 && all != 0 ? magnitude(factor, mscale) / magnitude(factor, all) : magnitude(factor, 1);
+    return number(s, "attention_factor", inferred);
 }
 
 static const struct {

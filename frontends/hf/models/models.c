@@ -6,10 +6,12 @@
     X(albert) \
     X(bert) \
     X(bloom) \
+    X(cohere) \
     X(deberta_v2) \
     X(distilbert) \
     X(electra) \
     X(falcon) \
+    X(gemma) \
     X(gpt2) \
     X(gpt_bigcode) \
     X(gpt_neo) \
@@ -19,8 +21,13 @@
     X(modernbert) \
     X(mpnet) \
     X(mpt) \
+    X(olmo) \
     X(opt) \
-    X(roberta)
+    X(phi) \
+    X(phi3) \
+    X(roberta) \
+    X(stablelm) \
+    X(starcoder2)
 /* clang-format on */
 
 #define SN_X(family) extern const SnArch sn_arch_##family[];

@@ -1,0 +1,49 @@
+/* phi3.c -- Phi-3: Llama whose projections that read the same are one matrix.
+ *
+ * Abdin et al. 2024, arXiv:2404.14219. */
+#include "frontends/hf/layers.h"
+
+#include "ops/ops.h"
+
+static SnValue attention(SnBuild *b, const SnAttn *a, SnValue x)
+{
+    sn_scope_push(b->g, "self_attn");
+    const SnValue qkv = sn_nn_linear(b, "qkv_proj", x);
+    const SnValue y = sn_nn_attend_qkv(b, a, sn_nn_split_qkv(b, qkv, a->heads, a->kv_heads, false));
+    sn_scope_pop(b->g);
+    return y;
+}
+
+static SnValue mlp(SnBuild *b, SnValue x)
+{
+    const SnValue wide = sn_nn_linear(b, "mlp.gate_up_proj", x);
+    const int64_t n = sn_nn_dim(b, wide, -1) / 2;
+    const char *act = sn_config_string(b->config, "hidden_act", "silu");
+    const SnValue gate = sn_nn_act(b, act, sn_nn_part(b, wide, 0, n));
+    return sn_nn_linear(b, "mlp.down_proj", sn_mul(b->g, gate, sn_nn_part(b, wide, n, n)));
+}
+
+static SnValue layer(SnBuild *b, SnValue x, int64_t i)
+{
+    (void)i;
+    const SnRope rope =
+        sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), sn_nn_head_dim(b));
+    SnAttn attn = sn_nn_causal(b, &rope);
+    attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
+    x = sn_add(b->g, x, attention(b, &attn, sn_nn_rms(b, "input_layernorm", x)));
+    return sn_add(b->g, x, mlp(b, sn_nn_rms(b, "post_attention_layernorm", x)));
+}
+
+static SnValue decoder(SnBuild *b)
+{
+    return sn_nn_decode(b, 1, layer, sn_nn_rms, "norm");
+}
+
+static const SnFamily phi3 = {.encoder = decoder, .words = sn_nn_lm_head};
+
+const SnArch sn_arch_phi3[] = {
+    SN_DECODER_ROWS("phi3", "Phi3", &phi3),
+    SN_SEQUENCE_ROW("phi3", "Phi3", &phi3),
+    SN_TOKEN_ROW("phi3", "Phi3", &phi3),
+    {0},
+};
