@@ -171,12 +171,12 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     d->unk = token_name(c, SN_TOK_UNK);
     d->prefix = d->decoder_text = sn_bytes_str("##");
     d->max_word_chars = 100;
-    const SnNormStep steps[] = {SN_NORM_CLEAN, SN_NORM_CJK, SN_NORM_NFD, SN_NORM_STRIP_NONSPACING,
+    const SnNormKind steps[] = {SN_NORM_CLEAN, SN_NORM_CJK, SN_NORM_NFD, SN_NORM_STRIP_NONSPACING,
                                 SN_NORM_LOWER};
     const bool is_on[] = {true, cjk, strip, strip, lower};
     for (size_t i = 0; i < SN_COUNT(steps); i++)
         if (is_on[i])
-            d->step[d->nstep++] = steps[i];
+            d->step[d->nstep++].kind = steps[i];
     d->split[0] = (SnTokSplit){SN_CP_SPACE, SN_TOK_NONE, SN_SPLIT_REMOVED};
     d->split[1] = (SnTokSplit){SN_CP_PUNCT, SN_TOK_NONE, SN_SPLIT_ISOLATED};
     d->nsplit = 2;

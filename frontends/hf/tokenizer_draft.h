@@ -12,6 +12,14 @@ typedef struct SnDraftToken { /* an added token */
     bool is_normalized, is_special;
 } SnDraftToken;
 
+typedef struct SnDraftNorm { /* a normaliser step */
+    SnNormKind kind;
+    uint32_t at;          /* where it is no place in POOL */
+    SnBytes text, to;     /* POOL[at ..], POOL[to ..] */
+    const uint32_t *unit; /* of SN_NORM_CHARSMAP */
+    uint32_t nunit;
+} SnDraftNorm;
+
 typedef struct SnTokDraft {
     SnArena *arena; /* everything below; dies after the table is written */
     SnMap model;    /* token of the model to id */
@@ -27,7 +35,8 @@ typedef struct SnTokDraft {
     uint32_t nadded, cap_added, next_id;
     SnMap added_index; /* content to its place in added */
     SnMap special;     /* contents that skip_special leaves out */
-    uint32_t step[SN_TOK_STEPS], nstep;
+    SnDraftNorm step[SN_TOK_NORMS];
+    uint32_t nstep;
     SnTokSplit split[SN_TOK_STEPS];
     uint32_t nsplit;
     SnTokPiece *single, *pair;
@@ -50,6 +59,15 @@ SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool i
                                           SnError *err);
 /* Writes the table into the arena. */
 SN_MUST_CHECK SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err);
+
+/* One step more, of a kind that needs nothing beside it. */
+SN_MUST_CHECK SnStatus sn_draft_add_norm(SnTokDraft *d, SnDraftNorm step, SnError *err);
+/* SentencePiece's precompiled map: size of the units, units, strings. */
+SN_MUST_CHECK SnStatus sn_draft_add_charsmap(SnTokDraft *d, SnBytes blob, SnError *err);
+/* The normalizer of tokenizer.json, or NULL (tokenizer_normal.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err);
+/* How many bytes one byte of text may become, after all steps and after any of them. */
+SN_MUST_CHECK SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err);
 
 /* The parts of tokenizer.json (tokenizer_json.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err);

@@ -58,60 +58,6 @@ static SnStatus read_choice(const SnJson *v, const char *key, const char *names,
     return sn_fail(err, SN_EFORMAT, "%s is none of %s", key, names);
 }
 
-/* ---- normalizer --------------------------------------------------------------------------------------- */
-
-static SnStatus add_step(SnTokDraft *d, SnNormStep step, SnError *err)
-{
-    SN_CHECK(d->nstep < SN_TOK_STEPS, err, SN_EUNSUPPORTED,
-             "normalizer of more than %u steps is not supported", SN_TOK_STEPS);
-    for (uint32_t i = 0; step == SN_NORM_CJK && i < d->nstep; i++)
-        SN_CHECK(d->step[i] != SN_NORM_CJK, err, SN_EUNSUPPORTED,
-                 "normalizer that sets ideographs apart twice is not supported");
-    d->step[d->nstep++] = step;
-    return SN_OK;
-}
-
-static SnStatus read_bert_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    bool clean, cjk, lower;
-    SN_TRY(read_bool(v, "clean_text", &clean, err));
-    SN_TRY(read_bool(v, "handle_chinese_chars", &cjk, err));
-    SN_TRY(read_bool(v, "lowercase", &lower, err));
-    bool strip = lower;
-    if (!sn_json_is_null(sn_json_get(v, "strip_accents")))
-        SN_TRY(read_bool(v, "strip_accents", &strip, err));
-    if (clean)
-        SN_TRY(add_step(d, SN_NORM_CLEAN, err));
-    if (cjk)
-        SN_TRY(add_step(d, SN_NORM_CJK, err));
-    if (strip) {
-        SN_TRY(add_step(d, SN_NORM_NFD, err));
-        SN_TRY(add_step(d, SN_NORM_STRIP_NONSPACING, err));
-    }
-    return lower ? add_step(d, SN_NORM_LOWER, err) : SN_OK;
-}
-
-static SnStatus read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    static const struct {
-        const char *type;
-        SnNormStep step;
-    } simple[] = {{"NFD", SN_NORM_NFD}, {"Lowercase", SN_NORM_LOWER}, {"StripAccents", SN_NORM_STRIP_MARKS}};
-    if (sn_json_is_null(v))
-        return SN_OK;
-    for (size_t i = 0; i < SN_COUNT(simple); i++)
-        if (is_type(v, simple[i].type))
-            return add_step(d, simple[i].step, err);
-    if (is_type(v, "BertNormalizer"))
-        return read_bert_normalizer(d, v, err);
-    if (!is_type(v, "Sequence"))
-        return unsupported(err, "normalizer", v);
-    const SnJson *part, *all = sn_json_get(v, "normalizers");
-    for (uint32_t i = 0; (part = sn_json_at(all, i)) != NULL; i++)
-        SN_TRY(read_normalizer(d, part, err));
-    return SN_OK;
-}
-
 /* ---- pre-tokenizer ------------------------------------------------------------------------------------ */
 
 static SnStatus add_split(SnTokDraft *d, uint32_t flags, uint32_t code_point, uint32_t behavior, SnError *err)
@@ -429,7 +375,7 @@ SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
     SN_CHECK(version == NULL || sn_json_is(version, "1.0"), err, SN_EUNSUPPORTED,
              "version of tokenizer.json is not 1.0");
     SN_TRY(read_model(d, sn_json_get(root, "model"), err));
-    SN_TRY(read_normalizer(d, sn_json_get(root, "normalizer"), err));
+    SN_TRY(sn_draft_read_normalizer(d, sn_json_get(root, "normalizer"), err));
     SN_TRY(read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
     SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));
     SN_TRY(read_post_processor(d, sn_json_get(root, "post_processor"), err));

@@ -1,5 +1,6 @@
 /* tokenizer_table.c -- writes tokenizer tables. */
 #include "frontends/hf/tokenizer_draft.h"
+#include "ops/host/unicode.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,19 +13,6 @@ uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content)
     if (sn_map_get(&d->added_index, content, &i))
         return d->added[i].id;
     return sn_map_get(&d->model, content, &i) ? i : SN_TOK_NONE;
-}
-
-static SnStatus normalize(SnTokDraft *d, SnDraftToken *t, SnError *err)
-{
-    t->match = t->content;
-    if (!t->is_normalized || d->nstep == 0)
-        return SN_OK;
-    void *scratch = sn_arena_alloc(d->arena, SN_TOK_NORMALIZE_SCRATCH(t->content.n));
-    uint8_t *out = sn_arena_array(d->arena, t->content.n, 3);
-    int32_t *from = sn_arena_array(d->arena, t->content.n, 2 * sizeof *from);
-    SN_CHECK(scratch != NULL && out != NULL && from != NULL, err, SN_ENOMEM, "no memory for added tokens");
-    t->match = sn_bytes(out, sn_tok_normalize_text(d->step, d->nstep, t->content, scratch, out, from));
-    return SN_OK;
 }
 
 static bool make_room(SnTokDraft *d)
@@ -48,7 +36,7 @@ SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, SnError *err)
     if (t.content.n == 0)
         return SN_OK;
     SN_CHECK(t.content.n <= 1 << 16, err, SN_EFORMAT, "added token of %zu bytes", t.content.n);
-    SN_TRY(normalize(d, &t, err));
+    t.match = t.content;
     bool ok = make_room(d) && (!t.is_special || sn_map_put(&d->special, t.content, 1));
     uint32_t i = d->nadded;
     t.id = sn_draft_id(d, t.content);
@@ -97,9 +85,42 @@ static uint32_t id_count(const SnTokDraft *d)
     return n;
 }
 
+/* Names that are to be normalised are: by a table that has the normaliser and nothing else. */
+static SnStatus normalize_names(const SnTokDraft *d, SnError *err)
+{
+    bool is_needed = false;
+    for (uint32_t i = 0; i < d->nadded; i++)
+        is_needed |= d->added[i].is_normalized;
+    if (!is_needed || d->nstep == 0)
+        return SN_OK;
+    SnTokDraft bare = {.arena = d->arena, .kind = SN_TOK_WORDLEVEL, .nstep = d->nstep, .regexes = d->regexes};
+    memcpy(bare.step, d->step, sizeof bare.step);
+    for (int i = 0; i < SN_TOK_NNAME; i++)
+        bare.facts.name[i] = SN_TOK_NONE;
+    SnBytes table;
+    uint32_t grow;
+    SN_TRY(sn_draft_growth(d, &grow, err));
+    SN_TRY(sn_draft_write(&bare, d->arena, &table, err));
+    for (uint32_t i = 0; i < d->nadded; i++) {
+        SnDraftToken *t = &d->added[i];
+        const size_t cap = (size_t)grow * t->content.n + SN_TOK_RUN;
+        void *scratch = t->is_normalized ? sn_arena_array(d->arena, cap, 24) : NULL;
+        uint8_t *out = t->is_normalized ? sn_arena_alloc(d->arena, cap) : NULL;
+        if (!t->is_normalized)
+            continue;
+        SN_CHECK(scratch != NULL && out != NULL, err, SN_ENOMEM, "no memory for added tokens");
+        const size_t n = sn_tok_normalize_text((const SnTokTable *)(const void *)table.at, t->content,
+                                               scratch, cap, sn_bytes(out, cap));
+        SN_CHECK(n != SIZE_MAX, err, SN_EFORMAT, "an added token becomes too long");
+        t->match = sn_bytes(out, n);
+    }
+    return SN_OK;
+}
+
 static SnStatus sort_added(Writer *w, SnError *err)
 {
     const SnTokDraft *d = w->d;
+    SN_TRY(normalize_names(d, err));
     w->raw = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->raw);
     w->normed = sn_arena_array(d->arena, d->nadded + 1, sizeof *w->normed);
     w->by_id = sn_arena_array(d->arena, (size_t)id_count(d) + 1, sizeof *w->by_id);
@@ -120,10 +141,20 @@ static SnStatus sort_added(Writer *w, SnError *err)
 static size_t pool_size(const SnTokDraft *d)
 {
     size_t n = d->prefix.n + d->decoder_text.n;
+    for (uint32_t i = 0; i < d->nstep; i++)
+        n += d->step[i].text.n + d->step[i].to.n;
     for (uint32_t i = 0; i < d->nvocab; i++)
         n += d->vocab[i].n;
     for (uint32_t i = 0; i < d->nadded; i++)
         n += 2 * d->added[i].content.n + d->added[i].match.n;
+    return n;
+}
+
+static size_t unit_count(const SnTokDraft *d)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < d->nstep; i++)
+        n += d->step[i].nunit;
     return n;
 }
 
@@ -135,11 +166,13 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     while (nslot < 2 * (size_t)d->model.n)
         nslot *= 2;
     const size_t count[SN_TOK_NSECTION] = {
-        [SN_TOK_POOL] = pool_size(d), [SN_TOK_TEXT] = nid + 1,      [SN_TOK_FLAG] = nid,
-        [SN_TOK_SLOT] = nslot,        [SN_TOK_RAW] = w->nraw,       [SN_TOK_RAW_FIRST] = 257,
-        [SN_TOK_NORMED] = w->nnormed, [SN_TOK_NORMED_FIRST] = 257,  [SN_TOK_NORMALIZE] = d->nstep,
-        [SN_TOK_SPLIT] = d->nsplit,   [SN_TOK_SINGLE] = d->nsingle, [SN_TOK_PAIR] = d->npair,
-        [SN_TOK_ASCII] = 256,
+        [SN_TOK_POOL] = pool_size(d),  [SN_TOK_TEXT] = nid + 1,
+        [SN_TOK_FLAG] = nid,           [SN_TOK_SLOT] = nslot,
+        [SN_TOK_RAW] = w->nraw,        [SN_TOK_RAW_FIRST] = 257,
+        [SN_TOK_NORMED] = w->nnormed,  [SN_TOK_NORMED_FIRST] = 257,
+        [SN_TOK_NORMALIZE] = d->nstep, [SN_TOK_SPLIT] = d->nsplit,
+        [SN_TOK_SINGLE] = d->nsingle,  [SN_TOK_PAIR] = d->npair,
+        [SN_TOK_ASCII] = 256,          [SN_TOK_CHARSMAP] = unit_count(d),
     };
     static const uint8_t element_size[SN_TOK_NSECTION] = {
 #define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
@@ -164,7 +197,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     }
     w->t->facts = d->facts;
     w->t->facts.vocab_size = (uint32_t)nid;
-    return SN_OK;
+    return sn_draft_growth(d, &w->t->facts.grow, err);
 }
 
 /* ---- sections ----------------------------------------------------------------------------------------- */
@@ -244,6 +277,29 @@ static void put_added(Writer *w, SnTokSectionName where, const SnDraftToken *con
     }
 }
 
+static void put_steps(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    SnTokNormStep *out = section(w, SN_TOK_NORMALIZE);
+    uint32_t *unit = section(w, SN_TOK_CHARSMAP), nunit = 0;
+    uint8_t *ascii = section(w, SN_TOK_ASCII);
+    for (uint32_t i = 0; i < d->nstep; i++) {
+        const SnDraftNorm *s = &d->step[i];
+        out[i] = (SnTokNormStep){s->kind, s->at, (uint32_t)s->text.n, 0, (uint32_t)s->to.n, nunit, s->nunit};
+        if (s->text.n > 0 && s->kind != SN_NORM_REPLACE_REGEX)
+            out[i].at = put_text(w, s->text);
+        out[i].to = put_text(w, s->to);
+        if (s->nunit > 0)
+            memcpy(unit + nunit, s->unit, s->nunit * sizeof *unit);
+        nunit += s->nunit;
+    }
+    sn_tok_fill_ascii(w->t, ascii);
+    for (uint32_t c = 0; c < 128; c++)
+        for (uint32_t i = 0; i < d->nsplit; i++)
+            if ((sn_code_class(c)->flags & d->split[i].flags) || c == d->split[i].code_point)
+                ascii[128 + c] |= (uint8_t)(1u << i);
+}
+
 static void put_rest(Writer *w)
 {
     const SnTokDraft *d = w->d;
@@ -260,8 +316,7 @@ static void put_rest(Writer *w)
     t->prefix_size = (uint32_t)d->prefix.n;
     t->decoder_at = put_text(w, d->decoder_text);
     t->decoder_size = (uint32_t)d->decoder_text.n;
-    sn_tok_fill_ascii(d->step, d->nstep, d->split, d->nsplit, section(w, SN_TOK_ASCII));
-    memcpy(section(w, SN_TOK_NORMALIZE), d->step, d->nstep * sizeof *d->step);
+    put_steps(w);
     memcpy(section(w, SN_TOK_SPLIT), d->split, d->nsplit * sizeof *d->split);
     if (d->nsingle > 0)
         memcpy(section(w, SN_TOK_SINGLE), d->single, d->nsingle * sizeof *d->single);

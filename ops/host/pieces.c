@@ -211,7 +211,8 @@ static SnStatus split(Op *op, State *st, SnError *err)
         sn_tok_seek(&st->piece_at, text.at, m.end);
         const size_t last = st->piece_at.character > first ? st->piece_at.character - 1 : first;
         const SnBytes slice = sn_bytes(text.at + m.begin, m.end - m.begin);
-        SN_TRY(put_added(op, st, m.id, slice, (size_t)from[first], (size_t)from[last] + 1, err));
+        SN_TRY(put_added(op, st, m.id, slice, (size_t)sn_tok_begin(from[first]),
+                         (size_t)sn_tok_end(from[last]), err));
     }
     if (st->next.id != SN_TOK_NONE) {
         const SnBytes raw = text_of(op, st);
@@ -268,10 +269,7 @@ SnStatus sn_tok_normalize(const SnHostCall *h, SnError *err)
              .t = sn_tok_table(h),
              .clock = {.deadline_ns = h->deadline_ns},
              .repaired = work + 24 * (n + SN_TOK_RUN)};
-    op.norm = (SnTokNorm){.step = sn_tok_NORMALIZE(op.t),
-                          .nstep = sn_tok_count(op.t, SN_TOK_NORMALIZE),
-                          .ascii = sn_tok_ASCII(op.t)};
-    sn_tok_norm_buffers(&op.norm, work, n);
+    sn_tok_norm_init(&op.norm, op.t, work, n + SN_TOK_RUN, true);
     while (st->row < text->dims[0]) {
         int64_t start, size;
         SN_TRY(sn_tok_row(text, st->row, &start, &size, err));

@@ -101,6 +101,27 @@ static inline bool sn_tok_is_tail(uint8_t byte) /* of a character of several byt
     return (byte & 0xC0) == 0x80;
 }
 
+static inline size_t sn_tok_put_char(uint32_t cp, uint8_t out[4])
+{
+    if (cp < 0x80) {
+        out[0] = (uint8_t)cp;
+        return 1;
+    }
+    const size_t n = cp < 0x800 ? 2u : cp < 0x10000 ? 3u : 4u;
+    for (size_t i = n - 1; i > 0; i--, cp >>= 6)
+        out[i] = (uint8_t)(0x80 | (cp & 0x3F));
+    out[0] = (uint8_t)((0xF00u >> n & 0xF0u) | cp);
+    return n;
+}
+
+/* The character that byte-level vocabularies write for a byte: itself where it prints. */
+static inline uint32_t sn_tok_byte_char(uint8_t b)
+{
+    if ((b > 0x20 && b < 0x7F) || (b > 0xA0 && b != 0xAD))
+        return b;
+    return 0x100u + (b <= 0x20 ? b : b <= 0xA0 ? 0x21u + (b - 0x7Fu) : 0x43u);
+}
+
 /* A place in valid UTF-8, in bytes and in characters. */
 typedef struct SnTokPlace {
     size_t byte, character;
@@ -123,11 +144,27 @@ typedef struct SnTokChar {
 } SnTokChar;
 
 typedef struct SnTokNorm {
-    const uint32_t *step;
+    const SnTokTable *t;
+    const SnTokNormStep *step;
     uint32_t nstep;
     const uint8_t *ascii; /* 128 */
-    SnTokChar *buf[3];    /* n + SN_TOK_RUN each, n being the size of the longest text */
+    SnTokChar *buf[3];
+    size_t cap;     /* characters in each */
+    bool is_local;  /* a text may be cut into runs */
+    bool joins;     /* ... but not beside an ASCII character */
+    bool keeps_far; /* ... nor, without this, at others */
 } SnTokNorm;
+
+/* Begin and end of what a character of normalised text stands for. */
+static inline int32_t sn_tok_begin(int32_t from)
+{
+    return from < 0 ? ~from : from;
+}
+
+static inline int32_t sn_tok_end(int32_t from)
+{
+    return from < 0 ? ~from : from + 1;
+}
 
 typedef struct SnTokOut { /* where normalised text goes */
     uint8_t *text;
@@ -135,14 +172,21 @@ typedef struct SnTokOut { /* where normalised text goes */
     size_t ntext, nfrom, max_text, max_from;
 } SnTokOut;
 
-/* The buffers take 24 * (n + SN_TOK_RUN) bytes of scratch. */
-static inline void sn_tok_norm_buffers(SnTokNorm *m, void *scratch, size_t n)
+/* A unit of a precompiled character map: how far its children are, and whether the first of them is a value.
+ */
+#define SN_CHARSMAP_LEAF (1u << 8)
+static inline uint32_t sn_charsmap_offset(uint32_t unit)
 {
-    for (size_t i = 0; i < 3; i++)
-        m->buf[i] = (SnTokChar *)scratch + i * (n + SN_TOK_RUN);
+    return (unit >> 10) << ((unit & 1u << 9) >> 6);
 }
 
-/* Normalises one run of text[at->byte .. end), valid UTF-8, and moves at past it. false: out is full. */
+/* scratch is 24 cap bytes; places: from is asked for, see sn_tok_norm_run. */
+void sn_tok_norm_init(SnTokNorm *m, const SnTokTable *t, void *scratch, size_t cap, bool places);
+
+/* Normalises one run of text[at->byte .. end), valid UTF-8, and moves at past it; it begins at the begin of a
+ * stretch between added tokens, or where the run before ended. out->from may be NULL; else for each character
+ * it has the character of the text it stands for, or (below 0) ~ the place it stands at for none. false: out
+ * is full. */
 bool sn_tok_norm_run(const SnTokNorm *m, const uint8_t *text, SnTokPlace *at, size_t end, SnTokOut *out);
 
 /* ---- added tokens (added.c) --------------------------------------------------------------------------- */

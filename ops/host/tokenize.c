@@ -148,7 +148,7 @@ static bool check_sections(const SnTokTable *t)
     const uint32_t nid = t->facts.vocab_size;
     return nid <= SN_TOK_MAX_IDS && sn_tok_count(t, SN_TOK_TEXT) == nid + 1 &&
            sn_tok_count(t, SN_TOK_FLAG) == nid && sn_tok_count(t, SN_TOK_RAW_FIRST) == 257 &&
-           sn_tok_count(t, SN_TOK_NORMED_FIRST) == 257 && sn_tok_count(t, SN_TOK_NORMALIZE) <= SN_TOK_STEPS &&
+           sn_tok_count(t, SN_TOK_NORMED_FIRST) == 257 && sn_tok_count(t, SN_TOK_NORMALIZE) <= SN_TOK_NORMS &&
            sn_tok_count(t, SN_TOK_SPLIT) <= SN_TOK_STEPS && sn_tok_count(t, SN_TOK_ASCII) == 256;
 }
 
@@ -184,19 +184,28 @@ static bool check_added(const SnTokTable *t, SnTokSectionName s, const SnTokAdde
     return first[256] <= n;
 }
 
+static bool check_norm(const SnTokTable *t, const SnTokNormStep *s)
+{
+    const bool has_pool = s->kind != SN_NORM_STRIP && s->kind != SN_NORM_REPLACE_REGEX;
+    return s->kind > 0 && s->kind < SN_NORM_NKIND && in_pool(t, s->to, s->to_size) &&
+           (!has_pool || in_pool(t, s->at, s->size)) &&
+           (s->kind != SN_NORM_REPLACE_REGEX || s->at < sn_tok_count(t, SN_TOK_REGEX)) &&
+           s->unit <= sn_tok_count(t, SN_TOK_CHARSMAP) &&
+           s->nunit <= sn_tok_count(t, SN_TOK_CHARSMAP) - s->unit;
+}
+
 static bool check_steps(const SnTokTable *t)
 {
-    uint32_t ncjk = 0;
-    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_NORMALIZE); i++) {
-        const uint32_t step = sn_tok_NORMALIZE(t)[i];
-        if (step == 0 || step >= SN_NORM_NSTEP)
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_NORMALIZE); i++)
+        if (!check_norm(t, &sn_tok_NORMALIZE(t)[i]))
             return false;
-        ncjk += step == SN_NORM_CJK;
-    }
     for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_SPLIT); i++)
         if (sn_tok_SPLIT(t)[i].behavior >= SN_SPLIT_NBEHAVIOR)
             return false;
-    return ncjk <= 1;
+    for (uint32_t c = 0; c < 128; c++)
+        if (sn_tok_ASCII(t)[c] > SN_TOK_ODD)
+            return false;
+    return true;
 }
 
 static bool check_template(const SnTokTable *t, SnTokSectionName s, const SnTokPiece *piece, uint32_t nadded)

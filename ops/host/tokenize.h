@@ -134,7 +134,9 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 #define SN_TOK_ALIGN   64u
 #define SN_TOK_MAX_IDS (1u << 24)
 #define SN_TOK_NOTHING 0x80u
-#define SN_TOK_STEPS   8u /* at most this many normaliser steps, and pre-tokenizer steps */
+#define SN_TOK_ODD     0x81u
+#define SN_TOK_STEPS   8u  /* at most this many pre-tokenizer steps */
+#define SN_TOK_NORMS   32u /* ... and normaliser steps */
 
 typedef enum SnTokModel {
     SN_TOK_WORDPIECE = 1,
@@ -154,9 +156,10 @@ typedef enum SnTokModel {
     X(RAW_FIRST, uint32_t) /* 257: the tokens that begin with byte c are [FIRST[c], FIRST[c + 1]) */         \
     X(NORMED, SnTokAdded)  /* added tokens matched after normalising */                                      \
     X(NORMED_FIRST, uint32_t)                                                                                \
-    X(NORMALIZE, uint32_t) /* SnNormStep */                                                                  \
+    X(NORMALIZE, SnTokNormStep)                                                                              \
     X(SPLIT, SnTokSplit)                                                                                     \
-    X(ASCII, uint8_t) /* 128: what each normalises to, or SN_TOK_NOTHING; 128: bit i: delimits in step i */  \
+    X(ASCII, uint8_t) /* 128: what each normalises to, or SN_TOK_NOTHING or _ODD; 128: bit i: delimits in    \
+                         step i */                                                                           \
     X(SINGLE, SnTokPiece) /* the template around one text */                                                 \
     X(PAIR, SnTokPiece)   /* around two */                                                                   \
     X(MERGE, uint64_t)    /* BPE: hash of pairs: a, b of id_bits each above the rank; ~0: free */            \
@@ -164,6 +167,7 @@ typedef enum SnTokModel {
     X(BYTE, uint32_t)     /* BPE: ids of bytes, or SN_TOK_NONE, see SN_TOK_BYTE_LEVEL */                     \
     X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes */                                 \
     X(SCORE, double)      /* Unigram: nid */                                                                 \
+    X(CHARSMAP, uint32_t) /* of normaliser steps */                                                          \
     X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
     X(CLASS, uint8_t)     /* of patterns: code points to classes */                                          \
     X(EDGE, uint32_t)     /* of patterns: transitions */
@@ -201,15 +205,34 @@ typedef struct SnTokRegex {
 } SnTokRegex;
 #define SN_TOK_BLOCKS 8704u /* 0x110000 / 128 */
 
-typedef enum SnNormStep {
+typedef enum SnNormKind {
     SN_NORM_CLEAN = 1, /* drop controls, make white space a space */
-    SN_NORM_CJK,       /* a space on both sides of ideographs; at most once */
+    SN_NORM_CJK,       /* a space on both sides of ideographs */
     SN_NORM_NFD,
     SN_NORM_STRIP_NONSPACING,
     SN_NORM_STRIP_MARKS,
     SN_NORM_LOWER,
-    SN_NORM_NSTEP
-} SnNormStep;
+    SN_NORM_NFKD,
+    SN_NORM_NFC,
+    SN_NORM_NFKC,
+    SN_NORM_NMT,
+    SN_NORM_BYTES,         /* bytes as characters that print */
+    SN_NORM_CHARSMAP,      /* POOL[at ..] has the strings, CHARSMAP[unit ..] the double array */
+    SN_NORM_STRIP,         /* at: SN_NORM_LEFT, SN_NORM_RIGHT */
+    SN_NORM_PREPEND,       /* POOL[at ..] */
+    SN_NORM_REPLACE,       /* POOL[at ..] becomes POOL[to ..] */
+    SN_NORM_REPLACE_REGEX, /* what pattern `at` matches does */
+    SN_NORM_NKIND
+} SnNormKind;
+
+#define SN_NORM_LEFT  1u
+#define SN_NORM_RIGHT 2u
+
+typedef struct SnTokNormStep {
+    uint32_t kind;
+    uint32_t at, size, to, to_size;
+    uint32_t unit, nunit;
+} SnTokNormStep;
 
 typedef enum SnSplitBehavior {
     SN_SPLIT_REMOVED,
@@ -237,8 +260,9 @@ typedef struct SnTokPiece {
 typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
 
 /* Of the model, in SnTokTable.model_flags. */
-#define SN_TOK_BYTE_LEVEL 1u /* BPE: words are bytes; BYTE[256 k + byte], k: 1 not the first, + 2 the last   \
-                              */
+#define SN_TOK_BYTE_LEVEL                                                                                    \
+    1u /* BPE: words are bytes; BYTE[256 k + byte], k: 1 not the first, + 2 the last                         \
+        */
 #define SN_TOK_BYTE_FALLBACK 2u /* a character that is no token becomes BYTE[byte] of its bytes */
 #define SN_TOK_FUSE_UNK      4u
 #define SN_TOK_IGNORE_MERGES 8u /* a word that is a token as a whole is that token */
@@ -304,12 +328,10 @@ uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes re
 /* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Not for tables
  * whose decoder is SN_TOK_DECODE_OTHER. */
 size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out);
-/* Fills the ASCII section from the steps. */
-void sn_tok_fill_ascii(const uint32_t *step, uint32_t nstep, const SnTokSplit *split, uint32_t nsplit,
-                       uint8_t ascii[256]);
-/* Normalises text, valid UTF-8, into out (3 text.n bytes) and from (2 text.n); returns how many bytes.
- * scratch is SN_TOK_NORMALIZE_SCRATCH(text.n) bytes. For the names of added tokens. */
-size_t sn_tok_normalize_text(const uint32_t *step, uint32_t nstep, SnBytes text, void *scratch, uint8_t *out,
-                             int32_t *from);
+/* What each ASCII character alone normalises to: one, SN_TOK_NOTHING, or SN_TOK_ODD: something else. */
+void sn_tok_fill_ascii(const SnTokTable *t, uint8_t ascii[128]);
+/* Normalises text, valid UTF-8, into out; returns how many bytes, SIZE_MAX where they do not fit. scratch is
+ * 24 cap bytes; the text may have cap characters after any step. For the names of added tokens. */
+size_t sn_tok_normalize_text(const SnTokTable *t, SnBytes text, void *scratch, size_t cap, SnBytes out);
 
 #endif

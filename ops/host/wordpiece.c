@@ -57,7 +57,7 @@ static SnStatus put_piece(Op *op, State *st, uint32_t id, size_t begin, size_t e
     const size_t last = st->at.character - 1;
     SN_CHECK(first <= last && last < op->nfrom, err, SN_EINVAL,
              "tok_wordpiece: from has %zu characters, not %zu", op->nfrom, last + 1);
-    return put_token(op, st, id, op->from[first], op->from[last] + 1, err);
+    return put_token(op, st, id, sn_tok_begin(op->from[first]), sn_tok_end(op->from[last]), err);
 }
 
 static SnStatus put_unknown(Op *op, State *st, size_t begin, size_t end, SnError *err)

@@ -141,8 +141,8 @@ static void parts_that_are_not_built_are_named(void **state)
 {
     Fixture *f = *state;
     assert_refused(f, "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", SN_EUNSUPPORTED, "model BPE");
-    assert_refused(f, "{" MODEL("{}") ",\"normalizer\":{\"type\":\"NFC\"}}", SN_EUNSUPPORTED,
-                   "normalizer NFC");
+    assert_refused(f, "{" MODEL("{}") ",\"normalizer\":{\"type\":\"Upper\"}}", SN_EUNSUPPORTED,
+                   "normalizer Upper");
     assert_refused(
         f,
         "{" MODEL(

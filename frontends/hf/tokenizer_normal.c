@@ -1,0 +1,283 @@
+/* tokenizer_normal.c -- the normalizer of tokenizer.json: 14 types to the steps of a table.
+ *
+ * As the reference does, a part without a type is told by its fields. */
+#include "frontends/hf/tokenizer_draft.h"
+#include "ops/host/tok.h"
+
+#define MOST_GROWTH 4096.0
+
+SnStatus sn_draft_add_norm(SnTokDraft *d, SnDraftNorm step, SnError *err)
+{
+    SN_CHECK(d->nstep < SN_TOK_NORMS, err, SN_EUNSUPPORTED,
+             "normalizer of more than %u steps is not supported", SN_TOK_NORMS);
+    SN_CHECK(
+        step.text.n < 1 << 24 &&
+                step.to.n<1 << 16, err, SN_EFORMAT, "normalizer: a text of %zu bytes", step.text.n> step.to.n
+            ? step.text.n
+            : step.to.n);
+    d->step[d->nstep++] = step;
+    return SN_OK;
+}
+
+static SnStatus add_kind(SnTokDraft *d, SnNormKind kind, SnError *err)
+{
+    return sn_draft_add_norm(d, (SnDraftNorm){.kind = kind}, err);
+}
+
+static SnStatus read_flag(const SnJson *v, const char *key, bool *out, SnError *err)
+{
+    SN_CHECK(sn_json_bool(sn_json_get(v, key), out), err, SN_EFORMAT, "normalizer: %s is not true or false",
+             key);
+    return SN_OK;
+}
+
+static SnStatus read_text(const SnJson *v, const char *key, SnBytes *out, SnError *err)
+{
+    SN_CHECK(sn_json_string(sn_json_get(v, key), out), err, SN_EFORMAT, "normalizer: %s is not a string",
+             key);
+    return SN_OK;
+}
+
+/* ---- types -------------------------------------------------------------------------------------------- */
+
+static SnStatus read_bert(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    bool clean, cjk, lower;
+    SN_TRY(read_flag(v, "clean_text", &clean, err));
+    SN_TRY(read_flag(v, "handle_chinese_chars", &cjk, err));
+    SN_TRY(read_flag(v, "lowercase", &lower, err));
+    bool strip = lower;
+    if (!sn_json_is_null(sn_json_get(v, "strip_accents")))
+        SN_TRY(read_flag(v, "strip_accents", &strip, err));
+    if (clean)
+        SN_TRY(add_kind(d, SN_NORM_CLEAN, err));
+    if (cjk)
+        SN_TRY(add_kind(d, SN_NORM_CJK, err));
+    if (strip) {
+        SN_TRY(add_kind(d, SN_NORM_NFD, err));
+        SN_TRY(add_kind(d, SN_NORM_STRIP_NONSPACING, err));
+    }
+    return lower ? add_kind(d, SN_NORM_LOWER, err) : SN_OK;
+}
+
+static SnStatus read_strip(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    bool left, right;
+    SN_TRY(read_flag(v, "strip_left", &left, err));
+    SN_TRY(read_flag(v, "strip_right", &right, err));
+    const uint32_t sides = (left ? SN_NORM_LEFT : 0) | (right ? SN_NORM_RIGHT : 0);
+    return sn_draft_add_norm(d, (SnDraftNorm){.kind = SN_NORM_STRIP, .at = sides}, err);
+}
+
+static SnStatus read_prepend(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    SnDraftNorm s = {.kind = SN_NORM_PREPEND};
+    SN_TRY(read_text(v, "prepend", &s.text, err));
+    return sn_draft_add_norm(d, s, err);
+}
+
+static SnStatus read_replace(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    const SnJson *pattern = sn_json_get(v, "pattern");
+    SnDraftNorm s = {.kind = SN_NORM_REPLACE};
+    SN_TRY(read_text(v, "content", &s.to, err));
+    SN_CHECK(sn_json_get(pattern, "Regex") == NULL, err, SN_EUNSUPPORTED,
+             "normalizer Replace with a Regex is not supported");
+    SN_TRY(read_text(pattern, "String", &s.text, err));
+    return sn_draft_add_norm(d, s, err);
+}
+
+static uint32_t base64_digit(uint8_t c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return 26u + c - 'a';
+    if (c >= '0' && c <= '9')
+        return 52u + c - '0';
+    return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+static SnStatus read_base64(SnArena *arena, SnBytes text, SnBytes *out, SnError *err)
+{
+    size_t n = text.n, m = 0;
+    while (n > 0 && text.n - n < 2 && text.at[n - 1] == '=')
+        n--;
+    uint8_t *bytes = sn_arena_alloc(arena, text.n / 4 * 3 + 4);
+    SN_CHECK(bytes != NULL, err, SN_ENOMEM, "no memory for a character map");
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t bits = 0;
+        const size_t few = n - i < 4 ? n - i : 4;
+        for (size_t k = 0; k < few; k++) {
+            const uint32_t digit = base64_digit(text.at[i + k]);
+            SN_CHECK(digit < 64, err, SN_EFORMAT, "precompiled_charsmap is not base64");
+            bits |= digit << (18 - 6 * k);
+        }
+        for (size_t k = 0; k + 1 < few; k++)
+            bytes[m++] = (uint8_t)(bits >> (16 - 8 * k));
+    }
+    *out = sn_bytes(bytes, m);
+    return SN_OK;
+}
+
+static SnStatus read_charsmap(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    SnBytes text, blob;
+    SN_TRY(read_text(v, "precompiled_charsmap", &text, err));
+    SN_TRY(read_base64(d->arena, text, &blob, err));
+    return sn_draft_add_charsmap(d, blob, err);
+}
+
+SnStatus sn_draft_add_charsmap(SnTokDraft *d, SnBytes blob, SnError *err)
+{
+    SnReader r = sn_reader(blob);
+    const uint32_t size = sn_read_u32le(&r);
+    SN_CHECK(!r.bad && size % 4 == 0 && size <= r.left, err, SN_EFORMAT,
+             "character map of %zu bytes says it has %u bytes of units", blob.n, size);
+    SnDraftNorm s = {.kind = SN_NORM_CHARSMAP, .nunit = size / 4};
+    uint32_t *unit = sn_arena_array(d->arena, (size_t)s.nunit + 1, sizeof *unit);
+    SN_CHECK(unit != NULL, err, SN_ENOMEM, "no memory for a character map");
+    for (uint32_t i = 0; i < s.nunit; i++)
+        unit[i] = sn_read_u32le(&r);
+    s.unit = unit;
+    s.text = sn_bytes(blob.at + (blob.n - r.left), r.left);
+    SN_CHECK(sn_utf8_valid(s.text), err, SN_EFORMAT, "the strings of a character map are not UTF-8");
+    return sn_draft_add_norm(d, s, err);
+}
+
+static SnStatus read_sequence(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    const SnJson *part, *all = sn_json_get(v, "normalizers");
+    SN_CHECK(all != NULL && all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "normalizers is not an array");
+    for (uint32_t i = 0; (part = sn_json_at(all, i)) != NULL; i++)
+        SN_TRY(sn_draft_read_normalizer(d, part, err));
+    return SN_OK;
+}
+
+SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    static const struct {
+        const char *type;
+        SnNormKind kind;
+    } simple[] = {{"NFD", SN_NORM_NFD},   {"NFKD", SN_NORM_NFKD},       {"NFC", SN_NORM_NFC},
+                  {"NFKC", SN_NORM_NFKC}, {"Lowercase", SN_NORM_LOWER}, {"StripAccents", SN_NORM_STRIP_MARKS},
+                  {"Nmt", SN_NORM_NMT},   {"ByteLevel", SN_NORM_BYTES}};
+    static const struct {
+        const char *type, *field; /* that a part without a type has */
+        SnStatus (*read)(SnTokDraft *, const SnJson *, SnError *);
+    } other[] = {
+        {"BertNormalizer", "clean_text", read_bert}, {"Strip", "strip_left", read_strip},
+        {"Sequence", "normalizers", read_sequence},  {"Precompiled", "precompiled_charsmap", read_charsmap},
+        {"Replace", "pattern", read_replace},        {"Prepend", "prepend", read_prepend}};
+    if (sn_json_is_null(v))
+        return SN_OK;
+    const SnJson *type = sn_json_get(v, "type");
+    SnBytes name = sn_bytes_str("without a type");
+    (void)sn_json_string(type, &name);
+    for (size_t i = 0; i < SN_COUNT(simple); i++)
+        if (sn_json_is(type, simple[i].type))
+            return add_kind(d, simple[i].kind, err);
+    for (size_t i = 0; i < SN_COUNT(other); i++)
+        if (sn_json_is(type, other[i].type) || (type == NULL && sn_json_get(v, other[i].field) != NULL))
+            return other[i].read(d, v, err);
+    return sn_fail(err, SN_EUNSUPPORTED, "normalizer %.*s is not supported", name.n < 100 ? (int)name.n : 100,
+                   (const char *)name.at);
+}
+
+/* ---- growth ------------------------------------------------------------------------------------------- */
+
+typedef struct Walk {
+    const SnDraftNorm *map;
+    uint64_t left; /* nodes to visit: a double array that is none may have circles */
+    double ratio;
+} Walk;
+
+/* All keys whose beginnings are no keys, `depth` bytes so far: longer ones are never asked for. */
+static bool walk(Walk *w, uint32_t at, uint32_t depth)
+{
+    enum { LONGEST = 5 };
+    for (uint32_t c = 1; c < 256 && depth < LONGEST; c++) {
+        const uint32_t child = at ^ c, *unit = w->map->unit;
+        if (child >= w->map->nunit || (unit[child] & 0x800000FFu) != c)
+            continue;
+        if (w->left-- == 0)
+            return false;
+        const uint32_t next = child ^ sn_charsmap_offset(unit[child]);
+        if (!(unit[child] & SN_CHARSMAP_LEAF)) {
+            if (!walk(w, next, depth + 1))
+                return false;
+            continue;
+        }
+        const uint32_t value = next < w->map->nunit ? unit[next] & 0x7FFFFFFFu : UINT32_MAX;
+        if (value >= w->map->text.n)
+            continue;
+        const uint8_t *begin = w->map->text.at + value, *end = memchr(begin, 0, w->map->text.n - value);
+        const size_t n = end != NULL ? (size_t)(end - begin) : w->map->text.n - value;
+        const double ratio = (double)n / (depth + 1);
+        w->ratio = ratio > w->ratio ? ratio : w->ratio;
+    }
+    return true;
+}
+
+static SnStatus charsmap_ratio(const SnDraftNorm *s, double *ratio, SnError *err)
+{
+    Walk w = {s, 2 * (uint64_t)s->nunit, 1};
+    SN_CHECK(s->nunit == 0 || walk(&w, sn_charsmap_offset(s->unit[0]), 0), err, SN_EFORMAT,
+             "the units of a character map run in circles");
+    *ratio = w.ratio;
+    return SN_OK;
+}
+
+/* Can a pattern match nothing? Yes where that is not easily seen. */
+static bool may_be_empty(SnBytes pattern)
+{
+    for (size_t i = 0; i < pattern.n; i++) {
+        const char c = (char)pattern.at[i], next = i + 1 < pattern.n ? (char)pattern.at[i + 1] : '\0';
+        if (strchr("*?|^$(", c) != NULL || (c == '{' && strchr("0,", next) != NULL) ||
+            (c == '\\' && strchr("bBAzZG", next) != NULL))
+            return true;
+    }
+    return pattern.n == 0;
+}
+
+/* Bytes out for a byte in, of one step alone. */
+static SnStatus ratio_of(const SnDraftNorm *s, double *ratio, SnError *err)
+{
+    const double from = (double)s->text.n, to = (double)s->to.n;
+    *ratio = 1;
+    if (s->kind == SN_NORM_CJK)
+        *ratio = 5.0 / 3;
+    else if (s->kind == SN_NORM_BYTES)
+        *ratio = 2;
+    else if (s->kind == SN_NORM_PREPEND)
+        *ratio = 1 + from;
+    else if (s->kind == SN_NORM_CHARSMAP)
+        return charsmap_ratio(s, ratio, err);
+    else if (s->kind == SN_NORM_REPLACE)
+        *ratio = from == 0 ? 1 + 2 * to : to > from ? to / from : 1;
+    else if (s->kind == SN_NORM_REPLACE_REGEX)
+        *ratio = may_be_empty(s->text) ? 1 + 2 * to : to > 1 ? to : 1;
+    return SN_OK;
+}
+
+SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err)
+{
+    /* Normalisation forms and lower case do not multiply: once brought into one, a character grows no
+     * further. */
+    bool has_form = false, has_compat = false, has_lower = false;
+    double all = 1;
+    for (uint32_t i = 0; i < d->nstep; i++) {
+        const SnNormKind kind = d->step[i].kind;
+        double ratio;
+        SN_TRY(ratio_of(&d->step[i], &ratio, err));
+        all *= ratio;
+        has_form |= kind == SN_NORM_NFD || kind == SN_NORM_NFC;
+        has_compat |= kind == SN_NORM_NFKD || kind == SN_NORM_NFKC;
+        has_lower |= kind == SN_NORM_LOWER;
+        SN_CHECK(all <= MOST_GROWTH, err, SN_EUNSUPPORTED,
+                 "normalizer that makes a text more than %g times as long is not supported", MOST_GROWTH);
+    }
+    all *= (has_compat ? 11 : has_form ? 3 : 1) * (has_lower ? 1.5 : 1);
+    *grow = (uint32_t)all + (all > (uint32_t)all);
+    return SN_OK;
+}

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Writes ops/host/normal_table.c: compatibility decompositions, compositions and grapheme breaks of every code point.
+
+Like unicode_table.py it observes the reference tokenizer. Grapheme breaks show through a Precompiled normalizer whose
+map writes X for whatever it looks up: a cluster of less than six bytes becomes one X, the characters of a longer one an
+X each. What cannot show there (which Hangul syllables, controls of four bytes, regional indicators) is taken from the
+package regex. Needs the Python packages tokenizers, version 0.23.3, and regex:
+
+    python3 tools/normal_table.py > ops/host/normal_table.c
+"""
+
+import struct
+import sys
+
+import regex
+import tokenizers
+from tokenizers import normalizers
+
+WANTED = "0.23.3"
+HANGUL, NHANGUL = 0xAC00, 11172
+BREAKS = ["OTHER", "CR", "LF", "CONTROL", "EXTEND", "LINKER", "CONJUNCT", "ZWJ", "INDICATOR", "PREPEND", "SPACING", "L",
+          "V", "T", "LV", "LVT", "PICTO", "CONSONANT"]
+COMPAT, SECOND = 32, 64
+NFD, NFC = normalizers.NFD().normalize_str, normalizers.NFC().normalize_str
+NFKD = normalizers.NFKD().normalize_str
+
+
+def cluster_counter():
+    """A character map in which every byte is a key with the value X: units of a double array, then the strings."""
+    units = [256 << 10] + [0] * 1023
+    for c in range(1, 256):
+        at = 256 ^ c
+        units[at] = c | 1 << 8 | (at ^ (512 + c)) << 10
+        units[512 + c] = 1 << 31
+    precompiled = normalizers.Precompiled(struct.pack("<I1024I", 4096, *units) + b"X\0")
+    return lambda s: len(precompiled.normalize_str(s))
+
+
+def break_classes(chars):
+    count = cluster_counter()
+    mark, smile, ka, ta, virama = "\u0308", "\u263A", "\u0915", "\u0924", "\u094D"
+    known = {"\r": "CR", "\n": "LF", "\u200D": "ZWJ"}
+    text = "".join(chars)
+    for name, pattern in [("CONTROL", "Control"), ("INDICATOR", "Regional_Indicator"), ("L", "L"), ("V", "V"), ("T", "T"),
+                          ("LV", "LV"), ("LVT", "LVT")]:
+        for c in regex.findall(r"\p{GCB=" + pattern + "}", text):
+            known.setdefault(c, name)
+
+    def one(c):
+        if c in known:
+            return known[c]
+        if count("a" + c) == 1:  # belongs to the cluster before it
+            if count("\u00A9" + c + "\u200D" + smile + mark) == 4:
+                return "SPACING"
+            if count(ka + c + ta + mark) == 4:
+                return "LINKER"
+            return "CONJUNCT" if count(ka + c + virama + ta + mark) == 5 else "EXTEND"
+        if count(c + "a") == 1:
+            return "PREPEND"
+        if count(c + "\u200D" + smile + mark) == 4 or (len(c.encode()) == 2 and count(c + "\u200D" + smile) == 3):
+            return "PICTO"
+        return "CONSONANT" if count(c + virama + ta + mark) == 4 else "OTHER"
+
+    return {c: one(c) for c in chars}
+
+
+def compositions(chars):
+    """(first, second) -> composed, for all pairs but those of Hangul."""
+    pairs = {}
+    for c in chars:
+        d = NFD(c)
+        if d == c or NFC(c) != c or HANGUL <= ord(c) < HANGUL + NHANGUL:
+            continue
+        first = NFC(d[:-1])
+        assert len(first) == 1 and NFC(first + d[-1]) == c, hex(ord(c))
+        pairs[first, d[-1]] = c
+    return dict(sorted(pairs.items()))
+
+
+def two_stages(values, size):
+    blocks, first = {}, []
+    for at in range(0, len(values), size):
+        first.append(blocks.setdefault(tuple(values[at:at + size]), len(blocks)))
+    return first, [v for block in blocks for v in block]
+
+
+def put(name, ctype, values):
+    lines, line = [], "   "
+    for v in values:
+        if len(line) + len(str(v)) + 2 > 110:
+            lines.append(line)
+            line = "   "
+        line += f" {v},"
+    lines.append(line)
+    print(f"const {ctype} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
+
+
+def main():
+    if tokenizers.__version__ != WANTED:
+        sys.exit(f"needs tokenizers {WANTED}, found {tokenizers.__version__}")
+    chars = [chr(c) for c in range(1, 0x110000) if not 0xD800 <= c <= 0xDFFF]
+    breaks = break_classes(chars)
+    pairs = compositions(chars)
+    seconds = {b for _, b in pairs}
+    compat = [c for c in chars if NFKD(c) != NFD(c)]
+    of = [0] * 0x110000
+    of[0] = BREAKS.index("CONTROL")
+    for c in chars:
+        of[ord(c)] = BREAKS.index(breaks[c]) | COMPAT * (NFKD(c) != NFD(c)) | SECOND * (c in seconds)
+    first, second = two_stages(of, 128)
+    pool, at = [], [0]
+    for c in compat:
+        pool += [ord(d) for d in NFKD(c)]
+        at.append(len(pool))
+    block = [sum(1 for c in compat if ord(c) >> 8 < b) for b in range((ord(compat[-1]) >> 8) + 2)]
+    assert max(b - a for a, b in zip(at, at[1:])) == 18 and max(ord(c) for p in pairs for c in p) < 1 << 21
+
+    print(f"""/* normal_table.c -- normalisation forms and grapheme breaks of each code point. Generated: do not edit.
+ *
+ * Made by tools/normal_table.py from tokenizers {WANTED}. */
+#include "ops/host/normal.h"
+
+/* clang-format off */
+""")
+    print(f"_Static_assert(SN_BREAK_CONSONANT == {BREAKS.index('CONSONANT')} && SN_FORM_COMPAT == {COMPAT} && "
+          f"SN_FORM_SECOND == {SECOND} && SN_COMPOSE_COUNT == {len(pairs)}, \"table and header agree\");\n")
+    put("sn_form_first", "uint8_t", first)
+    put("sn_form_second", "uint8_t", second)
+    put("sn_nfkd_block", "uint16_t", block)
+    put("sn_nfkd_low", "uint8_t", [ord(c) & 0xFF for c in compat])
+    put("sn_nfkd_at", "uint16_t", at)
+    put("sn_nfkd_pool", "uint32_t", pool)
+    put("sn_compose_pair", "uint64_t", [f"{ord(a) << 21 | ord(b)}u" for a, b in pairs])
+    put("sn_compose_to", "uint32_t", [ord(c) for c in pairs.values()])
+
+
+if __name__ == "__main__":
+    main()
