@@ -26,6 +26,15 @@ typedef struct SnTileFit {
     int64_t row_stride; /* elements from one row to the next; 0: not always as many */
 } SnTileFit;
 
+/* A product with weights in blocks (ops/quant_linear.c says what it means). */
+typedef struct SnBlockProduct {
+    SnRef rows, codes;                    /* u32[m, blocks, 12]; u32[panel, blocks, bits, 16] */
+    SnRef scale, coarse, low, coarse_low; /* [panel, group, 16]; 0: absent */
+    int64_t blocks, bits, halves;         /* groups of a block: 1 or 2 */
+    int64_t per_coarse, per_coarse_low;   /* groups that share a coarse number */
+    int64_t zero;                         /* the code of 0 */
+} SnBlockProduct;
+
 /* A tile is `rows` x `panels * width` outputs: the same on all targets. A body computes `body_rows` x
  * `body_panels * width` of them in registers. */
 typedef struct SnContract {
@@ -42,7 +51,8 @@ typedef struct SnContract {
     char pair;       /* the innermost k where that is 2 and lies behind the lane: words of two bf16 or f16 */
     bool is_ragged;  /* the last panel may not be whole */
     SnRef npanel;    /* a dim */
-    SnTail tail;     /* what the root makes of the product */
+    SnBlockProduct *blocks;             /* NULL: an ordinary product */
+    SnTail tail;                        /* what the root makes of the product */
     SnRef first_row, nrow, first_panel; /* of the tile at hand */
     int sums;                           /* LOCAL: the outputs of a tile, by row */
     SnRef point[128];                   /* by label: its index where the walk is now */
@@ -58,6 +68,12 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
 /* ---- gemm.c ---- */
 void sn_gemm_shape(SnLower *l, SnContract *c); /* rows .. body_panels */
 void sn_gemm_tile(SnLower *l, SnContract *c);  /* computes c->sums */
+
+/* ---- gemm_quant.c ---- */
+/* Labels, and c->blocks, which it is given; then rows .. body_panels; then c->sums. */
+void sn_blocks_read(SnLower *l, SnContract *c, SnRef r);
+void sn_blocks_shape(SnLower *l, SnContract *c);
+void sn_blocks_tile(SnLower *l, SnContract *c);
 
 /* ---- gemm_tile.c ---- */
 void sn_tiles_find(SnLower *l, SnContract *c); /* c->tiles; the operands were read */

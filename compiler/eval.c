@@ -385,7 +385,8 @@ static SnEvalFn *op_of(uint16_t op)
         [SN_OP_COND] = sn_eval_cond,         [SN_OP_FN] = eval_nothing,
         [SN_OP_ENTRY] = eval_nothing,        [SN_OP_LIST] = sn_eval_make_list,
         [SN_OP_OFFSETS] = sn_eval_offsets,   [SN_OP_VALUES] = sn_eval_values,
-        [SN_OP_HOST] = sn_eval_host,         [SN_OP_STOP] = sn_eval_same,
+        [SN_OP_HOST] = sn_eval_host,         [SN_OP_COPY] = sn_eval_same,
+        [SN_OP_STOP] = sn_eval_same,
     };
     if (op >= SN_PRIM_COUNT)
         return NULL;

@@ -23,6 +23,8 @@ static const SnClaim claims[] = {
     {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrr", false},
     {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},
+    {"quantize_rows", sn_block_rows_accepts, sn_lower_block_rows, "o", false},
+    {"product_blocks", sn_blocks_accepts, sn_lower_contract, "rrrrrr", false, .is_product = true},
 };
 
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r)
@@ -40,6 +42,13 @@ bool sn_is_update(const SnPass *p, SnRef r)
     const uint16_t op = sn_term(p->s, r)->op;
     const SnClaim *const claim = op >= SN_PRIM_COUNT ? sn_claim_of(p, r) : NULL;
     return op == SN_OP_UPDATE || op == SN_OP_SCATTER || (claim != NULL && claim->is_update);
+}
+
+bool sn_is_product(const SnPass *p, SnRef r)
+{
+    const uint16_t op = sn_term(p->s, r)->op;
+    const SnClaim *const claim = op >= SN_PRIM_COUNT ? sn_claim_of(p, r) : NULL;
+    return op == SN_OP_CONTRACT || (claim != NULL && claim->is_product);
 }
 
 static SnRef map_dim(void *self, SnRef dim)

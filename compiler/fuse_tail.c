@@ -92,8 +92,9 @@ static bool read_moves(const Cone *c, int at, SnTail *out)
     return move == 0 && !c->is_full;
 }
 
-bool sn_tail_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef product, SnTail *out)
+bool sn_tail_find(const SnPass *p, const bool *is_stored, SnRef home, SnRef product, SnTail *out)
 {
+    const SnStore *s = p->s;
     Cone c = {.s = s};
     if (sn_type_of(s, home)->kind != SN_TYPE_TENSOR)
         return false;
@@ -101,7 +102,7 @@ bool sn_tail_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef pro
     for (int i = 0; i < c.n; i++) {
         const Use u = c.use[i];
         const SnTerm *t = sn_term(s, u.r);
-        if (i > 0 && t->op == SN_OP_CONTRACT && (product == 0 || u.r == product))
+        if (i > 0 && sn_is_product(p, u.r) && (product == 0 || u.r == product))
             return read_moves(&c, i, out);
         for (int k = 0; k < t->narg && u.r != product; k++) {
             const SnRef x = t->arg[k];
@@ -116,8 +117,8 @@ bool sn_fuse_take_tail(SnFuse *f, SnRef r)
 {
     SnTail tail;
     const SnRef h = f->home[r];
-    if (sn_term(f->s, r)->op != SN_OP_CONTRACT || h == 0 || h == SN_FUSE_MANY || f->rows[h].count > 0 ||
-        f->rows[h].has_tail || !sn_tail_find(f->s, f->is_stored, h, r, &tail))
+    if (!sn_is_product(f->p, r) || h == 0 || h == SN_FUSE_MANY || f->rows[h].count > 0 ||
+        f->rows[h].has_tail || !sn_tail_find(f->p, f->is_stored, h, r, &tail))
         return false;
     f->rows[h].has_tail = true;
     return true;

@@ -210,6 +210,9 @@ bool sn_past_accepts(const SnStore *s, SnRef r);
  * may become the result when that copy is all that reads it. */
 void sn_lower_copy_base(SnLower *l, SnRef base);
 void sn_lower_mark_in_place(SnLower *l, SnRef base);
+SnLowerFn sn_lower_block_rows; /* gemm_quant.c */
+bool sn_block_rows_accepts(const SnStore *s, SnRef r);
+bool sn_blocks_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_cache; /* lower_cache.c */
 bool sn_cache_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_scatter, sn_lower_update, sn_lower_sort, sn_lower_compact; /* lower_index.c */

@@ -256,24 +256,33 @@ static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol
     c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
     const int64_t block = c->tiles.is_used ? SN_LANES : 1, room = (c->rows + block - 1) / block * block;
     c->sums = sn_kernel_local(&l->kb, c->acc, room * c->panels * c->width, &local);
-    sn_gemm_tile(l, c);
+    (c->blocks != NULL ? sn_blocks_tile : sn_gemm_tile)(l, c);
     emit_result(l, c, buf);
     sn_lower_close(l, local);
+}
+
+static void read_contract(SnLower *l, SnContract *c, SnRef r)
+{
+    const SnTerm *t = sn_term(l->s, r);
+    const char *eq = sn_attr_string(l->s, r, "eq");
+    c->operand[0] = t->arg[0];
+    c->operand[1] = t->arg[1];
+    eq = read_labels(eq, &c->of[0]);
+    eq = read_labels(eq + 1, &c->of[1]);
+    (void)read_labels(eq + 2, &c->result);
+    group_labels(l, c);
 }
 
 static void lower_product(SnLower *l, const SnTail *tail)
 {
     const SnRef r = tail->product;
-    const SnTerm *t = sn_term(l->s, r);
+    const bool has_blocks = sn_term(l->s, r)->op >= SN_PRIM_COUNT;
+    SnBlockProduct blocks = {0};
     SnContract c = {
-        .operand = {t->arg[0], t->arg[1]}, .to = sn_dtype_of(l->s, r), .width = SN_LANES, .tail = *tail};
-    const char *eq = sn_attr_string(l->s, r, "eq");
-    eq = read_labels(eq, &c.of[0]);
-    eq = read_labels(eq + 1, &c.of[1]);
-    (void)read_labels(eq + 2, &c.result);
+        .to = sn_dtype_of(l->s, r), .width = SN_LANES, .blocks = has_blocks ? &blocks : NULL, .tail = *tail};
     c.acc = sn_lower_acc(c.to);
-    sn_lower_begin(l, "contract");
-    group_labels(l, &c);
+    sn_lower_begin(l, has_blocks ? "blocks" : "contract");
+    (has_blocks ? sn_blocks_read : read_contract)(l, &c, r);
     if (l->status != SN_OK)
         return;
     int64_t n;
@@ -281,9 +290,12 @@ static void lower_product(SnLower *l, const SnTail *tail)
         c.width = 1;
     c.npanel = sn_lower_ceil(l, c.lane.count, c.width);
     c.is_ragged = !(sn_is_const_i64(l->s, sn_dim_mod(l->s, c.lane.count, i_const(l, c.width)), &n) && n == 0);
-    sn_lower_read(l, c.operand[0]);
-    sn_lower_read(l, c.operand[1]);
-    sn_gemm_shape(l, &c);
+    const SnTerm *t = sn_term(l->s, r);
+    for (int i = 0; i < t->narg; i++) {
+        if (sn_term(l->s, t->arg[i])->op != SN_OP_NONE)
+            sn_lower_read(l, t->arg[i]);
+    }
+    (has_blocks ? sn_blocks_shape : sn_gemm_shape)(l, &c);
     if (r != l->root)
         sn_lower_read(l, l->root);
     const int buf = sn_lower_result(l, 0);
@@ -301,7 +313,7 @@ void sn_lower_contract(SnLower *l, SnRef r)
 bool sn_lower_tail(SnLower *l, SnRef root)
 {
     SnTail tail;
-    if (!sn_tail_find(l->s, l->is_stored, root, 0, &tail))
+    if (!sn_tail_find(l->p, l->is_stored, root, 0, &tail))
         return false;
     lower_product(l, &tail);
     return true;

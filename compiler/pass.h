@@ -63,12 +63,15 @@ typedef struct SnClaim {
     void (*lower)(struct SnLower *l, SnRef r);
     /* A letter an operand: o its elements are read once, r several times, s once for each query and key. */
     const char *use;
-    bool is_update; /* the result may be made where operand 0 lies */
+    bool is_update;  /* the result may be made where operand 0 lies */
+    bool is_product; /* what is made of each element of the result can be computed in its kernel */
 } SnClaim;
 /* Of a composite; NULL: none. */
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r);
 /* update, scatter, or a claim that changes its first operand. */
 bool sn_is_update(const SnPass *p, SnRef r);
+/* contract, or a claim that is lowered as one. */
+bool sn_is_product(const SnPass *p, SnRef r);
 
 /* ---- hoist.c ---- */
 /* The last entry, where there is one: it makes what the others name as parameters
@@ -110,7 +113,7 @@ typedef struct SnTail {
     int nmove;
 } SnTail;
 /* Below a stored term: this product, or (0) the one that is not stored. Terms before it may be undecided. */
-bool sn_tail_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef product, SnTail *out);
+bool sn_tail_find(const SnPass *p, const bool *is_stored, SnRef home, SnRef product, SnTail *out);
 
 /* ---- fuse_panel.c: a dear value that many rows share is computed in the kernel that uses it ---- */
 #define SN_PANELS      4
