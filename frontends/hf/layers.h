@@ -179,6 +179,20 @@ SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n);
 /* Tokens that each row has up to and with this call, i64[batch]: what scaling by length goes by. */
 SnValue sn_nn_reach(SnBuild *b);
 
+/* ---- recurrences (recurrence.c) ---- */
+/* Each channel of x [batch, seq, width] by itself; weight [width, 1, taps], the last tap is of the token. */
+SnValue sn_nn_causal_conv(SnBuild *b, const char *name, SnValue x);
+/* state = exp(time * a) * state + time * x * in; the result is state * out, summed over n: f32 [batch, seq,
+ * heads, d]. Gu & Dao 2023, arXiv:2312.00752; with one decay a head: arXiv:2405.21060. */
+typedef struct SnStateSpace {
+    SnValue x;       /* [batch, seq, heads, d] */
+    SnValue time;    /* f32[batch, seq, heads] */
+    SnValue a;       /* f32[heads, n or 1] */
+    SnValue in, out; /* [batch, seq, groups, n]: heads / groups share one */
+    SnValue state;   /* f32[batch, heads, d, n]; filled */
+} SnStateSpace;
+SnValue sn_nn_state_space(SnBuild *b, SnStateSpace m);
+
 /* One function a layer, so that equal layers are one function. Gives hidden_states.i before layer i and
  * attentions.i; the model gives the last hidden state. */
 typedef SnValue SnLayerFn(SnBuild *b, SnValue x, int64_t layer);

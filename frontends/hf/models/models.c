@@ -18,6 +18,7 @@
     X(gpt_neox) \
     X(gptj) \
     X(llama) \
+    X(mamba) \
     X(modernbert) \
     X(mpnet) \
     X(mpt) \
