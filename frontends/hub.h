@@ -134,6 +134,15 @@ SN_API SN_MUST_CHECK SnStatus sn_logits_process(SnCompiler *cc, const char *devi
                                                 const SnView *ids, const SnView *scores, SnResults **out,
                                                 SnError *err);
 
+/* ---- generation ---- */
+/* generate() of Transformers. config: keys of GenerationConfig over those of the folder, an object; or NULL.
+ * ids i64[batch, seq]; mask i64[batch, seq] is 0 at padding, which is on the left; or NULL. Results:
+ * sequences i64[rows, n] with the prompt, filled up with pad_token_id; sequences_scores f32[rows] of beam
+ * search; logits, scores f32[rows, steps, vocabulary] where output_logits and output_scores ask for them, 0
+ * behind the end of a row. */
+SN_API SN_MUST_CHECK SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask,
+                                                const SnJson *config, SnResults **out, SnError *err);
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;

@@ -212,6 +212,7 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .want = part->want,
                  .nwant = part->nwant,
                  .num_labels = m->num_labels,
+                 .past = part->past,
                  .made = {.memory = memory}};
     if (!arch) {
         sn_graph_fail(g, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, part->head, m->config.model_type);
@@ -280,7 +281,8 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
     if (strcmp(m->device, "eval") == 0)
         return SN_OK;
     SN_TRY(m->emit_dir ? compile_ahead(m, p, err) : sn_compile(m->cc, p->graph, &o, &p->program, err));
-    SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
+    if (p->program->image->create_symbol.count == 0)
+        SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
     sn_graph_destroy(p->graph);
     p->graph = NULL;
     return SN_OK;

@@ -10,7 +10,7 @@
 /* A program of a model, kept with it. */
 typedef struct SnModelProgram {
     const char *key;
-    SnProgram *program; /* and its instance; or, for device "eval", only the graph */
+    SnProgram *program; /* and its instance, if no dims are bound at create; or, for device "eval", only the graph */
     SnInstance *instance;
     SnGraph *graph;
     SnEvalResult *evaluated; /* results of the last run on device "eval" */
@@ -58,6 +58,7 @@ typedef struct SnModelPart {
     size_t nin;
     const char *const *want; /* results; nwant 0: every output of the head */
     size_t nwant;
+    SnPast *past;      /* built in the cached form; or NULL */
     SnNamedValues out; /* filled: f32; sn_named_value finds one by name */
     const SnIdRange *range;
     size_t nrange;

@@ -23,6 +23,7 @@ static const struct {
 } kinds[] = {
     {"forward", conform_forward, conform_compare},
     {"logits", conform_logits, conform_compare},
+    {"generate", conform_generate, conform_compare},
     {"quant", conform_quant, conform_compare},
     {"sentence", conform_sentence, conform_compare},
     {"pipeline", conform_pipeline, conform_compare_data},

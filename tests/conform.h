@@ -23,7 +23,8 @@ typedef struct Conform {
 
 /* A kind of case: runs it and leaves its results. */
 typedef SnStatus ConformKind(Conform *c, SnError *err);
-ConformKind conform_forward, conform_sentence, conform_pipeline, conform_logits, conform_quant;
+ConformKind conform_forward, conform_sentence, conform_pipeline, conform_logits, conform_quant,
+    conform_generate;
 
 /* DIR/FILE in the arena. */
 SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);

@@ -21,18 +21,8 @@ int64_t sn_nn_labels(const SnBuild *b)
     return b->num_labels ? b->num_labels : sn_config_labels(b->config);
 }
 
-/* Rows of x [batch, seq, width] at places [batch, n]. */
-static SnValue rows_at(SnBuild *b, SnValue x, SnValue place, SnValue n)
-{
-    const SnValue dims[] = {b->batch, n};
-    const SnValue at[] = {sn_iota(b->g, SN_I64, 0, 2, dims), place};
-    return sn_gather(b->g, x, 2, (const int[]){0, 1}, at, NULL);
-}
-
 SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const char *const *bias, SnValue x)
 {
-    if (b->past && b->past->places.ref)
-        x = rows_at(b, x, b->past->places, sn_dim(b->g, b->past->places, 1));
     sn_scope_push(b->g, "%s", name);
     SnValue w = sn_nn_param_or_none(b, "weight");
     sn_scope_pop(b->g);
@@ -166,9 +156,19 @@ void sn_nn_choose(SnBuild *b, SnValue logits)
         sn_nn_output(b, "loss", class_loss(b, scores, labels));
 }
 
+/* Rows of x [batch, seq, width] at places [batch, n]. */
+static SnValue rows_at(SnBuild *b, SnValue x, SnValue place, SnValue n)
+{
+    const SnValue dims[] = {b->batch, n};
+    const SnValue at[] = {sn_iota(b->g, SN_I64, 0, 2, dims), place};
+    return sn_gather(b->g, x, 2, (const int[]){0, 1}, at, NULL);
+}
+
 SnValue sn_nn_wanted_places(SnBuild *b, SnValue x)
 {
-    const SnValue place = sn_nn_input(b, SN_INPUT_PLACES);
+    const SnValue place = b->past ? b->past->places : sn_nn_input(b, SN_INPUT_PLACES);
+    if (b->past && place.ref)
+        return rows_at(b, x, place, sn_dim(b->g, place, 1));
     if (!place.ref)
         return x;
     const SnValue dims[] = {b->batch, size(b, 1)};
@@ -207,7 +207,7 @@ void sn_head_words(SnBuild *b)
 
 void sn_head_next_word(SnBuild *b)
 {
-    sn_nn_next_token(b, b->arch->family->words(b, hidden(b)));
+    sn_nn_next_token(b, b->arch->family->words(b, sn_nn_wanted_places(b, hidden(b))));
 }
 
 void sn_head_sequence(SnBuild *b)

@@ -63,7 +63,8 @@ SnValue sn_nn_input(SnBuild *b, const char *name); /* none where it is not given
 bool sn_nn_wants(const SnBuild *b, const char *name);
 /* Input i64[batch]: logits are wanted at this place of each row alone, [batch, 1, ..]. */
 #define SN_INPUT_PLACES "places"
-SnValue sn_nn_wanted_places(SnBuild *b, SnValue x); /* of x [batch, seq, width]; without that input all */
+/* Of x [batch, seq, width]; cached, [batch, wanted, width]; without that input all. */
+SnValue sn_nn_wanted_places(SnBuild *b, SnValue x);
 void sn_nn_output(SnBuild *b, const char *name, SnValue v); /* f32; only if it is wanted */
 /* <kind>.<i>, hidden_states.2: only if it is asked for by name. */
 void sn_nn_numbered(SnBuild *b, const char *kind, int64_t i, SnValue v);
@@ -152,16 +153,20 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 typedef struct SnPastNext {
     SnValue carry, next;
 } SnPastNext;
+typedef struct SnPastKept {
+    SnValue carry;
+    bool is_state; /* a row for each slot; else for each page */
+} SnPastKept;
 struct SnPast {
-    SnValue pos;                /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
-    SnValue slot;               /* i64[batch]: which state a row has; -1: none, nothing is kept */
-    SnValue page;               /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
-    SnValue reach;              /* i64[batch]: tokens that the row has up to and with this call */
-    SnValue places;             /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
-    SnValue pages, slots;       /* dims, bound at create */
-    SnDtype kv_dtype;           /* of keys and values that are kept */
-    bool has_pages, has_states; /* filled */
-    SN_VEC(SnPastNext) next;    /* filled: of the layer that is being built */
+    SnValue pos;             /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
+    SnValue slot;            /* i64[batch]: which state a row has; -1: none, nothing is kept */
+    SnValue page;            /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
+    SnValue reach;           /* i64[batch]: tokens that the row has up to and with this call */
+    SnValue places;          /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
+    SnValue pages, slots;    /* dims, bound at create */
+    SnDtype kv_dtype;        /* of keys and values that are kept */
+    SN_VEC(SnPastNext) next; /* filled: of the layer that is being built */
+    SN_VEC(SnPastKept) kept; /* filled: all carries, each once */
 };
 /* sn_nn_attend, cached. */
 SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);

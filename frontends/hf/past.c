@@ -38,9 +38,15 @@ static SnValue carry(SnBuild *b, const char *name, SnDtype dtype, SnValue rows, 
     return sn_carry_zeros(b->g, full, dtype, rows, ndim, dims);
 }
 
-static void keep(SnBuild *b, SnValue held, SnValue next)
+static void keep(SnBuild *b, SnValue held, SnValue next, bool is_state)
 {
-    if (!sn_vec_push(b->arena->memory, &b->past->next, ((SnPastNext){held, next})))
+    const SnAllocator *memory = b->arena->memory;
+    SnPast *p = b->past;
+    bool is_new = true;
+    for (size_t i = 0; i < p->kept.n; i++)
+        is_new = is_new && p->kept.at[i].carry.ref != held.ref;
+    if (!sn_vec_push(memory, &p->next, ((SnPastNext){held, next})) ||
+        (is_new && !sn_vec_push(memory, &p->kept, ((SnPastKept){held, is_state}))))
         sn_graph_fail(b->g, SN_ENOMEM, "no memory for what is kept");
 }
 
@@ -67,9 +73,8 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnV
     const SnValue old_values = carry(b, "v", p->kv_dtype, p->pages, 3, value);
     const SnValue keys = sn_cache_keys(g, old_keys, k, p->page, p->pos);
     const SnValue values = sn_cache_values(g, old_values, v, p->page, p->pos);
-    p->has_pages = true;
-    keep(b, old_keys, keys);
-    keep(b, old_values, values);
+    keep(b, old_keys, keys, false);
+    keep(b, old_values, values, false);
     const SnValue y = sn_attention_past(g, q, keys, values, p->page, p->pos, slopes_of(b, a), a->sinks,
                                         a->scale, a->softcap, a->window);
     return sn_permute(g, y, (const int[]){0, 2, 1, 3});
@@ -116,8 +121,7 @@ void sn_nn_state_next(SnBuild *b, const char *name, SnValue next)
     for (int i = 0; i < ndim; i++)
         dims[i] = known_dim(b, next, i + 1);
     const SnValue held = carry(b, name, sn_value_dtype(b->g, next), b->past->slots, ndim, dims);
-    b->past->has_states = true;
-    keep(b, held, sn_scatter(b->g, "set", held, 1, (const int[]){0}, &b->past->slot, next));
+    keep(b, held, sn_scatter(b->g, "set", held, 1, (const int[]){0}, &b->past->slot, next), true);
 }
 
 SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)

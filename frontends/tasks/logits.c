@@ -286,7 +286,8 @@ static void forced_first(SnLogits *l, const Row *row)
 static void forced_last(SnLogits *l, const Row *row)
 {
     const SnValue one = sn_const_int(l->g, SN_I64, 1), never = in_rows(l, sn_const_int(l->g, SN_I64, -1));
-    const SnValue last = sn_sub(l->g, whole(l, "max_length", never), one);
+    const SnValue limit = l->limit.ref ? l->limit : whole(l, "max_length", never);
+    const SnValue last = sn_sub(l->g, limit, one);
     l->scores =
         sn_logits_force(l->g, l->scores, token_list(l, row->key, own(l, row)), sn_eq(l->g, l->length, last));
 }
@@ -432,6 +433,15 @@ void sn_logits_build_class(SnLogits *l, const char *class_name)
             return;
         }
     sn_graph_fail(l->g, SN_EUNSUPPORTED, "logits processor %s", class_name);
+}
+
+bool sn_logits_asks(const SnJson *config, const char *key, bool is_sampled)
+{
+    const SnLogits l = {.config = config};
+    for (size_t i = 0; i < SN_COUNT(rows); i++)
+        if (strcmp(rows[i].key, key) == 0)
+            return (rows[i].stage != WARPER || is_sampled) && is_asked(&l, &rows[i]);
+    return false;
 }
 
 const char *sn_logits_number(size_t i)

@@ -19,6 +19,7 @@ typedef struct SnLogits {
     SnValue ids, length;           /* i64[batch, c]: tokens of each row so far; i64[batch]: how many */
     SnValue prompt;                /* i64[batch]: how many of them are the prompt */
     SnValue first;                 /* i64[batch]: tokens before are padding; or none */
+    SnValue limit;                 /* i64[batch]: how many there will be at most; or none */
     SnValue source, source_length; /* tokens of an encoder, as ids and length; or none */
     int64_t keep;                  /* tokens that warpers leave at least */
 } SnLogits;
@@ -28,6 +29,8 @@ typedef struct SnLogits {
 void sn_logits_build(SnLogits *l, bool is_sampled);
 /* One of them by its class. */
 void sn_logits_build_class(SnLogits *l, const char *class_name);
+/* Is there a processor for that key, of those that are built? */
+bool sn_logits_asks(const SnJson *config, const char *key, bool is_sampled);
 /* Keys of numbers that may be given, NULL past the end. */
 const char *sn_logits_number(size_t i);
 

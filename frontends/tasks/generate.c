@@ -1,0 +1,269 @@
+/* generate.c -- sn_model_generate: tensors in, sequences out, as generate() of Transformers. */
+#include "frontends/tasks/generate.h"
+
+#include "runtime/context.h"
+#include "runtime/tensor.h"
+
+/* One call. */
+typedef struct Call {
+    SnModel *m;
+    SnGenConfig config;
+    SnArena arena;
+    SnLm *lm;
+    const SnView *ids;
+    int64_t batch, seq, rows, length; /* length: tokens at which rows end */
+    int32_t *prompt;                  /* [batch][seq] */
+    uint32_t *npad;                   /* [batch] */
+    SnLmNumber number[17];
+    uint32_t nnumber;
+    float *logits, *scores; /* [rows][length - seq][vocabulary] */
+    size_t vocabulary;
+    SnResults *out;
+} Call;
+
+/* ---- inputs ---- */
+
+static int64_t element(const SnView *v, int64_t i)
+{
+    return sn_scalar_load(v->dtype, (const uint8_t *)v->data + i * (int64_t)sn_dtype_size(v->dtype)).i;
+}
+
+static bool is_matrix(const SnView *v)
+{
+    return v->ndim == 2 && !sn_dtype_is_float(v->dtype) && sn_view_is_dense(v) && !v->start;
+}
+
+static SnStatus read_padding(Call *c, const SnView *mask, SnError *err)
+{
+    if (!mask)
+        return SN_OK;
+    SN_CHECK(is_matrix(mask) && mask->dims[0] == c->batch && mask->dims[1] == c->seq, err, SN_ESHAPE,
+             "attention_mask: expected [%lld, %lld] as input_ids", (long long)c->batch, (long long)c->seq);
+    for (int64_t b = 0; b < c->batch; b++) {
+        int64_t n = 0;
+        while (n < c->seq && element(mask, b * c->seq + n) == 0)
+            n++;
+        for (int64_t i = n; i < c->seq; i++)
+            SN_CHECK(element(mask, b * c->seq + i) != 0, err, SN_EUNSUPPORTED,
+                     "attention_mask: padding behind tokens, in row %lld", (long long)b);
+        SN_CHECK(n < c->seq, err, SN_EINVAL, "attention_mask: row %lld has no tokens", (long long)b);
+        c->npad[b] = (uint32_t)n;
+    }
+    return SN_OK;
+}
+
+static SnStatus read_inputs(Call *c, const SnView *ids, const SnView *mask, SnError *err)
+{
+    SN_CHECK(is_matrix(ids) && ids->dims[0] >= 1 && ids->dims[1] >= 1 && ids->dims[1] < (1 << 24), err,
+             SN_ESHAPE, "input_ids: expected whole numbers [batch, seq]");
+    c->batch = ids->dims[0];
+    c->seq = ids->dims[1];
+    c->prompt = sn_arena_array(&c->arena, (size_t)(c->batch * c->seq), sizeof *c->prompt);
+    c->npad = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *c->npad);
+    SN_CHECK(c->prompt && c->npad, err, SN_ENOMEM, "no memory for %lld rows", (long long)c->batch);
+    for (int64_t i = 0; i < c->batch * c->seq; i++) {
+        const int64_t id = element(ids, i);
+        SN_CHECK(id >= 0 && id <= INT32_MAX, err, SN_EINVAL, "input_ids: %lld is no token", (long long)id);
+        c->prompt[i] = (int32_t)id;
+    }
+    return read_padding(c, mask, err);
+}
+
+/* ---- rows ---- */
+
+static SnLmRow row_of(Call *c, int64_t i)
+{
+    const int64_t b = i / (c->rows / c->batch);
+    c->number[c->nnumber - 1].value = (double)(c->config.seed + i);
+    return (SnLmRow){.ids = c->prompt + b * c->seq,
+                     .nid = (uint32_t)c->seq,
+                     .npad = c->npad[b],
+                     .max_new = (uint32_t)(c->length - c->seq),
+                     .stop = c->config.end.at,
+                     .nstop = c->config.end.n,
+                     .ndraft = (uint32_t)c->config.prompt_lookup_num_tokens,
+                     .ngram = (uint32_t)c->config.max_matching_ngram_size,
+                     .number = c->number,
+                     .nnumber = c->nnumber};
+}
+
+static void set_numbers(Call *c, const SnGenProgram *spec)
+{
+    for (uint32_t i = 0; i < spec->nnumber; i++) {
+        SnLmNumber *n = &c->number[c->nnumber++];
+        n->name = spec->number[i];
+        (void)sn_json_number(sn_json_get(c->config.json, n->name), &n->value);
+    }
+    c->number[c->nnumber++].name = "seed";
+}
+
+static SnStatus open_driver(Call *c, SnError *err)
+{
+    const SnGenConfig *g = &c->config;
+    const int64_t beams = g->num_beams, nend = g->end.n > 1 ? g->end.n : 1;
+    SnProgram *program = NULL;
+    SnGenProgram spec = {.config = g, .keep = beams > 1 ? (uint32_t)((nend + 1) * beams) : 0};
+    c->length = sn_gen_max_length(c->m, g, c->seq);
+    SN_CHECK(c->length > c->seq, err, SN_EINVAL, "%lld tokens, max_length is %lld", (long long)c->seq,
+             (long long)c->length);
+    c->rows = c->batch * (beams > 1 ? beams : g->num_return_sequences);
+    SN_CHECK(c->rows <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
+             (long long)c->rows, (long long)c->length);
+    SN_TRY(sn_gen_program(c->m, &spec, &program, err));
+    set_numbers(c, &spec);
+    const SnLmDesc d = {.struct_size = sizeof d,
+                        .rows = (uint32_t)c->rows,
+                        .context = (uint32_t)c->length,
+                        .wanted = 1 + (uint32_t)g->prompt_lookup_num_tokens,
+                        .has_beams = beams > 1};
+    return sn_lm_create(program, &d, &c->lm, err);
+}
+
+/* ---- results ---- */
+
+/* Room for what is kept of each step, once the vocabulary is known. */
+static SnStatus keep_step(Call *c, const float *step, float **all, int64_t row, int64_t at, size_t vocabulary,
+                          SnError *err)
+{
+    const size_t steps = (size_t)(c->length - c->seq);
+    size_t n = 0;
+    if (!step)
+        return SN_OK;
+    c->vocabulary = vocabulary;
+    if (!*all) {
+        SN_CHECK(sn_mul_size(steps * (size_t)c->rows, vocabulary, &n), err, SN_ENOMEM, "too many logits");
+        *all = sn_arena_array(&c->arena, n, sizeof **all);
+        SN_CHECK(*all, err, SN_ENOMEM, "no memory for %zu logits", n);
+    }
+    memcpy(*all + ((size_t)row * steps + (size_t)at) * vocabulary, step, vocabulary * sizeof *step);
+    return SN_OK;
+}
+
+static SnStatus give_steps(Call *c, const char *name, const float *all, int64_t steps, SnError *err)
+{
+    const int64_t dims[] = {c->rows, steps, (int64_t)c->vocabulary};
+    SnView v = sn_view(SN_F32, NULL, 3, dims);
+    if (!all)
+        return SN_OK;
+    SN_TRY(sn_results_reserve(c->out, name, &v, err));
+    float *to = sn_results_find(c->out, name)->view.data;
+    const size_t row = (size_t)(c->length - c->seq) * c->vocabulary, n = (size_t)steps * c->vocabulary;
+    for (int64_t i = 0; i < c->rows; i++)
+        memcpy(to + (size_t)i * n, all + (size_t)i * row, n * sizeof *to);
+    return SN_OK;
+}
+
+static SnStatus give_sequences(Call *c, const int32_t *const *ids, const uint32_t *nid, int64_t rows,
+                               int64_t pad, SnError *err)
+{
+    int64_t longest = 0;
+    for (int64_t i = 0; i < rows; i++)
+        longest = nid[i] > longest ? nid[i] : longest;
+    const int64_t dims[] = {rows, longest};
+    const SnView v = sn_view(SN_I64, NULL, 2, dims);
+    SN_TRY(sn_results_create(c->m->ctx, 4, &c->out, err));
+    SN_TRY(sn_results_reserve(c->out, "sequences", &v, err));
+    int64_t *to = sn_results_find(c->out, "sequences")->view.data;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < longest; k++)
+            to[i * longest + k] = k < nid[i] ? ids[i][k] : pad;
+    SN_TRY(give_steps(c, "logits", c->logits, longest - c->seq, err));
+    return give_steps(c, "scores", c->scores, longest - c->seq, err);
+}
+
+/* ---- one token after the other ---- */
+
+static void end_all(Call *c)
+{
+    for (int64_t i = 0; i < c->rows; i++)
+        sn_lm_end(c->lm, (uint32_t)i);
+}
+
+static SnStatus take_tokens(Call *c, int64_t *step, SnError *err)
+{
+    SnLmToken t;
+    while (sn_lm_token(c->lm, &t)) {
+        const int64_t at = step[t.slot]++;
+        SN_TRY(keep_step(c, t.logits, &c->logits, t.slot, at, t.vocabulary, err));
+        SN_TRY(keep_step(c, t.scores, &c->scores, t.slot, at, t.vocabulary, err));
+    }
+    return SN_OK;
+}
+
+static SnStatus run_rows(Call *c, SnError *err)
+{
+    const uint64_t begin = sn_now_ns(), limit = (uint64_t)(c->config.max_time * 1e9);
+    const size_t n = (size_t)c->rows;
+    int64_t *step = sn_arena_array(&c->arena, n, sizeof *step);
+    const int32_t **ids = sn_arena_array(&c->arena, n, sizeof *ids);
+    uint32_t *nid = sn_arena_array(&c->arena, n, sizeof *nid);
+    SN_CHECK(step && ids && nid, err, SN_ENOMEM, "no memory for %zu rows", n);
+    for (int64_t i = 0; i < c->rows; i++) {
+        const SnLmRow row = row_of(c, i);
+        uint32_t slot;
+        SN_TRY(sn_lm_add(c->lm, &row, &slot, NULL, err));
+    }
+    while (sn_lm_is_busy(c->lm)) {
+        bool done;
+        SN_TRY(sn_lm_step(c->lm, 0, &done, err));
+        SN_TRY(take_tokens(c, step, err));
+        if (limit && sn_now_ns() - begin > limit)
+            end_all(c);
+    }
+    for (int64_t i = 0; i < c->rows; i++) {
+        const SnLmInfo info = sn_lm_info(c->lm, (uint32_t)i);
+        ids[i] = info.ids;
+        nid[i] = info.nid;
+    }
+    return give_sequences(c, ids, nid, c->rows, c->config.pad, err);
+}
+
+/* ---- beams ---- */
+
+static SnStatus run_beams(Call *c, SnError *err)
+{
+    const SnGenConfig *g = &c->config;
+    const int64_t kept = g->num_return_sequences, rows = c->batch * kept;
+    SnLmBeam **beam = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *beam);
+    const int32_t **ids = sn_arena_array(&c->arena, (size_t)rows, sizeof *ids);
+    uint32_t *nid = sn_arena_array(&c->arena, (size_t)rows, sizeof *nid);
+    float *score = sn_arena_array(&c->arena, (size_t)rows, sizeof *score);
+    bool done = false;
+    SN_CHECK(beam && ids && nid && score, err, SN_ENOMEM, "no memory for %lld rows", (long long)rows);
+    for (int64_t b = 0; b < c->batch; b++) {
+        const SnLmBeamDesc d = {.row = row_of(c, b * g->num_beams),
+                                .beams = (uint32_t)g->num_beams,
+                                .early_stopping = g->early_stopping,
+                                .length_penalty = g->length_penalty};
+        SN_TRY(sn_lm_beam_create(c->lm, &d, &beam[b], err));
+    }
+    while (!done)
+        SN_TRY(sn_lm_beam_step(c->lm, &done, err));
+    for (int64_t i = 0; i < rows; i++)
+        ids[i] = sn_lm_beam_result(beam[i / kept], (uint32_t)(i % kept), &nid[i], &score[i]);
+    const int64_t pad = g->end.n == 0 ? -1 : g->pad > 0 ? g->pad : g->end.at[0];
+    SN_TRY(give_sequences(c, ids, nid, rows, pad, err));
+    const SnView v = sn_view(SN_F32, score, 1, &rows);
+    return sn_results_add(c->out, "sequences_scores", &v, err);
+}
+
+SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask, const SnJson *config,
+                           SnResults **out, SnError *err)
+{
+    Call c = {.m = m, .ids = ids};
+    sn_arena_init(&c.arena, sn_allocator(m->ctx));
+    SnStatus st = sn_gen_config(m, config, &c.arena, &c.config, err);
+    if (st == SN_OK)
+        st = read_inputs(&c, ids, mask, err);
+    if (st == SN_OK)
+        st = open_driver(&c, err);
+    if (st == SN_OK)
+        st = c.config.num_beams > 1 ? run_beams(&c, err) : run_rows(&c, err);
+    if (st == SN_OK)
+        *out = c.out;
+    else
+        sn_results_destroy(c.out);
+    sn_lm_destroy(c.lm);
+    sn_arena_clear(&c.arena);
+    return st;
+}

@@ -1,0 +1,46 @@
+/* generate.h -- decoders as programs for runtime/lm.h, and what a GenerationConfig says. */
+#ifndef SN_TASK_GENERATE_H
+#define SN_TASK_GENERATE_H
+
+#include "frontends/tasks/text.h"
+#include "runtime/lm.h"
+
+/* ---- GenerationConfig (generate_config.c), as of transformers 5.23 ---- */
+
+typedef struct SnIds {
+    const int32_t *at;
+    uint32_t n;
+} SnIds;
+
+typedef struct SnGenConfig {
+    const SnJson *json; /* all keys: of the call, then of generation_config.json, or else of config.json */
+    int64_t max_length, max_new_tokens; /* -1: not said */
+    int64_t num_beams, num_return_sequences;
+    int64_t prompt_lookup_num_tokens, max_matching_ngram_size; /* 0: none */
+    int64_t seed;                                              /* sinter's own: of the first row */
+    int64_t pad;                                               /* -1: there is none */
+    bool do_sample, output_logits, output_scores;
+    SnLmEarly early_stopping;
+    double length_penalty, max_time;
+    SnIds end;          /* eos_token_id */
+    const SnJson *stop; /* stop_strings: a string or an array of them; or NULL */
+} SnGenConfig;
+/* options: an object, or NULL. What is unknown or cannot be done is an error where the call asks for it.
+ * Memory of the arena, and of the options. */
+SN_MUST_CHECK SnStatus sn_gen_config(SnModel *m, const SnJson *options, SnArena *arena, SnGenConfig *out,
+                                     SnError *err);
+/* Tokens at which a row of nid tokens ends. */
+int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid);
+
+/* ---- the program (generate_graph.c) ---- */
+typedef struct SnGenProgram {
+    const SnGenConfig *config;
+    uint32_t keep;          /* entry `beam` with so many candidates a row; 0: none */
+    SnDtype kv_dtype;       /* SN_NODTYPE: what the model computes in */
+    const char *number[16]; /* filled: keys of config that are numbers of a row */
+    uint32_t nnumber;
+} SnGenProgram;
+/* Kept with the model. */
+SN_MUST_CHECK SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError *err);
+
+#endif

@@ -1,0 +1,265 @@
+/* generate_config.c -- GenerationConfig: what a folder says, and what a call says over it.
+ *
+ * As in transformers 5.23: keys of the call count, a null too; then generation_config.json, or config.json
+ * where there is none; then the library's defaults. */
+#include "frontends/tasks/generate.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef enum Kind { WHOLE, NUMBER, FLAG, TOKEN, TOKENS, EARLY, TEXTS, OTHER } Kind;
+
+/* Keys that are read here. OTHER: a processor's (logits.c), or what nothing depends on. */
+static const struct {
+    const char *key;
+    Kind kind;
+    size_t at; /* in SnGenConfig */
+    double lo, hi, otherwise;
+} keys[] = {
+#define AT(field) offsetof(SnGenConfig, field)
+    {"max_length", WHOLE, AT(max_length), 0, 1e9, -1},
+    {"max_new_tokens", WHOLE, AT(max_new_tokens), 1, 1e9, -1},
+    {"num_beams", WHOLE, AT(num_beams), 1, 256, 1},
+    {"num_return_sequences", WHOLE, AT(num_return_sequences), 1, 256, 1},
+    {"prompt_lookup_num_tokens", WHOLE, AT(prompt_lookup_num_tokens), 1, 64, 0},
+    {"max_matching_ngram_size", WHOLE, AT(max_matching_ngram_size), 1, 64, 2},
+    {"seed", WHOLE, AT(seed), 0, 9007199254740991, 0},
+    {"pad_token_id", WHOLE, AT(pad), -1, 1e9, -1},
+    {"do_sample", FLAG, AT(do_sample), 0, 0, 0},
+    {"output_logits", FLAG, AT(output_logits), 0, 0, 0},
+    {"output_scores", FLAG, AT(output_scores), 0, 0, 0},
+    {"early_stopping", EARLY, AT(early_stopping), 0, 0, 0},
+    {"length_penalty", NUMBER, AT(length_penalty), -1e9, 1e9, 1},
+    {"max_time", NUMBER, AT(max_time), 0, 1e9, 0},
+    {"eos_token_id", TOKENS, AT(end), 0, 0, 0},
+    {"stop_strings", TEXTS, AT(stop), 0, 0, 0},
+#undef AT
+};
+
+static const char *const other_keys[] = {"min_length",
+                                         "min_new_tokens",
+                                         "use_cache",
+                                         "temperature",
+                                         "top_k",
+                                         "top_p",
+                                         "top_h",
+                                         "min_p",
+                                         "typical_p",
+                                         "epsilon_cutoff",
+                                         "eta_cutoff",
+                                         "repetition_penalty",
+                                         "encoder_repetition_penalty",
+                                         "no_repeat_ngram_size",
+                                         "encoder_no_repeat_ngram_size",
+                                         "bad_words_ids",
+                                         "sequence_bias",
+                                         "renormalize_logits",
+                                         "forced_bos_token_id",
+                                         "forced_eos_token_id",
+                                         "remove_invalid_values",
+                                         "exponential_decay_length_penalty",
+                                         "suppress_tokens",
+                                         "begin_suppress_tokens",
+                                         "guidance_scale",
+                                         "watermarking_config",
+                                         "bos_token_id",
+                                         "decoder_start_token_id",
+                                         "return_dict_in_generate",
+                                         "output_attentions",
+                                         "output_hidden_states",
+                                         "transformers_version",
+                                         "_from_model_config",
+                                         "cache_implementation",
+                                         "trust_remote_code",
+                                         "disable_compile"};
+
+static bool is_known(SnBytes key)
+{
+    for (size_t i = 0; i < SN_COUNT(keys); i++)
+        if (sn_bytes_is(key, keys[i].key))
+            return true;
+    for (size_t i = 0; i < SN_COUNT(other_keys); i++)
+        if (sn_bytes_is(key, other_keys[i]))
+            return true;
+    return false;
+}
+
+/* ---- layers ---- */
+
+typedef struct Merge {
+    SnJson *at;
+    uint32_t n;
+} Merge;
+
+static bool has_key(const Merge *m, SnBytes key)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        if (sn_bytes_equal(m->at[i].key, key))
+            return true;
+    return false;
+}
+
+/* What a lower layer says of keys that no higher one has. */
+static void add_layer(Merge *m, const SnJson *layer, bool is_call)
+{
+    for (uint32_t i = 0; layer && layer->kind == SN_JSON_OBJECT && i < layer->n; i++) {
+        const SnJson *last = sn_json_get(layer, (const char *)layer->u.child[i].key.at);
+        if (!last || !is_known(last->key) || has_key(m, last->key) || (!is_call && sn_json_is_null(last)))
+            continue;
+        m->at[m->n++] = *last;
+    }
+}
+
+static uint32_t count_keys(const SnJson *layer)
+{
+    return layer && layer->kind == SN_JSON_OBJECT ? layer->n : 0;
+}
+
+static SnStatus read_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err)
+{
+    SnFile *file = NULL;
+    SnJson *json = NULL;
+    const char *path = sn_arena_printf(arena, "%s/generation_config.json", m->folder);
+    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", m->folder);
+    *out = m->config.json;
+    if (!sn_file_exists(path))
+        return SN_OK;
+    SN_TRY(sn_file_open(m->ctx, path, &file, err));
+    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), &json, err);
+    sn_file_release(file);
+    *out = json;
+    return st;
+}
+
+static SnStatus merge(SnModel *m, const SnJson *options, SnArena *arena, const SnJson **out, SnError *err)
+{
+    static const uint8_t top_k[] = "top_k";
+    const SnJson *file = NULL;
+    const SnJson k = {.kind = SN_JSON_INT, .u.integer = 50, .key = sn_bytes(top_k, sizeof top_k - 1)};
+    SN_TRY(read_file(m, arena, &file, err));
+    SnJson *all = sn_arena_alloc(arena, sizeof *all);
+    Merge x = {sn_arena_array(arena, (size_t)count_keys(options) + count_keys(file) + 1, sizeof *x.at), 0};
+    SN_CHECK(all && x.at, err, SN_ENOMEM, "%s: no memory", m->folder);
+    for (uint32_t i = 0; i < count_keys(options); i++) {
+        const SnBytes key = options->u.child[i].key;
+        SN_CHECK(is_known(key), err, SN_EUNSUPPORTED, "%s: generation with %.*s", m->folder, (int)key.n,
+                 (const char *)key.at);
+    }
+    add_layer(&x, options, true);
+    add_layer(&x, file, false);
+    if (!has_key(&x, k.key))
+        x.at[x.n++] = k;
+    *all = (SnJson){.kind = SN_JSON_OBJECT, .n = x.n, .u.child = x.at};
+    *out = all;
+    return SN_OK;
+}
+
+/* ---- values ---- */
+
+static bool read_tokens(const SnJson *v, SnArena *arena, SnIds *out)
+{
+    const bool is_list = v->kind == SN_JSON_ARRAY;
+    const uint32_t n = is_list ? v->n : 1;
+    int32_t *id = sn_arena_array(arena, (size_t)n + 1, sizeof *id);
+    for (uint32_t i = 0; id && i < n; i++) {
+        int64_t x = -1;
+        if (!sn_json_int(is_list ? sn_json_at(v, i) : v, &x) || x < INT32_MIN || x > INT32_MAX)
+            return false;
+        id[i] = (int32_t)x;
+    }
+    *out = (SnIds){id, n};
+    return id != NULL;
+}
+
+static bool read_early(const SnJson *v, SnLmEarly *out)
+{
+    bool flag = false;
+    const bool is_never = sn_json_is(v, "never");
+    if (!is_never && !sn_json_bool(v, &flag))
+        return false;
+    *out = is_never ? SN_LM_EARLY_NEVER : flag ? SN_LM_EARLY_TRUE : SN_LM_EARLY_FALSE;
+    return true;
+}
+
+static bool read_value(const SnJson *v, size_t i, SnArena *arena, void *to)
+{
+    double x = 0;
+    int64_t n = 0;
+    switch (keys[i].kind) {
+    case WHOLE:
+        if (!sn_json_int(v, &n) || (double)n < keys[i].lo || (double)n > keys[i].hi)
+            return false;
+        memcpy(to, &n, sizeof n);
+        return true;
+    case NUMBER:
+        if (!sn_json_number(v, &x) || !(x >= keys[i].lo && x <= keys[i].hi))
+            return false;
+        memcpy(to, &x, sizeof x);
+        return true;
+    case FLAG:
+        return sn_json_bool(v, to);
+    case TOKENS:
+        return read_tokens(v, arena, to);
+    case EARLY:
+        return read_early(v, to);
+    case TEXTS:
+        memcpy(to, &v, sizeof v);
+        return v->kind == SN_JSON_STRING || v->kind == SN_JSON_ARRAY;
+    case TOKEN:
+    case OTHER:
+        break;
+    }
+    return false;
+}
+
+static void set_default(size_t i, void *to)
+{
+    const int64_t n = (int64_t)keys[i].otherwise;
+    if (keys[i].kind == WHOLE)
+        memcpy(to, &n, sizeof n);
+    else if (keys[i].kind == NUMBER)
+        memcpy(to, &keys[i].otherwise, sizeof keys[i].otherwise);
+}
+
+static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
+{
+    SN_CHECK(c->num_return_sequences <= c->num_beams || (c->num_beams == 1 && c->do_sample), err, SN_EINVAL,
+             "%s: %lld sequences are wanted of %lld beams", m->folder, (long long)c->num_return_sequences,
+             (long long)c->num_beams);
+    SN_CHECK(c->num_beams == 1 || !c->do_sample, err, SN_EUNSUPPORTED, "%s: beam search with samples",
+             m->folder);
+    return SN_OK;
+}
+
+SnStatus sn_gen_config(SnModel *m, const SnJson *options, SnArena *arena, SnGenConfig *out, SnError *err)
+{
+    SnGenConfig c = {0};
+    SN_CHECK(!options || options->kind == SN_JSON_OBJECT, err, SN_EINVAL, "%s: options are no JSON object",
+             m->folder);
+    SN_TRY(merge(m, options, arena, &c.json, err));
+    for (size_t i = 0; i < SN_COUNT(keys); i++) {
+        const SnJson *v = sn_json_get(c.json, keys[i].key);
+        void *to = (uint8_t *)&c + keys[i].at;
+        set_default(i, to);
+        SN_CHECK(sn_json_is_null(v) || read_value(v, i, arena, to), err,
+                 arena->failed ? SN_ENOMEM : SN_EINVAL, "%s: %s is not what it can be", m->folder,
+                 keys[i].key);
+    }
+    if (c.pad < 0 && c.end.n)
+        c.pad = c.end.at[0];
+    SN_TRY(check(m, &c, err));
+    *out = c;
+    return SN_OK;
+}
+
+int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid)
+{
+    static const int64_t usual = 20;
+    const int64_t places = sn_config_int(&m->config, "max_position_embeddings", 0);
+    if (c->max_new_tokens >= 0)
+        return nid + c->max_new_tokens;
+    if (c->max_length >= 0)
+        return c->max_length;
+    return places > 0 && places < nid + usual ? places : nid + usual;
+}

@@ -1,0 +1,376 @@
+/* lm.c -- drivers of decoders: life, rows, what rows know already. */
+#include "runtime/lm_state.h"
+
+#include "runtime/program.h"
+
+#include <stdio.h>
+
+#define MAX_ROWS    4096u
+#define MAX_CONTEXT (1u << 24)
+#define MAX_WANTED  256u
+
+static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next", "beam", "copy", "copy_state"};
+
+/* Inputs that the driver itself knows. */
+static bool is_own(const char *name)
+{
+    static const char *const own[] = {"ids",    "pos",   "slot",   "reach", "page",  "places", "history",
+                                      "length", "first", "prompt", "limit", "score", "from",   "to"};
+    for (size_t i = 0; i < SN_COUNT(own); i++)
+        if (strcmp(own[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* ---- create, destroy ---- */
+
+static SnLmInput *find_number(SnLm *lm, const char *name)
+{
+    for (uint32_t i = 0; i < lm->ninput; i++)
+        if (strcmp(lm->input[i].name, name) == 0)
+            return &lm->input[i];
+    return NULL;
+}
+
+static SnStatus add_number(SnLm *lm, SnLmEntry entry, const SnSlotInfo *info, SnError *err)
+{
+    SnLmInput *in = find_number(lm, info->name);
+    if (!in) {
+        SN_CHECK(lm->ninput < SN_LM_NUMBERS, err, SN_EUNSUPPORTED, "a decoder with more than %d numbers",
+                 SN_LM_NUMBERS);
+        SN_CHECK(info->ndim == 1 && !info->is_list, err, SN_EUNSUPPORTED, "input %s: expected [batch]",
+                 info->name);
+        in = &lm->input[lm->ninput++];
+        *in = (SnLmInput){.name = info->name,
+                          .dtype = info->dtype,
+                          .value = sn_arena_array(&lm->arena, lm->rows, 8),
+                          .stage = sn_arena_array(&lm->arena, lm->rows, 8)};
+    }
+    SN_CHECK(in->dtype == info->dtype, err, SN_EUNSUPPORTED, "input %s: has two dtypes", info->name);
+    in->entries |= 1u << entry;
+    return SN_OK;
+}
+
+static SnStatus read_entries(SnLm *lm, SnError *err)
+{
+    SnSlotInfo info;
+    for (uint32_t e = 0; e < SN_LM_ENTRIES; e++) {
+        lm->has[e] = sn_image_entry(lm->program->image, entry_name[e]) != NULL;
+        for (uint32_t i = 0; lm->has[e] && sn_program_input(lm->program, entry_name[e], i, &info); i++)
+            if (!is_own(info.name))
+                SN_TRY(add_number(lm, (SnLmEntry)e, &info, err));
+    }
+    SN_CHECK(lm->has[SN_LM_FILL] && lm->has[SN_LM_NEXT], err, SN_EUNSUPPORTED,
+             "a program without entries fill and next is no decoder");
+    return SN_OK;
+}
+
+static SnStatus read_desc(SnLm *lm, const SnLmDesc *d, SnError *err)
+{
+    const SnLmDesc zero = {0};
+    d = d ? d : &zero;
+    lm->rows = d->rows ? d->rows : 1;
+    lm->context = d->context ? d->context : 2048;
+    lm->chunk = d->chunk ? d->chunk : 512;
+    lm->wanted = d->wanted ? d->wanted : 1;
+    SN_CHECK(lm->rows <= MAX_ROWS && lm->context <= MAX_CONTEXT && lm->wanted <= MAX_WANTED, err, SN_EINVAL,
+             "decoder: %u rows of %u tokens with %u wanted, at most %u, %u, %u", lm->rows, lm->context,
+             lm->wanted, MAX_ROWS, MAX_CONTEXT, MAX_WANTED);
+    lm->chunk = lm->chunk < lm->context ? lm->chunk : lm->context;
+    lm->chunks = (lm->context + SN_LM_PAGE - 1) / SN_LM_PAGE;
+    const uint64_t all = (uint64_t)lm->chunks * lm->rows;
+    lm->pages = d->pages ? d->pages : (uint32_t)(all < INT32_MAX ? all : INT32_MAX);
+    SN_CHECK(lm->pages >= lm->chunks && lm->pages <= INT32_MAX, err, SN_EINVAL,
+             "decoder: %u pages, %u are needed for one row of %u tokens", lm->pages, lm->chunks, lm->context);
+    const uint32_t side = lm->rows * lm->wanted;
+    lm->tokens = side > lm->chunk ? side : lm->chunk;
+    return SN_OK;
+}
+
+static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
+{
+    SnArena *a = &lm->arena;
+    SnLmRound *r = &lm->round;
+    const size_t rows = lm->rows, side = rows * lm->wanted;
+    lm->history = sn_arena_array(a, rows * lm->context, sizeof *lm->history);
+    lm->slot = sn_arena_array(a, rows, sizeof *lm->slot);
+    lm->ref = sn_arena_array(a, lm->pages, sizeof *lm->ref);
+    lm->spare = sn_arena_array(a, lm->pages, sizeof *lm->spare);
+    int32_t *table = sn_arena_array(a, rows * lm->chunks, sizeof *table);
+    if (has_beams)
+        lm->shadow = sn_arena_array(a, rows * ((size_t)lm->context + lm->chunks), sizeof *lm->shadow);
+    r->slot = sn_arena_array(a, rows, sizeof *r->slot);
+    r->count = sn_arena_array(a, rows, sizeof *r->count);
+    r->guess = sn_arena_array(a, rows, sizeof *r->guess);
+    r->ids = sn_arena_array(a, lm->tokens, sizeof *r->ids);
+    r->pos = sn_arena_array(a, lm->tokens, sizeof *r->pos);
+    r->number = sn_arena_array(a, 5 * rows, sizeof *r->number);
+    r->places = sn_arena_array(a, side, sizeof *r->places);
+    r->length = sn_arena_array(a, side, sizeof *r->length);
+    r->page = sn_arena_array(a, rows * lm->chunks, sizeof *r->page);
+    r->score = sn_arena_array(a, rows, sizeof *r->score);
+    r->from = sn_arena_array(a, rows, sizeof *r->from);
+    r->to = sn_arena_array(a, rows, sizeof *r->to);
+    lm->state_from = sn_arena_array(a, rows, sizeof *lm->state_from);
+    lm->state_to = sn_arena_array(a, rows, sizeof *lm->state_to);
+    SN_CHECK(!a->failed, err, SN_ENOMEM, "decoder: no memory for %u rows of %u tokens", lm->rows,
+             lm->context);
+    for (uint32_t i = 0; i < lm->rows; i++)
+        lm->slot[i] =
+            (SnLmSlot){.ids = lm->history + (size_t)i * lm->context, .table = table + (size_t)i * lm->chunks};
+    memset(table, 0xFF, rows * lm->chunks * sizeof *table); /* -1 */
+    for (uint32_t i = lm->pages; i-- > 0;)
+        lm->spare[lm->nspare++] = i;
+    return SN_OK;
+}
+
+/* Plans for all runs that there can be: a plan serves every shape that is no larger. */
+static SnStatus plan_all(SnLm *lm, SnError *err)
+{
+    char shape[96];
+    const uint32_t batch[] = {1, lm->rows}, seq[] = {lm->chunk, lm->wanted}, wanted[] = {1, lm->wanted};
+    for (uint32_t e = 0; e < SN_LM_ENTRIES; e++)
+        for (uint32_t i = 0; lm->has[e] && i < 2; i++) {
+            (void)snprintf(shape, sizeof shape, "batch=%u,seq=%u,wanted=%u,moves=%u", batch[i], seq[i],
+                           wanted[i], lm->rows);
+            SN_TRY(sn_entry(lm->instance, entry_name[e], err));
+            SN_TRY(sn_reserve(lm->instance, shape, err));
+        }
+    return SN_OK;
+}
+
+static SnStatus make_instance(SnLm *lm, SnError *err)
+{
+    static const char *const symbol[] = {"pages", "chunks", "slots", "context"};
+    const int64_t value[] = {lm->pages, lm->chunks, lm->rows, lm->context};
+    SnInstanceDesc d = {.struct_size = sizeof d, .ndim = SN_COUNT(symbol)};
+    for (uint32_t i = 0; i < d.ndim; i++) {
+        d.dim[i].symbol = symbol[i];
+        d.dim[i].value = value[i];
+    }
+    SN_TRY(sn_instance_create(lm->program, &d, &lm->instance, err));
+    return plan_all(lm, err);
+}
+
+SnStatus sn_lm_create(SnProgram *p, const SnLmDesc *desc, SnLm **out, SnError *err)
+{
+    SnLm *lm = sn_alloc_zero(&p->ctx->memory, sizeof *lm, _Alignof(max_align_t));
+    SN_CHECK(lm, err, SN_ENOMEM, "decoder: no memory");
+    lm->ctx = p->ctx;
+    lm->program = sn_program_retain(p);
+    sn_arena_init(&lm->arena, &p->ctx->memory);
+    SnStatus st = read_desc(lm, desc, err);
+    if (st == SN_OK)
+        st = read_entries(lm, err);
+    if (st == SN_OK)
+        st = make_tables(lm, desc && desc->has_beams, err);
+    if (st == SN_OK)
+        st = make_instance(lm, err);
+    if (st == SN_OK)
+        *out = lm;
+    else
+        sn_lm_destroy(lm);
+    return st;
+}
+
+void sn_lm_destroy(SnLm *lm)
+{
+    if (!lm)
+        return;
+    while (lm->beam)
+        sn_lm_beam_destroy(lm->beam);
+    sn_instance_destroy(lm->instance);
+    sn_program_release(lm->program);
+    SnContext *ctx = lm->ctx;
+    sn_arena_clear(&lm->arena);
+    sn_free(&ctx->memory, lm, sizeof *lm, _Alignof(max_align_t));
+}
+
+void sn_lm_cancel(SnLm *lm)
+{
+    sn_cancel(lm->instance);
+}
+
+SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes, SnError *err)
+{
+    static const char *const shape[] = {"pages=64,chunks=1,slots=1", "pages=128,chunks=1,slots=1",
+                                        "pages=64,chunks=1,slots=65"};
+    uint64_t state[SN_COUNT(shape)];
+    for (size_t i = 0; i < SN_COUNT(shape); i++) {
+        SnMemoryUse use;
+        char text[128];
+        (void)snprintf(text, sizeof text, "%s,context=1,batch=1,seq=1,wanted=1", shape[i]);
+        SN_TRY(sn_program_plan(p, "fill", text, &use, err));
+        state[i] = use.state_bytes;
+    }
+    *page_bytes = (state[1] - state[0]) / 64;
+    *row_bytes = (state[2] - state[0]) / 64;
+    return SN_OK;
+}
+
+/* ---- rows ---- */
+
+/* Positions whose past o has and whose tokens are the same. */
+static uint32_t count_common(const SnLm *lm, const SnLmSlot *o, const SnLmRow *row)
+{
+    const uint32_t most = row->nid - row->npad - 1, known = o->nid - o->npad;
+    uint32_t n = 0, end = o->fed < most ? o->fed : most;
+    end = end < known ? end : known;
+    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED)
+        return 0;
+    while (n < end && o->ids[o->npad + n] == row->ids[row->npad + n])
+        n++;
+    /* A state is that behind all of them. */
+    return lm->has[SN_LM_COPY_STATE] && (n != o->fed || o->use != SN_LM_KNOWN) ? 0 : n;
+}
+
+static SnLmSlot *find_free(SnLm *lm)
+{
+    SnLmSlot *known = NULL;
+    for (uint32_t i = 0; i < lm->rows; i++) {
+        SnLmSlot *s = &lm->slot[i];
+        if (s->use == SN_LM_FREE)
+            return s;
+        if (s->use == SN_LM_KNOWN && (!known || s->since < known->since))
+            known = s;
+    }
+    return known;
+}
+
+/* The slot for a row; *nkept positions of it are known there. One that was dropped goes on itself where most
+ * of it is of use, or nothing else is free; else the row begins with the same pages. */
+static SnLmSlot *choose_slot(SnLm *lm, const SnLmRow *row, uint32_t *nkept)
+{
+    SnLmSlot *source = NULL, *to = find_free(lm);
+    *nkept = 0;
+    for (uint32_t i = 0; i < lm->rows; i++) {
+        const uint32_t n = count_common(lm, &lm->slot[i], row);
+        if (n > *nkept) {
+            *nkept = n;
+            source = &lm->slot[i];
+        }
+    }
+    if (!source || !to)
+        return to;
+    if (source->use == SN_LM_KNOWN &&
+        (to->use != SN_LM_FREE || 2 * *nkept >= source->fed || lm->has[SN_LM_COPY_STATE]))
+        to = source;
+    if (to == source) {
+        sn_lm_release(lm, to, (*nkept + SN_LM_PAGE - 1) / SN_LM_PAGE);
+        to->fed = *nkept;
+        return to;
+    }
+    sn_lm_release(lm, to, 0);
+    sn_lm_share(lm, to, source, *nkept);
+    return to;
+}
+
+SnStatus sn_lm_check_row(const SnLm *lm, const SnLmRow *row, SnError *err)
+{
+    SN_CHECK(row->ids && row->nid > row->npad, err, SN_EINVAL, "a row without tokens");
+    SN_CHECK(row->nid < lm->context, err, SN_ESHAPE,
+             "a row of %u tokens, and the next ones: there is room for %u", row->nid, lm->context);
+    SN_CHECK(row->ndraft < lm->wanted, err, SN_EINVAL, "%u tokens to guess, at most %u", row->ndraft,
+             lm->wanted - 1);
+    SN_CHECK(row->ndraft == 0 || !lm->has[SN_LM_COPY_STATE], err, SN_EUNSUPPORTED,
+             "guessing with a recurrent model");
+    return SN_OK;
+}
+
+static void set_row(SnLm *lm, SnLmSlot *s, SnLmUse use, const SnLmRow *row, uint32_t nkept)
+{
+    const uint32_t room = lm->context - row->nid, slot = (uint32_t)(s - lm->slot);
+    memcpy(s->ids, row->ids, row->nid * sizeof *s->ids);
+    *s = (SnLmSlot){.use = use,
+                    .ids = s->ids,
+                    .table = s->table,
+                    .nid = row->nid,
+                    .nprompt = row->nid,
+                    .npad = row->npad,
+                    .nkept = nkept,
+                    .fed = nkept,
+                    .end = row->nid + (row->max_new && row->max_new < room ? row->max_new : room),
+                    .ndraft = row->ndraft,
+                    .ngram = row->ngram ? row->ngram : 2,
+                    .stop = row->stop,
+                    .nstop = row->nstop,
+                    .since = ++lm->clock};
+    for (uint32_t i = 0; i < lm->ninput; i++)
+        memset(lm->input[i].value + 8 * (size_t)slot, 0, 8);
+    for (uint32_t i = 0; i < row->nnumber; i++)
+        sn_lm_set(lm, slot, row->number[i].name, row->number[i].value);
+}
+
+SnLmSlot *sn_lm_take(SnLm *lm, SnLmUse use, const SnLmRow *row)
+{
+    SnLmSlot *s = find_free(lm);
+    if (!s)
+        return NULL;
+    sn_lm_release(lm, s, 0);
+    set_row(lm, s, use, row, 0);
+    return s;
+}
+
+SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept, SnError *err)
+{
+    uint32_t known = 0;
+    SN_TRY(sn_lm_check_row(lm, row, err));
+    SN_CHECK(!lm->round.is_open, err, SN_EINVAL, "a step is not done");
+    SnLmSlot *s = choose_slot(lm, row, &known);
+    SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken", lm->rows);
+    if (known == 0)
+        sn_lm_release(lm, s, 0);
+    set_row(lm, s, SN_LM_LIVE, row, known);
+    *slot = (uint32_t)(s - lm->slot);
+    if (nkept)
+        *nkept = known;
+    return SN_OK;
+}
+
+void sn_lm_set(SnLm *lm, uint32_t slot, const char *name, double value)
+{
+    SnLmInput *in = find_number(lm, name);
+    const SnScalar x = {.f = value};
+    if (in && slot < lm->rows)
+        sn_scalar_store(in->dtype, in->value + 8 * (size_t)slot, sn_scalar_cast(SN_F64, in->dtype, x, false));
+}
+
+void sn_lm_end(SnLm *lm, uint32_t slot)
+{
+    if (slot < lm->rows && lm->slot[slot].use == SN_LM_LIVE)
+        lm->slot[slot].use = SN_LM_DONE;
+}
+
+void sn_lm_drop(SnLm *lm, uint32_t slot)
+{
+    SnLmSlot *s = slot < lm->rows ? &lm->slot[slot] : NULL;
+    if (!s || (s->use != SN_LM_LIVE && s->use != SN_LM_DONE))
+        return;
+    s->use = SN_LM_KNOWN;
+    s->since = ++lm->clock;
+    s->stop = NULL;
+    s->nstop = 0;
+}
+
+SnLmInfo sn_lm_info(const SnLm *lm, uint32_t slot)
+{
+    if (slot >= lm->rows)
+        return (SnLmInfo){.is_done = true};
+    const SnLmSlot *s = &lm->slot[slot];
+    return (SnLmInfo){.ids = s->ids,
+                      .nid = s->nid,
+                      .nprompt = s->nprompt,
+                      .npad = s->npad,
+                      .nkept = s->nkept,
+                      .ndraft = s->nguessed,
+                      .naccepted = s->naccepted,
+                      .is_done = s->use != SN_LM_LIVE};
+}
+
+bool sn_lm_is_busy(const SnLm *lm)
+{
+    for (uint32_t i = 0; i < lm->rows; i++)
+        if (lm->slot[i].use == SN_LM_LIVE)
+            return true;
+    return false;
+}

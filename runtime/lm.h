@@ -1,0 +1,121 @@
+/* lm.h -- drives a decoder: rows of tokens in, their next tokens out.
+ *
+ * A decoder is a program (frontends/tasks/generate_graph.c) with the entries below, which share what they
+ * keep of the past. The driver hands out its pages and slots, feeds prompts in chunks, and takes the next
+ * token of all rows that are ready in one run. A row may come and go at any time while others run (continuous
+ * batching); neighbours, chunks, threads and slices never change what a row gets. Nothing allocates after
+ * create.
+ *
+ *   create ▶ add rows ▶ again and again: step, then take the tokens it gave ▶ drop rows ▶ destroy
+ *
+ * Entries and their inputs; those that an entry lacks are not bound:
+ *   fill   ids, pos i64[batch, seq]; slot, reach i64[batch]; page i32[batch, chunks]
+ *   next   the same; places i64[batch, wanted]: which tokens of a row have a next one; history i32[slots,
+ *          context]: the tokens of every slot; length i64[batch, wanted]: how many of them each place sees;
+ *          first i64[batch]: those before are padding; prompt i64[batch]: how many were given; limit
+ * i64[batch]: how many there may be; any further [batch] input is a number of the row (SnLmNumber) gives id
+ * i32[batch, wanted], and perhaps logits, scores f32[batch, wanted, vocabulary] beam   as next, and score
+ * f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the likeliest next tokens, what they add
+ * to the score included, best first copy   from, to i64[moves]: pages that become others copy_state   the
+ * same with slots Symbols at create: pages, chunks (of a row), slots, context (tokens of a row in the
+ * history). */
+#ifndef SN_LM_H
+#define SN_LM_H
+
+#include "runtime/sinter.h"
+
+#define SN_LM_PAGE 256u /* positions of a page */
+#define SN_LM_NONE 0xFFFFFFFFu
+
+typedef struct SnLm SnLm;
+
+typedef struct SnLmDesc { /* zeros are defaults */
+    uint32_t struct_size;
+    uint32_t rows;    /* that can live at once; default 1 */
+    uint32_t context; /* tokens of a row; default 2048 */
+    uint32_t chunk;   /* tokens of a prompt in one run; default 512 */
+    uint32_t pages;   /* for all rows together; default: as many as all rows can fill */
+    uint32_t wanted;  /* tokens of a row that one run can check: 1 and the drafts; default 1 */
+    bool has_beams;   /* sn_lm_beam_create will be called */
+} SnLmDesc;
+
+/* Retains the program. SN_EUNSUPPORTED: it is no decoder. */
+SN_MUST_CHECK SnStatus sn_lm_create(SnProgram *p, const SnLmDesc *desc, SnLm **out, SnError *err);
+void sn_lm_destroy(SnLm *lm);
+/* Bytes that a page takes in all layers, and what a row takes besides. */
+SN_MUST_CHECK SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes,
+                                   SnError *err);
+
+/* ---- rows ---- */
+typedef struct SnLmNumber {
+    const char *name; /* of an input; one that the program lacks is passed over */
+    double value;
+} SnLmNumber;
+
+typedef struct SnLmRow { /* what is asked of a row */
+    const int32_t *ids;  /* its tokens so far, at least one behind the padding; copied */
+    uint32_t nid, npad;  /* the first npad ids are padding: processors see them, the model does not */
+    uint32_t max_new;    /* tokens; 0: as many as fit */
+    const int32_t *stop; /* tokens that end it; lent until the row is dropped */
+    uint32_t nstop;
+    uint32_t ndraft; /* tokens to guess by prompt lookup, below SnLmDesc.wanted; 0: none */
+    uint32_t ngram;  /* of prompt lookup: the longest one; default 2 */
+    const SnLmNumber *number;
+    uint32_t nnumber;
+} SnLmRow;
+
+/* Takes a slot. Tokens that a slot still knows from before are not fed again: *nkept (may be NULL) says how
+ * many. SN_ESHAPE: longer than the context. SN_ENOMEM: all slots are taken. */
+SN_MUST_CHECK SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept, SnError *err);
+/* Tells a row one of its numbers anew. */
+void sn_lm_set(SnLm *lm, uint32_t slot, const char *name, double value);
+void sn_lm_end(SnLm *lm, uint32_t slot); /* no further tokens: a stop string was found, say */
+void sn_lm_drop(SnLm *lm,
+                uint32_t slot); /* the slot is free; what it knows serves a later row, while it lasts */
+
+typedef struct SnLmInfo {
+    const int32_t *ids; /* with padding, prompt and what came; lent until the row is dropped */
+    uint32_t nid, nprompt, npad;
+    uint32_t nkept;             /* of the prompt, not fed again */
+    uint32_t ndraft, naccepted; /* tokens that were guessed, and those that were right */
+    bool is_done;
+} SnLmInfo;
+SnLmInfo sn_lm_info(const SnLm *lm, uint32_t slot);
+
+/* ---- steps ---- */
+
+/* One run: a chunk of a prompt, or the next tokens of all rows that are ready. *done: that run has ended
+ * (budget_ns 0: always); else call again. No live row: done at once. */
+SN_MUST_CHECK SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
+bool sn_lm_is_busy(const SnLm *lm); /* there is a row that is not done */
+
+typedef struct SnLmToken {
+    uint32_t slot;
+    int32_t id;
+    bool is_last; /* the row is done with it */
+    const float *logits,
+        *scores; /* of the vocabulary, where the program gives them; lent until the next step */
+    uint32_t vocabulary;
+} SnLmToken;
+/* Tokens of the last step, one after the other; of a row in order. false: no more. */
+bool sn_lm_token(SnLm *lm, SnLmToken *out);
+void sn_lm_cancel(SnLm *lm); /* any thread: the step that goes on fails; then destroy */
+
+/* ---- beam search, as Transformers has it (lm_beam.c) ---- */
+typedef enum SnLmEarly { SN_LM_EARLY_FALSE, SN_LM_EARLY_TRUE, SN_LM_EARLY_NEVER } SnLmEarly;
+typedef struct SnLmBeamDesc {
+    SnLmRow row; /* of each prompt: max_new, stop, numbers; ids are those of sn_lm_beam_add */
+    uint32_t beams;
+    SnLmEarly early_stopping;
+    double length_penalty;
+} SnLmBeamDesc;
+typedef struct SnLmBeam SnLmBeam;
+/* A search of one prompt: takes `beams` slots. */
+SN_MUST_CHECK SnStatus sn_lm_beam_create(SnLm *lm, const SnLmBeamDesc *d, SnLmBeam **out, SnError *err);
+void sn_lm_beam_destroy(SnLmBeam *b);
+/* One step of all searches of the driver; *done: they have all ended. */
+SN_MUST_CHECK SnStatus sn_lm_beam_step(SnLm *lm, bool *done, SnError *err);
+/* The i-th best: its tokens with the prompt, and its score. */
+const int32_t *sn_lm_beam_result(const SnLmBeam *b, uint32_t i, uint32_t *nid, float *score);
+
+#endif

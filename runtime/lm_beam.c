@@ -1,0 +1,379 @@
+/* lm_beam.c -- beam search over rows of a driver.
+ *
+ * As GenerationMixin._beam_search of Transformers 5.23 does it, sums and comparisons in f32, so that the same
+ * sequences win: candidates are the likeliest max(2, 1 + stops) * beams of all beams; those that end are kept
+ * if they are among the first `beams`, by score / length^penalty; the best others go on. The graph gives each
+ * beam's best candidates; beams share pages, and states are copied. */
+#include "runtime/lm_state.h"
+
+#include <math.h>
+
+#define FAR -1.0e9f /* what is added to a score that must not win */
+
+typedef struct Candidate {
+    float score;
+    uint32_t beam;
+    int32_t id;
+    bool ends;
+} Candidate;
+
+typedef struct Ended {
+    float score;
+    uint32_t nid, ids; /* ids: which row of `kept` */
+    bool is_ended;
+} Ended;
+
+struct SnLmBeam {
+    SnLm *lm;
+    SnLmBeam *next;
+    SnArena arena;
+    uint32_t beams, ncandidate, length, nprompt; /* length: tokens at which it ends */
+    SnLmEarly early;
+    double penalty;
+    uint32_t *slot;
+    float *score; /* of the beams that go on */
+    bool has_begun, can_improve, is_done;
+    Candidate *all, *best, *going; /* [beams * keep], [ncandidate], [ncandidate] */
+    Ended *ended, *merged;         /* [beams], [beams + ncandidate] */
+    int32_t *kept;                 /* [2 * beams][context]: tokens of those that ended */
+};
+
+static SnLmSlot *slot_of(const SnLmBeam *b, uint32_t beam)
+{
+    return &b->lm->slot[b->slot[beam]];
+}
+
+/* ---- life ---- */
+
+static SnStatus take_slots(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
+{
+    SnLm *lm = b->lm;
+    for (uint32_t i = 0; i < b->beams; i++) {
+        SnLmSlot *s = sn_lm_take(lm, SN_LM_SEARCHED, &d->row);
+        SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken, a search needs %u", lm->rows, b->beams);
+        b->slot[i] = (uint32_t)(s - lm->slot);
+    }
+    return SN_OK;
+}
+
+static SnStatus make_search(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
+{
+    SnArena *a = &b->arena;
+    const uint32_t nend = d->row.nstop, keep = (nend > 1 ? nend + 1 : 2) * d->beams;
+    const size_t beams = d->beams, context = b->lm->context;
+    const uint32_t room = b->lm->context - d->row.nid;
+    b->beams = d->beams;
+    b->ncandidate = keep;
+    b->early = d->early_stopping;
+    b->penalty = d->length_penalty;
+    b->nprompt = d->row.nid;
+    b->length = d->row.nid + (d->row.max_new && d->row.max_new < room ? d->row.max_new : room);
+    b->can_improve = true;
+    b->slot = sn_arena_array(a, beams, sizeof *b->slot);
+    b->score = sn_arena_array(a, beams, sizeof *b->score);
+    b->all = sn_arena_array(a, beams * keep, sizeof *b->all);
+    b->best = sn_arena_array(a, keep, sizeof *b->best);
+    b->going = sn_arena_array(a, keep, sizeof *b->going);
+    b->ended = sn_arena_array(a, beams, sizeof *b->ended);
+    b->merged = sn_arena_array(a, beams + keep, sizeof *b->merged);
+    b->kept = sn_arena_array(a, 2 * beams * context, sizeof *b->kept);
+    SN_CHECK(!a->failed, err, SN_ENOMEM, "no memory for a search of %u beams", d->beams);
+    for (uint32_t i = 0; i < b->beams; i++) {
+        b->score[i] = i ? FAR : 0;
+        b->ended[i] = (Ended){.score = FAR, .nid = b->nprompt, .ids = i};
+        memcpy(b->kept + i * context, d->row.ids, d->row.nid * sizeof *b->kept);
+    }
+    return take_slots(b, d, err);
+}
+
+SnStatus sn_lm_beam_create(SnLm *lm, const SnLmBeamDesc *d, SnLmBeam **out, SnError *err)
+{
+    SN_CHECK(lm->has[SN_LM_BEAM] && lm->shadow, err, SN_EUNSUPPORTED,
+             "a decoder that was made without beams");
+    SN_CHECK(d->beams >= 1 && d->beams <= lm->rows, err, SN_EINVAL, "%u beams, there are %u rows", d->beams,
+             lm->rows);
+    SN_TRY(sn_lm_check_row(lm, &d->row, err));
+    SnLmBeam *b = sn_alloc_zero(&lm->ctx->memory, sizeof *b, _Alignof(max_align_t));
+    SN_CHECK(b, err, SN_ENOMEM, "no memory for a search");
+    b->lm = lm;
+    sn_arena_init(&b->arena, &lm->ctx->memory);
+    SnLmBeam **end = &lm->beam;
+    while (*end)
+        end = &(*end)->next;
+    *end = b;
+    const SnStatus st = make_search(b, d, err);
+    if (st == SN_OK)
+        *out = b;
+    else
+        sn_lm_beam_destroy(b);
+    return st;
+}
+
+void sn_lm_beam_destroy(SnLmBeam *b)
+{
+    if (!b)
+        return;
+    SnLm *lm = b->lm;
+    for (uint32_t i = 0; i < lm->rows && b->slot && i < b->beams; i++)
+        if (slot_of(b, i)->use == SN_LM_SEARCHED) {
+            sn_lm_release(lm, slot_of(b, i), 0);
+            slot_of(b, i)->use = SN_LM_FREE;
+        }
+    for (SnLmBeam **at = &lm->beam; *at; at = &(*at)->next)
+        if (*at == b) {
+            *at = b->next;
+            break;
+        }
+    sn_arena_clear(&b->arena);
+    sn_free(&lm->ctx->memory, b, sizeof *b, _Alignof(max_align_t));
+}
+
+const int32_t *sn_lm_beam_result(const SnLmBeam *b, uint32_t i, uint32_t *nid, float *score)
+{
+    const Ended *e = &b->ended[i < b->beams ? i : 0];
+    *nid = e->nid;
+    *score = e->score;
+    return b->kept + (size_t)e->ids * b->lm->context;
+}
+
+/* ---- choosing ---- */
+
+/* Stable, falling: as few as these are, insertion is quick. */
+static void sort_candidates(Candidate *c, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        const Candidate x = c[i];
+        uint32_t at = i;
+        for (; at > 0 && c[at - 1].score < x.score; at--)
+            c[at] = c[at - 1];
+        c[at] = x;
+    }
+}
+
+static void sort_ended(Ended *e, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        const Ended x = e[i];
+        uint32_t at = i;
+        for (; at > 0 && e[at - 1].score < x.score; at--)
+            e[at] = e[at - 1];
+        e[at] = x;
+    }
+}
+
+/* The likeliest candidates of the rows of this search, which are [row, row + nrow) of the round. */
+static void find_candidates(SnLmBeam *b, uint32_t row, uint32_t nrow)
+{
+    const SnLmRound *r = &b->lm->round;
+    const uint32_t keep = (uint32_t)r->id.dims[1];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < nrow; i++) {
+        const int32_t *id = (const int32_t *)r->id.data + (size_t)(row + i) * keep;
+        const float *score = (const float *)r->scores.data + (size_t)(row + i) * keep;
+        for (uint32_t k = 0; k < keep && k < b->ncandidate; k++)
+            b->all[n++] = (Candidate){.score = score[k], .beam = i, .id = id[k]};
+    }
+    sort_candidates(b->all, n);
+    b->ncandidate = n < b->ncandidate ? n : b->ncandidate;
+    memcpy(b->best, b->all, b->ncandidate * sizeof *b->best);
+    const SnLmSlot *s = slot_of(b, 0);
+    for (uint32_t i = 0; i < b->ncandidate; i++)
+        b->best[i].ends = s->nid + 1 >= b->length || sn_lm_stops(s, b->best[i].id);
+}
+
+/* A row of `kept` that none of the ended sequences has. */
+static uint32_t find_room(const Ended *e, uint32_t n)
+{
+    for (uint32_t at = 0;; at++) {
+        bool is_taken = false;
+        for (uint32_t i = 0; i < n; i++)
+            is_taken = is_taken || e[i].ids == at;
+        if (!is_taken)
+            return at;
+    }
+}
+
+static void write_ended(SnLmBeam *b, Ended *e, const Candidate *c)
+{
+    const SnLmSlot *s = slot_of(b, c->beam);
+    int32_t *to = b->kept + (size_t)e->ids * b->lm->context;
+    memcpy(to, s->ids, s->nid * sizeof *to);
+    to[s->nid] = c->id;
+    e->nid = s->nid + 1;
+}
+
+static bool all_ended(const SnLmBeam *b)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < b->beams; i++)
+        all = all && b->ended[i].is_ended;
+    return all;
+}
+
+/* Candidates that end join those that ended before; the best stay. */
+static void update_ended(SnLmBeam *b)
+{
+    const uint32_t grown = slot_of(b, 0)->nid + 1 - b->nprompt, beams = b->beams;
+    const float by = (float)pow((double)grown, b->penalty);
+    const bool is_full = b->early == SN_LM_EARLY_TRUE && all_ended(b);
+    Ended *m = b->merged;
+    memcpy(m, b->ended, beams * sizeof *m);
+    for (uint32_t i = 0; i < b->ncandidate; i++) {
+        const bool just_ended = b->best[i].ends && i < beams;
+        float score = b->best[i].score / by;
+        score += is_full ? FAR : 0;
+        score += b->can_improve ? 0 : FAR;
+        score += just_ended ? 0 : FAR;
+        m[beams + i] = (Ended){.score = score, .nid = i, .ids = SN_LM_NONE, .is_ended = just_ended};
+    }
+    sort_ended(m, beams + b->ncandidate);
+    for (uint32_t i = 0; i < beams; i++)
+        if (m[i].ids == SN_LM_NONE) { /* nid is the candidate until its tokens are written */
+            const Candidate *c = &b->best[m[i].nid];
+            m[i].ids = find_room(m, beams);
+            write_ended(b, &m[i], c);
+        }
+    memcpy(b->ended, m, beams * sizeof *m);
+}
+
+/* The best candidates that do not end. */
+static void find_going(SnLmBeam *b)
+{
+    memcpy(b->going, b->best, b->ncandidate * sizeof *b->going);
+    for (uint32_t i = 0; i < b->ncandidate; i++)
+        b->going[i].score += b->going[i].ends ? FAR : 0;
+    sort_candidates(b->going, b->ncandidate);
+}
+
+/* ---- beams change places ---- */
+
+static void move_beams(SnLmBeam *b)
+{
+    SnLm *lm = b->lm;
+    const size_t chunks = lm->chunks, row = (size_t)lm->context + chunks;
+    const uint32_t nid = slot_of(b, 0)->nid, npad = slot_of(b, 0)->npad, fed = nid - npad;
+    for (uint32_t i = 0; i < b->beams; i++) {
+        const SnLmSlot *s = slot_of(b, b->going[i].beam);
+        memcpy(lm->shadow + i * row, s->ids, nid * sizeof *s->ids);
+        memcpy(lm->shadow + i * row + lm->context, s->table, chunks * sizeof *s->table);
+        for (uint32_t c = 0; c < chunks; c++)
+            if (s->table[c] >= 0)
+                lm->ref[s->table[c]]++;
+    }
+    for (uint32_t i = 0; i < b->beams; i++) {
+        SnLmSlot *s = slot_of(b, i);
+        sn_lm_release(lm, s, 0);
+        memcpy(s->ids, lm->shadow + i * row, nid * sizeof *s->ids);
+        memcpy(s->table, lm->shadow + i * row + lm->context, chunks * sizeof *s->table);
+        s->ids[nid] = b->going[i].id;
+        s->nid = nid + 1;
+        s->fed = fed;
+        b->score[i] = b->going[i].score;
+        if (lm->has[SN_LM_COPY_STATE] && b->going[i].beam != i) {
+            lm->state_from[lm->nstate] = b->slot[b->going[i].beam];
+            lm->state_to[lm->nstate++] = b->slot[i];
+        }
+    }
+}
+
+/* Can the best beam still beat the worst that ended? */
+static bool can_improve(const SnLmBeam *b)
+{
+    const uint32_t now = slot_of(b, 0)->nid - b->nprompt;
+    const bool is_long = b->early == SN_LM_EARLY_NEVER && b->penalty > 0;
+    const uint32_t most = is_long ? b->length - b->nprompt : now;
+    const float best = b->score[0] / (float)pow((double)most, b->penalty);
+    float worst = b->ended[0].score;
+    for (uint32_t i = 1; i < b->beams; i++)
+        worst = b->ended[i].score < worst ? b->ended[i].score : worst;
+    for (uint32_t i = 0; i < b->beams; i++)
+        if (best > (b->ended[i].is_ended ? worst : FAR))
+            return true;
+    return false;
+}
+
+static void choose(SnLmBeam *b, uint32_t row, uint32_t nrow)
+{
+    bool goes_on = false;
+    find_candidates(b, row, nrow);
+    for (uint32_t i = 0; i < b->ncandidate; i++)
+        goes_on = goes_on || !b->best[i].ends;
+    find_going(b);
+    update_ended(b);
+    move_beams(b);
+    b->has_begun = true;
+    b->can_improve = b->can_improve && can_improve(b);
+    b->is_done = !b->can_improve || !goes_on || (b->early == SN_LM_EARLY_TRUE && all_ended(b));
+}
+
+/* ---- steps ---- */
+
+static SnStatus run_round(SnLm *lm, SnError *err)
+{
+    bool done = false;
+    while (!done)
+        SN_TRY(sn_lm_round_run(lm, 0, &done, err));
+    return SN_OK;
+}
+
+static SnStatus join(SnLmBeam *b, uint32_t beam, uint32_t to, SnError *err)
+{
+    SnLm *lm = b->lm;
+    SnLmSlot *s = slot_of(b, beam);
+    SN_CHECK(sn_lm_hold(lm, s, to - s->npad), err, SN_ENOMEM, "no pages for %u beams", b->beams);
+    lm->round.score[lm->round.nrow] = b->has_begun ? b->score[beam] : 0;
+    sn_lm_round_add(lm, b->slot[beam], to, 0);
+    return SN_OK;
+}
+
+/* The prompt, by the first beam alone. */
+static SnStatus begin(SnLmBeam *b, SnError *err)
+{
+    SnLm *lm = b->lm;
+    SnLmSlot *s = slot_of(b, 0);
+    for (uint32_t left; (left = s->nid - s->npad - s->fed) > lm->chunk;) {
+        sn_lm_round_begin(lm, SN_LM_FILL);
+        SN_TRY(join(b, 0, s->npad + s->fed + lm->chunk, err));
+        SN_TRY(run_round(lm, err));
+    }
+    sn_lm_round_begin(lm, SN_LM_BEAM);
+    SN_TRY(join(b, 0, s->nid, err));
+    SN_TRY(run_round(lm, err));
+    choose(b, 0, 1);
+    return SN_OK;
+}
+
+static SnStatus go_on(SnLm *lm, SnError *err)
+{
+    uint32_t row = 0;
+    sn_lm_round_begin(lm, SN_LM_BEAM);
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        for (uint32_t i = 0; !b->is_done && i < b->beams; i++)
+            SN_TRY(join(b, i, slot_of(b, i)->nid, err));
+    if (lm->round.nrow == 0)
+        return SN_OK;
+    SN_TRY(run_round(lm, err));
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        if (!b->is_done) {
+            choose(b, row, b->beams);
+            row += b->beams;
+        }
+    return SN_OK;
+}
+
+SnStatus sn_lm_beam_step(SnLm *lm, bool *done, SnError *err)
+{
+    bool is_new = false;
+    *done = true;
+    SN_CHECK(!lm->round.is_open, err, SN_EINVAL, "a step is not done");
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        if (!b->has_begun) {
+            SN_TRY(begin(b, err));
+            is_new = true;
+        }
+    if (!is_new)
+        SN_TRY(go_on(lm, err));
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        *done = *done && b->is_done;
+    return SN_OK;
+}

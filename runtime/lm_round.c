@@ -1,0 +1,312 @@
+/* lm_round.c -- runs of a decoder: which rows take part, what is bound, what becomes of the results. */
+#include "runtime/lm_state.h"
+
+static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next", "beam", "copy", "copy_state"};
+
+static uint32_t left_of(const SnLmSlot *s) /* tokens whose past is not there */
+{
+    return s->nid - s->npad - s->fed;
+}
+
+/* ---- drafts ---- */
+
+/* Prompt lookup: the tokens that came after the last n-gram where it stood before, the longest n first.
+ * Saxena 2023, prompt lookup decoding. */
+static uint32_t guess_tokens(const SnLm *lm, SnLmSlot *s)
+{
+    const int32_t *ids = s->ids + s->npad;
+    const uint32_t n = s->nid - s->npad, room = s->end - s->nid - 1, space = lm->context - s->nid;
+    uint32_t most = s->ndraft < room ? s->ndraft : room;
+    most = most < space ? most : space;
+    for (uint32_t gram = s->ngram; most > 0 && gram > 0; gram--)
+        for (uint32_t at = 0; at + gram < n; at++) {
+            if (memcmp(ids + at, ids + n - gram, gram * sizeof *ids) != 0)
+                continue;
+            const uint32_t from = at + gram, count = n - from < most ? n - from : most;
+            memcpy(s->ids + s->nid, ids + from, count * sizeof *ids);
+            return count;
+        }
+    return 0;
+}
+
+/* ---- making a round ---- */
+
+void sn_lm_round_begin(SnLm *lm, SnLmEntry entry)
+{
+    SnLmRound *r = &lm->round;
+    r->entry = entry;
+    r->nrow = r->nmove = r->shown_row = r->shown = 0;
+    r->seq = r->wanted = 1;
+}
+
+void sn_lm_round_add(SnLm *lm, uint32_t slot, uint32_t to, uint32_t guess)
+{
+    SnLmRound *r = &lm->round;
+    const SnLmSlot *s = &lm->slot[slot];
+    const uint32_t count = to - s->npad - s->fed;
+    r->slot[r->nrow] = slot;
+    r->count[r->nrow] = count;
+    r->guess[r->nrow++] = guess;
+    r->seq = count > r->seq ? count : r->seq;
+    r->wanted = guess + 1 > r->wanted ? guess + 1 : r->wanted;
+}
+
+/* The live row that came first among those that are to be fed more than a token; NULL: none. */
+static SnLmSlot *find_fed(SnLm *lm)
+{
+    SnLmSlot *first = NULL;
+    for (uint32_t i = 0; i < lm->rows; i++) {
+        SnLmSlot *s = &lm->slot[i];
+        if (s->use == SN_LM_LIVE && left_of(s) > 1 && (!first || s->since < first->since))
+            first = s;
+    }
+    return first;
+}
+
+/* A chunk of a prompt; the last one gives the next token too. */
+static bool feed(SnLm *lm, SnLmSlot *s)
+{
+    const uint32_t left = left_of(s), count = left < lm->chunk ? left : lm->chunk;
+    sn_lm_round_begin(lm, count == left ? SN_LM_NEXT : SN_LM_FILL);
+    if (!sn_lm_hold(lm, s, s->fed + count))
+        return false;
+    sn_lm_round_add(lm, (uint32_t)(s - lm->slot), s->npad + s->fed + count, 0);
+    return true;
+}
+
+/* All rows that are short of one token. */
+static bool go_on(SnLm *lm)
+{
+    sn_lm_round_begin(lm, SN_LM_NEXT);
+    for (uint32_t i = 0; i < lm->rows; i++) {
+        SnLmSlot *s = &lm->slot[i];
+        if (s->use != SN_LM_LIVE || left_of(s) != 1)
+            continue;
+        const uint32_t guess = s->ndraft ? guess_tokens(lm, s) : 0;
+        if (sn_lm_hold(lm, s, s->nid - s->npad + guess))
+            sn_lm_round_add(lm, i, s->nid + guess, guess);
+    }
+    return lm->round.nrow > 0;
+}
+
+/* Prompts and next tokens take turns, so that neither waits for all of the other. */
+static bool choose(SnLm *lm)
+{
+    SnLmSlot *s = find_fed(lm);
+    const bool was_fed = lm->has_fed;
+    lm->has_fed = !was_fed && s != NULL;
+    if (lm->has_fed ? feed(lm, s) : go_on(lm))
+        return true;
+    lm->has_fed = !lm->has_fed && s != NULL;
+    return lm->has_fed ? feed(lm, s) : go_on(lm);
+}
+
+/* ---- binding ---- */
+
+static void lay_tokens(SnLm *lm)
+{
+    SnLmRound *r = &lm->round;
+    const uint32_t rows = lm->rows;
+    for (uint32_t i = 0; i < r->nrow; i++) {
+        const SnLmSlot *s = &lm->slot[r->slot[i]];
+        int64_t *ids = r->ids + (size_t)i * r->seq, *pos = r->pos + (size_t)i * r->seq;
+        for (uint32_t k = 0; k < r->seq; k++) {
+            ids[k] = k < r->count[i] ? s->ids[s->npad + s->fed + k] : 0;
+            pos[k] = k < r->count[i] ? (int64_t)s->fed + k : -1;
+        }
+        for (uint32_t k = 0; k < r->wanted; k++) { /* behind the last one: the same again */
+            const uint32_t j = k < r->guess[i] ? k : r->guess[i];
+            r->places[(size_t)i * r->wanted + k] = (int64_t)r->count[i] - 1 - r->guess[i] + j;
+            r->length[(size_t)i * r->wanted + k] = (int64_t)s->npad + s->fed + r->count[i] - r->guess[i] + j;
+        }
+        memcpy(r->page + (size_t)i * lm->chunks, s->table, lm->chunks * sizeof *s->table);
+        const int64_t number[] = {r->slot[i], (int64_t)s->nid - s->npad + r->guess[i], s->npad, s->nprompt,
+                                  s->end};
+        for (uint32_t k = 0; k < SN_COUNT(number); k++)
+            r->number[(size_t)k * rows + i] = number[k];
+    }
+}
+
+/* An input that the entry lacks, or does not need, is passed over. */
+static SnStatus bind(SnLm *lm, const char *name, SnDtype dtype, void *data, int ndim, int64_t a, int64_t b,
+                     SnError *err)
+{
+    SnInstance *s = lm->instance;
+    const SnSlotRow *slot = sn_instance_slot(s, s->entry->input, name);
+    if (!slot || slot->is_unused)
+        return SN_OK;
+    const SnView v = sn_view(dtype, data, ndim, (int64_t[]){a, b});
+    return sn_bind(s, name, &v, err);
+}
+
+static SnStatus bind_numbers(SnLm *lm, SnError *err)
+{
+    static const char *const own[] = {"slot", "reach", "first", "prompt", "limit"};
+    SnLmRound *r = &lm->round;
+    for (uint32_t k = 0; k < SN_COUNT(own); k++)
+        SN_TRY(bind(lm, own[k], SN_I64, r->number + (size_t)k * lm->rows, 1, r->nrow, 0, err));
+    for (uint32_t k = 0; k < lm->ninput; k++) {
+        SnLmInput *in = &lm->input[k];
+        const size_t size = sn_dtype_size(in->dtype);
+        if (!(in->entries & 1u << r->entry))
+            continue;
+        for (uint32_t i = 0; i < r->nrow; i++)
+            memcpy(in->stage + i * size, in->value + 8 * (size_t)r->slot[i], size);
+        SN_TRY(bind(lm, in->name, in->dtype, in->stage, 1, r->nrow, 0, err));
+    }
+    return SN_OK;
+}
+
+static SnStatus bind_round(SnLm *lm, SnError *err)
+{
+    SnLmRound *r = &lm->round;
+    lay_tokens(lm);
+    SN_TRY(sn_entry(lm->instance, entry_name[r->entry], err));
+    SN_TRY(bind(lm, "ids", SN_I64, r->ids, 2, r->nrow, r->seq, err));
+    SN_TRY(bind(lm, "pos", SN_I64, r->pos, 2, r->nrow, r->seq, err));
+    SN_TRY(bind(lm, "page", SN_I32, r->page, 2, r->nrow, lm->chunks, err));
+    SN_TRY(bind(lm, "places", SN_I64, r->places, 2, r->nrow, r->wanted, err));
+    SN_TRY(bind(lm, "length", SN_I64, r->length, 2, r->nrow, r->wanted, err));
+    SN_TRY(bind(lm, "history", SN_I32, lm->history, 2, lm->rows, lm->context, err));
+    SN_TRY(bind(lm, "score", SN_F32, r->score, 1, r->nrow, 0, err));
+    return bind_numbers(lm, err);
+}
+
+static SnStatus bind_moves(SnLm *lm, int64_t *from, int64_t *to, uint32_t n, SnError *err)
+{
+    SN_TRY(sn_entry(lm->instance, entry_name[lm->round.part], err));
+    SN_TRY(bind(lm, "from", SN_I64, from, 1, n, 0, err));
+    return bind(lm, "to", SN_I64, to, 1, n, 0, err);
+}
+
+/* ---- results ---- */
+
+bool sn_lm_stops(const SnLmSlot *s, int32_t id)
+{
+    for (uint32_t i = 0; i < s->nstop; i++)
+        if (s->stop[i] == id)
+            return true;
+    return false;
+}
+
+/* Tokens that a row got: as many drafts as are right, and one more. Their past is that of the drafts. */
+static void take_tokens(SnLmSlot *s, const int32_t *id, uint32_t guess)
+{
+    const uint32_t before = s->nid;
+    uint32_t right = 0;
+    for (uint32_t j = 0; j <= guess; j++) {
+        const bool is_right = j < guess && s->ids[s->nid] == id[j];
+        s->ids[s->nid++] = id[j];
+        if (sn_lm_stops(s, id[j]) || s->nid >= s->end)
+            s->use = SN_LM_DONE;
+        if (s->use == SN_LM_DONE || !is_right)
+            break;
+        right++;
+    }
+    s->fresh = s->nid - before;
+    s->fed = before - s->npad + right;
+    s->nguessed += guess;
+    s->naccepted += right;
+}
+
+static SnStatus take_results(SnLm *lm, SnError *err)
+{
+    SnLmRound *r = &lm->round;
+    r->id = r->logits = r->scores = (SnView){0};
+    if (r->entry == SN_LM_FILL) {
+        SnLmSlot *s = &lm->slot[r->slot[0]];
+        s->fed += r->count[0];
+        s->fresh = 0;
+        return SN_OK;
+    }
+    if (sn_instance_slot(lm->instance, lm->instance->entry->output, "logits"))
+        SN_TRY(sn_result(lm->instance, "logits", &r->logits, err));
+    if (sn_instance_slot(lm->instance, lm->instance->entry->output, "scores"))
+        SN_TRY(sn_result(lm->instance, "scores", &r->scores, err));
+    if (r->entry != SN_LM_NEXT)
+        return sn_result(lm->instance, "best", &r->id, err);
+    SN_TRY(sn_result(lm->instance, "id", &r->id, err));
+    for (uint32_t i = 0; i < r->nrow; i++) { /* one that was ended or dropped meanwhile gets none */
+        lm->slot[r->slot[i]].fresh = 0;
+        if (lm->slot[r->slot[i]].use == SN_LM_LIVE)
+            take_tokens(&lm->slot[r->slot[i]], (const int32_t *)r->id.data + (size_t)i * r->wanted,
+                        r->guess[i]);
+    }
+    return SN_OK;
+}
+
+/* ---- steps ---- */
+
+/* What must be copied first, then the run itself. */
+static SnStatus bind_part(SnLm *lm, SnError *err)
+{
+    SnLmRound *r = &lm->round;
+    if (r->nmove) {
+        r->part = SN_LM_COPY;
+        return bind_moves(lm, r->from, r->to, r->nmove, err);
+    }
+    if (lm->nstate) {
+        r->part = SN_LM_COPY_STATE;
+        return bind_moves(lm, lm->state_from, lm->state_to, lm->nstate, err);
+    }
+    r->part = r->entry;
+    return bind_round(lm, err);
+}
+
+static SnStatus run_parts(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
+{
+    SnLmRound *r = &lm->round;
+    if (!r->is_open)
+        SN_TRY(bind_part(lm, err));
+    r->is_open = true;
+    SN_TRY(sn_run_some(lm->instance, budget_ns, done, err));
+    while (*done && r->part != r->entry) {
+        *(r->part == SN_LM_COPY ? &r->nmove : &lm->nstate) = 0;
+        SN_TRY(bind_part(lm, err));
+        SN_TRY(sn_run_some(lm->instance, budget_ns, done, err));
+    }
+    return *done ? take_results(lm, err) : SN_OK;
+}
+
+SnStatus sn_lm_round_run(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
+{
+    *done = false;
+    const SnStatus st = run_parts(lm, budget_ns, done, err);
+    if (st != SN_OK || *done)
+        lm->round.is_open = false;
+    return st;
+}
+
+SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
+{
+    if (!lm->round.is_open && !choose(lm)) {
+        lm->round.nrow = 0;
+        *done = true;
+        SN_CHECK(!sn_lm_is_busy(lm), err, SN_ENOMEM, "no pages for a row: %u of them are taken", lm->pages);
+        return SN_OK;
+    }
+    return sn_lm_round_run(lm, budget_ns, done, err);
+}
+
+bool sn_lm_token(SnLm *lm, SnLmToken *out)
+{
+    SnLmRound *r = &lm->round;
+    while (!r->is_open && r->entry == SN_LM_NEXT && r->shown_row < r->nrow &&
+           r->shown == lm->slot[r->slot[r->shown_row]].fresh) {
+        r->shown_row++;
+        r->shown = 0;
+    }
+    if (r->is_open || r->entry != SN_LM_NEXT || r->shown_row >= r->nrow)
+        return false;
+    const SnLmSlot *s = &lm->slot[r->slot[r->shown_row]];
+    const int64_t vocabulary = r->logits.data ? r->logits.dims[2] : r->scores.data ? r->scores.dims[2] : 0;
+    const size_t at = ((size_t)r->shown_row * r->wanted + r->shown) * (size_t)vocabulary;
+    *out = (SnLmToken){.slot = r->slot[r->shown_row],
+                       .id = s->ids[s->nid - s->fresh + r->shown],
+                       .is_last = s->use != SN_LM_LIVE && r->shown + 1 == s->fresh,
+                       .logits = r->logits.data ? (const float *)r->logits.data + at : NULL,
+                       .scores = r->scores.data ? (const float *)r->scores.data + at : NULL,
+                       .vocabulary = (uint32_t)vocabulary};
+    r->shown++;
+    return true;
+}

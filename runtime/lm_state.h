@@ -1,0 +1,105 @@
+/* lm_state.h -- what a driver of a decoder is made of: shared by lm.c (life, rows), lm_page.c (pages),
+ * lm_round.c (runs) and lm_beam.c. */
+#ifndef SN_LM_STATE_H
+#define SN_LM_STATE_H
+
+#include "runtime/instance.h"
+#include "runtime/lm.h"
+
+typedef enum SnLmUse {
+    SN_LM_FREE,
+    SN_LM_KNOWN, /* dropped; its tokens and their past are still there */
+    SN_LM_LIVE,
+    SN_LM_DONE,
+    SN_LM_SEARCHED /* of a beam search, which runs it */
+} SnLmUse;
+
+/* Token i of a row is at position i - npad. */
+typedef struct SnLmSlot {
+    SnLmUse use;
+    int32_t *ids;   /* [context]: a row of the history */
+    int32_t *table; /* [chunks]: pages, -1: none */
+    uint32_t nid, nprompt, npad, nkept;
+    uint32_t fed;   /* positions whose past is there */
+    uint32_t end;   /* tokens at which it is done */
+    uint32_t fresh; /* tokens that the last step gave */
+    uint32_t ndraft, ngram, nguessed, naccepted;
+    const int32_t *stop;
+    uint32_t nstop;
+    uint64_t since; /* when it was added, then when it was dropped: a running number */
+} SnLmSlot;
+
+typedef enum SnLmEntry { SN_LM_FILL, SN_LM_NEXT, SN_LM_BEAM, SN_LM_COPY, SN_LM_COPY_STATE } SnLmEntry;
+#define SN_LM_ENTRIES 5
+#define SN_LM_NUMBERS 32
+
+typedef struct SnLmInput { /* a number of each row */
+    const char *name;
+    SnDtype dtype;
+    uint32_t entries; /* bit i: SnLmEntry i has it */
+    uint8_t *value;   /* [rows], 8 bytes each */
+    uint8_t *stage;   /* [rows] of a run, dense */
+} SnLmInput;
+
+/* One run that is being made, or goes on. */
+typedef struct SnLmRound {
+    bool is_open;
+    SnLmEntry part; /* that runs now: COPY, then COPY_STATE, then the entry itself */
+    SnLmEntry entry;
+    uint32_t nrow, seq, wanted;
+    uint32_t *slot, *count, *guess; /* [rows]: whose it is, tokens of it, drafts among them */
+    int64_t *ids, *pos;             /* [tokens] */
+    int64_t *number;                /* [5][rows]: slot, reach, first, prompt, limit */
+    int64_t *places, *length;       /* [rows * wanted] */
+    int32_t *page;                  /* [rows * chunks] */
+    float *score;                   /* [rows] */
+    uint32_t nmove;
+    int64_t *from, *to;        /* [rows] */
+    uint32_t shown_row, shown; /* tokens that were taken */
+    SnView id, logits, scores;
+} SnLmRound;
+
+struct SnLm {
+    SnContext *ctx;
+    SnProgram *program;
+    SnInstance *instance;
+    SnArena arena;
+    uint32_t rows, context, chunk, pages, chunks, wanted, tokens;
+    bool has[SN_LM_ENTRIES];
+    SnLmInput input[SN_LM_NUMBERS];
+    uint32_t ninput;
+    int32_t *history; /* [rows][context] */
+    SnLmSlot *slot;
+    uint32_t *ref; /* of each page: rows that have it */
+    uint32_t *spare;
+    uint32_t nspare;
+    uint64_t clock;
+    bool has_fed; /* the last run was a chunk of a prompt: now those that are ready */
+    SnLmRound round;
+    SnLmBeam *beam;                 /* searches, a list */
+    int32_t *shadow;                /* [rows][context + chunks]: rows and tables while beams change places */
+    int64_t *state_from, *state_to; /* [rows]: states that become others before the next run */
+    uint32_t nstate;
+};
+
+/* ---- lm.c ---- */
+SN_MUST_CHECK SnStatus sn_lm_check_row(const SnLm *lm, const SnLmRow *row, SnError *err);
+/* A free slot gets a row of which nothing is known; NULL: all are taken. */
+SnLmSlot *sn_lm_take(SnLm *lm, SnLmUse use, const SnLmRow *row);
+
+/* ---- lm_page.c ---- */
+/* Makes positions [fed, to) of a row writable; what must be copied first is in the round's moves. false:
+ * there are no pages. */
+bool sn_lm_hold(SnLm *lm, SnLmSlot *s, uint32_t to);
+void sn_lm_release(SnLm *lm, SnLmSlot *s, uint32_t from_chunk); /* pages from there on */
+void sn_lm_share(SnLm *lm, SnLmSlot *to, const SnLmSlot *from, uint32_t npos);
+
+/* ---- lm_round.c ---- */
+void sn_lm_round_begin(SnLm *lm, SnLmEntry entry);
+/* Tokens of a row up to index `to` join the round, `guess` of them drafts. */
+void sn_lm_round_add(SnLm *lm, uint32_t slot, uint32_t to, uint32_t guess);
+SN_MUST_CHECK SnStatus sn_lm_round_run(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
+/* Does a token end the row? */
+bool sn_lm_stops(const SnLmSlot *s, int32_t id);
+
+#endif
