@@ -23,6 +23,10 @@ ROPES = {
                         "long_factor": [2.0, 3.0, 4.0, 6.0], "rope_theta": 10000.0},
     "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 10000.0},
 }
+DEEPSEEK = dict(moe_intermediate_size=24, n_routed_experts=8, n_group=4, topk_group=2, num_experts_per_tok=2,
+                first_k_dense_replace=1, kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8, v_head_dim=12,
+                qk_nope_head_dim=16, n_shared_experts=1, num_key_value_heads=4)
+GPT_OSS = dict(head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=4)
 
 
 def older(scaling=None, **more):
@@ -65,7 +69,7 @@ ROWS = [
         "plain": dict(sliding_window=None),
         "head-dim": dict(sliding_window=6, head_dim=12, rope_parameters={"rope_type": "default", "rope_theta": 1e6}),
     }),
-    ("Ministral", {"plain": dict(sliding_window=4), "types": dict(
+    ("Ministral", {"plain": dict(sliding_window=4, head_dim=8), "types": dict(head_dim=8, 
         sliding_window=3, layer_types=["full_attention", "sliding_attention", "full_attention"])}),
     ("Qwen2", {
         "plain": {},
@@ -159,5 +163,46 @@ ROWS = [
                       layer_types=["full_attention", "sliding_attention", "full_attention"]),
         "old": dict(sliding_window=4, num_hidden_layers=4, edit_json=older(layer_types="gone",
                                                                           sliding_window_pattern=4)),
+    }),
+    ("Mixtral", {
+        "plain": dict(num_local_experts=4),
+        "one": dict(num_local_experts=3, num_experts_per_tok=1, sliding_window=4, tie_word_embeddings=True),
+        "losses": dict(num_local_experts=4, num_experts_per_tok=3, output_router_logits=True,
+                       router_aux_loss_coef=0.3),
+    }),
+    ("Qwen2Moe", {
+        "plain": dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24,
+                      shared_expert_intermediate_size=40),
+        "sparse": dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, num_hidden_layers=4,
+                       shared_expert_intermediate_size=16, decoder_sparse_step=2, norm_topk_prob=True,
+                       use_sliding_window=True, sliding_window=4, max_window_layers=3),
+        "only": dict(num_experts=4, num_experts_per_tok=3, moe_intermediate_size=24, mlp_only_layers=[1],
+                     shared_expert_intermediate_size=16, qkv_bias=False, output_router_logits=True,
+                     router_aux_loss_coef=0.2),
+    }),
+    ("Qwen3Moe", {
+        "plain": dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=16),
+        "normed": dict(num_experts=4, num_experts_per_tok=3, moe_intermediate_size=24, head_dim=8,
+                       norm_topk_prob=True, mlp_only_layers=[0], attention_bias=True),
+        "window": dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8,
+                       use_sliding_window=True, sliding_window=4, decoder_sparse_step=2),
+    }),
+    ("DeepseekV3", {
+        "plain": dict(DEEPSEEK),
+        "dense-q": dict(DEEPSEEK, q_lora_rank=None, n_group=1, topk_group=1, rope_interleave=False),
+        "raw": dict(DEEPSEEK, norm_topk_prob=False, routed_scaling_factor=1.3, first_k_dense_replace=0,
+                    n_shared_experts=2, num_experts_per_tok=3, attention_bias=True),
+        "yarn": dict(DEEPSEEK, rope_parameters=dict(ROPES["yarn-all"], truncate=True), long=40),
+        "yarn-one": dict(DEEPSEEK, rope_parameters=dict(ROPES["yarn"], mscale=1.0, mscale_all_dim=1.0), long=40,
+                         edit_json=older("type")),
+    }),
+    ("GptOss", {
+        "plain": dict(GPT_OSS),
+        "ropes": dict(GPT_OSS, rope_parameters={
+            "rope_type": "yarn", "factor": 4.0, "beta_fast": 8.0, "beta_slow": 1.0, "truncate": False,
+            "original_max_position_embeddings": 16, "rope_theta": 15000.0}, long=30),
+        "types": dict(GPT_OSS, layer_types=["full_attention", "sliding_attention", "full_attention"],
+                      swiglu_limit=0.5, swiglu_alpha=1.2, attention_bias=False, num_experts_per_tok=1),
+        "losses": dict(GPT_OSS, output_router_logits=True, router_aux_loss_coef=0.2),
     }),
 ]

@@ -22,13 +22,14 @@ static SnValue norm(SnBuild *b, const char *name, SnValue x)
     return y;
 }
 
-/* Configs of the first release say gelu and mean its approximation. */
+/* Configs of the first Gemma say gelu and mean its approximation. */
 static SnValue mlp(SnBuild *b, SnValue x)
 {
-    const char *act = sn_config_string(b->config, "hidden_act", "gelu_pytorch_tanh");
-    if (!is_type(b, "gemma"))
-        act = sn_config_string(b->config, "hidden_activation", act);
-    return sn_nn_gated_mlp_by(b, "mlp", strcmp(act, "gelu") == 0 ? "gelu_pytorch_tanh" : act, x);
+    const bool is_first = is_type(b, "gemma");
+    const char *key = is_first ? "hidden_act" : "hidden_activation";
+    const char *act = sn_config_string(b->config, key, "gelu_pytorch_tanh");
+    const bool is_old = is_first && strcmp(act, "gelu") == 0;
+    return sn_nn_gated_mlp_by(b, "mlp", is_old ? "gelu_pytorch_tanh" : act, x);
 }
 
 /* null is no cap, a config without the key has the family's. */

@@ -4,7 +4,7 @@
  * al. 2024, arXiv:2407.10671. Qwen3: Yang et al. 2025, arXiv:2505.09388. Granite: Mishra et al. 2024,
  * arXiv:2405.04324. SmolLM3 leaves some layers without positions: Kazemnejad et al. 2023, arXiv:2305.19466.
  * Biases are there where the checkpoint has them. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/moe.h"
 
 #include "ops/ops.h"
 
@@ -33,10 +33,21 @@ static bool uses_window(const SnBuild *b)
     return sn_config_bool(b->config, "use_sliding_window", false);
 }
 
+static int64_t every_layer_in_use(SnBuild *b, int64_t layer)
+{
+    return uses_window(b) ? every_layer(b, layer) : 0;
+}
+
 static int64_t last_layers(SnBuild *b, int64_t layer)
 {
     return uses_window(b) ? sn_nn_window(b, layer, layer >= sn_config_int(b->config, "max_window_layers", 28))
                           : 0;
+}
+
+static int64_t first_layers_in_turn(SnBuild *b, int64_t layer)
+{
+    const int64_t limit = sn_config_int(b->config, "max_window_layers", 28);
+    return uses_window(b) ? sn_nn_window(b, layer, layer % 2 == 0 && layer < limit) : 0;
 }
 
 /* no_rope_layers has 1 where positions are; else every so many layers goes without. */
@@ -54,13 +65,54 @@ static int64_t layers_without_positions(SnBuild *b, int64_t layer)
     return uses_window(b) ? sn_nn_window(b, layer, !has_positions(b, layer)) : 0;
 }
 
-/* ---- kinds ---- */
+/* ---- MLPs ---- */
 
 static SnValue dense(SnBuild *b, SnValue x, int64_t layer)
 {
     (void)layer;
     return sn_nn_gated_mlp(b, "mlp", x);
 }
+
+static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
+{
+    (void)layer;
+    sn_scope_push(b->g, "block_sparse_moe");
+    const SnValue logits = sn_moe_router(b, "gate", x);
+    const int64_t k = sn_nn_int(b, "num_experts_per_tok", 2, 1, sn_nn_dim(b, logits, -1));
+    const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose(b, logits, k, true), sn_moe_mixtral, x);
+    sn_scope_pop(b->g);
+    return y;
+}
+
+static bool is_listed(const SnJson *list, int64_t v)
+{
+    int64_t at;
+    for (uint32_t i = 0; list && i < list->n; i++)
+        if (sn_json_int(sn_json_at(list, i), &at) && at == v)
+            return true;
+    return false;
+}
+
+/* Experts in every so many layers, and perhaps one whose weight is a question of its own. */
+static SnValue qwen_moe(SnBuild *b, SnValue x, int64_t layer)
+{
+    const int64_t step = sn_nn_int(b, "decoder_sparse_step", 1, 1, INT64_MAX);
+    if (is_listed(sn_config_get(b->config, "mlp_only_layers"), layer) || (layer + 1) % step != 0)
+        return dense(b, x, layer);
+    sn_scope_push(b->g, "mlp");
+    const SnValue logits = sn_moe_router(b, "gate", x);
+    const int64_t k = sn_nn_int(b, "num_experts_per_tok", 8, 1, sn_nn_dim(b, logits, -1));
+    const bool is_normed = sn_config_bool(b->config, "norm_topk_prob", false);
+    SnValue y = sn_moe_mix(b, "experts", sn_moe_choose(b, logits, k, is_normed), sn_moe_gated, x);
+    if (strcmp(b->arch->type, "qwen2_moe") == 0) {
+        const SnValue weight = sn_sigmoid(b->g, sn_nn_linear(b, "shared_expert_gate", x));
+        y = sn_add(b->g, y, sn_mul(b->g, weight, sn_nn_gated_mlp(b, "shared_expert", x)));
+    }
+    sn_scope_pop(b->g);
+    return y;
+}
+
+/* ---- kinds ---- */
 
 typedef struct Kind {
     const char *type;
@@ -75,9 +127,12 @@ static const Kind kinds[] = {
     {"llama", 1e4, no_window, dense},
     {"granite", 1e4, no_window, dense, .scale = 1},
     {"mistral", 1e4, every_layer, dense},
+    {"mixtral", 1e6, every_layer, mixtral},
     {"ministral", 1e4, every_layer_by_type, dense},
     {"qwen2", 1e4, last_layers, dense},
+    {"qwen2_moe", 1e4, first_layers_in_turn, qwen_moe},
     {"qwen3", 1e4, last_layers, dense, .has_head_norms = true},
+    {"qwen3_moe", 1e4, every_layer_in_use, qwen_moe, .has_head_norms = true},
     {"smollm3", 2e6, layers_without_positions, dense, .skips_positions = true},
 };
 
@@ -136,9 +191,18 @@ static const SnFamily llama = {.encoder = decoder, .words = words};
     SN_DECODER_ROWS(type, Name, &llama), SN_SEQUENCE_ROW(type, Name, &llama),                                \
         SN_TOKEN_ROW(type, Name, &llama), SN_QUESTION_ROW(type, Name, question_prefix, &llama)
 
+/* clang-format off */
 const SnArch sn_arch_llama[] = {
-    CLASSES("llama", "Llama", "transformer"),         CLASSES("mistral", "Mistral", "model"),
-    CLASSES("ministral", "Ministral", "transformer"), CLASSES("qwen2", "Qwen2", "transformer"),
-    CLASSES("qwen3", "Qwen3", "transformer"),         CLASSES("smollm3", "SmolLM3", "transformer"),
-    SN_DECODER_ROWS("granite", "Granite", &llama),    {0},
+    CLASSES("llama", "Llama", "transformer"),
+    CLASSES("mistral", "Mistral", "model"),
+    CLASSES("mixtral", "Mixtral", "model"),
+    CLASSES("ministral", "Ministral", "transformer"),
+    CLASSES("qwen2", "Qwen2", "transformer"),
+    CLASSES("qwen2_moe", "Qwen2Moe", "model"),
+    CLASSES("qwen3", "Qwen3", "transformer"),
+    CLASSES("qwen3_moe", "Qwen3Moe", "transformer"),
+    CLASSES("smollm3", "SmolLM3", "transformer"),
+    SN_DECODER_ROWS("granite", "Granite", &llama),
+    {0},
 };
+/* clang-format on */

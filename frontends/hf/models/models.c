@@ -8,6 +8,7 @@
     X(bloom) \
     X(cohere) \
     X(deberta_v2) \
+    X(deepseek_v3) \
     X(distilbert) \
     X(electra) \
     X(falcon) \
@@ -16,6 +17,7 @@
     X(gpt_bigcode) \
     X(gpt_neo) \
     X(gpt_neox) \
+    X(gpt_oss) \
     X(gptj) \
     X(llama) \
     X(mamba) \
