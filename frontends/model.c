@@ -8,28 +8,13 @@
 
 /* ---- open, close ---- */
 
-static SnStatus join(const char *folder, const char *file, char out[MAX_PATH_SIZE], SnError *err)
-{
-    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, file);
-    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
-    return SN_OK;
-}
-
-bool sn_model_has_file(const SnModel *m, const char *file)
-{
-    char path[MAX_PATH_SIZE];
-    return join(m->folder, file, path, NULL) == SN_OK && sn_file_exists(path);
-}
-
 static SnStatus open_config(SnModel *m, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
-    SnFile *file = NULL;
-    SN_TRY(join(m->folder, "config.json", path, err));
-    SN_TRY(sn_file_open(m->ctx, path, &file, err));
-    const SnStatus st = sn_config_parse(m->ctx, path, sn_file_bytes(file), &m->config, err);
-    sn_file_release(file);
-    return st;
+    SnBytes bytes;
+    SN_TRY(sn_folder_read(m->files, "config.json", &bytes, err));
+    const char *path = sn_arena_printf(&m->arena, "%s/config.json", m->folder);
+    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", m->folder);
+    return sn_config_parse(m->ctx, path, bytes, &m->config, err);
 }
 
 /* "auto" is the CPU. */
@@ -71,9 +56,10 @@ static SnStatus open_files(SnModel *m, SnError *err)
         return sn_model_open_program(m, err);
     if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
         return sn_file_open(m->ctx, m->folder, &m->text, err);
-    if (sn_model_has_file(m, "config.json"))
+    SN_TRY(sn_folder_open(m->ctx, m->folder, &m->files, err));
+    if (sn_folder_has(m->files, "config.json"))
         return open_config(m, err);
-    SN_CHECK(sn_model_has_file(m, "tokenizer.json") || sn_model_has_file(m, "vocab.txt"), err, SN_EIO,
+    SN_CHECK(sn_folder_has(m->files, "tokenizer.json") || sn_folder_has(m->files, "vocab.txt"), err, SN_EIO,
              "%s: no config.json, tokenizer.json or vocab.txt: not a model folder", m->folder);
     return SN_OK;
 }
@@ -115,6 +101,7 @@ void sn_model_close(SnModel *m)
     if (m->config.json)
         sn_config_clear(&m->config);
     sn_weights_release(m->weights);
+    sn_folder_close(m->files);
     sn_file_release(m->text);
     sn_arena_clear(&m->arena);
     sn_free(sn_allocator(m->ctx), m, sizeof *m, _Alignof(max_align_t));
@@ -184,7 +171,7 @@ SnStatus sn_model_need(SnModel *m, SnError *err)
              m->folder, m->head ? m->head : m->config.architecture, m->config.model_type);
     SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: model type %s", m->folder, m->config.model_type);
     if (!m->weights)
-        SN_TRY(sn_weights_open(m->ctx, m->folder, &m->weights, err));
+        SN_TRY(sn_weights_open_folder(m->ctx, m->files, &m->weights, err));
     m->arch = arch;
     m->dtype = m->dtype != SN_NODTYPE ? m->dtype : dtype_of(m);
     return SN_OK;
@@ -364,19 +351,19 @@ SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
     if (m->opened)
         return sn_opened_inspect(m, json, err);
     const SnArch *a = arch_of(m);
-    const bool has_weights =
-        sn_model_has_file(m, "model.safetensors") || sn_model_has_file(m, "model.safetensors.index.json");
+    const bool has_weights = sn_folder_gguf(m->files) || sn_folder_has(m->files, "model.safetensors") ||
+                             sn_folder_has(m->files, "model.safetensors.index.json");
     if (has_weights && !m->weights)
-        SN_TRY(sn_weights_open(m->ctx, m->folder, &m->weights, err));
+        SN_TRY(sn_weights_open_folder(m->ctx, m->files, &m->weights, err));
     sn_text_add(json, "{", 1);
     put_text(json, "model_type", m->config.model_type);
     put_text(json, "architecture", a ? a->name : m->config.architecture);
     put_text(json, "task", a ? a->task : NULL);
     put_text(json, "dtype", m->weights ? sn_dtype(dtype_of(m))->name : NULL);
     put_text(json, "tokenizer",
-             sn_model_has_file(m, "tokenizer.json") ? "tokenizer.json"
-             : sn_model_has_file(m, "vocab.txt")    ? "vocab.txt"
-                                                    : NULL);
+             sn_folder_has(m->files, "tokenizer.json") ? "tokenizer.json"
+             : sn_folder_has(m->files, "vocab.txt")    ? "vocab.txt"
+                                                       : NULL);
     sn_text_printf(json, "\"supported\":%s,\"config\":", a ? "true" : "false");
     if (m->config.json)
         sn_json_put(json, m->config.json);

@@ -4,6 +4,7 @@
 #define SN_MODEL_H
 
 #include "compiler/eval.h"
+#include "frontends/hf/folder.h"
 #include "frontends/hf/layers.h"
 #include "runtime/typed.h"
 
@@ -23,6 +24,7 @@ struct SnModel {
     SnContext *ctx;
     SnCompiler *cc;
     const char *folder;
+    SnFolder *files;                    /* NULL: text or opened */
     SnFile *text;                       /* a program in text form that stands for a folder, or NULL */
     SnModelProgram *opened;             /* a shared object that stands for a folder, or NULL */
     SnConfig config;                    /* json NULL: the folder has no config.json */
@@ -41,7 +43,6 @@ struct SnModel {
 
 /* Finds the architecture and opens the weights: what a tokenizer alone does not need. Cheap when done. */
 SN_MUST_CHECK SnStatus sn_model_need(SnModel *m, SnError *err);
-bool sn_model_has_file(const SnModel *m, const char *file); /* in its folder */
 
 /* ---- a shared object in the place of a folder (opened.c) ---- */
 SN_MUST_CHECK SnStatus sn_model_open_program(SnModel *m, SnError *err); /* fills m->opened */

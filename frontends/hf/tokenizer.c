@@ -273,30 +273,12 @@ SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnAren
     return SN_OK;
 }
 
-enum { TOKENIZER, VOCAB, CONFIG, SPECIAL_TOKENS, NFILE };
-
-SnStatus sn_tokenizer_open(SnContext *ctx, const char *folder, SnArena *arena, SnBytes *table, SnError *err)
+SnStatus sn_tokenizer_open(SnContext *ctx, SnFolder *folder, SnArena *arena, SnBytes *table, SnError *err)
 {
-    static const char *const file_names[NFILE] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json",
-                                                  "special_tokens_map.json"};
-    SnFile *file[NFILE] = {NULL};
-    SnBytes bytes[NFILE] = {{NULL, 0}};
-    SnStatus st = SN_OK;
-    for (int i = 0; i < NFILE && st == SN_OK; i++) {
-        const char *path = sn_arena_printf(arena, "%s/%s", folder, file_names[i]);
-        if (path == NULL)
-            st = sn_fail(err, SN_ENOMEM, "%s: no memory for a path", folder);
-        else if (sn_file_exists(path))
-            st = sn_file_open(ctx, path, &file[i], err);
-        if (file[i] != NULL)
-            bytes[i] = sn_file_bytes(file[i]);
-    }
-    if (st == SN_OK)
-        st = sn_tokenizer_load(
-            ctx,
-            &(SnTokenizerFiles){folder, bytes[TOKENIZER], bytes[VOCAB], bytes[CONFIG], bytes[SPECIAL_TOKENS]},
-            arena, table, err);
-    for (int i = 0; i < NFILE; i++)
-        sn_file_release(file[i]);
-    return st;
+    SnTokenizerFiles f = {.folder = sn_folder_path(folder)};
+    SN_TRY(sn_folder_read(folder, "tokenizer.json", &f.tokenizer, err));
+    SN_TRY(sn_folder_read(folder, "vocab.txt", &f.vocab, err));
+    SN_TRY(sn_folder_read(folder, "tokenizer_config.json", &f.config, err));
+    SN_TRY(sn_folder_read(folder, "special_tokens_map.json", &f.special_tokens, err));
+    return sn_tokenizer_load(ctx, &f, arena, table, err);
 }

@@ -2,6 +2,7 @@
 #ifndef SN_TOKENIZER_H
 #define SN_TOKENIZER_H
 
+#include "frontends/hf/folder.h"
 #include "ops/host/tokenize.h"
 
 typedef struct SnTokenizerFiles { /* {NULL, 0}: no such file */
@@ -17,7 +18,7 @@ typedef struct SnTokenizerFiles { /* {NULL, 0}: no such file */
 SN_MUST_CHECK SnStatus sn_tokenizer_load(SnContext *ctx, const SnTokenizerFiles *files, SnArena *arena,
                                          SnBytes *table, SnError *err);
 /* The same from a folder; SN_EIO where it has neither tokenizer.json nor vocab.txt. */
-SN_MUST_CHECK SnStatus sn_tokenizer_open(SnContext *ctx, const char *folder, SnArena *arena, SnBytes *table,
+SN_MUST_CHECK SnStatus sn_tokenizer_open(SnContext *ctx, SnFolder *folder, SnArena *arena, SnBytes *table,
                                          SnError *err);
 
 #endif

@@ -1,6 +1,8 @@
 /* weights.c -- finds tensors by name over one file, the shards of an index, and tensors made here. */
 #include "frontends/hf/weights.h"
 
+#include "frontends/gguf/convert.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -15,6 +17,8 @@ struct SnWeights {
     SnSource source;
     SnSafetensors *shard;
     size_t nshard, shard_cap;
+    SnFile *gguf;              /* or this file */
+    size_t gguf_header;        /* bytes of its header */
     SN_VEC(SnStTensor) tensor; /* copies of the shards' rows, then made ones */
     SnMap index;               /* name ▶ tensor */
     SnArena arena;             /* made tensors, paths */
@@ -43,23 +47,27 @@ static void source_release(void *self)
 
 /* Device, inode, size and modification time of a file, and its header. A file that was written just now may
  * be written again without another time: it has no identity yet. */
-static bool hash_shard(const SnSafetensors *f, uint64_t now_ns, SnHash128 *h)
+static bool hash_file(const SnFile *file, size_t header, uint64_t now_ns, SnHash128 *h)
 {
     struct {
         SnHash128 before, header;
         uint64_t file[4];
     } of = {.before = *h};
-    if (f->file == NULL)
+    if (file == NULL || header > sn_file_bytes(file).n)
         return false;
-    const SnBytes bytes = sn_file_bytes(f->file);
-    SnReader r = sn_reader(bytes);
-    const uint64_t header = sn_read_u64le(&r);
-    sn_file_identity(f->file, of.file);
-    if (r.bad || header > r.left || of.file[3] + SETTLED_NS > now_ns)
+    sn_file_identity(file, of.file);
+    if (of.file[3] + SETTLED_NS > now_ns)
         return false;
-    of.header = sn_hash128(bytes.at, sizeof header + (size_t)header, 0);
+    of.header = sn_hash128(sn_file_bytes(file).at, header, 0);
     *h = sn_hash128(&of, sizeof of, 0);
     return true;
+}
+
+static size_t header_size(const SnSafetensors *f)
+{
+    SnReader r = sn_reader(f->file ? sn_file_bytes(f->file) : sn_bytes(NULL, 0));
+    const uint64_t n = sn_read_u64le(&r);
+    return r.bad || n > r.left ? SIZE_MAX : (size_t)n + 8;
 }
 
 static bool source_identity(void *self, SnHash128 *out)
@@ -69,10 +77,12 @@ static bool source_identity(void *self, SnHash128 *out)
     SnHash128 h = w->made;
     if (clock_gettime(CLOCK_REALTIME, &now) != 0)
         return false;
-    for (size_t i = 0; i < w->nshard; i++) {
-        if (!hash_shard(&w->shard[i], (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, &h))
+    const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    for (size_t i = 0; i < w->nshard; i++)
+        if (!hash_file(w->shard[i].file, header_size(&w->shard[i]), now_ns, &h))
             return false;
-    }
+    if (w->gguf && !hash_file(w->gguf, w->gguf_header, now_ns, &h))
+        return false;
     *out = h;
     return true;
 }
@@ -210,7 +220,51 @@ static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
     return open_index(w, folder, index, err);
 }
 
-SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, SnError *err)
+/* ---- GGUF ---- */
+
+/* Norms that are stored with one added become small tensors of their own. */
+static SnStatus add_shifted(SnWeights *w, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
+{
+    const size_t n = t->bytes.n / sizeof(float);
+    char *name = sn_arena_strndup(&w->arena, (const char *)as->name.at, as->name.n);
+    float *v = sn_arena_array(&w->arena, n + 1, sizeof *v);
+    SN_CHECK(name && v, err, SN_ENOMEM, "weights: no memory for %zu numbers", n);
+    memcpy(v, t->bytes.at, n * sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        v[i] += (float)as->shift;
+    return sn_weights_add(w, name, SN_F32, t->ndim, t->dims, v, err);
+}
+
+static SnStatus add_gguf(void *user, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
+{
+    SnWeights *w = user;
+    if (as->shift != 0 && t->type->dtype == SN_F32)
+        return add_shifted(w, t, as, err);
+    SN_CHECK(as->shift == 0, err, SN_EUNSUPPORTED, "weights: tensor %.*s of type %s has one added",
+             (int)t->name.n, (const char *)t->name.at, t->type->name);
+    const size_t size = t->bytes.n / (size_t)as->nparts;
+    SnStTensor x = {.name = as->name, .format = t->type->name, .dtype = t->type->dtype, .ndim = t->ndim};
+    memcpy(x.dims, t->dims, sizeof t->dims);
+    x.bytes = sn_bytes(t->bytes.at + (size_t)as->part * size, size);
+    if (as->is_split) {
+        x.ndim--;
+        memmove(x.dims, x.dims + 1, sizeof t->dims - sizeof *t->dims);
+    }
+    return add_tensor(w, &x, err);
+}
+
+static SnStatus open_gguf(SnWeights *w, const char *path, const SnGguf *g, SnError *err)
+{
+    w->gguf = sn_file_retain(g->file);
+    w->gguf_header = sn_file_bytes(g->file).n;
+    for (size_t i = 0; i < g->ntensor; i++) {
+        const size_t at = (size_t)(g->tensor[i].bytes.at - sn_file_bytes(g->file).at);
+        w->gguf_header = at < w->gguf_header ? at : w->gguf_header;
+    }
+    return sn_gguf_each(path, g, &w->arena, add_gguf, w, err);
+}
+
+static SnStatus create(SnContext *ctx, const char *folder, SnWeights **out, SnError *err)
 {
     SnWeights *w = sn_alloc_zero(sn_allocator(ctx), sizeof *w, _Alignof(max_align_t));
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
@@ -223,7 +277,30 @@ SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, Sn
                            .identity = source_identity};
     sn_map_init(&w->index, sn_allocator(ctx));
     sn_arena_init(&w->arena, sn_allocator(ctx));
+    *out = w;
+    return SN_OK;
+}
+
+SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, SnError *err)
+{
+    SnWeights *w = NULL;
+    SN_TRY(create(ctx, folder, &w, err));
     const SnStatus st = open_files(w, folder, err);
+    if (st == SN_OK)
+        *out = w;
+    else
+        sn_weights_release(w);
+    return st;
+}
+
+SnStatus sn_weights_open_folder(SnContext *ctx, const SnFolder *folder, SnWeights **out, SnError *err)
+{
+    SnWeights *w = NULL;
+    const SnGguf *g = sn_folder_gguf(folder);
+    if (!g)
+        return sn_weights_open(ctx, sn_folder_path(folder), out, err);
+    SN_TRY(create(ctx, sn_folder_path(folder), &w, err));
+    const SnStatus st = open_gguf(w, sn_folder_path(folder), g, err);
     if (st == SN_OK)
         *out = w;
     else
@@ -245,6 +322,7 @@ void sn_weights_release(SnWeights *w)
         return;
     for (size_t i = 0; i < w->nshard; i++)
         sn_safetensors_close(&w->shard[i]);
+    sn_file_release(w->gguf);
     sn_vec_clear(sn_allocator(w->ctx), &w->tensor);
     sn_map_clear(&w->index);
     sn_arena_clear(&w->arena);

@@ -2,14 +2,21 @@
 #ifndef SN_HF_WEIGHTS_H
 #define SN_HF_WEIGHTS_H
 
+#include "frontends/hf/folder.h"
 #include "frontends/hf/safetensors.h"
 
 /* Counted: graphs and programs retain it through `source`. */
 typedef struct SnWeights SnWeights;
 
+/* A tensor in blocks of GGML has dtype SN_NODTYPE, its type's name as format ("Q4_K"), the dims of its
+ * numbers, and the bytes of the file. */
+
 /* folder/model.safetensors, or the shards that folder/model.safetensors.index.json names. Headers only are
  * read. */
 SN_MUST_CHECK SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, SnError *err);
+/* The same, or those of a GGUF file under the names of checkpoints. */
+SN_MUST_CHECK SnStatus sn_weights_open_folder(SnContext *ctx, const SnFolder *folder, SnWeights **out,
+                                              SnError *err);
 SnWeights *sn_weights_retain(SnWeights *w);
 void sn_weights_release(SnWeights *w);
 const SnSource *sn_weights_source(SnWeights *w);

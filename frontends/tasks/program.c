@@ -252,9 +252,9 @@ SnTypedKind sn_task_kind(const char *task)
 static const char *usual_task(const SnModel *m)
 {
     const char *task = sn_model_task(m);
-    if (m->text || (!sn_model_has_file(m, "tokenizer.json") && !sn_model_has_file(m, "vocab.txt")))
+    if (m->text || (!sn_folder_has(m->files, "tokenizer.json") && !sn_folder_has(m->files, "vocab.txt")))
         return "tensors";
-    if (!m->head && sn_model_has_file(m, "modules.json"))
+    if (!m->head && sn_folder_has(m->files, "modules.json"))
         return "embed";
     if (strcmp(task, "text-classification") == 0)
         return sn_config_get(&m->config, "sentence_transformers") ? "rank"

@@ -12,7 +12,7 @@
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
 {
-    return m->tokenizer.n ? SN_OK : sn_tokenizer_open(m->ctx, m->folder, &m->arena, &m->tokenizer, err);
+    return m->tokenizer.n ? SN_OK : sn_tokenizer_open(m->ctx, m->files, &m->arena, &m->tokenizer, err);
 }
 
 /* Does a tokenizer give token_type_ids: as it says, or as its class does, or as that of its model type. */

@@ -261,8 +261,11 @@ static void check_tokenizer(Oracle *o, const char *name, bool from_vocab)
             .config = read_file(o, sn_arena_printf(&o->arena, "tokenizers/%s/tokenizer_config.json", name))};
         assert_ok(sn_tokenizer_load(o->ctx, &files, &o->arena, &o->table, &err));
     } else {
-        const char *folder = sn_arena_printf(&o->arena, "%s/tokenizers/%s", o->shared, name);
+        SnFolder *folder = NULL;
+        assert_ok(sn_folder_open(o->ctx, sn_arena_printf(&o->arena, "%s/tokenizers/%s", o->shared, name),
+                                 &folder, &err));
         assert_ok(sn_tokenizer_open(o->ctx, folder, &o->arena, &o->table, &err));
+        sn_folder_close(folder);
     }
     assert_int_equal(sn_tokenizer_facts(o->table).max_length, 512);
     check_lines(o, name);

@@ -1,0 +1,51 @@
+/* gguf.h -- the GGUF container: metadata and tensors of one file, by name.
+ *
+ * Versions 2 and 3, little endian. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
+#ifndef SN_GGUF_H
+#define SN_GGUF_H
+
+#include "compiler/graph.h"
+#include "runtime/hash.h"
+#include "runtime/json.h"
+
+/* How GGML stores a tensor. */
+typedef struct SnGgmlType {
+    uint32_t id;      /* in files */
+    const char *name; /* "Q4_K" */
+    SnDtype dtype;    /* of plain numbers; SN_NODTYPE: blocks */
+    uint32_t block;   /* numbers in a block */
+    uint32_t bytes;   /* of a block */
+} SnGgmlType;
+const SnGgmlType *sn_ggml_type(uint32_t id); /* NULL: not known */
+
+typedef struct SnGgufTensor {
+    SnBytes name;
+    const SnGgmlType *type;
+    int ndim;
+    int64_t dims[4]; /* the last one lies side by side: the file's order reversed */
+    SnBytes bytes;
+} SnGgufTensor;
+
+typedef struct SnGguf {
+    SnFile *file; /* retained, or NULL when opened from bytes */
+    const SnJson *metadata;
+    SnGgufTensor *tensor; /* in order of the file */
+    size_t ntensor;
+    SnMap index; /* name ▶ tensor */
+    SnArena arena;
+} SnGguf;
+
+/* name is for messages. Bytes must outlive *out; nothing but the header is read. Takes at most about 100
+ * bytes of memory per byte of header. */
+SN_MUST_CHECK SnStatus sn_gguf_parse(SnContext *ctx, const char *name, SnBytes bytes, SnGguf *out,
+                                     SnError *err);
+SN_MUST_CHECK SnStatus sn_gguf_open(SnContext *ctx, const char *path, SnGguf *out, SnError *err);
+void sn_gguf_close(SnGguf *f);
+const SnGgufTensor *sn_gguf_find(const SnGguf *f, const char *name); /* NULL: absent */
+
+/* Writes a file, version 3, alignment 32: metadata is an object; whole numbers become the smallest of u32,
+ * i32, i64 that holds them all. */
+SN_MUST_CHECK SnStatus sn_gguf_write(SnContext *ctx, const char *path, const SnJson *metadata,
+                                     const SnGgufTensor *tensor, size_t n, SnError *err);
+
+#endif

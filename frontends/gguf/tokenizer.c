@@ -1,0 +1,273 @@
+/* tokenizer.c -- the tokenizer inside a GGUF file as tokenizer.json.
+ *
+ * `tokenizer.ggml.model` says of what kind it is, `tokenizer.ggml.pre` how byte-pair models split a text: the
+ * names and patterns are those of llama.cpp (src/llama-vocab.cpp), which keeps no pattern in the file. */
+#include "frontends/gguf/convert.h"
+
+#include "frontends/hf/spm.h"
+
+#include <inttypes.h>
+
+typedef struct Source {
+    const char *path;
+    const SnGguf *g;
+    const SnJson *tokens, *types, *scores, *merges;
+} Source;
+
+static const SnJson *meta(const Source *s, const char *key)
+{
+    return sn_json_get(s->g->metadata, key);
+}
+
+bool sn_gguf_has_tokenizer(const SnGguf *f)
+{
+    return sn_json_get(f->metadata, "tokenizer.ggml.tokens") != NULL;
+}
+
+static SnStatus open_source(const char *path, const SnGguf *g, Source *s, SnError *err)
+{
+    *s = (Source){.path = path, .g = g};
+    s->tokens = meta(s, "tokenizer.ggml.tokens");
+    s->types = meta(s, "tokenizer.ggml.token_type");
+    s->scores = meta(s, "tokenizer.ggml.scores");
+    s->merges = meta(s, "tokenizer.ggml.merges");
+    SN_CHECK(s->tokens && s->tokens->kind == SN_JSON_ARRAY && s->tokens->n, err, SN_EFORMAT,
+             "%s: no tokenizer.ggml.tokens", path);
+    for (uint32_t i = 0; i < s->tokens->n; i++) {
+        SnBytes t;
+        SN_CHECK(sn_json_string(sn_json_at(s->tokens, i), &t) && sn_utf8_valid(t), err, SN_EFORMAT,
+                 "%s: tokenizer.ggml.tokens: token %" PRIu32 " is no text", path, i);
+    }
+    return SN_OK;
+}
+
+static uint32_t type_of(const Source *s, uint32_t i)
+{
+    int64_t v = SN_PIECE_NORMAL;
+    return sn_json_int(sn_json_at(s->types, i), &v) ? (uint32_t)v : SN_PIECE_NORMAL;
+}
+
+static SnBytes token(const Source *s, int64_t i)
+{
+    SnBytes t = sn_bytes("", 0);
+    if (i >= 0)
+        (void)sn_json_string(sn_json_at(s->tokens, (uint32_t)i), &t);
+    return t;
+}
+
+/* An id that is one of the tokens, or -1. */
+static int64_t id_of(const Source *s, const char *key)
+{
+    int64_t v = -1;
+    return sn_json_int(meta(s, key), &v) && v >= 0 && v < s->tokens->n ? v : -1;
+}
+
+static bool flag(const Source *s, const char *key, bool otherwise)
+{
+    bool v = otherwise;
+    return sn_json_bool(meta(s, key), &v) ? v : otherwise;
+}
+
+/* ---- SentencePiece ---- */
+
+static SnStatus put_spm(SnContext *ctx, const Source *s, bool is_bpe, SnText *out, SnError *err)
+{
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnPiece *piece = sn_arena_array(&arena, s->tokens->n, sizeof *piece);
+    SnSpm spm = {.piece = piece,
+                 .n = s->tokens->n,
+                 .is_bpe = is_bpe,
+                 .prepend_space = flag(s, "tokenizer.ggml.add_space_prefix", true),
+                 .joins_spaces = flag(s, "tokenizer.ggml.remove_extra_whitespaces", !is_bpe),
+                 .unk = id_of(s, "tokenizer.ggml.unknown_token_id"),
+                 .bos = id_of(s, "tokenizer.ggml.bos_token_id"),
+                 .eos = id_of(s, "tokenizer.ggml.eos_token_id"),
+                 .adds_bos = flag(s, "tokenizer.ggml.add_bos_token", is_bpe),
+                 .adds_eos = flag(s, "tokenizer.ggml.add_eos_token", !is_bpe)};
+    for (uint32_t i = 0; piece && i < s->tokens->n; i++) {
+        double score = 0;
+        (void)sn_json_number(sn_json_at(s->scores, i), &score);
+        piece[i] = (SnPiece){token(s, i), (float)score, type_of(s, i)};
+        spm.byte_fallback = spm.byte_fallback || piece[i].type == SN_PIECE_BYTE;
+        if (spm.unk < 0 && piece[i].type == SN_PIECE_UNKNOWN)
+            spm.unk = i;
+    }
+    const SnStatus st = piece ? sn_spm_write(sn_allocator(ctx), s->path, &spm, out, err)
+                              : sn_fail(err, SN_ENOMEM, "%s: no memory for tokens", s->path);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+/* ---- byte-level byte-pair models ---- */
+
+#define GPT2_SPLIT "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define LLAMA_SPLIT                                                                                          \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define QWEN_SPLIT                                                                                           \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"      \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define TEKKEN_SPLIT                                                                                         \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"             \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}|"      \
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define O200K_SPLIT                                                                                          \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"              \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"                                                                         \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"              \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|"   \
+    "\\s+"
+
+#define MAX_STEPS 4
+#define ADDS_BOS  1u /* unless the file says otherwise */
+#define WHOLE     2u /* a word that is a token is not merged */
+
+/* Steps are patterns, one after the other; "digits": each digit by itself. */
+static const struct {
+    const char *name; /* of tokenizer.ggml.pre, separated by spaces */
+    const char *step[MAX_STEPS];
+    uint32_t flags;
+} splits[] = {
+    {" default gpt-2 gpt2 mpt olmo jais phi-2 jina-es jina-de roberta-bpe exaone4 ", {GPT2_SPLIT}, 0},
+    {" smollm starcoder refact command-r codeshell granite-code exaone minerva-7b ",
+     {"digits", GPT2_SPLIT},
+     0},
+    {" llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe ",
+     {LLAMA_SPLIT},
+     ADDS_BOS | WHOLE},
+    {" qwen2 stablelm2 deepseek-r1-qwen hunyuan megrez trillion ", {QWEN_SPLIT}, 0},
+    {" tekken ", {TEKKEN_SPLIT}, ADDS_BOS | WHOLE},
+    {" gpt-4o llama4 ", {O200K_SPLIT}, 0},
+    {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2_SPLIT, "[0-9][0-9][0-9]"}, 0},
+    {" bloom poro-chat gpt3-finnish ",
+     {" ?[^(\\s|.,!?\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C)]+"},
+     0},
+    {" deepseek-v3 ",
+     {"\\p{N}{1,3}", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+      "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     ADDS_BOS},
+};
+
+static int find_split(const char *pre)
+{
+    const size_t n = strlen(pre);
+    for (size_t i = 0; i < SN_COUNT(splits); i++)
+        for (const char *p = strstr(splits[i].name, pre); p; p = strstr(p + 1, pre))
+            if (p[-1] == ' ' && p[n] == ' ')
+                return (int)i;
+    return -1;
+}
+
+static void put_split(int k, SnText *out)
+{
+    sn_text_printf(out, ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    for (int i = 0; i < MAX_STEPS && splits[k].step[i]; i++) {
+        if (strcmp(splits[k].step[i], "digits") == 0) {
+            sn_text_printf(out, "{\"type\":\"Digits\",\"individual_digits\":true},");
+            continue;
+        }
+        sn_text_printf(out, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
+        sn_json_put_string(out, sn_bytes_str(splits[k].step[i]));
+        sn_text_printf(out, "},\"behavior\":\"Isolated\",\"invert\":false},");
+    }
+    sn_text_printf(out,
+                   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":"
+                   "false}]}");
+}
+
+static void put_added_tokens(const Source *s, SnText *out)
+{
+    bool is_first = true;
+    sn_text_printf(out, "\"added_tokens\":[");
+    for (uint32_t i = 0; i < s->tokens->n; i++) {
+        const uint32_t type = type_of(s, i);
+        if (type != SN_PIECE_CONTROL && type != SN_PIECE_USER && type != SN_PIECE_UNKNOWN)
+            continue;
+        sn_put_added(out, is_first, i, token(s, i), type != SN_PIECE_USER);
+        is_first = false;
+    }
+    sn_text_add(out, "]", 1);
+}
+
+static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
+{
+    SnBytes name;
+    const char *pre =
+        sn_json_string(meta(s, "tokenizer.ggml.pre"), &name) ? (const char *)name.at : "default";
+    const int k = *pre ? find_split(pre) : -1;
+    SN_CHECK(k >= 0, err, SN_EUNSUPPORTED, "%s: tokenizer.ggml.pre is %s, whose split is not known", s->path,
+             pre);
+    SN_CHECK(s->merges && s->merges->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "%s: no tokenizer.ggml.merges",
+             s->path);
+    const int64_t bos = id_of(s, "tokenizer.ggml.bos_token_id"),
+                  eos = id_of(s, "tokenizer.ggml.eos_token_id");
+    const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", splits[k].flags & ADDS_BOS);
+    const bool adds_eos = flag(s, "tokenizer.ggml.add_eos_token", false);
+    sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
+    put_added_tokens(s, out);
+    sn_text_printf(out, ",\"normalizer\":null");
+    put_split(k, out);
+    sn_put_template(out, adds_bos ? bos : -1, adds_eos ? eos : -1, token(s, bos), token(s, eos));
+    sn_text_printf(out,
+                   ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
+                   "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+                   "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\"vocab\":{",
+                   splits[k].flags & WHOLE ? "true" : "false");
+    bool is_first = true;
+    for (uint32_t i = 0; i < s->tokens->n; i++) {
+        if (type_of(s, i) == SN_PIECE_USER)
+            continue;
+        sn_text_printf(out, is_first ? "" : ",");
+        sn_json_put_string(out, token(s, i));
+        sn_text_printf(out, ":%" PRIu32, i);
+        is_first = false;
+    }
+    sn_text_printf(out, "},\"merges\":");
+    sn_json_put(out, s->merges);
+    sn_text_printf(out, "}}");
+    return SN_OK;
+}
+
+SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const SnGguf *g, SnText *out, SnError *err)
+{
+    Source s;
+    SN_TRY(open_source(path, g, &s, err));
+    const SnJson *model = meta(&s, "tokenizer.ggml.model");
+    SnBytes kind = sn_bytes("", 0);
+    (void)sn_json_string(model, &kind);
+    const bool is_spm = sn_json_is(model, "llama"), is_unigram = sn_json_is(model, "t5");
+    SN_CHECK(is_spm || is_unigram || sn_json_is(model, "gpt2"), err, SN_EUNSUPPORTED,
+             "%s: tokenizer.ggml.model is %.*s; known are gpt2, llama and t5", path, (int)kind.n,
+             (const char *)kind.at);
+    SN_TRY(is_spm || is_unigram ? put_spm(ctx, &s, is_spm, out, err) : put_bpe(&s, out, err));
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for its tokenizer", path);
+    return SN_OK;
+}
+
+SnStatus sn_gguf_tokenizer_config(const char *path, const SnGguf *g, SnText *out, SnError *err)
+{
+    static const char *const ids[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
+                                         {"eos_token", "tokenizer.ggml.eos_token_id"},
+                                         {"unk_token", "tokenizer.ggml.unknown_token_id"},
+                                         {"pad_token", "tokenizer.ggml.padding_token_id"}};
+    Source s;
+    SN_TRY(open_source(path, g, &s, err));
+    sn_text_printf(out, "{\"clean_up_tokenization_spaces\":false");
+    for (size_t i = 0; i < SN_COUNT(ids); i++) {
+        const int64_t id = id_of(&s, ids[i][1]);
+        if (id < 0)
+            continue;
+        sn_text_printf(out, ",\"%s\":", ids[i][0]);
+        sn_json_put_string(out, token(&s, id));
+    }
+    const SnJson *chat = meta(&s, "tokenizer.chat_template");
+    if (!sn_json_is_null(chat)) {
+        sn_text_printf(out, ",\"chat_template\":");
+        sn_json_put(out, chat);
+    }
+    sn_text_add(out, "}", 1);
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for its tokenizer", path);
+    return SN_OK;
+}

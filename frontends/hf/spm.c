@@ -1,0 +1,428 @@
+/* spm.c -- reads SentencePiece models, and writes SentencePiece vocabularies as tokenizer.json.
+ *
+ * https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto; what is written is what
+ * Transformers 5.23 makes of such a model (convert_slow_tokenizer.py). */
+#include "frontends/hf/spm.h"
+
+#include "runtime/hash.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define SPACE      "\xE2\x96\x81"
+#define MAX_PIECES (1u << 22)
+#define MAX_PIECE  65536
+
+/* ---- protobuf ---- */
+
+typedef struct Field {
+    uint32_t number, wire;
+    uint64_t value; /* VARINT, FIXED */
+    SnBytes bytes;  /* BYTES */
+} Field;
+
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+static uint64_t read_varint(SnReader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        const uint8_t b = sn_read_u8(r);
+        v |= (uint64_t)(b & 0x7F) << shift;
+        if (b < 0x80)
+            return v;
+    }
+    r->bad = true;
+    return 0;
+}
+
+/* false: the end, or r is bad. */
+static bool next_field(SnReader *r, Field *f)
+{
+    if (r->left == 0 || r->bad)
+        return false;
+    const uint64_t tag = read_varint(r);
+    *f = (Field){.number = (uint32_t)(tag >> 3), .wire = (uint32_t)(tag & 7)};
+    switch (f->wire) {
+    case VARINT:
+        f->value = read_varint(r);
+        break;
+    case FIXED64:
+        f->value = sn_read_u64le(r);
+        break;
+    case FIXED32:
+        f->value = sn_read_u32le(r);
+        break;
+    case BYTES: {
+        const uint64_t n = read_varint(r);
+        r->bad = r->bad || n > r->left;
+        f->bytes = sn_take(r, r->bad ? 0 : (size_t)n);
+        break;
+    }
+    default:
+        r->bad = true;
+    }
+    return !r->bad;
+}
+
+static float as_float(uint64_t bits)
+{
+    const uint32_t low = (uint32_t)bits;
+    float v;
+    memcpy(&v, &low, sizeof v);
+    return v;
+}
+
+static bool read_piece(SnBytes message, SnPiece *out)
+{
+    SnReader r = sn_reader(message);
+    Field f;
+    *out = (SnPiece){.text = sn_bytes("", 0), .type = SN_PIECE_NORMAL};
+    while (next_field(&r, &f)) {
+        if (f.number == 1 && f.wire == BYTES)
+            out->text = f.bytes;
+        else if (f.number == 2 && f.wire == FIXED32)
+            out->score = as_float(f.value);
+        else if (f.number == 3 && f.wire == VARINT)
+            out->type = (uint32_t)f.value;
+    }
+    return !r.bad && sn_utf8_valid(out->text) && out->text.n <= MAX_PIECE;
+}
+
+static void read_trainer(SnBytes message, SnSpm *out)
+{
+    SnReader r = sn_reader(message);
+    Field f;
+    while (next_field(&r, &f)) {
+        if (f.wire != VARINT)
+            continue;
+        switch (f.number) {
+        case 3:
+            out->is_bpe = f.value == 2;
+            break;
+        case 35:
+            out->byte_fallback = f.value != 0;
+            break;
+        case 40:
+            out->unk = (int32_t)f.value;
+            break;
+        case 41:
+            out->bos = (int32_t)f.value;
+            break;
+        case 42:
+            out->eos = (int32_t)f.value;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void read_normalizer(SnBytes message, SnSpm *out)
+{
+    SnReader r = sn_reader(message);
+    Field f;
+    while (next_field(&r, &f)) {
+        if (f.number == 2 && f.wire == BYTES)
+            out->charsmap = f.bytes;
+        else if (f.number == 3 && f.wire == VARINT)
+            out->prepend_space = f.value != 0;
+        else if (f.number == 4 && f.wire == VARINT)
+            out->joins_spaces = f.value != 0;
+    }
+}
+
+SnStatus sn_spm_parse(SnArena *arena, const char *name, SnBytes bytes, SnSpm *out, SnError *err)
+{
+    SnReader r = sn_reader(bytes);
+    Field f;
+    uint32_t n = 0;
+    while (next_field(&r, &f))
+        n += f.number == 1 && f.wire == BYTES;
+    SN_CHECK(!r.bad && n > 0, err, SN_EFORMAT, "%s: no SentencePiece model", name);
+    SN_CHECK(n <= MAX_PIECES, err, SN_EUNSUPPORTED, "%s: %" PRIu32 " pieces", name, n);
+    SnPiece *piece = sn_arena_array(arena, n, sizeof *piece);
+    SN_CHECK(piece, err, SN_ENOMEM, "%s: no memory for %" PRIu32 " pieces", name, n);
+    *out = (SnSpm){.piece = piece, .prepend_space = true, .joins_spaces = true, .bos = 1, .eos = 2};
+    r = sn_reader(bytes);
+    while (next_field(&r, &f)) {
+        if (f.wire != BYTES)
+            continue;
+        if (f.number == 1)
+            SN_CHECK(read_piece(f.bytes, &piece[out->n++]), err, SN_EFORMAT,
+                     "%s: piece %" PRIu32 " is malformed", name, out->n - 1);
+        else if (f.number == 2)
+            read_trainer(f.bytes, out);
+        else if (f.number == 3)
+            read_normalizer(f.bytes, out);
+    }
+    SN_CHECK(out->unk < n && out->bos < n && out->eos < n, err, SN_EFORMAT,
+             "%s: a special piece is none of %" PRIu32, name, n);
+    return SN_OK;
+}
+
+/* ---- merges ---- */
+
+typedef struct Merge {
+    SnBytes left, right;
+    uint32_t id, left_id, right_id; /* id: of both together */
+    uint32_t nleft, nright;         /* characters */
+    float score;
+} Merge;
+
+/* By score, then longer parts first, then as they were found: piece by piece, parts by their ids. */
+static int compare_merges(const void *x, const void *y)
+{
+    const Merge *a = (const Merge *)x, *b = (const Merge *)y;
+    if (a->score != b->score)
+        return a->score > b->score ? -1 : 1;
+    if (a->nleft != b->nleft)
+        return a->nleft > b->nleft ? -1 : 1;
+    if (a->nright != b->nright)
+        return a->nright > b->nright ? -1 : 1;
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    if (a->left_id != b->left_id)
+        return a->left_id < b->left_id ? -1 : 1;
+    return a->right_id < b->right_id ? -1 : a->right_id > b->right_id;
+}
+
+typedef SN_VEC(Merge) Merges;
+
+static bool is_start(uint8_t byte) /* of a character */
+{
+    return (byte & 0xC0) != 0x80;
+}
+
+/* Every way to cut a piece into two pieces. */
+static bool cut(const SnAllocator *memory, const SnMap *ids, const SnSpm *spm, uint32_t id, Merges *out)
+{
+    const SnBytes text = spm->piece[id].text;
+    uint32_t nchar = 0, nleft = 0;
+    for (size_t i = 0; i < text.n; i++)
+        nchar += is_start(text.at[i]);
+    for (size_t i = 1; i < text.n; i++) {
+        Merge m = {.left = sn_bytes(text.at, i), .right = sn_bytes(text.at + i, text.n - i), .id = id};
+        nleft += is_start(text.at[i - 1]);
+        if (!is_start(text.at[i]) || !sn_map_get(ids, m.left, &m.left_id) ||
+            !sn_map_get(ids, m.right, &m.right_id))
+            continue;
+        m.nleft = nleft;
+        m.nright = nchar - nleft;
+        m.score = isnan(spm->piece[id].score) ? -INFINITY : spm->piece[id].score;
+        if (!sn_vec_push(memory, out, m))
+            return false;
+    }
+    return true;
+}
+
+static SnStatus put_merges(const SnAllocator *memory, const char *name, const SnSpm *spm, SnText *out,
+                           SnError *err)
+{
+    SnMap ids;
+    Merges merges = {0};
+    bool is_right = true;
+    sn_map_init(&ids, memory);
+    for (uint32_t i = 0; i < spm->n && is_right; i++)
+        is_right = sn_map_put(&ids, spm->piece[i].text, i);
+    for (uint32_t i = 0; i < spm->n && is_right; i++)
+        is_right = cut(memory, &ids, spm, i, &merges);
+    if (merges.n)
+        qsort(merges.at, merges.n, sizeof *merges.at, compare_merges);
+    sn_text_printf(out, ",\"merges\":[");
+    for (size_t i = 0; i < merges.n && is_right; i++) {
+        sn_text_printf(out, i ? ",[" : "[");
+        sn_json_put_string(out, merges.at[i].left);
+        sn_text_add(out, ",", 1);
+        sn_json_put_string(out, merges.at[i].right);
+        sn_text_add(out, "]", 1);
+    }
+    sn_text_add(out, "]", 1);
+    sn_vec_clear(memory, &merges);
+    sn_map_clear(&ids);
+    SN_CHECK(is_right && !out->failed, err, SN_ENOMEM, "%s: no memory for merges", name);
+    return SN_OK;
+}
+
+/* ---- tokenizer.json ---- */
+
+void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool is_special)
+{
+    sn_text_printf(out, "%s{\"id\":%" PRId64 ",\"content\":", is_first ? "" : ",", id);
+    sn_json_put_string(out, content);
+    sn_text_printf(
+        out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":%s}",
+        is_special ? "true" : "false");
+}
+
+static void put_special(SnText *out, SnBytes token, int type, bool *is_first)
+{
+    sn_text_printf(out, *is_first ? "{\"SpecialToken\":{\"id\":" : ",{\"SpecialToken\":{\"id\":");
+    sn_json_put_string(out, token);
+    sn_text_printf(out, ",\"type_id\":%d}}", type);
+    *is_first = false;
+}
+
+static void put_side(SnText *out, bool has_bos, bool has_eos, SnBytes bos, SnBytes eos, int type,
+                     bool *is_first)
+{
+    if (has_bos)
+        put_special(out, bos, type, is_first);
+    sn_text_printf(out, "%s{\"Sequence\":{\"id\":\"%c\",\"type_id\":%d}}", *is_first ? "" : ",", 'A' + type,
+                   type);
+    *is_first = false;
+    if (has_eos)
+        put_special(out, eos, type, is_first);
+}
+
+static void put_special_id(SnText *out, SnBytes token, int64_t id, bool is_first)
+{
+    sn_text_printf(out, is_first ? "" : ",");
+    sn_json_put_string(out, token);
+    sn_text_printf(out, ":{\"id\":");
+    sn_json_put_string(out, token);
+    sn_text_printf(out, ",\"ids\":[%" PRId64 "],\"tokens\":[", id);
+    sn_json_put_string(out, token);
+    sn_text_printf(out, "]}");
+}
+
+void sn_put_template(SnText *out, int64_t bos, int64_t eos, SnBytes bos_text, SnBytes eos_text)
+{
+    const bool has_bos = bos >= 0, has_eos = eos >= 0;
+    bool is_first = true;
+    if (!has_bos && !has_eos) {
+        sn_text_printf(out, ",\"post_processor\":null");
+        return;
+    }
+    sn_text_printf(out, ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[");
+    put_side(out, has_bos, has_eos, bos_text, eos_text, 0, &is_first);
+    sn_text_printf(out, "],\"pair\":[");
+    is_first = true;
+    put_side(out, has_bos, has_eos, bos_text, eos_text, 0, &is_first);
+    put_side(out, has_bos, has_eos, bos_text, eos_text, 1, &is_first);
+    sn_text_printf(out, "],\"special_tokens\":{");
+    if (has_bos)
+        put_special_id(out, bos_text, bos, true);
+    if (has_eos && eos != bos)
+        put_special_id(out, eos_text, eos, !has_bos);
+    sn_text_printf(out, "}}");
+}
+
+static SnBytes text_of(const SnSpm *spm, int64_t id)
+{
+    return id >= 0 && id < spm->n ? spm->piece[id].text : sn_bytes("", 0);
+}
+
+static void put_base64(SnText *out, SnBytes b)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < b.n; i += 3) {
+        const size_t left = b.n - i;
+        const uint32_t v = (uint32_t)b.at[i] << 16 | (left > 1 ? (uint32_t)b.at[i + 1] << 8 : 0) |
+                           (left > 2 ? b.at[i + 2] : 0u);
+        const char four[4] = {digit[v >> 18], digit[v >> 12 & 63], left > 1 ? digit[v >> 6 & 63] : '=',
+                              left > 2 ? digit[v & 63] : '='};
+        sn_text_add(out, four, 4);
+    }
+}
+
+static void put_added_tokens(SnText *out, const SnSpm *spm)
+{
+    bool is_first = true;
+    sn_text_printf(out, "\"added_tokens\":[");
+    for (uint32_t i = 0; i < spm->n; i++) {
+        const uint32_t type = spm->piece[i].type;
+        if (type != SN_PIECE_CONTROL && type != SN_PIECE_USER && type != SN_PIECE_UNKNOWN)
+            continue;
+        sn_put_added(out, is_first, i, spm->piece[i].text, type != SN_PIECE_USER);
+        is_first = false;
+    }
+    sn_text_add(out, "]", 1);
+}
+
+/* Byte-pair pieces: spaces become their mark, and nothing splits the text. */
+static SnStatus put_bpe(const SnAllocator *memory, const char *name, const SnSpm *spm, SnText *out,
+                        SnError *err)
+{
+    sn_text_printf(out,
+                   ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s"
+                   "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" SPACE "\"}]}"
+                   ",\"pre_tokenizer\":null",
+                   spm->prepend_space ? "{\"type\":\"Prepend\",\"prepend\":\"" SPACE "\"}," : "");
+    sn_put_template(out, spm->adds_bos ? spm->bos : -1, spm->adds_eos ? spm->eos : -1, text_of(spm, spm->bos),
+                    text_of(spm, spm->eos));
+    sn_text_printf(out,
+                   ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":"
+                   "{\"String\":\"" SPACE "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
+                   "{\"type\":\"Fuse\"}%s]}",
+                   spm->prepend_space ? ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}"
+                                      : "");
+    sn_text_printf(out, ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
+    if (spm->unk >= 0)
+        sn_json_put_string(out, text_of(spm, spm->unk));
+    else
+        sn_text_printf(out, "null");
+    sn_text_printf(out, ",\"fuse_unk\":true,\"byte_fallback\":%s,\"ignore_merges\":false,\"vocab\":{",
+                   spm->byte_fallback ? "true" : "false");
+    for (uint32_t i = 0; i < spm->n; i++) {
+        sn_text_printf(out, i ? "," : "");
+        sn_json_put_string(out, spm->piece[i].text);
+        sn_text_printf(out, ":%" PRIu32, i);
+    }
+    sn_text_add(out, "}", 1);
+    SN_TRY(put_merges(memory, name, spm, out, err));
+    sn_text_add(out, "}", 1);
+    return SN_OK;
+}
+
+static void put_unigram(const SnSpm *spm, SnText *out)
+{
+    const char *scheme = spm->prepend_space ? "always" : "never";
+    sn_text_printf(out, ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    if (spm->charsmap.n) {
+        sn_text_printf(out, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
+        put_base64(out, spm->charsmap);
+        sn_text_printf(out, "\"}");
+    }
+    if (spm->joins_spaces)
+        sn_text_printf(out, "%s{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}",
+                       spm->charsmap.n ? "," : "");
+    sn_text_printf(out,
+                   "]},\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"" SPACE
+                   "\",\"prepend_scheme\":\"%s\",\"split\":true}",
+                   scheme);
+    sn_put_template(out, spm->adds_bos ? spm->bos : -1, spm->adds_eos ? spm->eos : -1, text_of(spm, spm->bos),
+                    text_of(spm, spm->eos));
+    sn_text_printf(out,
+                   ",\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"" SPACE
+                   "\",\"prepend_scheme\":\"%s\",\"split\":true},\"model\":{\"type\":\"Unigram\",\"unk_id\":",
+                   scheme);
+    if (spm->unk >= 0)
+        sn_text_printf(out, "%" PRId64, spm->unk);
+    else
+        sn_text_printf(out, "null");
+    sn_text_printf(out, ",\"byte_fallback\":%s,\"vocab\":[", spm->byte_fallback ? "true" : "false");
+    for (uint32_t i = 0; i < spm->n; i++) {
+        sn_text_printf(out, i ? ",[" : "[");
+        sn_json_put_string(out, spm->piece[i].text);
+        sn_text_add(out, ",", 1);
+        sn_json_put_f64(out, (double)spm->piece[i].score);
+        sn_text_add(out, "]", 1);
+    }
+    sn_text_printf(out, "]}");
+}
+
+SnStatus sn_spm_write(const SnAllocator *memory, const char *name, const SnSpm *spm, SnText *out,
+                      SnError *err)
+{
+    sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
+    put_added_tokens(out, spm);
+    if (spm->is_bpe)
+        SN_TRY(put_bpe(memory, name, spm, out, err));
+    else
+        put_unigram(spm, out);
+    sn_text_add(out, "}", 1);
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for a tokenizer", name);
+    return SN_OK;
+}
