@@ -255,7 +255,9 @@ SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partia
         if (!is_type(&s, types[k].name))
             continue;
         const double scale = types[k].scale(&s, freq, &by_length);
-        return (SnRope){.freq = by_length.ref ? by_length : numbers(&s, freq), .scale = scale};
+        return (SnRope){.freq = by_length.ref ? by_length : numbers(&s, freq),
+                        .scale = scale,
+                        .pairs = sn_config_bool(b->config, "rope_interleave", false)};
     }
     sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: unknown rope_type", b->config->path);
     return (SnRope){0};
