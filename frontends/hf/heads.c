@@ -109,15 +109,18 @@ void sn_nn_tag(SnBuild *b, SnValue logits)
 void sn_nn_next_token(SnBuild *b, SnValue logits)
 {
     SnGraph *g = b->g;
+    const SnValue labels = sn_nn_input(b, "labels"), aux = sn_nn_balance(b);
     sn_nn_output(b, "logits", logits);
-    const SnValue labels = sn_nn_input(b, "labels");
+    sn_nn_output(b, "aux_loss", aux);
     if (!labels.ref || !sn_nn_loss(b, logits, "labels").ref)
         return;
     const SnValue rest = sn_slice_axis(g, labels, 1, size(b, 1), sn_sub(g, b->seq, size(b, 1)));
     const SnValue dims[] = {b->batch, size(b, 1)};
     const SnValue none = sn_broadcast(g, size(b, -100), 2, dims);
     const SnValue ahead = sn_concat(g, 2, (SnValue[]){rest, none}, 1);
-    sn_nn_output(b, "loss", class_loss(b, sn_cast(g, logits, SN_F32), ahead));
+    const SnValue loss = class_loss(b, sn_cast(g, logits, SN_F32), ahead);
+    const double share = sn_config_float(b->config, "router_aux_loss_coef", 0.001);
+    sn_nn_output(b, "loss", aux.ref ? sn_add(g, loss, sn_nn_times(b, aux, share)) : loss);
 }
 
 /* Column i of the last axis. */

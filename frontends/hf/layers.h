@@ -29,6 +29,13 @@ typedef struct SnIdRange {
 
 typedef struct SnPast SnPast;
 
+/* What the routers of experts said, where it is wanted: of the layer being built, and summed over layers. */
+typedef struct SnRouting {
+    SnValue logits;      /* f32[batch, seq, experts] */
+    SnValue load, share; /* f32[experts]: tokens that chose it; its probabilities */
+    int64_t nlayer;
+} SnRouting;
+
 /* One model being built. */
 typedef struct SnBuild {
     SnGraph *g;
@@ -50,6 +57,7 @@ typedef struct SnBuild {
     SnValue shared;     /* what a family computes once for all its layers */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
+    SnRouting routing;
     SnPast *past; /* cached form; NULL: whole rows */
     SnText made;  /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
@@ -202,6 +210,11 @@ SnValue sn_nn_state_space(SnBuild *b, SnStateSpace m);
  * attentions.i; the model gives the last hidden state. */
 typedef SnValue SnLayerFn(SnBuild *b, SnValue x, int64_t layer);
 SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x);
+/* Takes note of a layer's routing: router_logits.<layers so far>, and sums for sn_nn_balance (moe.c). */
+void sn_nn_routed(SnBuild *b, SnValue logits);
+/* aux_loss: how unevenly experts were chosen; none where no router was wanted. Fedus et al. 2021,
+ * arXiv:2101.03961, eq. 4. */
+SnValue sn_nn_balance(SnBuild *b);
 /* n layers at <scope>.<name>.0, <scope>.<name>.1, ... */
 SnValue sn_nn_layers(SnBuild *b, const char *name, int64_t n, SnLayerFn *layer, SnValue x);
 

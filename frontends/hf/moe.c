@@ -13,9 +13,21 @@ static SnValue size(SnBuild *b, int64_t n)
 
 /* ---- who is chosen ---- */
 
+static bool wants_routing(const SnBuild *b)
+{
+    bool wants = b->nwant == 0;
+    for (size_t i = 0; i < b->nwant; i++)
+        wants = wants || strcmp(b->want[i], "loss") == 0 || strcmp(b->want[i], "aux_loss") == 0 ||
+                strncmp(b->want[i], "router_logits.", 14) == 0;
+    return wants && !b->past && sn_config_bool(b->config, "output_router_logits", false);
+}
+
 SnValue sn_moe_router(SnBuild *b, const char *name, SnValue x)
 {
-    return sn_cast(b->g, sn_nn_linear(b, name, x), SN_F32);
+    const SnValue logits = sn_cast(b->g, sn_nn_linear(b, name, x), SN_F32);
+    if (wants_routing(b))
+        b->routing.logits = logits;
+    return logits;
 }
 
 SnValue sn_moe_greatest(SnBuild *b, SnValue scores, int64_t k)
@@ -41,6 +53,49 @@ SnValue sn_moe_choose_first(SnBuild *b, SnValue logits, int64_t k)
 {
     const SnValue never = sn_const(b->g, SN_F32, -HUGE_VAL);
     return sn_softmax(b->g, sn_where(b->g, sn_moe_greatest(b, logits, k), logits, never), -1);
+}
+
+/* ---- how evenly ---- */
+
+/* Tokens that count, f32[batch or 1, seq, 1]. */
+static SnValue counted(SnBuild *b)
+{
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = size(b, 1);
+    const SnValue all[] = {b->batch, b->seq, one};
+    return mask.ref ? sn_cast(b->g, sn_reshape(b->g, mask, 3, all), SN_F32)
+                    : sn_broadcast(b->g, sn_const(b->g, SN_F32, 1), 3, all);
+}
+
+static SnValue over_tokens(SnBuild *b, SnValue x, SnValue before)
+{
+    const SnValue sum = sn_reduce(b->g, "add", sn_mul(b->g, x, counted(b)), 2, (const int[]){0, 1}, false);
+    return before.ref ? sn_add(b->g, before, sum) : sum;
+}
+
+void sn_nn_routed(SnBuild *b, SnValue logits)
+{
+    SnGraph *g = b->g;
+    SnRouting *r = &b->routing;
+    const SnValue n = sn_dim(g, logits, -1), rows[] = {sn_mul(g, b->batch, b->seq), n};
+    const SnValue p = sn_softmax(g, logits, -1);
+    const int64_t k = sn_nn_int(b, "num_experts_per_tok", 2, 1, sn_nn_dim(b, logits, -1));
+    sn_nn_numbered(b, "router_logits", r->nlayer, sn_reshape(g, logits, 2, rows));
+    r->load = over_tokens(b, sn_cast(g, sn_moe_greatest(b, p, k), SN_F32), r->load);
+    r->share = over_tokens(b, p, r->share);
+    r->nlayer++;
+}
+
+SnValue sn_nn_balance(SnBuild *b)
+{
+    SnGraph *g = b->g;
+    const SnRouting *r = &b->routing;
+    if (r->nlayer == 0)
+        return sn_none();
+    const SnValue tokens = sn_reduce(g, "add", counted(b), 3, (const int[]){0, 1, 2}, false);
+    const SnValue rows = sn_nn_times(b, tokens, (double)r->nlayer);
+    const SnValue each = sn_mul(g, sn_div(g, r->load, rows), sn_div(g, r->share, rows));
+    const double experts = (double)sn_nn_dim(b, r->load, 0);
+    return sn_nn_times(b, sn_reduce(g, "add", each, 1, (const int[]){0}, false), experts);
 }
 
 /* ---- what they say ---- */

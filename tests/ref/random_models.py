@@ -54,14 +54,14 @@ def inputs_of(kind, head, vocab, seq):
     return out
 
 
-def flat(result, wide):
+def flat(result, wide, whole):
     out = {}
     for name in ("loss", "logits", "last_hidden_state", "start_logits", "end_logits", "aux_loss"):
         v = getattr(result, name, None)
         if v is not None and not isinstance(v, int):
             out[name] = v.float().reshape(v.shape)
     if wide:
-        for name in ("hidden_states", "attentions"):
+        for name in ("hidden_states", "attentions") + (("router_logits",) if whole else ()):
             for i, v in enumerate(getattr(result, name, None) or ()):
                 out[f"{name}.{i}"] = v.float()
     return {k: v.detach().contiguous() for k, v in out.items()}
@@ -92,7 +92,7 @@ def make(folder, prefix, config, head, kinds):
         wide = head == "ForCausalLM" and kind != "long"
         args = dict(use_cache=False, output_hidden_states=wide, output_attentions=wide and kind == "none")
         with torch.no_grad():
-            expected = flat(model(**inputs, **args), wide)
+            expected = flat(model(**inputs, **args), wide, kind == "none")
         calls.append(call_of(model, kind, inputs, expected, saved))
     save_file(saved["inputs"], folder / "inputs.safetensors")
     save_file(saved["expected"], folder / "expected.safetensors")

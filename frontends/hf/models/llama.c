@@ -76,7 +76,8 @@ static SnValue dense(SnBuild *b, SnValue x, int64_t layer)
 static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
 {
     (void)layer;
-    sn_scope_push(b->g, "block_sparse_moe");
+    const bool is_published = sn_nn_param_or_none(b, "block_sparse_moe.gate.weight").ref != 0;
+    sn_scope_push(b->g, is_published ? "block_sparse_moe" : "mlp");
     const SnValue logits = sn_moe_router(b, "gate", x);
     const int64_t k = sn_nn_int(b, "num_experts_per_tok", 2, 1, sn_nn_dim(b, logits, -1));
     const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose(b, logits, k, true), sn_moe_mixtral, x);
