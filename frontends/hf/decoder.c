@@ -85,8 +85,8 @@ SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bo
 
 /* ---- ALiBi ---- */
 
-/* 2^(-max i / n) for the largest power of two n of heads, i from 1 on; the heads beyond it lie halfway. */
-SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max)
+/* 2^(-8 i / n) for the largest power of two n of heads, i from 1 on; the heads beyond it lie halfway. */
+SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads)
 {
     float slope[MAX_SLOPES];
     int64_t n = 1;
@@ -96,7 +96,7 @@ SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max)
         n *= 2;
     for (int64_t i = 0; i < heads; i++) {
         const double at = i < n ? (double)(i + 1) : (double)(i - n) + 0.5;
-        slope[i] = (float)pow(2, -max * at / (double)n);
+        slope[i] = (float)pow(2, -8 * at / (double)n);
     }
     return sn_const_data(b->g, SN_F32, 1, &heads, slope);
 }

@@ -241,8 +241,7 @@ SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_
 /* Of one projection [batch, seq, ..] that holds all queries, then all keys, then all values; in_groups: first
  * the queries, the key and the value that belong together, then those of the next group. */
 SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bool in_groups);
-/* f32[heads]; max: the exponent of the last head, 8 in the paper (Press et al. 2021, arXiv:2108.12409). */
-SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads, double max);
+SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads); /* f32[heads]; Press et al. 2021, arXiv:2108.12409 */
 SnValue sn_nn_gpt_words(SnBuild *b); /* wte of words and, where they are given, of token types */
 /* num_hidden_layers layers at <scope>.<name>, a layer norm (NULL: none), and the last of hidden_states. */
 SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x);

@@ -22,6 +22,9 @@ DEBERTA = dict(BERT, relative_attention=True, pos_att_type=["p2c", "c2p"], posit
                norm_rel_ebd="layer_norm", position_biased_input=False)
 MODERN = dict(SMALL, norm_eps=3e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
               local_attention=4)
+GPT = dict(vocab_size=24, n_embd=8, n_layer=2, n_head=2, n_inner=12, n_positions=16, pad_token_id=0, bos_token_id=1,
+           eos_token_id=2)
+WIDE = dict(SMALL, hidden_size=12, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 REGRESSION = torch.tensor([0.25, -1.5])
 MULTI = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
 
@@ -61,6 +64,41 @@ CASES = [
      tf.RobertaConfig(**BERT, pad_token_id=1, num_labels=3), 1, False, dict(labels=torch.tensor([2, 0]))),
     ("xlm-roberta-choice", tf.XLMRobertaForMultipleChoice, tf.XLMRobertaConfig(**BERT, pad_token_id=1), 1, False,
      dict(labels=torch.tensor([2, 0]))),
+    ("bloom-norm-residual-qa", tf.BloomForQuestionAnswering,
+     tf.BloomConfig(vocab_size=24, hidden_size=12, n_layer=2, n_head=3, apply_residual_connection_post_layernorm=True),
+     3, True, dict(start_positions=torch.tensor([1, 4]), end_positions=torch.tensor([3, 99]))),
+    ("falcon-alibi-lm", tf.FalconForCausalLM,
+     tf.FalconConfig(**dict(WIDE, num_attention_heads=3), alibi=True, multi_query=False, parallel_attn=False,
+                     bias=True, ffn_hidden_size=20), 0, True, dict(labels=24)),
+    ("falcon-new-seqcls", tf.FalconForSequenceClassification,
+     tf.FalconConfig(**dict(WIDE, num_attention_heads=6), new_decoder_architecture=True, num_kv_heads=2,
+                     num_labels=3), 0, False, dict(labels=torch.tensor([2, 0]))),
+    ("gpt2-scaled-tokcls", tf.GPT2ForTokenClassification,
+     tf.GPT2Config(**GPT, scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True, num_labels=3), 0, True,
+     dict(labels=3)),
+    ("gpt-bigcode-mha-lm", tf.GPTBigCodeForCausalLM, tf.GPTBigCodeConfig(**GPT, multi_query=False), 0, False,
+     dict(labels=24)),
+    ("gpt-bigcode-seqcls", tf.GPTBigCodeForSequenceClassification, tf.GPTBigCodeConfig(**GPT, num_labels=3), 0, True,
+     dict(labels=torch.tensor([2, 0]))),
+    ("gpt-neo-local-lm", tf.GPTNeoForCausalLM,
+     tf.GPTNeoConfig(vocab_size=24, hidden_size=8, num_layers=3, num_heads=2, intermediate_size=12, window_size=5,
+                     max_position_embeddings=16, attention_types=[[["local", "global"], 1], [["local"], 1]]),
+     3, False, dict(labels=24)),
+    ("gpt-neox-serial-tokcls", tf.GPTNeoXForTokenClassification,
+     tf.GPTNeoXConfig(**WIDE, use_parallel_residual=False, attention_bias=False, num_labels=3,
+                      rope_parameters=dict(rope_type="default", rope_theta=1e3, partial_rotary_factor=0.5)), 0, True,
+     dict(labels=3)),
+    ("gptj-qa", tf.GPTJForQuestionAnswering, tf.GPTJConfig(**dict(GPT, n_embd=12), rotary_dim=4), 0, False,
+     dict(start_positions=torch.tensor([1, 4]), end_positions=torch.tensor([3, 99]))),
+    ("mamba2-lm", tf.Mamba2ForCausalLM,
+     tf.Mamba2Config(vocab_size=24, hidden_size=8, num_hidden_layers=2, state_size=3, num_heads=4, head_dim=4,
+                     n_groups=2, chunk_size=4, time_step_limit=(0.2, 1.5), use_bias=True), 0, True, dict(labels=24)),
+    ("mpt-clip-lm", tf.MptForCausalLM,
+     tf.MptConfig(vocab_size=24, d_model=12, n_layers=2, n_heads=3, max_seq_len=16,
+                  attn_config=dict(clip_qkv=0.7, alibi_bias_max=4, softmax_scale=0.4)), 0, False, dict(labels=24)),
+    ("opt-post-norm-lm", tf.OPTForCausalLM,
+     tf.OPTConfig(**{k: v for k, v in WIDE.items() if k != "intermediate_size"}, ffn_dim=16, word_embed_proj_dim=8,
+                  do_layer_norm_before=False), 0, True, dict(labels=24)),
 ]
 
 
@@ -113,7 +151,9 @@ def make_case(folder, seed, name, cls, config, pad, left, labels):
     model.tie_weights()
     model.save_pretrained(folder / "model")
     inputs = make_inputs(cls, pad, left, labels, g)
-    kwargs = dict(output_hidden_states=True, output_attentions=True)
+    kwargs = dict(output_hidden_states=True)
+    if not config.model_type.startswith("mamba"):
+        kwargs["output_attentions"] = True
     with torch.no_grad():
         out = {k: v.clone().contiguous() for k, v in flatten(model(**inputs, **kwargs))}
     mask = inputs["attention_mask"]

@@ -78,7 +78,7 @@ FAMILIES = {
     ], "OPT", (SEQUENCE, QUESTION)),
     "bloom": ({"hidden_size": 24, "n_layer": 3, "n_head": 4}, [
         {}, {"apply_residual_connection_post_layernorm": True}, {"n_head": 3}, {"n_head": 6}, {"n_head": 1},
-        {"n_head": 12}, {"slow_but_exact": True, "pretraining_tp": 2}, {"layer_norm_epsilon": 0.01},
+        {"n_head": 12}, {"layer_norm_epsilon": 0.01},
         {"tie_word_embeddings": False},
     ], "Bloom", ALL),
     "falcon": ({**WIDE, "max_position_embeddings": 40}, [

@@ -13,7 +13,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const SnAttn attn = {.heads = heads,
                          .o = "self_attention.dense",
                          .causal = true,
-                         .slopes = sn_nn_alibi_slopes(b, heads, 8),
+                         .slopes = sn_nn_alibi_slopes(b, heads),
                          .alibi_counts = true};
     SnValue h = sn_nn_layer_norm(b, "input_layernorm", x, sn_nn_gpt_eps(b));
     const SnValue fused = sn_nn_linear(b, "self_attention.query_key_value", h);

@@ -24,9 +24,11 @@ static SnValue attention(SnBuild *b, SnValue h, bool is_new)
     const int64_t head_dim = sn_nn_dim(b, qkv.q, 3);
     SnAttn attn = {.heads = heads, .kv_heads = kv_heads, .o = "self_attention.dense", .causal = true};
     SnRope rope;
-    if (flag(b, "alibi", false)) { /* slopes and what they add are bf16, then scaled with the scores */
-        attn.slopes = sn_cast(b->g, sn_nn_alibi_slopes(b, heads, 8), SN_BF16);
-        attn.alibi_scale = 1 / sqrt((double)head_dim);
+    if (flag(b, "alibi", false)) {
+        /* Slopes and what they add are bf16, then scaled with the scores. The library's eager attention,
+         * which is the reference, adds it in the mask and then once more; its sdpa does so once. */
+        attn.slopes = sn_cast(b->g, sn_nn_alibi_slopes(b, heads), SN_BF16);
+        attn.alibi_scale = 2 / sqrt((double)head_dim);
         attn.alibi_counts = true;
     } else {
         rope = sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 10000), head_dim);

@@ -1,4 +1,5 @@
 /* mpt.c -- MPT: pre-norm decoder without biases, with ALiBi, perhaps with queries, keys and values clipped.
+ * As Transformers has it: qk_ln, alibi_bias_max and learned positions change nothing.
  *
  * MosaicML 2023, "Introducing MPT-7B". */
 #include "frontends/hf/layers.h"
@@ -21,7 +22,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .o = "attn.out_proj",
                          .scale = number(b, "softmax_scale", 0),
                          .causal = true,
-                         .slopes = sn_nn_alibi_slopes(b, heads, number(b, "alibi_bias_max", 8))};
+                         .slopes = sn_nn_alibi_slopes(b, heads)};
     SnValue qkv = sn_nn_linear(b, "attn.Wqkv", sn_nn_layer_norm(b, "norm_1", x, eps));
     if (clip != 0)
         qkv = sn_clamp(b->g, qkv, -clip, clip);
