@@ -97,6 +97,7 @@ SnStatus sn_compilation_init(SnCompilation *c, SnCompiler *cc, SnGraph *g, const
     c->pass.nlevel = 1;
     c->pass.flags = o ? o->flags : 0;
     c->pass.arena = &c->work;
+    c->specialise = o ? o->specialise : NULL;
     return SN_OK;
 }
 
@@ -114,6 +115,7 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_graph_check(p->g, err));
     SnRef root = sn_graph_root(p->g);
     SN_TRY(sn_graph_check(p->g, err));
+    SN_TRY(sn_specialise(p, c->specialise, root, &root, err));
     SN_TRY(sn_declare_inputs(p, root, err));
     SN_TRY(run_stages(p, &root, err));
     bool *is_stored = NULL;

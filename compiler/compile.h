@@ -22,6 +22,7 @@ typedef struct SnCompilation {
     const SnTarget *level; /* what kernels are made for; NULL: the target */
     uint32_t nlevel;
     const SnBackend *backend;
+    const char *specialise;
     SnArena work; /* dies with the compilation */
     SnLoaded loaded;
     SnSteps x;

@@ -209,15 +209,13 @@ SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err)
              "compile: no memory for the program");
 #define TABLE(name, v, count) {offsetof(SnImage, name), (v), (count), sizeof *(v)}
 #define VECTOR(name, v)       TABLE(name, (v).at, (v).n)
-    Table table[] = {VECTOR(string, x->string),      TABLE(instr, instr, x->instr.n),
-                     TABLE(point, point, x->npoint), TABLE(check, check, x->check.n),
-                     VECTOR(symbol, x->symbol),      VECTOR(buffer, x->buffer),
-                     VECTOR(slot, x->slot),          VECTOR(param, x->param),
-                     VECTOR(object, x->object),      VECTOR(kernel, x->kernel_row),
-                     VECTOR(step, x->step),          VECTOR(operand, x->operand),
-                     VECTOR(host, x->host),          VECTOR(host_slot, x->host_slot),
-                     VECTOR(attr, x->attr),          VECTOR(entry, x->entry),
-                     VECTOR(data, x->data)};
+    Table table[] = {
+        VECTOR(string, x->string),       TABLE(instr, instr, x->instr.n), TABLE(point, point, x->npoint),
+        TABLE(check, check, x->check.n), VECTOR(symbol, x->symbol),       VECTOR(buffer, x->buffer),
+        VECTOR(slot, x->slot),           VECTOR(param, x->param),         VECTOR(object, x->object),
+        VECTOR(kernel, x->kernel_row),   VECTOR(step, x->step),           VECTOR(operand, x->operand),
+        VECTOR(host, x->host),           VECTOR(host_slot, x->host_slot), VECTOR(attr, x->attr),
+        VECTOR(entry, x->entry),         VECTOR(variant, x->variant),     VECTOR(data, x->data)};
 #undef VECTOR
 #undef TABLE
     SnImage head = {.magic = SN_IMAGE_MAGIC,

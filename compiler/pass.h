@@ -14,6 +14,7 @@
 
 #include "compiler/graph.h"
 #include "compiler/target.h"
+#include "runtime/program.h"
 
 /* In SnPass.flags, besides those of SnCompileOptions: what the stages so far have left behind, for sn_verify.
  */
@@ -54,6 +55,11 @@ SnPassFn sn_pass_hoist;    /* hoist.c */
 bool *sn_reach(SnPass *p, SnRef root, bool enter_functions);
 SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
                                  SnError *err); /* verify.c: after every pass in debug builds */
+
+/* ---- specialise.c: before all passes ---- */
+/* The program with copies of entries in which symbols are fixed. The copies are entries with attributes base
+ * (whose copy it is), symbols and values. text: SnCompileOptions.specialise, or NULL. */
+SN_MUST_CHECK SnStatus sn_specialise(SnPass *p, const char *text, SnRef root, SnRef *out, SnError *err);
 
 /* ---- expand.c: composites that the target has a loop nest for. They stay, as roots that are lowered ---- */
 struct SnLower;

@@ -47,6 +47,7 @@ void sn_steps_clear(SnSteps *x)
     sn_vec_clear(a, &x->host_slot);
     sn_vec_clear(a, &x->attr);
     sn_vec_clear(a, &x->entry);
+    sn_vec_clear(a, &x->variant);
     sn_vec_clear(a, &x->kernel);
     sn_vec_clear(a, &x->host_fn);
     sn_vec_clear(a, &x->weight);
@@ -634,6 +635,45 @@ static SnStatus next_steps(SnSteps *x, SnFrame *f, SnRef entry, SnError *err)
     return sn_steps_move(x, to, from, type, n, err);
 }
 
+/* Puts the rows of a copy in the order of those of its base. */
+static SnStatus match_slots(SnSteps *x, SnRange base, SnRange copy, SnError *err)
+{
+    SN_CHECK(base.count == copy.count, err, SN_EINTERNAL,
+             "specialise: a copy has %u inputs or results, not %u", copy.count, base.count);
+    for (uint32_t i = 0; i < base.count; i++) {
+        SnSlotRow *to = &x->slot.at[copy.first + i];
+        uint32_t k = i;
+        while (k < copy.count && x->slot.at[copy.first + k].name != x->slot.at[base.first + i].name)
+            k++;
+        SN_CHECK(k < copy.count, err, SN_EINTERNAL, "specialise: a copy lacks %s",
+                 x->string.at + x->slot.at[base.first + i].name);
+        const SnSlotRow kept = *to;
+        *to = x->slot.at[copy.first + k];
+        x->slot.at[copy.first + k] = kept;
+    }
+    return SN_OK;
+}
+
+static SnStatus variant_row(SnSteps *x, SnRef entry, const SnEntryRow *row, SnError *err)
+{
+    const uint32_t base = sn_steps_string(x, sn_attr_string(x->s, entry, "base"));
+    const SnAttr *symbols = sn_attr(x->s, entry, "symbols"), *values = sn_attr(x->s, entry, "values");
+    SnVariantRow v = {.ndim = (uint32_t)symbols->u.names.n, .entry = *row};
+    while (v.base < x->entry.n && x->entry.at[v.base].name != base)
+        v.base++;
+    SN_CHECK(v.base < x->entry.n && v.ndim <= SN_VARIANT_DIMS, err, SN_EINTERNAL,
+             "specialise: a copy without its entry");
+    SN_TRY(match_slots(x, x->entry.at[v.base].input, row->input, err));
+    SN_TRY(match_slots(x, x->entry.at[v.base].output, row->output, err));
+    for (uint32_t i = 0; i < v.ndim; i++) {
+        v.dim[i].symbol = sn_steps_string(x, symbols->u.names.at[i]);
+        v.dim[i].value = values->u.ints.at[i];
+    }
+    SN_CHECK(sn_vec_push(x->memory, &x->variant, v) && !x->failed, err, SN_ENOMEM,
+             "compile: no memory for entries");
+    return SN_OK;
+}
+
 static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
 {
     SnFrame f = {0};
@@ -657,8 +697,10 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
     row.step.count = (uint32_t)x->step.n - row.step.first;
     row.symbol.count = (uint32_t)x->symbol.n - row.symbol.first;
     row.segment.count = ++x->segment - row.segment.first;
-    SN_CHECK(sn_vec_push(x->memory, &x->entry, row) && !x->failed, err, SN_ENOMEM,
-             "compile: no memory for entries");
+    SN_CHECK(!x->failed, err, SN_ENOMEM, "compile: no memory for entries");
+    if (sn_attr(x->s, entry, "base"))
+        return variant_row(x, entry, &row, err);
+    SN_CHECK(sn_vec_push(x->memory, &x->entry, row), err, SN_ENOMEM, "compile: no memory for entries");
     return SN_OK;
 }
 

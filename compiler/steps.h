@@ -55,6 +55,7 @@ typedef struct SnSteps {
     SN_VEC(SnHostSlotRow) host_slot;
     SN_VEC(SnScalar) attr;
     SN_VEC(SnEntryRow) entry;
+    SN_VEC(SnVariantRow) variant;
     SnRange carry, create_symbol;
 
     /* code */

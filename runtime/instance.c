@@ -128,7 +128,7 @@ SnStatus sn_instance_create(SnProgram *p, const SnInstanceDesc *desc, SnInstance
     s->program = sn_program_retain(p);
     s->ctx = p->ctx;
     s->image = p->image;
-    s->entry = sn_image_entry(p->image, NULL);
+    s->base = s->entry = sn_image_entry(p->image, NULL);
     SnStatus st = sn_plan_init(&s->plan, p->ctx, p->image, err);
     if (st == SN_OK)
         st = make_tables(s, err);
@@ -171,11 +171,12 @@ SnStatus sn_entry(SnInstance *s, const char *entry, SnError *err)
 {
     const SnEntryRow *e = sn_image_entry(s->image, entry);
     SN_CHECK(e, err, SN_EINVAL, "no entry %s", entry);
-    SN_CHECK(!s->running || e == s->entry, err, SN_EINVAL, "entry %s: a run of %s is not done", entry,
-             sn_instance_text(s, s->entry->name));
-    if (e != s->entry)
-        s->has_result = false;
-    s->entry = e;
+    SN_CHECK(!s->running || e == s->base, err, SN_EINVAL, "entry %s: a run of %s is not done", entry,
+             sn_instance_text(s, s->base->name));
+    if (e == s->base)
+        return SN_OK;
+    s->has_result = false;
+    s->base = s->entry = e;
     return SN_OK;
 }
 
@@ -212,8 +213,8 @@ static SnStatus check_list(const SnView *v, const char *name, SnError *err)
 SnStatus sn_bind(SnInstance *s, const char *input, const SnView *view, SnError *err)
 {
     SN_CHECK(!s->running, err, SN_EINVAL, "input %s: a run is not done", input);
-    const SnSlotRow *slot = sn_instance_slot(s, s->entry->input, input);
-    SN_CHECK(slot, err, SN_EINVAL, "no input %s in entry %s", input, sn_instance_text(s, s->entry->name));
+    const SnSlotRow *slot = sn_instance_slot(s, s->base->input, input);
+    SN_CHECK(slot, err, SN_EINVAL, "no input %s in entry %s", input, sn_instance_text(s, s->base->name));
     SN_CHECK(view->dtype == (SnDtype)slot->dtype, err, SN_ESHAPE, "input %s: expected %s, found %s", input,
              sn_dtype((SnDtype)slot->dtype)->name, sn_dtype(view->dtype)->name);
     SN_CHECK(view->ndim == (int32_t)slot->ndim, err, SN_ESHAPE, "input %s: expected %u dims, found %d", input,
@@ -357,10 +358,36 @@ static SnStatus bind_inputs(SnInstance *s, SnError *err)
 
 /* ---- runs ---- */
 
+static int64_t value_bound(const void *self, const SnEntryRow *base, uint32_t symbol)
+{
+    const SnInstance *s = self;
+    const SnSymbolRow *row = SN_ROWS(s->image, SnSymbolRow, symbol);
+    for (uint32_t i = base->symbol.first; i < base->symbol.first + base->symbol.count; i++)
+        if (row[i].name == symbol && s->symbol_set[i])
+            return s->plan.reg[row[i].reg];
+    return -1;
+}
+
+/* Readers of streams have asked for rows of the entry itself. */
+static SnStatus choose_entry(SnInstance *s, SnError *err)
+{
+    s->entry = s->base;
+    SN_TRY(bind_symbols(s, err));
+    const SnEntryRow *e = s->reader.n ? s->base : sn_variant_of(s->image, s->base, value_bound, s);
+    if (e == s->base)
+        return SN_OK;
+    for (uint32_t i = 0; i < e->input.count; i++) {
+        s->bound[e->input.first + i] = s->bound[s->base->input.first + i];
+        s->is_bound[e->input.first + i] = s->is_bound[s->base->input.first + i];
+    }
+    s->entry = e;
+    return bind_symbols(s, err);
+}
+
 static SnStatus begin_run(SnInstance *s, SnError *err)
 {
     s->has_result = false;
-    SN_TRY(bind_symbols(s, err));
+    SN_TRY(choose_entry(s, err));
     SN_TRY(sn_plan_point(&s->plan, s->entry->point, err));
     SN_TRY(bind_inputs(s, err));
     s->segment = s->entry->segment.first;
@@ -427,9 +454,9 @@ void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out)
 SnStatus sn_result(SnInstance *s, const char *output, SnView *out, SnError *err)
 {
     const SnSlotRow *slot = sn_instance_slot(s, s->entry->output, output);
-    SN_CHECK(slot, err, SN_EINVAL, "no output %s in entry %s", output, sn_instance_text(s, s->entry->name));
+    SN_CHECK(slot, err, SN_EINVAL, "no output %s in entry %s", output, sn_instance_text(s, s->base->name));
     SN_CHECK(s->has_result, err, SN_EINVAL, "output %s: no run of entry %s has ended since the last bind",
-             output, sn_instance_text(s, s->entry->name));
+             output, sn_instance_text(s, s->base->name));
     sn_instance_view(s, slot, out);
     return SN_OK;
 }

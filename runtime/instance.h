@@ -18,7 +18,7 @@ struct SnInstance {
     SnProgram *program;
     SnContext *ctx;
     const SnImage *image;
-    const SnEntryRow *entry;
+    const SnEntryRow *base, *entry; /* what the host chose; that, or its copy for the dims of a run */
     SnPlan plan;
     SnView *bound;  /* one a row of `slot`: what sn_bind lent */
     bool *is_bound; /* likewise */
@@ -55,6 +55,11 @@ void sn_instance_view(const SnInstance *s, const SnSlotRow *slot, SnView *out);
 /* ---- shape.c ---- */
 /* The value of a symbol in "batch=8,seq=512"; -1: it is not named; -2: the text is malformed. */
 int64_t sn_shape_value(const char *shape, const char *symbol);
+
+/* The copy of an entry that is made for a shape, or the entry. value: of a symbol, negative if not known. */
+typedef int64_t SnSymbolFn(const void *self, const SnEntryRow *base, uint32_t symbol);
+const SnEntryRow *sn_variant_of(const SnImage *m, const SnEntryRow *base, SnSymbolFn *value,
+                                const void *self);
 
 /* ---- stream.c ---- */
 void sn_instance_restart_streams(SnInstance *s);         /* a run begins: there are no rows yet */

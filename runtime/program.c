@@ -15,11 +15,12 @@ typedef struct SpanRule {
         offsetof(SnImage, table), sizeof(type)                                                               \
     }
 static const SpanRule span_rules[] = {
-    SPAN(string, char),        SPAN(instr, SnInstr),           SPAN(point, SnPoint),  SPAN(check, SnCheckRow),
-    SPAN(symbol, SnSymbolRow), SPAN(buffer, SnBufferRow),      SPAN(slot, SnSlotRow), SPAN(param, SnParamRow),
-    SPAN(object, SnObjectRow), SPAN(kernel, SnKernelRow),      SPAN(step, SnStepRow), SPAN(operand, uint32_t),
-    SPAN(host, SnHostRow),     SPAN(host_slot, SnHostSlotRow), SPAN(attr, SnScalar),  SPAN(entry, SnEntryRow),
-    SPAN(data, char),
+    SPAN(string, char),        SPAN(instr, SnInstr),           SPAN(point, SnPoint),
+    SPAN(check, SnCheckRow),   SPAN(symbol, SnSymbolRow),      SPAN(buffer, SnBufferRow),
+    SPAN(slot, SnSlotRow),     SPAN(param, SnParamRow),        SPAN(object, SnObjectRow),
+    SPAN(kernel, SnKernelRow), SPAN(step, SnStepRow),          SPAN(operand, uint32_t),
+    SPAN(host, SnHostRow),     SPAN(host_slot, SnHostSlotRow), SPAN(attr, SnScalar),
+    SPAN(entry, SnEntryRow),   SPAN(variant, SnVariantRow),    SPAN(data, char),
 };
 #undef SPAN
 

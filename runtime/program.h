@@ -222,11 +222,22 @@ typedef struct SnEntryRow {
     SnRange segment; /* of buffers; the first begins with the run, the others after a measure */
 } SnEntryRow;
 
+/* A copy of an entry for inputs with certain dims: same inputs and results, in the same order. */
+#define SN_VARIANT_DIMS 4
+typedef struct SnVariantRow {
+    uint32_t base, ndim; /* row of `entry` */
+    struct {
+        uint32_t symbol, reserved; /* string */
+        int64_t value;
+    } dim[SN_VARIANT_DIMS];
+    SnEntryRow entry;
+} SnVariantRow;
+
 typedef struct SnImage {
     uint32_t magic, abi, size, nreg;
     SnSpan string; /* bytes, each text ends with 0 */
     SnSpan instr, point, check, symbol, buffer, slot, param, object, kernel, step, operand, host, host_slot,
-        attr, entry;
+        attr, entry, variant;
     SnSpan data;                         /* bytes: constants and objects, 64-byte aligned */
     SnRange carry;                       /* rows of `slot` */
     SnRange create_symbol;               /* rows of `symbol` */

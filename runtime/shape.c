@@ -59,6 +59,36 @@ static SnStatus plan_measures(SnPlan *p, const SnEntryRow *entry, SnError *err)
     return SN_OK;
 }
 
+const SnEntryRow *sn_variant_of(const SnImage *m, const SnEntryRow *base, SnSymbolFn *value, const void *self)
+{
+    const SnVariantRow *v = SN_ROWS(m, SnVariantRow, variant);
+    for (uint32_t i = 0; i < m->variant.count; i++) {
+        bool fits = SN_ROWS(m, SnEntryRow, entry) + v[i].base == base;
+        for (uint32_t d = 0; d < v[i].ndim && fits; d++)
+            fits = value(self, base, v[i].dim[d].symbol) == v[i].dim[d].value;
+        if (fits)
+            return &v[i].entry;
+    }
+    return base;
+}
+
+typedef struct ShapeText {
+    const SnImage *image;
+    const char *text;
+} ShapeText;
+
+static int64_t value_in_text(const void *self, const SnEntryRow *base, uint32_t symbol)
+{
+    const ShapeText *t = self;
+    (void)base;
+    return sn_shape_value(t->text, sn_image_string(t->image, symbol));
+}
+
+static const SnEntryRow *entry_for(const SnImage *m, const SnEntryRow *base, const char *shape)
+{
+    return sn_variant_of(m, base, value_in_text, &(ShapeText){m, shape});
+}
+
 static SnStatus plan_shape(SnPlan *p, const SnEntryRow *entry, const char *shape, SnError *err)
 {
     SN_TRY(set_symbols(p, entry->symbol, shape, err));
@@ -72,6 +102,7 @@ SnStatus sn_reserve(SnInstance *s, const char *shape, SnError *err)
 {
     SN_CHECK(!s->running, err, SN_EINVAL, "reserve: a run is not done");
     s->has_result = false;
+    s->entry = entry_for(s->image, s->base, shape);
     return plan_shape(&s->plan, s->entry, shape, err);
 }
 
@@ -90,6 +121,7 @@ SnStatus sn_program_plan(const SnProgram *program, const char *entry, const char
     SnMemoryUse use = {.weight_bytes = program->weight_bytes, .packed_bytes = program->packed_bytes};
     const SnEntryRow *e = sn_image_entry(program->image, entry);
     SN_CHECK(e, err, SN_EINVAL, "no entry %s", entry);
+    e = entry_for(program->image, e, shape);
     SN_TRY(sn_plan_init(&p, program->ctx, program->image, err));
     p.is_dry = true;
     SnStatus st = state_size(&p, shape, &use.state_bytes, err);

@@ -1,0 +1,419 @@
+/* decode.c -- a decoder of Llama's shape with random weights: time of a token, and of a prompt.
+ *
+ *   decode [--shape smollm2|llama1b] [--layers N] [--dtype bf16|f16|f32] [--threads N] [--past N] [--batch N]
+ *          [--prompt N] [--ms N] [--steps]
+ *
+ * The graph is written by hand: embedding, layers over a past in pages, the head. One line: tokens a second,
+ * GB/s of weights, and that as a share of what the same threads read from memory at best, measured before and
+ * after. --steps: where the time went, by kernel. */
+#include "backends/backends.h"
+#include "compiler/compiler.h"
+#include "ops/ops.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE      256
+#define MAX_NAMES 64
+#define MAX_STEPS 4096
+#define TRACED    40
+
+typedef struct Shape {
+    const char *name;
+    int64_t layers, hidden, heads, kv_heads, dim, ffn, vocab;
+    bool is_tied;
+} Shape;
+
+static const Shape shapes[] = {
+    {"smollm2", 30, 576, 9, 3, 64, 1536, 49152, true},
+    {"llama1b", 22, 2048, 32, 4, 64, 5632, 32000, false},
+};
+
+typedef struct Total { /* of kernels of one name */
+    const char *name;
+    uint64_t ns, bytes, count;
+} Total;
+
+typedef struct Step { /* the least of many runs */
+    const char *name;
+    uint64_t ns, bytes;
+} Step;
+
+typedef struct Bench {
+    Shape shape;
+    SnDtype dtype;
+    uint32_t threads;
+    int64_t past, batch, prompt;
+    uint64_t least_ns;
+    bool has_steps, is_traced;
+    uint8_t *random; /* bytes of a weight: the largest one */
+    uint64_t weight_bytes;
+    Step step[MAX_STEPS];
+    size_t nstep, at;
+} Bench;
+
+/* ---- weights: every tensor has the same numbers, in memory of its own once it is packed ---- */
+
+static bool find_weight(void *self, const char *name, SnSourceTensor *out)
+{
+    const Bench *b = self;
+    const Shape *s = &b->shape;
+    const int64_t q = s->heads * s->dim, kv = s->kv_heads * s->dim;
+    const struct {
+        const char *name;
+        int64_t rows, cols;
+    } known[] = {{"embed", s->vocab, s->hidden}, {"head", s->vocab, s->hidden}, {"q", q, s->hidden},
+                 {"k", kv, s->hidden},           {"v", kv, s->hidden},          {"o", s->hidden, q},
+                 {"gate", s->ffn, s->hidden},    {"up", s->ffn, s->hidden},     {"down", s->hidden, s->ffn},
+                 {"norm", s->hidden, 0}};
+    const char *const last = strrchr(name, '.') != NULL ? strrchr(name, '.') + 1 : name;
+    for (size_t i = 0; i < SN_COUNT(known); i++) {
+        if (strcmp(known[i].name, last) != 0)
+            continue;
+        const int64_t n = known[i].rows * (known[i].cols > 0 ? known[i].cols : 1);
+        *out = (SnSourceTensor){.dtype = b->dtype,
+                                .ndim = known[i].cols > 0 ? 2 : 1,
+                                .dims = {known[i].rows, known[i].cols},
+                                .bytes = sn_bytes(b->random, (size_t)n * sn_dtype_size(b->dtype))};
+        return true;
+    }
+    return false;
+}
+
+static bool make_weights(Bench *b)
+{
+    const size_t n = (size_t)(b->shape.vocab * b->shape.hidden), size = sn_dtype_size(b->dtype);
+    uint32_t state = 1;
+    b->random = malloc(n * size);
+    for (size_t i = 0; b->random && i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        const SnScalar v = {.f = ((double)(state >> 8) / (1 << 24) - 0.5) / 8};
+        sn_scalar_store(b->dtype, b->random + i * size, v);
+    }
+    return b->random != NULL;
+}
+
+/* ---- the graph ---- */
+
+typedef struct Graph {
+    const Bench *b;
+    SnGraph *g;
+    SnValue batch, seq, pages, page, pos, freq;
+    int64_t layer;
+} Graph;
+
+static SnValue size(const Graph *x, int64_t n)
+{
+    return sn_const_int(x->g, SN_I64, n);
+}
+
+static SnValue weight(const Graph *x, const char *name)
+{
+    char full[64];
+    SnSourceTensor w = {0};
+    if (x->layer < 0)
+        (void)snprintf(full, sizeof full, "%s", name);
+    else
+        (void)snprintf(full, sizeof full, "layers.%d.%s", (int)x->layer, name);
+    (void)find_weight((void *)(uintptr_t)x->b, full, &w);
+    return sn_param(x->g, full, w.dtype, w.ndim, w.dims);
+}
+
+static SnValue heads_of(const Graph *x, SnValue y, int64_t n)
+{
+    const SnValue dims[] = {x->batch, x->seq, size(x, n), size(x, x->b->shape.dim)};
+    return sn_permute(x->g, sn_reshape(x->g, y, 4, dims), (const int[]){0, 2, 1, 3});
+}
+
+static SnValue linear(const Graph *x, const char *name, SnValue y)
+{
+    return sn_linear(x->g, y, weight(x, name), sn_none());
+}
+
+static SnValue attention(const Graph *x, SnValue h)
+{
+    const Shape *s = &x->b->shape;
+    SnGraph *g = x->g;
+    char name[32];
+    const SnValue zero = sn_const(g, x->b->dtype, 0), kv = size(x, s->kv_heads), d = size(x, s->dim);
+    const SnValue lanes = size(x, 16), key[] = {x->pages, kv, lanes, d, lanes};
+    const SnValue value[] = {x->pages, kv, size(x, PAGE), d};
+    (void)snprintf(name, sizeof name, "k%d", (int)x->layer);
+    const SnValue keys = sn_carry(g, name, sn_broadcast(g, zero, 5, key));
+    (void)snprintf(name, sizeof name, "v%d", (int)x->layer);
+    const SnValue values = sn_carry(g, name, sn_broadcast(g, zero, 4, value));
+    const SnValue q = sn_rope(g, heads_of(x, linear(x, "q", h), s->heads), x->pos, x->freq, false, 1);
+    const SnValue k = sn_rope(g, heads_of(x, linear(x, "k", h), s->kv_heads), x->pos, x->freq, false, 1);
+    const SnValue v = heads_of(x, linear(x, "v", h), s->kv_heads);
+    const SnValue all_keys = sn_cache_keys(g, keys, k, x->page, x->pos);
+    const SnValue all_values = sn_cache_values(g, values, v, x->page, x->pos);
+    sn_next(g, keys, all_keys);
+    sn_next(g, values, all_values);
+    const SnValue y =
+        sn_attention_past(g, q, all_keys, all_values, x->page, x->pos, sn_none(), sn_none(), 0, 0, 0);
+    return linear(x, "o", sn_reshape(g, y, 3, (SnValue[]){x->batch, x->seq, size(x, s->heads * s->dim)}));
+}
+
+static void build(const Bench *b, SnGraph *g)
+{
+    Graph x = {.b = b, .g = g, .layer = -1};
+    float freq[64];
+    x.batch = sn_symbol(g, "batch", 1, 64);
+    x.seq = sn_symbol(g, "seq", 1, 4096);
+    x.pages = sn_symbol_at_create(g, "pages", 1, 65536);
+    const SnValue m = sn_symbol_at_create(g, "chunks", 1, 65536), tokens[] = {x.batch, x.seq};
+    const SnValue ids = sn_input(g, "ids", SN_I64, 2, tokens);
+    x.pos = sn_input(g, "pos", SN_I64, 2, tokens);
+    x.page = sn_input(g, "page", SN_I32, 2, (SnValue[]){x.batch, m});
+    for (int i = 0; i < b->shape.dim / 2 && i < 64; i++)
+        freq[i] = 1 / (float)(i + 1);
+    x.freq = sn_const_data(g, SN_F32, 1, (int64_t[]){b->shape.dim / 2}, freq);
+    SnValue h = sn_embedding(g, ids, weight(&x, "embed"));
+    for (int64_t i = 0; i < b->shape.layers; i++) {
+        x.layer = i;
+        h = sn_add(g, h, attention(&x, sn_rms_norm(g, h, weight(&x, "norm"), 1e-5, 0)));
+        const SnValue y = sn_rms_norm(g, h, weight(&x, "norm"), 1e-5, 0);
+        const SnValue gate = sn_silu(g, linear(&x, "gate", y), 1);
+        h = sn_add(g, h, linear(&x, "down", sn_mul(g, gate, linear(&x, "up", y))));
+    }
+    x.layer = -1;
+    h = sn_slice_axis(g, h, 1, sn_sub(g, x.seq, size(&x, 1)), size(&x, 1));
+    h = sn_rms_norm(g, h, weight(&x, "norm"), 1e-5, 0);
+    sn_output(g, "id", sn_argmax(g, linear(&x, b->shape.is_tied ? "embed" : "head", h), 2, false));
+}
+
+/* ---- running ---- */
+
+static void add_event(void *self, const SnTraceEvent *e)
+{
+    Bench *b = self;
+    if (!b->is_traced || b->at == MAX_STEPS)
+        return;
+    Step *s = &b->step[b->at++];
+    const uint64_t ns = e->end_ns - e->begin_ns;
+    if (b->at > b->nstep) {
+        b->nstep = b->at;
+        *s = (Step){e->name, UINT64_MAX, e->bytes};
+    }
+    s->ns = ns < s->ns ? ns : s->ns;
+}
+
+static SnStatus bind(SnInstance *s, const Bench *b, int64_t seq, int64_t first, SnError *err)
+{
+    static int64_t ids[65536], pos[65536];
+    static int32_t page[65536];
+    const int64_t chunks = (b->past + b->prompt) / PAGE + 2;
+    for (int64_t i = 0; i < b->batch; i++) {
+        for (int64_t j = 0; j < seq; j++) {
+            ids[i * seq + j] = (i * 31 + (first + j) * 17) % b->shape.vocab;
+            pos[i * seq + j] = first + j;
+        }
+        for (int64_t j = 0; j < chunks; j++)
+            page[i * chunks + j] = (int32_t)(i * chunks + j);
+    }
+    const SnView id = sn_view(SN_I64, ids, 2, (int64_t[]){b->batch, seq});
+    const SnView at = sn_view(SN_I64, pos, 2, (int64_t[]){b->batch, seq});
+    const SnView pages = sn_view(SN_I32, page, 2, (int64_t[]){b->batch, chunks});
+    SN_TRY(sn_bind(s, "ids", &id, err));
+    SN_TRY(sn_bind(s, "pos", &at, err));
+    return sn_bind(s, "page", &pages, err);
+}
+
+/* The least and the median of many runs. */
+static SnStatus time_runs(SnInstance *s, Bench *b, int64_t seq, double *least, double *median, SnError *err)
+{
+    static uint64_t took[4096];
+    uint64_t spent = 0;
+    size_t n = 0;
+    SN_TRY(bind(s, b, seq, b->past, err));
+    SN_TRY(sn_run(s, err));
+    for (; n < SN_COUNT(took) && (n < 5 || spent < b->least_ns); n++) {
+        const uint64_t from = sn_now_ns();
+        SN_TRY(sn_run(s, err));
+        uint64_t ns = sn_now_ns() - from;
+        spent += ns;
+        for (size_t i = 0; i < n; i++) {
+            if (took[i] > ns) {
+                const uint64_t kept = took[i];
+                took[i] = ns;
+                ns = kept;
+            }
+        }
+        took[n] = ns;
+    }
+    *least = (double)took[0] / 1e9;
+    *median = (double)took[n / 2] / 1e9;
+    return SN_OK;
+}
+
+static void print_steps(const Bench *b)
+{
+    Total total[MAX_NAMES];
+    size_t n = 0;
+    uint64_t all = 0;
+    for (size_t k = 0; k < b->nstep; k++) {
+        size_t i = 0;
+        while (i < n && (strcmp(total[i].name, b->step[k].name) != 0 || total[i].bytes != b->step[k].bytes))
+            i++;
+        if (i == MAX_NAMES)
+            continue;
+        if (i == n)
+            total[n++] = (Total){.name = b->step[k].name, .bytes = b->step[k].bytes};
+        total[i].ns += b->step[k].ns;
+        total[i].count++;
+        all += b->step[k].ns;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const Total *t = &total[i];
+        printf("  %-36s %5" PRIu64 " x %8.2f us  %8.1f us in all  %6.1f GB/s\n", t->name, t->count,
+               (double)t->ns / 1e3 / (double)t->count, (double)t->ns / 1e3,
+               (double)t->bytes * (double)t->count / (double)t->ns);
+    }
+    printf("  least of each step: %.1f us\n", (double)all / 1e3);
+}
+
+static SnStatus trace_runs(SnInstance *s, Bench *b, SnError *err)
+{
+    b->nstep = 0;
+    b->is_traced = true;
+    for (int i = 0; i < TRACED; i++) {
+        b->at = 0;
+        SN_TRY(sn_run(s, err));
+    }
+    b->is_traced = false;
+    print_steps(b);
+    return SN_OK;
+}
+
+static SnStatus run(Bench *b, SnCompiler *cc, SnProgram *p, SnError *err)
+{
+    const int64_t chunks = (b->past + b->prompt) / PAGE + 2;
+    const SnInstanceDesc desc = {
+        .struct_size = sizeof desc, .ndim = 2, .dim = {{"pages", chunks * b->batch}, {"chunks", chunks}}};
+    const int64_t seq[] = {1, b->prompt};
+    SnInstance *s = NULL;
+    SnProgramInfo info;
+    SnLimits before, after;
+    SnStatus st = sn_instance_create(p, &desc, &s, err);
+    sn_program_info(p, &info);
+    for (int i = 0; i < 2 && st == SN_OK; i++) {
+        double seconds = 0, median = 0;
+        SnMemoryUse use;
+        if (seq[i] == 0)
+            continue;
+        st = sn_compiler_limits(cc, &before, err);
+        if (st == SN_OK)
+            st = time_runs(s, b, seq[i], &seconds, &median, err);
+        if (st == SN_OK)
+            st = sn_compiler_limits(cc, &after, err);
+        if (st != SN_OK)
+            break;
+        sn_instance_memory(s, &use);
+        const double read[] = {before.memory[SN_LIMIT_SETS - 1].read_gbps,
+                               after.memory[SN_LIMIT_SETS - 1].read_gbps};
+        const double best = read[0] > read[1] ? read[0] : read[1],
+                     rate = (double)info.packed_bytes / seconds / 1e9;
+        printf("%s_%s batch=%" PRId64 " seq=%" PRId64 " past=%" PRId64
+               " threads=%u tokens_s=%.1f ms=%.3f median_ms=%.3f weights_gbps=%.1f read_gbps=%.1f share=%.3f "
+               "steps=%u "
+               "scratch=%" PRIu64 "\n",
+               b->shape.name, sn_dtype(b->dtype)->name, b->batch, seq[i], b->past, b->threads,
+               (double)(b->batch * seq[i]) / seconds, seconds * 1e3, median * 1e3, rate, best, rate / best,
+               use.steps, use.scratch_bytes);
+        if (b->has_steps)
+            st = trace_runs(s, b, err);
+    }
+    sn_instance_destroy(s);
+    return st;
+}
+
+static SnStatus bench(Bench *b, SnError *err)
+{
+    const SnSource source = {.self = b, .find = find_weight};
+    SnPool *pool = NULL;
+    SnContext *ctx = NULL;
+    SnCompiler *cc = NULL;
+    SnGraph *g = NULL;
+    SnProgram *p = NULL;
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = "cpu", .specialise = "seq=1"};
+    SnStatus st = b->threads > 1 ? sn_pool_create(b->threads, &pool, err) : SN_OK;
+    const SnContextDesc desc = {.struct_size = sizeof desc,
+                                .jobs = pool ? sn_pool_jobs(pool) : (SnJobs){0},
+                                .trace = {b, b->has_steps ? add_event : NULL},
+                                .cache_dir = getenv("DECODE_CACHE"),
+                                .cpu_level = getenv("SINTER_CPU_LEVEL")};
+    if (st == SN_OK)
+        st = sn_context_create(&desc, &ctx, err);
+    if (st == SN_OK)
+        st = sn_compiler_create(ctx, &cd, &cc, err);
+    if (st == SN_OK)
+        st = sn_graph_create(cc, &g, err);
+    if (st == SN_OK) {
+        sn_graph_source(g, &source);
+        build(b, g);
+        const uint64_t from = sn_now_ns();
+        st = sn_compile(cc, g, &o, &p, err);
+        printf("compile %.0f ms\n", (double)(sn_now_ns() - from) / 1e6);
+    }
+    if (st == SN_OK)
+        st = run(b, cc, p, err);
+    sn_program_release(p);
+    sn_graph_destroy(g);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+    sn_pool_destroy(pool);
+    return st;
+}
+
+static bool read_option(Bench *b, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        int64_t *at;
+    } known[] = {{"--layers", &b->shape.layers},
+                 {"--past", &b->past},
+                 {"--batch", &b->batch},
+                 {"--prompt", &b->prompt}};
+    for (size_t i = 0; i < SN_COUNT(shapes) && strcmp(name, "--shape") == 0; i++) {
+        if (strcmp(shapes[i].name, value) == 0)
+            b->shape = shapes[i];
+    }
+    for (size_t i = 0; i < SN_COUNT(known); i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            *known[i].at = strtoll(value, NULL, 10);
+            return true;
+        }
+    }
+    if (strcmp(name, "--dtype") == 0)
+        b->dtype = sn_dtype_find(value, strlen(value));
+    else if (strcmp(name, "--threads") == 0)
+        b->threads = (uint32_t)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--ms") == 0)
+        b->least_ns = strtoull(value, NULL, 10) * 1000000;
+    return name[0] == '-';
+}
+
+int main(int argc, char **argv)
+{
+    static Bench b = {.dtype = SN_BF16, .threads = 2, .past = 128, .batch = 1, .least_ns = 500000000};
+    SnError err = {0};
+    b.shape = shapes[0];
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--steps") == 0)
+            b.has_steps = true;
+        else if (i + 1 == argc || !read_option(&b, argv[i], argv[i + 1]))
+            return fprintf(stderr, "decode: %s?\n", argv[i]), 2;
+        else
+            i++;
+    }
+    if (b.dtype == SN_NODTYPE || !make_weights(&b))
+        return fprintf(stderr, "decode: no such dtype, or no memory\n"), 2;
+    const SnStatus st = bench(&b, &err);
+    free(b.random);
+    if (st != SN_OK)
+        fprintf(stderr, "decode: %s\n", err.message);
+    return st != SN_OK;
+}
