@@ -25,6 +25,10 @@ MODERN = dict(SMALL, norm_eps=3e-3, pad_token_id=0, bos_token_id=1, eos_token_id
 GPT = dict(vocab_size=24, n_embd=8, n_layer=2, n_head=2, n_inner=12, n_positions=16, pad_token_id=0, bos_token_id=1,
            eos_token_id=2)
 WIDE = dict(SMALL, hidden_size=12, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+DECODER = dict(SMALL, num_key_value_heads=1, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+LATENT = dict(DECODER, num_key_value_heads=2, moe_intermediate_size=8, n_routed_experts=4, n_group=2, topk_group=1,
+              num_experts_per_tok=2, first_k_dense_replace=1, kv_lora_rank=6, q_lora_rank=6, qk_rope_head_dim=4,
+              qk_nope_head_dim=2, v_head_dim=4)
 REGRESSION = torch.tensor([0.25, -1.5])
 MULTI = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
 
@@ -99,6 +103,37 @@ CASES = [
     ("opt-post-norm-lm", tf.OPTForCausalLM,
      tf.OPTConfig(**{k: v for k, v in WIDE.items() if k != "intermediate_size"}, ffn_dim=16, word_embed_proj_dim=8,
                   do_layer_norm_before=False), 0, True, dict(labels=24)),
+    ("cohere", tf.CohereForCausalLM, tf.CohereConfig(**DECODER, use_qk_norm=True, logit_scale=0.3), 0, True,
+     dict(labels=24)),
+    ("deepseek-v3", tf.DeepseekV3ForCausalLM,
+     tf.DeepseekV3Config(**LATENT, rope_parameters=dict(rope_type="yarn", factor=4.0, mscale=0.7, mscale_all_dim=1.3,
+                                                        original_max_position_embeddings=4, rope_theta=1e4)),
+     0, False, dict(labels=24)),
+    ("gemma3-seqcls", tf.Gemma3TextForSequenceClassification,
+     tf.Gemma3TextConfig(**DECODER, head_dim=4, sliding_window=3, query_pre_attn_scalar=5, num_labels=3,
+                         layer_types=["sliding_attention", "full_attention"]), 0, True,
+     dict(labels=torch.tensor([2, 0]))),
+    ("gpt-oss", tf.GptOssForCausalLM,
+     tf.GptOssConfig(**DECODER, head_dim=8, num_local_experts=3, num_experts_per_tok=2, sliding_window=3,
+                     swiglu_limit=0.5, rope_parameters=dict(rope_type="yarn", factor=4.0, truncate=False,
+                                                            original_max_position_embeddings=8, rope_theta=1.5e4)),
+     0, False, dict(labels=24)),
+    ("llama-dynamic", tf.LlamaForTokenClassification,
+     tf.LlamaConfig(**dict(DECODER, max_position_embeddings=6), num_labels=3,
+                    rope_parameters=dict(rope_type="dynamic", factor=2.5, rope_theta=1e4)), 0, False, dict(labels=3)),
+    ("phi3-longrope", tf.Phi3ForCausalLM,
+     tf.Phi3Config(**DECODER, original_max_position_embeddings=4, sliding_window=5,
+                   rope_parameters=dict(rope_type="longrope", short_factor=[1.0, 1.5], long_factor=[2.0, 5.0],
+                                        original_max_position_embeddings=4, rope_theta=1e4)), 0, False,
+     dict(labels=24)),
+    ("qwen2-moe", tf.Qwen2MoeForCausalLM,
+     tf.Qwen2MoeConfig(**DECODER, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=8, mlp_only_layers=[0],
+                       shared_expert_intermediate_size=12, output_router_logits=True, router_aux_loss_coef=0.2), 0,
+     True, dict(labels=24)),
+    ("stablelm", tf.StableLmForCausalLM,
+     tf.StableLmConfig(**DECODER, qk_layernorm=True, use_parallel_residual=True, use_qkv_bias=True,
+                       rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5)), 0,
+     False, dict(labels=24)),
 ]
 
 
