@@ -49,6 +49,7 @@ typedef struct Result {
     const char *name;
     SnDtype dtype;
     int64_t times; /* capacity, in multiples of the base; 0: a tensor */
+    bool is_none;  /* all of its rows are empty */
 } Result;
 
 static SnRef capacity(SnGraph *g, SnValue list)
@@ -74,8 +75,9 @@ static SnStatus lists_type(SnGraph *g, SnRef rows, SnRef base, const Result *res
     SN_TRY(sn_graph_check(g, err));
     for (int i = 0; i < n; i++) {
         const Result *const r = &result[i];
-        child[i] = r->times > 0 ? sn_type_list(s, r->dtype, 1, &rows, times(g, base, r->times))
-                                : sn_type_tensor(s, r->dtype, r->dtype == SN_I64 ? 0 : 1, &rows);
+        child[i] = r->times > 0
+                       ? sn_type_list(s, r->dtype, 1, &rows, times(g, base, r->is_none ? 0 : r->times))
+                       : sn_type_tensor(s, r->dtype, r->dtype == SN_I64 ? 0 : 1, &rows);
         names[i] = r->name;
     }
     *out = sn_type_tuple(s, n, child, names);
@@ -93,44 +95,25 @@ static SnRef fixed_scratch(SnGraph *g, size_t size)
     return sn_const_i64(sn_graph_store(g), (int64_t)size);
 }
 
-static SnStatus infer_normalize(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
+static SnStatus infer_encode(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
 {
-    static const Result result[] = {{"norm", SN_U8, 3}, {"from", SN_I32, 2}, {"piece", SN_I32, 6}};
+    enum { MOST = 4096 };
+    Result result[] = {{"ids", SN_I32, 1}, {"offset", SN_I32, 2}, {"word_id", SN_I32, 1}};
+    const int64_t grow = sn_call_int(c, "grow");
+    SN_CHECK(grow > 0 && grow <= MOST, err, SN_EINVAL, "tok_encode: grow is out of range");
+    for (size_t i = 0; i < SN_COUNT(result); i++) {
+        result[i].times *= grow;
+        result[i].is_none = i > 0 && sn_call_int(c, "places") == 0;
+    }
     return lists_type(g, rows_of(g, c->in[1]), capacity(g, c->in[1]), result, SN_COUNT(result), out, err);
 }
 
-static SnRef scratch_normalize(SnGraph *g, const SnCall *c)
+static SnRef scratch_encode(SnGraph *g, const SnCall *c)
 {
-    const size_t none = SN_TOK_NORMALIZE_SCRATCH(0), one = SN_TOK_NORMALIZE_SCRATCH(1);
+    const int64_t grow = sn_call_int(c, "grow");
+    const size_t none = SN_TOK_ENCODE_SCRATCH(0, grow), one = SN_TOK_ENCODE_SCRATCH(1, grow);
     return sn_dim_add(sn_graph_store(g), fixed_scratch(g, none),
                       times(g, capacity(g, c->in[1]), (int64_t)(one - none)));
-}
-
-static SnStatus infer_pretokenize(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
-{
-    const SnRef rows = rows_of(g, c->in[2]), bound = capacity(g, c->in[2]);
-    SN_TRY(sn_graph_check(g, err));
-    *out = sn_type_list(sn_graph_store(g), SN_I32, 1, &rows, bound);
-    SN_CHECK(*out != 0, err, SN_ENOMEM, "no memory for types");
-    return SN_OK;
-}
-
-static SnRef scratch_pretokenize(SnGraph *g, const SnCall *c)
-{
-    (void)c;
-    return fixed_scratch(g, SN_TOK_PRETOKENIZE_SCRATCH);
-}
-
-static SnStatus infer_wordpiece(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
-{
-    static const Result result[] = {{"ids", SN_I32, 1}, {"offset", SN_I32, 2}, {"word_id", SN_I32, 1}};
-    return lists_type(g, rows_of(g, c->in[2]), capacity(g, c->in[2]), result, SN_COUNT(result), out, err);
-}
-
-static SnRef scratch_wordpiece(SnGraph *g, const SnCall *c)
-{
-    (void)c;
-    return fixed_scratch(g, SN_TOK_WORDPIECE_SCRATCH);
 }
 
 static SnStatus infer_window(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
@@ -192,25 +175,14 @@ const SnOp sn_host_ops[] = {
          "pad_mask(x: list<T>[b], width: i64[]; dtype: dtype = i64, left: bool = false) -> dtype[b, width]",
      .expand = pad_mask,
      .doc = "1 where pad_list has an element of the list, 0 where it has a filler"},
-    {.sig = "tok_normalize(tok: object<tokenizer>, text: list<u8>[b]) -> ?",
-     .run = sn_tok_normalize,
-     .symbol = "sn_tok_normalize",
-     .infer = infer_normalize,
-     .scratch = scratch_normalize,
-     .doc = "(norm, from, piece): normalised text, where it is from, added tokens"},
-    {.sig = "tok_pretokenize(tok: object<tokenizer>, norm: list<u8>[b], piece: list<i32>[b]) -> ?",
-     .run = sn_tok_pretokenize,
-     .symbol = "sn_tok_pretokenize",
-     .infer = infer_pretokenize,
-     .scratch = scratch_pretokenize,
-     .doc = "words, as records (id, begin, end)"},
-    {.sig = "tok_wordpiece(tok: object<tokenizer>, norm: list<u8>[b], from: list<i32>[b], word: "
-            "list<i32>[b]) -> ?",
-     .run = sn_tok_wordpiece,
-     .symbol = "sn_tok_wordpiece",
-     .infer = infer_wordpiece,
-     .scratch = scratch_wordpiece,
-     .doc = "(ids, offset, word_id) of each text; Wu et al. 2016"},
+    {.sig = "tok_encode(tok: object<tokenizer>, text: list<u8>[b]; places: bool = false, grow: int = 3, "
+            "memo: int "
+            "= 0) -> ?",
+     .run = sn_tok_encode,
+     .symbol = "sn_tok_encode",
+     .infer = infer_encode,
+     .scratch = scratch_encode,
+     .doc = "(ids, offset, word_id) of each text"},
     {.sig =
          "tok_window(tok: object<tokenizer>, ids: list<i32>[b], offset: list<i32>[b], word_id: list<i32>[b], "
          "ids2: list<i32>[b]?, offset2: list<i32>[b]?, word_id2: list<i32>[b]?; max_length: int = -1, "

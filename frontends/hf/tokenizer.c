@@ -170,6 +170,7 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     read_flag(c->config, "strip_accents", &strip);
     d->unk = token_name(c, SN_TOK_UNK);
     d->prefix = d->decoder_text = sn_bytes_str("##");
+    d->kind = SN_TOK_WORDPIECE;
     d->max_word_chars = 100;
     const SnNormKind steps[] = {SN_NORM_CLEAN, SN_NORM_CJK, SN_NORM_NFD, SN_NORM_STRIP_NONSPACING,
                                 SN_NORM_LOWER};
@@ -177,8 +178,9 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     for (size_t i = 0; i < SN_COUNT(steps); i++)
         if (is_on[i])
             d->step[d->nstep++].kind = steps[i];
-    d->split[0] = (SnTokSplit){SN_CP_SPACE, SN_TOK_NONE, SN_SPLIT_REMOVED};
-    d->split[1] = (SnTokSplit){SN_CP_PUNCT, SN_TOK_NONE, SN_SPLIT_ISOLATED};
+    d->split[0] = (SnTokSplit){.flags = SN_CP_SPACE, .code_point = SN_TOK_NONE, .behavior = SN_SPLIT_REMOVED};
+    d->split[1] =
+        (SnTokSplit){.flags = SN_CP_PUNCT, .code_point = SN_TOK_NONE, .behavior = SN_SPLIT_ISOLATED};
     d->nsplit = 2;
     d->decoder = SN_TOK_DECODE_WORDPIECE;
     d->flags = SN_TOK_CLEANUP;

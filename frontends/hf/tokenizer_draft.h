@@ -29,7 +29,8 @@ typedef struct SnTokDraft {
     uint32_t model_flags;         /* SN_TOK_BYTE_LEVEL ... */
     SnBytes unk, prefix, suffix;  /* of the model */
     struct SnDraftMerges *merges; /* of BPE (tokenizer_bpe.c) */
-    struct SnDraftRegexes *regexes;
+    struct SnDraftRegex *regexes; /* (tok_regex.c) */
+    uint32_t nregex;
     uint32_t max_word_chars;
     SnDraftToken *added;
     uint32_t nadded, cap_added, next_id;
@@ -39,6 +40,7 @@ typedef struct SnTokDraft {
     uint32_t nstep;
     SnTokSplit split[SN_TOK_STEPS];
     uint32_t nsplit;
+    SnBytes sign; /* of the step that has one */
     SnTokPiece *single, *pair;
     uint32_t nsingle, npair;
     SnTokDecoder decoder;
@@ -57,6 +59,9 @@ uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
  * supported is SN_EUNSUPPORTED and named. *index is for sn_tok_match. */
 SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t *index,
                                           SnError *err);
+void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
+void sn_draft_put_regexes(const SnTokDraft *d, SnTokRegex *regex, uint16_t *block, uint8_t *class,
+                          uint32_t *edge);
 /* Writes the table into the arena. */
 SN_MUST_CHECK SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err);
 
@@ -68,6 +73,15 @@ SN_MUST_CHECK SnStatus sn_draft_add_charsmap(SnTokDraft *d, SnBytes blob, SnErro
 SN_MUST_CHECK SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err);
 /* How many bytes one byte of text may become, after all steps and after any of them. */
 SN_MUST_CHECK SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err);
+
+/* The pre-tokenizer of tokenizer.json, or NULL (tokenizer_split.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err);
+/* The model BPE: its options; its merges, once the vocabulary was read (tokenizer_bpe.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_bpe(SnTokDraft *d, const SnJson *v, SnError *err);
+SN_MUST_CHECK SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err);
+void sn_draft_bpe_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
+SN_MUST_CHECK SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, uint32_t *merged,
+                                        uint32_t *byte, SnError *err);
 
 /* The parts of tokenizer.json (tokenizer_json.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err);

@@ -2,122 +2,9 @@
  *
  * A part that is not built is refused by name, but for the decoder, which is only missed when something is
  * decoded. */
-#include "frontends/hf/tokenizer_draft.h"
-#include "ops/host/unicode.h"
+#include "frontends/hf/tokenizer_read.h"
 
 #include <inttypes.h>
-
-/* ---- reading fields ----------------------------------------------------------------------------------- */
-
-static SnStatus unsupported(SnError *err, const char *part, const SnJson *v)
-{
-    SnBytes type = sn_bytes_str("without a type");
-    (void)sn_json_string(sn_json_get(v, "type"), &type);
-    const int n = type.n < 100 ? (int)type.n : 100;
-    return sn_fail(err, SN_EUNSUPPORTED, "%s %.*s is not supported", part, n, (const char *)type.at);
-}
-
-static bool is_type(const SnJson *v, const char *type)
-{
-    return sn_json_is(sn_json_get(v, "type"), type);
-}
-
-static SnStatus read_bool(const SnJson *v, const char *key, bool *out, SnError *err)
-{
-    SN_CHECK(sn_json_bool(sn_json_get(v, key), out), err, SN_EFORMAT, "%s is not true or false", key);
-    return SN_OK;
-}
-
-static SnStatus read_u32(const SnJson *v, const char *key, uint32_t *out, SnError *err)
-{
-    int64_t i;
-    SN_CHECK(sn_json_int(sn_json_get(v, key), &i) && i >= 0 && i < UINT32_MAX, err, SN_EFORMAT,
-             "%s is not a number from 0 to 2^32 - 2", key);
-    *out = (uint32_t)i;
-    return SN_OK;
-}
-
-static SnStatus read_string(const SnJson *v, const char *key, SnBytes *out, SnError *err)
-{
-    SN_CHECK(sn_json_string(sn_json_get(v, key), out), err, SN_EFORMAT, "%s is not a string", key);
-    return SN_OK;
-}
-
-/* Which of the names, separated by spaces, a string is. */
-static SnStatus read_choice(const SnJson *v, const char *key, const char *names, uint32_t *out, SnError *err)
-{
-    SnBytes s;
-    SN_TRY(read_string(v, key, &s, err));
-    *out = 0;
-    for (const char *at = names; *at != '\0'; ++*out) {
-        const size_t n = strcspn(at, " ");
-        if (n == s.n && memcmp(at, s.at, n) == 0)
-            return SN_OK;
-        at += n + (at[n] == ' ');
-    }
-    return sn_fail(err, SN_EFORMAT, "%s is none of %s", key, names);
-}
-
-/* ---- pre-tokenizer ------------------------------------------------------------------------------------ */
-
-static SnStatus add_split(SnTokDraft *d, uint32_t flags, uint32_t code_point, uint32_t behavior, SnError *err)
-{
-    SN_CHECK(d->nsplit < SN_TOK_STEPS, err, SN_EUNSUPPORTED,
-             "pre-tokenizer of more than %u steps is not supported", SN_TOK_STEPS);
-    d->split[d->nsplit++] = (SnTokSplit){flags, code_point, behavior};
-    return SN_OK;
-}
-
-static SnStatus read_punctuation(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    uint32_t behavior = SN_SPLIT_ISOLATED;
-    if (sn_json_get(v, "behavior") != NULL)
-        SN_TRY(read_choice(v, "behavior", "Removed Isolated MergedWithPrevious MergedWithNext Contiguous",
-                           &behavior, err));
-    return add_split(d, SN_CP_PUNCT, SN_TOK_NONE, behavior, err);
-}
-
-static SnStatus read_digits(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    bool single;
-    SN_TRY(read_bool(v, "individual_digits", &single, err));
-    return add_split(d, SN_CP_NUMERIC, SN_TOK_NONE, single ? SN_SPLIT_ISOLATED : SN_SPLIT_CONTIGUOUS, err);
-}
-
-static SnStatus read_delimiter(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    SnBytes s;
-    SN_TRY(read_string(v, "delimiter", &s, err));
-    SnReader r = sn_reader(s);
-    const uint32_t cp = sn_read_utf8(&r);
-    SN_CHECK(!r.bad && r.left == 0 && cp != SN_UTF8_BAD, err, SN_EFORMAT, "delimiter is not one character");
-    return add_split(d, 0, cp, SN_SPLIT_REMOVED, err);
-}
-
-static SnStatus read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    if (sn_json_is_null(v))
-        return SN_OK;
-    if (is_type(v, "Punctuation"))
-        return read_punctuation(d, v, err);
-    if (is_type(v, "Digits"))
-        return read_digits(d, v, err);
-    if (is_type(v, "CharDelimiterSplit"))
-        return read_delimiter(d, v, err);
-    if (is_type(v, "BertPreTokenizer") || is_type(v, "WhitespaceSplit") || is_type(v, "Whitespace")) {
-        SN_TRY(add_split(d, SN_CP_SPACE, SN_TOK_NONE, SN_SPLIT_REMOVED, err));
-        if (is_type(v, "BertPreTokenizer"))
-            return add_split(d, SN_CP_PUNCT, SN_TOK_NONE, SN_SPLIT_ISOLATED, err);
-        return is_type(v, "Whitespace") ? add_split(d, SN_CP_WORD, SN_TOK_NONE, SN_SPLIT_CONTIGUOUS, err)
-                                        : SN_OK;
-    }
-    if (!is_type(v, "Sequence"))
-        return unsupported(err, "pre-tokenizer", v);
-    const SnJson *part, *all = sn_json_get(v, "pretokenizers");
-    for (uint32_t i = 0; (part = sn_json_at(all, i)) != NULL; i++)
-        SN_TRY(read_pre_tokenizer(d, part, err));
-    return SN_OK;
-}
 
 /* ---- model -------------------------------------------------------------------------------------------- */
 
@@ -156,18 +43,39 @@ static SnStatus read_vocab(SnTokDraft *d, const SnJson *vocab, SnError *err)
     return SN_OK;
 }
 
-static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
+static SnStatus read_wordpiece(SnTokDraft *d, const SnJson *v, SnError *err)
 {
-    const SnJson *prefix = sn_json_get(v, "continuing_subword_prefix");
-    const bool is_old = sn_json_get(v, "type") == NULL && sn_json_get(v, "merges") == NULL && prefix != NULL;
-    if (!is_old && !is_type(v, "WordPiece"))
-        return unsupported(err, "model", v);
+    d->kind = SN_TOK_WORDPIECE;
     SN_TRY(read_string(v, "unk_token", &d->unk, err));
     SN_TRY(read_string(v, "continuing_subword_prefix", &d->prefix, err));
-    SN_TRY(read_u32(v, "max_input_chars_per_word", &d->max_word_chars, err));
+    return read_u32(v, "max_input_chars_per_word", &d->max_word_chars, err);
+}
+
+static SnStatus read_wordlevel(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    d->kind = SN_TOK_WORDLEVEL;
+    return read_string(v, "unk_token", &d->unk, err);
+}
+
+static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    static const struct {
+        const char *type, *field; /* the field tells the type where that is missing */
+        SnStatus (*read)(SnTokDraft *d, const SnJson *v, SnError *err);
+    } models[] = {{"BPE", "merges", sn_draft_read_bpe},
+                  {"WordPiece", "continuing_subword_prefix", read_wordpiece},
+                  {"WordLevel", "unk_token", read_wordlevel}};
+    size_t i = 0;
+    const bool has_type = sn_json_get(v, "type") != NULL;
+    while (i < SN_COUNT(models) &&
+           !(has_type ? is_type(v, models[i].type) : sn_json_get(v, models[i].field) != NULL))
+        i++;
+    if (i == SN_COUNT(models))
+        return unsupported(err, "model", v);
+    SN_TRY(models[i].read(d, v, err));
     SN_TRY(read_vocab(d, sn_json_get(v, "vocab"), err));
     d->next_id = d->model.n;
-    return SN_OK;
+    return d->kind == SN_TOK_BPE ? sn_draft_read_merges(d, v, err) : SN_OK;
 }
 
 /* ---- added tokens ------------------------------------------------------------------------------------- */
@@ -376,7 +284,7 @@ SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
              "version of tokenizer.json is not 1.0");
     SN_TRY(read_model(d, sn_json_get(root, "model"), err));
     SN_TRY(sn_draft_read_normalizer(d, sn_json_get(root, "normalizer"), err));
-    SN_TRY(read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
+    SN_TRY(sn_draft_read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
     SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));
     SN_TRY(read_post_processor(d, sn_json_get(root, "post_processor"), err));
     SN_TRY(read_decoder(d, sn_json_get(root, "decoder"), err));

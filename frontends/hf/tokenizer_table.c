@@ -140,7 +140,7 @@ static SnStatus sort_added(Writer *w, SnError *err)
 
 static size_t pool_size(const SnTokDraft *d)
 {
-    size_t n = d->prefix.n + d->decoder_text.n;
+    size_t n = d->prefix.n + d->suffix.n + d->sign.n + d->decoder_text.n;
     for (uint32_t i = 0; i < d->nstep; i++)
         n += d->step[i].text.n + d->step[i].to.n;
     for (uint32_t i = 0; i < d->nvocab; i++)
@@ -165,7 +165,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     size_t nslot = 16;
     while (nslot < 2 * (size_t)d->model.n)
         nslot *= 2;
-    const size_t count[SN_TOK_NSECTION] = {
+    size_t count[SN_TOK_NSECTION] = {
         [SN_TOK_POOL] = pool_size(d),  [SN_TOK_TEXT] = nid + 1,
         [SN_TOK_FLAG] = nid,           [SN_TOK_SLOT] = nslot,
         [SN_TOK_RAW] = w->nraw,        [SN_TOK_RAW_FIRST] = 257,
@@ -174,6 +174,8 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
         [SN_TOK_SINGLE] = d->nsingle,  [SN_TOK_PAIR] = d->npair,
         [SN_TOK_ASCII] = 256,          [SN_TOK_CHARSMAP] = unit_count(d),
     };
+    sn_draft_regex_sizes(d, count);
+    sn_draft_bpe_sizes(d, count);
     static const uint8_t element_size[SN_TOK_NSECTION] = {
 #define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
         SN_TOK_SECTIONS(SN_X)
@@ -300,24 +302,45 @@ static void put_steps(Writer *w)
                 ascii[128 + c] |= (uint8_t)(1u << i);
 }
 
+/* A sign makes of each byte that it replaces as many as it has, and of a part as many more. */
+static void put_splits(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    SnTokSplit *out = section(w, SN_TOK_SPLIT);
+    SnTokenizerFacts *facts = &w->t->facts;
+    for (uint32_t i = 0; i < d->nsplit; i++) {
+        out[i] = d->split[i];
+        if (out[i].kind != SN_SPLIT_SIGN)
+            continue;
+        out[i].at = put_text(w, d->sign);
+        out[i].size = (uint32_t)d->sign.n;
+        facts->grow = facts->grow * (out[i].arg & SN_SIGN_REPLACES ? out[i].size : 1) + out[i].size;
+    }
+}
+
 static void put_rest(Writer *w)
 {
     const SnTokDraft *d = w->d;
     SnTokTable *t = w->t;
     t->magic = SN_TOK_MAGIC;
     t->version = SN_TOK_VERSION;
-    t->model = SN_TOK_WORDPIECE;
+    t->model = d->kind;
     t->flags = d->flags;
+    t->model_flags = d->model_flags;
     if (!sn_map_get(&d->model, d->unk, &t->unk))
         t->unk = SN_TOK_NONE;
     t->max_word_chars = d->max_word_chars;
     t->decoder = d->decoder;
     t->prefix_at = put_text(w, d->prefix);
     t->prefix_size = (uint32_t)d->prefix.n;
+    t->suffix_at = put_text(w, d->suffix);
+    t->suffix_size = (uint32_t)d->suffix.n;
     t->decoder_at = put_text(w, d->decoder_text);
     t->decoder_size = (uint32_t)d->decoder_text.n;
     put_steps(w);
-    memcpy(section(w, SN_TOK_SPLIT), d->split, d->nsplit * sizeof *d->split);
+    put_splits(w);
+    sn_draft_put_regexes(d, section(w, SN_TOK_REGEX), section(w, SN_TOK_BLOCK), section(w, SN_TOK_CLASS),
+                         section(w, SN_TOK_EDGE));
     if (d->nsingle > 0)
         memcpy(section(w, SN_TOK_SINGLE), d->single, d->nsingle * sizeof *d->single);
     if (d->npair > 0)
@@ -333,6 +356,8 @@ SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnE
     put_added(&w, SN_TOK_RAW, w.raw, w.nraw);
     put_added(&w, SN_TOK_NORMED, w.normed, w.nnormed);
     put_rest(&w);
+    SN_TRY(sn_draft_put_bpe(d, w.t, section(&w, SN_TOK_MERGE), section(&w, SN_TOK_MERGED),
+                            section(&w, SN_TOK_BYTE), err));
     *table = sn_bytes(w.t, w.t->size);
     return sn_tokenizer_check(*table, err);
 }

@@ -77,13 +77,12 @@ int64_t sn_text_limit(const SnModel *m)
 /* ---- graph ---- */
 
 /* ids, offsets and word ids of one of the two texts. */
-static void text_tokens(SnGraph *g, SnValue tok, const char *input, SnValue batch, SnValue out[3])
+static void text_tokens(SnGraph *g, SnValue tok, uint32_t grow, const char *input, SnValue batch,
+                        SnValue out[3])
 {
     const SnValue text = sn_input_list(g, input, SN_U8, 1, &batch);
-    const SnValue norm = sn_op(g, "tok_normalize", (SnValue[]){tok, text}, 2, NULL, 0);
-    const SnValue bytes = sn_get(g, norm, 0), from = sn_get(g, norm, 1), piece = sn_get(g, norm, 2);
-    const SnValue word = sn_op(g, "tok_pretokenize", (SnValue[]){tok, bytes, piece}, 3, NULL, 0);
-    const SnValue tokens = sn_op(g, "tok_wordpiece", (SnValue[]){tok, bytes, from, word}, 4, NULL, 0);
+    const SnAttr attr[] = {SN_INT("places", true), SN_INT("grow", grow)};
+    const SnValue tokens = sn_op(g, "tok_encode", (SnValue[]){tok, text}, 2, attr, SN_COUNT(attr));
     for (int i = 0; i < 3; i++)
         out[i] = sn_get(g, tokens, i);
 }
@@ -100,9 +99,9 @@ SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w)
     const SnTokenizerFacts facts = sn_tokenizer_facts(m->tokenizer);
     const SnValue batch = sn_symbol(g, "batch", 0, INT32_MAX);
     SnValue in[7] = {sn_object(g, "tokenizer", "tokenizer", m->tokenizer)};
-    text_tokens(g, in[0], "text", batch, in + 1);
+    text_tokens(g, in[0], facts.grow, "text", batch, in + 1);
     if (w->has_pair)
-        text_tokens(g, in[0], "pair", batch, in + 4);
+        text_tokens(g, in[0], facts.grow, "pair", batch, in + 4);
     const int64_t added = w->no_special ? 0 : w->has_pair ? facts.added_pair : facts.added_single;
     const SnAttr attr[] = {SN_INT("max_length", w->truncation == SN_TRUNCATE_NONE ? -1 : w->max_length),
                            SN_INT("stride", w->stride),

@@ -231,6 +231,10 @@ typedef struct SnTokWork { /* what a model keeps between calls for one word */
 typedef SnStatus SnTokModelFn(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTokIds *out,
                               SnError *err);
 SnTokModelFn sn_tok_run_bpe, sn_tok_run_wordpiece, sn_tok_run_unigram, sn_tok_run_wordlevel;
+/* NULL: there is no such model. */
+SnTokModelFn *sn_tok_model(uint32_t model);
+/* Parts of sn_tokenizer_check. */
+bool sn_tok_check_splits(const SnTokTable *t), sn_tok_check_bpe(const SnTokTable *t);
 #define SN_TOK_WORK(n) (1024 + 24 * (size_t)(n))
 
 #endif

@@ -4,9 +4,7 @@
  * hash all prefixes of a word in one pass.
  *
  * Fowler, Noll, Vo, "FNV hash" (1991). */
-#include "ops/host/tokenize.h"
-
-#include "ops/host/unicode.h"
+#include "ops/host/tok.h"
 
 #include <inttypes.h>
 
@@ -199,9 +197,6 @@ static bool check_steps(const SnTokTable *t)
     for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_NORMALIZE); i++)
         if (!check_norm(t, &sn_tok_NORMALIZE(t)[i]))
             return false;
-    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_SPLIT); i++)
-        if (sn_tok_SPLIT(t)[i].behavior >= SN_SPLIT_NBEHAVIOR)
-            return false;
     for (uint32_t c = 0; c < 128; c++)
         if (sn_tok_ASCII(t)[c] > SN_TOK_ODD)
             return false;
@@ -231,8 +226,9 @@ static bool check_names(const SnTokTable *t)
         longest = size > longest ? size : longest;
     }
     return longest <= t->facts.token_size && is_id_or_none(t, t->unk) &&
-           in_pool(t, t->prefix_at, t->prefix_size) && in_pool(t, t->decoder_at, t->decoder_size) &&
-           t->decoder <= SN_TOK_DECODE_OTHER && t->facts.truncation.strategy <= SN_TOK_ONLY_SECOND;
+           in_pool(t, t->prefix_at, t->prefix_size) && in_pool(t, t->suffix_at, t->suffix_size) &&
+           in_pool(t, t->decoder_at, t->decoder_size) && t->decoder <= SN_TOK_DECODE_OTHER &&
+           t->facts.truncation.strategy <= SN_TOK_ONLY_SECOND;
 }
 
 SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
@@ -242,7 +238,8 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
     SN_CHECK(table.n >= sizeof *t && t->magic == SN_TOK_MAGIC, err, SN_EFORMAT, "tokenizer table: no header");
     SN_CHECK(t->version == SN_TOK_VERSION, err, SN_EFORMAT,
              "tokenizer table: version %" PRIu32 ", expected %u", t->version, SN_TOK_VERSION);
-    SN_CHECK(t->model == SN_TOK_WORDPIECE, err, SN_EUNSUPPORTED, "tokenizer table: model %" PRIu32, t->model);
+    SN_CHECK(sn_tok_model(t->model) != NULL, err, SN_EUNSUPPORTED, "tokenizer table: model %" PRIu32,
+             t->model);
     SN_CHECK(t->size <= table.n && check_sections(t), err, SN_EFORMAT, "tokenizer table: bad sections");
     SN_CHECK(check_vocabulary(t), err, SN_EFORMAT, "tokenizer table: bad vocabulary");
     SN_CHECK(check_added(t, SN_TOK_RAW, sn_tok_RAW(t), sn_tok_RAW_FIRST(t)) &&
@@ -252,6 +249,8 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
     SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&
                  check_template(t, SN_TOK_PAIR, sn_tok_PAIR(t), t->facts.added_pair),
              err, SN_EFORMAT, "tokenizer table: bad template");
+    SN_CHECK(sn_tok_check_splits(t), err, SN_EFORMAT, "tokenizer table: bad patterns");
+    SN_CHECK(t->model != SN_TOK_BPE || sn_tok_check_bpe(t), err, SN_EFORMAT, "tokenizer table: bad merges");
     SN_CHECK(check_names(t), err, SN_EFORMAT, "tokenizer table: bad options");
     return SN_OK;
 }

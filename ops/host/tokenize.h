@@ -10,19 +10,14 @@
  * The ops. n is the number of bytes in the operand's child, c(x) the capacity of list x, b the number of
  texts.
  *
- *   tok_normalize(tok: object<tokenizer>, text: list<u8>[b])
- *     -> norm:  list<u8>[b]   max 3 n   normalised text
- *        from:  list<i32>[b]  max 2 n   for each character of norm, the code point of text it stands for
- *        piece: list<i32>[b]  max 6 n   records (id, begin, end), see below
- *     scratch SN_TOK_NORMALIZE_SCRATCH(n)
- *   tok_pretokenize(tok, norm: list<u8>[b], piece: list<i32>[b])
- *     -> word:  list<i32>[b]  max c(piece)   records; the index of a record is the word id
- *     scratch SN_TOK_PRETOKENIZE_SCRATCH
- *   tok_wordpiece(tok, norm: list<u8>[b], from: list<i32>[b], word: list<i32>[b])
- *     -> ids:    list<i32>[b]  max c(from)
- *        offset: list<i32>[b]  max 2 c(from)   (begin, end) of each token, in code points of text
- *        word_id: list<i32>[b] max c(from)
- *     scratch SN_TOK_WORDPIECE_SCRATCH
+ *   tok_encode(tok: object<tokenizer>, text: list<u8>[b]; places: bool = false, grow: int = 3, memo: int = 0)
+ *     -> ids:     list<i32>[b]  max grow n
+ *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text
+ *        word_id: list<i32>[b]  max grow n
+ *     scratch SN_TOK_ENCODE_SCRATCH(n, grow)
+ *     offset and word_id only with places, else they are empty (max 0). grow is SnTokenizerFacts.grow; memo
+ is
+ *     the size of the cache of words, in bytes.
  *   tok_window(tok, ids, offset, word_id: list<i32>[b], (ids2, offset2, word_id2: list<i32>[b])?;
  *              max_length: int = -1, stride: int = 0, strategy: int = 0, left: bool = false, special: bool =
  true,
@@ -43,15 +38,7 @@
  *     -> text: list<u8>[b]  max c(ids) * (token_size + 1)     token_size is SnTokenizerFacts.token_size
  *     scratch SN_TOK_DECODE_SCRATCH
  *
- * Being built, in place of the first three:
- *   tok_encode(tok, text: list<u8>[b]; places: bool = false, grow: int = 3, memo: int = 0)
- *     -> ids: list<i32>[b] max grow n, offset: list<i32>[b] max 2 grow n, word_id: list<i32>[b] max grow n
- *     offset and word_id only with places, else they are empty (and of bound 0). grow is
- *     SnTokenizerFacts.grow; memo is bytes of word cache.
- *
- * A record (id, begin, end) is an added token over code points [begin, end) of text, or, with id -1, the
- bytes
- * [begin, end) of the row's norm. Malformed UTF-8 in text is read as Python's errors="replace" reads it.
+ * Malformed UTF-8 in text is read as Python's errors="replace" reads it.
  * Rows of results lie one after the other in their child. A list that is longer than its bound is SN_ESHAPE.
  *
  * Everything is as in Hugging Face tokenizers 0.23.3, which is called "the reference" in these files. */
@@ -61,14 +48,15 @@
 #include "runtime/bytes.h"
 #include "runtime/hostcall.h"
 
-SnHostFn sn_tok_normalize, sn_tok_pretokenize, sn_tok_wordpiece, sn_tok_window, sn_tok_decode;
+SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode;
 
-#define SN_TOK_RUN                  2048
-#define SN_TOK_NORMALIZE_SCRATCH(n) (512 + 24 * ((size_t)(n) + SN_TOK_RUN) + 3 * (size_t)(n))
-#define SN_TOK_PRETOKENIZE_SCRATCH  512
-#define SN_TOK_WORDPIECE_SCRATCH    128
-#define SN_TOK_WINDOW_SCRATCH       128
-#define SN_TOK_DECODE_SCRATCH       128
+#define SN_TOK_RUN 2048
+/* Bytes of normalised text that there is room for. */
+#define SN_TOK_ENCODE_ROOM(n, grow) ((size_t)(grow) * (size_t)(n) + SN_TOK_RUN)
+#define SN_TOK_ENCODE_SCRATCH(n, grow)                                                                       \
+    (SN_HOST_STATE + 2048 + 58 * SN_TOK_ENCODE_ROOM(n, grow) + 3 * (size_t)(n))
+#define SN_TOK_WINDOW_SCRATCH 128
+#define SN_TOK_DECODE_SCRATCH 128
 
 typedef enum SnTokStrategy { SN_TOK_LONGEST_FIRST, SN_TOK_ONLY_FIRST, SN_TOK_ONLY_SECOND } SnTokStrategy;
 
@@ -169,7 +157,8 @@ typedef enum SnTokModel {
     X(SCORE, double)      /* Unigram: nid */                                                                 \
     X(CHARSMAP, uint32_t) /* of normaliser steps */                                                          \
     X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
-    X(CLASS, uint8_t)     /* of patterns: code points to classes */                                          \
+    X(BLOCK, uint16_t)    /* of patterns: code points to blocks */                                           \
+    X(CLASS, uint8_t)     /* of patterns: blocks to classes */                                               \
     X(EDGE, uint32_t)     /* of patterns: transitions */
 
 typedef enum SnTokSectionName {
@@ -194,16 +183,17 @@ typedef struct SnTokAdded {
     uint32_t content_at, content_size; /* its name: differs where normalising changed it */
 } SnTokAdded;
 
-/* A pattern is a DFA over classes of code points (split.c walks it). Class of a code point: block =
- * CLASS[classes + (cp >> 7)], class = CLASS[classes + SN_TOK_BLOCKS + 128 * block + (cp & 127)]; class 0 is
- * the end of the text. An edge is the row of the next state (EDGE[edges + row + class]; row 0: no state left)
- * times 2, and in bit 0: a match ends before the character that was read. The first state's row is nclass. */
+/* A pattern is a DFA over classes of code points. The class of one is
+ * CLASS[classes + 128 BLOCK[blocks + (cp >> 7)] + (cp & 127)]; class 0 is the end of the text. An edge,
+ * EDGE[edges + row + class], is twice the row of the next state (a multiple of nclass; 0: there is none), and
+ * in bit 0: a match ends before the character that was read. The first state's row is nclass. */
 typedef struct SnTokRegex {
-    uint32_t classes, nblock; /* bytes of CLASS from here: SN_TOK_BLOCKS + 128 nblock */
-    uint32_t edges, nstate;   /* elements of EDGE from here: nclass (1 + nstate) */
+    uint32_t blocks, classes, nblock; /* elements of BLOCK and CLASS from here: SN_TOK_BLOCKS, 128 nblock */
+    uint32_t edges, nstate;           /* elements of EDGE from here: nclass (1 + nstate) */
     uint32_t nclass;
 } SnTokRegex;
-#define SN_TOK_BLOCKS 8704u /* 0x110000 / 128 */
+#define SN_TOK_REGEXES 64u
+#define SN_TOK_BLOCKS  8704u /* 0x110000 / 128 */
 
 typedef enum SnNormKind {
     SN_NORM_CLEAN = 1, /* drop controls, make white space a space */
@@ -243,11 +233,26 @@ typedef enum SnSplitBehavior {
     SN_SPLIT_NBEHAVIOR
 } SnSplitBehavior;
 
+typedef enum SnSplitKind {
+    SN_SPLIT_CLASS, /* characters with one of the flags, or the code point, delimit */
+    SN_SPLIT_REGEX, /* matches of the pattern do */
+    SN_SPLIT_FIXED, /* nothing does; parts of so many characters */
+    SN_SPLIT_SIGN,  /* the sign is put before a part, and where SN_SIGN_REPLACES in place of its spaces; at
+                       most  one such step, and then only steps that cannot tell the sign from a space */
+    SN_SPLIT_NKIND
+} SnSplitKind;
+#define SN_SIGN_REPLACES 1u
+#define SN_SIGN_PREPENDS 2u /* unless it is there */
+#define SN_SIGN_FIRST    4u /* ... and only before the text's first character */
+
 typedef struct SnTokSplit { /* a step of the pre-tokenizer: which characters delimit, and what becomes of them
                              */
     uint32_t flags;         /* SN_CP_ of ops/host/unicode.h */
     uint32_t code_point;    /* or this one; SN_TOK_NONE: none */
     uint32_t behavior;
+    uint32_t kind, inverts;
+    uint32_t arg;      /* REGEX: the pattern; FIXED: characters; SIGN: SN_SIGN_ */
+    uint32_t at, size; /* SIGN: in the pool */
 } SnTokSplit;
 
 typedef enum SnTokPieceKind { SN_TOK_FIRST, SN_TOK_SECOND, SN_TOK_TOKEN } SnTokPieceKind;
@@ -260,9 +265,10 @@ typedef struct SnTokPiece {
 typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
 
 /* Of the model, in SnTokTable.model_flags. */
-#define SN_TOK_BYTE_LEVEL                                                                                    \
-    1u /* BPE: words are bytes; BYTE[256 k + byte], k: 1 not the first, + 2 the last                         \
-        */
+/* BYTE_LEVEL: words are bytes; BYTE[256 k + byte], k: 1 where it is not the first, 2 more where the last.
+ * Else BYTE[byte] is what falls back, BYTE[256 + c] are ASCII characters. */
+#define SN_TOK_BYTES         1024u
+#define SN_TOK_BYTE_LEVEL    1u
 #define SN_TOK_BYTE_FALLBACK 2u /* a character that is no token becomes BYTE[byte] of its bytes */
 #define SN_TOK_FUSE_UNK      4u
 #define SN_TOK_IGNORE_MERGES 8u /* a word that is a token as a whole is that token */
@@ -322,6 +328,12 @@ static inline uint64_t sn_tok_hash_end(uint64_t h)
     h *= 0x9E3779B97F4A7C15u;
     return h ^ h >> 29;
 }
+#define SN_TOK_FREE_PAIR UINT64_MAX
+static inline uint32_t sn_tok_pair_slot(uint64_t pair)
+{
+    return (uint32_t)(pair * 0x9E3779B97F4A7C15u >> 32);
+}
+
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 

@@ -20,6 +20,7 @@ _Static_assert(sizeof(State) <= SN_TOK_WINDOW_SCRATCH, "SN_TOK_WINDOW_SCRATCH");
 
 typedef struct Text {
     const int32_t *ids, *offset, *word_id;
+    bool has_places;
     int64_t n;
     int64_t most; /* tokens in a part */
     int64_t nparts;
@@ -114,10 +115,11 @@ static SnStatus set_all_parts(Op *op, SnError *err)
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
+static const int32_t nowhere[2] = {0, 0};
+
 static void put_token(const SnHostCall *h, int64_t at, int32_t id, uint32_t type, const int32_t *offset,
                       int32_t word_id)
 {
-    static const int32_t nowhere[2] = {0, 0};
     ((int32_t *)h->out[IDS].data)[at] = id;
     ((int32_t *)h->out[TYPE].data)[at] = (int32_t)type;
     ((int32_t *)h->out[SPECIAL].data)[at] = offset == NULL;
@@ -141,7 +143,8 @@ static int64_t put_part(const Op *op, const SnTokPiece *p, int64_t part, int64_t
     part_range(op, x, part, &begin, &end);
     const uint32_t type = part_type(op, p, part);
     for (int64_t i = begin; i < end; i++)
-        put_token(op->h, at + i - begin, x->ids[i], type, x->offset + 2 * i, x->word_id[i]);
+        put_token(op->h, at + i - begin, x->ids[i], type, x->has_places ? x->offset + 2 * i : nowhere,
+                  x->has_places ? x->word_id[i] : -1);
     return end - begin;
 }
 
@@ -208,13 +211,15 @@ static SnStatus load_text(Op *op, int64_t row, int which, SnError *err)
     int64_t at[3], n[3];
     for (int i = 0; i < 3; i++)
         SN_TRY(sn_tok_row(&in[i], row, &at[i], &n[i], err));
-    SN_CHECK(n[1] == 2 * n[0] && n[2] == n[0], err, SN_ESHAPE,
+    const bool has_places = n[1] + n[2] > 0;
+    SN_CHECK(!has_places || (n[1] == 2 * n[0] && n[2] == n[0]), err, SN_ESHAPE,
              "tok_window: row %" PRId64 " has %" PRId64 " ids, but %" PRId64 " offsets and %" PRId64
              " word ids",
              row, n[0], n[1] / 2, n[2]);
     op->text[which] = (Text){.ids = sn_tok_i32(&in[0], at[0]),
                              .offset = sn_tok_i32(&in[1], at[1]),
                              .word_id = sn_tok_i32(&in[2], at[2]),
+                             .has_places = has_places,
                              .n = n[0]};
     return SN_OK;
 }

@@ -115,13 +115,12 @@ static void rows_state_capacities(void **state)
 {
     SnGraph *const g = ((Fixture *)*state)->g;
     const SnValue tok = sn_object(g, "tok", "tokenizer", sn_bytes_str("table")), text = list(g, "t", SN_U8);
-    const SnValue norm = sn_op_tok_normalize(g, tok, text);
-    assert_type(g, norm,
-                "tuple<norm: list<u8>[b] max=3*t.size, from: list<i32>[b] max=2*t.size, "
-                "piece: list<i32>[b] max=6*t.size>");
-    const SnValue word = sn_op_tok_pretokenize(g, tok, sn_get(g, norm, 0), sn_get(g, norm, 2));
-    assert_type(g, word, "list<i32>[b] max=6*t.size");
-    const SnValue ids = sn_op_tok_wordpiece(g, tok, sn_get(g, norm, 0), sn_get(g, norm, 1), word);
+    const SnValue bare = sn_op_tok_encode(g, tok, text, false, 3, 1 << 20);
+    assert_type(
+        g, bare,
+        "tuple<ids: list<i32>[b] max=3*t.size, offset: list<i32>[b] max=0, word_id: list<i32>[b] max=0>");
+    const SnValue ids = sn_op_tok_encode(g, tok, text, true, 2, 0);
+    assert_type(g, sn_get(g, ids, 1), "list<i32>[b] max=4*t.size");
     const SnValue in[] = {sn_get(g, ids, 0), sn_get(g, ids, 1), sn_get(g, ids, 2)};
     const SnValue none = sn_none();
     const SnValue out =

@@ -60,22 +60,20 @@ static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *
                                  uint64_t deadline_ns, uint32_t *nagain, SnError *err)
 {
     const int64_t b = text->dims[0], n = text->child_count;
-    const SnView norm[3] = {run_list(a, SN_U8, b, 3 * n), run_list(a, SN_I32, b, 2 * n),
-                            run_list(a, SN_I32, b, 6 * n)};
-    const SnView in1[] = {*table, *text};
-    SN_TRY(run_op(a, sn_tok_normalize,
-                  (SnHostCall){.in = in1, .nin = 2, .out = norm, .nout = 3, .deadline_ns = deadline_ns},
-                  SN_TOK_NORMALIZE_SCRATCH(n), nagain, err));
-    const SnView word = run_list(a, SN_I32, b, norm[2].child_count), in2[] = {*table, norm[0], norm[2]};
-    SN_TRY(run_op(a, sn_tok_pretokenize,
-                  (SnHostCall){.in = in2, .nin = 3, .out = &word, .nout = 1, .deadline_ns = deadline_ns},
-                  SN_TOK_PRETOKENIZE_SCRATCH, nagain, err));
-    const SnView in3[] = {*table, norm[0], norm[1], word};
+    const int64_t grow = sn_tokenizer_facts(sn_bytes(table->data, (size_t)table->dims[0])).grow;
+    const SnView in[] = {*table, *text};
+    const SnScalar attr[] = {{.i = true}, {.i = grow}, {.i = 0}};
     for (int i = 0; i < 3; i++)
-        out[i] = run_list(a, SN_I32, b, norm[1].child_count * (i == 1 ? 2 : 1));
-    return run_op(a, sn_tok_wordpiece,
-                  (SnHostCall){.in = in3, .nin = 4, .out = out, .nout = 3, .deadline_ns = deadline_ns},
-                  SN_TOK_WORDPIECE_SCRATCH, nagain, err);
+        out[i] = run_list(a, SN_I32, b, grow * n * (i == 1 ? 2 : 1));
+    return run_op(a, sn_tok_encode,
+                  (SnHostCall){.in = in,
+                               .nin = 2,
+                               .out = out,
+                               .nout = 3,
+                               .attr = attr,
+                               .nattr = SN_COUNT(attr),
+                               .deadline_ns = deadline_ns},
+                  SN_TOK_ENCODE_SCRATCH(n, grow), nagain, err);
 }
 
 static inline SnView run_table(SnBytes table)

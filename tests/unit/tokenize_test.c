@@ -162,17 +162,13 @@ static void malformed_bytes_count_as_replacement_characters(void **state)
 
 static void assert_normalized(Fixture *f, const char *json, const char *text, const char *want)
 {
-    SnError err;
     const SnBytes table = load(f, json);
-    const int64_t n = (int64_t)strlen(text), zero = 0;
-    const SnView in[] = {run_table(table), run_row(SN_U8, (void *)(uintptr_t)text, &n, &zero)};
-    const SnView out[] = {run_list(&f->arena, SN_U8, 1, 3 * n), run_list(&f->arena, SN_I32, 1, 2 * n),
-                          run_list(&f->arena, SN_I32, 1, 6 * n)};
-    uint32_t nagain = 0;
-    assert_ok(run_op(&f->arena, sn_tok_normalize, (SnHostCall){.in = in, .nin = 2, .out = out, .nout = 3},
-                     SN_TOK_NORMALIZE_SCRATCH(n), &nagain, &err));
-    assert_int_equal(out[0].len[0], (int64_t)strlen(want));
-    assert_memory_equal(out[0].data, want, strlen(want));
+    const size_t n = strlen(text), cap = 4 * n + SN_TOK_RUN;
+    uint8_t *out = sn_arena_alloc(&f->arena, cap);
+    const size_t size = sn_tok_normalize_text((const SnTokTable *)(const void *)table.at, sn_bytes(text, n),
+                                              sn_arena_array(&f->arena, cap, 24), cap, sn_bytes(out, cap));
+    assert_int_equal(size, strlen(want));
+    assert_memory_equal(out, want, size);
 }
 
 #define NFD "{" MODEL ",\"normalizer\":{\"type\":\"NFD\"}}"

@@ -140,7 +140,7 @@ static void a_vocab_txt_must_be_text(void **state)
 static void parts_that_are_not_built_are_named(void **state)
 {
     Fixture *f = *state;
-    assert_refused(f, "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", SN_EUNSUPPORTED, "model BPE");
+    assert_refused(f, "{\"model\":{\"type\":\"BPE2\",\"vocab\":{}}}", SN_EUNSUPPORTED, "model BPE2");
     assert_refused(f, "{" MODEL("{}") ",\"normalizer\":{\"type\":\"Upper\"}}", SN_EUNSUPPORTED,
                    "normalizer Upper");
     assert_refused(

@@ -1,0 +1,55 @@
+/* regex.h -- regular expressions of tokenizer files: sets of code points, syntax trees. Private to
+ * frontends/hf.
+ *
+ * The syntax is Oniguruma's (Ruby), as far as it can be decided by a machine that reads a text once and knows
+ * one character ahead; anything else is SN_EUNSUPPORTED and named. */
+#ifndef SN_REGEX_H
+#define SN_REGEX_H
+
+#include "runtime/bytes.h"
+#include "runtime/memory.h"
+
+/* ---- sets (regex_set.c): sorted ranges that do not touch; a failed one is kept as such until the end
+ * ------- */
+
+typedef struct SnCodeSet {
+    uint32_t *at; /* first, last of each range */
+    uint32_t n, cap;
+    bool failed; /* no memory */
+} SnCodeSet;
+
+void sn_set_add(SnArena *a, SnCodeSet *s, uint32_t first, uint32_t last);
+void sn_set_add_all(SnArena *a, SnCodeSet *s, const SnCodeSet *more);
+SnCodeSet sn_set_not(SnArena *a, const SnCodeSet *s);
+SnCodeSet sn_set_and(SnArena *a, const SnCodeSet *x, const SnCodeSet *y);
+bool sn_set_equal(const SnCodeSet *x, const SnCodeSet *y);
+/* Adds what differs from a member in case only. */
+void sn_set_fold(SnArena *a, SnCodeSet *s);
+/* \s, \w, \d or \h by its letter. false: there is none. */
+bool sn_set_escape(SnArena *a, SnCodeSet *s, char letter);
+/* A general category, a script, or a class of POSIX, in any case, without spaces, hyphens and underscores.
+ * false: there is none. */
+bool sn_set_named(SnArena *a, SnCodeSet *s, SnBytes name);
+
+/* ---- trees (regex_parse.c) ---------------------------------------------------------------------------- */
+
+typedef enum SnRegexKind {
+    SN_RE_SET,   /* one character of the set */
+    SN_RE_LOOK,  /* nothing, if the next character is in the set, or where ends the text has no more */
+    SN_RE_ALL,   /* the children, one after the other */
+    SN_RE_ANY,   /* one of the children, the first that leads to a match */
+    SN_RE_REPEAT /* the child min to max times */
+} SnRegexKind;
+
+typedef struct SnRegexNode {
+    SnRegexKind kind;
+    bool ends, is_lazy, is_possessive;
+    SnCodeSet set;
+    uint32_t min, max; /* max SN_RE_MORE: any number */
+    struct SnRegexNode *child, *next;
+} SnRegexNode;
+#define SN_RE_MORE 0xFFFFFFFFu
+
+SN_MUST_CHECK SnStatus sn_regex_parse(SnArena *a, SnBytes pattern, SnRegexNode **out, SnError *err);
+
+#endif

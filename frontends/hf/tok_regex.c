@@ -1,0 +1,465 @@
+/* tok_regex.c -- patterns of tokenizers to the tables that ops/host/split.c walks.
+ *
+ * tree ▶ program of threads in order of preference ▶ DFA over classes of code points. A state of the DFA is
+ * the list of threads that are alive after a character, in their order. Threads are followed up to the next
+ * character only when the class of that character is known, so that a look-ahead of one character is
+ * decided, like the end of a match, on the edge that reads it. What comes after a match in the order is
+ * dropped: so the last match that was seen is the one that a backtracking search finds.
+ *
+ * Thompson, "Regular expression search algorithm" (1968); Pike's ordered threads; Cox, "Regular expression
+ * matching: the virtual machine approach" (2009). */
+#include "frontends/hf/regex.h"
+#include "frontends/hf/tokenizer_draft.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { MAX_CODE = 20000, MAX_SETS = 64, MAX_CLASSES = 250, MAX_STATES = 20000, BLOCK = 128, LAST = 0x10FFFF };
+
+typedef enum Op { READ, LOOK, FORK, GOTO, MATCH } Op;
+
+typedef struct Code {
+    Op op;
+    bool ends;     /* LOOK: true at the end of the text */
+    uint32_t set;  /* READ, LOOK */
+    uint32_t x, y; /* FORK: first, second; GOTO: x; others go on with the next */
+} Code;
+
+typedef struct SnDraftRegex {
+    struct SnDraftRegex *next;
+    SnBytes pattern;
+    bool is_literal;
+    uint32_t index, nclass, nblock, nstate;
+    uint16_t block[SN_TOK_BLOCKS];
+    uint8_t *class; /* BLOCK nblock */
+    uint32_t *edge; /* nclass (1 + nstate) */
+} SnDraftRegex;
+
+typedef struct Compiler {
+    const SnAllocator *memory;
+    SnArena *a;    /* dies with the compiler */
+    SnArena *keep; /* what the tables lie in */
+    SnError *err;
+    SN_VEC(Code) code;
+    const SnCodeSet *set[MAX_SETS];
+    uint32_t nset, nclass;
+    uint64_t sets_of[MAX_CLASSES]; /* bits: the sets that a class is in */
+    SnMap states;                  /* lists of threads to states */
+    SN_VEC(SnBytes) list;          /* the other way */
+    uint32_t *visited, stamp;
+    uint16_t *thread;
+    uint32_t nthread;
+} Compiler;
+
+/* ---- program ------------------------------------------------------------------------------------------ */
+
+static SnStatus put(Compiler *c, Code code, uint32_t *at)
+{
+    *at = (uint32_t)c->code.n;
+    SN_CHECK(*at < MAX_CODE, c->err, SN_EUNSUPPORTED, "pattern: too large");
+    SN_CHECK(sn_vec_push(c->memory, &c->code, code), c->err, SN_ENOMEM, "no memory for a pattern");
+    return SN_OK;
+}
+
+static SnStatus put_set(Compiler *c, Op op, const SnCodeSet *set, bool ends)
+{
+    uint32_t i = 0, at;
+    while (i < c->nset && !sn_set_equal(c->set[i], set))
+        i++;
+    SN_CHECK(!set->failed, c->err, SN_ENOMEM, "no memory for a pattern");
+    SN_CHECK(i < MAX_SETS, c->err, SN_EUNSUPPORTED, "pattern: more than %d kinds of characters", MAX_SETS);
+    c->nset += i == c->nset;
+    c->set[i] = set;
+    return put(c, (Code){.op = op, .set = i, .ends = ends}, &at);
+}
+
+static SnStatus put_node(Compiler *c, const SnRegexNode *n);
+
+/* child | nothing, preferring the child unless is_lazy; *skip is where nothing's place is to be written. */
+static SnStatus put_fork(Compiler *c, const SnRegexNode *n, uint32_t *fork)
+{
+    SN_TRY(put(c, (Code){.op = FORK}, fork));
+    *(n->is_lazy ? &c->code.at[*fork].y : &c->code.at[*fork].x) = *fork + 1;
+    return SN_OK;
+}
+
+static void end_fork(Compiler *c, const SnRegexNode *n, uint32_t fork)
+{
+    *(n->is_lazy ? &c->code.at[fork].x : &c->code.at[fork].y) = (uint32_t)c->code.n;
+}
+
+/* A possessive repeat of one character may not stop before another one of these, unless it has its most. */
+static SnStatus put_guard(Compiler *c, const SnRegexNode *n)
+{
+    const SnRegexNode *one = n->child;
+    while (one->kind != SN_RE_SET)
+        one = one->child;
+    SnCodeSet *rest = sn_arena_alloc(c->a, sizeof *rest);
+    SN_CHECK(rest != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    *rest = sn_set_not(c->a, &one->set);
+    return put_set(c, LOOK, rest, true);
+}
+
+static SnStatus put_repeat(Compiler *c, const SnRegexNode *n)
+{
+    uint32_t fork, back, skip;
+    for (uint32_t i = 0; i < n->min; i++)
+        SN_TRY(put_node(c, n->child));
+    if (n->max == SN_RE_MORE) {
+        SN_TRY(put_fork(c, n, &fork));
+        SN_TRY(put_node(c, n->child));
+        SN_TRY(put(c, (Code){.op = GOTO, .x = fork}, &back));
+        end_fork(c, n, fork);
+        return n->is_possessive ? put_guard(c, n) : SN_OK;
+    }
+    uint32_t *forks = sn_arena_array(c->a, n->max - n->min + 1, sizeof *forks);
+    SN_CHECK(forks != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    for (uint32_t i = 0; i < n->max - n->min; i++) {
+        SN_TRY(put_fork(c, n, &forks[i]));
+        SN_TRY(put_node(c, n->child));
+    }
+    if (n->is_possessive) { /* of one at most: over the guard */
+        SN_TRY(put(c, (Code){.op = GOTO}, &skip));
+        end_fork(c, n, forks[0]);
+        SN_TRY(put_guard(c, n));
+        c->code.at[skip].x = (uint32_t)c->code.n;
+        return SN_OK;
+    }
+    for (uint32_t i = 0; i < n->max - n->min; i++)
+        end_fork(c, n, forks[i]);
+    return SN_OK;
+}
+
+static SnStatus put_any(Compiler *c, const SnRegexNode *n)
+{
+    uint32_t fork = 0, last = SN_RE_MORE, at;
+    for (const SnRegexNode *x = n->child; x != NULL; x = x->next) {
+        if (x->next != NULL)
+            SN_TRY(put(c, (Code){.op = FORK}, &fork));
+        if (x->next != NULL)
+            c->code.at[fork].x = fork + 1;
+        SN_TRY(put_node(c, x));
+        if (x->next == NULL)
+            break;
+        SN_TRY(put(c, (Code){.op = GOTO, .x = last}, &at)); /* a chain of those that go to the end */
+        last = at;
+        c->code.at[fork].y = (uint32_t)c->code.n;
+    }
+    while (last != SN_RE_MORE) {
+        const uint32_t next = c->code.at[last].x;
+        c->code.at[last].x = (uint32_t)c->code.n;
+        last = next;
+    }
+    return SN_OK;
+}
+
+static SnStatus put_node(Compiler *c, const SnRegexNode *n)
+{
+    switch (n->kind) {
+    case SN_RE_SET:
+        return put_set(c, READ, &n->set, false);
+    case SN_RE_LOOK:
+        return put_set(c, LOOK, &n->set, n->ends);
+    case SN_RE_ALL:
+        for (const SnRegexNode *x = n->child; x != NULL; x = x->next)
+            SN_TRY(put_node(c, x));
+        return SN_OK;
+    case SN_RE_ANY:
+        return put_any(c, n);
+    case SN_RE_REPEAT:
+        return put_repeat(c, n);
+    }
+    return SN_EINTERNAL;
+}
+
+/* ---- classes ------------------------------------------------------------------------------------------ */
+
+typedef struct Border { /* a set begins or ends here */
+    uint32_t at, set;
+} Border;
+
+static int by_place(const void *x, const void *y)
+{
+    const Border *a = x, *b = y;
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+static SnStatus class_of(Compiler *c, uint64_t sets, uint8_t *out)
+{
+    uint32_t i = 1;
+    while (i < c->nclass && c->sets_of[i] != sets)
+        i++;
+    SN_CHECK(i < MAX_CLASSES, c->err, SN_EUNSUPPORTED, "pattern: more than %d classes of characters",
+             MAX_CLASSES);
+    c->nclass += i == c->nclass;
+    c->sets_of[i] = sets;
+    *out = (uint8_t)i;
+    return SN_OK;
+}
+
+/* The block of these classes, shared with an equal one. */
+static void put_block(SnDraftRegex *r, uint32_t place, const uint8_t class[BLOCK])
+{
+    uint32_t i = r->nblock;
+    while (i > 0 && memcmp(r->class + (size_t)BLOCK * (i - 1), class, BLOCK) != 0)
+        i--;
+    if (i == 0) {
+        memcpy(r->class + (size_t)BLOCK * r->nblock, class, BLOCK);
+        i = ++r->nblock;
+    }
+    r->block[place] = (uint16_t)(i - 1);
+}
+
+static SnStatus make_borders(Compiler *c, Border **out, size_t *n)
+{
+    size_t most = 1;
+    for (uint32_t i = 0; i < c->nset; i++)
+        most += 2 * (size_t)c->set[i]->n;
+    Border *b = *out = sn_arena_array(c->a, most, sizeof *b);
+    SN_CHECK(b != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    for (uint32_t i = 0; i < c->nset; i++) {
+        for (uint32_t k = 0; k < c->set[i]->n; k++) {
+            *b++ = (Border){c->set[i]->at[2 * k], i};
+            *b++ = (Border){c->set[i]->at[2 * k + 1] + 1, i};
+        }
+    }
+    *n = (size_t)(b - *out);
+    qsort(*out, *n, sizeof *b, by_place);
+    return SN_OK;
+}
+
+static SnStatus make_classes(Compiler *c, SnDraftRegex *r)
+{
+    Border *border = NULL;
+    size_t n = 0, next = 0;
+    uint64_t sets = 0;
+    uint8_t class[BLOCK], now = 0;
+    c->nclass = 1;
+    r->class = sn_arena_alloc(c->a, (size_t)BLOCK * SN_TOK_BLOCKS);
+    SN_CHECK(r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    SN_TRY(make_borders(c, &border, &n));
+    SN_TRY(class_of(c, 0, &now));
+    for (uint32_t place = 0; place < SN_TOK_BLOCKS; place++) {
+        const bool is_whole = next == n || border[next].at >= (place + 1) * BLOCK;
+        if (is_whole && place > 0 && class[0] == now && memcmp(class, class + 1, BLOCK - 1) == 0) {
+            r->block[place] = r->block[place - 1];
+            continue;
+        }
+        for (uint32_t i = 0; i < BLOCK; i++) {
+            bool is_new = false;
+            for (; next < n && border[next].at <= place * BLOCK + i; next++, is_new = true)
+                sets ^= (uint64_t)1 << border[next].set;
+            if (is_new)
+                SN_TRY(class_of(c, sets, &now));
+            class[i] = now;
+        }
+        put_block(r, place, class);
+    }
+    const uint8_t *bytes = r->class;
+    r->class = sn_arena_alloc(c->keep, (size_t)BLOCK * r->nblock);
+    SN_CHECK(r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    memcpy(r->class, bytes, (size_t)BLOCK * r->nblock);
+    return SN_OK;
+}
+
+/* ---- states ------------------------------------------------------------------------------------------- */
+
+/* Follows a thread up to the character that comes next, of class `class` (0: none comes); true: it matches.
+ * The threads that read that character are added to the list. */
+static bool follow(Compiler *c, uint32_t at, uint32_t class)
+{
+    for (;; at++) {
+        if (c->visited[at] == c->stamp)
+            return false;
+        c->visited[at] = c->stamp;
+        const Code *k = &c->code.at[at];
+        const bool is_in = class != 0 && k->op <= LOOK && (c->sets_of[class] >> k->set & 1);
+        if (k->op == MATCH)
+            return true;
+        if (k->op == READ) {
+            if (is_in)
+                c->thread[c->nthread++] = (uint16_t)(at + 1);
+            return false;
+        }
+        if (k->op == LOOK && !(class == 0 ? k->ends : is_in))
+            return false;
+        if (k->op == FORK && follow(c, k->x, class))
+            return true;
+        if (k->op == FORK || k->op == GOTO)
+            at = (k->op == FORK ? k->y : k->x) - 1;
+    }
+}
+
+static SnStatus state_of(Compiler *c, uint32_t *state)
+{
+    const SnBytes key = sn_bytes(c->thread, c->nthread * sizeof *c->thread);
+    if (sn_map_get(&c->states, key, state))
+        return SN_OK;
+    uint16_t *copy = sn_arena_array(c->a, c->nthread, sizeof *copy);
+    *state = (uint32_t)c->list.n;
+    SN_CHECK(*state < MAX_STATES, c->err, SN_EUNSUPPORTED, "pattern: too large");
+    SN_CHECK(copy != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    memcpy(copy, c->thread, key.n);
+    SN_CHECK(sn_map_put(&c->states, sn_bytes(copy, key.n), *state) &&
+                 sn_vec_push(c->memory, &c->list, sn_bytes(copy, key.n)),
+             c->err, SN_ENOMEM, "no memory for a pattern");
+    return SN_OK;
+}
+
+/* The threads that are alive after a character: some may have been reached twice, the first one counts. */
+static void drop_twins(Compiler *c)
+{
+    uint32_t n = 0;
+    c->stamp++;
+    for (uint32_t i = 0; i < c->nthread; i++) {
+        if (c->visited[c->thread[i]] == c->stamp)
+            continue;
+        c->visited[c->thread[i]] = c->stamp;
+        c->thread[n++] = c->thread[i];
+    }
+    c->nthread = n;
+}
+
+static SnStatus make_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
+{
+    const SnBytes list = c->list.at[state];
+    bool matches = false;
+    uint32_t next = 0;
+    c->stamp++;
+    c->nthread = 0;
+    for (size_t i = 0; i < list.n / sizeof(uint16_t) && !matches; i++) {
+        uint16_t at;
+        memcpy(&at, list.at + i * sizeof at, sizeof at);
+        matches = follow(c, at, class);
+    }
+    drop_twins(c);
+    if (c->nthread > 0) {
+        SN_TRY(state_of(c, &next));
+        next = (next + 1) * c->nclass;
+    }
+    *out = 2 * next + matches;
+    return SN_OK;
+}
+
+static SnStatus make_states(Compiler *c, SnDraftRegex *r)
+{
+    SN_VEC(uint32_t) edge = {0};
+    uint32_t first;
+    c->visited = sn_arena_array(c->a, c->code.n + 1, sizeof *c->visited);
+    c->thread = sn_arena_array(c->a, c->code.n + 1, sizeof *c->thread);
+    SN_CHECK(c->visited != NULL && c->thread != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    c->nthread = 1;
+    SnStatus st = state_of(c, &first);
+    for (uint32_t i = 0; i < c->nclass && st == SN_OK; i++)
+        st = sn_vec_push(c->memory, &edge, 0u) ? SN_OK : SN_ENOMEM;
+    for (uint32_t s = 0; s < c->list.n && st == SN_OK; s++) {
+        for (uint32_t class = 0; class < c->nclass && st == SN_OK; class ++) {
+            uint32_t e = 0;
+            st = make_edge(c, s, class, &e);
+            if (st == SN_OK && !sn_vec_push(c->memory, &edge, e))
+                st = sn_fail(c->err, SN_ENOMEM, "no memory for a pattern");
+        }
+    }
+    r->edge = sn_arena_array(c->keep, edge.n + 1, sizeof *r->edge);
+    if (st == SN_OK && r->edge == NULL)
+        st = sn_fail(c->err, SN_ENOMEM, "no memory for a pattern");
+    if (st == SN_OK)
+        memcpy(r->edge, edge.at, edge.n * sizeof *r->edge);
+    sn_vec_clear(c->memory, &edge);
+    r->nstate = (uint32_t)c->list.n;
+    r->nclass = c->nclass;
+    return st;
+}
+
+/* ---- patterns ----------------------------------------------------------------------------------------- */
+
+/* The characters of a text, one after the other. */
+static SnStatus literal(SnArena *a, SnBytes text, SnRegexNode **out, SnError *err)
+{
+    SnReader r = sn_reader(text);
+    SnRegexNode *all = sn_arena_alloc(a, sizeof *all), **end = all != NULL ? &all->child : NULL;
+    SN_CHECK(sn_utf8_valid(text), err, SN_EFORMAT, "pattern: not UTF-8");
+    while (r.left > 0 && end != NULL) {
+        *end = sn_arena_alloc(a, sizeof **end);
+        const uint32_t cp = sn_read_utf8(&r);
+        if (*end != NULL)
+            sn_set_add(a, &(*end)->set, cp, cp);
+        end = *end != NULL ? &(*end)->next : NULL;
+    }
+    SN_CHECK(end != NULL, err, SN_ENOMEM, "no memory for a pattern");
+    all->kind = SN_RE_ALL;
+    *out = all;
+    return SN_OK;
+}
+
+static SnStatus compile(Compiler *c, SnDraftRegex *r)
+{
+    SnRegexNode *tree;
+    uint32_t at;
+    if (r->is_literal)
+        SN_TRY(literal(c->a, r->pattern, &tree, c->err));
+    else
+        SN_TRY(sn_regex_parse(c->a, r->pattern, &tree, c->err));
+    SN_TRY(put_node(c, tree));
+    SN_TRY(put(c, (Code){.op = MATCH}, &at));
+    SN_TRY(make_classes(c, r));
+    return make_states(c, r);
+}
+
+SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t *index, SnError *err)
+{
+    SnDraftRegex **end = &d->regexes, *r;
+    SnArena work;
+    for (; (r = *end) != NULL; end = &r->next) {
+        *index = r->index;
+        if (r->is_literal == is_literal && sn_bytes_equal(r->pattern, pattern))
+            return SN_OK;
+    }
+    SN_CHECK(d->nregex < SN_TOK_REGEXES, err, SN_EUNSUPPORTED, "more than %u patterns", SN_TOK_REGEXES);
+    SN_CHECK(pattern.n < 1 << 16, err, SN_EUNSUPPORTED, "a pattern of %zu bytes", pattern.n);
+    r = sn_arena_alloc(d->arena, sizeof *r);
+    SN_CHECK(r != NULL, err, SN_ENOMEM, "no memory for a pattern");
+    *r = (SnDraftRegex){.pattern = pattern, .is_literal = is_literal, .index = d->nregex};
+    sn_arena_init(&work, d->arena->memory);
+    Compiler c = {.memory = work.memory, .a = &work, .keep = d->arena, .err = err};
+    sn_map_init(&c.states, c.memory);
+    const SnStatus st = compile(&c, r);
+    sn_vec_clear(c.memory, &c.code);
+    sn_vec_clear(c.memory, &c.list);
+    sn_map_clear(&c.states);
+    sn_arena_clear(&work);
+    *index = d->nregex;
+    if (st == SN_OK) {
+        d->nregex++;
+        *end = r;
+    }
+    return st;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------ */
+
+void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
+{
+    for (const SnDraftRegex *r = d->regexes; r != NULL; r = r->next) {
+        count[SN_TOK_REGEX]++;
+        count[SN_TOK_BLOCK] += SN_TOK_BLOCKS;
+        count[SN_TOK_CLASS] += (size_t)BLOCK * r->nblock;
+        count[SN_TOK_EDGE] += (size_t)r->nclass * (1 + r->nstate);
+    }
+}
+
+void sn_draft_put_regexes(const SnTokDraft *d, SnTokRegex *regex, uint16_t *block, uint8_t *class,
+                          uint32_t *edge)
+{
+    uint32_t blocks = 0, classes = 0, edges = 0;
+    for (const SnDraftRegex *r = d->regexes; r != NULL; r = r->next) {
+        const uint32_t nclass = BLOCK * r->nblock, nedge = r->nclass * (1 + r->nstate);
+        *regex++ = (SnTokRegex){blocks, classes, r->nblock, edges, r->nstate, r->nclass};
+        memcpy(block + blocks, r->block, sizeof r->block);
+        memcpy(class + classes, r->class, nclass);
+        memcpy(edge + edges, r->edge, nedge * sizeof *edge);
+        blocks += SN_TOK_BLOCKS;
+        classes += nclass;
+        edges += nedge;
+    }
+}

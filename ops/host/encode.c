@@ -1,0 +1,336 @@
+/* encode.c -- tok_encode: texts to ids.
+ *
+ * Added tokens that are not to be normalised are found in the text itself; each stretch between them is
+ * normalised, the others are found in what came out, and what lies between those is cut into words (words.c).
+ * The op is a small machine whose whole state lies in scratch, so that it can stop anywhere. */
+#include "ops/host/encode.h"
+
+enum { IDS, OFFSET, WORD_ID }; /* results */
+enum { PLACES, GROW, MEMO };   /* attributes */
+
+typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, END_ROW } Phase;
+
+typedef struct State {
+    int64_t row;
+    Phase phase;
+    bool is_repaired;
+    size_t text_size;        /* of the row, repaired */
+    size_t read;             /* REPAIR: bytes of the row that were looked at */
+    SnTokFinder raw, normed; /* in the text; in the stretch just normalised */
+    SnTokPlace at;           /* in the text */
+    size_t end;              /* of the stretch being normalised */
+    SnTokMatch next;         /* the added token after it */
+    size_t ntext, nfrom;     /* of the normalised stretch */
+    int32_t first;           /* the stretch's first code point */
+    SnTokPlace normed_at;    /* SPLIT: in the normalised stretch */
+    SnTokMatch inner;        /* WORDS: the added token after the piece */
+    SnTokStretch piece;
+    SnTokWords words;
+    SnTokSink out;
+    size_t row_id;
+    bool has_piece; /* the row has some */
+} State;
+
+_Static_assert(sizeof(State) <= SN_HOST_STATE, "SN_TOK_ENCODE_SCRATCH");
+
+typedef struct Op {
+    SnTokEncoder e;
+    SnBytes row; /* as it came */
+} Op;
+
+/* ---- malformed text ----------------------------------------------------------------------------------- */
+
+/* How many bytes at p make one character; 0: none, and then *bad bytes are one U+FFFD: the longest beginning
+ * of a character, or one byte. Unicode Standard, table 3-7 and section 3.9. */
+static size_t well_formed(const uint8_t *p, size_t left, size_t *bad)
+{
+    const uint8_t c = p[0];
+    *bad = 1;
+    if (c < 0x80)
+        return 1;
+    if (c < 0xC2 || c > 0xF4)
+        return 0;
+    const size_t n = c < 0xE0 ? 2u : c < 0xF0 ? 3u : 4u;
+    const uint8_t low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    const uint8_t high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    if (left < 2 || p[1] < low || p[1] > high)
+        return 0;
+    for (*bad = 2; *bad < n; ++*bad)
+        if (*bad == left || !sn_tok_is_tail(p[*bad]))
+            return 0;
+    return n;
+}
+
+static void copy_repaired(Op *op, State *st, const uint8_t *from, size_t n)
+{
+    if (st->is_repaired)
+        memcpy(op->e.repaired + st->text_size, from, n);
+    st->text_size += n;
+}
+
+static void repair(Op *op, State *st)
+{
+    enum { STRETCH = 1024 };
+    static const uint8_t replacement[3] = {0xEF, 0xBF, 0xBD};
+    const SnBytes row = op->row;
+    for (size_t n = 0; st->read < row.n && !sn_tok_due(&op->e.clock, n + 1); st->read += n) {
+        const uint8_t *p = row.at + st->read;
+        const size_t left = row.n - st->read, most = left < STRETCH ? left : STRETCH;
+        for (n = 0; n < most && p[n] < 0x80; n++)
+            ;
+        size_t bad = 0;
+        if (n > 0 || (n = well_formed(p, left, &bad)) > 0) {
+            copy_repaired(op, st, p, n);
+            continue;
+        }
+        if (!st->is_repaired)
+            memcpy(op->e.repaired, row.at, st->read);
+        st->is_repaired = true;
+        copy_repaired(op, st, replacement, sizeof replacement);
+        n = bad;
+    }
+    if (st->read == row.n)
+        st->phase = FIND;
+}
+
+/* ---- added tokens ------------------------------------------------------------------------------------- */
+
+static SnBytes text_of(const Op *op, const State *st)
+{
+    return sn_bytes(st->is_repaired ? op->e.repaired : op->row.at, st->text_size);
+}
+
+/* Takes white space, and the sign byte-level vocabularies write for it, off both ends of an added token. */
+static void trim(const Op *op, bool is_first, SnBytes slice, int32_t *begin, int32_t *end)
+{
+    enum { SPACE_SIGN = 0x120 };
+    if (!(op->e.t->flags & SN_TOK_TRIM_OFFSETS))
+        return;
+    int32_t nleading = 0, ntrailing = 0;
+    bool is_leading = true;
+    for (size_t i = 0, size; i < slice.n; i += size) {
+        size = sn_tok_char_size(slice.at + i, slice.n - i);
+        const uint32_t cp = sn_tok_code_point(slice.at + i, size);
+        const bool is_space = cp == SPACE_SIGN || (sn_code_class(cp)->flags & SN_CP_SPACE);
+        is_leading &= is_space;
+        nleading += is_leading;
+        ntrailing = is_space ? ntrailing + 1 : 0;
+    }
+    if (nleading == 1 && (is_first || *begin == 0) && (op->e.t->flags & SN_TOK_PREFIX_SPACE))
+        nleading = 0;
+    *begin = *end - *begin > nleading ? *begin + nleading : *end;
+    *end = *end - *begin > ntrailing ? *end - ntrailing : *begin;
+}
+
+static SnStatus put_added(Op *op, State *st, uint32_t id, SnBytes slice, int32_t begin, int32_t end,
+                          SnError *err)
+{
+    if (op->e.places)
+        trim(op, !st->has_piece, slice, &begin, &end);
+    st->has_piece = true;
+    return sn_tok_words_put(&op->e, &st->out, id, begin, end, err);
+}
+
+/* Where bytes of a text are, in characters; counted only for who asks. */
+static int32_t place(const Op *op, SnTokPlace *at, const uint8_t *text, size_t byte)
+{
+    if (op->e.places)
+        sn_tok_seek(at, text, byte);
+    else
+        at->byte = byte;
+    return (int32_t)at->character;
+}
+
+/* ---- the phases --------------------------------------------------------------------------------------- */
+
+static void begin_row(State *st)
+{
+    st->is_repaired = st->has_piece = false;
+    st->text_size = st->read = 0;
+    st->raw = (SnTokFinder){0, 0};
+    st->at = (SnTokPlace){0, 0};
+    st->row_id = st->out.n;
+    st->out.word = 0;
+    st->phase = REPAIR;
+}
+
+static void find(Op *op, State *st)
+{
+    const SnTokTable *t = op->e.t;
+    const SnBytes text = text_of(op, st);
+    const size_t taken = st->raw.taken;
+    if (!sn_tok_find_added(t, sn_tok_RAW(t), sn_tok_RAW_FIRST(t), text, &st->raw, &st->next, &op->e.clock))
+        return;
+    st->first = place(op, &st->at, text.at, taken);
+    st->end = st->next.begin > taken ? st->next.begin : taken;
+    st->ntext = st->nfrom = 0;
+    st->piece.is_first = taken == 0;
+    st->phase = NORMALIZE;
+}
+
+static SnStatus normalize(Op *op, State *st, SnError *err)
+{
+    const SnBytes in = text_of(op, st);
+    SnTokOut out = {op->e.text, op->e.places ? op->e.from : NULL, st->ntext, st->nfrom, op->e.room,
+                    op->e.room};
+    bool is_due = false;
+    while (op->e.norm.nstep > 0 && st->at.byte < st->end && !is_due) {
+        const size_t before = st->at.byte;
+        SN_CHECK(sn_tok_norm_run(&op->e.norm, in.at, &st->at, st->end, &out), err, SN_ESHAPE,
+                 "tok_encode: normalised text has more than its bound of %zu bytes", op->e.room);
+        is_due = sn_tok_due(&op->e.clock, st->at.byte - before);
+    }
+    st->ntext = out.ntext;
+    st->nfrom = out.nfrom;
+    if (op->e.norm.nstep == 0 || st->at.byte == st->end) {
+        st->normed = (SnTokFinder){0, 0};
+        st->normed_at = (SnTokPlace){0, 0};
+        st->phase = SPLIT;
+    }
+    return SN_OK;
+}
+
+/* The stretch, normalised: a part of the text where nothing is to be done. */
+static SnTokStretch stretch_of(const Op *op, const State *st)
+{
+    if (op->e.norm.nstep == 0) {
+        const size_t begin = st->at.byte;
+        return (SnTokStretch){text_of(op, st).at + begin, st->end - begin, NULL, st->first,
+                              st->piece.is_first};
+    }
+    return (SnTokStretch){op->e.text, st->ntext, op->e.places ? op->e.from : NULL, 0, st->piece.is_first};
+}
+
+/* Finds the next added token in the normalised stretch; what lies before it becomes words. */
+static void split(Op *op, State *st)
+{
+    const SnTokTable *t = op->e.t;
+    const SnTokStretch s = stretch_of(op, st);
+    const size_t taken = st->normed.taken;
+    if (!sn_tok_find_added(t, sn_tok_NORMED(t), sn_tok_NORMED_FIRST(t), sn_bytes(s.at, s.n), &st->normed,
+                           &st->inner, &op->e.clock))
+        return;
+    const size_t end = st->inner.begin > taken ? st->inner.begin : taken;
+    const int32_t first = place(op, &st->normed_at, s.at, taken);
+    st->piece = (SnTokStretch){.at = s.at + taken,
+                               .n = end - taken,
+                               .from = s.from != NULL ? s.from + first : NULL,
+                               .first = s.first + first,
+                               .is_first = s.is_first && taken == 0};
+    sn_tok_words_begin(&op->e, &st->words, &st->piece);
+    st->phase = WORDS;
+}
+
+/* The added tokens behind the words: of the normalised stretch, and at its end of the text. */
+static SnStatus put_next(Op *op, State *st, SnError *err)
+{
+    const SnTokStretch s = stretch_of(op, st);
+    st->has_piece |= st->piece.n > 0;
+    if (st->inner.id != SN_TOK_NONE) {
+        const SnTokMatch m = st->inner;
+        const size_t first = (size_t)place(op, &st->normed_at, s.at, m.begin);
+        const size_t behind = (size_t)place(op, &st->normed_at, s.at, m.end),
+                     last = behind - (behind > first);
+        const SnBytes slice = sn_bytes(s.at + m.begin, m.end - m.begin);
+        int32_t begin = s.first + (int32_t)first, end = s.first + (int32_t)last + 1;
+        if (s.from != NULL && op->e.places) {
+            begin = sn_tok_begin(s.from[first]);
+            end = sn_tok_end(s.from[last]);
+        }
+        st->phase = SPLIT;
+        return put_added(op, st, m.id, slice, begin, end, err);
+    }
+    st->phase = END_ROW;
+    if (st->next.id == SN_TOK_NONE)
+        return SN_OK;
+    const SnBytes raw = text_of(op, st);
+    const int32_t begin = place(op, &st->at, raw.at, st->next.begin);
+    const int32_t end = place(op, &st->at, raw.at, st->next.end);
+    const SnBytes slice = sn_bytes(raw.at + st->next.begin, st->next.end - st->next.begin);
+    st->phase = FIND;
+    return put_added(op, st, st->next.id, slice, begin, end, err);
+}
+
+static void end_row(Op *op, State *st)
+{
+    const SnView *out = op->e.h->out;
+    const int64_t begin = (int64_t)st->row_id, end = (int64_t)st->out.n;
+    const int64_t places = op->e.places ? 1 : 0;
+    sn_tok_end_row(&out[IDS], st->row, begin, end);
+    sn_tok_end_row(&out[OFFSET], st->row, 2 * begin * places, 2 * end * places);
+    sn_tok_end_row(&out[WORD_ID], st->row, begin * places, end * places);
+    st->row++;
+    st->phase = BEGIN_ROW;
+}
+
+static SnStatus step(Op *op, State *st, SnError *err)
+{
+    switch (st->phase) {
+    case BEGIN_ROW:
+        begin_row(st);
+        return SN_OK;
+    case REPAIR:
+        repair(op, st);
+        return SN_OK;
+    case FIND:
+        find(op, st);
+        return SN_OK;
+    case NORMALIZE:
+        return normalize(op, st, err);
+    case SPLIT:
+        split(op, st);
+        return SN_OK;
+    case WORDS:
+        SN_TRY(sn_tok_words_run(&op->e, &st->words, &st->piece, &st->out, err));
+        return put_next(op, st, err);
+    case END_ROW:
+        end_row(op, st);
+        return SN_OK;
+    }
+    return SN_EINTERNAL;
+}
+
+/* ---- the op ------------------------------------------------------------------------------------------- */
+
+/* The parts of scratch; see SN_TOK_ENCODE_SCRATCH. */
+static void lay_out(SnTokEncoder *e, const SnHostCall *h)
+{
+    const size_t n = (size_t)h->in[1].child_count;
+    uint8_t *at = (uint8_t *)h->scratch + SN_HOST_STATE;
+    e->room = SN_TOK_ENCODE_ROOM(n, h->attr[GROW].i);
+    e->work = at;
+    at += SN_TOK_WORK(e->room) / 64 * 64 + 64;
+    sn_tok_norm_init(&e->norm, e->t, at, e->room, e->places);
+    at += 24 * e->room;
+    e->from = (int32_t *)(void *)at;
+    at += 4 * e->room;
+    e->end = (uint32_t *)(void *)at;
+    at += 4 * e->room;
+    e->text = at;
+    e->signed_text = at + e->room;
+    e->repaired = at + 2 * e->room;
+}
+
+SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
+{
+    State *st = h->scratch;
+    const SnView *text = &h->in[1], *out = h->out;
+    Op op = {.e = {.h = h,
+                   .t = sn_tok_table(h),
+                   .clock = {.deadline_ns = h->deadline_ns},
+                   .places = h->attr[PLACES].i != 0}};
+    lay_out(&op.e, h);
+    st->out.id = out[IDS].data;
+    st->out.offset = out[OFFSET].data;
+    st->out.word_id = out[WORD_ID].data;
+    st->out.max = (size_t)out[IDS].child_count;
+    while (st->row < text->dims[0]) {
+        int64_t start, size;
+        SN_TRY(sn_tok_row(text, st->row, &start, &size, err));
+        op.row = sn_bytes(sn_tok_u8(text, start), (size_t)size);
+        SN_TRY(step(&op, st, err));
+        if (op.e.clock.is_due)
+            return SN_AGAIN;
+    }
+    return SN_OK;
+}

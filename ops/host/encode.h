@@ -1,0 +1,55 @@
+/* encode.h -- what the parts of tok_encode share. Private to ops/host. */
+#ifndef SN_ENCODE_H
+#define SN_ENCODE_H
+
+#include "ops/host/split.h"
+
+/* A stretch of normalised text between added tokens. */
+typedef struct SnTokStretch {
+    const uint8_t *at;
+    size_t n;
+    const int32_t *from; /* of each character, see sn_tok_norm_run; NULL: of character i it is first + i */
+    int32_t first;
+    bool is_first; /* it begins the row */
+} SnTokStretch;
+
+typedef struct SnTokSink { /* results so far; of all rows */
+    int32_t *id, *offset, *word_id;
+    size_t n, max;
+    int32_t word; /* of the row */
+} SnTokSink;
+
+/* Words of a stretch: what lasts between calls. */
+typedef struct SnTokWords {
+    SnTokSplitter split;
+    bool in_word;
+    SnTokEvent word;
+    SnTokPlace at;    /* in split.text */
+    SnTokPlace plain; /* in the stretch, where that is another text */
+    size_t turn;      /* of split.text */
+    size_t step;      /* of the model, see SnTokWork */
+    size_t first;     /* id of the word */
+} SnTokWords;
+
+typedef struct SnTokEncoder {
+    const SnHostCall *h;
+    const SnTokTable *t;
+    SnTokClock clock;
+    SnTokNorm norm;
+    bool places; /* offsets and word ids are asked for */
+    uint8_t *repaired, *text, *signed_text;
+    int32_t *from;
+    uint32_t *end; /* of the word's tokens */
+    void *work;    /* of the model */
+    size_t room;   /* bytes of text and of signed_text, elements of from and end */
+} SnTokEncoder;
+
+void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s);
+/* Puts the tokens of the words that are left. */
+SN_MUST_CHECK SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out,
+                                        SnError *err);
+/* A token over code points [begin, end) that is a word of its own. */
+SN_MUST_CHECK SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, int32_t begin,
+                                        int32_t end, SnError *err);
+
+#endif

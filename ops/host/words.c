@@ -1,0 +1,122 @@
+/* words.c -- the words of a stretch of text to ids, and where they are in the text. */
+#include "ops/host/encode.h"
+
+static SnStatus full(const SnTokSink *out, SnError *err)
+{
+    return sn_fail(err, SN_ESHAPE, "tok_encode: ids have more than their bound of %zu", out->max);
+}
+
+SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, int32_t begin, int32_t end,
+                          SnError *err)
+{
+    if (out->n == out->max)
+        return full(out, err);
+    if (e->places) {
+        out->offset[2 * out->n] = begin;
+        out->offset[2 * out->n + 1] = end;
+        out->word_id[out->n] = out->word;
+    }
+    out->id[out->n++] = (int32_t)id;
+    out->word++;
+    return SN_OK;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------- */
+
+static int32_t from_of(const SnTokStretch *s, size_t character)
+{
+    return s->from != NULL ? s->from[character] : s->first + (int32_t)character;
+}
+
+/* Offsets of the word's tokens, whose ends lie in e->end. */
+static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out)
+{
+    const SnTokSplitter *k = &w->split;
+    size_t base = 0, sign = 0;
+    if (w->turn != k->turn)
+        w->at = (SnTokPlace){0, 0};
+    w->turn = k->turn;
+    if (k->is_signed) { /* a character of it is one of the stretch, the first one twice where the sign was put
+                         */
+        sn_tok_seek(&w->plain, s->at, k->signed_begin);
+        base = w->plain.character;
+        sign = k->has_sign ? 1 : 0;
+    }
+    for (size_t i = w->first, begin = w->word.begin; i < out->n; i++) {
+        const size_t end = w->word.begin + e->end[i - w->first];
+        sn_tok_seek(&w->at, k->text.at, begin);
+        const bool is_inside = begin < end && sn_tok_is_tail(k->text.at[begin]);
+        size_t first = w->at.character - (is_inside && w->at.character > 0);
+        sn_tok_seek(&w->at, k->text.at, end);
+        size_t last = w->at.character > first ? w->at.character - 1 : first;
+        first = base + (first > sign ? first - sign : 0);
+        last = base + (last > sign ? last - sign : 0);
+        out->offset[2 * i] = sn_tok_begin(from_of(s, first));
+        out->offset[2 * i + 1] = sn_tok_end(from_of(s, last));
+        out->word_id[i] = out->word;
+        begin = end;
+    }
+}
+
+/* ---- words -------------------------------------------------------------------------------------------- */
+
+static SnTokModelFn *const models[SN_TOK_MODEL_END] = {[SN_TOK_WORDPIECE] = sn_tok_run_wordpiece,
+                                                       [SN_TOK_BPE] = sn_tok_run_bpe,
+                                                       [SN_TOK_WORDLEVEL] = sn_tok_run_wordlevel};
+
+SnTokModelFn *sn_tok_model(uint32_t model)
+{
+    return model < SN_TOK_MODEL_END ? models[model] : NULL;
+}
+
+static SnStatus run_model(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
+{
+    const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
+    SnTokWork work = {.at = e->work, .step = w->step, .clock = &e->clock};
+    SnTokIds ids = {.id = out->id + w->first,
+                    .end = e->places ? e->end : NULL,
+                    .n = out->n - w->first,
+                    .max = out->max - w->first};
+    ids.max = e->places && ids.max > e->room ? e->room : ids.max;
+    const SnStatus st = models[e->t->model](e->t, word, &work, &ids, err);
+    w->step = work.step;
+    out->n = w->first + ids.n;
+    return st;
+}
+
+void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s)
+{
+    *w = (SnTokWords){.split = {.t = e->t,
+                                .step = sn_tok_SPLIT(e->t),
+                                .nstep = sn_tok_count(e->t, SN_TOK_SPLIT),
+                                .ascii = sn_tok_ASCII(e->t) + 128,
+                                .signed_text = e->signed_text,
+                                .signed_room = e->room}};
+    sn_tok_split_begin(&w->split, sn_bytes(s->at, s->n), s->is_first);
+}
+
+SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out, SnError *err)
+{
+    w->split.clock = &e->clock;
+    for (;;) {
+        if (!w->in_word) {
+            if (sn_tok_due(&e->clock, 16))
+                return SN_AGAIN;
+            const SnTokSplitResult r = sn_tok_split_next(&w->split, &w->word);
+            if (r == SN_TOK_SPLIT_AGAIN)
+                return SN_AGAIN;
+            if (r == SN_TOK_SPLIT_END)
+                return SN_OK;
+            if (r == SN_TOK_SPLIT_FULL)
+                return full(out, err);
+            w->first = out->n;
+            w->step = 0;
+            w->in_word = true;
+        }
+        SN_TRY(run_model(e, w, out, err));
+        if (e->places)
+            put_places(e, w, s, out);
+        out->word++;
+        w->in_word = false;
+    }
+}
