@@ -143,6 +143,49 @@ SN_API SN_MUST_CHECK SnStatus sn_logits_process(SnCompiler *cc, const char *devi
 SN_API SN_MUST_CHECK SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask,
                                                 const SnJson *config, SnResults **out, SnError *err);
 
+/* Rows that are generated side by side, and come and go at any time: continuous batching. What a row gets
+ * does not depend on the others.
+ *
+ *   create ▶ add requests ▶ again and again: step, then next until it says false ▶ destroy */
+typedef struct SnGenerator SnGenerator;
+typedef struct SnGeneratorDesc {
+    uint32_t struct_size;
+    uint32_t rows;        /* that run at once, others wait; 0: 1 */
+    uint32_t context;     /* tokens of a row with its prompt; 0: what the model has, at most 4096 */
+    uint32_t chunk;       /* tokens of a prompt in one step; 0: 512 */
+    uint64_t memory;      /* bytes for keys and values; 0: enough for all rows */
+    const SnJson *config; /* as for sn_model_generate: of all requests; without beams */
+    bool keep_special;    /* texts have special tokens */
+} SnGeneratorDesc;
+SN_API SN_MUST_CHECK SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out,
+                                                  SnError *err);
+SN_API void sn_generator_destroy(SnGenerator *g);
+/* Ids are copied. config: keys that may differ between requests (max_new_tokens, seed, temperature and other
+ * numbers that the generator's config asks for, stop_strings, eos_token_id); or NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_generator_add(SnGenerator *g, const int32_t *ids, size_t n,
+                                               const SnJson *config, uint32_t *request, SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_generator_add_text(SnGenerator *g, SnBytes prompt, const SnJson *config,
+                                                    uint32_t *request, SnError *err);
+/* A chunk of a prompt, or the next tokens of all rows that are ready. *done: it has ended; false: budget_ns
+ * have passed, call again. budget_ns 0: none. */
+SN_API SN_MUST_CHECK SnStatus sn_generator_step(SnGenerator *g, uint64_t budget_ns, bool *done, SnError *err);
+SN_API bool sn_generator_is_busy(const SnGenerator *g); /* there is a request that is not done */
+typedef struct SnGenerated {
+    uint32_t request;
+    int32_t id;
+    bool is_last; /* the request is done, and forgotten when the next one is taken */
+    SnBytes text; /* whole characters that are new; lent until the next call */
+} SnGenerated;
+/* Tokens of the last step. *has: there is one. */
+SN_API SN_MUST_CHECK SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError *err);
+SN_API void sn_generator_drop(SnGenerator *g, uint32_t request); /* before it is done */
+typedef struct SnGeneratorStats {                                /* of all requests so far */
+    uint64_t prompt_tokens, kept_tokens; /* kept: known from an earlier row and not computed again */
+    uint64_t new_tokens, guessed_tokens, accepted_tokens;
+    uint64_t prompt_ns, new_ns; /* time of steps */
+} SnGeneratorStats;
+SN_API void sn_generator_stats(const SnGenerator *g, SnGeneratorStats *out);
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;

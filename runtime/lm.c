@@ -335,10 +335,27 @@ void sn_lm_set(SnLm *lm, uint32_t slot, const char *name, double value)
         sn_scalar_store(in->dtype, in->value + 8 * (size_t)slot, sn_scalar_cast(SN_F64, in->dtype, x, false));
 }
 
+bool sn_lm_has_room(const SnLm *lm)
+{
+    for (uint32_t i = 0; i < lm->rows; i++)
+        if (lm->slot[i].use == SN_LM_FREE || lm->slot[i].use == SN_LM_KNOWN)
+            return true;
+    return false;
+}
+
 void sn_lm_end(SnLm *lm, uint32_t slot)
 {
-    if (slot < lm->rows && lm->slot[slot].use == SN_LM_LIVE)
-        lm->slot[slot].use = SN_LM_DONE;
+    const SnLmRound *r = &lm->round;
+    SnLmSlot *s = slot < lm->rows ? &lm->slot[slot] : NULL;
+    if (!s || (s->use != SN_LM_LIVE && s->use != SN_LM_DONE))
+        return;
+    s->use = SN_LM_DONE;
+    if (r->is_open || r->shown_row >= r->nrow || r->slot[r->shown_row] != slot)
+        return;
+    s->nid -= s->fresh - r->shown;
+    s->fresh = r->shown;
+    if (s->fed > s->nid - s->npad)
+        s->fed = s->nid - s->npad;
 }
 
 void sn_lm_drop(SnLm *lm, uint32_t slot)

@@ -69,7 +69,10 @@ typedef struct SnLmRow { /* what is asked of a row */
 SN_MUST_CHECK SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept, SnError *err);
 /* Tells a row one of its numbers anew. */
 void sn_lm_set(SnLm *lm, uint32_t slot, const char *name, double value);
-void sn_lm_end(SnLm *lm, uint32_t slot); /* no further tokens: a stop string was found, say */
+bool sn_lm_has_room(const SnLm *lm); /* a slot is free */
+/* No further tokens: a stop string was found, say. Those of the last step that were not taken are forgotten.
+ */
+void sn_lm_end(SnLm *lm, uint32_t slot);
 void sn_lm_drop(SnLm *lm,
                 uint32_t slot); /* the slot is free; what it knows serves a later row, while it lasts */
 
@@ -87,11 +90,14 @@ SnLmInfo sn_lm_info(const SnLm *lm, uint32_t slot);
 /* One run: a chunk of a prompt, or the next tokens of all rows that are ready. *done: that run has ended
  * (budget_ns 0: always); else call again. No live row: done at once. */
 SN_MUST_CHECK SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
-bool sn_lm_is_busy(const SnLm *lm); /* there is a row that is not done */
+bool sn_lm_is_busy(const SnLm *lm);    /* there is a row that is not done */
+bool sn_lm_is_open(const SnLm *lm);    /* a step has not ended */
+bool sn_lm_is_feeding(const SnLm *lm); /* the step, or the last one, is of a prompt */
 
 typedef struct SnLmToken {
     uint32_t slot;
     int32_t id;
+    uint32_t nid; /* tokens of the row up to and with it */
     bool is_last; /* the row is done with it */
     const float *logits,
         *scores; /* of the vocabulary, where the program gives them; lent until the next step */

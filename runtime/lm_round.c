@@ -288,6 +288,16 @@ SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
     return sn_lm_round_run(lm, budget_ns, done, err);
 }
 
+bool sn_lm_is_open(const SnLm *lm)
+{
+    return lm->round.is_open;
+}
+
+bool sn_lm_is_feeding(const SnLm *lm)
+{
+    return lm->has_fed;
+}
+
 bool sn_lm_token(SnLm *lm, SnLmToken *out)
 {
     SnLmRound *r = &lm->round;
@@ -303,6 +313,7 @@ bool sn_lm_token(SnLm *lm, SnLmToken *out)
     const size_t at = ((size_t)r->shown_row * r->wanted + r->shown) * (size_t)vocabulary;
     *out = (SnLmToken){.slot = r->slot[r->shown_row],
                        .id = s->ids[s->nid - s->fresh + r->shown],
+                       .nid = s->nid - s->fresh + r->shown + 1,
                        .is_last = s->use != SN_LM_LIVE && r->shown + 1 == s->fresh,
                        .logits = r->logits.data ? (const float *)r->logits.data + at : NULL,
                        .scores = r->scores.data ? (const float *)r->scores.data + at : NULL,

@@ -72,6 +72,7 @@ int read_texts(const Args *a, SnArena *arena, Lines *out);
 int command_run(const Args *a);
 int command_embed(const Args *a);
 int command_forward(const Args *a);
+int command_generate(const Args *a);
 int command_tokenize(const Args *a);
 int command_inspect(const Args *a);
 int command_compile(const Args *a);

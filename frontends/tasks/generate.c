@@ -14,7 +14,7 @@ typedef struct Call {
     int64_t batch, seq, rows, length; /* length: tokens at which rows end */
     int32_t *prompt;                  /* [batch][seq] */
     uint32_t *npad;                   /* [batch] */
-    SnLmNumber number[17];
+    SnLmNumber number[SN_GEN_NUMBERS];
     uint32_t nnumber;
     float *logits, *scores; /* [rows][length - seq][vocabulary] */
     size_t vocabulary;
@@ -87,16 +87,6 @@ static SnLmRow row_of(Call *c, int64_t i)
                      .nnumber = c->nnumber};
 }
 
-static void set_numbers(Call *c, const SnGenProgram *spec)
-{
-    for (uint32_t i = 0; i < spec->nnumber; i++) {
-        SnLmNumber *n = &c->number[c->nnumber++];
-        n->name = spec->number[i];
-        (void)sn_json_number(sn_json_get(c->config.json, n->name), &n->value);
-    }
-    c->number[c->nnumber++].name = "seed";
-}
-
 static SnStatus open_driver(Call *c, SnError *err)
 {
     const SnGenConfig *g = &c->config;
@@ -110,7 +100,7 @@ static SnStatus open_driver(Call *c, SnError *err)
     SN_CHECK(c->rows <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
              (long long)c->rows, (long long)c->length);
     SN_TRY(sn_gen_program(c->m, &spec, &program, err));
-    set_numbers(c, &spec);
+    c->nnumber = sn_gen_numbers(g, spec.number, spec.nnumber, g->seed, c->number);
     const SnLmDesc d = {.struct_size = sizeof d,
                         .rows = (uint32_t)c->rows,
                         .context = (uint32_t)c->length,
@@ -186,6 +176,12 @@ static SnStatus take_tokens(Call *c, int64_t *step, SnError *err)
         const int64_t at = step[t.slot]++;
         SN_TRY(keep_step(c, t.logits, &c->logits, t.slot, at, t.vocabulary, err));
         SN_TRY(keep_step(c, t.scores, &c->scores, t.slot, at, t.vocabulary, err));
+        bool hit = false;
+        const SnLmInfo info = sn_lm_info(c->lm, t.slot);
+        if (c->config.stop)
+            SN_TRY(sn_gen_hits_stop(c->m, c->config.stop, info.ids, t.nid, &hit, err));
+        if (hit)
+            sn_lm_end(c->lm, t.slot);
     }
     return SN_OK;
 }
@@ -252,7 +248,7 @@ SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask, co
 {
     Call c = {.m = m, .ids = ids};
     sn_arena_init(&c.arena, sn_allocator(m->ctx));
-    SnStatus st = sn_gen_config(m, config, &c.arena, &c.config, err);
+    SnStatus st = sn_gen_config(m, config, NULL, &c.arena, &c.config, err);
     if (st == SN_OK)
         st = read_inputs(&c, ids, mask, err);
     if (st == SN_OK)

@@ -25,12 +25,30 @@ typedef struct SnGenConfig {
     SnIds end;          /* eos_token_id */
     const SnJson *stop; /* stop_strings: a string or an array of them; or NULL */
 } SnGenConfig;
-/* options: an object, or NULL. What is unknown or cannot be done is an error where the call asks for it.
- * Memory of the arena, and of the options. */
-SN_MUST_CHECK SnStatus sn_gen_config(SnModel *m, const SnJson *options, SnArena *arena, SnGenConfig *out,
-                                     SnError *err);
+/* options: an object, or NULL; base: what they go over, NULL: the folder's. What is unknown or cannot be done
+ * is an error where the call asks for it. Memory of the arena, and of the options. */
+SN_MUST_CHECK SnStatus sn_gen_config(SnModel *m, const SnJson *options, const SnJson *base, SnArena *arena,
+                                     SnGenConfig *out, SnError *err);
 /* Tokens at which a row of nid tokens ends. */
 int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid);
+
+/* Numbers of a row: those of the program (spec filled), and its seed. */
+#define SN_GEN_NUMBERS 17
+uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t n, int64_t seed,
+                        SnLmNumber out[SN_GEN_NUMBERS]);
+
+/* ---- texts (generate_text.c) ---- */
+/* Does a stop string end in the last token of ids? */
+SN_MUST_CHECK SnStatus sn_gen_hits_stop(SnModel *m, const SnJson *stop, const int32_t *ids, size_t n,
+                                        bool *hit, SnError *err);
+/* Whole characters, as tokens come. */
+typedef struct SnGenText {
+    size_t from, upto; /* tokens: decoded together with new ones; given out */
+    bool keep_special;
+} SnGenText;
+/* Appends to out what the tokens beyond `upto` add; is_last: also what is no whole character. */
+SN_MUST_CHECK SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids, size_t n, bool is_last,
+                                   SnText *out, SnError *err);
 
 /* ---- the program (generate_graph.c) ---- */
 typedef struct SnGenProgram {
@@ -40,6 +58,8 @@ typedef struct SnGenProgram {
     const char *number[16]; /* filled: keys of config that are numbers of a row */
     uint32_t nnumber;
 } SnGenProgram;
+/* Do two configs make the same program? */
+bool sn_gen_is_same(SnModel *m, SnGenProgram *a, SnGenProgram *b);
 /* Kept with the model. */
 SN_MUST_CHECK SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError *err);
 

@@ -132,12 +132,14 @@ static SnStatus read_file(SnModel *m, SnArena *arena, const SnJson **out, SnErro
     return st;
 }
 
-static SnStatus merge(SnModel *m, const SnJson *options, SnArena *arena, const SnJson **out, SnError *err)
+static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, SnArena *arena,
+                      const SnJson **out, SnError *err)
 {
     static const uint8_t top_k[] = "top_k";
-    const SnJson *file = NULL;
+    const SnJson *file = base;
     const SnJson k = {.kind = SN_JSON_INT, .u.integer = 50, .key = sn_bytes(top_k, sizeof top_k - 1)};
-    SN_TRY(read_file(m, arena, &file, err));
+    if (!base)
+        SN_TRY(read_file(m, arena, &file, err));
     SnJson *all = sn_arena_alloc(arena, sizeof *all);
     Merge x = {sn_arena_array(arena, (size_t)count_keys(options) + count_keys(file) + 1, sizeof *x.at), 0};
     SN_CHECK(all && x.at, err, SN_ENOMEM, "%s: no memory", m->folder);
@@ -147,7 +149,7 @@ static SnStatus merge(SnModel *m, const SnJson *options, SnArena *arena, const S
                  (const char *)key.at);
     }
     add_layer(&x, options, true);
-    add_layer(&x, file, false);
+    add_layer(&x, file, base != NULL);
     if (!has_key(&x, k.key))
         x.at[x.n++] = k;
     *all = (SnJson){.kind = SN_JSON_OBJECT, .n = x.n, .u.child = x.at};
@@ -232,12 +234,13 @@ static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_gen_config(SnModel *m, const SnJson *options, SnArena *arena, SnGenConfig *out, SnError *err)
+SnStatus sn_gen_config(SnModel *m, const SnJson *options, const SnJson *base, SnArena *arena,
+                       SnGenConfig *out, SnError *err)
 {
     SnGenConfig c = {0};
     SN_CHECK(!options || options->kind == SN_JSON_OBJECT, err, SN_EINVAL, "%s: options are no JSON object",
              m->folder);
-    SN_TRY(merge(m, options, arena, &c.json, err));
+    SN_TRY(merge(m, options, base, arena, &c.json, err));
     for (size_t i = 0; i < SN_COUNT(keys); i++) {
         const SnJson *v = sn_json_get(c.json, keys[i].key);
         void *to = (uint8_t *)&c + keys[i].at;
@@ -262,4 +265,15 @@ int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid)
     if (c->max_length >= 0)
         return c->max_length;
     return places > 0 && places < nid + usual ? places : nid + usual;
+}
+
+uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t n, int64_t seed,
+                        SnLmNumber out[SN_GEN_NUMBERS])
+{
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = (SnLmNumber){.name = name[i]};
+        (void)sn_json_number(sn_json_get(c->json, name[i]), &out[i].value);
+    }
+    out[n] = (SnLmNumber){"seed", (double)seed};
+    return n + 1;
 }

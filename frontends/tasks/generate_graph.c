@@ -297,3 +297,16 @@ SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError
         *out = p->program;
     return st;
 }
+
+bool sn_gen_is_same(SnModel *m, SnGenProgram *a, SnGenProgram *b)
+{
+    SnText x = {.memory = sn_allocator(m->ctx)}, y = {.memory = sn_allocator(m->ctx)};
+    find_numbers(a);
+    find_numbers(b);
+    put_key(&x, a);
+    put_key(&y, b);
+    const bool is_same = !x.failed && !y.failed && x.n == y.n && memcmp(x.at, y.at, x.n) == 0;
+    sn_text_clear(&x);
+    sn_text_clear(&y);
+    return is_same;
+}

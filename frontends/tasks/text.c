@@ -366,10 +366,30 @@ static void fill_decode(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     sn_output(g, "text", sn_op(g, "tok_decode", (SnValue[]){tok, ids}, 2, attr, SN_COUNT(attr)));
 }
 
+SnStatus sn_model_decode_ids(SnModel *m, const int32_t *ids, size_t n, bool skip_special, SnText *out,
+                             SnError *err)
+{
+    static const char *const key[] = {"decode", "decode skip"};
+    const int64_t start = 0, len = (int64_t)n;
+    SnNamedTensor in = {.name = "ids", .view = sn_view(SN_I32, (void *)(uintptr_t)ids, 1, (int64_t[]){1})};
+    SnModelProgram *p = NULL;
+    SnResults *r = NULL;
+    in.view.start = &start;
+    in.view.len = &len;
+    in.view.child_count = len;
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_program(m, key[skip_special], fill_decode, &skip_special, &p, err));
+    SN_TRY(sn_model_run(m, p, &in, 1, &r, err));
+    const SnView *v = result(r, "text");
+    sn_text_add(out, (const char *)v->data + v->start[0], (size_t)v->len[0]);
+    sn_results_destroy(r);
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "no memory for text");
+    return SN_OK;
+}
+
 SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special, SnText *out,
                          SnError *err)
 {
-    SN_TRY(sn_text_need(m, err));
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(m->ctx));
     int32_t *narrow = sn_arena_array(&arena, n + 1, sizeof *narrow);
@@ -379,25 +399,8 @@ SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_spe
         if (ids[i] < 0 || ids[i] > INT32_MAX)
             st = sn_fail(err, SN_EINVAL, "id %lld is out of range", (long long)ids[i]);
     }
-    const int64_t start = 0, len = (int64_t)n;
-    SnNamedTensor in = {.name = "ids", .view = sn_view(SN_I32, narrow, 1, (int64_t[]){1})};
-    in.view.start = &start;
-    in.view.len = &len;
-    in.view.child_count = len;
-    SnModelProgram *p = NULL;
-    SnResults *r = NULL;
     if (st == SN_OK)
-        st =
-            sn_model_program(m, skip_special ? "decode skip" : "decode", fill_decode, &skip_special, &p, err);
-    if (st == SN_OK)
-        st = sn_model_run(m, p, &in, 1, &r, err);
-    if (st == SN_OK) {
-        const SnView *v = result(r, "text");
-        sn_text_add(out, (const char *)v->data + v->start[0], (size_t)v->len[0]);
-        if (out->failed)
-            st = sn_fail(err, SN_ENOMEM, "no memory for text");
-    }
-    sn_results_destroy(r);
+        st = sn_model_decode_ids(m, narrow, n, skip_special, out, err);
     sn_arena_clear(&arena);
     return st;
 }

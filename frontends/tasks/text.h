@@ -41,6 +41,10 @@ SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound);
 /* Texts as one list view; memory of the arena. */
 SN_MUST_CHECK SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t n, SnView *out, SnError *err);
 
+/* As sn_model_decode. */
+SN_MUST_CHECK SnStatus sn_model_decode_ids(SnModel *m, const int32_t *ids, size_t n, bool skip_special,
+                                           SnText *out, SnError *err);
+
 /* The longest sequence that tokenizer and model allow; 0: no limit. */
 int64_t sn_text_limit(const SnModel *m);
 /* As sn_model_tokenize, with truncation as Transformers' pipelines ask for it. */

@@ -1,0 +1,315 @@
+/* generator.c -- requests of one model that run side by side: a queue in front of the driver's rows, and
+ * texts behind them. */
+#include "frontends/tasks/generate.h"
+
+#include "runtime/context.h"
+
+#define USUAL_CONTEXT 4096
+
+typedef struct Request {
+    uint32_t number, slot; /* slot SN_LM_NONE: it waits */
+    SnArena arena;         /* of what follows */
+    const int32_t *ids;
+    uint32_t nid, max_new;
+    SnGenConfig config;
+    SnGenText text;
+    SnText piece;
+    bool is_done;
+} Request;
+
+struct SnGenerator {
+    SnModel *m;
+    SnArena arena;
+    SnGenConfig config;
+    const char *number[16];
+    uint32_t nnumber, context;
+    bool keep_special;
+    SnLm *lm;
+    SN_VEC(Request *) request; /* in the order in which they came */
+    uint32_t next_number;
+    SnGeneratorStats stats;
+};
+
+/* ---- life ---- */
+
+static uint32_t context_of(const SnModel *m, uint32_t asked)
+{
+    const int64_t own = sn_config_int(&m->config, "max_position_embeddings", 0);
+    if (asked)
+        return asked;
+    return own > 0 && own < USUAL_CONTEXT ? (uint32_t)own : USUAL_CONTEXT;
+}
+
+static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t context, uint32_t *pages,
+                         SnError *err)
+{
+    uint64_t page_bytes = 0, row_bytes = 0;
+    *pages = 0;
+    if (!d->memory)
+        return SN_OK;
+    SN_TRY(sn_lm_sizes(p, &page_bytes, &row_bytes, err));
+    const uint64_t rows = d->rows ? d->rows : 1, one = (context + SN_LM_PAGE - 1) / SN_LM_PAGE;
+    const uint64_t left = d->memory > rows * row_bytes ? d->memory - rows * row_bytes : 0;
+    const uint64_t n = page_bytes ? left / page_bytes : one * rows, most = one * rows;
+    SN_CHECK(n >= one, err, SN_ENOMEM, "generator: %llu bytes, one row takes %llu",
+             (unsigned long long)d->memory, (unsigned long long)(one * page_bytes + row_bytes));
+    *pages = (uint32_t)(n < most ? n : most);
+    return SN_OK;
+}
+
+static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
+{
+    SnProgram *program = NULL;
+    SnGenProgram spec = {.config = &g->config};
+    SN_CHECK(g->config.num_beams == 1, err, SN_EUNSUPPORTED, "%s: a generator with beams", g->m->folder);
+    SN_TRY(sn_gen_program(g->m, &spec, &program, err));
+    memcpy(g->number, spec.number, sizeof g->number);
+    g->nnumber = spec.nnumber;
+    g->context = context_of(g->m, d->context);
+    SnLmDesc lm = {.struct_size = sizeof lm,
+                   .rows = d->rows,
+                   .context = g->context,
+                   .chunk = d->chunk,
+                   .wanted = 1 + (uint32_t)g->config.prompt_lookup_num_tokens};
+    SN_TRY(pages_of(program, d, g->context, &lm.pages, err));
+    return sn_lm_create(program, &lm, &g->lm, err);
+}
+
+SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out, SnError *err)
+{
+    static const SnGeneratorDesc usual = {.struct_size = sizeof usual};
+    SnGenerator *g = sn_alloc_zero(sn_allocator(m->ctx), sizeof *g, _Alignof(max_align_t));
+    SN_CHECK(g, err, SN_ENOMEM, "%s: no memory for a generator", m->folder);
+    d = d ? d : &usual;
+    g->m = m;
+    g->keep_special = d->keep_special;
+    sn_arena_init(&g->arena, sn_allocator(m->ctx));
+    SnStatus st = sn_model_need(m, err);
+    if (st == SN_OK)
+        st = sn_gen_config(m, d->config, NULL, &g->arena, &g->config, err);
+    if (st == SN_OK)
+        st = open_driver(g, d, err);
+    if (st == SN_OK)
+        *out = g;
+    else
+        sn_generator_destroy(g);
+    return st;
+}
+
+static void free_request(SnGenerator *g, Request *r)
+{
+    if (!r)
+        return;
+    sn_text_clear(&r->piece);
+    sn_arena_clear(&r->arena);
+    sn_free(sn_allocator(g->m->ctx), r, sizeof *r, _Alignof(max_align_t));
+}
+
+void sn_generator_destroy(SnGenerator *g)
+{
+    if (!g)
+        return;
+    const SnAllocator *memory = sn_allocator(g->m->ctx);
+    for (size_t i = 0; i < g->request.n; i++)
+        free_request(g, g->request.at[i]);
+    sn_vec_clear(memory, &g->request);
+    sn_lm_destroy(g->lm);
+    sn_arena_clear(&g->arena);
+    sn_free(memory, g, sizeof *g, _Alignof(max_align_t));
+}
+
+/* ---- requests ---- */
+
+/* The generator's config with what the request says of keys that may differ. */
+static SnStatus own_config(SnGenerator *g, Request *r, const SnJson *config, SnError *err)
+{
+    r->config = g->config;
+    if (!config)
+        return SN_OK;
+    SN_TRY(sn_gen_config(g->m, config, g->config.json, &r->arena, &r->config, err));
+    SnGenProgram own = {.config = &r->config}, all = {.config = &g->config};
+    SN_CHECK(sn_gen_is_same(g->m, &own, &all), err, SN_EINVAL,
+             "%s: a request whose config asks for other processors than its generator", g->m->folder);
+    return SN_OK;
+}
+
+static SnStatus fill_request(SnGenerator *g, Request *r, const int32_t *ids, size_t n, const SnJson *config,
+                             SnError *err)
+{
+    SN_CHECK(n >= 1 && n < g->context, err, SN_ESHAPE, "%zu tokens and the next ones: there is room for %u",
+             n, g->context);
+    int32_t *own = sn_arena_array(&r->arena, n, sizeof *own);
+    SN_CHECK(own, err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
+    for (size_t i = 0; i < n; i++) {
+        SN_CHECK(ids[i] >= 0, err, SN_EINVAL, "%d is no token", ids[i]);
+        own[i] = ids[i];
+    }
+    r->ids = own;
+    r->nid = (uint32_t)n;
+    SN_TRY(own_config(g, r, config, err));
+    const int64_t length = sn_gen_max_length(g->m, &r->config, (int64_t)n);
+    SN_CHECK(length > (int64_t)n, err, SN_EINVAL, "%zu tokens, max_length is %lld", n, (long long)length);
+    r->max_new = (uint32_t)(length - (int64_t)n);
+    r->text = (SnGenText){.upto = n, .keep_special = g->keep_special};
+    return SN_OK;
+}
+
+SnStatus sn_generator_add(SnGenerator *g, const int32_t *ids, size_t n, const SnJson *config,
+                          uint32_t *request, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(g->m->ctx);
+    Request *r = sn_alloc_zero(memory, sizeof *r, _Alignof(max_align_t));
+    SN_CHECK(r, err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
+    sn_arena_init(&r->arena, memory);
+    r->piece.memory = memory;
+    r->slot = SN_LM_NONE;
+    SnStatus st = fill_request(g, r, ids, n, config, err);
+    if (st == SN_OK && !sn_vec_push(memory, &g->request, r))
+        st = sn_fail(err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
+    if (st != SN_OK) {
+        free_request(g, r);
+        return st;
+    }
+    r->number = g->next_number++;
+    if (request)
+        *request = r->number;
+    return SN_OK;
+}
+
+SnStatus sn_generator_add_text(SnGenerator *g, SnBytes prompt, const SnJson *config, uint32_t *request,
+                               SnError *err)
+{
+    static const SnTokenizeOptions plain = {.struct_size = sizeof plain};
+    SnArena arena;
+    SnEncoding *e = NULL;
+    sn_arena_init(&arena, sn_allocator(g->m->ctx));
+    SnStatus st = sn_text_encode(g->m, &prompt, NULL, 1, &plain, &arena, &e, err);
+    if (st == SN_OK)
+        st = sn_generator_add(g, e->ids, e->n, config, request, err);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static void forget(SnGenerator *g, size_t i)
+{
+    Request *r = g->request.at[i];
+    if (r->slot != SN_LM_NONE)
+        sn_lm_drop(g->lm, r->slot);
+    free_request(g, r);
+    memmove(&g->request.at[i], &g->request.at[i + 1], (g->request.n - i - 1) * sizeof *g->request.at);
+    g->request.n--;
+}
+
+static void forget_done(SnGenerator *g)
+{
+    for (size_t i = g->request.n; i-- > 0;)
+        if (g->request.at[i]->is_done)
+            forget(g, i);
+}
+
+void sn_generator_drop(SnGenerator *g, uint32_t request)
+{
+    for (size_t i = 0; i < g->request.n; i++)
+        if (g->request.at[i]->number == request) {
+            forget(g, i);
+            return;
+        }
+}
+
+bool sn_generator_is_busy(const SnGenerator *g)
+{
+    for (size_t i = 0; i < g->request.n; i++)
+        if (!g->request.at[i]->is_done)
+            return true;
+    return false;
+}
+
+/* ---- steps ---- */
+
+static SnStatus admit(SnGenerator *g, SnError *err)
+{
+    for (size_t i = 0; i < g->request.n && sn_lm_has_room(g->lm); i++) {
+        Request *r = g->request.at[i];
+        SnLmNumber number[SN_GEN_NUMBERS];
+        uint32_t kept = 0;
+        if (r->slot != SN_LM_NONE)
+            continue;
+        const SnLmRow row = {.ids = r->ids,
+                             .nid = r->nid,
+                             .max_new = r->max_new,
+                             .stop = r->config.end.at,
+                             .nstop = r->config.end.n,
+                             .ndraft = (uint32_t)g->config.prompt_lookup_num_tokens,
+                             .ngram = (uint32_t)g->config.max_matching_ngram_size,
+                             .number = number,
+                             .nnumber =
+                                 sn_gen_numbers(&r->config, g->number, g->nnumber, r->config.seed, number)};
+        SN_TRY(sn_lm_add(g->lm, &row, &r->slot, &kept, err));
+        g->stats.prompt_tokens += r->nid;
+        g->stats.kept_tokens += kept;
+    }
+    return SN_OK;
+}
+
+SnStatus sn_generator_step(SnGenerator *g, uint64_t budget_ns, bool *done, SnError *err)
+{
+    if (!sn_lm_is_open(g->lm)) {
+        forget_done(g);
+        SN_TRY(admit(g, err));
+    }
+    const uint64_t begin = sn_now_ns();
+    SN_TRY(sn_lm_step(g->lm, budget_ns, done, err));
+    *(sn_lm_is_feeding(g->lm) ? &g->stats.prompt_ns : &g->stats.new_ns) += sn_now_ns() - begin;
+    return SN_OK;
+}
+
+static Request *find_slot(const SnGenerator *g, uint32_t slot)
+{
+    for (size_t i = 0; i < g->request.n; i++)
+        if (g->request.at[i]->slot == slot && !g->request.at[i]->is_done)
+            return g->request.at[i];
+    return NULL;
+}
+
+static void end_request(SnGenerator *g, Request *r)
+{
+    const SnLmInfo info = sn_lm_info(g->lm, r->slot);
+    g->stats.guessed_tokens += info.ndraft;
+    g->stats.accepted_tokens += info.naccepted;
+    r->is_done = true;
+}
+
+SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError *err)
+{
+    SnLmToken t;
+    Request *r = NULL;
+    *has = false;
+    forget_done(g);
+    while (!r) { /* tokens of requests that were dropped are passed over */
+        if (!sn_lm_token(g->lm, &t))
+            return SN_OK;
+        r = find_slot(g, t.slot);
+    }
+    const SnLmInfo info = sn_lm_info(g->lm, t.slot);
+    bool hit = false;
+    g->stats.new_tokens++;
+    if (r->config.stop)
+        SN_TRY(sn_gen_hits_stop(g->m, r->config.stop, info.ids, t.nid, &hit, err));
+    if (hit && !t.is_last)
+        sn_lm_end(g->lm, t.slot);
+    r->piece.n = 0;
+    SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, hit || t.is_last, &r->piece, err));
+    if (hit || t.is_last)
+        end_request(g, r);
+    *out = (SnGenerated){.request = r->number,
+                         .id = t.id,
+                         .is_last = r->is_done,
+                         .text = sn_bytes(r->piece.at ? r->piece.at : "", r->piece.n)};
+    *has = true;
+    return SN_OK;
+}
+
+void sn_generator_stats(const SnGenerator *g, SnGeneratorStats *out)
+{
+    *out = g->stats;
+}

@@ -1,0 +1,185 @@
+/* generate.c -- the command `generate`: its flags are the names of GenerationConfig. */
+#include "tools/command.h"
+
+#include <stdlib.h>
+
+/* ---- flags ▶ JSON ---- */
+
+/* Flags of the line that are keys of GenerationConfig, as the members of an object. */
+static void put_flag(const Args *a, const char *option, size_t n, bool takes_value, SnText *out)
+{
+    char flag[64], key[64];
+    SnArena arena;
+    SnJson *json = NULL;
+    (void)snprintf(flag, sizeof flag, "%.*s", (int)n, option);
+    if (takes_value ? !arg_value(a, flag) : !arg_flag(a, flag))
+        return;
+    for (size_t i = 2; i <= n && i < sizeof key; i++)
+        key[i - 2] = flag[i] == '-' ? '_' : flag[i];
+    sn_text_add(out, ", ", out->n > 1 ? 2 : 0);
+    sn_json_put_string(out, sn_bytes_str(key));
+    const char *value = takes_value ? arg_value(a, flag) : "true";
+    sn_arena_init(&arena, out->memory);
+    const bool is_json = sn_json_parse(&arena, flag, sn_bytes_str(value), &json, NULL) == SN_OK;
+    sn_arena_clear(&arena);
+    sn_text_add(out, ": ", 2);
+    if (is_json)
+        sn_text_add(out, value, strlen(value));
+    else
+        sn_json_put_string(out, sn_bytes_str(value));
+}
+
+static bool is_own(const char *option, size_t n)
+{
+    static const char *const own[] = {"--prompt", "--inputs", "--outputs"};
+    for (size_t i = 0; i < SN_COUNT(own); i++)
+        if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
+            return true;
+    return false;
+}
+
+static int read_config(const Args *a, SnArena *arena, const SnJson **out)
+{
+    SnError err = {0};
+    SnJson *json = NULL;
+    SnText text = {.memory = arena->memory};
+    sn_text_add(&text, "{", 1);
+    for (const char *line = a->command->options; *line; line = strchr(line, '\n') + 1) {
+        const size_t n = strcspn(line, " ");
+        if (strncmp(line, "--", 2) == 0 && n < 64 && !is_own(line, n))
+            put_flag(a, line, n, line[n + 1] >= 'A' && line[n + 1] <= 'Z', &text);
+    }
+    put_flag(a, "--seed", 6, true, &text);
+    sn_text_add(&text, "}", 1);
+    const char *own = text.failed ? NULL : sn_arena_strndup(arena, text.at, text.n);
+    SnStatus st = own ? sn_json_parse(arena, "options", sn_bytes_str(own), &json, &err)
+                      : sn_fail(&err, SN_ENOMEM, "no memory for options");
+    sn_text_clear(&text);
+    *out = json;
+    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+}
+
+/* ---- text ---- */
+
+static void print_rates(const Args *a, const SnGenerator *g)
+{
+    SnGeneratorStats s;
+    sn_generator_stats(g, &s);
+    if (!a->verbose)
+        return;
+    const double prompt_s = (double)s.prompt_ns * 1e-9, new_s = (double)s.new_ns * 1e-9;
+    (void)fprintf(stderr, "sinter: prompt %llu tokens in %.3f s, %llu new tokens in %.3f s: %.1f tokens/s\n",
+                  (unsigned long long)s.prompt_tokens, prompt_s, (unsigned long long)s.new_tokens, new_s,
+                  new_s > 0 ? (double)s.new_tokens / new_s : 0);
+    if (s.guessed_tokens)
+        (void)fprintf(stderr, "sinter: %llu of %llu guessed tokens were right\n",
+                      (unsigned long long)s.accepted_tokens, (unsigned long long)s.guessed_tokens);
+}
+
+/* Prints text as it comes. */
+static SnStatus stream(SnGenerator *g, SnError *err)
+{
+    while (sn_generator_is_busy(g)) {
+        SnGenerated t;
+        bool done = false, has = true;
+        SN_TRY(sn_generator_step(g, 0, &done, err));
+        while (has) {
+            SN_TRY(sn_generator_next(g, &t, &has, err));
+            if (!has)
+                break;
+            (void)fwrite(t.text.at, 1, t.text.n, stdout);
+            (void)fflush(stdout);
+        }
+    }
+    (void)printf("\n");
+    return SN_OK;
+}
+
+static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJson *config)
+{
+    SnError err = {0};
+    SnGenerator *g = NULL;
+    const SnGeneratorDesc d = {.struct_size = sizeof d, .config = config};
+    SnStatus st = sn_generator_create(s->model, &d, &g, &err);
+    if (st == SN_OK)
+        st = sn_generator_add_text(g, sn_bytes_str(prompt), NULL, NULL, &err);
+    if (st == SN_OK)
+        st = stream(g, &err);
+    if (st == SN_OK)
+        print_rates(a, g);
+    sn_generator_destroy(g);
+    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+}
+
+/* ---- tensors ---- */
+
+static void print_sequences(const SnResults *r)
+{
+    const SnView *v = &sn_results_find(r, "sequences")->view;
+    for (int64_t i = 0; i < v->dims[0]; i++)
+        for (int64_t k = 0; k < v->dims[1]; k++)
+            (void)printf("%lld%c", (long long)((const int64_t *)v->data)[i * v->dims[1] + k],
+                         k + 1 < v->dims[1] ? ' ' : '\n');
+}
+
+/* One row of the tokens of a text. */
+static SnStatus encode(Session *s, SnArena *arena, const char *prompt, SnView *ids, SnError *err)
+{
+    const SnBytes text = sn_bytes_str(prompt);
+    SnEncoding *e = NULL;
+    SN_TRY(sn_model_tokenize(s->model, &text, NULL, 1, NULL, arena, &e, err));
+    const int64_t dims[] = {1, (int64_t)e->n};
+    *ids = sn_view(SN_I32, (void *)(uintptr_t)e->ids, 2, dims);
+    return SN_OK;
+}
+
+static SnStatus run_tensors(const Args *a, Session *s, SnArena *arena, const SnJson *config, SnError *err)
+{
+    const char *inputs = arg_value(a, "--inputs"), *outputs = arg_value(a, "--outputs");
+    SnResults *in = NULL, *out = NULL;
+    SnView ids = {0};
+    SnStatus st = inputs ? sn_tensors_load(s->ctx, inputs, &in, err)
+                         : encode(s, arena, arg_value(a, "--prompt"), &ids, err);
+    const SnNamedTensor *mask = in ? sn_results_find(in, "attention_mask") : NULL;
+    if (st == SN_OK && in && !sn_results_find(in, "input_ids"))
+        st = sn_fail(err, SN_EINVAL, "%s: no input_ids", inputs);
+    if (st == SN_OK && in)
+        ids = sn_results_find(in, "input_ids")->view;
+    if (st == SN_OK)
+        st = sn_model_generate(s->model, &ids, mask ? &mask->view : NULL, config, &out, err);
+    if (st == SN_OK && outputs)
+        st = sn_tensors_save(s->ctx, outputs, sn_results_get(out, 0), sn_results_count(out), err);
+    else if (st == SN_OK)
+        print_sequences(out);
+    sn_results_destroy(in);
+    sn_results_destroy(out);
+    return st;
+}
+
+int command_generate(const Args *a)
+{
+    Session s = {0};
+    SnArena arena;
+    SnError err = {0};
+    const SnJson *config = NULL;
+    const char *prompt = arg_value(a, "--prompt");
+    if (a->n != 1 || (prompt != NULL) == (arg_value(a, "--inputs") != NULL))
+        return usage_error(a, "expected MODEL, and one of --prompt TEXT and --inputs FILE");
+    int status = session_open(a, a->at[0], "text-generation", &s);
+    if (status != EXIT_DONE) {
+        session_close(&s);
+        return status;
+    }
+    sn_arena_init(&arena, sn_allocator(s.ctx));
+    status = read_config(a, &arena, &config);
+    const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
+    if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
+        status = run_prompt(a, &s, prompt, config);
+    else if (status == EXIT_DONE) {
+        const SnStatus st = run_tensors(a, &s, &arena, config, &err);
+        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    }
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
