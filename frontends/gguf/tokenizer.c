@@ -101,45 +101,30 @@ static SnStatus put_spm(SnContext *ctx, const Source *s, bool is_bpe, SnText *ou
 
 /* ---- byte-level byte-pair models ---- */
 
-#define GPT2_SPLIT "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LLAMA_SPLIT                                                                                          \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" \
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN_SPLIT                                                                                           \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"      \
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define TEKKEN_SPLIT                                                                                         \
     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"             \
     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}|"      \
     " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define O200K_SPLIT                                                                                          \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"              \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"                                                                         \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"              \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|"   \
-    "\\s+"
-
-#define MAX_STEPS 4
-#define ADDS_BOS  1u /* unless the file says otherwise */
-#define WHOLE     2u /* a word that is a token is not merged */
+#define ADDS_BOS 1u /* unless the file says otherwise */
+#define WHOLE    2u /* a word that is a token is not merged */
 
 /* Steps are patterns, one after the other; "digits": each digit by itself. */
 static const struct {
     const char *name; /* of tokenizer.ggml.pre, separated by spaces */
-    const char *step[MAX_STEPS];
+    const char *step[SN_SPLIT_STEPS];
     uint32_t flags;
 } splits[] = {
-    {" default gpt-2 gpt2 mpt olmo jais phi-2 jina-es jina-de roberta-bpe exaone4 ", {GPT2_SPLIT}, 0},
+    {" default gpt-2 gpt2 mpt olmo jais phi-2 jina-es jina-de roberta-bpe exaone4 ", {sn_split_gpt2}, 0},
     {" smollm starcoder refact command-r codeshell granite-code exaone minerva-7b ",
-     {"digits", GPT2_SPLIT},
+     {"digits", sn_split_gpt2},
      0},
     {" llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe ",
-     {LLAMA_SPLIT},
+     {sn_split_cl100k},
      ADDS_BOS | WHOLE},
-    {" qwen2 stablelm2 deepseek-r1-qwen hunyuan megrez trillion ", {QWEN_SPLIT}, 0},
+    {" qwen2 stablelm2 deepseek-r1-qwen hunyuan megrez trillion ", {sn_split_qwen2}, 0},
     {" tekken ", {TEKKEN_SPLIT}, ADDS_BOS | WHOLE},
-    {" gpt-4o llama4 ", {O200K_SPLIT}, 0},
-    {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2_SPLIT, "[0-9][0-9][0-9]"}, 0},
+    {" gpt-4o llama4 ", {sn_split_o200k}, 0},
+    {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", sn_split_gpt2, "[0-9][0-9][0-9]"}, 0},
     {" bloom poro-chat gpt3-finnish ",
      {" ?[^(\\s|.,!?\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C)]+"},
      0},
@@ -158,23 +143,6 @@ static int find_split(const char *pre)
             if (p[-1] == ' ' && p[n] == ' ')
                 return (int)i;
     return -1;
-}
-
-static void put_split(int k, SnText *out)
-{
-    sn_text_printf(out, ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
-    for (int i = 0; i < MAX_STEPS && splits[k].step[i]; i++) {
-        if (strcmp(splits[k].step[i], "digits") == 0) {
-            sn_text_printf(out, "{\"type\":\"Digits\",\"individual_digits\":true},");
-            continue;
-        }
-        sn_text_printf(out, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
-        sn_json_put_string(out, sn_bytes_str(splits[k].step[i]));
-        sn_text_printf(out, "},\"behavior\":\"Isolated\",\"invert\":false},");
-    }
-    sn_text_printf(out,
-                   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":"
-                   "false}]}");
 }
 
 static void put_added_tokens(const Source *s, SnText *out)
@@ -208,7 +176,7 @@ static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     put_added_tokens(s, out);
     sn_text_printf(out, ",\"normalizer\":null");
-    put_split(k, out);
+    sn_put_splits(out, splits[k].step);
     sn_put_template(out, adds_bos ? bos : -1, adds_eos ? eos : -1, token(s, bos), token(s, eos));
     sn_text_printf(out,
                    ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"

@@ -2,6 +2,7 @@
 #include "frontends/hf/folder.h"
 
 #include "frontends/gguf/convert.h"
+#include "frontends/hf/vocab.h"
 
 #include <stdio.h>
 
@@ -54,9 +55,20 @@ static SnStatus write_tokenizer_config(SnFolder *f, SnText *out, SnError *err)
     return sn_gguf_tokenizer_config(f->path, &f->gguf, out, err);
 }
 
+static bool has_vocab(const SnFolder *f)
+{
+    return !f->is_gguf && sn_vocab_has(f);
+}
+
+static SnStatus write_vocab(SnFolder *f, SnText *out, SnError *err)
+{
+    return sn_vocab_write(f->ctx, f, out, err);
+}
+
 static const Made made[] = {
     {"config.json", is_gguf, write_config},
     {"tokenizer.json", has_gguf_tokenizer, write_tokenizer},
+    {"tokenizer.json", has_vocab, write_vocab},
     {"tokenizer_config.json", has_gguf_tokenizer, write_tokenizer_config},
 };
 

@@ -4,11 +4,7 @@
  * Transformers 5.23 makes of such a model (convert_slow_tokenizer.py). */
 #include "frontends/hf/spm.h"
 
-#include "runtime/hash.h"
-
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 
 #define SPACE      "\xE2\x96\x81"
 #define MAX_PIECES (1u << 22)
@@ -162,152 +158,7 @@ SnStatus sn_spm_parse(SnArena *arena, const char *name, SnBytes bytes, SnSpm *ou
     return SN_OK;
 }
 
-/* ---- merges ---- */
-
-typedef struct Merge {
-    SnBytes left, right;
-    uint32_t id, left_id, right_id; /* id: of both together */
-    uint32_t nleft, nright;         /* characters */
-    float score;
-} Merge;
-
-/* By score, then longer parts first, then as they were found: piece by piece, parts by their ids. */
-static int compare_merges(const void *x, const void *y)
-{
-    const Merge *a = (const Merge *)x, *b = (const Merge *)y;
-    if (a->score != b->score)
-        return a->score > b->score ? -1 : 1;
-    if (a->nleft != b->nleft)
-        return a->nleft > b->nleft ? -1 : 1;
-    if (a->nright != b->nright)
-        return a->nright > b->nright ? -1 : 1;
-    if (a->id != b->id)
-        return a->id < b->id ? -1 : 1;
-    if (a->left_id != b->left_id)
-        return a->left_id < b->left_id ? -1 : 1;
-    return a->right_id < b->right_id ? -1 : a->right_id > b->right_id;
-}
-
-typedef SN_VEC(Merge) Merges;
-
-static bool is_start(uint8_t byte) /* of a character */
-{
-    return (byte & 0xC0) != 0x80;
-}
-
-/* Every way to cut a piece into two pieces. */
-static bool cut(const SnAllocator *memory, const SnMap *ids, const SnSpm *spm, uint32_t id, Merges *out)
-{
-    const SnBytes text = spm->piece[id].text;
-    uint32_t nchar = 0, nleft = 0;
-    for (size_t i = 0; i < text.n; i++)
-        nchar += is_start(text.at[i]);
-    for (size_t i = 1; i < text.n; i++) {
-        Merge m = {.left = sn_bytes(text.at, i), .right = sn_bytes(text.at + i, text.n - i), .id = id};
-        nleft += is_start(text.at[i - 1]);
-        if (!is_start(text.at[i]) || !sn_map_get(ids, m.left, &m.left_id) ||
-            !sn_map_get(ids, m.right, &m.right_id))
-            continue;
-        m.nleft = nleft;
-        m.nright = nchar - nleft;
-        m.score = isnan(spm->piece[id].score) ? -INFINITY : spm->piece[id].score;
-        if (!sn_vec_push(memory, out, m))
-            return false;
-    }
-    return true;
-}
-
-static SnStatus put_merges(const SnAllocator *memory, const char *name, const SnSpm *spm, SnText *out,
-                           SnError *err)
-{
-    SnMap ids;
-    Merges merges = {0};
-    bool is_right = true;
-    sn_map_init(&ids, memory);
-    for (uint32_t i = 0; i < spm->n && is_right; i++)
-        is_right = sn_map_put(&ids, spm->piece[i].text, i);
-    for (uint32_t i = 0; i < spm->n && is_right; i++)
-        is_right = cut(memory, &ids, spm, i, &merges);
-    if (merges.n)
-        qsort(merges.at, merges.n, sizeof *merges.at, compare_merges);
-    sn_text_printf(out, ",\"merges\":[");
-    for (size_t i = 0; i < merges.n && is_right; i++) {
-        sn_text_printf(out, i ? ",[" : "[");
-        sn_json_put_string(out, merges.at[i].left);
-        sn_text_add(out, ",", 1);
-        sn_json_put_string(out, merges.at[i].right);
-        sn_text_add(out, "]", 1);
-    }
-    sn_text_add(out, "]", 1);
-    sn_vec_clear(memory, &merges);
-    sn_map_clear(&ids);
-    SN_CHECK(is_right && !out->failed, err, SN_ENOMEM, "%s: no memory for merges", name);
-    return SN_OK;
-}
-
 /* ---- tokenizer.json ---- */
-
-void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool is_special)
-{
-    sn_text_printf(out, "%s{\"id\":%" PRId64 ",\"content\":", is_first ? "" : ",", id);
-    sn_json_put_string(out, content);
-    sn_text_printf(
-        out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":%s}",
-        is_special ? "true" : "false");
-}
-
-static void put_special(SnText *out, SnBytes token, int type, bool *is_first)
-{
-    sn_text_printf(out, *is_first ? "{\"SpecialToken\":{\"id\":" : ",{\"SpecialToken\":{\"id\":");
-    sn_json_put_string(out, token);
-    sn_text_printf(out, ",\"type_id\":%d}}", type);
-    *is_first = false;
-}
-
-static void put_side(SnText *out, bool has_bos, bool has_eos, SnBytes bos, SnBytes eos, int type,
-                     bool *is_first)
-{
-    if (has_bos)
-        put_special(out, bos, type, is_first);
-    sn_text_printf(out, "%s{\"Sequence\":{\"id\":\"%c\",\"type_id\":%d}}", *is_first ? "" : ",", 'A' + type,
-                   type);
-    *is_first = false;
-    if (has_eos)
-        put_special(out, eos, type, is_first);
-}
-
-static void put_special_id(SnText *out, SnBytes token, int64_t id, bool is_first)
-{
-    sn_text_printf(out, is_first ? "" : ",");
-    sn_json_put_string(out, token);
-    sn_text_printf(out, ":{\"id\":");
-    sn_json_put_string(out, token);
-    sn_text_printf(out, ",\"ids\":[%" PRId64 "],\"tokens\":[", id);
-    sn_json_put_string(out, token);
-    sn_text_printf(out, "]}");
-}
-
-void sn_put_template(SnText *out, int64_t bos, int64_t eos, SnBytes bos_text, SnBytes eos_text)
-{
-    const bool has_bos = bos >= 0, has_eos = eos >= 0;
-    bool is_first = true;
-    if (!has_bos && !has_eos) {
-        sn_text_printf(out, ",\"post_processor\":null");
-        return;
-    }
-    sn_text_printf(out, ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[");
-    put_side(out, has_bos, has_eos, bos_text, eos_text, 0, &is_first);
-    sn_text_printf(out, "],\"pair\":[");
-    is_first = true;
-    put_side(out, has_bos, has_eos, bos_text, eos_text, 0, &is_first);
-    put_side(out, has_bos, has_eos, bos_text, eos_text, 1, &is_first);
-    sn_text_printf(out, "],\"special_tokens\":{");
-    if (has_bos)
-        put_special_id(out, bos_text, bos, true);
-    if (has_eos && eos != bos)
-        put_special_id(out, eos_text, eos, !has_bos);
-    sn_text_printf(out, "}}");
-}
 
 static SnBytes text_of(const SnSpm *spm, int64_t id)
 {
@@ -341,15 +192,30 @@ static void put_added_tokens(SnText *out, const SnSpm *spm)
     sn_text_add(out, "]", 1);
 }
 
+static void put_metaspace(SnText *out, const SnSpm *spm, bool is_split)
+{
+    sn_text_printf(
+        out, "{\"type\":\"Metaspace\",\"replacement\":\"" SPACE "\",\"prepend_scheme\":\"%s\",\"split\":%s}",
+        !spm->prepend_space ? "never"
+        : spm->is_bpe       ? "first"
+                            : "always",
+        is_split ? "true" : "false");
+}
+
 /* Byte-pair pieces: spaces become their mark, and nothing splits the text. */
 static SnStatus put_bpe(const SnAllocator *memory, const char *name, const SnSpm *spm, SnText *out,
                         SnError *err)
 {
-    sn_text_printf(out,
-                   ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s"
-                   "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" SPACE "\"}]}"
-                   ",\"pre_tokenizer\":null",
-                   spm->prepend_space ? "{\"type\":\"Prepend\",\"prepend\":\"" SPACE "\"}," : "");
+    if (spm->is_lenient) {
+        sn_text_printf(out, ",\"normalizer\":null,\"pre_tokenizer\":");
+        put_metaspace(out, spm, false);
+    } else {
+        sn_text_printf(
+            out,
+            ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s{\"type\":\"Replace\",\"pattern\":"
+            "{\"String\":\" \"},\"content\":\"" SPACE "\"}]},\"pre_tokenizer\":null",
+            spm->prepend_space ? "{\"type\":\"Prepend\",\"prepend\":\"" SPACE "\"}," : "");
+    }
     sn_put_template(out, spm->adds_bos ? spm->bos : -1, spm->adds_eos ? spm->eos : -1, text_of(spm, spm->bos),
                     text_of(spm, spm->eos));
     sn_text_printf(out,
@@ -371,14 +237,13 @@ static SnStatus put_bpe(const SnAllocator *memory, const char *name, const SnSpm
         sn_text_printf(out, ":%" PRIu32, i);
     }
     sn_text_add(out, "}", 1);
-    SN_TRY(put_merges(memory, name, spm, out, err));
+    SN_TRY(sn_put_merges(memory, name, spm->piece, spm->n, false, out, err));
     sn_text_add(out, "}", 1);
     return SN_OK;
 }
 
 static void put_unigram(const SnSpm *spm, SnText *out)
 {
-    const char *scheme = spm->prepend_space ? "always" : "never";
     sn_text_printf(out, ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
     if (spm->charsmap.n) {
         sn_text_printf(out, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
@@ -388,16 +253,15 @@ static void put_unigram(const SnSpm *spm, SnText *out)
     if (spm->joins_spaces)
         sn_text_printf(out, "%s{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}",
                        spm->charsmap.n ? "," : "");
-    sn_text_printf(out,
-                   "]},\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"" SPACE
-                   "\",\"prepend_scheme\":\"%s\",\"split\":true}",
-                   scheme);
+    sn_text_printf(out, "]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[%s",
+                   spm->splits_at_space ? "{\"type\":\"WhitespaceSplit\"}," : "");
+    put_metaspace(out, spm, true);
+    sn_text_printf(out, "]}");
     sn_put_template(out, spm->adds_bos ? spm->bos : -1, spm->adds_eos ? spm->eos : -1, text_of(spm, spm->bos),
                     text_of(spm, spm->eos));
-    sn_text_printf(out,
-                   ",\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"" SPACE
-                   "\",\"prepend_scheme\":\"%s\",\"split\":true},\"model\":{\"type\":\"Unigram\",\"unk_id\":",
-                   scheme);
+    sn_text_printf(out, ",\"decoder\":");
+    put_metaspace(out, spm, true);
+    sn_text_printf(out, ",\"model\":{\"type\":\"Unigram\",\"unk_id\":");
     if (spm->unk >= 0)
         sn_text_printf(out, "%" PRId64, spm->unk);
     else

@@ -2,30 +2,17 @@
 #ifndef SN_HF_SPM_H
 #define SN_HF_SPM_H
 
-#include "runtime/json.h"
-
-typedef enum SnPieceType { /* as in sentencepiece_model.proto, and in GGUF */
-                           SN_PIECE_NORMAL = 1,
-                           SN_PIECE_UNKNOWN,
-                           SN_PIECE_CONTROL,
-                           SN_PIECE_USER,
-                           SN_PIECE_UNUSED,
-                           SN_PIECE_BYTE
-} SnPieceType;
-
-typedef struct SnPiece {
-    SnBytes text;
-    float score;
-    uint32_t type;
-} SnPiece;
+#include "frontends/hf/vocab.h"
 
 typedef struct SnSpm {
     const SnPiece *piece; /* by id */
     uint32_t n;
     bool is_bpe; /* else Unigram */
     bool byte_fallback;
-    bool prepend_space;    /* a text begins with a space that it does not have */
-    bool joins_spaces;     /* runs of spaces are one */
+    bool prepend_space; /* a text begins with a space that it does not have */
+    bool is_lenient;    /* but only where it begins with none, and not after added tokens: "legacy": false */
+    bool joins_spaces;  /* runs of spaces are one */
+    bool splits_at_space;  /* Unigram: no piece goes across white space */
     SnBytes charsmap;      /* precompiled normalizer, or {NULL, 0} */
     int64_t unk, bos, eos; /* -1: none */
     bool adds_bos, adds_eos;
@@ -37,11 +24,5 @@ SN_MUST_CHECK SnStatus sn_spm_parse(SnArena *arena, const char *name, SnBytes by
 /* Writes tokenizer.json. */
 SN_MUST_CHECK SnStatus sn_spm_write(const SnAllocator *memory, const char *name, const SnSpm *spm,
                                     SnText *out, SnError *err);
-
-/* Phrases of tokenizer.json: a template around one text and around two, of
- * what is added in front and behind. bos, eos -1: none. */
-void sn_put_template(SnText *out, int64_t bos, int64_t eos, SnBytes bos_text, SnBytes eos_text);
-/* A member of "added_tokens". */
-void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool is_special);
 
 #endif
