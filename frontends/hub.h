@@ -24,6 +24,10 @@ typedef struct SnModelOptions {
      */
     const char *emit_dir;
     const char *emit_levels; /* for these CPU levels; NULL: all */
+    /* "q8", "q4": weights of linear layers become blocks of 32 with a scale, 8.5 and 4.5 bits each (a
+     * decoder's head always 8.5), and numbers are computed in f32 unless dtype says otherwise. NULL, "none":
+     * as stored */
+    const char *quant;
 } SnModelOptions;
 
 /* folder: config.json, *.safetensors (one, or shards with an index), tokenizer files if any; or a .sn file.

@@ -28,6 +28,23 @@ static const char *copy_or_none(SnModel *m, const char *s)
     return s ? sn_arena_strndup(&m->arena, s, strlen(s)) : NULL;
 }
 
+/* What weights become, by the name that people give it. */
+static const struct Quant {
+    const char *name, *linear, *head; /* block formats; NULL: as stored */
+} quants[] = {{"none", NULL, NULL}, {"q8", "q8_0", "q8_0"}, {"q4", "q4", "q8_0"}};
+
+static SnStatus choose_quant(SnModel *m, const char *name, SnError *err)
+{
+    size_t i = 0;
+    while (i < SN_COUNT(quants) && strcmp(quants[i].name, name) != 0)
+        i++;
+    SN_CHECK(i < SN_COUNT(quants), err, SN_EINVAL, "%s: quant: expected none, q8 or q4, found \"%s\"",
+             m->folder, name);
+    m->quant = quants[i].linear;
+    m->head_quant = quants[i].head;
+    return SN_OK;
+}
+
 static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOptions *o, SnError *err)
 {
     const char *device = device_of(o), *task = o ? sn_task_head(o->task) : NULL;
@@ -45,7 +62,7 @@ static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOption
     m->dtype = o->dtype;
     m->flags = o->flags;
     m->num_labels = o->num_labels;
-    return SN_OK;
+    return o->quant ? choose_quant(m, o->quant, err) : SN_OK;
 }
 
 /* What there is: a program in text form, a config, or only a tokenizer. */
@@ -173,7 +190,8 @@ SnStatus sn_model_need(SnModel *m, SnError *err)
     if (!m->weights)
         SN_TRY(sn_weights_open_folder(m->ctx, m->files, &m->weights, err));
     m->arch = arch;
-    m->dtype = m->dtype != SN_NODTYPE ? m->dtype : dtype_of(m);
+    if (m->dtype == SN_NODTYPE)
+        m->dtype = m->quant ? SN_F32 : dtype_of(m);
     return SN_OK;
 }
 
@@ -196,6 +214,8 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .arch = arch,
                  .arena = &m->arena,
                  .dtype = m->dtype,
+                 .quant = m->quant,
+                 .head_quant = m->head_quant,
                  .want = part->want,
                  .nwant = part->nwant,
                  .num_labels = m->num_labels,
@@ -252,7 +272,8 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
     const SnCompileOptions o = {
         .struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device, .levels = m->emit_levels};
     const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder), (uint64_t)m->dtype << 32 | m->flags);
-    const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo);
+    const uint64_t quant = m->quant ? sn_hash64(m->quant, strlen(m->quant), 0) : 0;
+    const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant);
     char path[MAX_PATH_SIZE];
     SN_CHECK(strcmp(m->device, "cpu") == 0, err, SN_EUNSUPPORTED, "%s: ahead of time for device %s",
              m->folder, m->device);

@@ -11,7 +11,8 @@
 /* A program of a model, kept with it. */
 typedef struct SnModelProgram {
     const char *key;
-    SnProgram *program; /* and its instance, if no dims are bound at create; or, for device "eval", only the graph */
+    SnProgram *
+        program; /* and its instance, if no dims are bound at create; or, for device "eval", only the graph */
     SnInstance *instance;
     SnGraph *graph;
     SnEvalResult *evaluated; /* results of the last run on device "eval" */
@@ -35,6 +36,7 @@ struct SnModel {
     SnDtype dtype;                      /* computed in; SN_NODTYPE until sn_model_need: the checkpoint's */
     uint32_t flags;                     /* SN_EXACT */
     int64_t num_labels;                 /* of a new head; 0: config's */
+    const char *quant, *head_quant;     /* block formats that weights become; NULL: as stored */
     SnBytes tokenizer;                  /* table; {NULL, 0}: not read yet */
     const char *emit_dir, *emit_levels; /* as in SnModelOptions */
     SN_VEC(SnModelProgram *) program;

@@ -82,7 +82,8 @@ expect 1 'candidate' run "$entail" hello --task zero-shot-classification
 expect 1 'question' run "$features" hello --task question-answering
 expect 3 'image-segmentation' run "$label" hello --task image-segmentation
 expect 3 'argument bogus' run "$mask" 'the [MASK]' --kwargs '{"bogus": 1}'
-expect 3 'quant' run "$mask" 'the [MASK]' --quant q8
+expect 2 'quant' run "$mask" 'the [MASK]' --quant q9
+expect 0 '' run "$mask" 'the [MASK]' --quant q8
 
 # ---- embed
 expect 0 '^\[-*[0-9.e-]*, ' embed "$sentence" 'The quick brown fox.' hello --json

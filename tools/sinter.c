@@ -110,17 +110,18 @@ static const Command commands[] = {
     {"devices", "", "devices that this build can use here", "", "sinter devices", command_devices},
 };
 
-static const char common_options[] = "--device D      auto, cpu, interp, clike or opencl[:N]\n"
-                                     "--dtype D       auto, f32, bf16 or f16\n"
-                                     "--quant Q       none\n"
-                                     "--threads N     threads that run kernels; default: all CPUs\n"
-                                     "--exact         the same bits on every CPU level\n"
-                                     "--seed N        of what is random\n"
-                                     "--cache-dir D   where compiled kernels are kept\n"
-                                     "--no-cache      keep none\n"
-                                     "--offline       use no network\n"
-                                     "--json          machine-readable output\n"
-                                     "-q, -v          fewer, more notes\n";
+static const char common_options[] =
+    "--device D      auto, cpu, interp, clike or opencl[:N]\n"
+    "--dtype D       auto, f32, bf16 or f16\n"
+    "--quant Q       none, q8 or q4: weights of linear layers in blocks of 8 or 4 bits\n"
+    "--threads N     threads that run kernels; default: all CPUs\n"
+    "--exact         the same bits on every CPU level\n"
+    "--seed N        of what is random\n"
+    "--cache-dir D   where compiled kernels are kept\n"
+    "--no-cache      keep none\n"
+    "--offline       use no network\n"
+    "--json          machine-readable output\n"
+    "-q, -v          fewer, more notes\n";
 
 /* ---- options ---- */
 
@@ -215,7 +216,7 @@ static int common_flags(Args *a)
 {
     int status = EXIT_DONE;
     int64_t threads = 0, seed = 0;
-    const char *quant = arg_value(a, "--quant");
+    a->quant = or_env(arg_value(a, "--quant"), "SINTER_QUANT");
     a->device = or_env(arg_value(a, "--device"), "SINTER_DEVICE");
     a->dtype = or_env(arg_value(a, "--dtype"), "SINTER_DTYPE");
     a->cache_dir = or_env(arg_value(a, "--cache-dir"), "SINTER_CACHE_DIR");
@@ -227,10 +228,9 @@ static int common_flags(Args *a)
     a->threads = (uint32_t)threads;
     if (arg_int(a, "--seed", &seed, &status) && seed < 0)
         return usage_error(a, "--seed: %lld, at least 0", (long long)seed);
-    if (quant && strcmp(quant, "none") != 0) {
-        (void)fprintf(stderr, "sinter: --quant: %s is not supported\n", quant);
-        return EXIT_UNSUPPORTED;
-    }
+    if (a->quant && strcmp(a->quant, "none") != 0 && strcmp(a->quant, "q8") != 0 &&
+        strcmp(a->quant, "q4") != 0)
+        return usage_error(a, "--quant: expected none, q8 or q4, found \"%s\"", a->quant);
     return status;
 }
 
@@ -272,8 +272,11 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
 {
     SnError err = {0};
     char dir[1024];
-    SnModelOptions o = {
-        .struct_size = sizeof o, .flags = a->exact ? SN_EXACT : 0, .task = task, .device = a->device};
+    SnModelOptions o = {.struct_size = sizeof o,
+                        .flags = a->exact ? SN_EXACT : 0,
+                        .task = task,
+                        .device = a->device,
+                        .quant = a->quant};
     *s = (Session){0};
     if (a->dtype && !find_dtype(a->dtype, &o.dtype))
         return usage_error(a, "--dtype: expected auto, f32, bf16 or f16, found \"%s\"", a->dtype);

@@ -38,7 +38,7 @@ SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const
     if (!w.ref && sn_config_bool(b->config, "tie_word_embeddings", true))
         w = table;
     if (w.ref)
-        return sn_linear(b->g, x, w, v);
+        return sn_nn_product(b, b->head_quant, x, w, v);
     const SnValue y = sn_nn_head_linear(b, name, x, rows, false);
     return v.ref ? sn_add(b->g, y, v) : y;
 }

@@ -22,7 +22,7 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
-    const SnValue y = sn_linear(b->g, x, w, sn_nn_param_or_none(b, "bias"));
+    const SnValue y = sn_nn_product(b, b->quant, x, w, sn_nn_param_or_none(b, "bias"));
     sn_scope_pop(b->g);
     return y;
 }
@@ -31,7 +31,7 @@ SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_permute(b->g, sn_nn_param(b, "weight"), (const int[]){1, 0});
-    const SnValue y = sn_linear(b->g, x, w, sn_nn_param(b, "bias"));
+    const SnValue y = sn_nn_product(b, b->quant, x, w, sn_nn_param(b, "bias"));
     sn_scope_pop(b->g);
     return y;
 }
@@ -52,7 +52,7 @@ SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
     sn_nn_range(b, ids, sn_scope_path(b->g), sn_nn_dim(b, w, 0), 0);
-    const SnValue y = sn_embedding(b->g, ids, w);
+    const SnValue y = sn_nn_lookup(b, ids, w);
     sn_scope_pop(b->g);
     return y;
 }

@@ -44,6 +44,8 @@ typedef struct SnBuild {
     const SnArch *arch;
     SnArena *arena; /* of names; lives as long as the program */
     SnDtype dtype;  /* parameters are cast to it where they are used */
+    const char *quant,
+        *head_quant; /* block formats that weights of linears and of the head become; NULL: none */
     SnNamedValues in, out;
     const char *const *want; /* names of the outputs that are wanted; nwant 0: all of the head */
     size_t nwant;
@@ -89,6 +91,11 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name);
 /* Where the file lacks it, it is made in f32: mean + normal * spread, the same numbers for the same name. */
 SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
                             float spread);
+
+/* x w^T + bias, the one door of weights: w stays in the blocks that it is stored in, or becomes blocks of the
+ * format `quant` (NULL: it stays as it is), which is b->quant or b->head_quant. */
+SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias);
+SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table); /* rows of a table, of its bytes if in blocks */
 
 /* ---- blocks ---- */
 int64_t sn_nn_dim(SnBuild *b, SnValue x, int axis); /* that the checkpoint decides; 1 after an error */

@@ -120,10 +120,10 @@ static SnValue gated(SnBuild *b, int64_t i, const Names *names, SnValue x)
     const char *act = sn_config_string(b->config, "hidden_act", "silu");
     const SnValue all = sn_nn_param_or_none(b, "gate_up_proj");
     if (all.ref) {
-        const SnValue both = sn_linear(g, x, sn_moe_part(b, all, i), sn_none());
+        const SnValue both = sn_nn_product(b, b->quant, x, sn_moe_part(b, all, i), sn_none());
         const int64_t n = sn_nn_dim(b, both, -1) / 2;
         const SnValue h = sn_mul(g, sn_nn_act(b, act, sn_nn_part(b, both, 0, n)), sn_nn_part(b, both, n, n));
-        return sn_linear(g, h, sn_moe_part(b, sn_nn_param(b, "down_proj"), i), sn_none());
+        return sn_nn_product(b, b->quant, h, sn_moe_part(b, sn_nn_param(b, "down_proj"), i), sn_none());
     }
     sn_scope_push(g, "%lld", (long long)i);
     const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, names->gate, x));

@@ -1,12 +1,17 @@
 /* params.c -- what a model being built takes and gives: inputs, outputs, parameters by scope. */
 #include "frontends/hf/layers.h"
 
+#include "compiler/compiler.h"
+#include "ops/ops.h"
 #include "runtime/hash.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
-#define NAME_SIZE 512
-#define MAX_MADE  ((size_t)1 << 26) /* elements of a parameter that is made */
+#define NAME_SIZE  512
+#define BLOCK      32 /* weights that --quant rounds together */
+#define LEAST_ROWS 16
+#define MAX_MADE   ((size_t)1 << 26) /* elements of a parameter that is made */
 
 /* ---- inputs and outputs ---- */
 
@@ -151,6 +156,19 @@ static bool full_name(SnBuild *b, const char *name, char out[NAME_SIZE])
     return false;
 }
 
+/* A tensor in blocks: its bytes, and what they stand for. */
+static SnValue block_param(SnBuild *b, const SnStTensor *t, const char *file)
+{
+    SnSourceTensor bytes;
+    const SnSource *source = sn_weights_source(b->weights);
+    char format[16] = "";
+    if (!source->find(source->self, file, &bytes))
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", file, t->format);
+    for (size_t i = 0; t->format[i] && i + 1 < sizeof format; i++)
+        format[i] = (char)tolower((unsigned char)t->format[i]);
+    return sn_dequantize_blocks(b->g, sn_param(b->g, file, bytes.dtype, bytes.ndim, bytes.dims), format);
+}
+
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
@@ -159,11 +177,13 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
     const SnStTensor *t = find_tensor(b, full);
     if (!t || t->name.n >= sizeof file)
         return sn_none();
-    if (!sn_dtype_is_float(t->dtype))
+    if (t->dtype != SN_NODTYPE && !sn_dtype_is_float(t->dtype))
         return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
     memcpy(file, t->name.at, t->name.n);
     file[t->name.n] = 0;
-    return sn_cast(b->g, sn_param(b->g, file, t->dtype, t->ndim, t->dims), b->dtype);
+    const SnValue v =
+        t->dtype == SN_NODTYPE ? block_param(b, t, file) : sn_param(b->g, file, t->dtype, t->ndim, t->dims);
+    return sn_cast(b->g, v, b->dtype);
 }
 
 SnValue sn_nn_param(SnBuild *b, const char *name)
@@ -174,6 +194,45 @@ SnValue sn_nn_param(SnBuild *b, const char *name)
     const char *path = sn_scope_path(b->g);
     return sn_graph_fail(b->g, SN_EFORMAT, "the checkpoint has no tensor %s%s%s", path, *path ? "." : "",
                          name);
+}
+
+/* ---- where weights meet activations ---- */
+
+/* The call of dequantize_blocks that w is, or is cast from; none: it is none. */
+static SnRef blocks_of(SnBuild *b, SnValue w)
+{
+    const SnStore *s = sn_graph_store(b->g);
+    const SnRef r = sn_term(s, w.ref)->op == SN_OP_CAST ? sn_term(s, w.ref)->arg[0] : w.ref;
+    const SnOpRow *row = sn_compiler_row_of(sn_graph_compiler(b->g), sn_term(s, r)->op);
+    return row && strcmp(row->sig.name, "dequantize_blocks") == 0 ? r : 0;
+}
+
+SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias)
+{
+    if (sn_graph_check(b->g, NULL) != SN_OK)
+        return sn_none();
+    const SnStore *s = sn_graph_store(b->g);
+    const SnRef blocks = blocks_of(b, w);
+    int64_t n = 0, k = 0;
+    if (blocks) {
+        const SnValue bytes = {sn_term(s, blocks)->arg[0], w.scope};
+        return sn_linear_blocks(b->g, x, bytes, bias, sn_attr_string(s, blocks, "format"));
+    }
+    const bool is_sized =
+        sn_is_const_i64(s, sn_dim(b->g, w, 0).ref, &n) && sn_is_const_i64(s, sn_dim(b->g, w, 1).ref, &k);
+    if (quant && is_sized && n >= LEAST_ROWS && k > 0 && k % BLOCK == 0)
+        return sn_linear_quantized(b->g, x, w, bias, quant);
+    return sn_linear(b->g, x, w, bias);
+}
+
+SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table)
+{
+    const SnRef blocks = sn_graph_check(b->g, NULL) == SN_OK ? blocks_of(b, table) : 0;
+    if (!blocks)
+        return sn_embedding(b->g, ids, table);
+    const SnStore *s = sn_graph_store(b->g);
+    const SnValue rows = sn_embedding(b->g, ids, (SnValue){sn_term(s, blocks)->arg[0], table.scope});
+    return sn_cast(b->g, sn_dequantize_blocks(b->g, rows, sn_attr_string(s, blocks, "format")), b->dtype);
 }
 
 /* ---- parameters that a checkpoint lacks ---- */

@@ -25,13 +25,24 @@ struct SnWeights {
     SnHash128 made;            /* of the tensors made here */
 };
 
+/* Blocks are rows of bytes. */
 static bool source_find(void *self, const char *name, SnSourceTensor *out)
 {
     const SnStTensor *t = sn_weights_find(self, name);
-    if (!t || t->dtype == SN_NODTYPE)
+    size_t rows = 1;
+    if (!t || t->ndim > SN_MAX_RANK)
         return false;
     *out = (SnSourceTensor){.dtype = t->dtype, .ndim = t->ndim, .bytes = t->bytes};
     memcpy(out->dims, t->dims, sizeof t->dims);
+    if (t->dtype != SN_NODTYPE)
+        return true;
+    for (int i = 0; i + 1 < t->ndim; i++)
+        if (t->dims[i] < 0 || !sn_mul_size(rows, (size_t)t->dims[i], &rows))
+            return false;
+    if (t->ndim == 0 || rows == 0 || t->bytes.n % rows != 0)
+        return false;
+    out->dtype = SN_U8;
+    out->dims[t->ndim - 1] = (int64_t)(t->bytes.n / rows);
     return true;
 }
 

@@ -35,7 +35,7 @@ static SnValue words(SnBuild *b, SnValue x)
     sn_scope_push(b->g, "embed_out");
     const SnValue w = sn_nn_param_or_none(b, "weight");
     sn_scope_pop(b->g);
-    return w.ref ? sn_linear(b->g, x, w, sn_none()) : sn_nn_gpt_logits(b, "embed_in", x);
+    return w.ref ? sn_nn_product(b, b->head_quant, x, w, sn_none()) : sn_nn_gpt_logits(b, "embed_in", x);
 }
 
 static const SnFamily neox = {.encoder = decoder, .words = words};

@@ -21,7 +21,7 @@ static SnValue part_linear(SnBuild *b, const char *name, const char *bias, int64
 {
     const SnValue w = sn_moe_part(b, sn_nn_param(b, name), i);
     const SnValue turned = sn_permute(b->g, w, (const int[]){1, 0});
-    return sn_linear(b->g, x, turned, sn_moe_part(b, sn_nn_param(b, bias), i));
+    return sn_nn_product(b, b->quant, x, turned, sn_moe_part(b, sn_nn_param(b, bias), i));
 }
 
 static SnValue expert(SnBuild *b, int64_t i, SnValue x)
