@@ -269,8 +269,11 @@ SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, SnModelProgram
 /* A file whose name is that of the program. */
 static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
 {
-    const SnCompileOptions o = {
-        .struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device, .levels = m->emit_levels};
+    const SnCompileOptions o = {.struct_size = sizeof o,
+                                .flags = m->flags & SN_EXACT,
+                                .target = m->device,
+                                .specialise = p->specialise,
+                                .levels = m->emit_levels};
     const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder), (uint64_t)m->dtype << 32 | m->flags);
     const uint64_t quant = m->quant ? sn_hash64(m->quant, strlen(m->quant), 0) : 0;
     const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant);
@@ -285,7 +288,10 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
 
 static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
 {
-    const SnCompileOptions o = {.struct_size = sizeof o, .flags = m->flags & SN_EXACT, .target = m->device};
+    const SnCompileOptions o = {.struct_size = sizeof o,
+                                .flags = m->flags & SN_EXACT,
+                                .target = m->device,
+                                .specialise = p->specialise};
     if (strcmp(m->device, "eval") == 0)
         return SN_OK;
     SN_TRY(m->emit_dir ? compile_ahead(m, p, err) : sn_compile(m->cc, p->graph, &o, &p->program, err));

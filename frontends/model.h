@@ -18,7 +18,8 @@ typedef struct SnModelProgram {
     SnEvalResult *evaluated; /* results of the last run on device "eval" */
     const SnIdRange *range;  /* what ids must be in, from the tables that they index */
     size_t nrange;
-    int64_t max_seq; /* positions that the model has; 0: no limit */
+    int64_t max_seq;        /* positions that the model has; 0: no limit */
+    const char *specialise; /* as in SnCompileOptions; set by who fills the graph */
 } SnModelProgram;
 
 struct SnModel {

@@ -127,12 +127,14 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
 /* Plans for all runs that there can be: a plan serves every shape that is no larger. */
 static SnStatus plan_all(SnLm *lm, SnError *err)
 {
+    const struct {
+        uint32_t batch, seq, wanted;
+    } run[] = {{1, lm->chunk, 1}, {lm->rows, 1, 1}, {lm->rows, lm->wanted, lm->wanted}};
     char shape[96];
-    const uint32_t batch[] = {1, lm->rows}, seq[] = {lm->chunk, lm->wanted}, wanted[] = {1, lm->wanted};
     for (uint32_t e = 0; e < SN_LM_ENTRIES; e++)
-        for (uint32_t i = 0; lm->has[e] && i < 2; i++) {
-            (void)snprintf(shape, sizeof shape, "batch=%u,seq=%u,wanted=%u,moves=%u", batch[i], seq[i],
-                           wanted[i], lm->rows);
+        for (uint32_t i = 0; lm->has[e] && i < SN_COUNT(run); i++) {
+            (void)snprintf(shape, sizeof shape, "batch=%u,seq=%u,wanted=%u,moves=%u", run[i].batch,
+                           run[i].seq, run[i].wanted, lm->rows);
             SN_TRY(sn_entry(lm->instance, entry_name[e], err));
             SN_TRY(sn_reserve(lm->instance, shape, err));
         }
