@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""random_generate.py SINTER [FAMILY...] [--device D] [--seed N] [--count N] [--part TEXT] [-v]
+
+Tiny random decoders of random_decoders.py, made with transformers; generate() with random
+arguments (greedy, beams, processors, padding on the left) against `sinter generate`. Where sequences differ it
+says how far apart the two best tokens were: rounding may turn them round below 1e-5. Needs transformers, torch.
+Exit 1: something differs.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import random_decoders
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+torch.set_num_threads(1)
+VOCAB = 53
+RECURRENT = ("mamba", "mamba2")
+
+
+def kwargs_of(r, family):
+    k = {"max_new_tokens": r.randint(1, 14), "do_sample": False}
+    if r.random() < 0.45 and family not in RECURRENT:
+        k["num_beams"] = r.choice([2, 3, 4, 6])
+        k["early_stopping"] = r.choice([True, False, "never"])
+        k["length_penalty"] = r.choice([1.0, 0.0, 2.0, 0.6, -1.0])
+        k["num_return_sequences"] = r.randint(1, k["num_beams"])
+    ends = r.sample(range(VOCAB), r.choice([1, 1, 2, 4]))
+    k["eos_token_id"] = ends if r.random() < 0.8 else ends[0]
+    choice = {
+        "repetition_penalty": lambda: r.choice([1.3, 0.8]),
+        "no_repeat_ngram_size": lambda: r.choice([1, 2, 3]),
+        "bad_words_ids": lambda: [[r.randrange(VOCAB)], [r.randrange(VOCAB), r.randrange(VOCAB)]],
+        "min_new_tokens": lambda: r.randint(1, 8),
+        "min_length": lambda: r.randint(1, 16),
+        "suppress_tokens": lambda: r.sample(range(VOCAB), 3),
+        "begin_suppress_tokens": lambda: r.sample(range(VOCAB), 5),
+        "forced_eos_token_id": lambda: r.randrange(VOCAB),
+        "sequence_bias": lambda: [[[r.randrange(VOCAB)], 2.5], [[r.randrange(VOCAB), r.randrange(VOCAB)], -3.0]],
+        "exponential_decay_length_penalty": lambda: [r.randint(1, 4), 1.3],
+        "renormalize_logits": lambda: True,
+        "prompt_lookup_num_tokens": lambda: r.randint(1, 5),
+    }
+    for key in r.sample(sorted(choice), r.choice([0, 0, 1, 1, 2, 3])):
+        if key == "prompt_lookup_num_tokens" and (family in RECURRENT or "num_beams" in k or len(k) > 3):
+            continue
+        k[key] = choice[key]()
+    return k
+
+
+def inputs_of(r, g, family, batch_of_one):
+    batch, seq = 1 if batch_of_one else r.randint(1, 3), r.randint(1, 9)
+    ids = torch.randint(1, VOCAB, (batch, seq), generator=g)
+    mask = torch.ones_like(ids)
+    if family not in RECURRENT:
+        for row in range(1, batch):
+            n = r.randint(0, seq - 1)
+            mask[row, :n] = 0
+            ids[row, :n] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def make(r, family, g):
+    base, changes, prefix, _ = random_decoders.FAMILIES[family]
+    change = r.choice(changes)
+    config = transformers.AutoConfig.for_model(
+        family, **{**base, **change}, vocab_size=VOCAB, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        attn_implementation="eager")
+    model = getattr(transformers, prefix + random_decoders.WORDS.get(family, "ForCausalLM"))(config).eval()
+    random_decoders.randomise(model, g)
+    model.tie_weights()
+    return model, change
+
+
+def flags_of(kwargs):
+    line = []
+    for key, v in kwargs.items():
+        flag = "--" + key.replace("_", "-")
+        if v is True and key != "early_stopping":
+            line.append(flag)
+        elif v is not False or key == "early_stopping":
+            line += [flag, v if isinstance(v, str) else json.dumps(v)]
+    return line
+
+
+def gap(model, x, kwargs):
+    """The smallest distance of the two best tokens of a step, as the library sees it."""
+    with torch.no_grad():
+        out = model.generate(**x, **kwargs, output_scores=True, return_dict_in_generate=True)
+    return min((s.topk(2).values.diff().abs().min().item() for s in out.scores), default=0.0)
+
+
+def one(args, seed, folder):
+    r = random.Random(seed)
+    family = r.choice(args.families or sorted(random_decoders.FAMILIES))
+    g = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model, change = make(r, family, g)
+    kwargs = kwargs_of(r, family)
+    x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs)
+    name = f"{seed} {family} {json.dumps(change)} {tuple(x['input_ids'].shape)} {json.dumps(kwargs)}"
+    if args.part not in name:
+        return None
+    model.save_pretrained(os.path.join(folder, "model"))
+    save_file(x, os.path.join(folder, "in.safetensors"))
+    try:
+        with torch.no_grad():
+            own = dict(kwargs)
+            if "sequence_bias" in own:
+                own["sequence_bias"] = {tuple(k): v for k, v in own["sequence_bias"]}
+            if family in RECURRENT:
+                x.pop("attention_mask")
+            expected = model.generate(**x, **own)
+    except (ValueError, IndexError, RuntimeError) as e:
+        return f"skipped {name}: {e}"[:300] if args.v else None
+    line = [args.sinter, "generate", os.path.join(folder, "model"), "--inputs", os.path.join(folder, "in.safetensors"),
+            "--outputs", os.path.join(folder, "out.safetensors"), "--device", args.device, "--dtype", "f32",
+            *flags_of(kwargs)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        return f"FAIL {name}: {done.stderr.strip()}"
+    got = load_file(os.path.join(folder, "out.safetensors"))["sequences"]
+    if got.shape == expected.shape and torch.equal(got, expected):
+        return f"ok   {name}"
+    try:
+        near = gap(model, x, own)
+    except Exception:
+        near = -1
+    return f"FAIL {name}: gap {near:.2g}\n  got      {got.tolist()}\n  expected {expected.tolist()}"
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("sinter")
+    p.add_argument("families", nargs="*")
+    p.add_argument("--device", default="interp")
+    p.add_argument("--seed", default=1, type=int)
+    p.add_argument("--count", default=50, type=int)
+    p.add_argument("--part", default="")
+    p.add_argument("-v", action="store_true")
+    args = p.parse_args()
+    passed = failed = 0
+    for i in range(args.count):
+        with tempfile.TemporaryDirectory() as folder:
+            said = one(args, args.seed * 100000 + i, folder)
+        passed += bool(said) and said.startswith("ok")
+        failed += bool(said) and said.startswith("FAIL")
+        if said and (args.v or said.startswith("FAIL")):
+            print(said, flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed != 0)
+
+
+if __name__ == "__main__":
+    main()
