@@ -190,6 +190,22 @@ typedef struct SnGeneratorStats {                                /* of all reque
 } SnGeneratorStats;
 SN_API void sn_generator_stats(const SnGenerator *g, SnGeneratorStats *out);
 
+/* ---- chat ---- */
+typedef struct SnChatSpan { /* code points of the text */
+    uint64_t begin, end;
+} SnChatSpan;
+typedef struct SnChatText { /* in the arena that was passed */
+    SnBytes text;
+    const SnChatSpan *span; /* what the assistant said, where the template marks it ({% generation %}) */
+    size_t nspan;
+} SnChatText;
+/* apply_chat_template of Transformers, without the tokenizer: messages is a list of {role, content, ...};
+ * kwargs (or NULL) has add_generation_prompt, continue_final_message, tools, documents, chat_template (a
+ * name, or a template) and whatever variables the template knows. What the template raises is SN_EINVAL, with
+ * its own text as the message. */
+SN_API SN_MUST_CHECK SnStatus sn_model_chat_text(SnModel *m, const SnJson *messages, const SnJson *kwargs,
+                                                 SnArena *arena, SnChatText *out, SnError *err);
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;
