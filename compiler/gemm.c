@@ -23,14 +23,16 @@
 
 static int64_t choose_panels(SnLower *l, const SnContract *c)
 {
-    int64_t n;
+    int64_t n, rows;
     if (c->is_strided || c->width == 1)
         return 1;
     if (c->tiles.fit)
         return !sn_is_const_i64(l->s, c->npanel, &n) ? 2 : n % 4 == 0 ? 4 : n < 2 ? n : 2;
-    if (!sn_is_const_i64(l->s, c->npanel, &n) || n % 3 == 0)
+    if (!sn_is_const_i64(l->s, c->npanel, &n))
         return 3;
-    return n % 4 == 0 ? 4 : n < 3 ? n : 3;
+    if (sn_is_const_i64(l->s, c->row.count, &rows) && rows == 1 && n % 2 == 0)
+        return 2; /* what comes from memory alone: more tiles, of which threads take equally many */
+    return n % 3 == 0 ? 3 : n % 4 == 0 ? 4 : n < 3 ? n : 3;
 }
 
 /* Would so many rows, read side by side, take more than the places that L1 has for each? */
@@ -240,6 +242,28 @@ static void set_summed(SnContract *c, int i, SnRef at)
     c->point[(unsigned char)c->summed.label[i]] = at;
 }
 
+/* 0: not known. */
+static int64_t panel_bytes(SnLower *l, const SnContract *c)
+{
+    int64_t k = 0;
+    const char lane = c->lane.label[c->lane.n - 1];
+    const int side = memchr(c->of[0].at, lane, (size_t)c->of[0].n) != NULL ? 0 : 1;
+    (void)sn_is_const_i64(l->s, c->summed.count, &k);
+    return k * SN_LANES * (int64_t)sn_dtype_size(sn_dtype_of(l->s, c->operand[side]));
+}
+
+/* Steps at the end of a panel that ask for what lies ahead of it: for one row, whose panels come from memory
+ * one after the other, that is the panel of the next tile, behind those that are read beside this one. */
+static int64_t last_steps(SnLower *l, const SnContract *c, const Body *b, const Unroll *u, int i)
+{
+    int64_t n;
+    const int64_t bytes = panel_bytes(l, c);
+    if (c->ahead == 0 || b->rows > 1 || b->panels < 2 || bytes <= c->ahead || i != 0 ||
+        !sn_is_const_i64(l->s, c->summed.dims[0], &n) || n / u->step == 0)
+        return 0;
+    return c->ahead / (bytes / (n / u->step));
+}
+
 /* Whole steps, then what is left one by one. */
 static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u, int i)
 {
@@ -247,11 +271,20 @@ static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u
     const SnRef size = sn_lower_dim(l, c->summed.dims[i]), step = i_const(l, u->step);
     const SnRef whole = i_div(l, size, step), rest = i_mod(l, size, step);
     int64_t n;
-    const SnRef at = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, whole, &loop), step);
-    set_summed(c, i, i_add(l, at, sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, step, &steps)));
-    emit_sum(l, c, b, u, i + 1);
-    sn_lower_close(l, steps);
-    sn_lower_close(l, loop);
+    const int64_t ahead = c->ahead, last = last_steps(l, c, b, u, i);
+    for (int part = last > 0 ? 0 : 1; part < 2; part++) {
+        const SnRef begin = part == 1 && last > 0 ? i_sub(l, whole, i_const(l, last)) : i_const(l, 0);
+        const SnRef end = part == 0 ? i_sub(l, whole, i_const(l, last)) : whole;
+        const SnRef k = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_sub(l, end, begin), &loop);
+        const SnRef at = i_mul(l, i_add(l, begin, k), step);
+        if (part == 1 && last > 0)
+            c->ahead += (b->panels - 1) * panel_bytes(l, c);
+        set_summed(c, i, i_add(l, at, sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, step, &steps)));
+        emit_sum(l, c, b, u, i + 1);
+        sn_lower_close(l, steps);
+        sn_lower_close(l, loop);
+    }
+    c->ahead = ahead;
     const SnRef left = sn_dim_mod(l->s, c->summed.dims[i], step);
     if (sn_is_const_i64(l->s, left, &n) && n == 0)
         return;

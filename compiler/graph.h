@@ -164,8 +164,9 @@ SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, con
     X(sub, SUB)                                                                                              \
     X(mul, MUL)                                                                                              \
     X(div, DIV)                                                                                              \
-    X(idiv, IDIV) X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR)          \
-        X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
+    X(idiv, IDIV)                                                                                            \
+    X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL)            \
+        X(shr, SHR) X(lt, LT) X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X
@@ -245,7 +246,7 @@ typedef struct SnCompileOptions {
     uint32_t struct_size;
     uint32_t flags;         /* SN_EXACT, SN_FAST_MATH */
     const char *target;     /* "cpu" (default: the context's level), "interp", "clike", "opencl:0" */
-    const char *specialise; /* "seq=1; batch=1,8": extra entries with these dims fixed */
+    const char *specialise; /* "seq=1; batch=1,8,*": copies of entries for these dims; *: any */
     const char *levels;     /* sn_emit: "v3,v4,amx"; NULL: all that the backend knows */
     const SnTask *task;     /* sn_emit: NULL: tensors only */
     bool weights_beside;    /* sn_emit: in a file of their own */

@@ -1,8 +1,8 @@
 /* specialise.c -- copies of entries with some symbols fixed: "seq=1; batch=1,8".
  *
- * Every entry that has one of the symbols gets a copy for each choice of values, one of each symbol's. A run
- * whose inputs have these dims takes the copy, which has the bits of the entry and the shapes of its kernels
- * made for them. Nobody sees a copy by name. */
+ * Every entry that has one of the symbols gets a copy for each choice of values, one of each symbol's; "*" is
+ * any. A run whose inputs have these dims takes the first copy that fits, which has the bits of the entry and
+ * the shapes of its kernels made for them. Nobody sees a copy by name. */
 #include "compiler/pass.h"
 
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #define MAX_VALUES 8
 #define MAX_COPIES 16
 #define MAX_NAME   256
+#define ANY        (-1) /* the symbol stays one */
 
 typedef struct Symbol {
     const char *name;
@@ -39,9 +40,10 @@ static SnStatus read_symbol(SnPass *p, const char **text, Symbol *out, SnError *
     SN_CHECK(out->name != NULL, err, SN_ENOMEM, "specialise: no memory");
     at = eq;
     do {
-        char *end = NULL;
-        const long long v = strtoll(at + 1, &end, 10);
-        SN_CHECK(end != at + 1 && v >= 0 && out->nvalue < MAX_VALUES, err, SN_EINVAL,
+        const bool is_any = *skip_spaces(at + 1) == '*';
+        char *end = is_any ? (char *)(uintptr_t)(skip_spaces(at + 1) + 1) : NULL;
+        const long long v = is_any ? ANY : strtoll(at + 1, &end, 10);
+        SN_CHECK(end != at + 1 && (v >= 0 || is_any) && out->nvalue < MAX_VALUES, err, SN_EINVAL,
                  "specialise: %s: expected up to %d sizes, found \"%s\"", out->name, MAX_VALUES, at + 1);
         out->value[out->nvalue++] = v;
         at = skip_spaces(end);
@@ -97,7 +99,7 @@ static SnStatus fix_symbols(SnPass *p, const Choice *c, int nth, SnRef entry, Sn
         const SnRef dim = find_symbol(p, reached, entry, y->name);
         int64_t lo, hi;
         nth /= y->nvalue;
-        if (dim == 0)
+        if (dim == 0 || value == ANY)
             continue;
         sn_dim_range(p->s, dim, &lo, &hi);
         SN_CHECK(value >= lo && value <= hi, err, SN_ESHAPE, "specialise: %s is %lld, allowed %lld to %lld",

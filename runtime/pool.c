@@ -2,7 +2,8 @@
  *
  * A call opens a job; workers join it, take indices from one counter and leave; the caller takes indices too,
  * closes the job when none is left, and waits for those inside. A worker that wakes too late finds the job
- * closed and costs nothing. Idle workers spin for a while, then park on a condition variable; so does a
+ * closed and costs nothing. Idle workers spin for a while, longer than a program needs
+ * between two runs of a loop, then park on a condition variable; so does a
  * caller that waits long.
  *
  * Where other programs have the CPUs a woken worker comes late, or on the caller's own CPU, in whose way it
@@ -24,31 +25,37 @@
 #include <unistd.h>
 
 #define SN_POOL_MAX_WIDTH 1024
-#define SN_SPIN_NS        20000
+#define SN_SPIN_NS        50000
+#define SN_SPINS          16    /* looks between two at the clock */
 #define SN_WAKE_AGAIN_NS  25000 /* after a wake in vain; doubled by each of the next MOST_MISSES - 1 */
 #define SN_MOST_MISSES    6
 #define SN_JOB_OPEN       (UINT64_C(1) << 31)
 #define SN_CALLER_PARKED  (UINT64_C(1) << 30)
 #define SN_JOB_INSIDE     (SN_CALLER_PARKED - 1)
 
+#define SN_LINE 64 /* bytes that CPUs pass to each other at a time */
+
 struct SnPool {
     size_t size; /* of this block */
     uint32_t nthread;
     pthread_t *thread;
     atomic_flag is_busy; /* one call at a time */
-    _Atomic uint64_t state, next;
-    _Atomic uint32_t nparked; /* workers that nobody has woken; changed with the lock held */
-    uint32_t nwoken;          /* that were, and do not run yet; with the lock held */
-    _Atomic bool has_joined;  /* somebody has, since the last wake */
-    atomic_int caller_cpu;
     /* of the caller */
     bool is_awaited; /* what came of the last wake was not looked at */
     uint32_t nmiss;
     uint64_t wake_at; /* nobody is woken before */
+    /* idle workers look here all the time: what else is written lies in lines of its own */
+    _Alignas(SN_LINE) _Atomic uint64_t state;
     _Atomic bool is_stopping;
+    _Alignas(SN_LINE) _Atomic uint64_t next;
     void (*fn)(void *arg, uint32_t i);
     void *arg;
     uint32_t count;
+    _Alignas(
+        SN_LINE) _Atomic uint32_t nparked; /* workers that nobody has woken; changed with the lock held */
+    uint32_t nwoken;                       /* that were, and do not run yet; with the lock held */
+    _Atomic bool has_joined;               /* somebody has, since the last wake */
+    atomic_int caller_cpu;
     pthread_mutex_t lock; /* of the two conditions */
     pthread_cond_t work, left;
 };
@@ -76,7 +83,8 @@ static bool try_join(SnPool *p, uint32_t *seen)
         if (atomic_compare_exchange_weak_explicit(&p->state, &s, s + 1, memory_order_acquire,
                                                   memory_order_relaxed)) {
             *seen = (uint32_t)(s >> 32);
-            atomic_store_explicit(&p->has_joined, true, memory_order_relaxed);
+            if (!atomic_load_explicit(&p->has_joined, memory_order_relaxed))
+                atomic_store_explicit(&p->has_joined, true, memory_order_relaxed);
             return true;
         }
     }
@@ -129,7 +137,8 @@ static void *worker(void *arg)
             leave(p);
             spin_end = sn_now_ns() + SN_SPIN_NS;
         } else if (sn_now_ns() < spin_end) {
-            sn_cpu_pause();
+            for (int i = 0; i < SN_SPINS && !has_news(p, seen); i++)
+                sn_cpu_pause();
         } else {
             park(p, seen);
             if (is_in_the_way(p))
@@ -171,7 +180,9 @@ static void wake_workers(SnPool *p, uint32_t most)
 static void open_job(SnPool *p, uint32_t count)
 {
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->caller_cpu, sn_cpu_current(), memory_order_relaxed);
+    const int cpu = sn_cpu_current();
+    if (atomic_load_explicit(&p->caller_cpu, memory_order_relaxed) != cpu)
+        atomic_store_explicit(&p->caller_cpu, cpu, memory_order_relaxed);
     /* Serial 0 is what workers have seen at birth. */
     const uint32_t last = (uint32_t)(atomic_load_explicit(&p->state, memory_order_relaxed) >> 32);
     const uint64_t serial = last == UINT32_MAX ? 1 : last + 1;
@@ -242,7 +253,7 @@ SnStatus sn_pool_create(uint32_t width, SnPool **out, SnError *err)
     SN_CHECK(width <= SN_POOL_MAX_WIDTH, err, SN_EINVAL, "pool: width is %u, expected at most %d", width,
              SN_POOL_MAX_WIDTH);
     const size_t size = sizeof(SnPool) + width * sizeof(pthread_t);
-    SnPool *p = (SnPool *)sn_alloc_zero(memory, size, _Alignof(max_align_t));
+    SnPool *p = (SnPool *)sn_alloc_zero(memory, size, _Alignof(SnPool));
     SN_CHECK(p != NULL, err, SN_ENOMEM, "pool: no memory for %zu bytes", size);
     p->size = size;
     p->thread = (pthread_t *)(void *)(p + 1);
@@ -272,7 +283,7 @@ void sn_pool_destroy(SnPool *p)
     pthread_cond_destroy(&p->left);
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->lock);
-    sn_free(&sn_default_allocator, p, p->size, _Alignof(max_align_t));
+    sn_free(&sn_default_allocator, p, p->size, _Alignof(SnPool));
 }
 
 SnJobs sn_pool_jobs(SnPool *p)

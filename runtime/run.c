@@ -8,9 +8,10 @@
 
 #define MAX_KERNEL_BUFFERS 16
 #define MAX_KERNEL_DIMS    64
-#define ALONE_NS           10000  /* a step of less work is done before others could help */
+#define ALONE_NS           4000   /* a step of less work is done before others could help */
 #define RANGE_NS           500000 /* of work in a range at most: a thread that lost its CPU has one to end */
 #define COST_PER_NS        16     /* unit of SnInstance.tile_cost */
+#define MAX_PARTS          32     /* jobs that begin at places of their own */
 
 /* ---- what steps cost: decides who runs them, never what they give ---- */
 
@@ -39,6 +40,11 @@ static int64_t tiles_in(const SnInstance *s, int64_t ns)
 
 /* ---- kernel steps ---- */
 
+/* Tiles of a job, next and end, 32 bits each; alone in a line of the cache. */
+typedef struct Part {
+    _Alignas(64) _Atomic uint64_t at;
+} Part;
+
 typedef struct KernelRun {
     SnInstance *s;
     const SnStepRow *step;
@@ -49,6 +55,8 @@ typedef struct KernelRun {
     int64_t dim[MAX_KERNEL_DIMS];
     int64_t end, share, most; /* tiles; a range is one of `share` parts of what is left, `most` at most */
     _Atomic int64_t next;
+    Part part[MAX_PARTS];
+    uint32_t npart;           /* 0: ranges are taken from `next` */
     _Atomic uint64_t work_ns; /* of all jobs, where it is timed */
     atomic_int status;
     atomic_flag failed;
@@ -71,13 +79,69 @@ static void run_range(KernelRun *k, int64_t first, int64_t last)
     atomic_store(&k->status, (int)st);
 }
 
-/* Takes ranges until none is left or the time is up. Ranges that were taken are finished. */
-static void run_tiles(void *arg, uint32_t job)
+static uint64_t part_of(uint64_t next, uint64_t end)
 {
-    (void)job;
-    KernelRun *k = arg;
-    const uint64_t deadline = k->s->deadline, begin = k->is_timed ? sn_now_ns() : 0, ahead = tile_ns(k->s);
-    const uint32_t env = sn_fpenv_begin();
+    return next | end << 32;
+}
+
+/* A quarter of what a part has left from its front, or half of it from its back. */
+static bool take_part(KernelRun *k, uint32_t i, bool is_own, int64_t *first, int64_t *last)
+{
+    uint64_t old = atomic_load_explicit(&k->part[i].at, memory_order_relaxed);
+    for (;;) {
+        const int64_t next = (int64_t)(uint32_t)old, end = (int64_t)(old >> 32), left = end - next;
+        int64_t take = is_own ? (left + 3) / 4 : (left + 1) / 2;
+        take = take > k->most ? k->most > 1 ? k->most : 1 : take;
+        if (left <= 0)
+            return false;
+        *first = is_own ? next : end - take;
+        *last = *first + take;
+        const uint64_t now =
+            is_own ? part_of((uint64_t)*last, (uint64_t)end) : part_of((uint64_t)next, (uint64_t)*first);
+        if (atomic_compare_exchange_weak_explicit(&k->part[i].at, &old, now, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return true;
+    }
+}
+
+/* Tiles side by side are weights side by side: each job walks a part of its own, which memory is fast at,
+ * and then helps the others. */
+static void run_parts(KernelRun *k, uint32_t job)
+{
+    int64_t first, last;
+    for (uint32_t i = 0; i < k->npart; i++)
+        while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed) &&
+               take_part(k, (job + i) % k->npart, i == 0, &first, &last))
+            run_range(k, first, last);
+}
+
+static bool is_done(const KernelRun *k)
+{
+    for (uint32_t i = 0; i < k->npart; i++) {
+        const uint64_t at = atomic_load_explicit(&k->part[i].at, memory_order_relaxed);
+        if ((uint32_t)at < at >> 32)
+            return false;
+    }
+    return true;
+}
+
+/* Equal parts, where all tiles are to be done now. */
+static void begin_parts(KernelRun *k, int64_t first, uint32_t n)
+{
+    const int64_t ntile = k->end - first;
+    k->npart = k->s->deadline == 0 && n <= MAX_PARTS && k->end <= INT32_MAX ? n : 0;
+    for (uint32_t i = 0; i < k->npart; i++) {
+        const int64_t from = first + ntile * i / n, to = first + ntile * (i + 1) / n;
+        atomic_init(&k->part[i].at, part_of((uint64_t)from, (uint64_t)to));
+    }
+    if (k->npart)
+        atomic_init(&k->next, k->end);
+}
+
+/* Takes ranges until none is left or the time is up. Ranges that were taken are finished. */
+static void run_ranges(KernelRun *k)
+{
+    const uint64_t deadline = k->s->deadline, ahead = tile_ns(k->s);
     while (!atomic_load_explicit(&k->s->cancel, memory_order_relaxed)) {
         /* Relaxed: the counter only hands out numbers; parallel() orders the tiles' memory. */
         const int64_t left = k->end - atomic_load_explicit(&k->next, memory_order_relaxed);
@@ -91,6 +155,17 @@ static void run_tiles(void *arg, uint32_t job)
         if (deadline && sn_now_ns() + ahead >= deadline)
             break;
     }
+}
+
+static void run_tiles(void *arg, uint32_t job)
+{
+    KernelRun *k = arg;
+    const uint64_t begin = k->is_timed ? sn_now_ns() : 0;
+    const uint32_t env = sn_fpenv_begin();
+    if (k->npart)
+        run_parts(k, job);
+    else
+        run_ranges(k);
     sn_fpenv_end(env);
     if (k->is_timed)
         atomic_fetch_add_explicit(&k->work_ns, sn_now_ns() - begin, memory_order_relaxed);
@@ -104,6 +179,7 @@ static void begin_kernel(KernelRun *k, SnInstance *s, const SnStepRow *step, SnE
     k->fn = s->program->fn ? s->program->fn[step->a] : NULL;
     k->is_whole = k->fn == NULL && s->program->module->is_whole;
     k->end = s->plan.reg[step->b];
+    k->npart = 0;
     k->err = err;
     for (uint32_t i = 0; i < step->buffer.count; i++) {
         const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
@@ -131,12 +207,15 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     k.share = is_shared ? 4 * (int64_t)jobs->width : 1;
     k.most = is_shared ? tiles_in(s, RANGE_NS) : INT64_MAX;
     if (is_shared)
+        begin_parts(&k, first, jobs->width);
+    if (is_shared)
         jobs->parallel(jobs->self, jobs->width, run_tiles, &k);
     else if (ntile > 0)
         run_tiles(&k, 0);
     const SnStatus st = (SnStatus)atomic_load(&k.status);
     if (st != SN_OK)
         return st;
+    SN_CHECK(!k.npart || is_done(&k), err, SN_ECANCELLED, "cancelled");
     const int64_t next = atomic_load(&k.next) < k.end ? atomic_load(&k.next) : k.end;
     if (k.is_timed && next > first)
         learn_cost(s, next - first, atomic_load(&k.work_ns));

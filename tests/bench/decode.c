@@ -169,7 +169,8 @@ static void build(const Bench *b, SnGraph *g)
     x.page = sn_input(g, "page", SN_I32, 2, (SnValue[]){x.batch, m});
     for (int i = 0; i < b->shape.dim / 2 && i < 64; i++)
         freq[i] = 1 / (float)(i + 1);
-    x.freq = sn_const_data(g, SN_F32, 1, (int64_t[]){b->shape.dim / 2}, freq);
+    const SnValue half = size(&x, b->shape.dim / 2), line[] = {x.batch, half};
+    x.freq = sn_broadcast(g, sn_const_data(g, SN_F32, 1, (int64_t[]){b->shape.dim / 2}, freq), 2, line);
     SnValue h = sn_embedding(g, ids, weight(&x, "embed"));
     for (int64_t i = 0; i < b->shape.layers; i++) {
         x.layer = i;
@@ -338,7 +339,7 @@ static SnStatus bench(Bench *b, SnError *err)
     SnGraph *g = NULL;
     SnProgram *p = NULL;
     const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = "cpu", .specialise = "seq=1"};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = "cpu", .specialise = "batch=1,*; seq=1"};
     SnStatus st = b->threads > 1 ? sn_pool_create(b->threads, &pool, err) : SN_OK;
     const SnContextDesc desc = {.struct_size = sizeof desc,
                                 .jobs = pool ? sn_pool_jobs(pool) : (SnJobs){0},

@@ -133,6 +133,19 @@ static void malformed_choices_are_refused(void **state)
     }
 }
 
+static void a_star_is_any_size(void **state)
+{
+    SnError err;
+    Rig r = {0};
+    assert_ok(open_program(&r, *state, "b=1,*; s=1", &err));
+    assert_true(takes_copy(&r, 1, 1));
+    const SnEntryRow *const first = r.s->entry;
+    assert_true(takes_copy(&r, 3, 1));
+    assert_ptr_not_equal(r.s->entry, first);
+    assert_false(takes_copy(&r, 1, 2));
+    rig_close(&r);
+}
+
 /* A symbol that no entry has changes nothing. */
 static void other_symbols_are_ignored(void **state)
 {
@@ -239,6 +252,7 @@ int main(void)
         cmocka_unit_test_prestate(copies_have_the_bits_of_their_entry, target),
         cmocka_unit_test_prestate(reserve_plans_the_copy, target),
         cmocka_unit_test_prestate(malformed_choices_are_refused, target),
+        cmocka_unit_test_prestate(a_star_is_any_size, target),
         cmocka_unit_test_prestate(other_symbols_are_ignored, target),
 #ifdef SN_TEST_LLVM
         cmocka_unit_test_prestate(entries_of_a_shared_object_share_weights_and_carries, target),
