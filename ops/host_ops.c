@@ -157,8 +157,33 @@ static SnStatus infer_decode(SnGraph *g, const SnCall *c, SnTypeId *out, SnError
 
 static SnRef scratch_decode(SnGraph *g, const SnCall *c)
 {
-    (void)c;
-    return fixed_scratch(g, SN_TOK_DECODE_SCRATCH);
+    const int64_t token_size = sn_call_int(c, "token_size");
+    const size_t none = SN_TOK_DECODE_SCRATCH(0, token_size), one = SN_TOK_DECODE_SCRATCH(1, token_size);
+    return sn_dim_add(sn_graph_store(g), fixed_scratch(g, none),
+                      times(g, capacity(g, c->in[1]), (int64_t)(one - none)));
+}
+
+static SnStatus infer_stream(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
+{
+    SnStore *const s = sn_graph_store(g);
+    const int64_t size = sn_call_int(c, "token_size") + 1;
+    const SnType *const ids = sn_value_type(g, c->in[2]);
+    const SnRef rows = ids->dims[0], hold[2] = {rows, sn_const_i64(s, SN_TOK_HOLD_SIZE)};
+    SN_CHECK(size > 0 && size < INT32_MAX, err, SN_EINVAL, "tok_stream: token_size is out of range");
+    SN_TRY(sn_graph_check(g, err));
+    const SnRef id_count = sn_dim_add(s, ids->dims[1], sn_const_i64(s, SN_TOK_HOLD_IDS));
+    const SnRef bytes = sn_dim_add(s, times(g, id_count, size), sn_const_i64(s, SN_TOK_HOLD_TEXT));
+    const SnTypeId child[] = {sn_type_list(s, SN_U8, 1, &rows, sn_dim_mul(s, rows, bytes)),
+                              sn_type_tensor(s, SN_U8, 2, hold), sn_type_tensor(s, SN_I32, 1, &rows)};
+    static const char *const names[] = {"text", "hold", "hit"};
+    *out = sn_type_tuple(s, SN_COUNT(child), child, names);
+    SN_CHECK(*out != 0, err, SN_ENOMEM, "no memory for types");
+    return SN_OK;
+}
+
+static SnRef scratch_stream(SnGraph *g, const SnCall *c)
+{
+    return fixed_scratch(g, SN_TOK_STREAM_SCRATCH(sn_call_int(c, "token_size")));
 }
 
 const SnOp sn_host_ops[] = {
@@ -201,5 +226,13 @@ const SnOp sn_host_ops[] = {
      .infer = infer_decode,
      .scratch = scratch_decode,
      .doc = "the text that ids stand for"},
+    {.sig = "tok_stream(tok: object<tokenizer>, hold: u8[b, 256], ids: i32[b, k], end: i32[b], stop: "
+            "list<u8>[s]?; "
+            "skip_special: bool = true, token_size: int) -> ?",
+     .run = sn_tok_stream,
+     .symbol = "sn_tok_stream",
+     .infer = infer_stream,
+     .scratch = scratch_stream,
+     .doc = "(text, hold, hit): what further ids add to a text, in whole characters, up to a stop string"},
     {0},
 };

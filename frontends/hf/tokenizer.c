@@ -169,7 +169,7 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     bool strip = lower;
     read_flag(c->config, "strip_accents", &strip);
     d->unk = token_name(c, SN_TOK_UNK);
-    d->prefix = d->decoder_text = sn_bytes_str("##");
+    d->prefix = sn_bytes_str("##");
     d->kind = SN_TOK_WORDPIECE;
     d->max_word_chars = 100;
     const SnNormKind steps[] = {SN_NORM_CLEAN, SN_NORM_CJK, SN_NORM_NFD, SN_NORM_STRIP_NONSPACING,
@@ -182,8 +182,8 @@ static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnE
     d->split[1] =
         (SnTokSplit){.flags = SN_CP_PUNCT, .code_point = SN_TOK_NONE, .behavior = SN_SPLIT_ISOLATED};
     d->nsplit = 2;
-    d->decoder = SN_TOK_DECODE_WORDPIECE;
-    d->flags = SN_TOK_CLEANUP;
+    d->decode[d->ndecode++] = (SnDraftDecode){
+        .step = {.kind = SN_TOK_DECODE_WORDPIECE, .flags = SN_TOK_DECODE_CLEANUP}, .text = d->prefix};
     SN_TRY(add_listed(d, sn_json_get(c->config, "added_tokens_decoder"), err));
     SN_TRY(add_names(d, c, err));
     return set_template(d, c, err);

@@ -20,14 +20,24 @@ typedef struct SnDraftNorm { /* a normaliser step */
     uint32_t nunit;
 } SnDraftNorm;
 
+typedef struct SnDraftDecode {
+    SnTokDecodeStep step; /* at: where it is a pattern */
+    SnBytes text, to;     /* POOL[at ..], POOL[to ..] */
+} SnDraftDecode;
+
 typedef struct SnTokDraft {
     SnArena *arena; /* everything below; dies after the table is written */
     SnMap model;    /* token of the model to id */
     SnBytes *vocab; /* by id; at NULL: no such id in the model */
     uint32_t nvocab;
     SnTokModel kind;
-    uint32_t model_flags;         /* SN_TOK_BYTE_LEVEL ... */
-    SnBytes unk, prefix, suffix;  /* of the model */
+    uint32_t model_flags;        /* SN_TOK_BYTE_LEVEL ... */
+    SnBytes unk, prefix, suffix; /* of the model */
+    uint32_t unk_id;             /* of Unigram: one more; 0: none */
+    const double *score;         /* of Unigram, by id */
+    double unk_score;
+    const uint32_t *trie;
+    uint32_t ntrie;
     struct SnDraftMerges *merges; /* of BPE (tokenizer_bpe.c) */
     struct SnDraftRegex *regexes; /* (tok_regex.c) */
     uint32_t nregex;
@@ -43,8 +53,8 @@ typedef struct SnTokDraft {
     SnBytes sign; /* of the step that has one */
     SnTokPiece *single, *pair;
     uint32_t nsingle, npair;
-    SnTokDecoder decoder;
-    SnBytes decoder_text;
+    SnDraftDecode decode[SN_TOK_NORMS];
+    uint32_t ndecode;
     uint32_t flags; /* of the table */
     SnTokenizerFacts facts;
 } SnTokDraft;
@@ -71,6 +81,11 @@ SN_MUST_CHECK SnStatus sn_draft_add_norm(SnTokDraft *d, SnDraftNorm step, SnErro
 SN_MUST_CHECK SnStatus sn_draft_add_charsmap(SnTokDraft *d, SnBytes blob, SnError *err);
 /* The normalizer of tokenizer.json, or NULL (tokenizer_normal.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err);
+/* The decoder of tokenizer.json, or NULL, and how much longer it may make a text (tokenizer_decode.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_decoder(SnTokDraft *d, const SnJson *v, SnError *err);
+double sn_draft_decode_growth(const SnTokDraft *d);
+/* The model of tokenizer.json where it is a Unigram (tokenizer_unigram.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_unigram(SnTokDraft *d, const SnJson *v, SnError *err);
 /* How many bytes one byte of text may become, after all steps and after any of them. */
 SN_MUST_CHECK SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err);
 

@@ -70,10 +70,13 @@ static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
     while (i < SN_COUNT(models) &&
            !(has_type ? is_type(v, models[i].type) : sn_json_get(v, models[i].field) != NULL))
         i++;
+    const SnJson *vocab = sn_json_get(v, "vocab");
+    if (has_type ? is_type(v, "Unigram") : vocab != NULL && vocab->kind == SN_JSON_ARRAY)
+        return sn_draft_read_unigram(d, v, err);
     if (i == SN_COUNT(models))
         return unsupported(err, "model", v);
     SN_TRY(models[i].read(d, v, err));
-    SN_TRY(read_vocab(d, sn_json_get(v, "vocab"), err));
+    SN_TRY(read_vocab(d, vocab, err));
     d->next_id = d->model.n;
     return d->kind == SN_TOK_BPE ? sn_draft_read_merges(d, v, err) : SN_OK;
 }
@@ -232,22 +235,6 @@ static SnStatus read_post_processor(SnTokDraft *d, const SnJson *v, SnError *err
 
 /* ---- the rest ----------------------------------------------------------------------------------------- */
 
-static SnStatus read_decoder(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    d->decoder = SN_TOK_JOIN_SPACE;
-    if (sn_json_is_null(v))
-        return SN_OK;
-    d->decoder = SN_TOK_DECODE_OTHER;
-    if (!is_type(v, "WordPiece"))
-        return read_string(v, "type", &d->decoder_text, err);
-    bool cleanup;
-    SN_TRY(read_string(v, "prefix", &d->decoder_text, err));
-    SN_TRY(read_bool(v, "cleanup", &cleanup, err));
-    d->decoder = SN_TOK_DECODE_WORDPIECE;
-    d->flags |= cleanup ? SN_TOK_CLEANUP : 0;
-    return SN_OK;
-}
-
 static SnStatus read_truncation(SnTokTruncation *t, const SnJson *v, SnError *err)
 {
     if (sn_json_is_null(v))
@@ -287,7 +274,7 @@ SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
     SN_TRY(sn_draft_read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
     SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));
     SN_TRY(read_post_processor(d, sn_json_get(root, "post_processor"), err));
-    SN_TRY(read_decoder(d, sn_json_get(root, "decoder"), err));
+    SN_TRY(sn_draft_read_decoder(d, sn_json_get(root, "decoder"), err));
     SN_TRY(read_truncation(&d->facts.truncation, sn_json_get(root, "truncation"), err));
     return read_padding(&d->facts.padding, sn_json_get(root, "padding"), err);
 }

@@ -81,9 +81,13 @@ static SnStatus read_replace(SnTokDraft *d, const SnJson *v, SnError *err)
     const SnJson *pattern = sn_json_get(v, "pattern");
     SnDraftNorm s = {.kind = SN_NORM_REPLACE};
     SN_TRY(read_text(v, "content", &s.to, err));
-    SN_CHECK(sn_json_get(pattern, "Regex") == NULL, err, SN_EUNSUPPORTED,
-             "normalizer Replace with a Regex is not supported");
-    SN_TRY(read_text(pattern, "String", &s.text, err));
+    if (sn_json_get(pattern, "Regex") == NULL) {
+        SN_TRY(read_text(pattern, "String", &s.text, err));
+        return sn_draft_add_norm(d, s, err);
+    }
+    s.kind = SN_NORM_REPLACE_REGEX;
+    SN_TRY(read_text(pattern, "Regex", &s.text, err));
+    SN_TRY(sn_draft_add_regex(d, s.text, false, &s.at, err));
     return sn_draft_add_norm(d, s, err);
 }
 

@@ -3,7 +3,10 @@
 #include "ops/host/unicode.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { BYTES = 256 };
 
 /* ---- added tokens ------------------------------------------------------------------------------------- */
 
@@ -140,7 +143,9 @@ static SnStatus sort_added(Writer *w, SnError *err)
 
 static size_t pool_size(const SnTokDraft *d)
 {
-    size_t n = d->prefix.n + d->suffix.n + d->sign.n + d->decoder_text.n;
+    size_t n = d->prefix.n + d->suffix.n + d->sign.n;
+    for (uint32_t i = 0; i < d->ndecode; i++)
+        n += d->decode[i].text.n + d->decode[i].to.n;
     for (uint32_t i = 0; i < d->nstep; i++)
         n += d->step[i].text.n + d->step[i].to.n;
     for (uint32_t i = 0; i < d->nvocab; i++)
@@ -166,13 +171,24 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     while (nslot < 2 * (size_t)d->model.n)
         nslot *= 2;
     size_t count[SN_TOK_NSECTION] = {
-        [SN_TOK_POOL] = pool_size(d),  [SN_TOK_TEXT] = nid + 1,
-        [SN_TOK_FLAG] = nid,           [SN_TOK_SLOT] = nslot,
-        [SN_TOK_RAW] = w->nraw,        [SN_TOK_RAW_FIRST] = 257,
-        [SN_TOK_NORMED] = w->nnormed,  [SN_TOK_NORMED_FIRST] = 257,
-        [SN_TOK_NORMALIZE] = d->nstep, [SN_TOK_SPLIT] = d->nsplit,
-        [SN_TOK_SINGLE] = d->nsingle,  [SN_TOK_PAIR] = d->npair,
-        [SN_TOK_ASCII] = 256,          [SN_TOK_CHARSMAP] = unit_count(d),
+        [SN_TOK_POOL] = pool_size(d),
+        [SN_TOK_TEXT] = nid + 1,
+        [SN_TOK_FLAG] = nid,
+        [SN_TOK_SLOT] = nslot,
+        [SN_TOK_RAW] = w->nraw,
+        [SN_TOK_RAW_FIRST] = 257,
+        [SN_TOK_NORMED] = w->nnormed,
+        [SN_TOK_NORMED_FIRST] = 257,
+        [SN_TOK_NORMALIZE] = d->nstep,
+        [SN_TOK_SPLIT] = d->nsplit,
+        [SN_TOK_SINGLE] = d->nsingle,
+        [SN_TOK_PAIR] = d->npair,
+        [SN_TOK_ASCII] = 256,
+        [SN_TOK_CHARSMAP] = unit_count(d),
+        [SN_TOK_DECODE] = d->ndecode,
+        [SN_TOK_TRIE] = d->ntrie,
+        [SN_TOK_SCORE] = d->score != NULL ? nid + 1 : 0,
+        [SN_TOK_BYTE] = d->score != NULL ? BYTES : 0,
     };
     sn_draft_regex_sizes(d, count);
     sn_draft_bpe_sizes(d, count);
@@ -249,7 +265,8 @@ static void put_vocabulary(Writer *w)
         size_t size = s.n;
         if (model.at != NULL) {
             flag[id] = SN_TOK_IN_MODEL;
-            put_slot(w, model, id);
+            if (sn_map_get(&d->model, model, &unused) && unused == id)
+                put_slot(w, model, id);
         }
         if (a != NULL) {
             flag[id] |= SN_TOK_ADDED;
@@ -318,6 +335,42 @@ static void put_splits(Writer *w)
     }
 }
 
+static void put_decoder(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    SnTokDecodeStep *out = section(w, SN_TOK_DECODE);
+    for (uint32_t i = 0; i < d->ndecode; i++) {
+        const SnDraftDecode *s = &d->decode[i];
+        out[i] = s->step;
+        if (s->step.kind != SN_TOK_DECODE_REPLACE_REGEX)
+            out[i].at = put_text(w, s->text);
+        out[i].size = (uint32_t)s->text.n;
+        out[i].to = put_text(w, s->to);
+        out[i].to_size = (uint32_t)s->to.n;
+    }
+    SnTokenizerFacts *f = &w->t->facts;
+    const double size = sn_draft_decode_growth(d) * f->token_size + 1;
+    f->token_size = size < INT32_MAX / 2 ? (uint32_t)size : INT32_MAX / 2;
+}
+
+static void put_unigram(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    if (d->score == NULL)
+        return;
+    double *score = section(w, SN_TOK_SCORE);
+    memcpy(score, d->score, d->nvocab * sizeof *score);
+    score[w->t->facts.vocab_size] = d->unk_score;
+    memcpy(section(w, SN_TOK_TRIE), d->trie, d->ntrie * sizeof *d->trie);
+    uint32_t *byte = section(w, SN_TOK_BYTE);
+    for (uint32_t i = 0; i < BYTES; i++) {
+        char name[8];
+        const int n = snprintf(name, sizeof name, "<0x%02X>", i);
+        if (!sn_map_get(&d->model, sn_bytes(name, (size_t)n), &byte[i]))
+            byte[i] = SN_TOK_NONE;
+    }
+}
+
 static void put_rest(Writer *w)
 {
     const SnTokDraft *d = w->d;
@@ -327,20 +380,21 @@ static void put_rest(Writer *w)
     t->model = d->kind;
     t->flags = d->flags;
     t->model_flags = d->model_flags;
-    if (!sn_map_get(&d->model, d->unk, &t->unk))
+    if (d->kind == SN_TOK_UNIGRAM)
+        t->unk = d->unk_id - 1;
+    else if (!sn_map_get(&d->model, d->unk, &t->unk))
         t->unk = SN_TOK_NONE;
     t->max_word_chars = d->max_word_chars;
-    t->decoder = d->decoder;
     t->prefix_at = put_text(w, d->prefix);
     t->prefix_size = (uint32_t)d->prefix.n;
     t->suffix_at = put_text(w, d->suffix);
     t->suffix_size = (uint32_t)d->suffix.n;
-    t->decoder_at = put_text(w, d->decoder_text);
-    t->decoder_size = (uint32_t)d->decoder_text.n;
-    put_steps(w);
-    put_splits(w);
+    put_decoder(w);
+    put_unigram(w);
     sn_draft_put_regexes(d, section(w, SN_TOK_REGEX), section(w, SN_TOK_BLOCK), section(w, SN_TOK_CLASS),
                          section(w, SN_TOK_EDGE));
+    put_steps(w);
+    put_splits(w);
     if (d->nsingle > 0)
         memcpy(section(w, SN_TOK_SINGLE), d->single, d->nsingle * sizeof *d->single);
     if (d->npair > 0)

@@ -84,7 +84,7 @@ static SnStatus join_words(SnPipe *p, const Entity *e, size_t n, SnBytes *out, S
 {
     const SnTokTable *table = (const SnTokTable *)(const void *)p->m->tokenizer.at;
     size_t size = 0;
-    SN_CHECK(table->decoder != SN_TOK_DECODE_OTHER, err, SN_EUNSUPPORTED, "%s: the tokenizer's decoder",
+    SN_CHECK(sn_tok_can_put(table), err, SN_EUNSUPPORTED, "%s: the tokenizer's decoder",
              p->m->folder);
     for (size_t i = 0; i < n; i++)
         SN_CHECK(sn_add_size(size, e[i].word.n + 1, &size), err, SN_ENOMEM, "%s: no memory", p->task);

@@ -195,6 +195,8 @@ static size_t step_charsmap(const Work *w)
 /* Where the match at byte `at` ends, or SN_TOK_NO_MATCH. */
 static size_t match(const Work *w, SnBytes text, size_t at)
 {
+    if (w->step->kind == SN_NORM_REPLACE_REGEX)
+        return sn_tok_match(w->m->t, w->step->at, text, at);
     const SnBytes literal = pool(w, w->step->at, w->step->size);
     const bool is_equal =
         literal.n <= text.n - at && (literal.n == 0 || !memcmp(text.at + at, literal.at, literal.n));

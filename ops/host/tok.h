@@ -216,7 +216,8 @@ size_t sn_tok_match(const SnTokTable *t, uint32_t regex, SnBytes text, size_t at
 
 typedef struct SnTokIds { /* where a model puts tokens; n is what it counts up */
     int32_t *id;
-    uint32_t *end; /* of each token, in bytes of the word; NULL: not asked for */
+    uint32_t *end; /* of each token, in bytes of the word; as the one before: in the same place; NULL: not
+                      asked for */
     size_t n, max;
 } SnTokIds;
 

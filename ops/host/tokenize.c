@@ -203,6 +203,35 @@ static bool check_steps(const SnTokTable *t)
     return true;
 }
 
+static bool check_decoder(const SnTokTable *t)
+{
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_DECODE); i++) {
+        const SnTokDecodeStep *s = &sn_tok_DECODE(t)[i];
+        const bool is_regex = s->kind == SN_TOK_DECODE_REPLACE_REGEX;
+        const bool has_sign = s->kind == SN_TOK_DECODE_STRIP || s->kind == SN_TOK_DECODE_METASPACE;
+        if (s->kind == 0 || s->kind >= SN_TOK_DECODE_NKIND || !in_pool(t, s->to, s->to_size) ||
+            (is_regex ? s->at >= sn_tok_count(t, SN_TOK_REGEX) : !in_pool(t, s->at, s->size)) ||
+            (has_sign && s->size == 0))
+            return false;
+    }
+    return true;
+}
+
+static bool check_unigram(const SnTokTable *t)
+{
+    const uint32_t nid = t->facts.vocab_size, nword = sn_tok_count(t, SN_TOK_TRIE);
+    if (t->model != SN_TOK_UNIGRAM)
+        return true;
+    if (sn_tok_count(t, SN_TOK_SCORE) != nid + 1 || nword < 2 || nword % 2 != 0)
+        return false;
+    for (uint32_t i = 1; i < nword; i += 2) {
+        const uint32_t id = sn_tok_TRIE(t)[i] & SN_TOK_NO_PIECE;
+        if (id != SN_TOK_NO_PIECE && id >= nid)
+            return false;
+    }
+    return !(t->model_flags & SN_TOK_BYTE_FALLBACK) || sn_tok_count(t, SN_TOK_BYTE) >= 256;
+}
+
 static bool check_template(const SnTokTable *t, SnTokSectionName s, const SnTokPiece *piece, uint32_t nadded)
 {
     uint32_t count[3] = {0, 0, 0};
@@ -227,7 +256,6 @@ static bool check_names(const SnTokTable *t)
     }
     return longest <= t->facts.token_size && is_id_or_none(t, t->unk) &&
            in_pool(t, t->prefix_at, t->prefix_size) && in_pool(t, t->suffix_at, t->suffix_size) &&
-           in_pool(t, t->decoder_at, t->decoder_size) && t->decoder <= SN_TOK_DECODE_OTHER &&
            t->facts.truncation.strategy <= SN_TOK_ONLY_SECOND;
 }
 
@@ -246,6 +274,8 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
                  check_added(t, SN_TOK_NORMED, sn_tok_NORMED(t), sn_tok_NORMED_FIRST(t)),
              err, SN_EFORMAT, "tokenizer table: bad added tokens");
     SN_CHECK(check_steps(t), err, SN_EFORMAT, "tokenizer table: bad steps");
+    SN_CHECK(check_decoder(t), err, SN_EFORMAT, "tokenizer table: bad decoder");
+    SN_CHECK(check_unigram(t), err, SN_EFORMAT, "tokenizer table: bad pieces");
     SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&
                  check_template(t, SN_TOK_PAIR, sn_tok_PAIR(t), t->facts.added_pair),
              err, SN_EFORMAT, "tokenizer table: bad template");

@@ -36,7 +36,18 @@
  *     tokens; word_id and sequence are -1 there.
  *   tok_decode(tok, ids: list<i32>[b]; skip_special: bool = false, token_size: int)
  *     -> text: list<u8>[b]  max c(ids) * (token_size + 1)     token_size is SnTokenizerFacts.token_size
- *     scratch SN_TOK_DECODE_SCRATCH
+ *     scratch SN_TOK_DECODE_SCRATCH(c(ids), token_size)
+ *   tok_stream(tok, hold: u8[b, 256], ids: i32[b, k], end: i32[b], stop: list<u8>[s]?; skip_special: bool =
+ true,
+ *              token_size: int)
+ *     -> text: list<u8>[b] max b * ((k + 28) * (token_size + 1) + 128), hold: u8[b, 256], hit: i32[b]
+ *     scratch SN_TOK_STREAM_SCRATCH(token_size)
+ *     The text that further ids of each row add (those below 0: none), in whole characters, as DecodeStream
+ gives it.
+ *     hold is SnTokHold, zeros at first. Text that may begin a stop string waits; where one is complete, text
+ ends
+ *     before it, hit is which (else -1), and nothing follows. end != 0: all that waits comes, and hold is
+ zeros.
  *
  * Malformed UTF-8 in text is read as Python's errors="replace" reads it.
  * Rows of results lie one after the other in their child. A list that is longer than its bound is SN_ESHAPE.
@@ -48,7 +59,7 @@
 #include "runtime/bytes.h"
 #include "runtime/hostcall.h"
 
-SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode;
+SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode, sn_tok_stream;
 
 #define SN_TOK_RUN 2048
 /* Bytes of normalised text that there is room for. */
@@ -56,7 +67,19 @@ SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode;
 #define SN_TOK_ENCODE_SCRATCH(n, grow)                                                                       \
     (SN_HOST_STATE + 2048 + 58 * SN_TOK_ENCODE_ROOM(n, grow) + 3 * (size_t)(n))
 #define SN_TOK_WINDOW_SCRATCH 128
-#define SN_TOK_DECODE_SCRATCH 128
+#define SN_TOK_DECODE_SCRATCH(n, token_size)                                                                 \
+    (128 + 2 * ((size_t)(n) * ((size_t)(token_size) + 1) + 4 * ((size_t)(n) + 1)))
+
+#define SN_TOK_HOLD_IDS             28
+#define SN_TOK_HOLD_TEXT            128
+#define SN_TOK_HOLD_SIZE            256
+#define SN_TOK_STREAM_SCRATCH(size) SN_TOK_DECODE_SCRATCH(SN_TOK_HOLD_IDS, size)
+
+typedef struct SnTokHold { /* of tok_stream */
+    uint32_t nid, nprefix, ntext, is_stopped;
+    int32_t id[SN_TOK_HOLD_IDS];
+    uint8_t text[SN_TOK_HOLD_TEXT];
+} SnTokHold;
 
 typedef enum SnTokStrategy { SN_TOK_LONGEST_FIRST, SN_TOK_ONLY_FIRST, SN_TOK_ONLY_SECOND } SnTokStrategy;
 
@@ -117,14 +140,15 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
-#define SN_TOK_MAGIC   0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION 2u
-#define SN_TOK_ALIGN   64u
-#define SN_TOK_MAX_IDS (1u << 24)
-#define SN_TOK_NOTHING 0x80u
-#define SN_TOK_ODD     0x81u
-#define SN_TOK_STEPS   8u  /* at most this many pre-tokenizer steps */
-#define SN_TOK_NORMS   32u /* ... and normaliser steps */
+#define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
+#define SN_TOK_VERSION  2u
+#define SN_TOK_ALIGN    64u
+#define SN_TOK_MAX_IDS  (1u << 24)
+#define SN_TOK_NOTHING  0x80u
+#define SN_TOK_ODD      0x81u
+#define SN_TOK_NO_PIECE 0xFFFFFFu
+#define SN_TOK_STEPS    8u  /* at most this many pre-tokenizer steps */
+#define SN_TOK_NORMS    32u /* ... and normaliser steps */
 
 typedef enum SnTokModel {
     SN_TOK_WORDPIECE = 1,
@@ -153,8 +177,9 @@ typedef enum SnTokModel {
     X(MERGE, uint64_t)    /* BPE: hash of pairs: a, b of id_bits each above the rank; ~0: free */            \
     X(MERGED, uint32_t)   /* BPE: the id that the pair of each rank becomes */                               \
     X(BYTE, uint32_t)     /* BPE: ids of bytes, or SN_TOK_NONE, see SN_TOK_BYTE_LEVEL */                     \
-    X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes */                                 \
-    X(SCORE, double)      /* Unigram: nid */                                                                 \
+    X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes, two of each node */               \
+    X(SCORE, double)      /* Unigram: nid + 1, the last one of unknown characters */                         \
+    X(DECODE, SnTokDecodeStep)                                                                               \
     X(CHARSMAP, uint32_t) /* of normaliser steps */                                                          \
     X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
     X(BLOCK, uint16_t)    /* of patterns: code points to blocks */                                           \
@@ -262,7 +287,30 @@ typedef struct SnTokPiece {
     uint32_t id; /* SN_TOK_TOKEN */
 } SnTokPiece;
 
-typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_DECODE_OTHER } SnTokDecoder;
+/* Strings to strings; what they are in the end is put together. A and B are POOL[at ..] and POOL[to ..]. */
+typedef enum SnTokDecodeKind {
+    SN_TOK_DECODE_JOIN = 1,      /* one, with spaces between */
+    SN_TOK_DECODE_FUSE,          /* one */
+    SN_TOK_DECODE_BPE,           /* A becomes a space, in the last one nothing */
+    SN_TOK_DECODE_WORDPIECE,     /* without A before it a space; CLEANUP */
+    SN_TOK_DECODE_BYTES,         /* signs for bytes become these; one */
+    SN_TOK_DECODE_METASPACE,     /* A becomes a space, in the first one where PREFIXED nothing */
+    SN_TOK_DECODE_CTC,           /* no repeats, no A; CLEANUP, and B becomes a space */
+    SN_TOK_DECODE_REPLACE,       /* A becomes B */
+    SN_TOK_DECODE_REPLACE_REGEX, /* what pattern `at` matches does */
+    SN_TOK_DECODE_STRIP,         /* A is taken off, so many times at begin and end */
+    SN_TOK_DECODE_FALLBACK,      /* <0x41> becomes a byte */
+    SN_TOK_DECODE_NKIND
+} SnTokDecodeKind;
+
+#define SN_TOK_DECODE_CLEANUP  1u
+#define SN_TOK_DECODE_PREFIXED 2u
+
+typedef struct SnTokDecodeStep {
+    uint32_t kind, flags;
+    uint32_t at, size, to, to_size;
+    uint32_t begin, end;
+} SnTokDecodeStep;
 
 /* Of the model, in SnTokTable.model_flags. */
 /* BYTE_LEVEL: words are bytes; BYTE[256 k + byte], k: 1 where it is not the first, 2 more where the last.
@@ -275,7 +323,6 @@ typedef enum SnTokDecoder { SN_TOK_JOIN_SPACE, SN_TOK_DECODE_WORDPIECE, SN_TOK_D
 
 #define SN_TOK_NO_TEMPLATE    1u  /* no post-processor: texts are joined, and some sequence ids are odd */
 #define SN_TOK_OVERFLOW_ZEROS 2u  /* RobertaProcessing: overflowing windows have type 0 */
-#define SN_TOK_CLEANUP        4u  /* of the WordPiece decoder */
 #define SN_TOK_TRIM_OFFSETS   8u  /* of RobertaProcessing: offsets of added tokens leave white space out */
 #define SN_TOK_PREFIX_SPACE   16u /* ... but not where it is one space before the first token */
 
@@ -288,9 +335,6 @@ typedef struct SnTokTable {
     uint32_t model_flags, id_bits;
     uint32_t max_word_chars; /* longer words are unk */
     uint32_t model_token_size;
-    uint32_t decoder;
-    uint32_t decoder_at, decoder_size; /* its prefix, or where it is another one its name */
-    uint32_t zero;                     /* keeps facts 8-byte aligned */
     SnTokenizerFacts facts;
     struct {
         uint32_t at, count; /* bytes from the start of the table, elements */
@@ -337,9 +381,10 @@ static inline uint32_t sn_tok_pair_slot(uint64_t pair)
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
-/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Not for tables
- * whose decoder is SN_TOK_DECODE_OTHER. */
+/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Only where
+ * sn_tok_can_put: a token's text depends on nothing but whether it is the first. */
 size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out);
+bool sn_tok_can_put(const SnTokTable *t);
 /* What each ASCII character alone normalises to: one, SN_TOK_NOTHING, or SN_TOK_ODD: something else. */
 void sn_tok_fill_ascii(const SnTokTable *t, uint8_t ascii[128]);
 /* Normalises text, valid UTF-8, into out; returns how many bytes, SIZE_MAX where they do not fit. scratch is

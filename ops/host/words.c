@@ -44,6 +44,11 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
     }
     for (size_t i = w->first, begin = w->word.begin; i < out->n; i++) {
         const size_t end = w->word.begin + e->end[i - w->first];
+        if (begin == end && i > w->first) { /* one of several tokens for one place */
+            memcpy(out->offset + 2 * i, out->offset + 2 * (i - 1), 2 * sizeof *out->offset);
+            out->word_id[i] = out->word;
+            continue;
+        }
         sn_tok_seek(&w->at, k->text.at, begin);
         const bool is_inside = begin < end && sn_tok_is_tail(k->text.at[begin]);
         size_t first = w->at.character - (is_inside && w->at.character > 0);
@@ -62,6 +67,7 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
 
 static SnTokModelFn *const models[SN_TOK_MODEL_END] = {[SN_TOK_WORDPIECE] = sn_tok_run_wordpiece,
                                                        [SN_TOK_BPE] = sn_tok_run_bpe,
+                                                       [SN_TOK_UNIGRAM] = sn_tok_run_unigram,
                                                        [SN_TOK_WORDLEVEL] = sn_tok_run_wordlevel};
 
 SnTokModelFn *sn_tok_model(uint32_t model)

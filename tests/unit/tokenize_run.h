@@ -122,7 +122,7 @@ static inline SnStatus run_decode(SnArena *a, SnBytes table, const SnView *ids, 
     uint32_t nagain = 0;
     return run_op(a, sn_tok_decode,
                   (SnHostCall){.in = in, .nin = 2, .out = out, .nout = 1, .attr = attr, .nattr = 2},
-                  SN_TOK_DECODE_SCRATCH, &nagain, err);
+                  SN_TOK_DECODE_SCRATCH(ids->child_count, size), &nagain, err);
 }
 
 /* A list of one row. */
