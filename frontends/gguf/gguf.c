@@ -302,6 +302,7 @@ static SnStatus read_file(Load *l, SnBytes all, SnError *err)
 {
     SN_CHECK(sn_read_u32le(&l->r) == MAGIC, err, SN_EFORMAT, "%s: no GGUF file", l->name);
     const uint32_t version = sn_read_u32le(&l->r);
+    SN_CHECK(!l->r.bad, err, SN_EFORMAT, "%s: the header ends too early", l->name);
     SN_CHECK(version == 2 || version == 3, err, SN_EUNSUPPORTED,
              "%s: GGUF version %" PRIu32 ", known are 2 and 3", l->name, version);
     const uint64_t ntensor = sn_read_u64le(&l->r), nkey = sn_read_u64le(&l->r);

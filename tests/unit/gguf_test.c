@@ -1,0 +1,189 @@
+/* gguf_test.c -- the GGUF container: what is written is read back; what is malformed is refused by name. */
+#include "frontends/gguf/convert.h"
+
+#include "tests/unit/scratch.h"
+
+static int open_context(void **state)
+{
+    return sn_context_create(NULL, (SnContext **)state, NULL) == SN_OK ? 0 : 1;
+}
+
+static int close_context(void **state)
+{
+    sn_context_destroy(*state);
+    return 0;
+}
+
+static SnJson key_int(const char *key, int64_t v)
+{
+    return (SnJson){.kind = SN_JSON_INT, .u.integer = v, .key = sn_bytes_str(key)};
+}
+
+static SnJson string(const char *v)
+{
+    return (SnJson){.kind = SN_JSON_STRING, .u.string = sn_bytes_str(v)};
+}
+
+static void metadata_and_tensors_survive(void **state)
+{
+    SnContext *ctx = *state;
+    static const float numbers[6] = {1, -2, 3.5f, 0, 1e30f, -0.0f};
+    static uint8_t blocks[2 * 34];
+    SnJson words[] = {string("a"), string("bc"),
+                      string("d\xC3\xA9"
+                             "f")};
+    SnJson scores[] = {{.kind = SN_JSON_FLOAT, .u.number = -1.5}, {.kind = SN_JSON_INT, .u.integer = 2}};
+    SnJson types[] = {{.kind = SN_JSON_INT, .u.integer = -1}, {.kind = SN_JSON_INT, .u.integer = 3}};
+    SnJson child[] = {key_int("a.u32", 4000000000),
+                      key_int("a.i64", -5000000000),
+                      {.kind = SN_JSON_BOOL, .u.boolean = true, .key = sn_bytes_str("a.bool")},
+                      {.kind = SN_JSON_ARRAY, .n = 3, .u.child = words, .key = sn_bytes_str("a.words")},
+                      {.kind = SN_JSON_ARRAY, .n = 2, .u.child = scores, .key = sn_bytes_str("a.scores")},
+                      {.kind = SN_JSON_ARRAY, .n = 2, .u.child = types, .key = sn_bytes_str("a.types")},
+                      {.kind = SN_JSON_ARRAY, .key = sn_bytes_str("a.none")}};
+    const SnJson metadata = {.kind = SN_JSON_OBJECT, .n = SN_COUNT(child), .u.child = child};
+    const SnGgufTensor tensor[] = {
+        {sn_bytes_str("x"), sn_ggml_type(0), 2, {2, 3}, sn_bytes(numbers, sizeof numbers)},
+        {sn_bytes_str("q"), sn_ggml_type(8), 2, {2, 32}, sn_bytes(blocks, sizeof blocks)},
+    };
+    Scratch s;
+    SnGguf f;
+    SnError err;
+    char path[256];
+    for (size_t i = 0; i < sizeof blocks; i++)
+        blocks[i] = (uint8_t)i;
+    scratch_open(&s);
+    scratch_path(&s, "t.gguf", path);
+    assert_ok(sn_gguf_write(ctx, path, &metadata, tensor, SN_COUNT(tensor), &err));
+    assert_ok(sn_gguf_open(ctx, path, &f, &err));
+    int64_t i;
+    double x;
+    bool b;
+    assert_true(sn_json_int(sn_json_get(f.metadata, "a.u32"), &i) && i == 4000000000);
+    assert_true(sn_json_int(sn_json_get(f.metadata, "a.i64"), &i) && i == -5000000000);
+    assert_true(sn_json_bool(sn_json_get(f.metadata, "a.bool"), &b) && b);
+    assert_true(sn_json_is(sn_json_at(sn_json_get(f.metadata, "a.words"), 2), "d\xC3\xA9"
+                                                                              "f"));
+    assert_true(sn_json_number(sn_json_at(sn_json_get(f.metadata, "a.scores"), 0), &x) && x == -1.5);
+    assert_true(sn_json_int(sn_json_at(sn_json_get(f.metadata, "a.types"), 0), &i) && i == -1);
+    assert_int_equal(sn_json_get(f.metadata, "a.none")->n, 0);
+    assert_int_equal(f.ntensor, 2);
+    const SnGgufTensor *q = sn_gguf_find(&f, "q");
+    assert_non_null(q);
+    assert_string_equal(q->type->name, "Q8_0");
+    assert_int_equal(q->dims[0], 2);
+    assert_memory_equal(q->bytes.at, blocks, sizeof blocks);
+    assert_memory_equal(sn_gguf_find(&f, "x")->bytes.at, numbers, sizeof numbers);
+    sn_gguf_close(&f);
+    scratch_close(&s);
+}
+
+/* Little-endian words of a header: magic, version, tensors, keys. */
+static const struct {
+    const char *what;
+    uint32_t word[14];
+    size_t size;
+    SnStatus status;
+} broken[] = {
+    {"another magic", {0x46554748, 3, 0, 0, 0, 0}, 24, SN_EFORMAT},
+    {"a version of the future", {0x46554747, 4, 0, 0, 0, 0}, 24, SN_EUNSUPPORTED},
+    {"more tensors than bytes", {0x46554747, 3, 0, 1, 0, 0}, 24, SN_EFORMAT},
+    {"more keys than bytes", {0x46554747, 3, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF}, 24, SN_EFORMAT},
+    {"a key longer than the file", {0x46554747, 3, 0, 0, 1, 0, 9, 0, 0x61616161, 4}, 40, SN_EFORMAT},
+    {"metadata of no type", {0x46554747, 3, 0, 0, 1, 0, 4, 0, 0x61616161, 13, 0}, 44, SN_EFORMAT},
+    {"an array longer than the file",
+     {0x46554747, 3, 0, 0, 1, 0, 4, 0, 0x61616161, 9, 4, 9, 0},
+     52,
+     SN_EFORMAT},
+};
+
+static void malformed_files_are_refused(void **state)
+{
+    for (size_t i = 0; i < SN_COUNT(broken); i++) {
+        SnGguf f;
+        SnError err = {0};
+        const SnStatus st = sn_gguf_parse(*state, "f", sn_bytes(broken[i].word, broken[i].size), &f, &err);
+        if (st != broken[i].status)
+            fail_msg("%s: %s", broken[i].what, err.message);
+    }
+}
+
+/* Every way to cut a good file short. */
+static void files_cut_short_are_refused(void **state)
+{
+    static const uint8_t blocks[34];
+    SnJson child = key_int("k", 7);
+    const SnJson metadata = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &child};
+    const SnGgufTensor tensor = {
+        sn_bytes_str("q"), sn_ggml_type(8), 1, {32}, sn_bytes(blocks, sizeof blocks)};
+    Scratch s;
+    SnFile *file = NULL;
+    SnGguf f;
+    SnError err;
+    char path[256];
+    scratch_open(&s);
+    scratch_path(&s, "t.gguf", path);
+    assert_ok(sn_gguf_write(*state, path, &metadata, &tensor, 1, &err));
+    assert_ok(sn_file_open(*state, path, &file, &err));
+    const SnBytes all = sn_file_bytes(file);
+    const size_t padded = all.n - (32 - 34 % 32);
+    for (size_t n = 0; n < padded; n++)
+        assert_true(sn_gguf_parse(*state, "f", sn_bytes(all.at, n), &f, &err) == SN_EFORMAT);
+    assert_ok(sn_gguf_parse(*state, "f", sn_bytes(all.at, padded), &f, &err));
+    sn_gguf_close(&f);
+    sn_file_release(file);
+    scratch_close(&s);
+}
+
+typedef struct Seen {
+    int n;
+    bool has_expert, has_norm;
+} Seen;
+
+static SnStatus see(void *user, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
+{
+    Seen *s = user;
+    (void)t;
+    (void)err;
+    s->n++;
+    s->has_expert = s->has_expert || sn_bytes_is(as->name, "model.layers.12.mlp.experts.1.up_proj.weight");
+    s->has_norm = s->has_norm || sn_bytes_is(as->name, "model.norm.weight");
+    return SN_OK;
+}
+
+static void names_are_those_of_checkpoints(void **state)
+{
+    static const float zeros[8];
+    SnJson arch = string("qwen3moe");
+    arch.key = sn_bytes_str("general.architecture");
+    SnJson child[] = {arch, key_int("qwen3moe.expert_count", 2), key_int("qwen3moe.block_count", 13)};
+    SnGgufTensor tensor[] = {
+        {sn_bytes_str("output_norm.weight"), sn_ggml_type(0), 1, {8}, sn_bytes(zeros, sizeof zeros)},
+        {sn_bytes_str("blk.12.ffn_up_exps.weight"),
+         sn_ggml_type(0),
+         3,
+         {2, 2, 2},
+         sn_bytes(zeros, sizeof zeros)},
+    };
+    const SnJson metadata = {.kind = SN_JSON_OBJECT, .n = SN_COUNT(child), .u.child = child};
+    const SnGguf f = {.metadata = &metadata, .tensor = tensor, .ntensor = SN_COUNT(tensor)};
+    SnArena arena;
+    Seen seen = {0};
+    SnError err;
+    sn_arena_init(&arena, sn_allocator(*state));
+    assert_ok(sn_gguf_each("f", &f, &arena, see, &seen, &err));
+    assert_int_equal(seen.n, 3);
+    assert_true(seen.has_expert && seen.has_norm);
+    sn_arena_clear(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metadata_and_tensors_survive),
+        cmocka_unit_test(malformed_files_are_refused),
+        cmocka_unit_test(files_cut_short_are_refused),
+        cmocka_unit_test(names_are_those_of_checkpoints),
+    };
+    return cmocka_run_group_tests(tests, open_context, close_context);
+}
