@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""random_models.py CONFORM [--only WORD] [--keep FOLDER] [--seed N] [-- flags of conform]
+"""random_models.py CONFORM [--only WORD] [--keep FOLDER] [--seed N] [--generate] [-- flags of conform]
 
 Tiny decoders with random weights, made by Transformers, and what sinter's conform says of them: each row of
 random_rows.py is a config; each is run as several classes and with several kinds of input (padding right, left,
@@ -102,6 +102,27 @@ def make(folder, prefix, config, head, kinds):
     (folder / "case.json").write_text(json.dumps(spec))
 
 
+def make_generate(folder, prefix, config, head, kinds):
+    """Greedy, prompts of different lengths; past windows and the switch of LongRoPE."""
+    model = getattr(transformers, prefix + head)._from_config(config, attn_implementation="eager").eval()
+    fill(model)
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(folder / "model")
+    model = type(model).from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32).eval()
+    inputs = inputs_of("left", head, config.vocab_size, SEQ)
+    args = dict(max_new_tokens=14, do_sample=False)
+    with torch.no_grad():
+        out = model.generate(**inputs, **args, return_dict_in_generate=True, output_logits=True)
+    save_file(inputs, folder / "inputs.safetensors")
+    save_file({"sequences": out.sequences, "logits": torch.stack(out.logits, 1)}, folder / "expected.safetensors")
+    call = {"name": "greedy", "op": "generate", "kwargs": args, "inputs": {key: key for key in inputs},
+            "outputs": {"sequences": {"tensor": "sequences"}, "logits": {"tensor": "logits"}}}
+    spec = {"name": folder.name, "kind": "generate", "architecture": prefix + head, "model_type": config.model_type,
+            "task": "generate", "model": "model", "dtype": "f32",
+            "tolerance": {"sequences": "exact", "atol": 2e-4, "rtol": 1e-3}, "calls": [call]}
+    (folder / "case.json").write_text(json.dumps(spec))
+
+
 def cases(only):
     for number, (prefix, variants) in enumerate(ROWS):
         for i, (variant, options) in enumerate(variants.items()):
@@ -118,12 +139,15 @@ def main():
     p.add_argument("--only", default="")
     p.add_argument("--keep")
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--generate", action="store_true", help="greedy ids and logits instead of forward passes")
     p.add_argument("flags", nargs="*")
     a = p.parse_args()
     good = bad = 0
     for prefix, variant, head, options, number in cases(a.only):
         torch.manual_seed(a.seed * 10000 + number)
         name = f"{prefix}-{variant}-{head}"
+        if a.generate and head != "ForCausalLM":
+            continue
         room = pathlib.Path(a.keep or tempfile.mkdtemp()) / name
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir(parents=True)
@@ -134,7 +158,7 @@ def main():
             kinds.append(("long", lengths))
         config_class = getattr(transformers, options.pop("config", prefix + "Config"))
         try:
-            make(room, prefix, config_class(**options), head, kinds)
+            (make_generate if a.generate else make)(room, prefix, config_class(**options), head, kinds)
             if edit:
                 path = room / "model/config.json"
                 path.write_text(json.dumps(edit(json.loads(path.read_text()))))
