@@ -24,6 +24,11 @@ static SnStatus no_attr(SnJiRun *r, SnJiValue v, SnBytes name, SnJiValue *out)
                            v.kind == SN_JI_NONE ? "" : " object", (int)name.n, (const char *)name.at);
 }
 
+static bool is_internal(SnBytes name)
+{
+    return name.n > 4 && memcmp(name.at, "__", 2) == 0 && memcmp(name.at + name.n - 2, "__", 2) == 0;
+}
+
 /* What getattr() of Python finds; MISSING: nothing. */
 static SnStatus own_attr(SnJiRun *r, SnJiValue v, SnBytes name, SnJiValue *out)
 {
@@ -34,7 +39,7 @@ static SnStatus own_attr(SnJiRun *r, SnJiValue v, SnBytes name, SnJiValue *out)
             *out = pair->value;
         return SN_OK;
     }
-    if (name.n > 4 && memcmp(name.at, "__", 2) == 0 && memcmp(name.at + name.n - 2, "__", 2) == 0)
+    if (is_internal(name))
         return unsafe(r, v, name, out);
     if (v.kind == SN_JI_LOOP)
         return sn_ji_loop_attr(r, v.u.loop, name, out);
@@ -93,7 +98,8 @@ static SnStatus own_item(SnJiRun *r, SnJiValue v, SnJiValue key, SnJiValue *out)
 
 SnStatus sn_ji_attr(SnJiRun *r, SnJiValue v, SnBytes name, SnJiValue *out)
 {
-    SN_TRY(sn_ji_defined(r, v));
+    if (!is_internal(name))
+        SN_TRY(sn_ji_defined(r, v));
     SN_TRY(own_attr(r, v, name, out));
     if (out->kind == SN_JI_MISSING)
         SN_TRY(own_item(r, v, sn_ji_text_value((const char *)name.at, name.n), out));
@@ -132,6 +138,20 @@ static int64_t clamp(int64_t v, int64_t n, bool is_back)
     return v < 0 ? -(int64_t)is_back : v >= n ? n - is_back : v;
 }
 
+static SnStatus slice_range(SnJiRun *r, const SnJiRange *g, int64_t begin, int64_t end, int64_t step,
+                            size_t n, SnJiValue *out)
+{
+    SnJiRange *part = sn_arena_alloc(&r->arena, sizeof *part);
+    int64_t gap = 0;
+    if (!part)
+        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+    if (!sn_mul_i64(g->step, step, &gap))
+        return sn_ji_fail(r, "an integer of more than 64 bits");
+    *part = (SnJiRange){g->start + begin * g->step, g->start + end * g->step, gap, n};
+    *out = (SnJiValue){.kind = SN_JI_RANGE, .u = {.range = part}};
+    return SN_OK;
+}
+
 static SnStatus eval_slice(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValue *out)
 {
     SnJiValue v;
@@ -157,7 +177,9 @@ static SnStatus eval_slice(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValu
     const int64_t count = span <= 0 ? 0 : (int64_t)(((uint64_t)span - 1) / gap) + 1;
     if (v.kind == SN_JI_STRING)
         return sn_ji_slice_text(r, v, begin, count, step, out);
-    SN_TRY(sn_ji_list(r, v.kind == SN_JI_TUPLE ? SN_JI_TUPLE : SN_JI_LIST, (size_t)count, out));
+    if (v.kind == SN_JI_RANGE)
+        return slice_range(r, v.u.range, begin, end, step, (size_t)count, out);
+    SN_TRY(sn_ji_list(r, (SnJiKind)v.kind, (size_t)count, out));
     for (int64_t i = 0; i < count; i++) {
         SnJiValue item;
         SN_TRY(index_of(r, v, begin + i * step, &item));
@@ -283,16 +305,36 @@ static SnStatus bind(SnJiCall *c)
     return SN_OK;
 }
 
+static SnStatus call_bound(SnJiCall *c, SnJiValue *out)
+{
+    const char *params = c->row->params;
+    SN_TRY(sn_ji_down(c->run));
+    if (!params || (strcmp(params, "*") != 0 && strcmp(params, "=") != 0))
+        SN_TRY(bind(c));
+    SN_TRY(c->row->call(c, out));
+    c->run->depth--;
+    return SN_OK;
+}
+
 SnStatus sn_ji_call_row(SnJiRun *r, const SnJiRow *row, SnJiValue self, const SnJiArgs *a, SnJiValue *out)
 {
     SnJiCall c = {.run = r, .row = row, .self = self, .args = *a};
+    const uint32_t depth = r->depth;
     if (!row->call)
         return sn_ji_fail(r, "%s is not supported", row->name);
-    SN_TRY(sn_ji_down(r));
-    if (!row->params || (strcmp(row->params, "*") != 0 && strcmp(row->params, "=") != 0))
-        SN_TRY(bind(&c));
-    SN_TRY(row->call(&c, out));
-    r->depth--;
+    r->is_late = false;
+    const SnStatus st = call_bound(&c, out);
+    if (st == SN_OK || !row->is_lazy || !r->is_late)
+        return st;
+    SnJiValue none;
+    SnError *late = sn_arena_alloc(&r->arena, sizeof *late);
+    if (!late)
+        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+    *late = *r->err;
+    r->depth = depth;
+    SN_TRY(sn_ji_list(r, SN_JI_LIST, 0, &none));
+    SN_TRY(sn_ji_iter(r, "generator", none, out));
+    out->u.iter->late = late;
     return SN_OK;
 }
 

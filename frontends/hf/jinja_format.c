@@ -522,8 +522,9 @@ static SnStatus put_percent(Percent *q, SnText *t, const char **p, const char *e
     SnJiValue v = sn_ji_none;
     bool has_name = false;
     if (*p < end && **p == '(') {
+        const bool is_dict = q->values.kind == SN_JI_DICT;
         const char *close = memchr(*p, ')', (size_t)(end - *p));
-        if (!q->is_mapping || !close)
+        if (!is_dict || !close)
             return sn_ji_fail(q->r, close ? "format requires a mapping" : "incomplete format key");
         SnJiPair *pair = sn_ji_dict_get(q->values.u.dict, sn_bytes(*p + 1, (size_t)(close - *p - 1)));
         if (!pair)
@@ -575,7 +576,7 @@ static SnStatus put_all(Percent *q, SnText *t, SnJiText s)
         p++;
         SN_TRY(put_percent(q, t, &p, end));
     }
-    if (q->used < q->n && !q->is_mapping && q->values.kind != SN_JI_LIST)
+    if (q->used < q->n && !q->is_mapping)
         return sn_ji_fail(q->r, "not all arguments converted during string formatting");
     return sn_ji_spend(q->r, s.n / 16);
 }
@@ -586,7 +587,9 @@ SnStatus sn_ji_percent(SnJiRun *r, SnJiValue format, SnJiValue values, SnJiValue
     Percent q = {
         .r = r, .values = values, .at = is_tuple ? values.u.list->at : &values, .is_safe = format.is_safe};
     q.n = is_tuple ? values.u.list->n : 1;
-    q.is_mapping = values.kind == SN_JI_DICT;
+    /* What has items, but no tuple or text, may be left over. */
+    q.is_mapping = values.kind == SN_JI_DICT || values.kind == SN_JI_LIST || values.kind == SN_JI_RANGE ||
+                   values.kind == SN_JI_UNDEFINED;
     SnText t = {.memory = r->memory};
     const SnStatus st = put_all(&q, &t, format.u.text);
     if (st != SN_OK) {

@@ -34,6 +34,7 @@ static SnStatus next_source(SnJiRun *r, SnJiLoop *l, SnJiValue *out)
         *out = l->iter->at[l->iter->pos++];
     } else if (l->iter && l->iter->late) {
         *r->err = *l->iter->late;
+        r->is_late = true;
         return l->iter->late->code;
     } else if (!l->iter && l->pos < l->n) {
         *out = l->at ? l->at[l->pos] : sn_ji_range_at(&l->range, l->pos);

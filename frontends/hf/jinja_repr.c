@@ -94,7 +94,7 @@ static void put_object(SnJiRun *r, SnText *t, SnJiValue v)
         put_literal(r, t, " ");
         put_literal(r, t, v.u.bound->row->name);
     } else {
-        put_literal(r, t, " object");
+        put_literal(r, t, v.kind == SN_JI_MACRO ? " anonymous" : " object");
     }
     put_literal(r, t, ">");
 }

@@ -190,12 +190,12 @@ static SnStatus truncate(SnJiCall *c, SnJiValue *out)
         return sn_ji_fail(c->run, "truncate: the end is no string");
     if (length < end.u.text.count || leeway < 0)
         return sn_ji_fail(c->run, "expected length >= %u, got %lld", end.u.text.count, (long long)length);
-    if (c->self.kind == SN_JI_UNDEFINED)
+    size_t size = 0;
+    SN_TRY(sn_ji_length(c->run, c->self, &size));
+    if (leeway > INT64_MAX - length || (int64_t)size <= length + leeway)
         return SN_OK;
     SN_TRY(need_text(c));
     const SnJiText s = c->self.u.text;
-    if (leeway > INT64_MAX - length || s.count <= length + leeway)
-        return SN_OK;
     const int64_t keep = length - end.u.text.count;
     size_t n = sn_ji_byte_of(s, (size_t)keep);
     if (!sn_ji_truth(c->v[1])) {

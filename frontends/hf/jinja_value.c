@@ -609,6 +609,7 @@ SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, const SnJiValue **at, size_t *n)
         iter->pos = iter->n;
         if (iter->late) {
             *r->err = *iter->late;
+            r->is_late = true;
             return iter->late->code;
         }
         return SN_OK;

@@ -129,6 +129,7 @@ struct SnJiRow {
     SnJiFn
         *call; /* NULL: refused by name; without params too: the sandbox hides it, as it changes its object */
     const char *params;
+    bool is_lazy; /* gives a generator: an error is one when that is gone through */
 };
 
 struct SnJiBound {
