@@ -8,7 +8,8 @@
  * what is read exists. */
 #include "compiler/attend.h"
 
-#define PAGE 256
+#define PAGE        256
+#define AHEAD_BYTES 4096
 
 static SnRef wide(SnLower *l, SnRef r, const SnRef *index)
 {
@@ -32,14 +33,15 @@ static SnRef page_of(SnLower *l, const SnAttend *a)
 
 SnRef sn_past_key(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c)
 {
-    const SnRef index[] = {page_of(l, a), a->head, panel, c, lane};
-    return wide(l, a->of[SN_ATTEND_K], index);
+    const SnRef index[] = {page_of(l, a), a->head, panel, c, lane}, k = a->of[SN_ATTEND_K];
+    const int64_t block = a->body_panels * a->dim * SN_LANES * (int64_t)sn_dtype_size(sn_dtype_of(l->s, k));
+    return sn_lower_ahead(l, wide(l, k, index), block);
 }
 
 SnRef sn_past_value(SnLower *l, const SnAttend *a, SnRef j, SnRef c)
 {
     const SnRef index[] = {page_of(l, a), a->head, j, c};
-    return wide(l, a->of[SN_ATTEND_V], index);
+    return sn_lower_ahead(l, wide(l, a->of[SN_ATTEND_V], index), AHEAD_BYTES);
 }
 
 /* ---- who sees what ---- */

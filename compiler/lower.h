@@ -144,6 +144,8 @@ void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf);
 void sn_lower_bind_panel(SnLower *l, SnRef r, int buf, int from, SnRef base);
 /* Element `at` of a stored term or temporary in row-major order. */
 SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard);
+/* What is loaded, or loaded and widened: asks for the memory so many bytes behind it, too. */
+SnRef sn_lower_ahead(SnLower *l, SnRef r, int64_t bytes);
 /* Applies a function of scalars; nresult values. */
 void sn_lower_apply(SnLower *l, SnRef fn, int narg, const SnRef *arg, int nresult, SnRef *result);
 /* start of a slice of `extent` along an axis, clamped so that it fits */

@@ -122,8 +122,7 @@ SnRef sn_contract_lanes(SnLower *l, SnContract *c, SnRef panel, SnRef lane)
     return sn_is_const_i64(l->s, past, &n) && n == 0 ? 0 : i_lt(l, panel, sn_lower_dim(l, c->npanel));
 }
 
-/* What is loaded, or loaded and widened. */
-static SnRef ask_ahead(SnLower *l, SnRef r, int64_t bytes)
+SnRef sn_lower_ahead(SnLower *l, SnRef r, int64_t bytes)
 {
     const SnTerm *t = l->status == SN_OK ? sn_term(l->s, r) : NULL;
     if (t != NULL && t->op == SN_OP_LOAD)
@@ -132,7 +131,7 @@ static SnRef ask_ahead(SnLower *l, SnRef r, int64_t bytes)
         return r;
     const SnTypeId type = t->type;
     const SnAttrId attr = t->attr;
-    const SnRef from = ask_ahead(l, t->arg[0], bytes);
+    const SnRef from = sn_lower_ahead(l, t->arg[0], bytes);
     return sn_term_make(l->s, SN_OP_CAST, type, attr, &from, 1);
 }
 
@@ -146,7 +145,7 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
         has_lane |= memchr(c->lane.label, x->at[i], (size_t)c->lane.n) != NULL;
     }
     const SnRef value = sn_lower_scalar(l, c->operand[side], index, has_lane ? guard : 0);
-    return sn_s_cast(l->s, c->acc, has_lane && c->ahead > 0 ? ask_ahead(l, value, c->ahead) : value);
+    return sn_s_cast(l->s, c->acc, has_lane && c->ahead > 0 ? sn_lower_ahead(l, value, c->ahead) : value);
 }
 
 /* ---- one tile ---- */

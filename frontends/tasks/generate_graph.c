@@ -208,7 +208,7 @@ static bool keeps(const Entry *e, bool is_state)
 static void fill_program(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     Entry e = {.m = m, .g = g, .p = p, .spec = user};
-    p->specialise = "seq=1; wanted=1"; /* one token a row */
+    p->specialise = "batch=1,*; seq=1; wanted=1"; /* one token a row, or of one row */
     declare(&e);
     next(&e);
     for (size_t i = 0; i < 2; i++)
