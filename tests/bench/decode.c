@@ -1,7 +1,7 @@
 /* decode.c -- a decoder of Llama's shape with random weights: time of a token, and of a prompt.
  *
  *   decode [--shape smollm2|llama1b] [--layers N] [--dtype bf16|f16|f32] [--threads N] [--past N] [--batch N]
- *          [--prompt N] [--ms N] [--steps]
+ *          [--quant q8_0|q4_0] [--prompt N] [--ms N] [--steps]
  *
  * The graph is written by hand: embedding, layers over a past in pages, the head. One line: tokens a second,
  * GB/s of weights, and that as a share of what the same threads read from memory at best, measured before and
@@ -44,6 +44,7 @@ typedef struct Step { /* the least of many runs */
 typedef struct Bench {
     Shape shape;
     SnDtype dtype;
+    const char *quant; /* format of blocks, or NULL */
     uint32_t threads;
     int64_t past, batch, prompt;
     uint64_t least_ns;
@@ -129,7 +130,9 @@ static SnValue heads_of(const Graph *x, SnValue y, int64_t n)
 
 static SnValue linear(const Graph *x, const char *name, SnValue y)
 {
-    return sn_linear(x->g, y, weight(x, name), sn_none());
+    const SnValue w = weight(x, name);
+    return x->b->quant ? sn_linear_quantized(x->g, y, w, sn_none(), x->b->quant)
+                       : sn_linear(x->g, y, w, sn_none());
 }
 
 static SnValue attention(const Graph *x, SnValue h)
@@ -320,9 +323,9 @@ static SnStatus run(Bench *b, SnCompiler *cc, SnProgram *p, SnError *err)
                " threads=%u tokens_s=%.1f ms=%.3f median_ms=%.3f weights_gbps=%.1f read_gbps=%.1f share=%.3f "
                "steps=%u "
                "scratch=%" PRIu64 "\n",
-               b->shape.name, sn_dtype(b->dtype)->name, b->batch, seq[i], b->past, b->threads,
-               (double)(b->batch * seq[i]) / seconds, seconds * 1e3, median * 1e3, rate, best, rate / best,
-               use.steps, use.scratch_bytes);
+               b->shape.name, b->quant ? b->quant : sn_dtype(b->dtype)->name, b->batch, seq[i], b->past,
+               b->threads, (double)(b->batch * seq[i]) / seconds, seconds * 1e3, median * 1e3, rate, best,
+               rate / best, use.steps, use.scratch_bytes);
         if (b->has_steps)
             st = trace_runs(s, b, err);
     }
@@ -388,7 +391,9 @@ static bool read_option(Bench *b, const char *name, const char *value)
             return true;
         }
     }
-    if (strcmp(name, "--dtype") == 0)
+    if (strcmp(name, "--quant") == 0)
+        b->quant = value;
+    else if (strcmp(name, "--dtype") == 0)
         b->dtype = sn_dtype_find(value, strlen(value));
     else if (strcmp(name, "--threads") == 0)
         b->threads = (uint32_t)strtoul(value, NULL, 10);
