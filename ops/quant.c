@@ -11,7 +11,7 @@
 
 #define SMALL      32  /* weights of a plain block */
 #define SUPER      256 /* of a K block */
-#define CANDIDATES 24  /* scales that the search of q4 tries */
+#define CANDIDATES 9   /* steps that the search of q4 tries */
 
 /* ---- phrases ---- */
 
@@ -314,26 +314,118 @@ static SnBlocks quantize_q5_1(SnGraph *g, SnValue w)
     return quantize_range(g, w, 31);
 }
 
-/* w / d rounded, -8 .. 7 */
-static SnValue level_of(SnGraph *g, SnValue w, SnValue d)
+/* ---- q4: codes 0 .. 15 with scale and offset in two levels ---- */
+
+/* 0 where b is */
+static SnValue over(SnGraph *g, SnValue a, SnValue b)
 {
-    return sn_clamp(g, sn_round(g, sn_mul(g, w, inverse(g, d))), -8, 7);
+    return sn_where(g, sn_eq(g, b, sn_num(g, 0)), sn_num(g, 0), sn_div(g, a, b));
 }
 
-/* Q4_0 with the scale of the least squared error among CANDIDATES, which let the extreme be clipped or leave
- * the lowest code unused. */
+static SnValue code_near(SnGraph *g, SnValue x)
+{
+    return sn_clamp(g, sn_round(g, x), 0, 15);
+}
+
+/* What a candidate of the search gives: weights w lie along axis 1 of [candidates, 32, blocks]. */
+typedef struct Fit {
+    SnValue scale, low, cost; /* [candidates, blocks] */
+} Fit;
+
+/* Element i of axis 1. */
+static SnValue row_of(SnGraph *g, SnValue x, int i)
+{
+    return sn_drop_axis(g, sn_slice_axis(g, x, 1, sn_size(g, i), sn_size(g, 1)), 1);
+}
+
+/* Codes for steps of (14 .. 16) / range, then the scale and offset of least squares for those codes. The
+ * three sums are one reduction, whose operand is computed on its way. */
+static Fit fit_codes(SnGraph *g, SnValue w)
+{
+    const SnValue n = sn_num(g, SMALL), zero = sn_num(g, 0);
+    const SnValue least = sn_min(g, min_of(g, w, 1), zero), range = sn_sub(g, sn_max_of(g, w, 1), least);
+    const SnValue share =
+        sn_add(g, sn_mul(g, steps(g, SN_F32, CANDIDATES, 0, 3), sn_num(g, 0.25)), sn_num(g, 14));
+    const SnValue q = code_near(g, sn_mul(g, sn_sub(g, w, least), over(g, share, range)));
+    const SnValue kind = steps(g, SN_I32, 3, 1, 4), wide = sn_insert_axis(g, q, 1);
+    const SnValue other =
+        sn_where(g, sn_eq(g, kind, sn_const_int(g, SN_I32, 1)), wide, sn_insert_axis(g, w, 1));
+    const SnValue by = sn_where(g, sn_eq(g, kind, sn_const_int(g, SN_I32, 0)), sn_num(g, 1), other);
+    const SnValue sums = sn_drop_axis(g, sn_sum_of(g, sn_mul(g, wide, by), 2), 2);
+    const SnValue a = row_of(g, sums, 0), b = row_of(g, sums, 1), c = row_of(g, sums, 2);
+    const SnValue all = sn_drop_axis(g, sn_sum_of(g, w, 1), 1);
+    const SnValue det = sn_sub(g, sn_mul(g, n, b), sn_mul(g, a, a));
+    const SnValue low = over(g, sn_sub(g, sn_mul(g, all, b), sn_mul(g, a, c)), det);
+    const SnValue free = over(g, sn_sub(g, sn_mul(g, n, c), sn_mul(g, a, all)), det);
+    const SnValue is_free = sn_and(g, sn_lt(g, low, zero), sn_lt(g, zero, det));
+    Fit f = {.scale = sn_where(g, is_free, free, over(g, c, b)), .low = sn_where(g, is_free, low, zero)};
+    const SnValue two = sn_num(g, 2);
+    const SnValue square =
+        sn_add(g, sn_mul(g, sn_mul(g, f.scale, f.scale), b), sn_mul(g, n, sn_mul(g, f.low, f.low)));
+    const SnValue mixed = sn_sub(g, sn_mul(g, sn_mul(g, f.scale, f.low), a),
+                                 sn_add(g, sn_mul(g, f.scale, c), sn_mul(g, f.low, all)));
+    f.cost = sn_add(g, square, sn_mul(g, two, mixed));
+    return f;
+}
+
+/* Blocks that share coarse numbers: at most 8. */
+static int64_t shared_blocks(int64_t blocks)
+{
+    int64_t n = 8;
+    while (blocks % n != 0)
+        n--;
+    return n;
+}
+
+/* Numbers >= 0 of blocks [rows, blocks, 1] as u8 times a bf16 that so many share. */
+static SnValue in_levels(SnGraph *g, SnValue x, int64_t share, SnValue *coarse)
+{
+    const SnValue dims[] = {sn_dim(g, x, 0), sn_idiv(g, sn_dim(g, x, 1), sn_size(g, share)),
+                            sn_size(g, share)};
+    const SnValue groups = sn_reshape(g, x, 3, dims);
+    *coarse = sn_cast(g, sn_div(g, sn_max_of(g, groups, 2), sn_num(g, 254)), SN_BF16);
+    const SnValue level = sn_round(g, over(g, groups, sn_cast(g, *coarse, SN_F32)));
+    return shape_as(g, sn_cast(g, sn_clamp(g, level, 0, 255), SN_U8), 2, (const int[]){(int)share, 1});
+}
+
+/* [rows, blocks / n, n, 1] ▶ [rows, blocks, 1] */
+static SnValue as_blocks(SnGraph *g, SnValue x, SnValue like)
+{
+    return sn_reshape(g, x, 3, (SnValue[]){sn_dim(g, like, 0), sn_dim(g, like, 1), sn_size(g, 1)});
+}
+
+/* What levels are: f32[rows, blocks, 1]. */
+static SnValue from_levels(SnGraph *g, SnValue level, SnValue coarse, int64_t share)
+{
+    const SnValue dims[] = {sn_dim(g, coarse, 0), sn_dim(g, coarse, 1), sn_size(g, share)};
+    const SnValue x = sn_reshape(g, sn_cast(g, level, SN_F32), 3, dims);
+    return as_blocks(g, sn_mul(g, sn_cast(g, coarse, SN_F32), x), level);
+}
+
+/* A search over scale and offset of each block; both in two levels, so that they take 0.6 bits a weight. */
 static SnBlocks quantize_q4(SnGraph *g, SnValue w)
 {
-    const SnValue top = sn_insert_axis(g, extreme(g, w), 2), x = sn_insert_axis(g, w, 2);
-    const SnValue step = steps(g, SN_I32, CANDIDATES, 2, 4);
-    const SnValue share = sn_add(g, sn_mul(g, sn_cast(g, step, SN_F32), sn_num(g, -0.125)), sn_num(g, -6.5));
-    const SnValue d = sn_cast(g, to_half(g, sn_div(g, top, share)), SN_F32); /* [rows, blocks, n, 1] */
-    const SnValue miss = sn_sub(g, x, sn_mul(g, level_of(g, x, d), d));
-    const SnValue cost = sn_sum_of(g, sn_mul(g, miss, miss), 3);
-    const SnValue best = pick(g, d, sn_eq(g, cost, min_of(g, cost, 2)), step, CANDIDATES, 2);
-    const SnValue scale = sn_drop_axis(g, best, 3);
-    const SnValue q = sn_add(g, level_of(g, w, scale), sn_num(g, 8));
-    return (SnBlocks){.codes = sn_cast(g, q, SN_U8), .scale = to_half(g, scale)};
+    int64_t blocks = 1;
+    if (sn_graph_check(g, NULL) == SN_OK)
+        (void)sn_is_const_i64(sn_graph_store(g), sn_dim(g, w, 1).ref, &blocks);
+    const int64_t share = shared_blocks(blocks);
+    const SnValue count = sn_mul(g, sn_dim(g, w, 0), sn_dim(g, w, 1));
+    SnValue x =
+        sn_permute(g, sn_reshape(g, w, 2, (SnValue[]){count, sn_size(g, SMALL)}), (const int[]){1, 0});
+    x = sn_insert_axis(g, sn_op(g, "copy", &x, 1, NULL, 0), 0);
+    const Fit f = fit_codes(g, x);
+    const SnValue step = steps(g, SN_I32, CANDIDATES, 0, 2), is_best = sn_eq(g, f.cost, min_of(g, f.cost, 0));
+    SnBlocks of = {0};
+    const SnValue scale =
+        as_blocks(g, sn_max(g, pick(g, f.scale, is_best, step, CANDIDATES, 0), sn_num(g, 0)), w);
+    const SnValue low = as_blocks(g, sn_neg(g, pick(g, f.low, is_best, step, CANDIDATES, 0)), w);
+    of.scale = as_blocks(g, in_levels(g, scale, share, &of.coarse), w);
+    of.low = as_blocks(g, in_levels(g, low, share, &of.coarse_low), w);
+    of.coarse_low = sn_neg(g, of.coarse_low);
+    const SnValue wide[] = {from_levels(g, of.scale, of.coarse, share),
+                            from_levels(g, of.low, of.coarse_low, share)};
+    of.codes = sn_cast(g, code_near(g, over(g, sn_sub(g, w, wide[1]), wide[0])), SN_U8);
+    return of;
 }
 
 /* ---- the table ---- */
@@ -350,7 +442,7 @@ static const SnBlockFormat formats[] = {
     {"q4_k", SUPER, 144, 4, 0, 32, read_q4_k, NULL, NULL},
     {"q5_k", SUPER, 176, 5, 0, 32, read_q5_k, NULL, NULL},
     {"q6_k", SUPER, 210, 6, 32, 16, read_q6_k, NULL, NULL},
-    {"q4", SMALL, 18, 4, 8, 32, read_q4_0, write_q4_0, quantize_q4},
+    {"q4", SMALL, 0, 4, 0, 32, NULL, NULL, quantize_q4},
 };
 
 const SnBlockFormat *sn_block_format(SnGraph *g, const char *name)
@@ -400,6 +492,8 @@ static SnValue dequantize_blocks(SnGraph *g, const SnCall *c)
     const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
     if (f == NULL)
         return sn_none();
+    if (f->read == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
     const SnBlocks of = f->read(g, sn_in_blocks(g, c->in[0], f->bytes));
     const SnValue code = sn_sub(g, sn_cast(g, of.codes, SN_F32), sn_num(g, f->zero));
     SnValue y = sn_mul(g, spread_groups(g, f, of.scale, of.coarse), code);
@@ -413,8 +507,8 @@ static SnValue quantize_blocks(SnGraph *g, const SnCall *c)
     const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
     if (f == NULL)
         return sn_none();
-    if (f->quantize == NULL)
-        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is only read", f->name);
+    if (f->write == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is not written", f->name);
     const SnBlocks of = f->quantize(g, sn_cast(g, sn_in_blocks(g, c->in[0], f->block), SN_F32));
     return as_rows(g, f->write(g, &of), c->in[0]);
 }
@@ -425,7 +519,7 @@ const SnOp sn_quant_ops[] = {
      .doc = "f32 of the last axis in a block format of GGML: q8_0 q4_0 q4_1 q5_0 q5_1 q2_k .. q6_k iq4_nl"},
     {.sig = "quantize_blocks(w: F[*]; format: str) -> ?",
      .expand = quantize_blocks,
-     .doc = "bytes of the last axis in a block format: q8_0 q4_0 q4_1 q5_0 q5_1 as ggml's reference makes "
-            "them, q4: q4_0 with a searched scale"},
+     .doc = "bytes of the last axis in a block format: q8_0 q4_0 q4_1 q5_0 q5_1, as ggml's reference makes "
+            "them"},
     {0},
 };

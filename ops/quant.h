@@ -15,14 +15,14 @@
 typedef struct SnBlocks {
     SnValue codes;              /* u8[.., block] */
     SnValue scale, low;         /* of a group: f16, u8 or i8 [.., block / group] */
-    SnValue coarse, coarse_low; /* of a block: f16[.., 1] */
+    SnValue coarse, coarse_low; /* of a block, or of several: f16 or bf16 [rows, .., 1] */
 } SnBlocks;
 
 typedef struct SnBlockFormat {
     const char *name;
     int block, bytes; /* weights of a block, and the bytes it has in a file; 0: no file has it */
     int bits, zero, group;
-    SnBlocks (*read)(SnGraph *g, SnValue bytes);      /* u8[rows, blocks, bytes] */
+    SnBlocks (*read)(SnGraph *g, SnValue bytes);      /* u8[rows, blocks, bytes]; NULL: has none */
     SnValue (*write)(SnGraph *g, const SnBlocks *of); /* the same back; NULL: is only read */
     SnBlocks (*quantize)(SnGraph *g, SnValue w);      /* f32[rows, blocks, block]; NULL: is only read */
 } SnBlockFormat;

@@ -300,6 +300,8 @@ static SnValue linear_blocks(SnGraph *g, const SnCall *c)
     const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
     if (f == NULL)
         return sn_none();
+    if (f->read == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
     const SnBlocks w = f->read(g, sn_in_blocks(g, c->in[1], f->bytes));
     return linear(g, f, &w, sn_dim(g, c->in[1], 0), c->in[0], c->in[2]);
 }
