@@ -9,15 +9,14 @@
  * words of a panel are read once a body, one for four k of 16 outputs, or for so many more as fit in them. */
 #include "compiler/contract.h"
 
-#define ROWS        24 /* a multiple of every body */
-#define BLOCK       32
-#define GROUPS      8 /* of four k */
-#define RECORD      12
-#define AT_STEP     8
-#define AT_SUM      9  /* then those of both halves */
-#define ROW_BLOCKS  64 /* of a tile of sn_lower_block_rows */
-#define AHEAD_BYTES (8 << 10)
-#define LEAST       1e-30 /* of the largest number of a block: what is less is zero */
+#define ROWS       24 /* a multiple of every body */
+#define BLOCK      32
+#define GROUPS     8 /* of four k */
+#define RECORD     12
+#define AT_STEP    8
+#define AT_SUM     9     /* then those of both halves */
+#define ROW_BLOCKS 64    /* of a tile of sn_lower_block_rows */
+#define LEAST      1e-30 /* of the largest number of a block: what is less is zero */
 
 /* ---- reading the term ---- */
 
@@ -179,8 +178,6 @@ static SnRef codes_of(SnLower *l, const SnContract *c, const Body *b, const Vect
         const SnRef step = i_mul(l, group, i_const(l, bits)), eight = i_const(l, 8);
         const SnRef index[] = {v->panel, b->block, i_add(l, i_div(l, step, eight), i_const(l, at)), v->lane};
         SnRef x = sn_lower_scalar(l, p->codes, index, 0);
-        if (l->status == SN_OK && sn_term(l->s, x)->op == SN_OP_LOAD)
-            x = sn_kernel_ahead(l->s, x, AHEAD_BYTES);
         if (bits < 8) {
             const int64_t mask = 0x01010101 * ((1 << bits) - 1);
             x = sn_s2(l->s, SN_OP_SHR, x, sn_s_cast(l->s, SN_U32, i_mod(l, step, eight)));
@@ -288,6 +285,21 @@ static void emit_body(SnLower *l, const SnContract *c, Body b)
 
 /* ---- a tile ---- */
 
+/* A row alone: panels one after the other, so that memory is read in one stream. */
+static void emit_alone(SnLower *l, const SnContract *c, Body b)
+{
+    SnStmt **mark;
+    if (b.panels == 1) {
+        emit_body(l, c, b);
+        return;
+    }
+    const SnRef left = i_sub(l, sn_lower_dim(l, c->npanel), c->first_panel);
+    b.panels = 1;
+    b.panel = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_min(l, left, i_const(l, c->panels)), &mark);
+    emit_body(l, c, b);
+    sn_lower_close(l, mark);
+}
+
 /* Whole bodies, then 4, 2 and 1 rows for what is left. */
 static void emit_rows(SnLower *l, const SnContract *c, SnRef panel)
 {
@@ -296,7 +308,7 @@ static void emit_rows(SnLower *l, const SnContract *c, SnRef panel)
     Body b = {.rows = c->body_rows, .panels = c->body_panels, .panel = panel};
     const SnRef size = i_const(l, b.rows), whole = i_div(l, c->nrow, size), rest = i_mod(l, c->nrow, size);
     b.row = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, whole, &mark), size);
-    emit_body(l, c, b);
+    (b.rows == 1 ? emit_alone : emit_body)(l, c, b);
     sn_lower_close(l, mark);
     for (b.rows = 4; b.rows > 0; b.rows /= 2) {
         const SnRef left = i_mod(l, rest, i_const(l, 2 * b.rows));
@@ -304,7 +316,7 @@ static void emit_rows(SnLower *l, const SnContract *c, SnRef panel)
             continue;
         b.row = i_add(l, i_mul(l, whole, size), i_sub(l, rest, left));
         sn_kernel_if(&l->kb, i_ge(l, left, i_const(l, b.rows)), &mark);
-        emit_body(l, c, b);
+        (b.rows == 1 ? emit_alone : emit_body)(l, c, b);
         sn_lower_close(l, mark);
     }
 }
