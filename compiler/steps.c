@@ -635,6 +635,52 @@ static SnStatus next_steps(SnSteps *x, SnFrame *f, SnRef entry, SnError *err)
     return sn_steps_move(x, to, from, type, n, err);
 }
 
+/* ---- steps that may run at the same time ---- */
+
+static bool writes(const SnSteps *x, const SnStepRow *step, uint32_t i)
+{
+    return (x->kernel_row.at[step->a].written >> i & 1) != 0;
+}
+
+/* Does neither write what the other one uses? */
+static bool are_apart(const SnSteps *x, const SnStepRow *a, const SnStepRow *b)
+{
+    for (uint32_t i = 0; i < a->buffer.count; i++)
+        for (uint32_t k = 0; k < b->buffer.count; k++)
+            if (x->operand.at[a->buffer.first + i] == x->operand.at[b->buffer.first + k] &&
+                (writes(x, a, i) || writes(x, b, k)))
+                return false;
+    return true;
+}
+
+/* What they use lives as long as all of them run. */
+static void keep_together(SnSteps *x, uint32_t first, uint32_t last)
+{
+    for (uint32_t s = first; s <= last; s++)
+        for (uint32_t i = 0; i < x->step.at[s].buffer.count; i++) {
+            sn_steps_touch(x, x->operand.at[x->step.at[s].buffer.first + i], first);
+            sn_steps_touch(x, x->operand.at[x->step.at[s].buffer.first + i], last);
+        }
+}
+
+/* Neighbouring kernels of which none needs another are one call for threads: the projections of a row. */
+static void join_steps(SnSteps *x, uint32_t first)
+{
+    for (uint32_t from = first, n; from < x->step.n; from += n) {
+        n = x->step.at[from].kind == SN_STEP_KERNEL;
+        for (bool fits = n != 0; fits && n <= SN_MAX_JOINED && from + n < x->step.n; n += fits) {
+            fits = x->step.at[from + n].kind == SN_STEP_KERNEL;
+            for (uint32_t i = 0; i < n && fits; i++)
+                fits = are_apart(x, &x->step.at[from + i], &x->step.at[from + n]);
+        }
+        for (uint32_t i = 0; i < n; i++)
+            x->step.at[from + i].njoined = n - 1 - i;
+        if (n > 1)
+            keep_together(x, from, from + n - 1);
+        n = n ? n : 1;
+    }
+}
+
 /* Puts the rows of a copy in the order of those of its base. */
 static SnStatus match_slots(SnSteps *x, SnRange base, SnRange copy, SnError *err)
 {
@@ -695,6 +741,7 @@ static SnStatus entry_steps(SnSteps *x, SnRef entry, SnError *err)
     if (st != SN_OK)
         return st;
     row.step.count = (uint32_t)x->step.n - row.step.first;
+    join_steps(x, row.step.first);
     row.symbol.count = (uint32_t)x->symbol.n - row.symbol.first;
     row.segment.count = ++x->segment - row.segment.first;
     SN_CHECK(!x->failed, err, SN_ENOMEM, "compile: no memory for entries");

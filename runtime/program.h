@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         4u
+#define SN_ABI         5u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 
@@ -171,6 +171,7 @@ typedef struct SnKernelRow {
     SnHash128 key;
 } SnKernelRow;
 
+#define SN_MAX_JOINED 3 /* kernels that run beside another one */
 typedef enum SnStepKind {
     SN_STEP_KERNEL, /* a = kernel, b = grid register; c, d = registers of operations and bytes; buffers, dims
                      */
@@ -194,6 +195,7 @@ typedef struct SnStepRow {
     uint32_t kind;
     uint32_t a, b, c, d, e;
     uint32_t begins_segment; /* MEASURE: outside of loops */
+    uint32_t njoined;        /* KERNEL: how many kernels behind it may run at the same time */
     SnRange buffer;          /* in `operand` */
     SnRange dim;             /* in `operand`: registers */
 } SnStepRow;

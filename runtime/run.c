@@ -45,14 +45,22 @@ typedef struct Part {
     _Alignas(64) _Atomic uint64_t at;
 } Part;
 
-typedef struct KernelRun {
-    SnInstance *s;
-    const SnStepRow *step;
+/* A kernel of a step. */
+typedef struct KernelCall {
+    uint32_t kernel;
     SnKernelFn *fn;
-    bool is_whole, is_timed;
     void *buffer[MAX_KERNEL_BUFFERS];
     uint64_t size[MAX_KERNEL_BUFFERS];
     int64_t dim[MAX_KERNEL_DIMS];
+    int64_t begin, end; /* its tiles among those of all calls */
+} KernelCall;
+
+/* Steps that run at the same time: their tiles are numbered one step after the other. */
+typedef struct KernelRun {
+    SnInstance *s;
+    KernelCall call[1 + SN_MAX_JOINED];
+    uint32_t ncall;
+    bool is_whole, is_timed;
     int64_t end, share, most; /* tiles; a range is one of `share` parts of what is left, `most` at most */
     _Atomic int64_t next;
     Part part[MAX_PARTS];
@@ -63,20 +71,30 @@ typedef struct KernelRun {
     SnError *err;
 } KernelRun;
 
-static void run_range(KernelRun *k, int64_t first, int64_t last)
+static void run_call(KernelRun *k, KernelCall *c, int64_t first, int64_t last)
 {
-    if (k->fn) {
-        k->fn(k->buffer, k->dim, first, last);
+    if (c->fn) {
+        c->fn(c->buffer, c->dim, first, last);
         return;
     }
     SnError err = {0};
     SnModule *m = k->s->program->module;
-    const SnStatus st = m->run(m, k->step->a, k->buffer, k->size, k->dim, first, last, &err);
+    const SnStatus st = m->run(m, c->kernel, c->buffer, c->size, c->dim, first, last, &err);
     if (st == SN_OK || atomic_flag_test_and_set(&k->failed))
         return;
     if (k->err)
         *k->err = err;
     atomic_store(&k->status, (int)st);
+}
+
+static void run_range(KernelRun *k, int64_t first, int64_t last)
+{
+    for (uint32_t i = 0; i < k->ncall; i++) {
+        KernelCall *c = &k->call[i];
+        const int64_t from = first > c->begin ? first : c->begin, to = last < c->end ? last : c->end;
+        if (from < to)
+            run_call(k, c, from - c->begin, to - c->begin);
+    }
 }
 
 static uint64_t part_of(uint64_t next, uint64_t end)
@@ -171,23 +189,36 @@ static void run_tiles(void *arg, uint32_t job)
         atomic_fetch_add_explicit(&k->work_ns, sn_now_ns() - begin, memory_order_relaxed);
 }
 
-static void begin_kernel(KernelRun *k, SnInstance *s, const SnStepRow *step, SnError *err)
+static void begin_call(KernelRun *k, const SnStepRow *step)
 {
+    const SnInstance *s = k->s;
     const uint32_t *operand = SN_ROWS(s->image, uint32_t, operand);
-    k->s = s;
-    k->step = step;
-    k->fn = s->program->fn ? s->program->fn[step->a] : NULL;
-    k->is_whole = k->fn == NULL && s->program->module->is_whole;
-    k->end = s->plan.reg[step->b];
-    k->npart = 0;
-    k->err = err;
+    KernelCall *c = &k->call[k->ncall++];
+    c->kernel = step->a;
+    c->fn = s->program->fn ? s->program->fn[step->a] : NULL;
+    c->begin = k->end;
+    k->end += s->plan.reg[step->b];
+    c->end = k->end;
     for (uint32_t i = 0; i < step->buffer.count; i++) {
         const SnPlanBuffer *b = &s->plan.buffer[operand[step->buffer.first + i]];
-        k->buffer[i] = b->at;
-        k->size[i] = b->size;
+        c->buffer[i] = b->at;
+        c->size[i] = b->size;
     }
     for (uint32_t i = 0; i < step->dim.count; i++)
-        k->dim[i] = s->plan.reg[operand[step->dim.first + i]];
+        c->dim[i] = s->plan.reg[operand[step->dim.first + i]];
+}
+
+/* A trace shows each step by itself. */
+static void begin_kernels(KernelRun *k, SnInstance *s, const SnStepRow *step, SnError *err)
+{
+    k->s = s;
+    k->ncall = k->npart = 0;
+    k->end = 0;
+    k->is_whole = s->program->fn == NULL && s->program->module->is_whole;
+    k->err = err;
+    const uint32_t n = s->ctx->trace.event || k->is_whole ? 0 : step->njoined;
+    for (uint32_t i = 0; i <= n && i <= SN_MAX_JOINED; i++)
+        begin_call(k, step + i);
     atomic_init(&k->next, s->tile);
     atomic_init(&k->work_ns, 0);
     atomic_init(&k->status, SN_OK);
@@ -198,7 +229,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
 {
     const SnJobs *jobs = &s->ctx->jobs;
     KernelRun k;
-    begin_kernel(&k, s, step, err);
+    begin_kernels(&k, s, step, err);
     const int64_t first = s->tile, ntile = k.end - first;
     const bool can_share = ntile > 1 && jobs->width > 1 && !k.is_whole;
     k.is_timed = can_share || (s->deadline && ntile > 0);
@@ -221,6 +252,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
         learn_cost(s, next - first, atomic_load(&k.work_ns));
     *done = next >= k.end;
     s->tile = *done ? 0 : next;
+    s->pc += *done ? k.ncall : 0;
     return SN_OK;
 }
 
@@ -388,7 +420,7 @@ SnStatus sn_instance_steps(SnInstance *s, bool *all_done, SnError *err)
             SN_TRY(run_small(s, step, err));
         if (begin)
             trace_step(s, step, pc, begin);
-        if (done && (step->kind == SN_STEP_KERNEL || step->kind == SN_STEP_HOST))
+        if (done && step->kind == SN_STEP_HOST)
             s->pc++;
         if (s->deadline && s->pc < end && sn_now_ns() + tile_ns(s) >= s->deadline)
             return SN_OK;
