@@ -452,7 +452,7 @@ static SnStatus absolute(SnJiCall *c, SnJiValue *out)
 static SnStatus to_int(SnJiCall *c, SnJiValue *out)
 {
     int64_t base = 10, v = 0;
-    double d = NAN;
+    double d = (double)NAN;
     bool overflows = false;
     SN_TRY(sn_ji_defined(c->run, c->self));
     SN_TRY(int_arg(c, 1, 10, &base));

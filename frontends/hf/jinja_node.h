@@ -53,7 +53,7 @@ typedef enum SnJiOp {
         SN_JI_OP_IN,
     SN_JI_OP_NOT_IN
 } SnJiOp;
-#define SN_JI_TOP(id) (SN_JI_T_OP + SN_JI_OP_##id)
+#define SN_JI_TOP(id) ((int)SN_JI_T_OP + (int)SN_JI_OP_##id)
 
 typedef struct SnJiToken {
     uint32_t type, line; /* SnJiTok, or SN_JI_TOP */

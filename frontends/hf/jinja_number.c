@@ -123,7 +123,7 @@ bool sn_ji_parse_float(SnJiText s, double *out)
     static const struct {
         const char *name;
         double value;
-    } names[] = {{"inf", INFINITY}, {"infinity", INFINITY}, {"nan", NAN}};
+    } names[] = {{"inf", (double)INFINITY}, {"infinity", (double)INFINITY}, {"nan", (double)NAN}};
     char text[512];
     size_t n = 0;
     s = sn_ji_strip(s, NULL, 3);
