@@ -56,6 +56,7 @@ typedef struct SnTokDraft {
     SnDraftDecode decode[SN_TOK_NORMS];
     uint32_t ndecode;
     uint32_t flags; /* of the table */
+    uint32_t ntrim, trim_prefix;
     SnTokenizerFacts facts;
 } SnTokDraft;
 
@@ -84,6 +85,8 @@ SN_MUST_CHECK SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, 
 /* The decoder of tokenizer.json, or NULL, and how much longer it may make a text (tokenizer_decode.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_decoder(SnTokDraft *d, const SnJson *v, SnError *err);
 double sn_draft_decode_growth(const SnTokDraft *d);
+/* The post_processor of tokenizer.json, or NULL (tokenizer_post.c). */
+SN_MUST_CHECK SnStatus sn_draft_read_post_processor(SnTokDraft *d, const SnJson *v, SnError *err);
 /* The model of tokenizer.json where it is a Unigram (tokenizer_unigram.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_unigram(SnTokDraft *d, const SnJson *v, SnError *err);
 /* How many bytes one byte of text may become, after all steps and after any of them. */

@@ -106,133 +106,6 @@ static SnStatus read_added(SnTokDraft *d, const SnJson *all, SnError *err)
     return SN_OK;
 }
 
-/* ---- post-processor ----------------------------------------------------------------------------------- */
-
-typedef struct Template {
-    SnTokPiece *piece;
-    uint32_t n, cap;
-} Template;
-
-static SnStatus add_piece(SnTokDraft *d, Template *t, SnTokPiece piece, SnError *err)
-{
-    if (t->n == t->cap) {
-        const uint32_t cap = t->cap == 0 ? 8 : 2 * t->cap;
-        SnTokPiece *more = sn_arena_array(d->arena, cap, sizeof *more);
-        SN_CHECK(more != NULL, err, SN_ENOMEM, "no memory for a template");
-        if (t->n > 0)
-            memcpy(more, t->piece, t->n * sizeof *more);
-        t->piece = more;
-        t->cap = cap;
-    }
-    for (uint32_t i = 0; piece.kind != SN_TOK_TOKEN && i < t->n; i++)
-        SN_CHECK(t->piece[i].kind != piece.kind, err, SN_EUNSUPPORTED,
-                 "post-processor TemplateProcessing with a sequence twice is not supported");
-    t->piece[t->n++] = piece;
-    return SN_OK;
-}
-
-static SnStatus add_special(SnTokDraft *d, Template *t, const SnJson *piece, const SnJson *special,
-                            SnError *err)
-{
-    SnTokPiece p = {.kind = SN_TOK_TOKEN};
-    SnBytes name;
-    SN_TRY(read_string(piece, "id", &name, err));
-    SN_TRY(read_u32(piece, "type_id", &p.type_id, err));
-    const SnJson *found = NULL;
-    for (uint32_t i = 0; special != NULL && special->kind == SN_JSON_OBJECT && i < special->n; i++)
-        found = sn_bytes_equal(special->u.child[i].key, name) ? &special->u.child[i] : found;
-    const SnJson *ids = sn_json_get(found, "ids");
-    SN_CHECK(ids != NULL && ids->kind == SN_JSON_ARRAY, err, SN_EFORMAT,
-             "special token %.*s of a template has no ids", (int)(name.n < 100 ? name.n : 100),
-             (const char *)name.at);
-    for (uint32_t i = 0; i < ids->n; i++) {
-        int64_t id;
-        SN_CHECK(sn_json_int(sn_json_at(ids, i), &id) && id >= 0 && id <= INT32_MAX, err, SN_EFORMAT,
-                 "special token of a template has a bad id");
-        p.id = (uint32_t)id;
-        SN_TRY(add_piece(d, t, p, err));
-    }
-    return SN_OK;
-}
-
-static SnStatus read_template(SnTokDraft *d, const SnJson *all, const SnJson *special, Template *t,
-                              SnError *err)
-{
-    SN_CHECK(all != NULL && all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "template is not an array");
-    for (uint32_t i = 0; i < all->n; i++) {
-        const SnJson *v = sn_json_at(all, i), *sequence = sn_json_get(v, "Sequence");
-        if (sequence == NULL) {
-            SN_TRY(add_special(d, t, sn_json_get(v, "SpecialToken"), special, err));
-            continue;
-        }
-        SnTokPiece p = {.kind = SN_TOK_FIRST};
-        SN_TRY(read_choice(sequence, "id", "A B", &p.kind, err));
-        SN_TRY(read_u32(sequence, "type_id", &p.type_id, err));
-        SN_TRY(add_piece(d, t, p, err));
-    }
-    return SN_OK;
-}
-
-static SnStatus read_named_id(const SnJson *v, const char *key, uint32_t *id, SnError *err)
-{
-    int64_t i;
-    SN_CHECK(sn_json_int(sn_json_at(sn_json_get(v, key), 1), &i) && i >= 0 && i <= INT32_MAX, err, SN_EFORMAT,
-             "post-processor: %s is not a token and its id", key);
-    *id = (uint32_t)i;
-    return SN_OK;
-}
-
-/* BERT: cls A sep, cls A sep B sep. RoBERTa: a second sep between the texts, and all types 0. */
-static SnStatus read_cls_sep(SnTokDraft *d, const SnJson *v, bool is_roberta, Template *single,
-                             Template *pair, SnError *err)
-{
-    SnTokPiece cls = {.kind = SN_TOK_TOKEN}, sep = cls, first = {.kind = SN_TOK_FIRST},
-               second = {.kind = SN_TOK_SECOND};
-    SN_TRY(read_named_id(v, "cls", &cls.id, err));
-    SN_TRY(read_named_id(v, "sep", &sep.id, err));
-    SnTokPiece last = sep;
-    second.type_id = last.type_id = is_roberta ? 0 : 1;
-    const SnTokPiece pieces[] = {cls, first, sep, sep, second, last};
-    for (uint32_t i = 0; i < SN_COUNT(pieces); i++) {
-        if (i < 3)
-            SN_TRY(add_piece(d, single, pieces[i], err));
-        if (i != 3 || is_roberta)
-            SN_TRY(add_piece(d, pair, pieces[i], err));
-    }
-    if (!is_roberta)
-        return SN_OK;
-    bool trim, prefix_space;
-    SN_TRY(read_bool(v, "trim_offsets", &trim, err));
-    SN_TRY(read_bool(v, "add_prefix_space", &prefix_space, err));
-    d->flags |=
-        SN_TOK_OVERFLOW_ZEROS | (trim ? SN_TOK_TRIM_OFFSETS : 0) | (prefix_space ? SN_TOK_PREFIX_SPACE : 0);
-    return SN_OK;
-}
-
-static SnStatus read_post_processor(SnTokDraft *d, const SnJson *v, SnError *err)
-{
-    Template single = {0}, pair = {0};
-    const SnJson *only = sn_json_get(v, "processors");
-    if (is_type(v, "Sequence") && only != NULL && only->n == 1)
-        v = sn_json_at(only, 0);
-    if (sn_json_is_null(v)) {
-        d->flags |= SN_TOK_NO_TEMPLATE;
-    } else if (is_type(v, "TemplateProcessing")) {
-        const SnJson *special = sn_json_get(v, "special_tokens");
-        SN_TRY(read_template(d, sn_json_get(v, "single"), special, &single, err));
-        SN_TRY(read_template(d, sn_json_get(v, "pair"), special, &pair, err));
-    } else if (is_type(v, "BertProcessing") || is_type(v, "RobertaProcessing")) {
-        SN_TRY(read_cls_sep(d, v, is_type(v, "RobertaProcessing"), &single, &pair, err));
-    } else {
-        return unsupported(err, "post-processor", v);
-    }
-    d->single = single.piece;
-    d->nsingle = single.n;
-    d->pair = pair.piece;
-    d->npair = pair.n;
-    return SN_OK;
-}
-
 /* ---- the rest ----------------------------------------------------------------------------------------- */
 
 static SnStatus read_truncation(SnTokTruncation *t, const SnJson *v, SnError *err)
@@ -273,7 +146,7 @@ SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
     SN_TRY(sn_draft_read_normalizer(d, sn_json_get(root, "normalizer"), err));
     SN_TRY(sn_draft_read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
     SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));
-    SN_TRY(read_post_processor(d, sn_json_get(root, "post_processor"), err));
+    SN_TRY(sn_draft_read_post_processor(d, sn_json_get(root, "post_processor"), err));
     SN_TRY(sn_draft_read_decoder(d, sn_json_get(root, "decoder"), err));
     SN_TRY(read_truncation(&d->facts.truncation, sn_json_get(root, "truncation"), err));
     return read_padding(&d->facts.padding, sn_json_get(root, "padding"), err);

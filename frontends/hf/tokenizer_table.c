@@ -380,6 +380,8 @@ static void put_rest(Writer *w)
     t->model = d->kind;
     t->flags = d->flags;
     t->model_flags = d->model_flags;
+    t->ntrim = d->ntrim;
+    t->trim_prefix = d->trim_prefix;
     if (d->kind == SN_TOK_UNIGRAM)
         t->unk = d->unk_id - 1;
     else if (!sn_map_get(&d->model, d->unk, &t->unk))

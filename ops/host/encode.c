@@ -100,33 +100,31 @@ static SnBytes text_of(const Op *op, const State *st)
     return sn_bytes(st->is_repaired ? op->e.repaired : op->row.at, st->text_size);
 }
 
-/* Takes white space, and the sign byte-level vocabularies write for it, off both ends of an added token. */
-static void trim(const Op *op, bool is_first, SnBytes slice, int32_t *begin, int32_t *end)
+/* Of an added token, what it took along; tok_window does the rest. */
+static void trim(const Op *op, bool is_first, uint32_t id, SnBytes slice, int32_t *begin, int32_t *end)
 {
-    enum { SPACE_SIGN = 0x120 };
-    if (!(op->e.t->flags & SN_TOK_TRIM_OFFSETS))
+    const SnTokTable *t = op->e.t;
+    const SnBytes name = sn_tokenizer_text(sn_bytes(t, t->size), id);
+    SnTokPlace at = {0, 0};
+    SnTokSpaces s = {0, 0, 0};
+    if (t->ntrim == 0 || slice.n <= name.n)
         return;
-    int32_t nleading = 0, ntrailing = 0;
-    bool is_leading = true;
-    for (size_t i = 0, size; i < slice.n; i += size) {
-        size = sn_tok_char_size(slice.at + i, slice.n - i);
-        const uint32_t cp = sn_tok_code_point(slice.at + i, size);
-        const bool is_space = cp == SPACE_SIGN || (sn_code_class(cp)->flags & SN_CP_SPACE);
-        is_leading &= is_space;
-        nleading += is_leading;
-        ntrailing = is_space ? ntrailing + 1 : 0;
-    }
-    if (nleading == 1 && (is_first || *begin == 0) && (op->e.t->flags & SN_TOK_PREFIX_SPACE))
-        nleading = 0;
-    *begin = *end - *begin > nleading ? *begin + nleading : *end;
-    *end = *end - *begin > ntrailing ? *end - ntrailing : *begin;
+    while (slice.n - at.byte > name.n && memcmp(slice.at + at.byte, name.at, name.n) != 0)
+        sn_tok_seek(&at, slice.at, at.byte + sn_tok_char_size(slice.at + at.byte, slice.n - at.byte));
+    s.before = (int32_t)at.character;
+    s.all_before = s.before + sn_tok_spaces(name).before;
+    sn_tok_seek(&at, slice.at, at.byte + name.n);
+    const size_t taken = at.character;
+    sn_tok_seek(&at, slice.at, slice.n);
+    s.after = (int32_t)(at.character - taken);
+    sn_tok_trim(t, s, is_first, begin, end);
 }
 
 static SnStatus put_added(Op *op, State *st, uint32_t id, SnBytes slice, int32_t begin, int32_t end,
                           SnError *err)
 {
     if (op->e.places)
-        trim(op, !st->has_piece, slice, &begin, &end);
+        trim(op, !st->has_piece, id, slice, &begin, &end);
     st->has_piece = true;
     return sn_tok_words_put(&op->e, &st->out, id, begin, end, err);
 }

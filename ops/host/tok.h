@@ -206,6 +206,16 @@ typedef struct SnTokMatch {
 bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_t *first, SnBytes text,
                        SnTokFinder *f, SnTokMatch *match, SnTokClock *clock);
 
+/* ---- offsets that leave white space out (window.c) ----------------------------------------------------- */
+
+typedef struct SnTokSpaces {
+    int32_t before, after; /* characters at both ends of a token */
+    int32_t all_before;    /* also those that were taken off already */
+} SnTokSpaces;
+/* White space, and the sign byte-level vocabularies write for it, at both ends of a token's text. */
+SnTokSpaces sn_tok_spaces(SnBytes text);
+void sn_tok_trim(const SnTokTable *t, SnTokSpaces s, bool is_first, int32_t *begin, int32_t *end);
+
 /* ---- patterns (split.c) ------------------------------------------------------------------------------- */
 
 #define SN_TOK_NO_MATCH SIZE_MAX

@@ -254,7 +254,7 @@ static bool check_names(const SnTokTable *t)
         const uint32_t size = sn_tok_TEXT(t)[i + 1] - sn_tok_TEXT(t)[i];
         longest = size > longest ? size : longest;
     }
-    return longest <= t->facts.token_size && is_id_or_none(t, t->unk) &&
+    return longest <= t->facts.token_size && t->ntrim <= SN_TOK_TRIMS && is_id_or_none(t, t->unk) &&
            in_pool(t, t->prefix_at, t->prefix_size) && in_pool(t, t->suffix_at, t->suffix_size) &&
            t->facts.truncation.strategy <= SN_TOK_ONLY_SECOND;
 }

@@ -149,6 +149,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 #define SN_TOK_NO_PIECE 0xFFFFFFu
 #define SN_TOK_STEPS    8u  /* at most this many pre-tokenizer steps */
 #define SN_TOK_NORMS    32u /* ... and normaliser steps */
+#define SN_TOK_TRIMS    8u
 
 typedef enum SnTokModel {
     SN_TOK_WORDPIECE = 1,
@@ -321,10 +322,8 @@ typedef struct SnTokDecodeStep {
 #define SN_TOK_FUSE_UNK      4u
 #define SN_TOK_IGNORE_MERGES 8u /* a word that is a token as a whole is that token */
 
-#define SN_TOK_NO_TEMPLATE    1u  /* no post-processor: texts are joined, and some sequence ids are odd */
-#define SN_TOK_OVERFLOW_ZEROS 2u  /* RobertaProcessing: overflowing windows have type 0 */
-#define SN_TOK_TRIM_OFFSETS   8u  /* of RobertaProcessing: offsets of added tokens leave white space out */
-#define SN_TOK_PREFIX_SPACE   16u /* ... but not where it is one space before the first token */
+#define SN_TOK_NO_TEMPLATE    1u /* no post-processor: texts are joined, and some sequence ids are odd */
+#define SN_TOK_OVERFLOW_ZEROS 2u /* RobertaProcessing: overflowing windows have type 0 */
 
 typedef struct SnTokTable {
     uint32_t magic, version, size; /* bytes of everything */
@@ -333,6 +332,8 @@ typedef struct SnTokTable {
     uint32_t prefix_at, prefix_size; /* continuing_subword_prefix */
     uint32_t suffix_at, suffix_size; /* end_of_word_suffix */
     uint32_t model_flags, id_bits;
+    uint32_t ntrim,
+        trim_prefix; /* how often offsets leave white space out; bit i: not one space before the first */
     uint32_t max_word_chars; /* longer words are unk */
     uint32_t model_token_size;
     SnTokenizerFacts facts;

@@ -136,15 +136,55 @@ static uint32_t part_type(const Op *op, const SnTokPiece *p, int64_t part)
     return (op->t->flags & SN_TOK_OVERFLOW_ZEROS) && op->with_special ? 0 : p->kind;
 }
 
+SnTokSpaces sn_tok_spaces(SnBytes text)
+{
+    enum { SPACE_SIGN = 0x120 };
+    SnTokSpaces s = {0, 0, 0};
+    bool is_before = true;
+    for (size_t i = 0, size; i < text.n; i += size) {
+        size = sn_tok_char_size(text.at + i, text.n - i);
+        const uint32_t cp = sn_tok_code_point(text.at + i, size);
+        const bool is_space = cp == SPACE_SIGN || (sn_code_class(cp)->flags & SN_CP_SPACE);
+        is_before &= is_space;
+        s.before += is_before;
+        s.after = is_space ? s.after + 1 : 0;
+    }
+    s.all_before = s.before;
+    return s;
+}
+
+void sn_tok_trim(const SnTokTable *t, SnTokSpaces s, bool is_first, int32_t *begin, int32_t *end)
+{
+    for (uint32_t i = 0; i < t->ntrim; i++) {
+        const bool is_kept = s.all_before == 1 && (is_first || *begin == 0) && (t->trim_prefix >> i & 1);
+        const int32_t before = is_kept ? 0 : s.before;
+        *begin = *end - *begin > before ? *begin + before : *end;
+        if (*end >= s.after)
+            *end = *end - *begin > s.after ? *end - s.after : *begin;
+    }
+}
+
+/* The offsets of token i of a text, the first one of its part or not. */
+static void put_offset(const Op *op, const Text *x, int64_t i, bool is_first, int32_t out[2])
+{
+    const SnBytes table = sn_bytes(op->t, op->t->size);
+    memcpy(out, x->has_places ? x->offset + 2 * i : nowhere, 2 * sizeof *out);
+    if (op->t->ntrim > 0 && x->has_places)
+        sn_tok_trim(op->t, sn_tok_spaces(sn_tokenizer_text(table, (uint32_t)x->ids[i])), is_first, &out[0],
+                    &out[1]);
+}
+
 static int64_t put_part(const Op *op, const SnTokPiece *p, int64_t part, int64_t at)
 {
     const Text *x = &op->text[p->kind];
     int64_t begin, end;
     part_range(op, x, part, &begin, &end);
     const uint32_t type = part_type(op, p, part);
-    for (int64_t i = begin; i < end; i++)
-        put_token(op->h, at + i - begin, x->ids[i], type, x->has_places ? x->offset + 2 * i : nowhere,
-                  x->has_places ? x->word_id[i] : -1);
+    for (int64_t i = begin; i < end; i++) {
+        int32_t offset[2];
+        put_offset(op, x, i, i == begin, offset);
+        put_token(op->h, at + i - begin, x->ids[i], type, offset, x->has_places ? x->word_id[i] : -1);
+    }
     return end - begin;
 }
 
