@@ -160,6 +160,7 @@ typedef struct SnGeneratorDesc {
     uint64_t memory;      /* bytes for keys and values; 0: enough for all rows */
     const SnJson *config; /* as for sn_model_generate: of all requests; without beams */
     bool keep_special;    /* texts have special tokens */
+    SnModel *assistant;   /* with the same tokens: guesses num_assistant_tokens at a time; or NULL */
 } SnGeneratorDesc;
 SN_API SN_MUST_CHECK SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out,
                                                   SnError *err);

@@ -111,6 +111,7 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
     r->score = sn_arena_array(a, rows, sizeof *r->score);
     r->from = sn_arena_array(a, rows, sizeof *r->from);
     r->to = sn_arena_array(a, rows, sizeof *r->to);
+    lm->draft_slot = sn_arena_array(a, rows, sizeof *lm->draft_slot);
     lm->state_from = sn_arena_array(a, rows, sizeof *lm->state_from);
     lm->state_to = sn_arena_array(a, rows, sizeof *lm->state_to);
     SN_CHECK(!a->failed, err, SN_ENOMEM, "decoder: no memory for %u rows of %u tokens", lm->rows,
@@ -317,7 +318,7 @@ SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept
 {
     uint32_t known = 0;
     SN_TRY(sn_lm_check_row(lm, row, err));
-    SN_CHECK(!lm->round.is_open, err, SN_EINVAL, "a step is not done");
+    SN_CHECK(!sn_lm_is_open(lm), err, SN_EINVAL, "a step is not done");
     SnLmSlot *s = choose_slot(lm, row, &known);
     SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken", lm->rows);
     if (known == 0)

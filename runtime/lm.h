@@ -42,6 +42,9 @@ typedef struct SnLmDesc { /* zeros are defaults */
 /* Retains the program. SN_EUNSUPPORTED: it is no decoder. */
 SN_MUST_CHECK SnStatus sn_lm_create(SnProgram *p, const SnLmDesc *desc, SnLm **out, SnError *err);
 void sn_lm_destroy(SnLm *lm);
+/* Tokens are guessed by another driver, of a model with the same tokens, in the place of prompt lookup. It
+ * has as many rows and as large a context, no other rows, and lives as long as lm. */
+SN_MUST_CHECK SnStatus sn_lm_assist(SnLm *lm, SnLm *draft, SnError *err);
 /* Bytes that a page takes in all layers, and what a row takes besides. */
 SN_MUST_CHECK SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes,
                                    SnError *err);
@@ -58,7 +61,7 @@ typedef struct SnLmRow { /* what is asked of a row */
     uint32_t max_new;    /* tokens; 0: as many as fit */
     const int32_t *stop; /* tokens that end it; lent until the row is dropped */
     uint32_t nstop;
-    uint32_t ndraft; /* tokens to guess by prompt lookup, below SnLmDesc.wanted; 0: none */
+    uint32_t ndraft; /* tokens to guess, below SnLmDesc.wanted; 0: none */
     uint32_t ngram;  /* of prompt lookup: the longest one; default 2 */
     const SnLmNumber *number;
     uint32_t nnumber;

@@ -8,27 +8,6 @@ static uint32_t left_of(const SnLmSlot *s) /* tokens whose past is not there */
     return s->nid - s->npad - s->fed;
 }
 
-/* ---- drafts ---- */
-
-/* Prompt lookup: the tokens that came after the last n-gram where it stood before, the longest n first.
- * Saxena 2023, prompt lookup decoding. */
-static uint32_t guess_tokens(const SnLm *lm, SnLmSlot *s)
-{
-    const int32_t *ids = s->ids + s->npad;
-    const uint32_t n = s->nid - s->npad, room = s->end - s->nid - 1, space = lm->context - s->nid;
-    uint32_t most = s->ndraft < room ? s->ndraft : room;
-    most = most < space ? most : space;
-    for (uint32_t gram = s->ngram; most > 0 && gram > 0; gram--)
-        for (uint32_t at = 0; at + gram < n; at++) {
-            if (memcmp(ids + at, ids + n - gram, gram * sizeof *ids) != 0)
-                continue;
-            const uint32_t from = at + gram, count = n - from < most ? n - from : most;
-            memcpy(s->ids + s->nid, ids + from, count * sizeof *ids);
-            return count;
-        }
-    return 0;
-}
-
 /* ---- making a round ---- */
 
 void sn_lm_round_begin(SnLm *lm, SnLmEntry entry)
@@ -69,7 +48,7 @@ static bool feed(SnLm *lm, SnLmSlot *s)
     const uint32_t left = left_of(s), count = left < lm->chunk ? left : lm->chunk;
     sn_lm_round_begin(lm, count == left ? SN_LM_NEXT : SN_LM_FILL);
     if (!sn_lm_hold(lm, s, s->fed + count))
-        return false;
+        return false; /* no row of this round */
     sn_lm_round_add(lm, (uint32_t)(s - lm->slot), s->npad + s->fed + count, 0);
     return true;
 }
@@ -82,23 +61,39 @@ static bool go_on(SnLm *lm)
         SnLmSlot *s = &lm->slot[i];
         if (s->use != SN_LM_LIVE || left_of(s) != 1)
             continue;
-        const uint32_t guess = s->ndraft ? guess_tokens(lm, s) : 0;
-        if (sn_lm_hold(lm, s, s->nid - s->npad + guess))
-            sn_lm_round_add(lm, i, s->nid + guess, guess);
+        if (sn_lm_hold(lm, s, s->nid - s->npad + s->nguess))
+            sn_lm_round_add(lm, i, s->nid + s->nguess, s->nguess);
     }
     return lm->round.nrow > 0;
 }
 
-/* Prompts and next tokens take turns, so that neither waits for all of the other. */
-static bool choose(SnLm *lm)
+static bool is_any_ready(const SnLm *lm)
+{
+    for (uint32_t i = 0; i < lm->rows; i++)
+        if (lm->slot[i].use == SN_LM_LIVE && left_of(&lm->slot[i]) == 1)
+            return true;
+    return false;
+}
+
+/* Prompts and next tokens take turns, so that neither waits for all of the other. *done: there is a round, or
+ * nothing to do; else guesses are not done. */
+static SnStatus choose(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
 {
     SnLmSlot *s = find_fed(lm);
-    const bool was_fed = lm->has_fed;
-    lm->has_fed = !was_fed && s != NULL;
-    if (lm->has_fed ? feed(lm, s) : go_on(lm))
-        return true;
-    lm->has_fed = !lm->has_fed && s != NULL;
-    return lm->has_fed ? feed(lm, s) : go_on(lm);
+    const bool is_ready = is_any_ready(lm);
+    *done = true;
+    lm->round.nrow = 0;
+    if (!lm->is_drafting)
+        lm->has_fed = s && (!lm->has_fed || !is_ready);
+    if (lm->has_fed && feed(lm, s))
+        return SN_OK;
+    lm->has_fed = false;
+    if (is_ready)
+        SN_TRY(sn_lm_guess(lm, budget_ns, done, err));
+    if (!*done || go_on(lm) || !s)
+        return SN_OK;
+    lm->has_fed = feed(lm, s);
+    return SN_OK;
 }
 
 /* ---- binding ---- */
@@ -205,6 +200,7 @@ static void take_tokens(SnLmSlot *s, const int32_t *id, uint32_t guess)
     }
     s->fresh = s->nid - before;
     s->fed = before - s->npad + right;
+    s->nguess = 0;
     s->nguessed += guess;
     s->naccepted += right;
 }
@@ -279,18 +275,21 @@ SnStatus sn_lm_round_run(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
 
 SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
 {
-    if (!lm->round.is_open && !choose(lm)) {
-        lm->round.nrow = 0;
-        *done = true;
-        SN_CHECK(!sn_lm_is_busy(lm), err, SN_ENOMEM, "no pages for a row: %u of them are taken", lm->pages);
-        return SN_OK;
+    if (!lm->round.is_open) {
+        SN_TRY(choose(lm, budget_ns, done, err));
+        if (!*done)
+            return SN_OK;
+        SN_CHECK(lm->round.nrow || !sn_lm_is_busy(lm), err, SN_ENOMEM,
+                 "no pages for a row: %u of them are taken", lm->pages);
+        if (lm->round.nrow == 0)
+            return SN_OK;
     }
     return sn_lm_round_run(lm, budget_ns, done, err);
 }
 
 bool sn_lm_is_open(const SnLm *lm)
 {
-    return lm->round.is_open;
+    return lm->round.is_open || lm->is_drafting;
 }
 
 bool sn_lm_is_feeding(const SnLm *lm)

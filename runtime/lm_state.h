@@ -24,6 +24,7 @@ typedef struct SnLmSlot {
     uint32_t end;   /* tokens at which it is done */
     uint32_t fresh; /* tokens that the last step gave */
     uint32_t ndraft, ngram, nguessed, naccepted;
+    uint32_t nguess; /* tokens behind nid that were guessed */
     const int32_t *stop;
     uint32_t nstop;
     uint64_t since; /* when it was added, then when it was dropped: a running number */
@@ -76,6 +77,9 @@ struct SnLm {
     uint64_t clock;
     bool has_fed; /* the last run was a chunk of a prompt: now those that are ready */
     SnLmRound round;
+    SnLm *draft;          /* guesses tokens; or NULL */
+    uint32_t *draft_slot; /* [rows] */
+    bool is_drafting;
     SnLmBeam *beam;                 /* searches, a list */
     int32_t *shadow;                /* [rows][context + chunks]: rows and tables while beams change places */
     int64_t *state_from, *state_to; /* [rows]: states that become others before the next run */
@@ -93,6 +97,10 @@ SnLmSlot *sn_lm_take(SnLm *lm, SnLmUse use, const SnLmRow *row);
 bool sn_lm_hold(SnLm *lm, SnLmSlot *s, uint32_t to);
 void sn_lm_release(SnLm *lm, SnLmSlot *s, uint32_t from_chunk); /* pages from there on */
 void sn_lm_share(SnLm *lm, SnLmSlot *to, const SnLmSlot *from, uint32_t npos);
+
+/* ---- lm_draft.c ---- */
+/* Guesses what comes after rows that want it, before they go on. */
+SN_MUST_CHECK SnStatus sn_lm_guess(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
 
 /* ---- lm_round.c ---- */
 void sn_lm_round_begin(SnLm *lm, SnLmEntry entry);

@@ -31,7 +31,7 @@ static void put_flag(const Args *a, const char *option, size_t n, bool takes_val
 
 static bool is_own(const char *option, size_t n)
 {
-    static const char *const own[] = {"--prompt", "--inputs", "--outputs"};
+    static const char *const own[] = {"--prompt", "--inputs", "--outputs", "--assistant-model"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
             return true;
@@ -99,8 +99,12 @@ static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJso
 {
     SnError err = {0};
     SnGenerator *g = NULL;
-    const SnGeneratorDesc d = {.struct_size = sizeof d, .config = config};
-    SnStatus st = sn_generator_create(s->model, &d, &g, &err);
+    SnGeneratorDesc d = {.struct_size = sizeof d, .config = config};
+    const char *assistant = arg_value(a, "--assistant-model");
+    const SnModelOptions o = {.struct_size = sizeof o, .task = "text-generation", .device = a->device};
+    SnStatus st = assistant ? sn_model_open(s->cc, assistant, &o, &d.assistant, &err) : SN_OK;
+    if (st == SN_OK)
+        st = sn_generator_create(s->model, &d, &g, &err);
     if (st == SN_OK)
         st = sn_generator_add_text(g, sn_bytes_str(prompt), NULL, NULL, &err);
     if (st == SN_OK)
@@ -108,6 +112,7 @@ static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJso
     if (st == SN_OK)
         print_rates(a, g);
     sn_generator_destroy(g);
+    sn_model_close(d.assistant);
     return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
 }
 

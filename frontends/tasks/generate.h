@@ -17,8 +17,9 @@ typedef struct SnGenConfig {
     int64_t max_length, max_new_tokens; /* -1: not said */
     int64_t num_beams, num_return_sequences;
     int64_t prompt_lookup_num_tokens, max_matching_ngram_size; /* 0: none */
-    int64_t seed;                                              /* sinter's own: of the first row */
-    int64_t pad;                                               /* -1: there is none */
+    int64_t num_assistant_tokens;
+    int64_t seed; /* sinter's own: of the first row */
+    int64_t pad;  /* -1: there is none */
     bool do_sample, output_logits, output_scores;
     SnLmEarly early_stopping;
     double length_penalty, max_time;
@@ -29,6 +30,8 @@ typedef struct SnGenConfig {
  * is an error where the call asks for it. Memory of the arena, and of the options. */
 SN_MUST_CHECK SnStatus sn_gen_config(SnModel *m, const SnJson *options, const SnJson *base, SnArena *arena,
                                      SnGenConfig *out, SnError *err);
+/* generation_config.json, or config.json where there is none. */
+SN_MUST_CHECK SnStatus sn_gen_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err);
 /* Tokens at which a row of nid tokens ends. */
 int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid);
 

@@ -24,6 +24,7 @@ static const struct {
     {"num_return_sequences", WHOLE, AT(num_return_sequences), 1, 256, 1},
     {"prompt_lookup_num_tokens", WHOLE, AT(prompt_lookup_num_tokens), 1, 64, 0},
     {"max_matching_ngram_size", WHOLE, AT(max_matching_ngram_size), 1, 64, 2},
+    {"num_assistant_tokens", WHOLE, AT(num_assistant_tokens), 1, 64, 5},
     {"seed", WHOLE, AT(seed), 0, 9007199254740991, 0},
     {"pad_token_id", WHOLE, AT(pad), -1, 1e9, -1},
     {"do_sample", FLAG, AT(do_sample), 0, 0, 0},
@@ -116,7 +117,7 @@ static uint32_t count_keys(const SnJson *layer)
     return layer && layer->kind == SN_JSON_OBJECT ? layer->n : 0;
 }
 
-static SnStatus read_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err)
+SnStatus sn_gen_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err)
 {
     SnFile *file = NULL;
     SnJson *json = NULL;
@@ -139,7 +140,7 @@ static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, SnA
     const SnJson *file = base;
     const SnJson k = {.kind = SN_JSON_INT, .u.integer = 50, .key = sn_bytes(top_k, sizeof top_k - 1)};
     if (!base)
-        SN_TRY(read_file(m, arena, &file, err));
+        SN_TRY(sn_gen_file(m, arena, &file, err));
     SnJson *all = sn_arena_alloc(arena, sizeof *all);
     Merge x = {sn_arena_array(arena, (size_t)count_keys(options) + count_keys(file) + 1, sizeof *x.at), 0};
     SN_CHECK(all && x.at, err, SN_ENOMEM, "%s: no memory", m->folder);

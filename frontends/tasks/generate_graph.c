@@ -239,6 +239,7 @@ static bool is_of_runs(const char *key)
                                        "num_beams",
                                        "prompt_lookup_num_tokens",
                                        "max_matching_ngram_size",
+                                       "num_assistant_tokens",
                                        "pad_token_id",
                                        "bos_token_id"};
     for (size_t i = 0; i < SN_COUNT(keys); i++)

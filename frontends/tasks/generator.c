@@ -24,7 +24,8 @@ struct SnGenerator {
     const char *number[16];
     uint32_t nnumber, context;
     bool keep_special;
-    SnLm *lm;
+    SnLm *lm, *draft;
+    uint32_t ndraft;           /* tokens that are guessed at a time */
     SN_VEC(Request *) request; /* in the order in which they came */
     uint32_t next_number;
     SnGeneratorStats stats;
@@ -57,6 +58,23 @@ static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t 
     return SN_OK;
 }
 
+/* The assistant takes the likeliest tokens. */
+static SnStatus open_draft(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
+{
+    const SnBytes name = sn_bytes_str("do_sample");
+    SnJson key = {.kind = SN_JSON_BOOL, .key = name};
+    const SnJson greedy = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &key};
+    const SnLmDesc lm = {.struct_size = sizeof lm, .rows = d->rows, .context = g->context, .chunk = d->chunk};
+    SnGenConfig config;
+    SnProgram *program = NULL;
+    SnGenProgram spec = {.config = &config};
+    SN_TRY(sn_model_need(d->assistant, err));
+    SN_TRY(sn_gen_config(d->assistant, NULL, &greedy, &g->arena, &config, err));
+    SN_TRY(sn_gen_program(d->assistant, &spec, &program, err));
+    SN_TRY(sn_lm_create(program, &lm, &g->draft, err));
+    return sn_lm_assist(g->lm, g->draft, err);
+}
+
 static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
 {
     SnProgram *program = NULL;
@@ -66,13 +84,16 @@ static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *e
     memcpy(g->number, spec.number, sizeof g->number);
     g->nnumber = spec.nnumber;
     g->context = context_of(g->m, d->context);
+    g->ndraft =
+        (uint32_t)(d->assistant ? g->config.num_assistant_tokens : g->config.prompt_lookup_num_tokens);
     SnLmDesc lm = {.struct_size = sizeof lm,
                    .rows = d->rows,
                    .context = g->context,
                    .chunk = d->chunk,
-                   .wanted = 1 + (uint32_t)g->config.prompt_lookup_num_tokens};
+                   .wanted = 1 + g->ndraft};
     SN_TRY(pages_of(program, d, g->context, &lm.pages, err));
-    return sn_lm_create(program, &lm, &g->lm, err);
+    SN_TRY(sn_lm_create(program, &lm, &g->lm, err));
+    return d->assistant ? open_draft(g, d, err) : SN_OK;
 }
 
 SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out, SnError *err)
@@ -114,6 +135,7 @@ void sn_generator_destroy(SnGenerator *g)
         free_request(g, g->request.at[i]);
     sn_vec_clear(memory, &g->request);
     sn_lm_destroy(g->lm);
+    sn_lm_destroy(g->draft);
     sn_arena_clear(&g->arena);
     sn_free(memory, g, sizeof *g, _Alignof(max_align_t));
 }
@@ -239,7 +261,7 @@ static SnStatus admit(SnGenerator *g, SnError *err)
                              .max_new = r->max_new,
                              .stop = r->config.end.at,
                              .nstop = r->config.end.n,
-                             .ndraft = (uint32_t)g->config.prompt_lookup_num_tokens,
+                             .ndraft = g->ndraft,
                              .ngram = (uint32_t)g->config.max_matching_ngram_size,
                              .number = number,
                              .nnumber =

@@ -18,7 +18,7 @@ typedef struct SnPipe {
 
 typedef SnStatus SnPipeRun(SnPipe *p, SnError *err);
 SnPipeRun sn_pipe_fill_mask, sn_pipe_classify, sn_pipe_extract, sn_pipe_tag, sn_pipe_answer,
-    sn_pipe_zero_shot, sn_pipe_embed, sn_pipe_opened_fill, sn_pipe_opened_tag;
+    sn_pipe_zero_shot, sn_pipe_embed, sn_pipe_generate, sn_pipe_opened_fill, sn_pipe_opened_tag;
 
 /* ---- arguments: what is absent or null stays as it is ---- */
 const SnJson *sn_pipe_arg(const SnPipe *p, const char *name); /* NULL: absent or null */
@@ -45,6 +45,10 @@ SN_MUST_CHECK SnStatus sn_pipe_texts(SnPipe *p, SnBytes **out, size_t *n, SnErro
  * {NULL, 0}. */
 SN_MUST_CHECK SnStatus sn_pipe_encode(SnPipe *p, const SnBytes *text, const SnBytes *pair, size_t n,
                                       const SnTokenizeOptions *o, SnEncoding **out, SnError *err);
+
+/* Appends the text of tokens, cleaned up where the tokenizer says so. */
+SN_MUST_CHECK SnStatus sn_pipe_decode(SnPipe *p, const int64_t *id, size_t n, bool skip_special, SnText *out,
+                                      SnError *err);
 
 /* Code points of a text by number. */
 typedef struct SnCodePoints {

@@ -80,12 +80,22 @@ static void clean_up(SnText *t)
         t->n = replace_all(t->at, t->n, pair[i][0], pair[i][1]);
 }
 
-static SnStatus put_decoded(SnPipe *p, const int64_t *id, size_t n, bool skip_special, SnError *err)
+SnStatus sn_pipe_decode(SnPipe *p, const int64_t *id, size_t n, bool skip_special, SnText *out, SnError *err)
 {
     SnText t = {.memory = p->arena.memory};
     const SnStatus st = sn_model_decode(p->m, id, n, skip_special, &t, err);
     if (st == SN_OK && p->tokenizer.cleans_up)
         clean_up(&t);
+    if (st == SN_OK)
+        sn_text_add(out, t.at ? t.at : "", t.n);
+    sn_text_clear(&t);
+    return st;
+}
+
+static SnStatus put_decoded(SnPipe *p, const int64_t *id, size_t n, bool skip_special, SnError *err)
+{
+    SnText t = {.memory = p->arena.memory};
+    const SnStatus st = sn_pipe_decode(p, id, n, skip_special, &t, err);
     if (st == SN_OK)
         sn_json_put_string(p->out, sn_bytes(t.at ? t.at : "", t.n));
     sn_text_clear(&t);

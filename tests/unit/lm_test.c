@@ -322,6 +322,40 @@ static void lm_guesses_change_no_token(void **state)
     }
 }
 
+/* By itself, all of whose guesses are right, and by draws, few of which are. */
+static void lm_guesses_of_another_model_change_no_token(void **state)
+{
+    (void)state;
+    SnProgram *const drafts[] = {room.beams, room.drawn};
+    Run plain[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        fill_prompt(30 + k);
+        const SnLmRow row = row_of(5 + 20 * k, 12);
+        plain[k] = run_alone(room.greedy, (SnLmDesc){0}, &row, 0);
+    }
+    for (size_t i = 0; i < 2 * SN_COUNT(drafts); i++) {
+        Run run[2] = {0};
+        SnError err;
+        SnLm *draft = open_lm(drafts[i / 2], (SnLmDesc){.rows = 2, .chunk = 8});
+        SnLm *lm = open_lm(room.greedy, (SnLmDesc){.rows = 2, .wanted = 4});
+        assert_ok(sn_lm_assist(lm, draft, &err));
+        for (uint32_t k = 0; k < 2; k++) {
+            fill_prompt(30 + k);
+            SnLmRow row = row_of(5 + 20 * k, 12);
+            row.ndraft = 3;
+            assert_int_equal(add(lm, &row), k);
+        }
+        run_all(lm, i % 2, run);
+        for (uint32_t k = 0; k < 2; k++) {
+            finish(lm, k, &run[k]);
+            assert_same(&plain[k], &run[k]);
+            assert_true(run[k].ndraft > 0);
+        }
+        sn_lm_destroy(lm);
+        sn_lm_destroy(draft);
+    }
+}
+
 /* ---- draws ---- */
 
 static void lm_draws_depend_on_the_seed_alone(void **state)
@@ -472,6 +506,7 @@ int main(void)
         cmocka_unit_test(lm_rows_that_begin_alike_share_pages),
         cmocka_unit_test(lm_row_that_goes_on_feeds_new_tokens_only),
         cmocka_unit_test(lm_guesses_change_no_token),
+        cmocka_unit_test(lm_guesses_of_another_model_change_no_token),
         cmocka_unit_test(lm_draws_depend_on_the_seed_alone),
         cmocka_unit_test(lm_row_ends_at_a_stop_token),
         cmocka_unit_test(lm_row_fills_its_context),
