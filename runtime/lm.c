@@ -125,12 +125,13 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
     return SN_OK;
 }
 
-/* Plans for all runs that there can be: a plan serves every shape that is no larger. */
+/* Plans for all runs that there can be: a plan serves every shape that is no larger. Entries have copies for
+ * one token a row, and of one row. */
 static SnStatus plan_all(SnLm *lm, SnError *err)
 {
     const struct {
         uint32_t batch, seq, wanted;
-    } run[] = {{1, lm->chunk, 1}, {lm->rows, 1, 1}, {lm->rows, lm->wanted, lm->wanted}};
+    } run[] = {{1, lm->chunk, 1}, {1, 1, 1}, {lm->rows, 1, 1}, {lm->rows, lm->wanted, lm->wanted}};
     char shape[96];
     for (uint32_t e = 0; e < SN_LM_ENTRIES; e++)
         for (uint32_t i = 0; lm->has[e] && i < SN_COUNT(run); i++) {
