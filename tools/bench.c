@@ -2,15 +2,15 @@
  *
  * Limits are measured in the same run, by the same threads. Shares are of what the graph asks for: bytes and
  * operations that a kernel repeats count once. */
+#include "frontends/tasks/text.h"
 #include "tools/svg.h"
 #include "tools/workload.h"
 
 #include <stdlib.h>
 
-#define MIN_RUNS      5
-#define MAX_RUNS      2000
-#define BUDGET_NS     2000000000u
-#define LINES_AT_ONCE 1024
+#define MIN_RUNS  5
+#define MAX_RUNS  2000
+#define BUDGET_NS 2000000000u
 
 /* ---- plan ---- */
 
@@ -226,65 +226,35 @@ static int bench_model(const Args *a, Workload *w, Profile *p)
 
 /* ---- a tokenizer ---- */
 
+/* A file as one text, through the programs that tokenize and decode. */
 typedef struct Corpus {
-    Lines lines;
-    size_t bytes;
-    int64_t **ids; /* of each line */
-    size_t *nid;
-    size_t tokens;
+    SnModelProgram *encode, *decode;
+    SnView text, ids; /* ids: lent by the instance of encode */
+    int64_t start, size;
 } Corpus;
 
-static SnStatus encode_all(Session *s, Corpus *c, SnArena *keep, SnError *err)
+static SnStatus run_one(SnModelProgram *p, const char *name, const SnView *in, SnError *err)
 {
-    const SnTokenizeOptions o = {.struct_size = sizeof o, .no_special = true};
-    for (size_t at = 0; at < c->lines.n; at += LINES_AT_ONCE) {
-        const size_t n = c->lines.n - at < LINES_AT_ONCE ? c->lines.n - at : LINES_AT_ONCE;
-        SnArena arena;
-        SnEncoding *e = NULL;
-        sn_arena_init(&arena, sn_allocator(s->ctx));
-        SnStatus st = sn_model_tokenize(s->model, c->lines.at + at, NULL, n, &o, &arena, &e, err);
-        for (size_t i = 0; keep && st == SN_OK && i < n; i++) {
-            int64_t *ids = c->ids[at + i] = sn_arena_array(keep, e[i].n + 1, sizeof *ids);
-            for (size_t k = 0; ids && k < e[i].n; k++)
-                ids[k] = e[i].ids[k];
-            c->nid[at + i] = e[i].n;
-            c->tokens += e[i].n;
-            if (!ids)
-                st = sn_fail(err, SN_ENOMEM, "no memory for ids");
-        }
-        sn_arena_clear(&arena);
-        SN_TRY(st);
-    }
-    return SN_OK;
-}
-
-static SnStatus decode_all(Session *s, const Corpus *c, SnError *err)
-{
-    SnText t = {.memory = sn_allocator(s->ctx)};
-    SnStatus st = SN_OK;
-    for (size_t i = 0; st == SN_OK && i < c->lines.n; i++) {
-        t.n = 0;
-        st = sn_model_decode(s->model, c->ids[i], c->nid[i], false, &t, err);
-    }
-    sn_text_clear(&t);
-    return st;
+    SN_CHECK(p->instance, err, SN_EUNSUPPORTED, "bench --input: not on this device");
+    SN_TRY(sn_bind(p->instance, name, in, err));
+    return sn_run(p->instance, err);
 }
 
 /* MB/s of text: of the first pass, of the best of those after it, and of the way back. */
-static SnStatus time_tokenizer(Session *s, Corpus *c, SnArena *arena, double out[3], SnError *err)
+static SnStatus time_tokenizer(Corpus *c, double out[3], SnError *err)
 {
-    uint64_t begin = sn_now_ns();
-    SN_TRY(encode_all(s, c, NULL, err));
-    out[0] = (double)c->bytes * 1e3 / (double)(sn_now_ns() - begin);
-    SN_TRY(encode_all(s, c, arena, err));
-    for (int way = 1; way < 3; way++) {
+    for (int way = 0; way < 3; way++) {
         const uint64_t start = sn_now_ns();
         for (int i = 0; i < MAX_RUNS && (i < 2 || sn_now_ns() - start < BUDGET_NS); i++) {
-            begin = sn_now_ns();
-            SN_TRY(way == 1 ? encode_all(s, c, NULL, err) : decode_all(s, c, err));
-            const double rate = (double)c->bytes * 1e3 / (double)(sn_now_ns() - begin);
+            const uint64_t begin = sn_now_ns();
+            SN_TRY(way < 2 ? run_one(c->encode, "text", &c->text, err)
+                           : run_one(c->decode, "ids", &c->ids, err));
+            const double rate = (double)c->size * 1e3 / (double)(sn_now_ns() - begin);
             out[way] = rate > out[way] ? rate : out[way];
+            if (way == 0)
+                break;
         }
+        SN_TRY(sn_result(c->encode->instance, "ids", &c->ids, err));
     }
     return SN_OK;
 }
@@ -292,31 +262,31 @@ static SnStatus time_tokenizer(Session *s, Corpus *c, SnArena *arena, double out
 static int bench_tokenizer(const Args *a, const char *path)
 {
     Session s;
-    SnArena arena = {0};
     SnError err = {0};
     Corpus c = {0};
+    SnFile *file = NULL;
     double rate[3] = {0};
     int status = session_open(a, a->at[0], NULL, &s);
-    if (status == EXIT_DONE) {
-        sn_arena_init(&arena, sn_allocator(s.ctx));
-        status = read_lines(&arena, path, &c.lines);
+    SnStatus st = status == EXIT_DONE ? sn_file_open(s.ctx, path, &file, &err) : SN_EIO;
+    if (st == SN_OK) {
+        c.size = (int64_t)sn_file_bytes(file).n;
+        c.text = sn_view(SN_U8, (void *)(uintptr_t)sn_file_bytes(file).at, 1, (int64_t[]){1});
+        c.text.start = &c.start;
+        c.text.len = &c.size;
+        c.text.child_count = c.size;
+        st = sn_text_codec(s.model, &c.encode, &c.decode, &err);
     }
-    for (size_t i = 0; i < c.lines.n; i++)
-        c.bytes += c.lines.at[i].n + 1;
-    if (status == EXIT_DONE) {
-        c.ids = sn_arena_array(&arena, c.lines.n + 1, sizeof *c.ids);
-        c.nid = sn_arena_array(&arena, c.lines.n + 1, sizeof *c.nid);
-        const SnStatus st = c.ids && c.nid ? time_tokenizer(&s, &c, &arena, rate, &err)
-                                           : sn_fail(&err, SN_ENOMEM, "no memory for %zu lines", c.lines.n);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
-    }
+    if (st == SN_OK)
+        st = time_tokenizer(&c, rate, &err);
+    if (status == EXIT_DONE && st != SN_OK)
+        status = report(a->at[0], st, &err);
     if (status == EXIT_DONE)
         (void)printf(
-            a->json ? "{\"cold_MBps\": %.4g, \"warm_MBps\": %.4g, \"decode_MBps\": %.4g, \"tokens\": %zu}\n"
+            a->json ? "{\"cold_MBps\": %.4g, \"warm_MBps\": %.4g, \"decode_MBps\": %.4g, \"tokens\": %lld}\n"
                     : "first pass  %.4g MB/s\nwarm        %.4g MB/s\ndecode      %.4g MB/s\n"
-                      "tokens      %zu\n",
-            rate[0], rate[1], rate[2], c.tokens);
-    sn_arena_clear(&arena);
+                      "tokens      %lld\n",
+            rate[0], rate[1], rate[2], status == EXIT_DONE ? (long long)c.ids.len[0] : 0);
+    sn_file_release(file);
     session_close(&s);
     return status;
 }

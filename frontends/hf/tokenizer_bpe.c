@@ -103,6 +103,49 @@ SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err)
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
+static bool is_byte_token(SnBytes s)
+{
+    return s.n == 6 && memcmp(s.at, "<0x", 3) == 0 && s.at[5] == '>';
+}
+
+/* Do the merges alone say where a text may be cut? Not where symbols are no characters of the text, or what
+ * is unknown becomes one token or none. */
+static bool has_junctions(const SnTokDraft *d)
+{
+    uint32_t nbyte = 0, unk = SN_TOK_NONE, id;
+    if ((d->model_flags & (SN_TOK_BYTE_LEVEL | SN_TOK_IGNORE_MERGES)) || d->prefix.n + d->suffix.n > 0)
+        return false;
+    for (uint32_t i = 0; i < 256 && (d->model_flags & SN_TOK_BYTE_FALLBACK); i++) {
+        char text[8];
+        (void)snprintf(text, sizeof text, "<0x%02X>", i);
+        nbyte += sn_map_get(&d->model, sn_bytes_str(text), &id);
+    }
+    const bool has_unk = d->unk.at != NULL && sn_map_get(&d->model, d->unk, &unk);
+    for (uint32_t i = 0; i < d->merges->n; i++) {
+        const Merge m = d->merges->at[i];
+        if (is_byte_token(d->vocab[m.a]) || is_byte_token(d->vocab[m.b]) || m.a == unk || m.b == unk)
+            return false;
+    }
+    return nbyte == 256 || (has_unk && !(d->model_flags & SN_TOK_FUSE_UNK));
+}
+
+static void put_junctions(const SnTokDraft *d, uint8_t *bits)
+{
+    memset(bits, 0, SN_TOK_JUNCTIONS / 8);
+    for (uint32_t i = 0; i < d->merges->n; i++) {
+        const SnBytes a = d->vocab[d->merges->at[i].a], b = d->vocab[d->merges->at[i].b];
+        size_t last = a.n;
+        do
+            last -= last > 0;
+        while (last > 0 && sn_tok_is_tail(a.at[last]));
+        if (a.n == 0 || b.n == 0)
+            continue;
+        const uint32_t x = sn_tok_code_point(a.at + last, a.n - last),
+                       y = sn_tok_code_point(b.at, sn_tok_char_size(b.at, b.n)), bit = sn_tok_junction(x, y);
+        bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+    }
+}
+
 void sn_draft_bpe_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
 {
     if (d->merges == NULL)
@@ -111,6 +154,7 @@ void sn_draft_bpe_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
     while (nslot < 5 * (size_t)d->merges->n / 3)
         nslot *= 2;
     count[SN_TOK_MERGE] = nslot;
+    count[SN_TOK_JUNCTION] = has_junctions(d) ? SN_TOK_JUNCTIONS / 8 : 0;
     count[SN_TOK_MERGED] = d->merges->n;
     count[SN_TOK_BYTE] = SN_TOK_BYTES;
 }
@@ -153,7 +197,7 @@ static void put_bytes(const SnTokDraft *d, uint32_t *byte)
 }
 
 SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, uint32_t *merged,
-                          uint32_t *byte, SnError *err)
+                          uint32_t *byte, uint8_t *junction, SnError *err)
 {
     if (d->merges == NULL)
         return SN_OK;
@@ -176,5 +220,7 @@ SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, ui
         merged[i] = m.id;
     }
     put_bytes(d, byte);
+    if (sn_tok_count(t, SN_TOK_JUNCTION) > 0)
+        put_junctions(d, junction);
     return SN_OK;
 }

@@ -99,7 +99,7 @@ SN_MUST_CHECK SnStatus sn_draft_read_bpe(SnTokDraft *d, const SnJson *v, SnError
 SN_MUST_CHECK SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err);
 void sn_draft_bpe_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
 SN_MUST_CHECK SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, uint32_t *merged,
-                                        uint32_t *byte, SnError *err);
+                                        uint32_t *byte, uint8_t *junction, SnError *err);
 
 /* The parts of tokenizer.json (tokenizer_json.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err);

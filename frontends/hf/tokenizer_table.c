@@ -403,9 +403,33 @@ static void put_rest(Writer *w)
         memcpy(section(w, SN_TOK_PAIR), d->pair, d->npair * sizeof *d->pair);
 }
 
-SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnError *err)
+/* A sign before a text and in place of its spaces, as normaliser steps of a BPE that has nothing else: as a
+ * step of the pre-tokenizer it costs less, and texts can be cut. */
+static void move_sign(SnTokDraft *d)
 {
+    const SnDraftNorm *last = d->nstep > 0 ? &d->step[d->nstep - 1] : NULL;
+    const bool prepends = d->nstep == 2 && d->step[0].kind == SN_NORM_PREPEND;
+    if (d->kind != SN_TOK_BPE || d->nsplit > 0 || last == NULL || d->nstep > 1u + prepends ||
+        last->kind != SN_NORM_REPLACE || !sn_bytes_equal(last->text, sn_bytes_str(" ")) || last->to.n == 0 ||
+        sn_utf8_size(last->to) != last->to.n || (prepends && !sn_bytes_equal(d->step[0].text, last->to)))
+        return;
+    for (uint32_t i = 0; i < d->nadded; i++)
+        if (d->added[i].is_normalized)
+            return;
+    d->sign = last->to;
+    d->split[d->nsplit++] =
+        (SnTokSplit){.kind = SN_SPLIT_SIGN,
+                     .code_point = SN_TOK_NONE,
+                     .arg = SN_SIGN_REPLACES | (prepends ? SN_SIGN_PREPENDS | SN_SIGN_ALWAYS : 0)};
+    d->nstep = 0;
+}
+
+SnStatus sn_draft_write(const SnTokDraft *draft, SnArena *arena, SnBytes *table, SnError *err)
+{
+    SnTokDraft own = *draft;
+    SnTokDraft *const d = &own;
     Writer w = {.d = d};
+    move_sign(d);
     SN_TRY(sort_added(&w, err));
     SN_TRY(make_table(&w, arena, err));
     put_vocabulary(&w);
@@ -413,7 +437,7 @@ SnStatus sn_draft_write(const SnTokDraft *d, SnArena *arena, SnBytes *table, SnE
     put_added(&w, SN_TOK_NORMED, w.normed, w.nnormed);
     put_rest(&w);
     SN_TRY(sn_draft_put_bpe(d, w.t, section(&w, SN_TOK_MERGE), section(&w, SN_TOK_MERGED),
-                            section(&w, SN_TOK_BYTE), err));
+                            section(&w, SN_TOK_BYTE), section(&w, SN_TOK_JUNCTION), err));
     *table = sn_bytes(w.t, w.t->size);
     return sn_tokenizer_check(*table, err);
 }

@@ -8,6 +8,7 @@
 
 #define MAX_WINDOWS (1 << 20)
 #define MAX_PADDED  (1 << 20) /* tokens of a row that is filled up */
+#define WORD_CACHE  (5 << 20) /* bytes */
 #define LONG_TEXT   (1 << 16) /* tokens; a longer limit takes memory even where no text reaches it */
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
@@ -385,6 +386,25 @@ SnStatus sn_model_decode_ids(SnModel *m, const int32_t *ids, size_t n, bool skip
     sn_results_destroy(r);
     SN_CHECK(!out->failed, err, SN_ENOMEM, "no memory for text");
     return SN_OK;
+}
+
+static void fill_encode(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    (void)p;
+    (void)user;
+    const SnValue one = sn_const_int(g, SN_I64, 1);
+    const SnValue in[] = {sn_object(g, "tokenizer", "tokenizer", m->tokenizer),
+                          sn_input_list(g, "text", SN_U8, 1, &one)};
+    const SnAttr attr[] = {SN_INT("grow", sn_tokenizer_facts(m->tokenizer).grow), SN_INT("memo", WORD_CACHE)};
+    sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 2, attr, SN_COUNT(attr)), 0));
+}
+
+SnStatus sn_text_codec(SnModel *m, SnModelProgram **encode, SnModelProgram **decode, SnError *err)
+{
+    bool skip_special = false;
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_program(m, "encode", fill_encode, NULL, encode, err));
+    return sn_model_program(m, "decode", fill_decode, &skip_special, decode, err);
 }
 
 SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special, SnText *out,

@@ -395,7 +395,8 @@ bool sn_tok_check_bpe(const SnTokTable *t)
     const uint32_t nslot = sn_tok_count(t, SN_TOK_MERGE), nid = t->facts.vocab_size;
     bool has_free_slot = false;
     if (t->id_bits == 0 || t->id_bits > 31 || nslot == 0 || (nslot & (nslot - 1)) != 0 ||
-        sn_tok_count(t, SN_TOK_BYTE) != SN_TOK_BYTES)
+        sn_tok_count(t, SN_TOK_BYTE) != SN_TOK_BYTES ||
+        (sn_tok_count(t, SN_TOK_JUNCTION) != 0 && sn_tok_count(t, SN_TOK_JUNCTION) != SN_TOK_JUNCTIONS / 8))
         return false;
     const uint32_t rank_bits = 64 - 2 * t->id_bits;
     for (uint32_t i = 0; i < nslot; i++) {

@@ -6,7 +6,7 @@
 #include "ops/host/encode.h"
 
 enum { IDS, OFFSET, WORD_ID }; /* results */
-enum { PLACES, GROW, MEMO };   /* attributes */
+enum { PLACES, GROW };         /* attributes */
 
 typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, END_ROW } Phase;
 
@@ -316,6 +316,7 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
     Op op = {.e = {.h = h,
                    .t = sn_tok_table(h),
                    .clock = {.deadline_ns = h->deadline_ns},
+                   .cache = sn_tok_cache(h->memo, h->memo_size),
                    .places = h->attr[PLACES].i != 0}};
     lay_out(&op.e, h);
     st->out.id = out[IDS].data;

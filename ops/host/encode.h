@@ -2,6 +2,7 @@
 #ifndef SN_ENCODE_H
 #define SN_ENCODE_H
 
+#include "ops/host/cache.h"
 #include "ops/host/split.h"
 
 /* A stretch of normalised text between added tokens. */
@@ -19,9 +20,16 @@ typedef struct SnTokSink { /* results so far; of all rows */
     int32_t word; /* of the row */
 } SnTokSink;
 
+/* Texts without steps but one pattern, or BPE without any, are cut fast (cut.c). */
+typedef enum SnTokCut { SN_TOK_CUT_NOT, SN_TOK_CUT_PATTERN, SN_TOK_CUT_JUNCTIONS } SnTokCut;
+
 /* Words of a stretch: what lasts between calls. */
 typedef struct SnTokWords {
     SnTokSplitter split;
+    SnTokCut cut;
+    size_t cut_at; /* the next word begins here */
+    bool has_sign; /* CUT_JUNCTIONS: the word has the sign put before it */
+    bool is_first;
     bool in_word;
     SnTokEvent word;
     SnTokPlace at;    /* in split.text */
@@ -36,6 +44,7 @@ typedef struct SnTokEncoder {
     const SnTokTable *t;
     SnTokClock clock;
     SnTokNorm norm;
+    SnTokCache cache;
     bool places; /* offsets and word ids are asked for */
     uint8_t *repaired, *text, *signed_text;
     int32_t *from;
@@ -48,8 +57,17 @@ void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch
 /* Puts the tokens of the words that are left. */
 SN_MUST_CHECK SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out,
                                         SnError *err);
+/* The ids of w->word, from the cache or the model. */
+SN_MUST_CHECK SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err);
 /* A token over code points [begin, end) that is a word of its own. */
 SN_MUST_CHECK SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, int32_t begin,
                                         int32_t end, SnError *err);
+
+/* ---- cut.c ---- */
+SnTokCut sn_tok_cut_kind(const SnTokEncoder *e);
+void sn_tok_cut_begin(SnTokWords *w, const SnTokStretch *s);
+SN_MUST_CHECK SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err);
+/* What the model gets for a word of CUT_JUNCTIONS; at NULL: there is no room. */
+SnBytes sn_tok_cut_word(const SnTokEncoder *e, SnTokWords *w, SnBytes word);
 
 #endif

@@ -35,6 +35,17 @@ bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTok
     return true;
 }
 
+size_t sn_tok_gap_end(const SnTokPattern *p, SnBytes text, size_t at)
+{
+    SnTokMatcher m;
+    do {
+        at += sn_tok_char_size(text.at + at, text.n - at);
+        m = sn_tok_matcher(p, at);
+        (void)sn_tok_match_on(p, text, &m, NULL);
+    } while (at < text.n && m.last == SN_TOK_NO_MATCH);
+    return at;
+}
+
 size_t sn_tok_match(const SnTokTable *t, uint32_t regex, SnBytes text, size_t at)
 {
     const SnTokPattern p = sn_tok_pattern(t, regex);
@@ -211,7 +222,7 @@ static bool put_sign(SnTokSplitter *s, const SnTokSplit *k, SnTokEvent part)
         return false;
     const bool is_there = (n >= k->size && memcmp(from, sign, k->size) == 0) ||
                           ((k->arg & SN_SIGN_REPLACES) && n > 0 && from[0] == ' ');
-    s->has_sign = (k->arg & SN_SIGN_PREPENDS) && !is_there && n > 0 &&
+    s->has_sign = (k->arg & SN_SIGN_PREPENDS) && (!is_there || (k->arg & SN_SIGN_ALWAYS)) && n > 0 &&
                   (!(k->arg & SN_SIGN_FIRST) || (part.begin == 0 && s->is_first));
     if (s->has_sign) {
         memcpy(to, sign, k->size);

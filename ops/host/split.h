@@ -41,6 +41,8 @@ static inline SnTokMatcher sn_tok_matcher(const SnTokPattern *p, size_t at)
 {
     return (SnTokMatcher){at, SN_TOK_NO_MATCH, p->nclass};
 }
+/* Where the text that no match begins in ends, `at` being a place of it. */
+size_t sn_tok_gap_end(const SnTokPattern *p, SnBytes text, size_t at);
 /* Goes on with it; false: out of time. */
 bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTokClock *clock);
 

@@ -141,7 +141,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  2u
+#define SN_TOK_VERSION  3u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -178,6 +178,7 @@ typedef enum SnTokModel {
     X(MERGE, uint64_t)    /* BPE: hash of pairs: a, b of id_bits each above the rank; ~0: free */            \
     X(MERGED, uint32_t)   /* BPE: the id that the pair of each rank becomes */                               \
     X(BYTE, uint32_t)     /* BPE: ids of bytes, or SN_TOK_NONE, see SN_TOK_BYTE_LEVEL */                     \
+    X(JUNCTION, uint8_t)  /* BPE: bits of pairs of characters that some merge joins; none: not known */      \
     X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes, two of each node */               \
     X(SCORE, double)      /* Unigram: nid + 1, the last one of unknown characters */                         \
     X(DECODE, SnTokDecodeStep)                                                                               \
@@ -270,6 +271,7 @@ typedef enum SnSplitKind {
 #define SN_SIGN_REPLACES 1u
 #define SN_SIGN_PREPENDS 2u /* unless it is there */
 #define SN_SIGN_FIRST    4u /* ... and only before the text's first character */
+#define SN_SIGN_ALWAYS   8u /* ... also where it is there */
 
 typedef struct SnTokSplit { /* a step of the pre-tokenizer: which characters delimit, and what becomes of them
                              */
@@ -377,6 +379,14 @@ static inline uint64_t sn_tok_hash_end(uint64_t h)
 static inline uint32_t sn_tok_pair_slot(uint64_t pair)
 {
     return (uint32_t)(pair * 0x9E3779B97F4A7C15u >> 32);
+}
+
+/* Which bit of JUNCTION a pair of characters has: one of its own where both are ASCII. */
+#define SN_TOK_JUNCTIONS (1u << 19)
+static inline uint32_t sn_tok_junction(uint32_t a, uint32_t b)
+{
+    const uint32_t h = (a * 0x9E3779B1u ^ b) * 0x85EBCA77u;
+    return (a | b) < 128 ? a << 7 | b : (1u << 14) + (h >> 14) % (SN_TOK_JUNCTIONS - (1u << 14));
 }
 
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */

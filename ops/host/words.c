@@ -77,7 +77,12 @@ SnTokModelFn *sn_tok_model(uint32_t model)
 
 static SnStatus run_model(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
 {
-    const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
+    SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
+    if (w->cut == SN_TOK_CUT_JUNCTIONS) {
+        word = sn_tok_cut_word(e, w, word);
+        if (word.at == NULL)
+            return full(out, err);
+    }
     SnTokWork work = {.at = e->work, .step = w->step, .clock = &e->clock};
     SnTokIds ids = {.id = out->id + w->first,
                     .end = e->places ? e->end : NULL,
@@ -97,13 +102,40 @@ void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch
                                 .nstep = sn_tok_count(e->t, SN_TOK_SPLIT),
                                 .ascii = sn_tok_ASCII(e->t) + 128,
                                 .signed_text = e->signed_text,
-                                .signed_room = e->room}};
-    sn_tok_split_begin(&w->split, sn_bytes(s->at, s->n), s->is_first);
+                                .signed_room = e->room},
+                      .cut = sn_tok_cut_kind(e)};
+    if (w->cut == SN_TOK_CUT_NOT)
+        sn_tok_split_begin(&w->split, sn_bytes(s->at, s->n), s->is_first);
+    else
+        sn_tok_cut_begin(w, s);
 }
 
-SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out, SnError *err)
+SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
 {
-    w->split.clock = &e->clock;
+    const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
+    const bool is_cached = !e->places && e->cache.few != NULL && !w->has_sign;
+    if (!w->in_word) {
+        const SnTokLong *known = is_cached ? sn_tok_cache_find_long(&e->cache, word) : NULL;
+        w->first = out->n;
+        w->step = 0;
+        if (known != NULL && out->max - out->n >= known->count) {
+            memcpy(out->id + out->n, known->id, known->count * sizeof *known->id);
+            out->n += known->count;
+            return SN_OK;
+        }
+        w->in_word = true;
+    }
+    SN_TRY(run_model(e, w, out, err));
+    w->in_word = false;
+    if (is_cached)
+        sn_tok_cache_keep(&e->cache, word, out->id + w->first, out->n - w->first);
+    return SN_OK;
+}
+
+/* ---- words of many steps ------------------------------------------------------------------------------ */
+
+static SnStatus run_steps(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out, SnError *err)
+{
     for (;;) {
         if (!w->in_word) {
             if (sn_tok_due(&e->clock, 16))
@@ -115,14 +147,16 @@ SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s,
                 return SN_OK;
             if (r == SN_TOK_SPLIT_FULL)
                 return full(out, err);
-            w->first = out->n;
-            w->step = 0;
-            w->in_word = true;
         }
-        SN_TRY(run_model(e, w, out, err));
+        SN_TRY(sn_tok_words_one(e, w, out, err));
         if (e->places)
             put_places(e, w, s, out);
         out->word++;
-        w->in_word = false;
     }
+}
+
+SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out, SnError *err)
+{
+    w->split.clock = &e->clock;
+    return w->cut == SN_TOK_CUT_NOT ? run_steps(e, w, s, out, err) : sn_tok_cut_run(e, w, out, err);
 }

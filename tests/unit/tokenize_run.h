@@ -24,6 +24,8 @@ enum {
     RUN_NRESULT
 };
 
+#define RUN_MEMO (1 << 16)
+
 typedef struct RunResult {
     SnView out[RUN_NRESULT]; /* of tok_window */
     uint32_t nagain;         /* how often an op ran out of time */
@@ -55,16 +57,17 @@ static inline SnStatus run_op(SnArena *a, SnHostFn *fn, SnHostCall h, size_t scr
     return st;
 }
 
-/* Texts to ids, offsets, word ids. */
-static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *text, SnView out[3],
-                                 uint64_t deadline_ns, uint32_t *nagain, SnError *err)
+/* Texts to ids, offsets, word ids; memo may be NULL, then without a cache of words. */
+static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView *text, bool places,
+                                  void *memo, SnView out[3], uint64_t deadline_ns, uint32_t *nagain,
+                                  SnError *err)
 {
     const int64_t b = text->dims[0], n = text->child_count;
     const int64_t grow = sn_tokenizer_facts(sn_bytes(table->data, (size_t)table->dims[0])).grow;
     const SnView in[] = {*table, *text};
-    const SnScalar attr[] = {{.i = true}, {.i = grow}, {.i = 0}};
+    const SnScalar attr[] = {{.i = places}, {.i = grow}, {.i = memo != NULL ? RUN_MEMO : 0}};
     for (int i = 0; i < 3; i++)
-        out[i] = run_list(a, SN_I32, b, grow * n * (i == 1 ? 2 : 1));
+        out[i] = run_list(a, SN_I32, b, i > 0 && !places ? 0 : grow * n * (i == 1 ? 2 : 1));
     return run_op(a, sn_tok_encode,
                   (SnHostCall){.in = in,
                                .nin = 2,
@@ -72,8 +75,33 @@ static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *
                                .nout = 3,
                                .attr = attr,
                                .nattr = SN_COUNT(attr),
+                               .memo = memo,
+                               .memo_size = memo != NULL ? RUN_MEMO : 0,
                                .deadline_ns = deadline_ns},
                   SN_TOK_ENCODE_SCRATCH(n, grow), nagain, err);
+}
+
+/* The same; ids alone, with a cache that is empty and then is not, must be these. */
+static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *text, SnView out[3],
+                                 uint64_t deadline_ns, uint32_t *nagain, SnError *err)
+{
+    SnView bare[3];
+    uint8_t *memo = sn_arena_alloc(a, RUN_MEMO + 64);
+    uint32_t unused = 0;
+    SN_CHECK(memo != NULL, err, SN_ENOMEM, "no memory for a cache");
+    memo += (64 - (uintptr_t)memo % 64) % 64;
+    SN_TRY(run_tokens(a, table, text, true, NULL, out, deadline_ns, nagain, err));
+    for (int i = 0; i < 3; i++) {
+        SN_TRY(run_tokens(a, table, text, false, i == 0 ? NULL : memo, bare, i == 1 ? 1 : 0, &unused, err));
+        for (int64_t r = 0; r < text->dims[0]; r++) {
+            const size_t n = (size_t)out[0].len[r] * sizeof(int32_t);
+            SN_CHECK(bare[0].len[r] == out[0].len[r] &&
+                         (n == 0 || memcmp((int32_t *)bare[0].data + bare[0].start[r],
+                                           (int32_t *)out[0].data + out[0].start[r], n) == 0),
+                     err, SN_EINTERNAL, "row %d: ids with and without places differ", (int)r);
+        }
+    }
+    return SN_OK;
 }
 
 static inline SnView run_table(SnBytes table)
