@@ -95,7 +95,7 @@ static void want(Hoist *x, SnRef r)
 {
     const SnTerm *t = sn_term(x->s, r);
     for (int i = 0; i < t->narg && t->op != SN_OP_CARRY; i++) {
-        const bool is_table = t->op == SN_OP_GATHER && i == 0;
+        const bool is_table = t->op == SN_OP_GATHER && i == 0 && x->weight[t->arg[0]] >= 0;
         x->wanted[t->arg[i]] |= (uint8_t)(is_table ? WANT_ROWS : x->wanted[r]);
     }
 }

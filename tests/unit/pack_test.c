@@ -198,6 +198,23 @@ static void contracts_read_panels(void **state)
 
 /* clang-format off */
 static const Case hoist_cases[] = {
+    {.name = "what makes rows that a gather takes",
+     .before = "param w: f32[16,4]\n"
+               "entry @main(x: f32[3,4], at: i64[2]) {\n"
+               "  ret y: (gather (mul x (reduce add w axes=[0])) at axes=[0])\n"
+               "}\n",
+     .after = "param w: f32[16,4]\n"
+              "param \"@load.0\": f32[3,4]\n"
+              "entry @main(x: f32[3,4], \"at\": i64[2]) {\n"
+              "  %1 = mul x (param \"@load.0\")\n"
+              "  %2 = gather %1 (input \"at\") axes=[0] oob=clamp\n"
+              "  ret y: %2\n"
+              "}\n"
+              "entry @@load() {\n"
+              "  %1 = reduce add w axes=[0]\n"
+              "  %2 = broadcast %1 [3,4]\n"
+              "  ret \"@load.0\": %2\n"
+              "}\n"},
     {.name = "arithmetic",
      .before = "dims n in 1..9\n"
                "param w: f32[4]\n"
