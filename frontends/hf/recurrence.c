@@ -19,27 +19,37 @@ static SnValue wide(SnBuild *b, SnValue x)
     return sn_cast(b->g, x, SN_F32);
 }
 
+/* The sum over taps of the rows that lie under them. */
+static SnValue weighed(SnBuild *b, SnValue joined, SnValue w, int64_t taps)
+{
+    SnGraph *g = b->g;
+    SnValue y = sn_none();
+    for (int64_t i = 0; i < taps; i++) {
+        const SnValue column = sn_slice_axis(g, w, -1, size(b, i), size(b, 1)), width = sn_dim(g, w, 0);
+        const SnValue row = sn_slice_axis(g, joined, 1, size(b, i), b->seq);
+        const SnValue part = sn_mul(g, wide(b, row), wide(b, sn_reshape(g, column, 1, &width)));
+        y = i == 0 ? part : sn_add(g, y, part);
+    }
+    return y;
+}
+
 SnValue sn_nn_causal_conv(SnBuild *b, const char *name, SnValue x)
 {
     SnGraph *g = b->g;
     sn_scope_push(g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight"), bias = sn_nn_param_or_none(b, "bias");
-    const int64_t width = sn_nn_dim(b, w, 0), taps = sn_nn_dim(b, w, -1), kept[] = {taps - 1, width};
-    if (taps < 1 || taps > MAX_TAPS)
-        return sn_graph_fail(g, SN_EFORMAT, "%s.weight: %lld taps, allowed 1 to %d", sn_scope_path(g),
-                             (long long)taps, MAX_TAPS);
-    const SnValue state = sn_nn_state(b, "state", b->dtype, 2, kept);
-    const SnValue joined = sn_concat(g, 2, (SnValue[]){state, x}, 1);
-    SnValue y = bias.ref ? wide(b, bias) : sn_const(g, SN_F32, 0);
-    for (int64_t i = 0; i < taps; i++) {
-        const SnValue tap =
-            sn_reshape(g, sn_slice_axis(g, w, -1, size(b, i), size(b, 1)), 1, (SnValue[]){size(b, width)});
-        const SnValue row = sn_slice_axis(g, joined, 1, size(b, i), b->seq);
-        y = sn_add(g, y, sn_mul(g, wide(b, row), wide(b, tap)));
+    int64_t taps = sn_nn_dim(b, w, -1);
+    if (taps < 1 || taps > MAX_TAPS) {
+        sn_graph_fail(g, SN_EFORMAT, "%s.weight: %lld taps, allowed 1 to %d", sn_scope_path(g),
+                      (long long)taps, MAX_TAPS);
+        taps = 1;
     }
+    const int64_t kept[] = {taps - 1, sn_nn_dim(b, w, 0)};
+    const SnValue state = sn_nn_state(b, "state", b->dtype, 2, kept);
+    const SnValue joined = sn_concat(g, 2, (SnValue[]){state, x}, 1), y = weighed(b, joined, w, taps);
     sn_nn_state_next(b, "state", sn_nn_last_rows(b, joined, taps - 1));
     sn_scope_pop(g);
-    return sn_cast(g, y, b->dtype);
+    return sn_cast(g, bias.ref ? sn_add(g, y, wide(b, bias)) : y, b->dtype);
 }
 
 /* ---- state spaces ---- */

@@ -29,6 +29,8 @@ static SnValue without_padding(SnBuild *b, SnValue x)
 /* [batch, seq, heads * d] ▶ [batch, seq, heads, d] */
 static SnValue apart(SnBuild *b, SnValue x, int64_t heads)
 {
+    if (heads < 1)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: no channels", sn_scope_path(b->g));
     const SnValue dims[] = {b->batch, b->seq, size(b, heads), size(b, sn_nn_dim(b, x, -1) / heads)};
     return sn_reshape(b->g, x, 4, dims);
 }
@@ -105,7 +107,7 @@ static SnValue mixer2(SnBuild *b, SnValue x)
     const int64_t heads = sn_nn_dim(b, log_a, 0), groups = sn_nn_int(b, "n_groups", 8, 1, heads);
     const int64_t n = sn_nn_int(b, "state_size", 128, 1, 1 << 16), ways = groups * n;
     const int64_t width = (sn_nn_dim(b, all, -1) - heads - 2 * ways) / 2;
-    if (width < heads || width % heads != 0 || width % groups != 0)
+    if (heads < 1 || width < heads || width % heads != 0 || width % groups != 0)
         return sn_graph_fail(g, SN_EFORMAT, "%s: width %lld for %lld heads in %lld groups", sn_scope_path(g),
                              (long long)width, (long long)heads, (long long)groups);
     const SnValue u = convolved(b, columns(b, all, width, width + 2 * ways));
