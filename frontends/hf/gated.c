@@ -77,6 +77,10 @@ SnValue sn_nn_times(SnBuild *b, SnValue x, double factor)
 
 SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n)
 {
+    const int64_t width = sn_nn_dim(b, x, -1);
+    if (from > width || n > width - from)
+        return sn_graph_fail(b->g, SN_EFORMAT, "%s: dims %lld to %lld of %lld", sn_scope_path(b->g),
+                             (long long)from, (long long)(from + n), (long long)width);
     return sn_slice_axis(b->g, x, -1, sn_const_int(b->g, SN_I64, from), sn_const_int(b->g, SN_I64, n));
 }
 

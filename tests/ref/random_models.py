@@ -109,7 +109,7 @@ def make_generate(folder, prefix, config, head, kinds):
     model.generation_config.eos_token_id = None
     model.save_pretrained(folder / "model")
     model = type(model).from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32).eval()
-    inputs = inputs_of("left", head, config.vocab_size, SEQ)
+    inputs = inputs_of("none" if "long" in folder.name else "left", head, config.vocab_size, SEQ)
     args = dict(max_new_tokens=14, do_sample=False)
     with torch.no_grad():
         out = model.generate(**inputs, **args, return_dict_in_generate=True, output_logits=True)

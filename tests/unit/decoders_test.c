@@ -70,6 +70,12 @@ static const Decoder decoders[] = {
     {GOLDEN "mpt-clip-lm/model", true},
     {GOLDEN "opt-post-norm-lm/model", true},
     {GOLDEN "llama-seqcls/model", true},
+    {GOLDEN "cohere/model", true},
+    {GOLDEN "deepseek-v3/model", true},
+    {GOLDEN "gemma3-seqcls/model", true},
+    {GOLDEN "gpt-oss/model", true},
+    {GOLDEN "qwen2-moe/model", true},
+    {GOLDEN "stablelm/model", true},
 };
 
 /* hidden_states.1 of `seq` tokens in `rows` rows, the text of row 0 after `before` places of padding. */
@@ -149,6 +155,24 @@ static const Damage damages[] = {
     {"mamba2-lm", "\"n_groups\":3", SN_EFORMAT, "3 groups"},
     {"mamba2-lm", "\"n_groups\":0", SN_EFORMAT, "n_groups"},
     {"mamba2-lm", "\"state_size\":50", SN_EFORMAT, "width"},
+    {"llama-dynamic", "\"num_attention_heads\":2147483648", SN_EFORMAT, "num_attention_heads"},
+    {"llama-dynamic", "\"num_key_value_heads\":3", SN_EFORMAT, "num_key_value_heads"},
+    {"llama-dynamic", "\"head_dim\":3", SN_EFORMAT, "rotary positions"},
+    {"llama-dynamic", "\"rope_scaling\":{\"rope_type\":\"wave\"}", SN_EUNSUPPORTED, "rope_type"},
+    {"llama-dynamic", "\"rope_scaling\":{\"rope_theta\":-1}", SN_EFORMAT, "base -1"},
+    {"phi3-longrope", "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1]}", SN_EFORMAT,
+     "short_factor"},
+    {"cohere", "\"num_hidden_layers\":3", SN_EFORMAT, "model.layers.2"},
+    {"deepseek-v3", "\"n_group\":3", SN_ESHAPE, ""},
+    {"deepseek-v3", "\"n_group\":9", SN_EFORMAT, "n_group"},
+    {"deepseek-v3", "\"num_experts_per_tok\":5", SN_EFORMAT, "num_experts_per_tok"},
+    {"deepseek-v3", "\"qk_rope_head_dim\":6", SN_EFORMAT, "dims 2 to 8 of 6"},
+    {"deepseek-v3", "\"kv_lora_rank\":5000", SN_EFORMAT, "dims 0 to 5000"},
+    {"gpt-oss", "\"num_experts_per_tok\":0", SN_EFORMAT, "num_experts_per_tok"},
+    {"gpt-oss", "\"sliding_window\":-4", SN_EFORMAT, "sliding_window"},
+    {"qwen2-moe", "\"decoder_sparse_step\":0", SN_EFORMAT, "decoder_sparse_step"},
+    {"qwen2-moe", "\"mlp_only_layers\":[]", SN_EFORMAT, "model.layers.0.mlp.gate"},
+    {"stablelm", "\"num_attention_heads\":4", SN_EFORMAT, ""},
 };
 
 static void link_weights(const Scratch *s, const char *name)
