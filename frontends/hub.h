@@ -147,6 +147,11 @@ SN_API SN_MUST_CHECK SnStatus sn_logits_process(SnCompiler *cc, const char *devi
 SN_API SN_MUST_CHECK SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask,
                                                 const SnJson *config, SnResults **out, SnError *err);
 
+/* What generation_config.json would be with these options over what the folder says: what is not set is left
+ * out. */
+SN_API SN_MUST_CHECK SnStatus sn_model_generation_config(SnModel *m, const SnJson *options, SnText *json,
+                                                         SnError *err);
+
 /* Rows that are generated side by side, and come and go at any time: continuous batching. What a row gets
  * does not depend on the others.
  *

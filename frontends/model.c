@@ -233,7 +233,8 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
         if (!sn_named_value(b.out.at, b.out.n, part->want[i]).ref)
             sn_graph_fail(g, SN_EUNSUPPORTED, "%s: no output %s from these inputs", arch->name,
                           part->want[i]);
-    warn_made(m, &b.made);
+    if (sn_graph_check(g, NULL) == SN_OK)
+        warn_made(m, &b.made);
     SnIdRange *range = sn_arena_array(&m->arena, b.range.n + 1, sizeof *range);
     if (range && b.range.n)
         memcpy(range, b.range.at, b.range.n * sizeof *range);

@@ -118,6 +118,22 @@ static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJso
 
 /* ---- tensors ---- */
 
+/* What comes behind the prompt of n tokens, a text a line. */
+static SnStatus print_texts(Session *s, const SnResults *r, int64_t n, SnError *err)
+{
+    const SnView *v = &sn_results_find(r, "sequences")->view;
+    for (int64_t i = 0; i < v->dims[0]; i++) {
+        SnText text = {.memory = sn_allocator(s->ctx)};
+        const int64_t *id = (const int64_t *)v->data + i * v->dims[1];
+        const SnStatus st = sn_model_decode(s->model, id + n, (size_t)(v->dims[1] - n), true, &text, err);
+        if (st == SN_OK)
+            (void)printf("%s\n", text.at ? text.at : "");
+        sn_text_clear(&text);
+        SN_TRY(st);
+    }
+    return SN_OK;
+}
+
 static void print_sequences(const SnResults *r)
 {
     const SnView *v = &sn_results_find(r, "sequences")->view;
@@ -154,6 +170,8 @@ static SnStatus run_tensors(const Args *a, Session *s, SnArena *arena, const SnJ
         st = sn_model_generate(s->model, &ids, mask ? &mask->view : NULL, config, &out, err);
     if (st == SN_OK && outputs)
         st = sn_tensors_save(s->ctx, outputs, sn_results_get(out, 0), sn_results_count(out), err);
+    else if (st == SN_OK && !inputs)
+        st = print_texts(s, out, ids.dims[1], err);
     else if (st == SN_OK)
         print_sequences(out);
     sn_results_destroy(in);

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-typedef enum Kind { WHOLE, NUMBER, FLAG, TOKEN, TOKENS, EARLY, TEXTS, OTHER } Kind;
+typedef enum Kind { WHOLE, NUMBER, FLAG, TOKENS, EARLY, TEXTS } Kind;
 
-/* Keys that are read here. OTHER: a processor's (logits.c), or what nothing depends on. */
+/* Keys that are read here. */
 static const struct {
     const char *key;
     Kind kind;
@@ -38,6 +38,7 @@ static const struct {
 #undef AT
 };
 
+/* Those of processors (logits.c), and what nothing depends on. */
 static const char *const other_keys[] = {"min_length",
                                          "min_new_tokens",
                                          "use_cache",
@@ -101,14 +102,15 @@ static bool has_key(const Merge *m, SnBytes key)
     return false;
 }
 
-/* What a lower layer says of keys that no higher one has. */
-static void add_layer(Merge *m, const SnJson *layer, bool is_call)
+/* What a lower layer says of keys that no higher one has. keeps_null: null counts; keeps_all: also keys that
+ * nothing here reads. */
+static void add_layer(Merge *m, const SnJson *layer, bool keeps_null, bool keeps_all)
 {
     for (uint32_t i = 0; layer && layer->kind == SN_JSON_OBJECT && i < layer->n; i++) {
         const SnJson *last = sn_json_get(layer, (const char *)layer->u.child[i].key.at);
-        if (!last || !is_known(last->key) || has_key(m, last->key) || (!is_call && sn_json_is_null(last)))
-            continue;
-        m->at[m->n++] = *last;
+        if (last && (keeps_all || is_known(last->key)) && !has_key(m, last->key) &&
+            (keeps_null || !sn_json_is_null(last)))
+            m->at[m->n++] = *last;
     }
 }
 
@@ -133,7 +135,7 @@ SnStatus sn_gen_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *er
     return st;
 }
 
-static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, SnArena *arena,
+static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, bool has_usual, SnArena *arena,
                       const SnJson **out, SnError *err)
 {
     static const uint8_t top_k[] = "top_k";
@@ -149,9 +151,9 @@ static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, SnA
         SN_CHECK(is_known(key), err, SN_EUNSUPPORTED, "%s: generation with %.*s", m->folder, (int)key.n,
                  (const char *)key.at);
     }
-    add_layer(&x, options, true);
-    add_layer(&x, file, base != NULL);
-    if (!has_key(&x, k.key))
+    add_layer(&x, options, true, false);
+    add_layer(&x, file, base != NULL, !has_usual && file != m->config.json);
+    if (has_usual && !has_key(&x, k.key))
         x.at[x.n++] = k;
     *all = (SnJson){.kind = SN_JSON_OBJECT, .n = x.n, .u.child = x.at};
     *out = all;
@@ -209,9 +211,6 @@ static bool read_value(const SnJson *v, size_t i, SnArena *arena, void *to)
     case TEXTS:
         memcpy(to, &v, sizeof v);
         return v->kind == SN_JSON_STRING || v->kind == SN_JSON_ARRAY;
-    case TOKEN:
-    case OTHER:
-        break;
     }
     return false;
 }
@@ -223,6 +222,21 @@ static void set_default(size_t i, void *to)
         memcpy(to, &n, sizeof n);
     else if (keys[i].kind == NUMBER)
         memcpy(to, &keys[i].otherwise, sizeof keys[i].otherwise);
+}
+
+static SnStatus refuse(const SnModel *m, size_t i, const SnArena *arena, SnError *err)
+{
+    static const char *const what[] = {[WHOLE] = "a whole number",
+                                       [NUMBER] = "a number",
+                                       [FLAG] = "true or false",
+                                       [TOKENS] = "a token or a list of them",
+                                       [EARLY] = "true, false or \"never\"",
+                                       [TEXTS] = "a text or a list of them"};
+    const bool has_range = keys[i].kind == WHOLE || keys[i].kind == NUMBER;
+    SN_CHECK(!arena->failed, err, SN_ENOMEM, "%s: no memory", m->folder);
+    SN_CHECK(!has_range, err, SN_EINVAL, "%s: %s is not %s from %g to %g", m->folder, keys[i].key,
+             what[keys[i].kind], keys[i].lo, keys[i].hi);
+    return sn_fail(err, SN_EINVAL, "%s: %s is not %s", m->folder, keys[i].key, what[keys[i].kind]);
 }
 
 static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
@@ -241,14 +255,13 @@ SnStatus sn_gen_config(SnModel *m, const SnJson *options, const SnJson *base, Sn
     SnGenConfig c = {0};
     SN_CHECK(!options || options->kind == SN_JSON_OBJECT, err, SN_EINVAL, "%s: options are no JSON object",
              m->folder);
-    SN_TRY(merge(m, options, base, arena, &c.json, err));
+    SN_TRY(merge(m, options, base, true, arena, &c.json, err));
     for (size_t i = 0; i < SN_COUNT(keys); i++) {
         const SnJson *v = sn_json_get(c.json, keys[i].key);
         void *to = (uint8_t *)&c + keys[i].at;
         set_default(i, to);
-        SN_CHECK(sn_json_is_null(v) || read_value(v, i, arena, to), err,
-                 arena->failed ? SN_ENOMEM : SN_EINVAL, "%s: %s is not what it can be", m->folder,
-                 keys[i].key);
+        if (!sn_json_is_null(v) && !read_value(v, i, arena, to))
+            return refuse(m, i, arena, err);
     }
     if (c.pad < 0 && c.end.n)
         c.pad = c.end.at[0];
@@ -277,4 +290,31 @@ uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t 
     }
     out[n] = (SnLmNumber){"seed", (double)seed};
     return n + 1;
+}
+
+SnStatus sn_model_generation_config(SnModel *m, const SnJson *options, SnText *json, SnError *err)
+{
+    SnArena arena;
+    SnGenConfig c;
+    const SnJson *all = NULL;
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = sn_gen_config(m, options, NULL, &arena, &c, err);
+    if (st == SN_OK)
+        st = merge(m, options, NULL, false, &arena, &all, err);
+    const char *before = "{";
+    for (uint32_t i = 0; st == SN_OK && i < all->n; i++) {
+        const SnJson *v = &all->u.child[i];
+        if (v->kind == SN_JSON_NULL)
+            continue;
+        sn_text_printf(json, "%s\n  ", before);
+        sn_json_put_string(json, v->key);
+        sn_text_add(json, ": ", 2);
+        sn_json_put(json, v);
+        before = ",";
+    }
+    if (st == SN_OK)
+        sn_text_printf(json, "%s}\n", *before == ',' ? "\n" : "{");
+    sn_arena_clear(&arena);
+    SN_CHECK(st != SN_OK || !json->failed, err, SN_ENOMEM, "%s: no memory", m->folder);
+    return st;
 }
