@@ -62,6 +62,8 @@ typedef struct SnSource {
     /* A hash that changes whenever names, types or bytes do, without reading the bytes; NULL, or false: there
      * is none now, and nothing that depends on them is cached. */
     bool (*identity)(void *self, SnHash128 *out);
+    /* What was found is not needed soon: memory need not hold it. NULL: it stays. */
+    void (*forget)(void *self, SnBytes bytes);
 } SnSource;
 
 /* ---- compiler ---- */
@@ -165,8 +167,9 @@ SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, con
     X(mul, MUL)                                                                                              \
     X(div, DIV)                                                                                              \
     X(idiv, IDIV)                                                                                            \
-    X(mod, MOD) X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL)            \
-        X(shr, SHR) X(lt, LT) X(eq, EQ)
+    X(mod, MOD)                                                                                              \
+    X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT)  \
+        X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X

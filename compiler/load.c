@@ -12,6 +12,7 @@
 
 /* Raise it when the bits of a load program change and its text does not. */
 #define PACK_VERSION 1
+#define SLICE_NS     10000000 /* between looks at what is read no more */
 
 static bool find_tensor(void *self, const char *name, SnSourceTensor *out)
 {
@@ -91,8 +92,23 @@ static SnStatus make_program(SnCompilation *c, SnRef load, SnArena *keep, SnProg
     return st;
 }
 
+/* Parameters that no step from s->pc on reads: what was made of them takes their place in memory. */
+static void forget_read(const SnLoaded *l, const SnInstance *s)
+{
+    const SnImage *m = s->image;
+    const SnBufferRow *row = SN_ROWS(m, SnBufferRow, buffer);
+    if (l->below == NULL || l->below->forget == NULL)
+        return;
+    for (uint32_t i = 0; i < m->buffer.count; i++) {
+        const SnPlanBuffer *b = &s->plan.buffer[i];
+        if (row[i].kind == SN_BUFFER_PARAM && row[i].last < s->pc)
+            l->below->forget(l->below->self, sn_bytes(b->at, (size_t)b->size));
+    }
+}
+
 static SnStatus run_program(const SnLoaded *l, SnProgram *p, uint8_t *blob, SnError *err)
 {
+    bool done = false;
     SnInstance *s = NULL;
     SnStatus st = sn_instance_create(p, NULL, &s, err);
     for (uint32_t i = 0; st == SN_OK && i < l->n; i++) {
@@ -101,8 +117,10 @@ static SnStatus run_program(const SnLoaded *l, SnProgram *p, uint8_t *blob, SnEr
         b->at = blob + l->offset[i];
         b->size = l->tensor[i].bytes.n;
     }
-    if (st == SN_OK)
-        st = sn_run(s, err);
+    while (st == SN_OK && !done) {
+        st = sn_run_some(s, SLICE_NS, &done, err);
+        forget_read(l, s);
+    }
     sn_instance_destroy(s);
     return st;
 }

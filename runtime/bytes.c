@@ -295,6 +295,19 @@ void sn_file_expect_use(SnFile *f)
         sn_expect_use(f->map, f->n);
 }
 
+bool sn_file_forget(const SnFile *f, SnBytes part)
+{
+    const uintptr_t file = (uintptr_t)f->at, from = (uintptr_t)part.at;
+    if (from < file || from - file > f->n || part.n > f->n - (from - file))
+        return false;
+#if defined(MADV_DONTNEED)
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - from % page) % page;
+    if (f->map != NULL && part.n > skip)
+        (void)madvise((uint8_t *)f->map + (from - file) + skip, (part.n - skip) / page * page, MADV_DONTNEED);
+#endif
+    return true;
+}
+
 SnBytes sn_file_bytes(const SnFile *f)
 {
     return (SnBytes){f->at, f->n};

@@ -54,6 +54,8 @@ SnFile *sn_file_retain(SnFile *f);
 void sn_file_release(SnFile *f);
 SnBytes sn_file_bytes(const SnFile *f);
 void sn_file_expect_use(SnFile *f); /* sn_expect_use of its map */
+/* Bytes of a file that will not be read soon: memory need not hold them. false: they are not the file's. */
+bool sn_file_forget(const SnFile *f, SnBytes part);
 const char *sn_file_path(const SnFile *f);
 bool sn_file_exists(const char *path);
 /* Identity of the file as it was opened, for cache keys: device, inode, size, mtime. */

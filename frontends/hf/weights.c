@@ -56,6 +56,16 @@ static void source_release(void *self)
     sn_weights_release(self);
 }
 
+static void source_forget(void *self, SnBytes bytes)
+{
+    const SnWeights *w = self;
+    if (w->gguf && sn_file_forget(w->gguf, bytes))
+        return;
+    for (size_t i = 0; i < w->nshard; i++)
+        if (w->shard[i].file && sn_file_forget(w->shard[i].file, bytes))
+            return;
+}
+
 /* Device, inode, size and modification time of a file, and its header. A file that was written just now may
  * be written again without another time: it has no identity yet. */
 static bool hash_file(const SnFile *file, size_t header, uint64_t now_ns, SnHash128 *h)
@@ -285,7 +295,8 @@ static SnStatus create(SnContext *ctx, const char *folder, SnWeights **out, SnEr
                            .find = source_find,
                            .retain = source_retain,
                            .release = source_release,
-                           .identity = source_identity};
+                           .identity = source_identity,
+                           .forget = source_forget};
     sn_map_init(&w->index, sn_allocator(ctx));
     sn_arena_init(&w->arena, sn_allocator(ctx));
     *out = w;
