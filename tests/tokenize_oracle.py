@@ -3,18 +3,22 @@
 
 usage: tokenize_oracle.py SINTER [NAME...]
 
-Rows are in ../shared/oracle (or $SN_SHARED/oracle), models in ../shared/tokenizers; NAME defaults to the BERT ones.
+Rows are in ../shared/oracle (or $SN_SHARED/oracle), models in ../shared/tokenizers; NAME defaults to all.
 Exit: 0 all rows are equal, 1 some differ, 77 there are no rows.
 """
+import gzip
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 root = pathlib.Path(__file__).resolve().parent.parent
 shared = pathlib.Path(os.environ.get("SN_SHARED", root.parent / "shared"))
-names = ["bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased"]
+names = ["bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased", "gpt2", "llama3", "qwen2",
+         "cl100k_base", "gpt-neox", "clip", "whisper", "llama2", "mistral-v3", "t5-base", "albert-base-v2"]
 
 
 def run(model, flags, values):
@@ -84,13 +88,26 @@ def check_op(model, r, strings):
     return (check_trunc if r["op"] == "trunc" else check_pad)(model, r, strings)
 
 
-def main():
+def unpacked(folder, target):
+    """The folder, or where files of it are packed a copy."""
+    packed = list(folder.glob("*.json.gz"))
+    if not packed:
+        return folder
+    target.mkdir()
+    for f in folder.glob("*.json"):
+        shutil.copy(f, target)
+    for f in packed:
+        (target / f.stem).write_bytes(gzip.decompress(f.read_bytes()))
+    return target
+
+
+def main(work):
     if not (shared / "oracle" / "strings.json").exists():
         return 77
     strings = json.loads((shared / "oracle" / "strings.json").read_text())
     status = 0
     for name in sys.argv[2:] or names:
-        model, file = shared / "tokenizers" / name, shared / "oracle" / name
+        model, file = unpacked(shared / "tokenizers" / name, work / name), shared / "oracle" / name
         rows = [json.loads(line) for line in file.with_suffix(".jsonl").open()]
         bad = check_strings(model, rows, strings)
         ops = json.loads((shared / "oracle" / f"{name}.ops.json").read_text())
@@ -103,4 +120,5 @@ def main():
 
 
 sinter = sys.argv[1]
-sys.exit(main())
+with tempfile.TemporaryDirectory() as folder:
+    sys.exit(main(pathlib.Path(folder)))

@@ -424,12 +424,38 @@ static void move_sign(SnTokDraft *d)
     d->nstep = 0;
 }
 
+/* May texts be cut behind white space, before anything is done to them? Where white space parts words anyway,
+ * and no step looks over a space that a printing ASCII character follows. */
+static bool has_units(const SnTokDraft *d)
+{
+    static const char *const patterns[] = {" {2,}", " +", "\\s+", "\\s{2,}"};
+    const SnTokSplit *first = &d->split[0];
+    if (d->nsplit == 0 || first->kind != SN_SPLIT_CLASS || first->flags != SN_CP_SPACE ||
+        first->code_point != SN_TOK_NONE || first->behavior != SN_SPLIT_REMOVED || first->inverts)
+        return false;
+    for (uint32_t i = 0; i < d->nsplit; i++)
+        if (d->split[i].kind == SN_SPLIT_SIGN && (d->split[i].arg & SN_SIGN_FIRST))
+            return false;
+    for (uint32_t i = 0; i < d->nstep; i++) {
+        const SnDraftNorm *s = &d->step[i];
+        bool is_known = s->kind != SN_NORM_REPLACE_REGEX;
+        for (size_t k = 0; k < SN_COUNT(patterns); k++)
+            is_known |= sn_bytes_equal(s->text, sn_bytes_str(patterns[k]));
+        for (size_t k = 0; k < s->text.n && s->kind == SN_NORM_REPLACE; k++)
+            is_known &= s->text.at[k] > ' ';
+        if (!is_known || s->kind == SN_NORM_PREPEND || s->kind == SN_NORM_BYTES)
+            return false;
+    }
+    return true;
+}
+
 SnStatus sn_draft_write(const SnTokDraft *draft, SnArena *arena, SnBytes *table, SnError *err)
 {
     SnTokDraft own = *draft;
     SnTokDraft *const d = &own;
     Writer w = {.d = d};
     move_sign(d);
+    d->flags |= has_units(d) ? SN_TOK_UNITS : 0;
     SN_TRY(sort_added(&w, err));
     SN_TRY(make_table(&w, arena, err));
     put_vocabulary(&w);

@@ -8,7 +8,7 @@
 enum { IDS, OFFSET, WORD_ID }; /* results */
 enum { PLACES, GROW };         /* attributes */
 
-typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, END_ROW } Phase;
+typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, UNITS, END_ROW } Phase;
 
 typedef struct State {
     int64_t row;
@@ -28,6 +28,8 @@ typedef struct State {
     SnTokWords words;
     SnTokSink out;
     size_t row_id;
+    SnBytes unit; /* UNITS: whose words are being put, at NULL: of none; its first id */
+    size_t unit_id;
     bool has_piece; /* the row has some */
 } State;
 
@@ -163,7 +165,10 @@ static void find(Op *op, State *st)
     st->end = st->next.begin > taken ? st->next.begin : taken;
     st->ntext = st->nfrom = 0;
     st->piece.is_first = taken == 0;
-    st->phase = NORMALIZE;
+    st->phase = op->e.in_unit ? UNITS : NORMALIZE;
+    if (op->e.in_unit)
+        st->inner.id = SN_TOK_NONE;
+    st->piece.n = st->end - taken;
 }
 
 static SnStatus normalize(Op *op, State *st, SnError *err)
@@ -249,6 +254,87 @@ static SnStatus put_next(Op *op, State *st, SnError *err)
     return put_added(op, st, st->next.id, slice, begin, end, err);
 }
 
+/* ---- units -------------------------------------------------------------------------------------------- */
+
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\n';
+}
+
+/* The part that begins at `at`; *next is where the one behind it does. */
+static SnBytes unit_at(SnBytes text, size_t at, size_t end, size_t *next)
+{
+    size_t i = at + 1, n;
+    while (i < end && !(is_blank(text.at[i - 1]) && text.at[i] > ' ' && text.at[i] < 0x7F))
+        i++;
+    *next = i;
+    for (n = i - at; n > 0 && is_blank(text.at[at + n - 1]);)
+        n--;
+    return sn_bytes(text.at + at, n);
+}
+
+/* The ids of a unit, if the cache has them. */
+static bool put_known(Op *op, State *st, SnBytes unit, size_t left)
+{
+    const int32_t *id = NULL;
+    size_t n = 0;
+    if (op->e.cache.few == NULL)
+        return false;
+    if (unit.n <= SN_WORD_SHORT) {
+        const SnTokKey k = sn_tok_key(unit.at, unit.n, left);
+        const SnTokShort *s = sn_tok_cache_find(&op->e.cache, sn_tok_key_hash(&k), &k, unit.n);
+        id = s != NULL ? s->id : NULL;
+        n = s != NULL ? s->count : 0;
+    }
+    if (id == NULL) {
+        const SnTokLong *s = sn_tok_cache_find_long(&op->e.cache, unit);
+        id = s != NULL ? s->id : NULL;
+        n = s != NULL ? s->count : 0;
+    }
+    if (id == NULL || n > st->out.max - st->out.n)
+        return false;
+    memcpy(st->out.id + st->out.n, id, n * sizeof *id);
+    st->out.n += n;
+    return true;
+}
+
+static SnStatus begin_unit(Op *op, State *st, SnBytes unit, SnError *err)
+{
+    SnTokOut out = {.text = op->e.text, .max_text = op->e.room};
+    for (SnTokPlace at = {0, 0}; op->e.norm.nstep > 0 && at.byte < unit.n;)
+        SN_CHECK(sn_tok_norm_run(&op->e.norm, unit.at, &at, unit.n, &out), err, SN_ESHAPE,
+                 "tok_encode: normalised text has more than its bound of %zu bytes", op->e.room);
+    const bool is_same = op->e.norm.nstep == 0;
+    const SnTokStretch s = {.at = is_same ? unit.at : op->e.text, .n = is_same ? unit.n : out.ntext};
+    st->unit = unit;
+    st->unit_id = st->out.n;
+    sn_tok_words_begin(&op->e, &st->words, &s);
+    return SN_OK;
+}
+
+static SnStatus put_units(Op *op, State *st, SnError *err)
+{
+    const SnBytes text = text_of(op, st);
+    while (st->at.byte < st->end || st->unit.at != NULL) {
+        const size_t before = st->at.byte;
+        if (st->unit.at == NULL) {
+            size_t next;
+            const SnBytes unit = unit_at(text, before, st->end, &next);
+            if (unit.n > 0 && !put_known(op, st, unit, text.n - before))
+                SN_TRY(begin_unit(op, st, unit, err));
+            st->at.byte = next;
+        }
+        if (st->unit.at != NULL) {
+            SN_TRY(sn_tok_words_run(&op->e, &st->words, &st->piece, &st->out, err));
+            sn_tok_cache_keep(&op->e.cache, st->unit, st->out.id + st->unit_id, st->out.n - st->unit_id);
+            st->unit.at = NULL;
+        }
+        if (sn_tok_due(&op->e.clock, st->at.byte - before + 1))
+            return SN_OK;
+    }
+    return put_next(op, st, err);
+}
+
 static void end_row(Op *op, State *st)
 {
     const SnView *out = op->e.h->out;
@@ -281,6 +367,8 @@ static SnStatus step(Op *op, State *st, SnError *err)
     case WORDS:
         SN_TRY(sn_tok_words_run(&op->e, &st->words, &st->piece, &st->out, err));
         return put_next(op, st, err);
+    case UNITS:
+        return put_units(op, st, err);
     case END_ROW:
         end_row(op, st);
         return SN_OK;
@@ -318,6 +406,7 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
                    .clock = {.deadline_ns = h->deadline_ns},
                    .cache = sn_tok_cache(h->memo, h->memo_size),
                    .places = h->attr[PLACES].i != 0}};
+    op.e.in_unit = !op.e.places && (op.e.t->flags & SN_TOK_UNITS) && sn_tok_count(op.e.t, SN_TOK_NORMED) == 0;
     lay_out(&op.e, h);
     st->out.id = out[IDS].data;
     st->out.offset = out[OFFSET].data;

@@ -45,7 +45,8 @@ typedef struct SnTokEncoder {
     SnTokClock clock;
     SnTokNorm norm;
     SnTokCache cache;
-    bool places; /* offsets and word ids are asked for */
+    bool in_unit; /* the words are those of a unit that is looked for in the cache as a whole */
+    bool places;  /* offsets and word ids are asked for */
     uint8_t *repaired, *text, *signed_text;
     int32_t *from;
     uint32_t *end; /* of the word's tokens */

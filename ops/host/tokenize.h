@@ -326,6 +326,9 @@ typedef struct SnTokDecodeStep {
 
 #define SN_TOK_NO_TEMPLATE    1u /* no post-processor: texts are joined, and some sequence ids are odd */
 #define SN_TOK_OVERFLOW_ZEROS 2u /* RobertaProcessing: overflowing windows have type 0 */
+/* A text may be cut behind spaces and newlines that a printing ASCII character follows: the parts give their
+ * ids alone, also without the white space at their ends. */
+#define SN_TOK_UNITS (1u << 31)
 
 typedef struct SnTokTable {
     uint32_t magic, version, size; /* bytes of everything */

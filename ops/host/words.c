@@ -113,7 +113,7 @@ void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch
 SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
 {
     const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
-    const bool is_cached = !e->places && e->cache.few != NULL && !w->has_sign;
+    const bool is_cached = !e->places && !e->in_unit && e->cache.few != NULL && !w->has_sign;
     if (!w->in_word) {
         const SnTokLong *known = is_cached ? sn_tok_cache_find_long(&e->cache, word) : NULL;
         w->first = out->n;

@@ -1,0 +1,140 @@
+/* regex_test.c -- patterns: where they cut, against what the reference cuts; what is refused. */
+#include "frontends/hf/tokenizer_draft.h"
+#include "tests/unit/tokenize_run.h"
+#include "tests/unit/unit.h"
+
+/* A tokenizer that only splits: its one token stands for every word. */
+static SnStatus make(SnContext *ctx, SnArena *a, const char *pattern, uint32_t behavior, bool inverts,
+                     SnBytes *table, SnError *err)
+{
+    const SnBytes unknown = sn_bytes_str("?");
+    SnTokDraft d = {.arena = a,
+                    .kind = SN_TOK_WORDLEVEL,
+                    .unk = unknown,
+                    .vocab = (SnBytes *)(uintptr_t)&unknown,
+                    .nvocab = 1,
+                    .nsplit = 1};
+    sn_map_init(&d.model, sn_allocator(ctx));
+    sn_map_init(&d.added_index, sn_allocator(ctx));
+    sn_map_init(&d.special, sn_allocator(ctx));
+    for (int i = 0; i < SN_TOK_NNAME; i++)
+        d.facts.name[i] = SN_TOK_NONE;
+    d.split[0] = (SnTokSplit){
+        .kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior, .inverts = inverts};
+    SnStatus st = sn_map_put(&d.model, unknown, 0) ? SN_OK : SN_ENOMEM;
+    if (st == SN_OK)
+        st = sn_draft_add_regex(&d, sn_bytes_str(pattern), false, &d.split[0].arg, err);
+    if (st == SN_OK)
+        st = sn_draft_write(&d, a, table, err);
+    sn_map_clear(&d.model);
+    sn_map_clear(&d.added_index);
+    sn_map_clear(&d.special);
+    return st;
+}
+
+static const struct {
+    const char *pattern;
+    SnSplitBehavior behavior;
+    bool inverts;
+    const char *text;
+    int64_t n;
+    int32_t offset[32];
+} cases[] = {
+    /* clang-format off */
+    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", SN_SPLIT_ISOLATED, false, "Don't STOP'LL 12345  caf\303\251\314\201 \344\270\255\346\226\207 a\305\277 x\n\n y\t ", 15, {0, 3, 3, 5, 5, 10, 10, 11, 11, 13, 13, 19, 19, 20, 20, 25, 25, 26, 26, 29, 29, 32, 32, 34, 34, 36, 36, 38, 38, 40}},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", SN_SPLIT_ISOLATED, false, "Don't STOP'LL 12345  caf\303\251\314\201 \344\270\255\346\226\207 a\305\277 x\n\n y\t ", 16, {0, 3, 3, 5, 5, 10, 10, 13, 13, 14, 14, 17, 17, 19, 19, 20, 20, 25, 25, 26, 26, 29, 29, 32, 32, 34, 34, 36, 36, 38, 38, 40}},
+    {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s", SN_SPLIT_ISOLATED, false, "Don't STOP'LL 12345  caf\303\251\314\201 \344\270\255\346\226\207 a\305\277 x\n\n y\t  \n", 15, {0, 3, 3, 5, 5, 10, 10, 13, 13, 14, 14, 19, 19, 20, 20, 25, 25, 26, 26, 29, 29, 32, 32, 34, 34, 36, 36, 38, 38, 42}},
+    {"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", SN_SPLIT_ISOLATED, false, "HelloWORLD It'S \307\205a //\n", 5, {0, 5, 5, 10, 10, 15, 15, 18, 18, 22}},
+    {"\\s+", SN_SPLIT_REMOVED, false, " a  b c ", 3, {1, 2, 4, 5, 6, 7}},
+    {"\\s+", SN_SPLIT_REMOVED, true, " a  b c ", 4, {0, 1, 2, 4, 5, 6, 7, 8}},
+    {"\\d", SN_SPLIT_WITH_PREVIOUS, false, "1a2bb34", 4, {0, 1, 1, 3, 3, 6, 6, 7}},
+    {"\\d", SN_SPLIT_WITH_NEXT, false, "1a2bb34", 4, {0, 2, 2, 5, 5, 6, 6, 7}},
+    {"\\d", SN_SPLIT_CONTIGUOUS, false, "12a3bb45", 5, {0, 2, 2, 3, 3, 4, 4, 6, 6, 8}},
+    {"\\d", SN_SPLIT_CONTIGUOUS, true, "12a3bb45", 5, {0, 2, 2, 3, 3, 4, 4, 6, 6, 8}},
+    {"a|ab|abc", SN_SPLIT_ISOLATED, false, "abcab", 4, {0, 1, 1, 3, 3, 4, 4, 5}},
+    {"(?:ab|a)(?:c|bcd)", SN_SPLIT_ISOLATED, false, "abcd xabc", 3, {0, 3, 3, 6, 6, 9}},
+    {"x*", SN_SPLIT_ISOLATED, false, "axxb", 3, {0, 1, 1, 3, 3, 4}},
+    {"[a-c&&[^b]]+", SN_SPLIT_ISOLATED, false, "abcacb", 4, {0, 1, 1, 2, 2, 5, 5, 6}},
+    {"[^\\W\\d_]+", SN_SPLIT_ISOLATED, false, "ab_1c-\303\251", 5, {0, 2, 2, 4, 4, 5, 5, 6, 6, 7}},
+    {"a{2,3}?", SN_SPLIT_ISOLATED, false, "aaaaa", 3, {0, 2, 2, 4, 4, 5}},
+    {"a{2}?", SN_SPLIT_ISOLATED, false, "aaaaa", 3, {0, 2, 2, 4, 4, 5}},
+    {"\\u4e2d|\\x{1F600}|\\x41", SN_SPLIT_ISOLATED, false, "A\344\270\255B\360\237\230\200", 4, {0, 1, 1, 2, 2, 3, 3, 4}},
+    {"[[:punct:]]+|\\h+", SN_SPLIT_ISOLATED, false, "!?ff\302\241zz", 4, {0, 2, 2, 4, 4, 5, 5, 7}},
+    {"b(?=c)|c(?![cd])", SN_SPLIT_ISOLATED, false, "bcbbccd c", 6, {0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 8, 9}},
+    {".+$", SN_SPLIT_ISOLATED, false, "ab\ncd", 3, {0, 2, 2, 3, 3, 5}},
+    {"(?i)k|s", SN_SPLIT_ISOLATED, false, "aK\342\204\252\305\277Sb", 6, {0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6}},
+    {"\\p{Han}+|\\p{^L}|\\P{Lu}", SN_SPLIT_ISOLATED, false, "\344\270\255Ab1", 4, {0, 1, 1, 2, 2, 3, 3, 4}},
+    {"[]a-]+", SN_SPLIT_ISOLATED, false, "a]-b", 2, {0, 3, 3, 4}},
+    /* clang-format on */
+};
+
+static void patterns_cut_as_the_reference_does(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnContext *ctx = NULL;
+        SnArena a;
+        SnError err = {0};
+        SnBytes table;
+        SnView out[3];
+        uint32_t nagain = 0;
+        const int64_t n = (int64_t)strlen(cases[i].text), zero = 0;
+        const SnView text = run_row(SN_U8, (void *)(uintptr_t)cases[i].text, &n, &zero);
+        assert_int_equal(sn_context_create(NULL, &ctx, NULL), SN_OK);
+        sn_arena_init(&a, sn_allocator(ctx));
+        assert_ok(make(ctx, &a, cases[i].pattern, cases[i].behavior, cases[i].inverts, &table, &err));
+        const SnView tok = run_table(table);
+        assert_ok(run_words(&a, &tok, &text, out, i % 2, &nagain, &err));
+        const int32_t *got = out[1].data;
+        if (out[1].len[0] != 2 * cases[i].n ||
+            memcmp(got, cases[i].offset, (size_t)cases[i].n * 2 * sizeof *got) != 0)
+            fail_msg("%s on %s", cases[i].pattern, cases[i].text);
+        sn_arena_clear(&a);
+        sn_context_destroy(ctx);
+    }
+}
+
+static void what_is_not_built_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *says;
+        SnStatus status;
+    } bad[] = {{"(?<=a)b", "look-behind", SN_EUNSUPPORTED},
+               {"(?>a)", "atomic", SN_EUNSUPPORTED},
+               {"(a)\\1", "\\1", SN_EUNSUPPORTED},
+               {"a(?=bc)", "look-ahead", SN_EUNSUPPORTED},
+               {"(?:ab)++", "possessive", SN_EUNSUPPORTED},
+               {"\\bx", "\\b", SN_EUNSUPPORTED},
+               {"^a", "^", SN_EUNSUPPORTED},
+               {"\\p{Klingon}", "Klingon", SN_EUNSUPPORTED},
+               {"(a", "(", SN_EFORMAT},
+               {"a)", ")", SN_EFORMAT},
+               {"[a", "[", SN_EFORMAT},
+               {"*a", "repeat", SN_EFORMAT},
+               {"[b-a]", "range", SN_EFORMAT},
+               {"a{2000}", "1000", SN_EUNSUPPORTED},
+               {"((((((((a{99}){99}){99}){99})))))", "large", SN_EUNSUPPORTED}};
+    for (size_t i = 0; i < SN_COUNT(bad); i++) {
+        SnContext *ctx = NULL;
+        SnArena a;
+        SnError err = {0};
+        SnBytes table;
+        assert_int_equal(sn_context_create(NULL, &ctx, NULL), SN_OK);
+        sn_arena_init(&a, sn_allocator(ctx));
+        const SnStatus st = make(ctx, &a, bad[i].pattern, SN_SPLIT_ISOLATED, false, &table, &err);
+        if (st != bad[i].status || strstr(err.message, bad[i].says) == NULL)
+            fail_msg("%s: %s %s", bad[i].pattern, sn_status_name(st), err.message);
+        sn_arena_clear(&a);
+        sn_context_destroy(ctx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(patterns_cut_as_the_reference_does),
+        cmocka_unit_test(what_is_not_built_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
