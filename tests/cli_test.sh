@@ -204,6 +204,30 @@ if "$sinter" devices | grep -q '^cpu .*vectors'; then
     expect 0 'twice' inspect "$dir/p.so"
 fi
 
+# ---- chat
+talker=$shared/fixtures/forward/llama-tok/model
+give 'hello\n'
+expect 1 'there is no chat template' chat "$talker"
+mkdir "$dir/talker"
+cp "$talker"/*.json "$talker"/*.safetensors "$dir/talker"
+echo '{% for m in messages %}[{{ m.role }}] {{ m.content }}
+{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}' >"$dir/talker/chat_template.jinja"
+give "hello\\nagain\\n/undo\\n/system be brief\\n/set max-new-tokens=2\\n/save $dir/chat.json\\n/clear\\n/load $dir/chat.json"
+expect 0 '' chat "$dir/talker" --max-new-tokens 4
+grep -q '^\[{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}, {"role": "assistant", ' \
+    "$dir/chat.json" || fail 'no conversation was saved'
+give 'hello\nagain\n'
+expect 0 '' chat "$dir/talker" --max-new-tokens 4 -v
+grep -q 'fed 29 of 53 tokens' "$dir/err" || fail 'known tokens were fed again'
+give '/undo\n'
+expect 1 'nothing was said' chat "$dir/talker"
+give '/set max-new-tokens=abc'
+expect 1 'max_new_tokens' chat "$dir/talker"
+expect 0 '^\[{"generated_text": \[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "' run "$dir/talker" \
+    '[{"role": "user", "content": "hi"}]' --json --kwargs '{"max_new_tokens": 4, "do_sample": false}'
+expect 0 '^\[{"generated_text": "hello' run "$dir/talker" hello --json --kwargs '{"max_new_tokens": 4}'
+: >"$dir/in"
+
 # ---- the command line
 expect 2 'command' 
 expect 2 'nope' nope
@@ -218,7 +242,7 @@ expect 2 'too many' models extra
 expect 2 "too many" inspect "$mask" extra
 expect 2 'inputs' forward "$mask"
 expect 0 'sinter run' --help
-for command in run embed forward tokenize inspect compile plan bench models ops devices; do
+for command in run embed forward generate chat tokenize inspect compile plan bench models ops devices; do
     expect 0 "^example: sinter $command\\|^example: .*| sinter $command" $command --help
 done
 

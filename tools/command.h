@@ -59,6 +59,9 @@ int report_memory(void);
 /* "a,b,c" as names, which are the arena's; *n of them. list NULL: none. NULL: no memory. */
 const char *const *split_names(SnArena *arena, const char *list, size_t *n);
 
+/* Options of the line that are keys of GenerationConfig, as an object in the arena. */
+int read_generation(const Args *a, SnArena *arena, const SnJson **out);
+
 /* Lines of a file or of standard input ("-"), without their line ends; each in the arena. */
 typedef struct Lines {
     SnBytes *at;
@@ -73,6 +76,7 @@ int command_run(const Args *a);
 int command_embed(const Args *a);
 int command_forward(const Args *a);
 int command_generate(const Args *a);
+int command_chat(const Args *a);
 int command_tokenize(const Args *a);
 int command_inspect(const Args *a);
 int command_compile(const Args *a);

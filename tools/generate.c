@@ -31,14 +31,14 @@ static void put_flag(const Args *a, const char *option, size_t n, bool takes_val
 
 static bool is_own(const char *option, size_t n)
 {
-    static const char *const own[] = {"--prompt", "--inputs", "--outputs", "--assistant-model"};
+    static const char *const own[] = {"--prompt", "--inputs", "--outputs", "--assistant-model", "--system"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
             return true;
     return false;
 }
 
-static int read_config(const Args *a, SnArena *arena, const SnJson **out)
+int read_generation(const Args *a, SnArena *arena, const SnJson **out)
 {
     SnError err = {0};
     SnJson *json = NULL;
@@ -194,7 +194,7 @@ int command_generate(const Args *a)
         return status;
     }
     sn_arena_init(&arena, sn_allocator(s.ctx));
-    status = read_config(a, &arena, &config);
+    status = read_generation(a, &arena, &config);
     const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
     if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
         status = run_prompt(a, &s, prompt, config);

@@ -8,6 +8,38 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Names of GenerationConfig. */
+#define GENERATION                                                                                           \
+    "--max-new-tokens N tokens that are made\n"                                                              \
+    "--max-length N tokens with the prompt\n"                                                                \
+    "--min-new-tokens N tokens before an end\n"                                                              \
+    "--min-length N the same with the prompt\n"                                                              \
+    "--do-sample draw tokens; default: take the likeliest\n"                                                 \
+    "--temperature X\n"                                                                                      \
+    "--top-k N\n"                                                                                            \
+    "--top-p X\n"                                                                                            \
+    "--min-p X\n"                                                                                            \
+    "--top-h X\n"                                                                                            \
+    "--typical-p X\n"                                                                                        \
+    "--epsilon-cutoff X\n"                                                                                   \
+    "--eta-cutoff X\n"                                                                                       \
+    "--repetition-penalty X\n"                                                                               \
+    "--no-repeat-ngram-size N\n"                                                                             \
+    "--bad-words-ids LIST [[3], [16, 9]]\n"                                                                  \
+    "--sequence-bias LIST [[[4], -2.5]]\n"                                                                   \
+    "--suppress-tokens LIST [1, 7]\n"                                                                        \
+    "--begin-suppress-tokens LIST\n"                                                                         \
+    "--forced-eos-token-id LIST\n"                                                                           \
+    "--exponential-decay-length-penalty LIST [start, factor]\n"                                              \
+    "--eos-token-id LIST tokens that end a text\n"                                                           \
+    "--pad-token-id N\n"                                                                                     \
+    "--stop-strings LIST texts that end it\n"                                                                \
+    "--max-time SECONDS\n"                                                                                   \
+    "--prompt-lookup-num-tokens N tokens to guess from what was there\n"                                     \
+    "--max-matching-ngram-size N\n"                                                                          \
+    "--remove-invalid-values NaN and infinities become numbers\n"                                            \
+    "--renormalize-logits after all processors\n"
+
 static const Command commands[] = {
     {"run", "MODEL [INPUT...]", "the model's task on text, on JSON, or on the lines of a file or of -",
      "--task TASK     another task than the one of config.json\n"
@@ -29,45 +61,23 @@ static const Command commands[] = {
      "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
      "--outputs FILE  sequences as tensors; without it text, or ids, on standard output\n"
      "--assistant-model M  a smaller model with the same tokens, which guesses them\n"
-     "With names of GenerationConfig:\n"
-     "--max-new-tokens N tokens that are made\n"
-     "--max-length N tokens with the prompt\n"
-     "--min-new-tokens N tokens before an end\n"
-     "--min-length N the same with the prompt\n"
-     "--do-sample draw tokens; default: take the likeliest\n"
-     "--temperature X\n"
-     "--top-k N\n"
-     "--top-p X\n"
-     "--min-p X\n"
-     "--top-h X\n"
-     "--typical-p X\n"
-     "--epsilon-cutoff X\n"
-     "--eta-cutoff X\n"
-     "--num-return-sequences N\n"
+     "With names of GenerationConfig:\n" GENERATION "--num-return-sequences N\n"
      "--num-beams N beam search\n"
      "--early-stopping WHEN true, false or never\n"
      "--length-penalty X\n"
-     "--repetition-penalty X\n"
-     "--no-repeat-ngram-size N\n"
-     "--bad-words-ids LIST [[3], [16, 9]]\n"
-     "--sequence-bias LIST [[[4], -2.5]]\n"
-     "--suppress-tokens LIST [1, 7]\n"
-     "--begin-suppress-tokens LIST\n"
      "--forced-bos-token-id N\n"
-     "--forced-eos-token-id LIST\n"
-     "--exponential-decay-length-penalty LIST [start, factor]\n"
-     "--eos-token-id LIST tokens that end a text\n"
-     "--pad-token-id N\n"
-     "--stop-strings LIST texts that end it\n"
-     "--max-time SECONDS\n"
-     "--prompt-lookup-num-tokens N tokens to guess from what was there\n"
-     "--max-matching-ngram-size N\n"
      "--num-assistant-tokens N\n"
-     "--remove-invalid-values NaN and infinities become numbers\n"
-     "--renormalize-logits after all processors\n"
      "--output-scores beside sequences\n"
      "--output-logits beside sequences\n",
      "sinter generate ./SmolLM2-135M --prompt \"Once upon a time\" --max-new-tokens 40", command_generate},
+    {"chat", "MODEL", "a conversation, by the model's own template; a message is a line of standard input",
+     "--system TEXT   what the conversation is about\n"
+     "A message that begins with / is a command: /help lists them. Ctrl-C stops an answer. With -v: tokens\n"
+     "that were fed, and their rate. Tokens are picked as generation_config.json of the model says, the\n"
+     "likeliest where it says nothing; an answer has up to 1024 tokens, a conversation up to 4096\n"
+     "(--max-length) and up to what the model has. Names of GenerationConfig:\n" GENERATION,
+     "sinter chat ./SmolLM2-135M-Instruct --system \"You are a poet.\" --do-sample --top-p 0.9",
+     command_chat},
     {"tokenize", "MODEL [TEXT...]", "lines of text in, one JSON object a line out",
      "--no-special            leave out special tokens\n"
      "--pair                  with --json: a line is [A, B]\n"
@@ -270,6 +280,18 @@ static bool find_dtype(const char *name, SnDtype *out)
     return false;
 }
 
+/* Signals come to the main thread alone. */
+static SnStatus open_pool(uint32_t threads, SnPool **out, SnError *err)
+{
+    sigset_t set, before;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, &before);
+    const SnStatus st = sn_pool_create(threads, out, err);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return st;
+}
+
 int session_open(const Args *a, const char *model, const char *task, Session *s)
 {
     SnError err = {0};
@@ -287,7 +309,7 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
     desc.cpu_level = getenv("SINTER_CPU_LEVEL");
     desc.trace = a->trace ? *a->trace : (SnTrace){0};
     desc.log = (SnLog){.self = (void *)(uintptr_t)a, .write = write_log};
-    SnStatus st = a->threads == 1 ? SN_OK : sn_pool_create(a->threads, &s->pool, &err);
+    SnStatus st = a->threads == 1 ? SN_OK : open_pool(a->threads, &s->pool, &err);
     if (st == SN_OK && s->pool)
         desc.jobs = sn_pool_jobs(s->pool);
     if (st == SN_OK)

@@ -37,22 +37,11 @@ static SnStatus no_memory(const Chat *c)
 
 /* ---- files ---- */
 
-/* A file of the folder in the arena; {NULL, 0}: there is none. */
+/* A file of the model; {NULL, 0}: there is none. */
 static SnStatus read_file(Chat *c, const char *name, SnBytes *out)
 {
-    const char *path = sn_arena_printf(c->arena, "%s/%s", c->m->folder, name);
-    SnFile *file = NULL;
     *out = (SnBytes){0};
-    if (!path)
-        return no_memory(c);
-    if (!sn_file_exists(path))
-        return SN_OK;
-    SN_TRY(sn_file_open(c->m->ctx, path, &file, c->err));
-    const SnBytes b = sn_file_bytes(file);
-    const char *own = sn_arena_strndup(c->arena, (const char *)b.at, b.n);
-    *out = sn_bytes(own, b.n);
-    sn_file_release(file);
-    return own ? SN_OK : no_memory(c);
+    return c->m->files ? sn_folder_read(c->m->files, name, out, c->err) : SN_OK;
 }
 
 static SnStatus read_json(Chat *c, const char *name, const SnJson **out)

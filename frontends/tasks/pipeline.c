@@ -33,8 +33,8 @@ static const Task tasks[] = {
      sn_pipe_answer, ANSWER_ARGS},
     {"zero-shot-classification", sn_pipe_zero_shot, "candidate_labels hypothesis_template multi_label", NULL,
      NULL},
-    {"embed", sn_pipe_embed, "", sn_pipe_embed, ""},
     {"text-generation", sn_pipe_generate, NULL, NULL, NULL},
+    {"embed", sn_pipe_embed, "", sn_pipe_embed, ""},
 };
 #undef ANSWER_ARGS
 #undef TAG_ARGS

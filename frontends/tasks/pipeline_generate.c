@@ -1,261 +1,385 @@
-/* pipeline_generate.c -- the text-generation pipeline: prompts or chats in, texts that go on from them out.
- */
+/* pipeline_generate.c -- text-generation: texts or conversations, and what comes next. */
 #include "frontends/tasks/generate.h"
 #include "frontends/tasks/pipeline.h"
 
-static const char own_args[] = "return_full_text return_tensors return_text prefix skip_special_tokens "
-                               "clean_up_tokenization_spaces add_special_tokens stop_sequence truncation "
-                               "continue_final_message tools documents batch_size num_workers";
+#define TOKENIZER_ARGS "add_special_tokens padding truncation max_length"
+#define OWN_ARGS                                                                                             \
+    "return_full_text return_tensors return_text clean_up_tokenization_spaces prefix "                       \
+    "handle_long_generation stop_sequence truncation continue_final_message skip_special_tokens "            \
+    "tokenizer_encode_kwargs tools documents add_special_tokens padding batch_size num_workers"
 
-typedef struct Writer {
-    SnPipe *p;
-    bool gives_full, gives_tokens, skips_special, adds_special;
-    SnBytes prefix;
-    const SnJson *config;
-} Writer;
+typedef enum Want { FULL_TEXT, NEW_TEXT, TOKENS } Want;
+
+typedef struct Continue {
+    Want want;
+    bool keeps_special;
+    bool is_cut;    /* "hole": a prompt loses its beginning where it is too long */
+    SnBytes prefix; /* of every text */
+    int64_t prefix_tokens;
+    const SnJson *encode; /* tokenizer_encode_kwargs */
+    const SnJson *given;  /* the call's keys of GenerationConfig, and what the pipeline adds */
+    SnGenConfig config;   /* those over the folder's */
+} Continue;
+
+/* One input and its tokens. */
+typedef struct Prompt {
+    const SnJson *messages; /* NULL: a text */
+    SnBytes text;
+    bool continues; /* the last message */
+    const int32_t *ids;
+    size_t n;
+} Prompt;
+
+static SnStatus no_memory(const SnPipe *p, SnError *err)
+{
+    return sn_fail(err, SN_ENOMEM, "%s: no memory", p->task);
+}
+
+/* ---- objects ---- */
+
+static void put_key(SnText *t, SnBytes key)
+{
+    sn_text_add(t, ", ", t->at[t->n - 1] == '{' ? 0 : 2);
+    sn_json_put_string(t, key);
+    sn_text_add(t, ": ", 2);
+}
+
+static void put_member(SnText *t, SnBytes key, const SnJson *value)
+{
+    put_key(t, key);
+    sn_json_put(t, value);
+}
+
+/* Members whose names are in a list, or are in none. */
+static void put_members(SnText *t, const SnJson *object, const char *list, bool is_listed)
+{
+    for (uint32_t i = 0; object && object->kind == SN_JSON_OBJECT && i < object->n; i++)
+        if (sn_pipe_is_listed(object->u.child[i].key, list) == is_listed)
+            put_member(t, object->u.child[i].key, &object->u.child[i]);
+}
+
+/* The object that was written, in the arena; the text is cleared. */
+static SnStatus close_object(SnPipe *p, SnText *t, const SnJson **out, SnError *err)
+{
+    SnJson *json = NULL;
+    sn_text_add(t, "}", 1);
+    const char *own = t->failed ? NULL : sn_arena_strndup(&p->arena, t->at, t->n);
+    const SnStatus st =
+        own ? sn_json_parse(&p->arena, "arguments", sn_bytes(own, t->n), &json, err) : no_memory(p, err);
+    sn_text_clear(t);
+    *out = json;
+    return st;
+}
+
+static bool open_object(SnPipe *p, SnText *t)
+{
+    *t = (SnText){.memory = p->arena.memory};
+    sn_text_add(t, "{", 1);
+    return !t->failed;
+}
 
 /* ---- arguments ---- */
 
-static bool is_set(const SnJson *file, const SnPipe *p, const char *key)
+static SnStatus read_want(SnPipe *p, Continue *c, SnError *err)
 {
-    return sn_json_get(p->kwargs, key) || !sn_json_is_null(sn_json_get(file, key));
-}
-
-static void put(SnJson *object, const char *key, SnJson v)
-{
-    v.key = sn_bytes_str(key);
-    object->u.child[object->n++] = v;
-}
-
-/* Keys of GenerationConfig among the arguments, and the defaults of the reference for what neither they nor
- * the folder say. */
-static SnStatus read_config(Writer *w, SnError *err)
-{
-    SnPipe *p = w->p;
-    const SnJson *file = NULL, *stop = sn_pipe_arg(p, "stop_sequence"), *sample;
-    const uint32_t n = p->kwargs ? p->kwargs->n : 0;
-    SnJson *all = sn_arena_array(&p->arena, n + 8, sizeof *all);
-    SN_CHECK(all, err, SN_ENOMEM, "%s: no memory", p->task);
-    SN_TRY(sn_gen_file(p->m, &p->arena, &file, err));
-    *all = (SnJson){.kind = SN_JSON_OBJECT, .u.child = all + 1};
-    for (uint32_t i = 0; i < n; i++)
-        if (!sn_pipe_is_listed(p->kwargs->u.child[i].key, own_args))
-            all->u.child[all->n++] = p->kwargs->u.child[i];
-    if (stop)
-        put(all, "stop_strings", *stop);
-    if (!is_set(file, p, "do_sample"))
-        put(all, "do_sample", (SnJson){.kind = SN_JSON_BOOL, .u.boolean = true});
-    if (!is_set(file, p, "max_new_tokens") && !is_set(file, p, "max_length"))
-        put(all, "max_new_tokens", (SnJson){.kind = SN_JSON_INT, .u.integer = 256});
-    sample = sn_json_get(all, "do_sample");
-    bool is_sampled = false;
-    (void)sn_json_bool(sample ? sample : sn_json_get(file, "do_sample"), &is_sampled);
-    if (is_sampled && !is_set(file, p, "temperature"))
-        put(all, "temperature", (SnJson){.kind = SN_JSON_FLOAT, .u.number = 0.7});
-    w->config = all;
-    return SN_OK;
-}
-
-static SnStatus read_args(Writer *w, SnError *err)
-{
-    SnPipe *p = w->p;
-    w->gives_full = w->skips_special = w->adds_special = true;
-    SN_TRY(sn_pipe_bool(p, "return_full_text", &w->gives_full, err));
-    SN_TRY(sn_pipe_bool(p, "return_tensors", &w->gives_tokens, err));
-    SN_TRY(sn_pipe_bool(p, "skip_special_tokens", &w->skips_special, err));
-    SN_TRY(sn_pipe_bool(p, "add_special_tokens", &w->adds_special, err));
+    bool is_full = true, is_tensors = false, is_special = true;
+    const bool has_full = sn_pipe_arg(p, "return_full_text"), has_tensors = sn_pipe_arg(p, "return_tensors");
+    SN_CHECK(!has_full || (!has_tensors && !sn_pipe_arg(p, "return_text")), err, SN_EINVAL,
+             "%s: return_full_text is mutually exclusive with return_text and return_tensors", p->task);
+    SN_CHECK(!has_tensors || !sn_pipe_arg(p, "return_text"), err, SN_EINVAL,
+             "%s: return_text is mutually exclusive with return_tensors", p->task);
+    SN_TRY(sn_pipe_bool(p, "return_full_text", &is_full, err));
+    SN_TRY(sn_pipe_bool(p, "return_tensors", &is_tensors, err));
+    SN_TRY(sn_pipe_bool(p, "skip_special_tokens", &is_special, err));
     SN_TRY(sn_pipe_bool(p, "clean_up_tokenization_spaces", &p->tokenizer.cleans_up, err));
-    SN_CHECK(!sn_pipe_arg(p, "truncation") && !sn_pipe_arg(p, "return_text"), err, SN_EUNSUPPORTED,
-             "%s: arguments truncation and return_text", p->task);
-    if (sn_pipe_arg(p, "prefix"))
-        SN_TRY(sn_pipe_text(p, sn_pipe_arg(p, "prefix"), "prefix", &w->prefix, err));
-    return read_config(w, err);
+    c->want = has_tensors ? TOKENS : is_full ? FULL_TEXT : NEW_TEXT;
+    c->keeps_special = !is_special;
+    return SN_OK;
 }
 
-/* ---- prompts ---- */
-
-/* Tokens of a prompt, i64[1, n]; *n of them are the prompt: without any, generation begins with bos. */
-static SnStatus encode(Writer *w, SnBytes text, bool adds_special, SnView *ids, size_t *n, SnError *err)
+/* What the pipeline adds to keys that neither the call nor the folder has. */
+static void put_defaults(const SnPipe *p, const SnJson *set, SnText *t)
 {
-    SnPipe *p = w->p;
-    const SnTokenizeOptions o = {.struct_size = sizeof o, .no_special = !adds_special};
+    const SnTokenizerFacts f = sn_tokenizer_facts(p->m->tokenizer);
+    const bool has_length = !sn_json_is_null(sn_json_get(set, "max_length")) &&
+                            sn_json_is_null(sn_json_get(set, "max_new_tokens"));
+    bool samples = true;
+    const SnJson *sample = sn_json_get(set, "do_sample");
+    if (!sn_json_is_null(sample))
+        (void)sn_json_bool(sample, &samples);
+    else
+        sn_text_printf(t, ", \"do_sample\": true");
+    if (!has_length && sn_json_is_null(sn_json_get(set, "max_new_tokens")))
+        sn_text_printf(t, ", \"max_new_tokens\": 256");
+    if (samples && sn_json_is_null(sn_json_get(set, "temperature")))
+        sn_text_printf(t, ", \"temperature\": 0.7");
+    if (f.name[SN_TOK_PAD] != SN_TOK_NONE && sn_json_is_null(sn_json_get(set, "pad_token_id")))
+        sn_text_printf(t, ", \"pad_token_id\": %lld", (long long)f.name[SN_TOK_PAD]);
+}
+
+/* A length that counts the prompt counts the prefix too. */
+static void put_length(const Continue *c, const char *length, const char *new_tokens, SnText *t)
+{
+    int64_t n = 0;
+    if (c->prefix_tokens && sn_json_int(sn_json_get(c->config.json, length), &n) &&
+        sn_json_is_null(sn_json_get(c->config.json, new_tokens)))
+        sn_text_printf(t, ", \"%s\": %lld", length, (long long)(n + c->prefix_tokens));
+}
+
+static SnStatus read_config(SnPipe *p, Continue *c, SnError *err)
+{
+    SnText t;
+    const SnJson *stop = sn_pipe_arg(p, "stop_sequence");
+    if (!open_object(p, &t))
+        return no_memory(p, err);
+    put_members(&t, p->kwargs, OWN_ARGS, false);
+    if (stop)
+        put_member(&t, sn_bytes_str("stop_strings"), stop);
+    SN_TRY(close_object(p, &t, &c->given, err));
+    SN_TRY(sn_gen_config(p->m, c->given, NULL, &p->arena, &c->config, err));
+    if (!open_object(p, &t))
+        return no_memory(p, err);
+    sn_text_printf(&t, "\"use_cache\": true");
+    put_members(&t, c->given, "use_cache", false);
+    put_defaults(p, c->config.json, &t);
+    put_length(c, "max_length", "max_new_tokens", &t);
+    put_length(c, "min_length", "min_new_tokens", &t);
+    SN_TRY(close_object(p, &t, &c->given, err));
+    return sn_gen_config(p->m, c->given, NULL, &p->arena, &c->config, err);
+}
+
+static SnStatus read_prefix(SnPipe *p, Continue *c, SnError *err)
+{
+    const SnTokenizeOptions plain = {.struct_size = sizeof plain, .no_special = true};
+    const SnJson *prefix = sn_pipe_arg(p, "prefix");
     SnEncoding *e = NULL;
-    SN_TRY(sn_pipe_encode(p, &text, NULL, 1, &o, &e, err));
-    int64_t *id = sn_arena_array(&p->arena, e->n + 1, sizeof *id);
-    SN_CHECK(id, err, SN_ENOMEM, "%s: no memory for tokens", p->task);
-    *n = e->n;
-    for (size_t i = 0; i < e->n; i++)
-        id[i] = e->ids[i];
-    if (e->n == 0) {
-        const SnJson *file = NULL;
-        SN_TRY(sn_gen_file(p->m, &p->arena, &file, err));
-        SN_CHECK(sn_json_int(sn_json_get(file, "bos_token_id"), id), err, SN_EINVAL,
-                 "%s: an empty prompt, and no bos_token_id", p->task);
-    }
-    *ids = sn_view(SN_I64, id, 2, (const int64_t[]){1, e->n ? (int64_t)e->n : 1});
+    if (!prefix)
+        prefix = sn_json_get(p->m->config.json, "prefix");
+    if (sn_json_is_null(prefix))
+        return SN_OK;
+    SN_TRY(sn_pipe_text(p, prefix, "prefix", &c->prefix, err));
+    if (c->prefix.n)
+        SN_TRY(sn_pipe_encode(p, &c->prefix, NULL, 1, &plain, &e, err));
+    c->prefix_tokens = e ? (int64_t)e->n : 0;
     return SN_OK;
+}
+
+static SnStatus read_args(SnPipe *p, Continue *c, SnError *err)
+{
+    const SnJson *hole = sn_pipe_arg(p, "handle_long_generation");
+    SN_CHECK(!hole || sn_json_is(hole, "hole"), err, SN_EINVAL,
+             "%s: handle_long_generation is \"hole\" or nothing", p->task);
+    c->is_cut = hole != NULL;
+    c->encode = sn_pipe_arg(p, "tokenizer_encode_kwargs");
+    SN_CHECK(!c->encode || c->encode->kind == SN_JSON_OBJECT, err, SN_EINVAL,
+             "%s: tokenizer_encode_kwargs is no object", p->task);
+    SN_TRY(read_want(p, c, err));
+    SN_TRY(read_prefix(p, c, err));
+    return read_config(p, c, err);
+}
+
+/* ---- tokens ---- */
+
+/* The tokenizer's arguments: the call's, and tokenizer_encode_kwargs over them. */
+static SnStatus tokenizer_args(SnPipe *p, const Continue *c, bool is_chat, SnTokenizeOptions *o, SnError *err)
+{
+    SnText t;
+    const SnJson *object = NULL;
+    if (!open_object(p, &t))
+        return no_memory(p, err);
+    sn_text_add(&t, "\"truncation\": false", is_chat ? 19 : 0);
+    put_members(&t, p->kwargs, is_chat ? "padding truncation max_length" : TOKENIZER_ARGS, true);
+    put_members(&t, c->encode, is_chat ? "padding truncation max_length" : "", is_chat);
+    SN_TRY(close_object(p, &t, &object, err));
+    SN_TRY(sn_pipe_tokenizer_args(p, object, "", o, err));
+    o->no_special = o->no_special || is_chat;
+    return SN_OK;
+}
+
+static SnStatus render(SnPipe *p, const Continue *c, Prompt *in, SnBytes *text, SnError *err)
+{
+    SnText t;
+    SnChatText chat = {0};
+    const SnJson *kwargs = NULL;
+    const SnJson *last = &in->messages->u.child[in->messages->n - 1];
+    in->continues = sn_json_is(sn_json_get(last, "role"), "assistant");
+    SN_TRY(sn_pipe_bool(p, "continue_final_message", &in->continues, err));
+    if (!open_object(p, &t))
+        return no_memory(p, err);
+    sn_text_printf(&t, "\"add_generation_prompt\": %s, \"continue_final_message\": %s",
+                   in->continues ? "false" : "true", in->continues ? "true" : "false");
+    put_members(&t, p->kwargs, "tools documents", true);
+    put_members(&t, c->encode, "padding truncation max_length", false);
+    SN_TRY(close_object(p, &t, &kwargs, err));
+    SN_TRY(sn_model_chat_text(p->m, in->messages, kwargs, &p->arena, &chat, err));
+    *text = chat.text;
+    return SN_OK;
+}
+
+/* The end of a prompt that leaves room for the new tokens. */
+static SnStatus cut(const SnPipe *p, const Continue *c, Prompt *in, SnError *err)
+{
+    const int64_t limit = sn_text_limit(p->m), n = (int64_t)in->n;
+    const int64_t made = c->config.max_new_tokens >= 0 ? c->config.max_new_tokens : c->config.max_length - n;
+    SN_CHECK(made >= 0, err, SN_EINVAL, "%s: it is not known how many new tokens there are", p->task);
+    if (!limit || n + made <= limit)
+        return SN_OK;
+    SN_CHECK(limit > made, err, SN_EINVAL, "%s: %lld new tokens, the model has %lld", p->task,
+             (long long)made, (long long)limit);
+    in->ids += n - (limit - made);
+    in->n = (size_t)(limit - made);
+    return SN_OK;
+}
+
+static SnStatus encode(SnPipe *p, const Continue *c, Prompt *in, SnError *err)
+{
+    SnTokenizeOptions o = {.struct_size = sizeof o};
+    SnEncoding *e = NULL;
+    SnBytes text = in->text;
+    if (in->messages)
+        SN_TRY(render(p, c, in, &text, err));
+    else if (c->prefix.n) {
+        const char *both = sn_arena_printf(&p->arena, "%.*s%.*s", (int)c->prefix.n,
+                                           (const char *)c->prefix.at, (int)text.n, (const char *)text.at);
+        if (!both)
+            return no_memory(p, err);
+        text = sn_bytes_str(both);
+    }
+    SN_TRY(tokenizer_args(p, c, in->messages != NULL, &o, err));
+    SN_TRY(sn_pipe_encode(p, &text, NULL, 1, &o, &e, err));
+    in->ids = e->ids;
+    in->n = e->n;
+    return c->is_cut ? cut(p, c, in, err) : SN_OK;
 }
 
 /* ---- results ---- */
 
-static SnStatus put_tokens(Writer *w, const int64_t *id, int64_t n)
+static void put_continued(SnPipe *p, const SnJson *message, SnBytes text)
 {
-    sn_text_printf(w->p->out, "{\"generated_token_ids\": [");
-    for (int64_t i = 0; i < n; i++)
-        sn_text_printf(w->p->out, "%s%lld", i ? ", " : "", (long long)id[i]);
-    sn_text_printf(w->p->out, "]}");
-    return SN_OK;
-}
-
-/* What a chat becomes: its messages, and the new one; or its last one, which goes on. */
-static void put_messages(Writer *w, const SnJson *messages, bool goes_on, SnBytes text)
-{
-    SnText *out = w->p->out;
-    const uint32_t kept = messages->n - goes_on;
-    SnText all = {.memory = w->p->arena.memory};
-    SnBytes role = sn_bytes_str("assistant"), before = {0};
-    sn_text_add(out, "[", 1);
-    for (uint32_t i = 0; i < kept; i++) {
-        sn_json_put(out, &messages->u.child[i]);
-        sn_text_add(out, ", ", 2);
-    }
-    if (goes_on) {
-        (void)sn_json_string(sn_json_get(&messages->u.child[kept], "role"), &role);
-        (void)sn_json_string(sn_json_get(&messages->u.child[kept], "content"), &before);
-    }
-    sn_text_add(&all, before.at ? (const char *)before.at : "", before.n);
+    SnBytes before = {0};
+    SnText all = {.memory = p->arena.memory};
+    (void)sn_json_string(sn_json_get(message, "content"), &before);
+    sn_text_add(&all, (const char *)before.at, before.n);
     sn_text_add(&all, (const char *)text.at, text.n);
-    sn_text_printf(out, "{\"role\": ");
-    sn_json_put_string(out, role);
-    sn_text_printf(out, ", \"content\": ");
-    sn_json_put_string(out, sn_bytes(all.at ? all.at : "", all.n));
-    sn_text_printf(out, "}]");
-    out->failed = out->failed || all.failed;
+    sn_text_printf(p->out, "{\"role\": ");
+    sn_json_put(p->out, sn_json_get(message, "role"));
+    sn_text_printf(p->out, ", \"content\": ");
+    sn_json_put_string(p->out, sn_bytes(all.at, all.n));
+    p->out->failed = p->out->failed || all.failed;
     sn_text_clear(&all);
 }
 
-typedef struct Prompt {
-    SnBytes text;           /* or: */
-    const SnJson *messages; /* of a chat; NULL: none */
-    bool goes_on;
-} Prompt;
-
-static SnStatus put_record(Writer *w, const Prompt *prompt, const int64_t *id, int64_t n, int64_t nprompt,
-                           SnError *err)
+static void put_chat(SnPipe *p, const Prompt *in, SnBytes text)
 {
-    SnPipe *p = w->p;
-    if (w->gives_tokens)
-        return put_tokens(w, id, n);
-    SnText text = {.memory = p->arena.memory};
-    const bool is_whole = w->gives_full && !prompt->messages;
-    if (is_whole)
-        sn_text_add(&text, prompt->text.at ? (const char *)prompt->text.at : "", prompt->text.n);
-    SnStatus st = sn_pipe_decode(p, id + nprompt, (size_t)(n - nprompt), w->skips_special, &text, err);
-    if (st == SN_OK) {
-        const SnBytes t = sn_bytes(text.at ? text.at : "", text.n);
-        sn_text_printf(p->out, "{\"generated_text\": ");
-        if (w->gives_full && prompt->messages)
-            put_messages(w, prompt->messages, prompt->goes_on, t);
-        else
-            sn_json_put_string(p->out, t);
-        sn_text_add(p->out, "}", 1);
+    const uint32_t n = in->messages->n - in->continues;
+    sn_text_add(p->out, "[", 1);
+    for (uint32_t i = 0; i < n; i++) {
+        sn_json_put(p->out, &in->messages->u.child[i]);
+        sn_text_add(p->out, ", ", i + 1 < in->messages->n || !in->continues ? 2 : 0);
     }
+    if (in->continues) {
+        put_continued(p, &in->messages->u.child[n], text);
+    } else {
+        sn_text_printf(p->out, "{\"role\": \"assistant\", \"content\": ");
+        sn_json_put_string(p->out, text);
+    }
+    sn_text_add(p->out, "}]", 2);
+}
+
+static SnStatus put_text(SnPipe *p, const Continue *c, const Prompt *in, const int64_t *ids, size_t n,
+                         SnError *err)
+{
+    SnText text = {.memory = p->arena.memory};
+    sn_text_printf(p->out, "{\"generated_text\": ");
+    if (c->want == FULL_TEXT && !in->messages)
+        sn_text_add(&text, (const char *)in->text.at, in->text.n);
+    const SnStatus st = sn_pipe_decode(p, ids, n, !c->keeps_special, &text, err);
+    const SnBytes all = sn_bytes(text.at ? text.at : "", text.n);
+    if (st == SN_OK && c->want == FULL_TEXT && in->messages)
+        put_chat(p, in, all);
+    else if (st == SN_OK)
+        sn_json_put_string(p->out, all);
+    sn_text_add(p->out, "}", 1);
+    p->out->failed = p->out->failed || text.failed;
     sn_text_clear(&text);
     return st;
 }
 
-static SnStatus run_prompt(Writer *w, const Prompt *prompt, SnBytes text, bool adds_special, SnError *err)
+static SnStatus put_row(SnPipe *p, const Continue *c, const Prompt *in, const int64_t *ids, size_t n,
+                        SnError *err)
 {
-    SnPipe *p = w->p;
-    SnView ids;
-    size_t n = 0;
+    if (c->want != TOKENS)
+        return put_text(p, c, in, ids + in->n, n - in->n, err);
+    sn_text_printf(p->out, "{\"generated_token_ids\": [");
+    for (size_t i = 0; i < n; i++)
+        sn_text_printf(p->out, i ? ", %lld" : "%lld", (long long)ids[i]);
+    sn_text_add(p->out, "]}", 2);
+    return SN_OK;
+}
+
+static SnStatus run_prompt(SnPipe *p, const Continue *c, Prompt *in, SnError *err)
+{
     SnResults *r = NULL;
-    SN_TRY(encode(w, text, adds_special, &ids, &n, err));
-    SN_TRY(sn_model_generate(p->m, &ids, NULL, w->config, &r, err));
-    const SnView *v = &sn_results_find(r, "sequences")->view;
+    int64_t begin = -1;
+    SN_TRY(encode(p, c, in, err));
+    int32_t *ids = sn_arena_array(&p->arena, in->n + 1, sizeof *ids);
+    if (!ids)
+        return no_memory(p, err);
+    /* Where there is nothing to go on from, a text begins. */
+    SN_CHECK(in->n || sn_json_int(sn_json_get(c->config.json, "bos_token_id"), &begin), err, SN_EINVAL,
+             "%s: no tokens, and no bos_token_id", p->task);
+    ids[0] = (int32_t)begin;
+    if (in->n)
+        memcpy(ids, in->ids, in->n * sizeof *ids);
+    const int64_t dims[] = {1, in->n ? (int64_t)in->n : 1};
+    const SnView v = sn_view(SN_I32, ids, 2, dims);
+    SN_TRY(sn_model_generate(p->m, &v, NULL, c->given, &r, err));
+    const SnView *all = &sn_results_find(r, "sequences")->view;
     SnStatus st = SN_OK;
     sn_text_add(p->out, "[", 1);
-    for (int64_t i = 0; st == SN_OK && i < v->dims[0]; i++) {
+    for (int64_t i = 0; st == SN_OK && i < all->dims[0]; i++) {
         sn_text_add(p->out, ", ", i ? 2 : 0);
-        st = put_record(w, prompt, (const int64_t *)v->data + i * v->dims[1], v->dims[1], (int64_t)n, err);
+        st = put_row(p, c, in, (const int64_t *)all->data + i * all->dims[1], (size_t)all->dims[1], err);
     }
     sn_text_add(p->out, "]", 1);
     sn_results_destroy(r);
     return st;
 }
 
-static SnStatus run_text(Writer *w, const SnJson *input, SnError *err)
+/* ---- inputs ---- */
+
+static bool is_message(const SnJson *v)
 {
-    Prompt prompt = {0};
-    SnBytes all;
-    SN_TRY(sn_pipe_text(w->p, input, "a prompt", &prompt.text, err));
-    all = prompt.text;
-    if (w->prefix.n) {
-        SnText joined = {.memory = w->p->arena.memory};
-        sn_text_add(&joined, (const char *)w->prefix.at, w->prefix.n);
-        sn_text_add(&joined, (const char *)all.at, all.n);
-        const char *own = joined.failed ? NULL : sn_arena_strndup(&w->p->arena, joined.at, joined.n);
-        all = sn_bytes(own, joined.n);
-        sn_text_clear(&joined);
-        SN_CHECK(own, err, SN_ENOMEM, "%s: no memory for a prompt", w->p->task);
-    }
-    return run_prompt(w, &prompt, all, w->adds_special, err);
+    return sn_json_get(v, "role") && sn_json_get(v, "content");
 }
 
-static bool is_chat(const SnJson *v)
+static SnStatus read_input(SnPipe *p, const SnJson *v, Prompt *in, SnError *err)
 {
-    return v->kind == SN_JSON_ARRAY && v->n && sn_json_get(&v->u.child[0], "role");
-}
-
-/* The chat's own arguments, and whether its last message goes on: as it is said, or if it is the assistant's.
- */
-static SnStatus chat_args(Writer *w, const SnJson *messages, Prompt *prompt, SnJson **out, SnError *err)
-{
-    static const char *const passed[] = {"tools", "documents"};
-    SnPipe *p = w->p;
-    SnJson *all = sn_arena_array(&p->arena, 5, sizeof *all);
-    SN_CHECK(all, err, SN_ENOMEM, "%s: no memory", p->task);
-    *all = (SnJson){.kind = SN_JSON_OBJECT, .u.child = all + 1};
-    prompt->messages = messages;
-    prompt->goes_on = sn_json_is(sn_json_get(&messages->u.child[messages->n - 1], "role"), "assistant");
-    SN_TRY(sn_pipe_bool(p, "continue_final_message", &prompt->goes_on, err));
-    put(all, "add_generation_prompt", (SnJson){.kind = SN_JSON_BOOL, .u.boolean = !prompt->goes_on});
-    put(all, "continue_final_message", (SnJson){.kind = SN_JSON_BOOL, .u.boolean = prompt->goes_on});
-    for (size_t i = 0; i < SN_COUNT(passed); i++)
-        if (sn_pipe_arg(p, passed[i]))
-            put(all, passed[i], *sn_pipe_arg(p, passed[i]));
-    *out = all;
+    *in = (Prompt){0};
+    if (v->kind != SN_JSON_ARRAY)
+        return sn_pipe_text(p, v, "an input", &in->text, err);
+    for (uint32_t i = 0; i < v->n; i++)
+        SN_CHECK(is_message(&v->u.child[i]), err, SN_EINVAL,
+                 "%s: a message without a role or without content", p->task);
+    SN_CHECK(v->n, err, SN_EINVAL, "%s: an empty list of messages", p->task);
+    in->messages = v;
     return SN_OK;
-}
-
-static SnStatus run_chat(Writer *w, const SnJson *messages, SnError *err)
-{
-    Prompt prompt = {0};
-    SnJson *args = NULL;
-    SnChatText chat = {0};
-    SN_TRY(chat_args(w, messages, &prompt, &args, err));
-    SN_TRY(sn_model_chat_text(w->p->m, messages, args, &w->p->arena, &chat, err));
-    return run_prompt(w, &prompt, chat.text, false, err);
-}
-
-static SnStatus run_input(Writer *w, const SnJson *input, SnError *err)
-{
-    return is_chat(input) ? run_chat(w, input, err) : run_text(w, input, err);
 }
 
 SnStatus sn_pipe_generate(SnPipe *p, SnError *err)
 {
-    Writer w = {.p = p};
+    Continue c = {0};
+    Prompt in;
     const SnJson *input = p->input;
-    SN_TRY(read_args(&w, err));
-    if (input->kind != SN_JSON_ARRAY || is_chat(input))
-        return run_input(&w, input, err);
-    SN_CHECK(input->n, err, SN_EINVAL, "%s: no prompts", p->task);
-    sn_text_add(p->out, "[", 1);
-    for (uint32_t i = 0; i < input->n; i++) {
+    const bool is_list = input->kind == SN_JSON_ARRAY && !is_message(sn_json_at(input, 0));
+    SN_CHECK(!is_list || input->n, err, SN_EINVAL, "%s: an empty list of inputs", p->task);
+    SN_TRY(read_args(p, &c, err));
+    sn_text_add(p->out, "[", is_list);
+    for (uint32_t i = 0; i < (is_list ? input->n : 1); i++) {
         sn_text_add(p->out, ", ", i ? 2 : 0);
-        SN_TRY(run_input(&w, &input->u.child[i], err));
+        SN_TRY(read_input(p, is_list ? &input->u.child[i] : input, &in, err));
+        SN_TRY(run_prompt(p, &c, &in, err));
     }
-    sn_text_add(p->out, "]", 1);
+    sn_text_add(p->out, "]", is_list);
     return SN_OK;
 }
