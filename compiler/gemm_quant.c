@@ -389,21 +389,31 @@ static void put_word(SnLower *l, const RowBlock *b, int64_t at, SnRef value)
     sn_lower_store(l, b->result, sn_dtype_of(l->s, value), i_add(l, base, i_const(l, at)), value, 0);
 }
 
+/* x rounded to even as an i32, 0 for NaN; |x| < 2^22: the sum leaves just the bits of the whole number. */
+static SnRef whole_of(SnLower *l, SnRef x)
+{
+    const SnRef sum = sn_s2(l->s, SN_OP_ADD, x, sn_const_f32(l->s, 0x1.8p23f));
+    const SnRef bits = sn_s2(l->s, SN_OP_SUB, sn_s_bitcast(l->s, SN_I32, sum), number(l, SN_I32, 0x4B400000));
+    return sn_s3(l->s, SN_OP_WHERE, sn_s2(l->s, SN_OP_EQ, x, x), bits, number(l, SN_I32, 0));
+}
+
 static void store_codes(SnLower *l, const RowBlock *b)
 {
     SnStmt **mark[2];
     const SnRef place = open_places(l, mark), by = sn_lower_load(l, b->number, SN_F32, i_const(l, 0), 0);
     const SnRef x = sn_s2(l->s, SN_OP_MUL, sn_lower_load(l, b->value, SN_F32, place, 0), by);
-    const SnRef code = sn_s_cast(l->s, SN_I8, sn_s1(l->s, SN_OP_ROUND, x));
+    const SnRef code = whole_of(l, x);
     const SnRef base = i_mul(l, b->block, i_const(l, RECORD * (int64_t)sizeof(uint32_t)));
-    sn_lower_store(l, b->result, SN_I8, i_add(l, base, place), code, 0);
-    sn_lower_store(l, b->keys, SN_I32, place, sn_s_cast(l->s, SN_I32, code), 0);
+    sn_lower_store(l, b->result, SN_I8, i_add(l, base, place), sn_s_cast(l->s, SN_I8, code), 0);
+    sn_lower_store(l, b->keys, SN_I32, place, code, 0);
     close_places(l, mark);
     const SnRef middle = i_const(l, BLOCK / 2), start = i_const(l, 0);
     put_word(l, b, AT_STEP, sn_lower_load(l, b->number, SN_F32, i_const(l, 1), 0));
-    put_word(l, b, AT_SUM, sn_kernel_fold(&l->kb, b->keys, SN_I32, "add", start, BLOCK));
-    put_word(l, b, AT_SUM + 1, sn_kernel_fold(&l->kb, b->keys, SN_I32, "add", start, BLOCK / 2));
-    put_word(l, b, AT_SUM + 2, sn_kernel_fold(&l->kb, b->keys, SN_I32, "add", middle, BLOCK / 2));
+    const SnRef sum[] = {sn_kernel_fold(&l->kb, b->keys, SN_I32, "add", start, BLOCK / 2),
+                         sn_kernel_fold(&l->kb, b->keys, SN_I32, "add", middle, BLOCK / 2)};
+    put_word(l, b, AT_SUM, i_add(l, sum[0], sum[1]));
+    put_word(l, b, AT_SUM + 1, sum[0]);
+    put_word(l, b, AT_SUM + 2, sum[1]);
 }
 
 void sn_lower_block_rows(SnLower *l, SnRef r)
