@@ -12,7 +12,8 @@ typedef struct Inline {
     SnStore *s;
     SnRef *map; /* by ref: what it became */
     uint32_t n;
-    int64_t nsite; /* bodies that were bound */
+    int64_t nsite;   /* bodies that were bound */
+    bool has_bodies; /* loops or conds were seen */
 } Inline;
 
 static SnRef map_dim(void *self, SnRef dim)
@@ -44,7 +45,13 @@ static SnStatus apply_call(Inline *x, const SnRef *arg, int narg, SnRef *out, Sn
     for (int i = 1; i < narg; i++)
         actual[i - 1] = sn_term(x->s, arg[i])->type;
     SN_TRY(begin(x, arg[0], actual, narg - 1, &sub, err));
-    const SnTerm *fn = sn_term(x->s, arg[0]);
+    SnRef applied = arg[0];
+    if (x->has_bodies) { /* bodies in this one name its dims: those of the call first, then its parameters */
+        sub.enter_functions = true;
+        SN_TRY(sn_subst(&sub, arg[0], &applied, err));
+        SN_TRY(begin(x, applied, actual, narg - 1, &sub, err));
+    }
+    const SnTerm *fn = sn_term(x->s, applied);
     for (int i = 1; i < narg; i++)
         sub.map[fn->arg[i]] = arg[i];
     return sn_subst(&sub, fn->arg[0], out, err);
@@ -112,6 +119,7 @@ static SnStatus visit(Inline *x, SnRef r, SnError *err)
         arg[i] = x->map[t->arg[i]];
     if (t->op == SN_OP_CALL)
         return apply_call(x, arg, t->narg, &x->map[r], err);
+    x->has_bodies = x->has_bodies || t->op == SN_OP_LOOP || t->op == SN_OP_COND;
     if (t->op == SN_OP_LOOP)
         SN_TRY(bind_loop(x, r, arg, t->narg, err));
     if (t->op == SN_OP_COND)
