@@ -54,12 +54,9 @@ static int64_t dim_of(SnLower *l, SnRef r, int axis)
     return n;
 }
 
-static SnLabelGroup one_label(SnLower *l, char label, SnRef dim)
+static SnLabelGroup one_label(char label, SnRef dim)
 {
-    SnLabelGroup g = {.n = 1, .label = {label}, .count = dim};
-    g.dims[0] = dim;
-    (void)l;
-    return g;
+    return (SnLabelGroup){.n = 1, .label = {label}, .dims = {dim}, .count = dim};
 }
 
 void sn_blocks_read(SnLower *l, SnContract *c, SnRef r)
@@ -83,9 +80,9 @@ void sn_blocks_read(SnLower *l, SnContract *c, SnRef r)
     b->per_coarse = b->coarse != 0 ? groups / dim_of(l, b->coarse, 1) : 1;
     b->per_coarse_low = b->coarse_low != 0 ? groups / dim_of(l, b->coarse_low, 1) : 1;
     c->result = (SnLabels){.n = 2, .at = "rn"};
-    c->row = one_label(l, 'r', sn_type_of(l->s, r)->dims[0]);
-    c->lane = one_label(l, 'n', sn_type_of(l->s, r)->dims[1]);
-    c->summed = one_label(l, 'k', i_const(l, b->blocks * RECORD));
+    c->row = one_label('r', sn_type_of(l->s, r)->dims[0]);
+    c->lane = one_label('n', sn_type_of(l->s, r)->dims[1]);
+    c->summed = one_label('k', i_const(l, b->blocks * RECORD));
     c->outer.count = i_const(l, 1);
 }
 

@@ -6,7 +6,6 @@
  * only ops that it moves are used, so the place of an extreme is found by reductions, not by argmax. */
 #include "ops/quant.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define SMALL      32  /* weights of a plain block */
@@ -58,7 +57,7 @@ static SnValue spread(SnGraph *g, SnValue bytes, int n, int chunk, int bits)
     return shape_as(g, codes, 1, (const int[]){n * per});
 }
 
-/* Bits `from` and on of x, with `at` lower ones below them: (x << at) of one part of a code. */
+/* The upper bits of codes, from bit `at` on, over the lower ones. */
 static SnValue above(SnGraph *g, SnValue low, SnValue x, int at)
 {
     return sn_or(g, low, sn_shl(g, x, u8(g, at)));
