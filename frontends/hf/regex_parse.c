@@ -109,9 +109,9 @@ static SnStatus escaped(Parser *p, uint32_t c, uint32_t *out)
 /* A set's escape: *is_set, else one character. The backslash was read. */
 static SnStatus escape(Parser *p, SnCodeSet *set, bool *is_set, uint32_t *c)
 {
-    *c = sn_read_utf8(&p->r);
-    if (*c == SN_UTF8_BAD)
+    if (p->r.left == 0)
         return malformed(p, "ends in a backslash");
+    *c = sn_read_utf8(&p->r);
     *is_set = true;
     if (*c == 'p' || *c == 'P')
         return property(p, *c == 'P', set);
@@ -149,6 +149,8 @@ static SnStatus posix_class(Parser *p, SnCodeSet *out)
 static SnStatus class_member(Parser *p, SnCodeSet *set, bool *is_set, uint32_t *c)
 {
     *is_set = true;
+    if (p->r.left == 0)
+        return malformed(p, "a [ without ]");
     if (peek(p, 0) == '[') {
         (void)sn_skip(&p->r, 1);
         return peek(p, 0) == ':' ? posix_class(p, set) : class_body(p, set);
@@ -157,7 +159,7 @@ static SnStatus class_member(Parser *p, SnCodeSet *set, bool *is_set, uint32_t *
         return escape(p, set, is_set, c);
     *is_set = false;
     *c = sn_read_utf8(&p->r);
-    return *c == SN_UTF8_BAD ? malformed(p, "a [ without ]") : SN_OK;
+    return SN_OK;
 }
 
 static SnStatus class_item(Parser *p, SnCodeSet *out)

@@ -416,7 +416,7 @@ SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uin
             return SN_OK;
     }
     SN_CHECK(d->nregex < SN_TOK_REGEXES, err, SN_EUNSUPPORTED, "more than %u patterns", SN_TOK_REGEXES);
-    SN_CHECK(pattern.n < 1 << 16, err, SN_EUNSUPPORTED, "a pattern of %zu bytes", pattern.n);
+    SN_CHECK(pattern.n < 1 << 13, err, SN_EUNSUPPORTED, "a pattern of %zu bytes", pattern.n);
     r = sn_arena_alloc(d->arena, sizeof *r);
     SN_CHECK(r != NULL, err, SN_ENOMEM, "no memory for a pattern");
     *r = (SnDraftRegex){.pattern = pattern, .is_literal = is_literal, .index = d->nregex};

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_TOKEN = 1 << 16 };
+enum { MAX_TOKEN = 1 << 16, GROUP = 16 };
 
 typedef struct Merge {
     uint32_t a, b, id;
@@ -34,19 +34,37 @@ static bool parts_of(const SnJson *merge, SnBytes part[2])
     return part[1].n == 0 || memchr(part[1].at, ' ', part[1].n) == NULL;
 }
 
+/* The two tokens of a merge, and the one that they become, whose bytes go to text. */
+static SnStatus tokens_of(const SnTokDraft *d, const SnJson *v, uint8_t *text, SnBytes token[3], SnError *err)
+{
+    SN_CHECK(parts_of(v, token), err, SN_EFORMAT, "merges: one is not two tokens");
+    const size_t skip = d->prefix.n < token[1].n ? d->prefix.n : token[1].n;
+    token[2] = sn_bytes(text, token[0].n + token[1].n - skip);
+    SN_CHECK(token[2].n <= MAX_TOKEN, err, SN_EFORMAT, "merges: a token of %zu bytes", token[2].n);
+    if (token[0].n > 0)
+        memcpy(text, token[0].at, token[0].n);
+    if (token[1].n > skip)
+        memcpy(text + token[0].n, token[1].at + skip, token[1].n - skip);
+    return SN_OK;
+}
+
+static SnStatus fetch_merge(const SnTokDraft *d, const SnJson *v, uint8_t *text, SnError *err)
+{
+    SnBytes token[3];
+    SN_TRY(tokens_of(d, v, text, token, err));
+    for (size_t i = 0; i < SN_COUNT(token); i++)
+        sn_map_fetch(&d->model, token[i]);
+    return SN_OK;
+}
+
 static SnStatus read_merge(const SnTokDraft *d, const SnJson *v, uint8_t *text, Merge *out, SnError *err)
 {
-    SnBytes part[2];
-    SN_CHECK(parts_of(v, part), err, SN_EFORMAT, "merges: one is not two tokens");
-    const size_t skip = d->prefix.n < part[1].n ? d->prefix.n : part[1].n;
-    const size_t n = part[0].n + part[1].n - skip;
-    SN_CHECK(n <= MAX_TOKEN, err, SN_EFORMAT, "merges: a token of %zu bytes", n);
-    memcpy(text, part[0].at, part[0].n);
-    memcpy(text + part[0].n, part[1].at + skip, part[1].n - skip);
-    SN_CHECK(sn_map_get(&d->model, part[0], &out->a) && sn_map_get(&d->model, part[1], &out->b) &&
-                 sn_map_get(&d->model, sn_bytes(text, n), &out->id),
+    SnBytes token[3];
+    SN_TRY(tokens_of(d, v, text, token, err));
+    SN_CHECK(sn_map_get(&d->model, token[0], &out->a) && sn_map_get(&d->model, token[1], &out->b) &&
+                 sn_map_get(&d->model, token[2], &out->id),
              err, SN_EFORMAT, "merges: %.*s or one of its two parts is not in the vocabulary",
-             (int)(n < 100 ? n : 100), (const char *)text);
+             (int)(token[2].n < 100 ? token[2].n : 100), (const char *)text);
     return SN_OK;
 }
 
@@ -96,8 +114,11 @@ SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err)
     SN_CHECK(m != NULL && m->at != NULL && text != NULL, err, SN_ENOMEM, "no memory for %" PRIu32 " merges",
              all->n);
     d->merges = m;
-    for (uint32_t i = 0; i < m->n; i++)
+    for (uint32_t i = 0; i < m->n; i++) { /* look-ups wait for memory: they are announced a group at a time */
+        for (uint32_t k = i; i % GROUP == 0 && k < m->n && k < i + GROUP; k++)
+            SN_TRY(fetch_merge(d, &all->u.child[k], text, err));
         SN_TRY(read_merge(d, &all->u.child[i], text, &m->at[i], err));
+    }
     return SN_OK;
 }
 
