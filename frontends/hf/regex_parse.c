@@ -326,7 +326,7 @@ static SnStatus atom(Parser *p, SnRegexNode **out)
 {
     SnCodeSet set = {.failed = false};
     bool is_set = false;
-    uint32_t c;
+    uint32_t c = 0;
     if (take(p, "("))
         return group(p, out);
     if (take(p, "[")) {
