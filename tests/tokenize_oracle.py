@@ -3,7 +3,8 @@
 
 usage: tokenize_oracle.py SINTER [NAME...]
 
-Rows are in ../shared/oracle (or $SN_SHARED/oracle), models in ../shared/tokenizers; NAME defaults to all.
+Rows are in ../shared/oracle (or $SN_SHARED/oracle), models in ../shared/tokenizers; NAME defaults to all. Beside the
+rows: ids one by one and in pairs, malformed bytes, and the vectors of llama.cpp.
 Exit: 0 all rows are equal, 1 some differ, 77 there are no rows.
 """
 import gzip
@@ -17,8 +18,8 @@ import tempfile
 
 root = pathlib.Path(__file__).resolve().parent.parent
 shared = pathlib.Path(os.environ.get("SN_SHARED", root.parent / "shared"))
-names = ["bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased", "gpt2", "llama3", "qwen2",
-         "cl100k_base", "gpt-neox", "clip", "whisper", "llama2", "mistral-v3", "t5-base", "albert-base-v2"]
+vectors = {"bert-base-uncased": ("bert-bge", []), "gpt2": ("gpt-2", []), "llama3": ("llama-bpe", []),
+           "llama2": ("phi-3", []), "qwen2": ("qwen2", [])}
 
 
 def run(model, flags, values):
@@ -88,37 +89,70 @@ def check_op(model, r, strings):
     return (check_trunc if r["op"] == "trunc" else check_pad)(model, r, strings)
 
 
-def unpacked(folder, target):
-    """The folder, or where files of it are packed a copy."""
-    packed = list(folder.glob("*.json.gz"))
-    if not packed:
-        return folder
-    target.mkdir()
-    for f in folder.glob("*.json"):
-        shutil.copy(f, target)
-    for f in packed:
-        (target / f.stem).write_bytes(gzip.decompress(f.read_bytes()))
-    return target
+def check_ids(model, name):
+    """Single ids and pairs: partial UTF-8, bytes that fall back."""
+    known = json.loads((shared / "oracle" / "decode_ids.json").read_text()).get(name, {})
+    known = {**known, **known.get("pairs", {})}
+    known.pop("pairs", None)
+    rows = [[int(i) for i in key.split(",")] for key in known]
+    got = run(model, ["--decode"], rows) if rows else []
+    return [f"ids {key}: {g!r}" for (key, want), g in zip(known.items(), got) if g != want]
 
 
-def main(work):
+def check_malformed(model, name):
+    short = {"gpt2": "gpt2", "bert-base-uncased": "bert", "llama2": "llama2"}.get(name)
+    rows = json.loads((shared / "oracle" / "malformed.json").read_text()) if short else []
+    bad = []
+    for r in rows:
+        raw = bytes.fromhex(r["hex"])
+        if b"\n" in raw or b"\r" in raw:
+            continue
+        p = subprocess.run([sinter, "tokenize", str(model)], input=raw + b"\n", capture_output=True)
+        if p.returncode != 0 or json.loads(p.stdout)["ids"] != r[short]:
+            bad.append(f"malformed {r['hex']}")
+    return bad
+
+
+def check_vectors(model, name):
+    if name not in vectors:
+        return []
+    file, flags = shared / "oracle" / "llamacpp" / vectors[name][0], vectors[name][1]
+    texts = file.with_suffix(".inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+    wants = [[int(i) for i in line.split()] for line in file.with_suffix(".out").read_text().split("\n")]
+    got = run(model, ["--no-special", *flags], texts)
+    return [f"vector {t!r}" for t, w, g in zip(texts, wants, got) if g["ids"] != w]
+
+
+def unpacked(name, work):
+    """The folder, with its tokenizer.json unpacked where it is not."""
+    model = shared / "tokenizers" / name
+    if (model / "tokenizer.json").exists():
+        return model
+    shutil.copytree(model, work / name)
+    (work / name / "tokenizer.json").write_bytes(gzip.decompress((model / "tokenizer.json.gz").read_bytes()))
+    return work / name
+
+
+def main():
     if not (shared / "oracle" / "strings.json").exists():
         return 77
     strings = json.loads((shared / "oracle" / "strings.json").read_text())
     status = 0
-    for name in sys.argv[2:] or names:
-        model, file = unpacked(shared / "tokenizers" / name, work / name), shared / "oracle" / name
-        rows = [json.loads(line) for line in file.with_suffix(".jsonl").open()]
-        bad = check_strings(model, rows, strings)
-        ops = json.loads((shared / "oracle" / f"{name}.ops.json").read_text())
-        bad += [f"op {i}: {r['op']}" for i, r in enumerate(ops) if not check_op(model, r, strings)]
-        print(f"{name}: {len(rows)} strings, {len(ops)} ops, {len(bad)} differ")
-        for line in bad[:20]:
-            print("  ", line)
-        status = 1 if bad else status
+    names = sys.argv[2:] or sorted(f.stem for f in (shared / "oracle").glob("*.jsonl"))
+    with tempfile.TemporaryDirectory() as work:
+        for name in names:
+            model, file = unpacked(name, pathlib.Path(work)), shared / "oracle" / name
+            rows = [json.loads(line) for line in (shared / "oracle" / f"{name}.jsonl").open()]
+            bad = check_strings(model, rows, strings)
+            ops = json.loads((shared / "oracle" / f"{name}.ops.json").read_text())
+            bad += [f"op {i}: {r['op']}" for i, r in enumerate(ops) if not check_op(model, r, strings)]
+            bad += check_ids(model, name) + check_malformed(model, name) + check_vectors(model, name)
+            print(f"{name}: {len(rows)} strings, {len(ops)} ops, {len(bad)} differ", flush=True)
+            for line in bad[:20]:
+                print("  ", line)
+            status = 1 if bad else status
     return status
 
 
 sinter = sys.argv[1]
-with tempfile.TemporaryDirectory() as folder:
-    sys.exit(main(pathlib.Path(folder)))
+sys.exit(main())

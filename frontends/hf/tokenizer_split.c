@@ -72,6 +72,8 @@ static SnStatus read_byte_level(SnTokDraft *d, const SnJson *v, SnError *err)
     bool prefix, regex = true;
     SN_CHECK(d->kind == SN_TOK_BPE, err, SN_EUNSUPPORTED,
              "pre-tokenizer ByteLevel with another model than BPE is not supported");
+    SN_CHECK(!(d->model_flags & SN_TOK_BYTE_FALLBACK), err, SN_EUNSUPPORTED,
+             "pre-tokenizer ByteLevel with byte_fallback is not supported");
     SN_TRY(read_bool(v, "add_prefix_space", &prefix, err));
     if (sn_json_get(v, "use_regex") != NULL)
         SN_TRY(read_bool(v, "use_regex", &regex, err));

@@ -37,7 +37,8 @@ _Static_assert(sizeof(State) <= SN_HOST_STATE, "SN_TOK_ENCODE_SCRATCH");
 
 typedef struct Op {
     SnTokEncoder e;
-    SnBytes row; /* as it came */
+    SnBytes row;     /* as it came */
+    bool needs_from; /* what normalised characters stand for: for places, and to know the text's first one */
 } Op;
 
 /* ---- malformed text ----------------------------------------------------------------------------------- */
@@ -154,6 +155,16 @@ static void begin_row(State *st)
     st->phase = REPAIR;
 }
 
+static bool asks_for_first(const SnTokTable *t)
+{
+    bool asks = false;
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_SPLIT); i++) {
+        const SnTokSplit *s = &sn_tok_SPLIT(t)[i];
+        asks |= s->kind == SN_SPLIT_SIGN && (s->arg & SN_SIGN_FIRST);
+    }
+    return asks && sn_tok_count(t, SN_TOK_NORMALIZE) > 0;
+}
+
 static void find(Op *op, State *st)
 {
     const SnTokTable *t = op->e.t;
@@ -174,7 +185,7 @@ static void find(Op *op, State *st)
 static SnStatus normalize(Op *op, State *st, SnError *err)
 {
     const SnBytes in = text_of(op, st);
-    SnTokOut out = {op->e.text, op->e.places ? op->e.from : NULL, st->ntext, st->nfrom, op->e.room,
+    SnTokOut out = {op->e.text, op->needs_from ? op->e.from : NULL, st->ntext, st->nfrom, op->e.room,
                     op->e.room};
     bool is_due = false;
     while (op->e.norm.nstep > 0 && st->at.byte < st->end && !is_due) {
@@ -201,7 +212,7 @@ static SnTokStretch stretch_of(const Op *op, const State *st)
         return (SnTokStretch){text_of(op, st).at + begin, st->end - begin, NULL, st->first,
                               st->piece.is_first};
     }
-    return (SnTokStretch){op->e.text, st->ntext, op->e.places ? op->e.from : NULL, 0, st->piece.is_first};
+    return (SnTokStretch){op->e.text, st->ntext, op->needs_from ? op->e.from : NULL, 0, st->piece.is_first};
 }
 
 /* Finds the next added token in the normalised stretch; what lies before it becomes words. */
@@ -215,11 +226,13 @@ static void split(Op *op, State *st)
         return;
     const size_t end = st->inner.begin > taken ? st->inner.begin : taken;
     const int32_t first = place(op, &st->normed_at, s.at, taken);
-    st->piece = (SnTokStretch){.at = s.at + taken,
-                               .n = end - taken,
-                               .from = s.from != NULL ? s.from + first : NULL,
-                               .first = s.first + first,
-                               .is_first = s.is_first && taken == 0};
+    st->piece =
+        (SnTokStretch){.at = s.at + taken,
+                       .n = end - taken,
+                       .from = s.from != NULL ? s.from + first : NULL,
+                       .first = s.first + first,
+                       .is_first = s.is_first && taken == 0 &&
+                                   (s.from == NULL || end == taken || sn_tok_begin(s.from[first]) == 0)};
     sn_tok_words_begin(&op->e, &st->words, &st->piece);
     st->phase = WORDS;
 }
@@ -386,7 +399,7 @@ static void lay_out(SnTokEncoder *e, const SnHostCall *h)
     e->room = SN_TOK_ENCODE_ROOM(n, h->attr[GROW].i);
     e->work = at;
     at += SN_TOK_WORK(e->room) / 64 * 64 + 64;
-    sn_tok_norm_init(&e->norm, e->t, at, e->room, e->places);
+    sn_tok_norm_init(&e->norm, e->t, at, e->room, e->places || asks_for_first(e->t));
     at += 24 * e->room;
     e->from = (int32_t *)(void *)at;
     at += 4 * e->room;
@@ -408,6 +421,7 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
                    .places = h->attr[PLACES].i != 0}};
     op.e.in_unit = !op.e.places && (op.e.t->flags & SN_TOK_UNITS) && sn_tok_count(op.e.t, SN_TOK_NORMED) == 0;
     lay_out(&op.e, h);
+    op.needs_from = op.e.places || asks_for_first(op.e.t);
     st->out.id = out[IDS].data;
     st->out.offset = out[OFFSET].data;
     st->out.word_id = out[WORD_ID].data;

@@ -109,7 +109,7 @@ def main():
     p.add_argument("names", nargs="*")
     p.add_argument("--count", type=int, default=10000)
     p.add_argument("--seed", type=int, default=0)
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     source = pathlib.Path(a.tokenizers)
     names = a.names or sorted(d.name for d in source.iterdir() if d.is_dir())
     with tempfile.TemporaryDirectory() as work:
