@@ -5,8 +5,8 @@
  * strftime_now). A template may be hostile: parsing and rendering have limits on depth, steps, memory and
  * size.
  *
- * Left out, and refused by name: extends, include, import, autoescape, the filters random and urlize,
- * lipsum(). Integers have 64 bits; what overflows is an error. */
+ * Left out, and refused by name: extends, include, import, autoescape, the filters random, urlize,
+ * pprint and wordwrap, lipsum(). Integers have 64 bits; what overflows is an error. */
 #ifndef SN_JINJA_H
 #define SN_JINJA_H
 

@@ -50,14 +50,11 @@ static void put_padded(SnJiRun *r, SnText *t, const Spec *s, const char *sign, S
     const int64_t more = s->width > have ? s->width - have : 0;
     const int64_t left = align == '<' ? 0 : align == '^' ? more / 2 : align == '>' ? more : 0;
     const char *fill = s->fill[0] ? s->fill : " ";
-    for (int64_t i = 0; i < left && !t->failed; i++)
-        sn_ji_add(r, t, fill, strlen(fill));
+    sn_ji_fill(r, t, fill, strlen(fill), left);
     sn_ji_add(r, t, sign, strlen(sign));
-    for (int64_t i = 0; align == '=' && i < more && !t->failed; i++)
-        sn_ji_add(r, t, fill, strlen(fill));
+    sn_ji_fill(r, t, fill, strlen(fill), align == '=' ? more : 0);
     sn_ji_add(r, t, digits.at, digits.n);
-    for (int64_t i = left; align != '=' && i < more && !t->failed; i++)
-        sn_ji_add(r, t, fill, strlen(fill));
+    sn_ji_fill(r, t, fill, strlen(fill), align == '=' ? 0 : more - left);
 }
 
 /* ---- numbers by a spec ---- */

@@ -172,11 +172,9 @@ static SnStatus pad(SnJiCall *c, int64_t left, int64_t right, SnJiText fill, SnJ
 {
     SnText t = {.memory = c->run->memory};
     const SnJiText s = self_text(c);
-    for (int64_t i = 0; i < left && !t.failed; i++)
-        sn_ji_add(c->run, &t, fill.at, fill.n);
+    sn_ji_fill(c->run, &t, fill.at, fill.n, left);
     sn_ji_add(c->run, &t, s.at, s.n);
-    for (int64_t i = 0; i < right && !t.failed; i++)
-        sn_ji_add(c->run, &t, fill.at, fill.n);
+    sn_ji_fill(c->run, &t, fill.at, fill.n, right);
     return keep_safe(c, sn_ji_take(c->run, &t, out), out);
 }
 
@@ -207,8 +205,7 @@ static SnStatus zfill(SnJiCall *c, SnJiValue *out)
     const uint32_t sign = s.n && (*s.at == '-' || *s.at == '+');
     SnText t = {.memory = c->run->memory};
     sn_ji_add(c->run, &t, s.at, sign);
-    for (int64_t i = s.count; i < width && !t.failed; i++)
-        sn_ji_add(c->run, &t, "0", 1);
+    sn_ji_fill(c->run, &t, "0", 1, width > s.count ? width - s.count : 0);
     sn_ji_add(c->run, &t, s.at + sign, s.n - sign);
     return keep_safe(c, sn_ji_take(c->run, &t, out), out);
 }
@@ -221,8 +218,7 @@ static SnStatus expandtabs(SnJiCall *c, SnJiValue *out)
     SN_TRY(int_arg(c, 0, 8, &size));
     for (uint32_t i = 0; i < s.n && !t.failed; i++) {
         const int64_t blanks = s.at[i] != '\t' || size <= 0 ? 0 : size - column % size;
-        for (int64_t k = 0; k < blanks && !t.failed; k++)
-            sn_ji_add(c->run, &t, " ", 1);
+        sn_ji_fill(c->run, &t, " ", 1, blanks);
         column += blanks;
         if (s.at[i] == '\t')
             continue;
@@ -270,7 +266,8 @@ static SnStatus split_by(SnJiCall *c, SnJiText by, int64_t most, bool is_right, 
     const SnJiText s = self_text(c);
     size_t begin = 0, end = s.n;
     for (int64_t i = 0; most < 0 || i < most; i++) {
-        const size_t at = is_right ? sn_ji_find_last(s, by, begin, end) : sn_ji_find_text(s, by, begin, end);
+        const size_t at = is_right ? sn_ji_find_last(c->run, s, by, begin, end)
+                                   : sn_ji_find_text(c->run, s, by, begin, end);
         if (at == SIZE_MAX)
             break;
         if (is_right) {
@@ -281,6 +278,7 @@ static SnStatus split_by(SnJiCall *c, SnJiText by, int64_t most, bool is_right, 
             begin = at + by.n;
         }
     }
+    SN_TRY(sn_ji_spend(c->run, 1));
     return sn_ji_append(c->run, list, piece(c, s.at + begin, s.at + end));
 }
 
@@ -319,8 +317,9 @@ static SnStatus partition(SnJiCall *c, SnJiValue *out)
     const SnJiText by = c->v[0].u.text;
     if (by.n == 0)
         return sn_ji_fail(c->run, "empty separator");
-    size_t at = is_right ? sn_ji_find_last(s, by, 0, s.n) : sn_ji_find_text(s, by, 0, s.n);
+    size_t at = is_right ? sn_ji_find_last(c->run, s, by, 0, s.n) : sn_ji_find_text(c->run, s, by, 0, s.n);
     size_t after = at + by.n;
+    SN_TRY(sn_ji_spend(c->run, 1));
     if (at == SIZE_MAX)
         at = after = is_right ? 0 : s.n;
     SN_TRY(sn_ji_list(c->run, SN_JI_TUPLE, 3, out));
@@ -417,11 +416,11 @@ static SnStatus find(SnJiCall *c, SnJiValue *out)
     SN_TRY(range_args(c, 1, &from, &to, &is_valid));
     size_t at = SIZE_MAX;
     if (is_valid)
-        at = (name[0] == 'r' ? sn_ji_find_last : sn_ji_find_text)(s, c->v[0].u.text, from, to);
+        at = (name[0] == 'r' ? sn_ji_find_last : sn_ji_find_text)(c->run, s, c->v[0].u.text, from, to);
     if (at == SIZE_MAX && strstr(name, "index"))
         return sn_ji_fail(c->run, "substring not found");
     *out = sn_ji_int(at == SIZE_MAX ? -1 : (int64_t)sn_ji_count_codes(s.at, at));
-    return SN_OK;
+    return sn_ji_spend(c->run, 1);
 }
 
 static SnStatus count(SnJiCall *c, SnJiValue *out)
@@ -435,12 +434,12 @@ static SnStatus count(SnJiCall *c, SnJiValue *out)
     const SnJiText what = c->v[0].u.text;
     if (is_valid && what.n == 0)
         n = (int64_t)sn_ji_count_codes(s.at + from, to - from) + 1;
-    while (is_valid && what.n && (from = sn_ji_find_text(s, what, from, to)) != SIZE_MAX) {
+    while (is_valid && what.n && (from = sn_ji_find_text(c->run, s, what, from, to)) != SIZE_MAX) {
         from += what.n;
         n++;
     }
     *out = sn_ji_int(n);
-    return SN_OK;
+    return sn_ji_spend(c->run, 1);
 }
 
 static bool has_affix(SnJiText s, SnJiText a, size_t from, size_t to, bool is_end)
@@ -592,6 +591,20 @@ static SnStatus macro_name(SnJiCall *c, SnJiValue *out)
     return SN_OK;
 }
 
+static SnStatus range_find(SnJiCall *c, SnJiValue *out)
+{
+    const SnJiRange *g = c->self.u.range;
+    const bool counts = strcmp(c->row->name, "count") == 0;
+    bool is_there = false;
+    size_t at = 0;
+    for (; at < g->n && !is_there; at++)
+        SN_TRY(sn_ji_equal(c->run, sn_ji_range_at(g, at), c->v[0], &is_there));
+    if (!counts && !is_there)
+        return sn_ji_fail(c->run, "the value is not in range");
+    *out = sn_ji_int(counts ? is_there : (int64_t)at - 1);
+    return SN_OK;
+}
+
 static const SnJiRow str_methods[] = {
     {"upper", upper, ""},
     {"lower", lower, ""},
@@ -666,8 +679,9 @@ static const SnJiRow list_methods[] = {
 };
 static const SnJiRow tuple_methods[] = {
     {"index", list_find, "value start? stop?"}, {"count", list_find, "value"}, {0}};
-static const SnJiRow range_methods[] = {
-    {"start", range_fact, "="}, {"stop", range_fact, "="}, {"step", range_fact, "="}, {0}};
+static const SnJiRow range_methods[] = {{"start", range_fact, "="},     {"stop", range_fact, "="},
+                                        {"step", range_fact, "="},      {"count", range_find, "value"},
+                                        {"index", range_find, "value"}, {0}};
 static const SnJiRow int_methods[] = {{"real", number_fact, "="},
                                       {"imag", number_fact, "="},
                                       {"numerator", number_fact, "="},

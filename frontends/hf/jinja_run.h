@@ -57,6 +57,7 @@ static inline SnJiValue sn_ji_literal(const char *s)
 SN_MUST_CHECK SnStatus sn_ji_copy(SnJiRun *r, const char *at, size_t n, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_take(SnJiRun *r, SnText *t, SnJiValue *out); /* copies and clears t, or fails */
 void sn_ji_add(SnJiRun *r, SnText *t, const char *at, size_t n);          /* within the limits; sticky */
+void sn_ji_fill(SnJiRun *r, SnText *t, const char *at, size_t n, int64_t count); /* count times */
 void sn_ji_add_code(SnJiRun *r, SnText *t, uint32_t cp);
 SN_MUST_CHECK SnStatus sn_ji_undefined(SnJiRun *r, SnJiValue *out, const char *format, ...) SN_PRINTF(3, 4);
 SN_MUST_CHECK SnStatus sn_ji_list(SnJiRun *r, SnJiKind kind, size_t cap, SnJiValue *out);
@@ -130,8 +131,9 @@ const SnJiRow *sn_ji_method(SnJiKind kind, SnBytes name);
 SN_MUST_CHECK SnStatus sn_ji_case(SnJiRun *r, SnJiText s, SnJiCase to, SnJiValue *out);
 typedef enum SnJiMixedCase { SN_JI_TITLE_CASE, SN_JI_CAPITALIZE, SN_JI_SWAP_CASE } SnJiMixedCase;
 SN_MUST_CHECK SnStatus sn_ji_mixed_case(SnJiRun *r, SnJiText s, SnJiMixedCase form, SnJiValue *out);
-size_t sn_ji_find_text(SnJiText s, SnJiText what, size_t from, size_t to); /* bytes; SIZE_MAX: nowhere */
-size_t sn_ji_find_last(SnJiText s, SnJiText what, size_t from, size_t to);
+/* Bytes; SIZE_MAX: nowhere, or there are no steps left. */
+size_t sn_ji_find_text(SnJiRun *r, SnJiText s, SnJiText what, size_t from, size_t to);
+size_t sn_ji_find_last(SnJiRun *r, SnJiText s, SnJiText what, size_t from, size_t to);
 size_t sn_ji_byte_of(SnJiText s, size_t index); /* where a code point begins */
 SN_MUST_CHECK SnStatus sn_ji_slice_text(SnJiRun *r, SnJiValue s, int64_t begin, int64_t n, int64_t step,
                                         SnJiValue *out);

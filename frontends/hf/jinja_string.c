@@ -163,18 +163,29 @@ SnStatus sn_ji_split_lines(SnJiRun *r, SnJiText s, bool keeps_ends, SnJiValue *o
 
 /* ---- searching: byte offsets; SIZE_MAX: nowhere ---- */
 
-size_t sn_ji_find_text(SnJiText s, SnJiText what, size_t from, size_t to)
+/* Comparing far takes steps, as texts can be made for it. */
+static bool is_at(SnJiRun *r, const char *at, SnJiText what)
 {
-    for (size_t i = from; what.n <= to && i <= to - what.n; i++)
-        if (memcmp(s.at + i, what.at, what.n) == 0)
+    const size_t first = what.n < 16 ? what.n : 16;
+    if (memcmp(at, what.at, first) != 0)
+        return false;
+    const uint64_t cost = what.n / 64;
+    r->steps -= cost < r->steps ? cost : r->steps;
+    return memcmp(at + first, what.at + first, what.n - first) == 0;
+}
+
+size_t sn_ji_find_text(SnJiRun *r, SnJiText s, SnJiText what, size_t from, size_t to)
+{
+    for (size_t i = from; what.n <= to && i <= to - what.n && r->steps; i++)
+        if (is_at(r, s.at + i, what))
             return i;
     return SIZE_MAX;
 }
 
-size_t sn_ji_find_last(SnJiText s, SnJiText what, size_t from, size_t to)
+size_t sn_ji_find_last(SnJiRun *r, SnJiText s, SnJiText what, size_t from, size_t to)
 {
-    for (size_t i = to; i >= from + what.n; i--)
-        if (memcmp(s.at + i - what.n, what.at, what.n) == 0)
+    for (size_t i = to; i >= from + what.n && r->steps; i--)
+        if (is_at(r, s.at + i - what.n, what))
             return i - what.n;
     return SIZE_MAX;
 }
@@ -185,7 +196,7 @@ SnStatus sn_ji_replace(SnJiRun *r, SnJiText s, SnJiText from, SnJiText to, int64
     size_t at = 0;
     for (int64_t i = 0; most < 0 || i < most; i++) {
         /* Nothing is found before every code point, and at the end. */
-        size_t found = from.n ? sn_ji_find_text(s, from, at, s.n) : at;
+        size_t found = from.n ? sn_ji_find_text(r, s, from, at, s.n) : at;
         if (from.n == 0 && i > 0) {
             if (at >= s.n)
                 break;

@@ -158,8 +158,7 @@ static SnStatus indent(SnJiCall *c, SnJiValue *out)
     int64_t n = 4;
     if (width.kind != SN_JI_STRING) {
         SN_TRY(int_arg(c, 0, 4, &n));
-        for (int64_t i = 0; i < n && !by.failed; i++)
-            sn_ji_add(c->run, &by, " ", 1);
+        sn_ji_fill(c->run, &by, " ", 1, n);
         SN_TRY(sn_ji_take(c->run, &by, &width));
     }
     SN_TRY(need_text(c));
@@ -199,7 +198,7 @@ static SnStatus truncate(SnJiCall *c, SnJiValue *out)
     const int64_t keep = length - end.u.text.count;
     size_t n = sn_ji_byte_of(s, (size_t)keep);
     if (!sn_ji_truth(c->v[1])) {
-        const size_t blank = sn_ji_find_last(s, sn_ji_literal(" ").u.text, 0, n);
+        const size_t blank = sn_ji_find_last(c->run, s, sn_ji_literal(" ").u.text, 0, n);
         n = blank == SIZE_MAX ? n : blank;
     }
     SnJiValue head = sn_ji_text_value(s.at, n);
@@ -298,8 +297,8 @@ static SnStatus cut(SnJiCall *c, SnJiText s, const char *open, const char *close
     const SnJiText begin = sn_ji_literal(open).u.text, end = sn_ji_literal(close).u.text;
     size_t at = 0;
     for (;;) {
-        const size_t from = sn_ji_find_text(s, begin, at, s.n);
-        const size_t to = from == SIZE_MAX ? SIZE_MAX : sn_ji_find_text(s, end, from, s.n);
+        const size_t from = sn_ji_find_text(c->run, s, begin, at, s.n);
+        const size_t to = from == SIZE_MAX ? SIZE_MAX : sn_ji_find_text(c->run, s, end, from, s.n);
         if (to == SIZE_MAX)
             break;
         sn_ji_add(c->run, &t, s.at + at, from - at);

@@ -70,10 +70,17 @@ SnStatus sn_ji_take(SnJiRun *r, SnText *t, SnJiValue *out)
 
 void sn_ji_add(SnJiRun *r, SnText *t, const char *at, size_t n)
 {
-    if (n > r->max_memory || t->n > r->max_memory - n)
+    if (n > r->max_size || t->n > r->max_size - n)
         t->failed = true;
     else
         sn_text_add(t, at, n);
+}
+
+void sn_ji_fill(SnJiRun *r, SnText *t, const char *at, size_t n, int64_t count)
+{
+    t->failed = t->failed || (count > 0 && n && (uint64_t)count > r->max_size / n);
+    for (int64_t i = 0; i < count && !t->failed; i++)
+        sn_ji_add(r, t, at, n);
 }
 
 void sn_ji_add_code(SnJiRun *r, SnText *t, uint32_t cp)
@@ -503,21 +510,13 @@ SnStatus sn_ji_order(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, bool *out)
     return SN_OK;
 }
 
-static bool text_in(SnJiText s, SnJiText in)
-{
-    for (uint32_t i = 0; s.n <= in.n && i <= in.n - s.n; i++)
-        if (memcmp(in.at + i, s.at, s.n) == 0)
-            return true;
-    return false;
-}
-
 SnStatus sn_ji_contains(SnJiRun *r, SnJiValue item, SnJiValue in, bool *out)
 {
     if (in.kind == SN_JI_STRING) {
         if (item.kind != SN_JI_STRING)
             return sn_ji_fail(r, "'in <string>' requires string as left operand, not %s", sn_ji_type(item));
-        *out = text_in(item.u.text, in.u.text);
-        return sn_ji_spend(r, in.u.text.n / 16);
+        *out = sn_ji_find_text(r, in.u.text, item.u.text, 0, in.u.text.n) != SIZE_MAX;
+        return sn_ji_spend(r, 1 + in.u.text.n / 16);
     }
     if (in.kind == SN_JI_DICT) {
         SnJiPair *pair = NULL;
