@@ -18,7 +18,7 @@ UNSUPPORTED = 3
 
 
 def get_model(folder):
-    code = subprocess.run(["sh", os.path.join(ROOT, "tools/get-minilm.sh"), folder]).returncode
+    code = subprocess.run(["sh", os.path.join(ROOT, "tools/get-model.sh"), "minilm", folder]).returncode
     if code:
         sys.exit(code)
     return os.path.join(folder, "all-MiniLM-L6-v2")

@@ -1,6 +1,7 @@
 #!/bin/bash
-# From a fresh Debian 12 to sentence embeddings: builds sinter, gets a small model, embeds four sentences.
-# Everything lies in build-release/. --model DIR: another sentence-transformers folder.
+# From a fresh Debian 12 to sentence embeddings and a chat: builds sinter, gets two small models, embeds four sentences,
+# and asks a question; on a terminal you go on from there. Everything lies in build-release/. --model DIR: another
+# sentence-transformers folder.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -50,7 +51,7 @@ step "Configuring" configure
 step "Building" ninja -C $out
 if [ -z "$model" ]; then
     model=$out/models/all-MiniLM-L6-v2
-    step "Getting the model all-MiniLM-L6-v2 (80 MB)" sh tools/get-minilm.sh $out/models
+    step "Getting the model all-MiniLM-L6-v2 (80 MB)" sh tools/get-model.sh minilm $out/models
 fi
 
 vectors=$($sinter embed --json "$model" "${sentences[@]}") || die "$sinter embed failed, see the line above"
@@ -66,8 +67,19 @@ for i in "${!sentences[@]}"; do
 done
 matrix=$($sinter embed --similarity "$model" "${sentences[@]}") || die "$sinter embed failed, see the line above"
 awk '{ for (i = 1; i <= NF; i++) printf "%8.4f", $i; print "" }' <<<"$matrix"
+
+chat=$out/models/SmolLM2-135M-Instruct.Q4_1.gguf
+question="What is the capital of France?"
+echo
+step "Getting the model SmolLM2-135M-Instruct (98 MB)" sh tools/get-model.sh smollm2 $out/models
+echo
+echo "> $question"
+$sinter chat "$chat" <<<"$question" || die "$sinter chat failed, see the line above"
 echo
 echo "Try next:"
+echo "  $sinter chat $chat"
+echo "  $sinter generate $chat --prompt \"Once upon a time\" --max-new-tokens 100"
 echo "  $sinter embed $model \"Any sentence of yours\""
 echo "  echo \"Hello world\" | $sinter tokenize $model"
 echo "  $sinter inspect $model"
+[ ! -t 0 ] || [ ! -t 1 ] || exec $sinter chat "$chat"

@@ -592,9 +592,9 @@ class Bench:
 
 def get_model(folder):
     """Exit 77: it cannot be had."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/get-minilm.sh")
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/get-model.sh")
     if not os.path.exists(os.path.join(folder, "config.json")):
-        code = subprocess.run(["sh", script, os.path.dirname(os.path.abspath(folder))]).returncode
+        code = subprocess.run(["sh", script, "minilm", os.path.dirname(os.path.abspath(folder))]).returncode
         if code:
             sys.exit(code)
 

@@ -36,7 +36,7 @@ class Work:
 
     def __init__(self, sinter, models, folder):
         self.sinter, self.folder, self.wrong = os.path.abspath(sinter), folder, 0
-        code = subprocess.run(["sh", os.path.join(ROOT, "tools/get-minilm.sh"), models]).returncode
+        code = subprocess.run(["sh", os.path.join(ROOT, "tools/get-model.sh"), "minilm", models]).returncode
         self.model = FIXTURE if code else os.path.abspath(os.path.join(models, "all-MiniLM-L6-v2"))
         print("model:", self.model)
 
