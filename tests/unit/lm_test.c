@@ -33,12 +33,12 @@ static void *count_resize(void *self, void *ptr, size_t old_size, size_t new_siz
         free(ptr);
         return NULL;
     }
-    if (!ptr)
-        return aligned_alloc(align < 16 ? 16 : align, (new_size + align + 15) / align * align);
-    void *to = aligned_alloc(align < 16 ? 16 : align, (new_size + align + 15) / align * align);
-    if (to)
+    const size_t to_align = align < 16 ? 16 : align;
+    void *to = aligned_alloc(to_align, (new_size + to_align - 1) / to_align * to_align);
+    if (to && ptr)
         memcpy(to, ptr, old_size < new_size ? old_size : new_size);
-    free(ptr);
+    if (to)
+        free(ptr);
     return to;
 }
 
