@@ -116,6 +116,12 @@ SN_API SN_MUST_CHECK SnStatus sn_model_tokenize(SnModel *m, const SnBytes *text,
 SN_API SN_MUST_CHECK SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special,
                                               SnText *out, SnError *err);
 
+/* The programs of the tokenizer by themselves, for who binds or measures them: over one text and without
+ * special tokens. encode takes `text` and gives `ids`, decode the other way. Lent until the model is closed.
+ */
+SN_API SN_MUST_CHECK SnStatus sn_model_codec(SnModel *m, SnPrepared *encode, SnPrepared *decode,
+                                             SnError *err);
+
 /* Sentence embeddings f32[ntext, width]: tokenizer, transformer, pooling, dense, normalize in one program. */
 SN_API SN_MUST_CHECK SnStatus sn_model_embed(SnModel *m, const SnBytes *text, size_t ntext, SnResults **out,
                                              SnError *err);

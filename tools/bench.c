@@ -2,7 +2,6 @@
  *
  * Limits are measured in the same run, by the same threads. Shares are of what the graph asks for: bytes and
  * operations that a kernel repeats count once. */
-#include "frontends/tasks/text.h"
 #include "tools/svg.h"
 #include "tools/workload.h"
 
@@ -228,12 +227,12 @@ static int bench_model(const Args *a, Workload *w, Profile *p)
 
 /* A file as one text, through the programs that tokenize and decode. */
 typedef struct Corpus {
-    SnModelProgram *encode, *decode;
+    SnPrepared encode, decode;
     SnView text, ids; /* ids: lent by the instance of encode */
     int64_t start, size;
 } Corpus;
 
-static SnStatus run_one(SnModelProgram *p, const char *name, const SnView *in, SnError *err)
+static SnStatus run_one(const SnPrepared *p, const char *name, const SnView *in, SnError *err)
 {
     SN_CHECK(p->instance, err, SN_EUNSUPPORTED, "bench --input: not on this device");
     SN_TRY(sn_bind(p->instance, name, in, err));
@@ -247,14 +246,14 @@ static SnStatus time_tokenizer(Corpus *c, double out[3], SnError *err)
         const uint64_t start = sn_now_ns();
         for (int i = 0; i < MAX_RUNS && (i < 2 || sn_now_ns() - start < BUDGET_NS); i++) {
             const uint64_t begin = sn_now_ns();
-            SN_TRY(way < 2 ? run_one(c->encode, "text", &c->text, err)
-                           : run_one(c->decode, "ids", &c->ids, err));
+            SN_TRY(way < 2 ? run_one(&c->encode, "text", &c->text, err)
+                           : run_one(&c->decode, "ids", &c->ids, err));
             const double rate = (double)c->size * 1e3 / (double)(sn_now_ns() - begin);
             out[way] = rate > out[way] ? rate : out[way];
             if (way == 0)
                 break;
         }
-        SN_TRY(sn_result(c->encode->instance, "ids", &c->ids, err));
+        SN_TRY(sn_result(c->encode.instance, "ids", &c->ids, err));
     }
     return SN_OK;
 }
@@ -274,7 +273,7 @@ static int bench_tokenizer(const Args *a, const char *path)
         c.text.start = &c.start;
         c.text.len = &c.size;
         c.text.child_count = c.size;
-        st = sn_text_codec(s.model, &c.encode, &c.decode, &err);
+        st = sn_model_codec(s.model, &c.encode, &c.decode, &err);
     }
     if (st == SN_OK)
         st = time_tokenizer(&c, rate, &err);

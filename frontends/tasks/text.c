@@ -399,12 +399,16 @@ static void fill_encode(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 2, attr, SN_COUNT(attr)), 0));
 }
 
-SnStatus sn_text_codec(SnModel *m, SnModelProgram **encode, SnModelProgram **decode, SnError *err)
+SnStatus sn_model_codec(SnModel *m, SnPrepared *encode, SnPrepared *decode, SnError *err)
 {
     bool skip_special = false;
+    SnModelProgram *e = NULL, *d = NULL;
     SN_TRY(sn_text_need(m, err));
-    SN_TRY(sn_model_program(m, "encode", fill_encode, NULL, encode, err));
-    return sn_model_program(m, "decode", fill_decode, &skip_special, decode, err);
+    SN_TRY(sn_model_program(m, "encode", fill_encode, NULL, &e, err));
+    SN_TRY(sn_model_program(m, "decode", fill_decode, &skip_special, &d, err));
+    *encode = (SnPrepared){.program = e->program, .instance = e->instance};
+    *decode = (SnPrepared){.program = d->program, .instance = d->instance};
+    return SN_OK;
 }
 
 SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special, SnText *out,

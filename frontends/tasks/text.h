@@ -45,11 +45,6 @@ SN_MUST_CHECK SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t 
 SN_MUST_CHECK SnStatus sn_model_decode_ids(SnModel *m, const int32_t *ids, size_t n, bool skip_special,
                                            SnText *out, SnError *err);
 
-/* Programs over one text without special tokens: encode takes `text` and gives `ids`, decode the other way.
- */
-SN_MUST_CHECK SnStatus sn_text_codec(SnModel *m, SnModelProgram **encode, SnModelProgram **decode,
-                                     SnError *err);
-
 /* The longest sequence that tokenizer and model allow; 0: no limit. */
 int64_t sn_text_limit(const SnModel *m);
 /* As sn_model_tokenize, with truncation as Transformers' pipelines ask for it. */
