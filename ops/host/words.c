@@ -29,6 +29,12 @@ static int32_t from_of(const SnTokStretch *s, size_t character)
 }
 
 /* Offsets of the word's tokens, whose ends lie in e->end. */
+/* Unknown text of a Unigram is its own token, so that its white space is seen only here (see sn_tok_trim). */
+static bool is_own_text(const SnTokTable *t, int32_t id)
+{
+    return t->ntrim > 0 && t->model == SN_TOK_UNIGRAM && (uint32_t)id == t->unk;
+}
+
 static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out)
 {
     const SnTokSplitter *k = &w->split;
@@ -59,6 +65,9 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
         out->offset[2 * i] = sn_tok_begin(from_of(s, first));
         out->offset[2 * i + 1] = sn_tok_end(from_of(s, last));
         out->word_id[i] = out->word;
+        if (is_own_text(e->t, out->id[i]))
+            sn_tok_trim(e->t, sn_tok_spaces(sn_bytes(k->text.at + begin, end - begin)), false,
+                        &out->offset[2 * i], &out->offset[2 * i + 1]);
         begin = end;
     }
 }
