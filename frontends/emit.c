@@ -1,7 +1,7 @@
 /* emit.c -- models ahead of time: the graph of a task, or of named tensors, and what sn_emit is told about
  * it.
  */
-#include "frontends/tasks/program.h"
+#include "frontends/tasks/talk.h"
 
 #define USUAL_SEQ 128 /* tokens that a tensor program's context makes room for */
 
@@ -35,11 +35,14 @@ static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const
         SN_TRY(sn_task_program(m, task, arena, &t, err));
     t.max_text = o->max_text ? o->max_text : t.max_text;
     SnTask what = {.kind = t.kind, .has_pair = t.has_pair};
+    if (t.kind == SN_TYPED_CHAT)
+        SN_TRY(sn_talk_open(m, &t, o->context, o->system, arena, err));
     if (t.fill) {
         SN_TRY(fill_text(m, &t, p, err));
-        what.width = t.width;
         what.max_text = t.max_text;
         what.label = t.label;
+        what.chat = t.talk ? sn_talk_chat(&t) : NULL;
+        what.width = what.chat ? what.chat->context : t.width;
     } else {
         SN_TRY(sn_model_fill_forward(m, o->input, o->ninput, o->want, o->nwant, p, err));
         what.shape = usual_shape(m, p, arena);
@@ -47,6 +50,7 @@ static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const
     const SnCompileOptions co = {.struct_size = sizeof co,
                                  .flags = m->flags & SN_EXACT,
                                  .target = m->device,
+                                 .specialise = p->specialise,
                                  .levels = o->levels,
                                  .task = &what,
                                  .weights_beside = o->weights_beside,

@@ -211,6 +211,8 @@ typedef struct SnChatText { /* in the arena that was passed */
     const SnChatSpan *span; /* what the assistant said, where the template marks it ({% generation %}) */
     size_t nspan;
 } SnChatText;
+/* Is there a chat template? */
+SN_API SN_MUST_CHECK SnStatus sn_model_has_chat(SnModel *m, SnArena *arena, bool *has, SnError *err);
 /* apply_chat_template of Transformers, without the tokenizer: messages is a list of {role, content, ...};
  * kwargs (or NULL) has add_generation_prompt, continue_final_message, tools, documents, chat_template (a
  * name, or a template) and whatever variables the template knows. What the template raises is SN_EINVAL, with
@@ -230,6 +232,8 @@ typedef struct SnEmitOptions {
     const char *const *want;
     size_t nwant;
     SnEmitSizes *sizes; /* filled; or NULL */
+    uint32_t context;   /* models that talk: tokens of a conversation; 0: what it has, 2048 at most */
+    const char *system; /* and the system's message; NULL: none, or the chat template's own */
 } SnEmitOptions;
 /* Compiles a task to PATH.(so|o|a|c) and a header beside it (sn_emit, runtime/typed.h). task: one of the
  * pipelines', or "embed", "rank" (cross encoders), "tensors"; NULL: what the folder is made for. o may be

@@ -8,6 +8,7 @@ static const char *const tasks[SN_TYPED_KIND_COUNT] = {
     [SN_TYPED_TAG] = "token-classification",
     [SN_TYPED_ANSWER] = "question-answering",
     [SN_TYPED_FILL] = "fill-mask",
+    [SN_TYPED_CHAT] = "text-generation",
 };
 
 /* The program's own tables: none, if it takes no text. */
@@ -27,10 +28,12 @@ SnStatus sn_model_open_program(SnModel *m, SnError *err)
              m->folder);
     p->key = "opened";
     SN_TRY(sn_program_open(m->ctx, m->folder, &p->program, err));
-    SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
     const SnTypedDesc *typed = p->program->typed;
     SN_CHECK(!typed || typed->kind < SN_TYPED_KIND_COUNT, err, SN_EUNSUPPORTED, "%s: a program of kind %u",
              m->folder, typed->kind);
+    SN_CHECK(!typed || typed->kind != SN_TYPED_CHAT, err, SN_EUNSUPPORTED,
+             "%s: a model that talks runs by its own functions", m->folder);
+    SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
     m->opened = p;
     m->tokenizer = find_tokenizer(p->program->image);
     return SN_OK;

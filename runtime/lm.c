@@ -190,6 +190,11 @@ void sn_lm_destroy(SnLm *lm)
     sn_free(&ctx->memory, lm, sizeof *lm, _Alignof(max_align_t));
 }
 
+SnInstance *sn_lm_instance(SnLm *lm)
+{
+    return lm->instance;
+}
+
 void sn_lm_cancel(SnLm *lm)
 {
     sn_cancel(lm->instance);

@@ -45,6 +45,8 @@ void sn_lm_destroy(SnLm *lm);
 /* Tokens are guessed by another driver, of a model with the same tokens, in the place of prompt lookup. It
  * has as many rows and as large a context, no other rows, and lives as long as lm. */
 SN_MUST_CHECK SnStatus sn_lm_assist(SnLm *lm, SnLm *draft, SnError *err);
+/* For entries of the program that are not the driver's, while no step is open. */
+SnInstance *sn_lm_instance(SnLm *lm);
 /* Bytes that a page takes in all layers, and what a row takes besides. */
 SN_MUST_CHECK SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes,
                                    SnError *err);

@@ -205,6 +205,13 @@ static void take_tokens(SnLmSlot *s, const int32_t *id, uint32_t guess)
     s->naccepted += right;
 }
 
+/* The state of a row is not that of the tokens that it has: nobody goes on from it. */
+static void lose_state(SnLm *lm, uint32_t slot)
+{
+    if (lm->has[SN_LM_COPY_STATE])
+        lm->slot[slot].fed = 0;
+}
+
 static SnStatus take_results(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
@@ -227,6 +234,8 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         if (lm->slot[r->slot[i]].use == SN_LM_LIVE)
             take_tokens(&lm->slot[r->slot[i]], (const int32_t *)r->id.data + (size_t)i * r->wanted,
                         r->guess[i]);
+        else
+            lose_state(lm, r->slot[i]);
     }
     return SN_OK;
 }
@@ -268,6 +277,8 @@ SnStatus sn_lm_round_run(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
 {
     *done = false;
     const SnStatus st = run_parts(lm, budget_ns, done, err);
+    for (uint32_t i = 0; st != SN_OK && i < lm->round.nrow; i++)
+        lose_state(lm, lm->round.slot[i]);
     if (st != SN_OK || *done)
         lm->round.is_open = false;
     return st;

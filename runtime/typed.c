@@ -168,6 +168,8 @@ static SnStatus build(SnTyped *t, const SnTypedHost *host, const SnProgramDesc *
     const char *shape = host->shape ? host->shape : t->desc->shape;
     SN_TRY(make_context(t, host, err));
     SN_TRY(sn_program_link(t->ctx, program, &t->program, err));
+    if (t->desc->kind == SN_TYPED_CHAT)
+        return sn_typed_talk_create(t, shape, err);
     SN_TRY(make_instance(t, shape, err));
     return make_room(t, shape, err);
 }
@@ -205,6 +207,7 @@ void sn_typed_destroy(SnTyped *t)
         return;
     const SnAllocator memory = t->memory;
     sn_trace_clear(&t->writer);
+    sn_typed_talk_destroy(t);
     sn_instance_destroy(t->instance);
     sn_program_release(t->program);
     sn_context_destroy(t->ctx);
@@ -265,7 +268,7 @@ SnStatus sn_typed_measure(const SnTypedDesc *desc, uint64_t *block_bytes, SnErro
     SnStatus st = SN_ENOMEM;
     uint64_t need = 0;
     *block_bytes = 0;
-    if (is_open(program.image, desc->shape))
+    if (desc->kind != SN_TYPED_CHAT && is_open(program.image, desc->shape))
         return SN_OK;
     /* Nothing runs: any code and any address of weights will do. */
     program.nlevel = 1;

@@ -31,6 +31,10 @@
  *   FILL      ids i32[batch, width], scores f32[batch, width]: the likeliest tokens at the first mask, best
  *             first; masks i64[batch]: how many masks the text has
  *
+ *   CHAT      the entries of a decoder (runtime/lm.h), and on the same instance: tokens, text list<u8>[1] ▶
+ * ids list<i32>[1]; text, new i32[1, count], end i32[1] ▶ text list<u8>[1]: what tokens that come one after
+ * the other say, in whole characters; end != 0: also what waits
+ *
  *   TENSORS   any entries, inputs and outputs */
 #ifndef SN_TYPED_H
 #define SN_TYPED_H
@@ -47,8 +51,28 @@ typedef enum SnTypedKind {
     SN_TYPED_TAG,
     SN_TYPED_ANSWER,
     SN_TYPED_FILL,
+    SN_TYPED_CHAT,
     SN_TYPED_KIND_COUNT
 } SnTypedKind;
+
+/* CHAT: how a conversation becomes tokens. A message is what comes before it, the message, and `answer`; then
+ * the model's tokens come, and end with one of `stop`, which is dropped. Empty parts: plain text that goes
+ * on.
+ */
+typedef struct SnTypedChat {
+    uint32_t context;    /* tokens of a conversation */
+    uint32_t max_new;    /* tokens of an answer; 0: as many as fit */
+    uint32_t token_size; /* bytes of the longest token */
+    uint32_t trims;      /* messages lose white space around them */
+    const char *first;   /* before the first message of a conversation */
+    const char *next;    /* before each further one */
+    const char *answer;
+    const int32_t *begin; /* tokens of a conversation before all others */
+    const int32_t *stop;
+    const char *const *number; /* inputs of the decoder that are numbers, and */
+    const double *value;       /* their values */
+    uint32_t nbegin, nstop, nnumber, reserved;
+} SnTypedChat;
 
 /* Constant data of a model: NAME_typed. */
 typedef struct SnTypedDesc {
@@ -62,6 +86,7 @@ typedef struct SnTypedDesc {
     const SnProgramDesc *program;
     const char *const *label; /* width names, or NULL */
     const char *shape;        /* TENSORS: "batch=1,seq=128" that create makes room for; NULL: none */
+    const SnTypedChat *chat;  /* CHAT; else NULL */
 } SnTypedDesc;
 
 /* What a context gets from the host: zeros are defaults but for the first two. */
@@ -146,6 +171,19 @@ SN_MUST_CHECK SnStatus sn_typed_answer(SnTyped *t, const char *question, size_t 
                                        const char *context, size_t ncontext, SnTypedSpan *out);
 SN_MUST_CHECK SnStatus sn_typed_fill(SnTyped *t, const char *utf8, size_t n, SnTypedWord *out, size_t max,
                                      size_t *count);
+
+/* ---- conversations (CHAT, typed_say.c) ---- */
+
+/* begin: a message; step, run: the answer. A message that comes before the answer is done cuts it there. An
+ * answer that has no room in the context ends; a message that has none is SN_ESHAPE: forget, and begin again.
+ * A host's shape "context=N" makes room for another number of tokens. */
+
+/* What was said since the last call, in whole characters. Lent until the next begin. */
+SN_MUST_CHECK SnStatus sn_typed_text(SnTyped *t, const char **text, size_t *n);
+SN_MUST_CHECK SnStatus sn_typed_forget(SnTyped *t); /* begins a new conversation */
+/* Gets a piece of an answer; != 0: that is enough of it. */
+typedef int SnTypedSink(void *user, const char *text, size_t n);
+SN_MUST_CHECK SnStatus sn_typed_say(SnTyped *t, const char *utf8, size_t n, SnTypedSink *sink, void *user);
 
 /* ---- any entry, input and output by name: as sn_entry, sn_bind, sn_reserve, sn_result, sn_reset ---- */
 SN_MUST_CHECK SnStatus sn_typed_entry(SnTyped *t, const char *entry);

@@ -5,6 +5,7 @@
 
 #include "runtime/block.h"
 #include "runtime/instance.h"
+#include "runtime/lm.h"
 #include "runtime/trace.h"
 #include "runtime/typed.h"
 
@@ -17,6 +18,27 @@ typedef struct SnTypedText {
     int64_t start, n;
 } SnTypedText;
 
+typedef enum SnTypedPhase {
+    SN_TYPED_SILENT, /* no message was begun, or its run failed */
+    SN_TYPED_HEARD,  /* a message; a run of the answer before it may be open */
+    SN_TYPED_READS,  /* it becomes tokens */
+    SN_TYPED_SAYS,
+    SN_TYPED_SAID
+} SnTypedPhase;
+
+/* A conversation. The driver owns the instance. */
+typedef struct SnTypedTalk {
+    SnLm *lm;
+    uint32_t context, slot; /* slot SN_LM_NONE: no answer goes on */
+    SnTypedPhase phase;
+    int32_t *ids; /* [context]: of the conversation, up to the answer that goes on */
+    uint32_t nid;
+    char *text; /* of the answer */
+    size_t size, ntext, ntaken;
+    bool holds; /* the entry `text` keeps something of an answer */
+    atomic_bool is_cancelled;
+} SnTypedTalk;
+
 struct SnTyped {
     const SnTypedDesc *desc;
     SnAllocator memory;  /* of everything here */
@@ -28,9 +50,10 @@ struct SnTyped {
     SnInstance *instance;
     const char *entry[SN_TYPED_TEXTS]; /* of one text, of two; NULL: takes not so many */
     SnTypedText text[SN_TYPED_TEXTS];
-    bool has_text;   /* the run is over begun texts, not over what was bound by name */
-    bool is_done;    /* the run ended well */
-    bool is_planned; /* create knew a shape: the first entry allocates nothing at it */
+    SnTypedTalk talk; /* CHAT */
+    bool has_text;    /* the run is over begun texts, not over what was bound by name */
+    bool is_done;     /* the run ended well */
+    bool is_planned;  /* create knew a shape: the first entry allocates nothing at it */
     bool is_tracing;
     SnTrace trace; /* the host's */
     SnTraceWriter writer;
@@ -39,6 +62,17 @@ struct SnTyped {
 
 /* SN_OK, or keeps the message and returns the code. */
 SnStatus sn_typed_fail(SnTyped *t, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
+
+/* Room for a text of n bytes in x. */
+SN_MUST_CHECK SnStatus sn_typed_room(SnTyped *t, SnTypedText *x, size_t n);
+
+/* ---- CHAT (typed_say.c) ---- */
+SN_MUST_CHECK SnStatus sn_typed_talk_create(SnTyped *t, const char *shape, SnError *err);
+void sn_typed_talk_destroy(SnTyped *t);
+SN_MUST_CHECK SnStatus sn_typed_talk_begin(SnTyped *t, const char *utf8, size_t n);
+SN_MUST_CHECK SnStatus sn_typed_talk_step(SnTyped *t, uint64_t budget_ns);
+
+/* ---- results ---- */
 
 /* A result of the model's own run: SN_EINVAL unless that has ended and the model is of that kind; SN_EFORMAT
  * unless it has that dtype and, being a list or not, that many dims. */

@@ -5,9 +5,11 @@
 
 /* ---- texts ---- */
 
-/* Room for n bytes more than there is: only where the host lends memory. */
-static SnStatus grow_text(SnTyped *t, SnTypedText *x, size_t n)
+/* More than there is: only where the host lends memory. */
+SnStatus sn_typed_room(SnTyped *t, SnTypedText *x, size_t n)
 {
+    if (n <= x->size)
+        return SN_OK;
     if (t->block)
         return sn_typed_fail(t, SN_ESHAPE, "a text of %zu bytes: the block of this context has room for %zu",
                              n, x->size);
@@ -41,7 +43,7 @@ static SnStatus begin(SnTyped *t, uint32_t ntext, const SnBytes *text)
     static const char *const input[] = {"text", "pair"};
     SnStatus st = check_texts(t, ntext, text);
     for (uint32_t i = 0; st == SN_OK && i < ntext; i++)
-        st = text[i].n > t->text[i].size ? grow_text(t, &t->text[i], text[i].n) : SN_OK;
+        st = sn_typed_room(t, &t->text[i], text[i].n);
     if (st != SN_OK)
         return st;
     /* Between tiles nothing is held: a run that is not done is just forgotten. */
@@ -64,6 +66,8 @@ static SnStatus begin(SnTyped *t, uint32_t ntext, const SnBytes *text)
 
 SnStatus sn_typed_begin(SnTyped *t, const char *utf8, size_t n)
 {
+    if (t->desc->kind == SN_TYPED_CHAT)
+        return sn_typed_talk_begin(t, utf8, n);
     return begin(t, 1, &(SnBytes){(const uint8_t *)utf8, n});
 }
 
@@ -77,6 +81,8 @@ SnStatus sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b
 SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns)
 {
     bool done = false;
+    if (t->desc->kind == SN_TYPED_CHAT)
+        return sn_typed_talk_step(t, budget_ns);
     if (t->has_text && t->is_done)
         return SN_OK;
     t->is_done = false;
@@ -92,6 +98,7 @@ SnStatus sn_typed_run(SnTyped *t)
 
 void sn_typed_cancel(SnTyped *t)
 {
+    atomic_store(&t->talk.is_cancelled, true);
     sn_cancel(t->instance);
 }
 
@@ -166,6 +173,13 @@ SnStatus sn_typed_classify_pair(SnTyped *t, const char *a, size_t na, const char
 
 /* ---- by name ---- */
 
+/* The driver of a conversation has its own order. */
+static SnStatus check_names(SnTyped *t)
+{
+    const bool talks = t->desc->kind == SN_TYPED_CHAT;
+    return talks ? sn_typed_fail(t, SN_EINVAL, "this model talks: begin a message") : SN_OK;
+}
+
 /* What is bound or planned by name has nothing to do with texts that were begun. */
 static SnStatus by_name(SnTyped *t, SnStatus st)
 {
@@ -176,26 +190,31 @@ static SnStatus by_name(SnTyped *t, SnStatus st)
 
 SnStatus sn_typed_entry(SnTyped *t, const char *entry)
 {
+    SN_TRY(check_names(t));
     return by_name(t, sn_entry(t->instance, entry, &t->err));
 }
 
 SnStatus sn_typed_bind(SnTyped *t, const char *input, const SnView *view)
 {
+    SN_TRY(check_names(t));
     return by_name(t, sn_bind(t->instance, input, view, &t->err));
 }
 
 SnStatus sn_typed_reserve(SnTyped *t, const char *shape)
 {
+    SN_TRY(check_names(t));
     return by_name(t, sn_reserve(t->instance, shape, &t->err));
 }
 
 SnStatus sn_typed_result(SnTyped *t, const char *output, SnView *out)
 {
+    SN_TRY(check_names(t));
     return sn_result(t->instance, output, out, &t->err);
 }
 
 SnStatus sn_typed_reset(SnTyped *t)
 {
+    SN_TRY(check_names(t));
     return by_name(t, sn_reset(t->instance, &t->err));
 }
 
@@ -203,11 +222,13 @@ SnStatus sn_typed_reset(SnTyped *t)
 
 SnStatus sn_typed_state_save(SnTyped *t, void *to, size_t *size)
 {
+    SN_TRY(check_names(t));
     return sn_state_save(t->instance, to, size, &t->err);
 }
 
 SnStatus sn_typed_state_load(SnTyped *t, const void *from, size_t size)
 {
+    SN_TRY(check_names(t));
     return by_name(t, sn_state_load(t->instance, from, size, &t->err));
 }
 

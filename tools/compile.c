@@ -63,7 +63,7 @@ static void print_sizes(const Args *a, const SnEmitSizes *s)
     (void)fputs(a->json ? "}\n" : "", stdout);
 }
 
-static SnStatus compile(const Args *a, Session *s, uint32_t max_text, SnError *err)
+static SnStatus compile(const Args *a, Session *s, uint32_t max_text, uint32_t context, SnError *err)
 {
     SnArena arena;
     SnEmitSizes sizes;
@@ -73,7 +73,9 @@ static SnStatus compile(const Args *a, Session *s, uint32_t max_text, SnError *e
                        .weights_beside = weights && strcmp(weights, "file") == 0,
                        .bindings = arg_value(a, "--bindings"),
                        .max_text = max_text,
-                       .sizes = &sizes};
+                       .sizes = &sizes,
+                       .context = context,
+                       .system = arg_value(a, "--system")};
     sn_arena_init(&arena, sn_allocator(s->ctx));
     o.input = split_names(&arena, arg_value(a, "--input"), &o.ninput);
     o.want = split_names(&arena, arg_value(a, "--want"), &o.nwant);
@@ -90,14 +92,16 @@ int command_compile(const Args *a)
 {
     Session s = {0};
     SnError err = {0};
-    int64_t max_text = 0;
+    int64_t max_text = 0, context = 0;
     int status = check_args(a);
     if (arg_int(a, "--max-text", &max_text, &status) && (max_text < 1 || max_text > INT32_MAX))
         status = usage_error(a, "--max-text: %lld, allowed 1 to %d", (long long)max_text, INT32_MAX);
+    if (arg_int(a, "--context", &context, &status) && (context < 2 || context > INT32_MAX))
+        status = usage_error(a, "--context: %lld, allowed 2 to %d", (long long)context, INT32_MAX);
     if (status == EXIT_DONE)
         status = session_open(a, a->at[0], arg_value(a, "--task"), &s);
     if (status == EXIT_DONE) {
-        const SnStatus st = compile(a, &s, (uint32_t)max_text, &err);
+        const SnStatus st = compile(a, &s, (uint32_t)max_text, (uint32_t)context, &err);
         status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
     }
     session_close(&s);

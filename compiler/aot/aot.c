@@ -303,6 +303,50 @@ static SnStatus add_descriptor(SnAot *a, SnError *err)
     return add_struct(a, "program", false, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
 }
 
+/* Hidden data NAME_part: plain numbers. */
+static SnStatus add_array(SnAot *a, const char *part, const void *at, size_t size, SnError *err)
+{
+    uint8_t *own = sn_arena_alloc(a->arena, size);
+    if (!own)
+        return no_memory(err);
+    memcpy(own, at, size);
+    const SnObjectData d = {
+        .symbol = sn_aot_symbol(a, part), .is_hidden = true, .bytes = sn_bytes(own, size), .align = 16};
+    return sn_aot_data(a, d, err);
+}
+
+static SnStatus add_chat(SnAot *a, const SnTypedChat *c, SnError *err)
+{
+    SnTypedChat *own = sn_arena_alloc(a->arena, sizeof *own);
+    if (!own)
+        return no_memory(err);
+    *own = (SnTypedChat){.context = c->context,
+                         .max_new = c->max_new,
+                         .token_size = c->token_size,
+                         .trims = c->trims,
+                         .nbegin = c->nbegin,
+                         .nstop = c->nstop,
+                         .nnumber = c->nnumber};
+    SN_TRY(add_text(a, sn_aot_symbol(a, "first"), c->first, err));
+    SN_TRY(add_text(a, sn_aot_symbol(a, "next"), c->next, err));
+    SN_TRY(add_text(a, sn_aot_symbol(a, "answer"), c->answer, err));
+    if (c->nbegin)
+        SN_TRY(add_array(a, "begins", c->begin, c->nbegin * sizeof *c->begin, err));
+    if (c->nstop)
+        SN_TRY(add_array(a, "stops", c->stop, c->nstop * sizeof *c->stop, err));
+    if (c->nnumber)
+        SN_TRY(add_array(a, "values", c->value, c->nnumber * sizeof *c->value, err));
+    SN_TRY(add_texts(a, "number", c->number, c->nnumber, err));
+    const Pointer pointer[] = {{offsetof(SnTypedChat, first), "first"},
+                               {offsetof(SnTypedChat, next), "next"},
+                               {offsetof(SnTypedChat, answer), "answer"},
+                               {offsetof(SnTypedChat, begin), c->nbegin ? "begins" : NULL},
+                               {offsetof(SnTypedChat, stop), c->nstop ? "stops" : NULL},
+                               {offsetof(SnTypedChat, number), "numbers"},
+                               {offsetof(SnTypedChat, value), c->nnumber ? "values" : NULL}};
+    return add_struct(a, "chat", true, sn_bytes(own, sizeof *own), pointer, SN_COUNT(pointer), err);
+}
+
 static SnStatus add_typed(SnAot *a, SnError *err)
 {
     const SnTask *t = a->task;
@@ -312,11 +356,14 @@ static SnStatus add_typed(SnAot *a, SnError *err)
     *desc = a->typed;
     if (t->label)
         SN_TRY(add_texts(a, "label", t->label, t->width, err));
+    if (t->chat)
+        SN_TRY(add_chat(a, t->chat, err));
     if (t->shape)
         SN_TRY(add_text(a, sn_aot_symbol(a, "shape"), t->shape, err));
     const Pointer pointer[] = {{offsetof(SnTypedDesc, program), "program"},
                                {offsetof(SnTypedDesc, label), t->label ? "labels" : NULL},
-                               {offsetof(SnTypedDesc, shape), t->shape ? "shape" : NULL}};
+                               {offsetof(SnTypedDesc, shape), t->shape ? "shape" : NULL},
+                               {offsetof(SnTypedDesc, chat), t->chat ? "chat" : NULL}};
     return add_struct(a, "typed", true, sn_bytes(desc, sizeof *desc), pointer, SN_COUNT(pointer), err);
 }
 

@@ -44,6 +44,11 @@ const SnFace sn_faces[] = {
     {"fill", .when = SN_FOR(FILL), .param = {CTX, TEXT("utf8", "n"), MANY(WORDS)},
      STATUS("The likeliest words for the first mask of a text: begin, run and words in one call.")},
 
+    {"say", .when = SN_FOR(CHAT), .param = {CTX, TEXT("utf8", "n"), {SN_FACE_SINK, "sink"}, {SN_FACE_USER, "user"}},
+     STATUS("A message of n bytes, and its answer as it comes: sink gets every piece, in whole characters, and\n"
+            "returns 0, or another number where that is enough. begin, steps and text in one call.")},
+    {"begin", .when = SN_FOR(CHAT), .param = {CTX, TEXT("utf8", "n")},
+     STATUS("Copies a message of n bytes, which the next steps answer. An answer that is not done ends there.")},
     {"begin", .when = TEXT_ONE, .param = {CTX, TEXT("utf8", "n")},
      STATUS("Copies a text of n bytes for the next run, and forgets a run that is not done.")},
     {"begin_pair", .when = TEXT_TWO, .param = {CTX, TEXT("a", "na"), TEXT("b", "nb")},
@@ -55,6 +60,9 @@ const SnFace sn_faces[] = {
     {"run", .param = {CTX}, STATUS("Runs to the end.")},
     {"cancel", .param = {CTX},
      .doc = "From any thread: the run that goes on ends soon, and its step returns SN_MODEL_ECANCELLED."},
+    {"text", .when = SN_FOR(CHAT), .param = {CTX, {SN_FACE_LENT, "text"}, {SN_FACE_SIZE_OUT, "n"}},
+     STATUS("What was said since the last call, in whole characters: also between steps. Lent until begin.")},
+    {"forget", .when = SN_FOR(CHAT), .param = {CTX}, STATUS("Begins a new conversation.")},
     {"vector", .when = SN_FOR(EMBED), .param = {CTX, {SN_FACE_NUMBERS, "out"}},
      STATUS("Copies the vector of the run that ended.")},
     {"scores", .when = SN_FOR(CLASSIFY), .param = {CTX, {SN_FACE_NUMBERS, "out"}},
@@ -66,17 +74,17 @@ const SnFace sn_faces[] = {
     {"words", .when = SN_FOR(FILL), .param = {CTX, MANY(WORDS)},
      STATUS("The max best words of the run that ended, best first; *count of all.")},
 
-    {"entry", .param = {CTX, {SN_FACE_NAME, "entry"}}, STATUS("Chooses what the next run by name runs.")},
-    {"bind", .param = {CTX, {SN_FACE_NAME, "input"}, {SN_FACE_VIEW, "view"}},
+    {"entry", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "entry"}}, STATUS("Chooses what the next run by name runs.")},
+    {"bind", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "input"}, {SN_FACE_VIEW, "view"}},
      STATUS("Lends data to an input until the run ends; the struct itself is copied.")},
-    {"reserve", .param = {CTX, {SN_FACE_NAME, "shape"}},
+    {"reserve", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "shape"}},
      STATUS("Makes room for \"batch=8,seq=512\": runs up to that shape allocate nothing.")},
-    {"result", .param = {CTX, {SN_FACE_NAME, "output"}, {SN_FACE_VIEW_OUT, "out"}},
+    {"result", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "output"}, {SN_FACE_VIEW_OUT, "out"}},
      STATUS("Lends an output of the run that ended, until the next call that is not result.")},
-    {"reset", .param = {CTX}, STATUS("Carried state back to what it was at first.")},
-    {"state_save", .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_INOUT, "size"}},
+    {"reset", .when = SN_FOR_DATA, .param = {CTX}, STATUS("Carried state back to what it was at first.")},
+    {"state_save", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_INOUT, "size"}},
      STATUS("Carried state as bytes, between runs. *size is in and out; to NULL asks for it.")},
-    {"state_load", .param = {CTX, {SN_FACE_BYTES, "from"}, {SN_FACE_SIZE, "size"}},
+    {"state_load", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_BYTES, "from"}, {SN_FACE_SIZE, "size"}},
      STATUS("Takes over saved state, also of another build of the model whose carried tensors are the same:\n"
             "a new .so takes the state of the old one between two frames. Else SN_MODEL_EFORMAT.")},
     {"trace_begin", .param = {CTX}, STATUS("Keeps the timings of all steps from now on.")},
@@ -124,6 +132,7 @@ SnStatus sn_face_add(SnAot *a, SnError *err)
     SnTypedDesc desc = a->typed;
     desc.program = &program;
     desc.shape = a->task->shape;
+    desc.chat = a->task->chat;
     SN_TRY(sn_typed_measure(&desc, &a->typed.block_bytes, err));
     for (const SnFace *f = sn_faces; f->suffix; f++) {
         if (!sn_face_applies(a, f->when))

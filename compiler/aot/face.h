@@ -11,11 +11,12 @@
     (SN_FOR(EMBED) | SN_FOR(CLASSIFY) | SN_FOR(TAG) | SN_FOR(ANSWER) | SN_FOR(FILL)) /* whatever takes text  \
                                                                                       */
 #define SN_FOR_ALL   0u
-#define SN_IF_SINGLE (1u << 16) /* it takes one text */
-#define SN_IF_PAIR   (1u << 17) /* it takes two */
-#define SN_IF_LABELS (1u << 18) /* its numbers have names */
-#define SN_IF_BLOCK  (1u << 19) /* it is known how large a block must be */
-#define SN_IF_FEW    (1u << 20) /* labels, few enough to list them */
+#define SN_FOR_DATA  (SN_FOR_TEXT | SN_FOR(TENSORS)) /* whose entries run by name */
+#define SN_IF_SINGLE (1u << 16)                      /* it takes one text */
+#define SN_IF_PAIR   (1u << 17)                      /* it takes two */
+#define SN_IF_LABELS (1u << 18)                      /* its numbers have names */
+#define SN_IF_BLOCK  (1u << 19)                      /* it is known how large a block must be */
+#define SN_IF_FEW    (1u << 20)                      /* labels, few enough to list them */
 
 /* ---- functions ---- */
 
@@ -42,6 +43,9 @@ typedef enum SnFaceType {
     SN_FACE_VIEW_OUT,   /* SnView * */
     SN_FACE_BYTES,      /* const void *: the next parameter is their count */
     SN_FACE_BYTES_OUT,  /* void * */
+    SN_FACE_LENT,       /* const char **: UTF-8, the next parameter is its size */
+    SN_FACE_SINK,       /* SnTypedSink *: the next parameter is its first argument */
+    SN_FACE_USER,       /* void * */
     SN_FACE_TYPE_COUNT
 } SnFaceType;
 

@@ -153,6 +153,7 @@ static void put_purpose(const SnPrinter *p)
         [SN_TYPED_TAG] = "text to labels of its parts",
         [SN_TYPED_ANSWER] = "a question and a context to the part of the context that answers",
         [SN_TYPED_FILL] = "a text with a mask to words for it",
+        [SN_TYPED_CHAT] = "messages to answers",
     };
     put_string(p->out, text[p->a->task->kind]);
 }

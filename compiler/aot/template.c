@@ -24,6 +24,9 @@ static const char *const row_name[SN_ROW_COUNT] = {
     [SN_FACE_VIEW_OUT] = "view_out",
     [SN_FACE_BYTES] = "bytes",
     [SN_FACE_BYTES_OUT] = "bytes_out",
+    [SN_FACE_LENT] = "lent",
+    [SN_FACE_SINK] = "sink",
+    [SN_FACE_USER] = "user",
     [SN_ROW_COMMENT] = "comment",
     [SN_ROW_DESC] = "desc",
 };
@@ -34,9 +37,9 @@ static const struct {
 } conditions[] = {
     {"TENSORS", SN_FOR(TENSORS)}, {"EMBED", SN_FOR(EMBED)},   {"CLASSIFY", SN_FOR(CLASSIFY)},
     {"TAG", SN_FOR(TAG)},         {"ANSWER", SN_FOR(ANSWER)}, {"FILL", SN_FOR(FILL)},
-    {"TEXT", SN_FOR_TEXT},        {"SINGLE", SN_IF_SINGLE},   {"PAIR", SN_IF_PAIR},
-    {"LABELS", SN_IF_LABELS},     {"BLOCK", SN_IF_BLOCK},     {"FEW", SN_IF_FEW},
-    {"FUNCTIONS", SN_FOR_EACH},
+    {"CHAT", SN_FOR(CHAT)},       {"DATA", SN_FOR_DATA},      {"TEXT", SN_FOR_TEXT},
+    {"SINGLE", SN_IF_SINGLE},     {"PAIR", SN_IF_PAIR},       {"LABELS", SN_IF_LABELS},
+    {"BLOCK", SN_IF_BLOCK},       {"FEW", SN_IF_FEW},         {"FUNCTIONS", SN_FOR_EACH},
 };
 
 /* ---- reading ---- */

@@ -485,6 +485,17 @@ static SnStatus give(Chat *c, const SnText *text, const SnJinjaSpans *spans, SnC
     return SN_OK;
 }
 
+SnStatus sn_model_has_chat(SnModel *m, SnArena *arena, bool *has, SnError *err)
+{
+    Chat *c = sn_arena_alloc(arena, sizeof *c);
+    SN_CHECK(c, err, SN_ENOMEM, "%s: no memory for a chat", m->folder);
+    *c = (Chat){.m = m, .arena = arena, .err = err};
+    SN_TRY(read_json(c, "tokenizer_config.json", &c->config));
+    SN_TRY(read_templates(c));
+    *has = c->ntemplate > 0;
+    return SN_OK;
+}
+
 SnStatus sn_model_chat_text(SnModel *m, const SnJson *messages, const SnJson *kwargs, SnArena *arena,
                             SnChatText *out, SnError *err)
 {

@@ -61,6 +61,7 @@ typedef struct SnGenProgram {
     const char *number[16]; /* filled: keys of config that are numbers of a row */
     uint32_t nnumber;
 } SnGenProgram;
+SnModelFill sn_gen_fill; /* with an SnGenProgram: its entries */
 /* Do two configs make the same program? */
 bool sn_gen_is_same(SnModel *m, SnGenProgram *a, SnGenProgram *b);
 /* Kept with the model. */

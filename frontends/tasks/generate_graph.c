@@ -205,22 +205,6 @@ static bool keeps(const Entry *e, bool is_state)
     return false;
 }
 
-static void fill_program(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
-{
-    Entry e = {.m = m, .g = g, .p = p, .spec = user};
-    p->specialise = "batch=1,*; seq=1; wanted=1"; /* one token a row, or of one row */
-    declare(&e);
-    next(&e);
-    for (size_t i = 0; i < 2; i++)
-        if (keeps(&e, i == 1))
-            copy(&e, i == 1 ? "copy_state" : "copy", i == 1);
-    fill(&e);
-    if (e.spec->keep)
-        beam(&e);
-    sn_vec_clear(sn_allocator(m->ctx), &e.past.next);
-    sn_vec_clear(sn_allocator(m->ctx), &e.past.kept);
-}
-
 /* ---- one of each kind ---- */
 
 /* Keys that the graph does not depend on. */
@@ -261,6 +245,23 @@ static void find_numbers(SnGenProgram *s)
             s->number[s->nnumber++] = key;
 }
 
+void sn_gen_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
+{
+    Entry e = {.m = m, .g = g, .p = p, .spec = user};
+    p->specialise = "batch=1,*; seq=1; wanted=1"; /* one token a row, or of one row */
+    find_numbers(e.spec);
+    declare(&e);
+    next(&e);
+    for (size_t i = 0; i < 2; i++)
+        if (keeps(&e, i == 1))
+            copy(&e, i == 1 ? "copy_state" : "copy", i == 1);
+    fill(&e);
+    if (e.spec->keep)
+        beam(&e);
+    sn_vec_clear(sn_allocator(m->ctx), &e.past.next);
+    sn_vec_clear(sn_allocator(m->ctx), &e.past.kept);
+}
+
 static bool is_row_number(const SnGenProgram *s, const char *key)
 {
     for (uint32_t i = 0; i < s->nnumber; i++)
@@ -291,7 +292,7 @@ SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError
     find_numbers(spec);
     put_key(&key, spec);
     SnStatus st = key.failed ? sn_fail(err, SN_ENOMEM, "%s: no memory for a key", m->folder)
-                             : sn_model_program(m, key.at, fill_program, spec, &p, err);
+                             : sn_model_program(m, key.at, sn_gen_fill, spec, &p, err);
     sn_text_clear(&key);
     if (st == SN_OK && !p->program)
         st = sn_fail(err, SN_EUNSUPPORTED, "%s: generation on device %s", m->folder, m->device);

@@ -1,9 +1,11 @@
 /* program.c -- which program a task is, and its graph. */
 #include "frontends/tasks/program.h"
 
+#include "frontends/tasks/talk.h"
 #include "ops/ops.h"
 
 #define MAX_TEXT    1024 /* bytes */
+#define MAX_MESSAGE 4096
 #define MAX_LABELS  65536
 #define WORDS       5 /* that fill-mask gives, as the reference does */
 #define MAX_WINDOWS 64
@@ -226,6 +228,7 @@ static const struct {
     {"ner", "token-classification", SN_TYPED_TAG, fill_tag, false},
     {"question-answering", "question-answering", SN_TYPED_ANSWER, fill_answer, true},
     {"fill-mask", "fill-mask", SN_TYPED_FILL, fill_mask, false},
+    {"text-generation", "text-generation", SN_TYPED_CHAT, sn_talk_fill, false},
 };
 
 static size_t find_task(const char *name)
@@ -294,6 +297,6 @@ SnStatus sn_task_program(SnModel *m, const char *task, SnArena *arena, SnTaskPro
                            .kind = tasks[i].kind,
                            .has_pair = tasks[i].has_pair,
                            .fill = tasks[i].fill,
-                           .max_text = MAX_TEXT};
+                           .max_text = tasks[i].kind == SN_TYPED_CHAT ? MAX_MESSAGE : MAX_TEXT};
     return out->fill ? open_text(m, arena, out, err) : SN_OK;
 }

@@ -33,6 +33,7 @@ typedef struct SnTaskProgram {
     uint32_t max_text; /* bytes of a text that there is room for */
     uint32_t width;    /* as in SnTypedDesc: known when the graph is filled */
     const char *const *label;
+    struct SnTalk *talk; /* CHAT: of talk.c */
 } SnTaskProgram;
 /* What a task of this model is: task NULL: what the folder is made for. Lent from the arena. */
 SN_MUST_CHECK SnStatus sn_task_program(SnModel *m, const char *task, SnArena *arena, SnTaskProgram *out,

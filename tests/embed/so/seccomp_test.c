@@ -242,6 +242,7 @@ static SnStatus run(const So *so, SnTyped *t, int i, Result *r)
     case SN_TYPED_FILL:
         return so->fill(t, texts[2], strlen(texts[2]), r->word, MAX_SPANS, &r->count);
     case SN_TYPED_TENSORS:
+    case SN_TYPED_CHAT:
     case SN_TYPED_KIND_COUNT:
         break;
     }

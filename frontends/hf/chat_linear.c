@@ -1,0 +1,156 @@
+/* chat_linear.c -- a chat template as constant text around messages, for programs that have no templates: is
+ * found by rendering messages that occur nowhere else, and checked with other ones. */
+#include "frontends/tasks/talk.h"
+
+#define MOST_TURNS 3
+
+typedef struct Form {
+    SnModel *m;
+    const char *system;
+    SnArena *arena;
+    SnChatLinear *out;
+    SnError *err;
+} Form;
+
+static SnStatus no_memory(const Form *f)
+{
+    return sn_fail(f->err, SN_ENOMEM, "%s: no memory for a chat", f->m->folder);
+}
+
+/* ---- rendering ---- */
+
+static SnJson string(const char *key, const char *text)
+{
+    return (SnJson){.kind = SN_JSON_STRING, .key = sn_bytes_str(key), .u.string = sn_bytes_str(text)};
+}
+
+static SnStatus add_message(const Form *f, SnJson *to, const char *role, const char *text)
+{
+    SnJson *field = sn_arena_array(f->arena, 2, sizeof *field);
+    if (!field)
+        return no_memory(f);
+    field[0] = string("role", role);
+    field[1] = string("content", text);
+    *to = (SnJson){.kind = SN_JSON_OBJECT, .n = 2, .u.child = field};
+    return SN_OK;
+}
+
+/* n texts: of the user, of the assistant, of the user ..; n is odd. */
+static SnStatus render(const Form *f, const char *const *text, uint32_t n, SnBytes *out)
+{
+    SnJson message[2 * MOST_TURNS], flag = {.kind = SN_JSON_BOOL, .u.boolean = true};
+    SnJson all = {.kind = SN_JSON_ARRAY, .u.child = message};
+    const SnJson args = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &flag};
+    SnChatText chat = {0};
+    flag.key = sn_bytes_str("add_generation_prompt");
+    if (f->system)
+        SN_TRY(add_message(f, &message[all.n++], "system", f->system));
+    for (uint32_t i = 0; i < n; i++)
+        SN_TRY(add_message(f, &message[all.n++], i % 2 ? "assistant" : "user", text[i]));
+    SN_TRY(sn_model_chat_text(f->m, &all, &args, f->arena, &chat, f->err));
+    *out = chat.text;
+    return SN_OK;
+}
+
+/* ---- the form ---- */
+
+/* Takes what comes before `mark` off a text, and the mark; NULL: it is not there just once. */
+static const char *take(const Form *f, SnBytes *text, const char *mark)
+{
+    const size_t n = strlen(mark);
+    size_t at = 0, found = SIZE_MAX;
+    for (; at + n <= text->n; at++)
+        if (memcmp(text->at + at, mark, n) == 0 && found == SIZE_MAX)
+            found = at;
+    if (found == SIZE_MAX)
+        return NULL;
+    const char *before = sn_arena_strndup(f->arena, (const char *)text->at, found);
+    *text = sn_bytes(text->at + found + n, text->n - found - n);
+    return before;
+}
+
+static SnStatus find_parts(const Form *f)
+{
+    static const char *const mark[] = {"QzUserAz", "QzModelBz", "QzUserCz"};
+    SnChatLinear *o = f->out;
+    SnBytes one, two;
+    SN_TRY(render(f, mark, 1, &one));
+    SN_TRY(render(f, mark, 3, &two));
+    o->first = take(f, &one, mark[0]);
+    o->answer = sn_arena_strndup(f->arena, (const char *)one.at, one.n);
+    const char *first = take(f, &two, mark[0]), *answer = first ? take(f, &two, mark[1]) : NULL;
+    o->next = answer ? take(f, &two, mark[2]) : NULL;
+    SN_CHECK(o->first && o->answer && o->next && !f->arena->failed, f->err,
+             f->arena->failed ? SN_ENOMEM : SN_EUNSUPPORTED,
+             "%s: its chat template gives messages not as they are, so it cannot go ahead of time",
+             f->m->folder);
+    return SN_OK;
+}
+
+static bool takes(SnBytes *text, const char *part, size_t n)
+{
+    if (text->n < n || memcmp(text->at, part, n) != 0)
+        return false;
+    *text = sn_bytes(text->at + n, text->n - n);
+    return true;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Does the form give the template's text? trims: of messages without white space around them. */
+static SnStatus holds(const Form *f, const char *const *text, uint32_t n, bool trims, bool *out)
+{
+    const SnChatLinear *o = f->out;
+    SnBytes all;
+    SN_TRY(render(f, text, n, &all));
+    *out = true;
+    for (uint32_t i = 0; *out && i < n; i++) {
+        const char *s = text[i], *before = i == 0 ? o->first : i % 2 ? o->answer : o->next;
+        size_t size = strlen(s);
+        for (; trims && size && is_space(*s); size--)
+            s++;
+        while (trims && size && is_space(s[size - 1]))
+            size--;
+        *out = takes(&all, before, strlen(before)) && takes(&all, s, size);
+    }
+    *out = *out && takes(&all, o->answer, strlen(o->answer)) && all.n == 0;
+    return SN_OK;
+}
+
+/* One, two and three turns of texts that templates like to look at. */
+static SnStatus check(const Form *f)
+{
+    static const char *const plain[] = {"Hello, who are you?", "I'm <b>a</b> {{ model }}.\n\n- one\n- two",
+                                        "\xC3\xA9t\xC3\xA9 {% if %} & \"so\" 'on' \\n", "x",
+                                        "user: no\n\n\nassistant: yes"};
+    static const char *const spaced[] = {"  both\n", "answer", "\n one\t"};
+    bool is_so = true;
+    for (uint32_t n = 1; n <= SN_COUNT(plain) && is_so; n += 2)
+        SN_TRY(holds(f, plain, n, false, &is_so));
+    SN_CHECK(is_so, f->err, SN_EUNSUPPORTED,
+             "%s: its chat template is more than text around messages, so it cannot go ahead of time",
+             f->m->folder);
+    SN_TRY(holds(f, spaced, SN_COUNT(spaced), false, &is_so));
+    if (is_so)
+        return SN_OK;
+    f->out->trims = true;
+    SN_TRY(holds(f, spaced, SN_COUNT(spaced), true, &is_so));
+    SN_CHECK(is_so, f->err, SN_EUNSUPPORTED,
+             "%s: its chat template changes white space around messages, so it cannot go ahead of time",
+             f->m->folder);
+    return SN_OK;
+}
+
+SnStatus sn_chat_linear(SnModel *m, const char *system, SnArena *arena, SnChatLinear *out, SnError *err)
+{
+    const Form f = {m, system, arena, out, err};
+    *out = (SnChatLinear){.first = "", .next = "", .answer = ""};
+    SN_TRY(sn_model_has_chat(m, arena, &out->has, err));
+    if (!out->has)
+        return SN_OK;
+    SN_TRY(find_parts(&f));
+    return check(&f);
+}

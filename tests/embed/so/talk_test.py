@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""talk_test.py SINTER: a model that talks, compiled to a file. Exit 77: it cannot be checked here.
+
+A small model of random weights is made, with and without a chat template. What its .so says, in one go, in slices,
+after interruptions (talk_host.c), is what `sinter generate` gives for the whole conversation.
+"""
+
+import json
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UNSUPPORTED = 3
+MESSAGES = ["Who are you?", "  Tell me\nmore.", "x"]
+SYSTEM = "You are kind."
+NEW = 24  # tokens of an answer
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+BENT = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
+CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 48,
+          "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+          "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": False,
+          "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float32"}
+
+
+def write(path, data):
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(data, f)
+
+
+def write_weights(path, vocab):
+    """Tokens of markup are never the likeliest."""
+    rng = random.Random(7)
+    width, inner = CONFIG["hidden_size"], CONFIG["intermediate_size"]
+    shapes = {"model.embed_tokens.weight": [vocab, width], "model.norm.weight": [width],
+              "lm_head.weight": [vocab, width]}
+    for i in range(CONFIG["num_hidden_layers"]):
+        at = f"model.layers.{i}."
+        shapes.update({at + "input_layernorm.weight": [width], at + "post_attention_layernorm.weight": [width],
+                       at + "self_attn.q_proj.weight": [width, width],
+                       at + "self_attn.k_proj.weight": [width // 2, width],
+                       at + "self_attn.v_proj.weight": [width // 2, width],
+                       at + "self_attn.o_proj.weight": [width, width],
+                       at + "mlp.gate_proj.weight": [inner, width], at + "mlp.up_proj.weight": [inner, width],
+                       at + "mlp.down_proj.weight": [width, inner]})
+    header, data = {}, bytearray()
+    for name, shape in shapes.items():
+        n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        values = [1.0] * n if len(shape) == 1 else [rng.gauss(0, 0.4) for _ in range(n)]
+        if name == "lm_head.weight":
+            values[:3 * width] = [0.0] * (3 * width)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * n]}
+        data += struct.pack(f"<{n}f", *values)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def make_model(folder, template):
+    special = ["<|im_start|>", "<s>", "<|im_end|>"]
+    letters = ["\u010a", "\u0120"] + [chr(c) for c in range(33, 127)]  # bytes as byte-level tokenizers spell them
+    vocab = {t: i for i, t in enumerate(special + letters)}
+    added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+              "special": True} for i, t in enumerate(special)]
+    begin = {"type": "TemplateProcessing", "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+             "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]}
+    os.mkdir(folder)
+    write(os.path.join(folder, "config.json"), dict(CONFIG, vocab_size=len(vocab)))
+    write(os.path.join(folder, "generation_config.json"), {"eos_token_id": [2], "max_new_tokens": NEW})
+    write(os.path.join(folder, "tokenizer.json"), {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": None if template else begin,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": vocab,
+                  "merges": []}})
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>",
+              "clean_up_tokenization_spaces": False}
+    write(os.path.join(folder, "tokenizer_config.json"), dict(config, chat_template=template) if template else config)
+    write_weights(os.path.join(folder, "model.safetensors"), len(vocab))
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode == UNSUPPORTED and command[0].endswith("talk_host"):
+        sys.exit(77)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)[:300]}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def check(sinter, folder, template):
+    make_model(folder, template)
+    library = os.path.join(folder, "model.so")
+    run(sinter, "compile", folder, "-o", library, "--context", "256", "--max-text", "512",
+        *(["--system", SYSTEM] if template else []))
+    needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", library))
+    assert sorted(needed) == ["libc.so.6", "libm.so.6"], needed
+    host = os.path.join(folder, "talk_host")
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", folder, os.path.join(HERE, "talk_host.c"), library,
+        "-Wl,-rpath," + folder, "-o", host)
+    got = run(host, "200000", *MESSAGES).split("\0")[:-1]
+    text = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n" if template else ""
+    for message, answer in zip(MESSAGES, got):
+        text += f"<|im_start|>user\n{message.strip()}<|im_end|>\n<|im_start|>assistant\n" if template else message
+        want = run(sinter, "generate", folder, "--prompt", text, "--max-new-tokens", str(NEW))[:-1]
+        assert len(want) == NEW and answer == want, f"said {answer!r}, expected {want!r}"
+        text += answer + ("<|im_end|>\n" if template else "")
+    assert len(got) == len(MESSAGES)
+
+
+def main():
+    sinter = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as work:
+        check(sinter, os.path.join(work, "chat"), TEMPLATE)
+        check(sinter, os.path.join(work, "plain"), None)
+        bent = os.path.join(work, "bent")
+        make_model(bent, BENT)
+        done = subprocess.run([sinter, "compile", bent, "-o", os.path.join(bent, "model.so")], capture_output=True,
+                              text=True)
+        assert done.returncode and "chat template" in done.stderr, done.stderr
+
+
+main()
