@@ -9,6 +9,8 @@ typedef struct Form {
     const char *system;
     SnArena *arena;
     SnChatLinear *out;
+    const char
+        *answer; /* as it stands before what the assistant said: with white space that it says itself */
     SnError *err;
 } Form;
 
@@ -69,7 +71,19 @@ static const char *take(const Form *f, SnBytes *text, const char *mark)
     return before;
 }
 
-static SnStatus find_parts(const Form *f)
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_blank(const char *s)
+{
+    while (is_space(*s))
+        s++;
+    return !*s;
+}
+
+static SnStatus find_parts(Form *f)
 {
     static const char *const mark[] = {"QzUserAz", "QzModelBz", "QzUserCz"};
     SnChatLinear *o = f->out;
@@ -78,8 +92,9 @@ static SnStatus find_parts(const Form *f)
     SN_TRY(render(f, mark, 3, &two));
     o->first = take(f, &one, mark[0]);
     o->answer = sn_arena_strndup(f->arena, (const char *)one.at, one.n);
-    const char *first = take(f, &two, mark[0]), *answer = first ? take(f, &two, mark[1]) : NULL;
-    o->next = answer ? take(f, &two, mark[2]) : NULL;
+    const char *first = take(f, &two, mark[0]);
+    f->answer = first ? take(f, &two, mark[1]) : NULL;
+    o->next = f->answer ? take(f, &two, mark[2]) : NULL;
     SN_CHECK(o->first && o->answer && o->next && !f->arena->failed, f->err,
              f->arena->failed ? SN_ENOMEM : SN_EUNSUPPORTED,
              "%s: its chat template gives messages not as they are, so it cannot go ahead of time",
@@ -95,32 +110,23 @@ static bool takes(SnBytes *text, const char *part, size_t n)
     return true;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* Does the form give the template's text? trims: of messages without white space around them. */
-static SnStatus holds(const Form *f, const char *const *text, uint32_t n, bool trims, bool *out)
+/* Does the form give the template's text? */
+static SnStatus holds(const Form *f, const char *const *text, uint32_t n, bool *out)
 {
     const SnChatLinear *o = f->out;
     SnBytes all;
     SN_TRY(render(f, text, n, &all));
     *out = true;
     for (uint32_t i = 0; *out && i < n; i++) {
-        const char *s = text[i], *before = i == 0 ? o->first : i % 2 ? o->answer : o->next;
-        size_t size = strlen(s);
-        for (; trims && size && is_space(*s); size--)
-            s++;
-        while (trims && size && is_space(s[size - 1]))
-            size--;
-        *out = takes(&all, before, strlen(before)) && takes(&all, s, size);
+        const char *s = text[i], *before = i == 0 ? o->first : i % 2 ? f->answer : o->next;
+        *out = takes(&all, before, strlen(before)) && takes(&all, s, strlen(s));
     }
     *out = *out && takes(&all, o->answer, strlen(o->answer)) && all.n == 0;
     return SN_OK;
 }
 
-/* One, two and three turns of texts that templates like to look at. */
+/* One, two and three turns of texts that templates like to look at. One that does something to white space
+ * around messages gets them without. */
 static SnStatus check(const Form *f)
 {
     static const char *const plain[] = {"Hello, who are you?", "I'm <b>a</b> {{ model }}.\n\n- one\n- two",
@@ -129,28 +135,25 @@ static SnStatus check(const Form *f)
     static const char *const spaced[] = {"  both\n", "answer", "\n one\t"};
     bool is_so = true;
     for (uint32_t n = 1; n <= SN_COUNT(plain) && is_so; n += 2)
-        SN_TRY(holds(f, plain, n, false, &is_so));
+        SN_TRY(holds(f, plain, n, &is_so));
     SN_CHECK(is_so, f->err, SN_EUNSUPPORTED,
              "%s: its chat template is more than text around messages, so it cannot go ahead of time",
              f->m->folder);
-    SN_TRY(holds(f, spaced, SN_COUNT(spaced), false, &is_so));
-    if (is_so)
-        return SN_OK;
-    f->out->trims = true;
-    SN_TRY(holds(f, spaced, SN_COUNT(spaced), true, &is_so));
-    SN_CHECK(is_so, f->err, SN_EUNSUPPORTED,
-             "%s: its chat template changes white space around messages, so it cannot go ahead of time",
-             f->m->folder);
+    SN_TRY(holds(f, spaced, SN_COUNT(spaced), &is_so));
+    f->out->trims = !is_so;
     return SN_OK;
 }
 
 SnStatus sn_chat_linear(SnModel *m, const char *system, SnArena *arena, SnChatLinear *out, SnError *err)
 {
-    const Form f = {m, system, arena, out, err};
+    Form f = {.m = m, .system = system, .arena = arena, .out = out, .err = err};
     *out = (SnChatLinear){.first = "", .next = "", .answer = ""};
     SN_TRY(sn_model_has_chat(m, arena, &out->has, err));
     if (!out->has)
         return SN_OK;
     SN_TRY(find_parts(&f));
+    const size_t n = strlen(out->answer);
+    SN_CHECK(strncmp(f.answer, out->answer, n) == 0 && is_blank(f.answer + n), err, SN_EUNSUPPORTED,
+             "%s: its chat template begins an answer in two ways, so it cannot go ahead of time", m->folder);
     return check(&f);
 }
