@@ -21,7 +21,7 @@
 
 typedef enum SnJiCase { SN_JI_TO_UPPER, SN_JI_TO_LOWER, SN_JI_TO_TITLE } SnJiCase;
 
-/* Facts of the code points from `first` to the next run (jinja_unicode.c). */
+/* Facts of the code points from `first` to the next run (jinja_unicode_table.c). */
 typedef struct SnJiCodeRun {
     uint32_t first, flags;
     int32_t to[3]; /* by SnJiCase: that case is so much further */

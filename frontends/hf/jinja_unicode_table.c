@@ -1,4 +1,4 @@
-/* jinja_unicode.c -- made by tools/python_unicode.py from Python 3.11. */
+/* jinja_unicode_table.c -- made by tools/python_unicode.py from Python 3.11. */
 #include "frontends/hf/jinja_text.h"
 
 /* clang-format off */
