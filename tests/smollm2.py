@@ -41,7 +41,8 @@ def main():
         for other in (["--threads", "2"], ["--no-cache"]):
             again = run(*begin, *other, "--prompt", "The capital of France is")
             require(again == plain, f"other tokens with {' '.join(other)}", again)
-        answer = run(sinter, "chat", model, *options, text="What is the capital of France?\n")
+        answer = run(sinter, "chat", model, "--system", "You are a helpful assistant.", *options,
+                     text="What is the capital of France?\n")
         require("Paris" in answer, "the answer", answer)
 
 

@@ -261,31 +261,35 @@ static SnStatus time_tokenizer(Corpus *c, double out[3], SnError *err)
 static int bench_tokenizer(const Args *a, const char *path)
 {
     Session s;
+    SnArena arena = {0};
+    SnBytes text = {NULL, 0};
     SnError err = {0};
     Corpus c = {0};
-    SnFile *file = NULL;
     double rate[3] = {0};
     int status = session_open(a, a->at[0], NULL, &s);
-    SnStatus st = status == EXIT_DONE ? sn_file_open(s.ctx, path, &file, &err) : SN_EIO;
-    if (st == SN_OK) {
-        c.size = (int64_t)sn_file_bytes(file).n;
-        c.text = sn_view(SN_U8, (void *)(uintptr_t)sn_file_bytes(file).at, 1, (int64_t[]){1});
+    if (status == EXIT_DONE) {
+        sn_arena_init(&arena, sn_allocator(s.ctx));
+        status = read_file(&arena, path, &text);
+    }
+    if (status == EXIT_DONE) {
+        c.size = (int64_t)text.n;
+        c.text = sn_view(SN_U8, (void *)(uintptr_t)text.at, 1, (int64_t[]){1});
         c.text.start = &c.start;
         c.text.len = &c.size;
         c.text.child_count = c.size;
-        st = sn_model_codec(s.model, &c.encode, &c.decode, &err);
+        SnStatus st = sn_model_codec(s.model, &c.encode, &c.decode, &err);
+        if (st == SN_OK)
+            st = time_tokenizer(&c, rate, &err);
+        if (st != SN_OK)
+            status = report(a->at[0], st, &err);
     }
-    if (st == SN_OK)
-        st = time_tokenizer(&c, rate, &err);
-    if (status == EXIT_DONE && st != SN_OK)
-        status = report(a->at[0], st, &err);
     if (status == EXIT_DONE)
         (void)printf(
             a->json ? "{\"cold_MBps\": %.4g, \"warm_MBps\": %.4g, \"decode_MBps\": %.4g, \"tokens\": %lld}\n"
                     : "first pass  %.4g MB/s\nwarm        %.4g MB/s\ndecode      %.4g MB/s\n"
                       "tokens      %lld\n",
-            rate[0], rate[1], rate[2], status == EXIT_DONE ? (long long)c.ids.len[0] : 0);
-    sn_file_release(file);
+            rate[0], rate[1], rate[2], (long long)c.ids.len[0]);
+    sn_arena_clear(&arena);
     session_close(&s);
     return status;
 }

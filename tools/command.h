@@ -68,6 +68,8 @@ typedef struct Lines {
     size_t n;
 } Lines;
 bool is_regular_file(const char *path);
+/* All of one, in the arena. */
+int read_file(SnArena *arena, const char *path, SnBytes *out);
 int read_lines(SnArena *arena, const char *path, Lines *out);
 /* The operands after the first as texts; where there are none, or for "-", the lines of standard input. */
 int read_texts(const Args *a, SnArena *arena, Lines *out);

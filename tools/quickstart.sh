@@ -74,7 +74,7 @@ echo
 step "Getting the model SmolLM2-135M-Instruct (98 MB)" sh tools/get-model.sh smollm2 $out/models
 echo
 echo "> $question"
-$sinter chat "$chat" <<<"$question" || die "$sinter chat failed, see the line above"
+$sinter chat "$chat" --system "You are a helpful assistant." <<<"$question" || die "$sinter chat failed, see the line above"
 echo
 echo "Try next:"
 echo "  $sinter chat $chat"

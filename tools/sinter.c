@@ -411,7 +411,7 @@ bool is_regular_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-int read_lines(SnArena *arena, const char *path, Lines *out)
+int read_file(SnArena *arena, const char *path, SnBytes *out)
 {
     const bool is_stdin = strcmp(path, "-") == 0;
     FILE *f = is_stdin ? stdin : fopen(path, "rb");
@@ -423,25 +423,35 @@ int read_lines(SnArena *arena, const char *path, Lines *out)
     bool ok = read_stream(f, &text);
     if (!is_stdin)
         (void)fclose(f);
+    char *copy = sn_arena_alloc(arena, text.n + 1);
+    ok = ok && copy;
+    if (ok && text.n)
+        memcpy(copy, text.at, text.n);
+    *out = sn_bytes(copy, text.n);
+    sn_text_clear(&text);
+    return ok ? EXIT_DONE : report_memory();
+}
+
+int read_lines(SnArena *arena, const char *path, Lines *out)
+{
+    SnBytes text;
+    const int status = read_file(arena, path, &text);
+    if (status != EXIT_DONE)
+        return status;
     size_t n = 1;
     for (size_t i = 0; i < text.n; i++)
         n += text.at[i] == '\n';
-    char *copy = sn_arena_alloc(arena, text.n + 1);
     out->at = sn_arena_array(arena, n, sizeof *out->at);
     out->n = 0;
-    ok = ok && copy && out->at;
-    if (ok && text.n)
-        memcpy(copy, text.at, text.n);
-    for (size_t at = 0; ok && at < text.n;) {
-        const char *end = memchr(copy + at, '\n', text.n - at);
-        size_t len = end ? (size_t)(end - copy) - at : text.n - at;
+    for (size_t at = 0; out->at && at < text.n;) {
+        const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
+        size_t len = end ? (size_t)(end - text.at) - at : text.n - at;
         const size_t next = at + len + 1;
-        len -= len > 0 && copy[at + len - 1] == '\r';
-        out->at[out->n++] = sn_bytes(copy + at, len);
+        len -= len > 0 && text.at[at + len - 1] == '\r';
+        out->at[out->n++] = sn_bytes(text.at + at, len);
         at = next;
     }
-    sn_text_clear(&text);
-    return ok ? EXIT_DONE : report_memory();
+    return out->at ? EXIT_DONE : report_memory();
 }
 
 int read_texts(const Args *a, SnArena *arena, Lines *out)
