@@ -44,11 +44,14 @@ const SnFace sn_faces[] = {
     {"fill", .when = SN_FOR(FILL), .param = {CTX, TEXT("utf8", "n"), MANY(WORDS)},
      STATUS("The likeliest words for the first mask of a text: begin, run and words in one call.")},
 
-    {"say", .when = SN_FOR(CHAT), .param = {CTX, TEXT("utf8", "n"), {SN_FACE_SINK, "sink"}, {SN_FACE_USER, "user"}},
-     STATUS("A message of n bytes, and its answer as it comes: sink gets every piece, in whole characters, and\n"
-            "returns 0, or another number where that is enough. begin, steps and text in one call.")},
+    {"say", .when = SN_FOR(CHAT),
+     .param = {CTX, TEXT("utf8", "n"), {SN_FACE_SINK, "sink"}, {SN_FACE_USER, "user"}},
+     STATUS(
+         "A message of n bytes, and its answer as it comes: sink gets every piece, in whole characters, and\n"
+         "returns 0, or another number where that is enough. begin, steps and text in one call.")},
     {"begin", .when = SN_FOR(CHAT), .param = {CTX, TEXT("utf8", "n")},
-     STATUS("Copies a message of n bytes, which the next steps answer. An answer that is not done ends there.")},
+     STATUS(
+         "Copies a message of n bytes, which the next steps answer. An answer that is not done ends there.")},
     {"begin", .when = TEXT_ONE, .param = {CTX, TEXT("utf8", "n")},
      STATUS("Copies a text of n bytes for the next run, and forgets a run that is not done.")},
     {"begin_pair", .when = TEXT_TWO, .param = {CTX, TEXT("a", "na"), TEXT("b", "nb")},
@@ -74,7 +77,8 @@ const SnFace sn_faces[] = {
     {"words", .when = SN_FOR(FILL), .param = {CTX, MANY(WORDS)},
      STATUS("The max best words of the run that ended, best first; *count of all.")},
 
-    {"entry", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "entry"}}, STATUS("Chooses what the next run by name runs.")},
+    {"entry", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "entry"}},
+     STATUS("Chooses what the next run by name runs.")},
     {"bind", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "input"}, {SN_FACE_VIEW, "view"}},
      STATUS("Lends data to an input until the run ends; the struct itself is copied.")},
     {"reserve", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "shape"}},
@@ -82,7 +86,8 @@ const SnFace sn_faces[] = {
     {"result", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_NAME, "output"}, {SN_FACE_VIEW_OUT, "out"}},
      STATUS("Lends an output of the run that ended, until the next call that is not result.")},
     {"reset", .when = SN_FOR_DATA, .param = {CTX}, STATUS("Carried state back to what it was at first.")},
-    {"state_save", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_INOUT, "size"}},
+    {"state_save", .when = SN_FOR_DATA,
+     .param = {CTX, {SN_FACE_BYTES_OUT, "to"}, {SN_FACE_SIZE_INOUT, "size"}},
      STATUS("Carried state as bytes, between runs. *size is in and out; to NULL asks for it.")},
     {"state_load", .when = SN_FOR_DATA, .param = {CTX, {SN_FACE_BYTES, "from"}, {SN_FACE_SIZE, "size"}},
      STATUS("Takes over saved state, also of another build of the model whose carried tensors are the same:\n"

@@ -1,6 +1,6 @@
-/* chat_linear.c -- a chat template as constant text around messages, for programs that have no templates: is
+/* chat_linear.c -- a chat template as constant text around messages, for programs that have no templates:
  * found by rendering messages that occur nowhere else, and checked with other ones. */
-#include "frontends/tasks/talk.h"
+#include "frontends/hf/chat_linear.h"
 
 #define MOST_TURNS 3
 
@@ -56,18 +56,17 @@ static SnStatus render(const Form *f, const char *const *text, uint32_t n, SnByt
 
 /* ---- the form ---- */
 
-/* Takes what comes before `mark` off a text, and the mark; NULL: it is not there just once. */
+/* Takes what comes before `mark` off a text, and the mark; NULL: it is not there. */
 static const char *take(const Form *f, SnBytes *text, const char *mark)
 {
     const size_t n = strlen(mark);
-    size_t at = 0, found = SIZE_MAX;
-    for (; at + n <= text->n; at++)
-        if (memcmp(text->at + at, mark, n) == 0 && found == SIZE_MAX)
-            found = at;
-    if (found == SIZE_MAX)
+    size_t at = 0;
+    while (at + n <= text->n && memcmp(text->at + at, mark, n) != 0)
+        at++;
+    if (at + n > text->n)
         return NULL;
-    const char *before = sn_arena_strndup(f->arena, (const char *)text->at, found);
-    *text = sn_bytes(text->at + found + n, text->n - found - n);
+    const char *before = sn_arena_strndup(f->arena, (const char *)text->at, at);
+    *text = sn_bytes(text->at + at + n, text->n - at - n);
     return before;
 }
 

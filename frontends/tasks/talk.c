@@ -2,6 +2,7 @@
  * `tokens` and `text`. */
 #include "frontends/tasks/talk.h"
 
+#include "frontends/hf/chat_linear.h"
 #include "frontends/tasks/generate.h"
 #include "ops/ops.h"
 
