@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes ops/host/normal_table.c: compatibility decompositions, compositions and grapheme breaks of every code point.
+"""Writes frontends/hf/normal_table.c: decompositions, compositions and grapheme breaks of every code point.
 
 Like unicode_table.py it observes the reference tokenizer. Grapheme breaks show through a Precompiled normalizer whose
 map writes X for whatever it looks up: a cluster of less than six bytes becomes one X, the characters of a longer one an
 X each. What cannot show there (which Hangul syllables, controls of four bytes, regional indicators) is taken from the
 package regex. Needs the Python packages tokenizers, version 0.23.3, and regex:
 
-    python3 tools/normal_table.py > ops/host/normal_table.c
+    python3 tools/normal_table.py > frontends/hf/normal_table.c
 """
 
 import struct
@@ -84,7 +84,8 @@ def two_stages(values, size):
     return first, [v for block in blocks for v in block]
 
 
-def put(name, ctype, values):
+def put(parts, name, group, ctype, values):
+    parts.append((name, group, len(values)))
     lines, line = [], "   "
     for v in values:
         if len(line) + len(str(v)) + 2 > 110:
@@ -92,7 +93,19 @@ def put(name, ctype, values):
             line = "   "
         line += f" {v},"
     lines.append(line)
-    print(f"const {ctype} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
+    print(f"static const {ctype} {name.lower()}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
+
+
+def put_decompositions(parts, form, chars, decompose):
+    pool, at = [], [0]
+    for c in chars:
+        pool += [ord(d) for d in decompose(c)]
+        at.append(len(pool))
+    block = [sum(1 for c in chars if ord(c) >> 8 < b) for b in range((ord(chars[-1]) >> 8) + 2)]
+    put(parts, form + "_BLOCK", form, "uint16_t", block)
+    put(parts, form + "_LOW", form, "uint8_t", [ord(c) & 0xFF for c in chars])
+    put(parts, form + "_AT", form, "uint16_t", at)
+    put(parts, form + "_POOL", form, "uint32_t", pool)
 
 
 def main():
@@ -108,30 +121,30 @@ def main():
     for c in chars:
         of[ord(c)] = BREAKS.index(breaks[c]) | COMPAT * (NFKD(c) != NFD(c)) | SECOND * (c in seconds)
     first, second = two_stages(of, 128)
-    pool, at = [], [0]
-    for c in compat:
-        pool += [ord(d) for d in NFKD(c)]
-        at.append(len(pool))
-    block = [sum(1 for c in compat if ord(c) >> 8 < b) for b in range((ord(compat[-1]) >> 8) + 2)]
-    assert max(b - a for a, b in zip(at, at[1:])) == 18 and max(ord(c) for p in pairs for c in p) < 1 << 21
+    apart = [c for c in chars if NFD(c) != c and not HANGUL <= ord(c) < HANGUL + NHANGUL]
+    assert max(ord(c) for p in pairs for c in p) < 1 << 21
 
     print(f"""/* normal_table.c -- normalisation forms and grapheme breaks of each code point. Generated: do not edit.
  *
  * Made by tools/normal_table.py from tokenizers {WANTED}. */
+#include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/normal.h"
 
 /* clang-format off */
 """)
     print(f"_Static_assert(SN_BREAK_CONSONANT == {BREAKS.index('CONSONANT')} && SN_FORM_COMPAT == {COMPAT} && "
-          f"SN_FORM_SECOND == {SECOND} && SN_COMPOSE_COUNT == {len(pairs)}, \"table and header agree\");\n")
-    put("sn_form_first", "uint8_t", first)
-    put("sn_form_second", "uint8_t", second)
-    put("sn_nfkd_block", "uint16_t", block)
-    put("sn_nfkd_low", "uint8_t", [ord(c) & 0xFF for c in compat])
-    put("sn_nfkd_at", "uint16_t", at)
-    put("sn_nfkd_pool", "uint32_t", pool)
-    put("sn_compose_pair", "uint64_t", [f"{ord(a) << 21 | ord(b)}u" for a, b in pairs])
-    put("sn_compose_to", "uint32_t", [ord(c) for c in pairs.values()])
+          f"SN_FORM_SECOND == {SECOND}, \"table and header agree\");\n")
+    parts = []
+    put(parts, "FORM_FIRST", "FORM", "uint8_t", first)
+    put(parts, "FORM_SECOND", "FORM", "uint8_t", second)
+    put_decompositions(parts, "NFD", apart, NFD)
+    put_decompositions(parts, "NFKD", compat, NFKD)
+    put(parts, "COMPOSE_PAIR", "COMPOSE", "uint64_t", [f"{ord(a) << 21 | ord(b)}u" for a, b in pairs])
+    put(parts, "COMPOSE_TO", "COMPOSE", "uint32_t", [ord(c) for c in pairs.values()])
+    print("const SnNormalPart sn_normal_parts[SN_NORMAL_PARTS] = {")
+    for name, group, count in parts:
+        print(f"    {{SN_TOK_{name}, SN_READS_{group}, {count}, {name.lower()}}},")
+    print("};")
 
 
 if __name__ == "__main__":

@@ -128,13 +128,6 @@ def main():
     stages = {size: two_stages(of, size) for size in (64, 128, 256)}
     size = min((s for s in stages if len(stages[s][1]) // s <= 256), key=lambda s: sum(map(len, stages[s])))
     first, second = stages[size]
-    apart = [c for c in chars if NFD(c) != c and not HANGUL <= ord(c) < HANGUL + NHANGUL]
-    pool, at = [], [0]
-    for c in apart:
-        pool += [ord(d) for d in NFD(c)]
-        at.append(len(pool))
-    last_block = ord(apart[-1]) >> 8
-    block = [sum(1 for c in apart if ord(c) >> 8 < b) for b in range(last_block + 2)]
 
     print(f"""/* unicode_table.c -- what the reference tokenizer knows of each code point. Generated: do not edit.
  *
@@ -152,10 +145,6 @@ def main():
     print("};\n")
     put("sn_code_first", "uint8_t", first)
     put("sn_code_second", "uint8_t", second)
-    put("sn_nfd_block", "uint16_t", block)
-    put("sn_nfd_low", "uint8_t", [ord(c) & 0xFF for c in apart])
-    put("sn_nfd_at", "uint16_t", at)
-    put("sn_nfd_pool", "uint32_t", pool)
 
 
 if __name__ == "__main__":

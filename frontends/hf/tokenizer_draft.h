@@ -20,6 +20,16 @@ typedef struct SnDraftNorm { /* a normaliser step */
     uint32_t nunit;
 } SnDraftNorm;
 
+/* Sections that normaliser steps read, with their contents (normal_table.c). */
+#define SN_NORMAL_PARTS 12
+typedef struct SnNormalPart {
+    SnTokSectionName section;
+    uint32_t reads; /* SN_READS_ of ops/host/normal.h */
+    uint32_t count;
+    const void *at;
+} SnNormalPart;
+extern const SnNormalPart sn_normal_parts[SN_NORMAL_PARTS];
+
 typedef struct SnDraftDecode {
     SnTokDecodeStep step; /* at: where it is a pattern */
     SnBytes text, to;     /* POOL[at ..], POOL[to ..] */

@@ -1,6 +1,6 @@
 /* tokenizer_table.c -- writes tokenizer tables. */
 #include "frontends/hf/tokenizer_draft.h"
-#include "ops/host/unicode.h"
+#include "ops/host/normal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,6 +54,12 @@ SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, SnError *err)
     d->added[i] = t;
     return SN_OK;
 }
+
+static const uint8_t element_size[SN_TOK_NSECTION] = {
+#define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
+    SN_TOK_SECTIONS(SN_X)
+#undef SN_X
+};
 
 /* ---- sizes -------------------------------------------------------------------------------------------- */
 
@@ -163,6 +169,15 @@ static size_t unit_count(const SnTokDraft *d)
     return n;
 }
 
+static void normal_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
+{
+    uint32_t reads = 0;
+    for (uint32_t i = 0; i < d->nstep; i++)
+        reads |= sn_tok_norm_reads(d->step[i].kind);
+    for (const SnNormalPart *p = sn_normal_parts; p < sn_normal_parts + SN_NORMAL_PARTS; p++)
+        count[p->section] = reads & p->reads ? p->count : 0;
+}
+
 static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
 {
     const SnTokDraft *d = w->d;
@@ -192,11 +207,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
     };
     sn_draft_regex_sizes(d, count);
     sn_draft_bpe_sizes(d, count);
-    static const uint8_t element_size[SN_TOK_NSECTION] = {
-#define SN_X(NAME, T) [SN_TOK_##NAME] = sizeof(T),
-        SN_TOK_SECTIONS(SN_X)
-#undef SN_X
-    };
+    normal_sizes(d, count);
     size_t at[SN_TOK_NSECTION], size = sizeof(SnTokTable);
     for (int s = 0; s < SN_TOK_NSECTION; s++) {
         SN_CHECK(sn_align_size(size, SN_TOK_ALIGN, &at[s]) && count[s] < UINT32_MAX / 16, err, SN_EFORMAT,
@@ -294,6 +305,12 @@ static void put_added(Writer *w, SnTokSectionName where, const SnDraftToken *con
         for (uint32_t c = a->match.n > 0 ? a->match.at[0] + 1u : 0; c < 257; c++)
             first[c] = i + 1;
     }
+}
+
+static void put_normal(Writer *w)
+{
+    for (const SnNormalPart *p = sn_normal_parts; p < sn_normal_parts + SN_NORMAL_PARTS; p++)
+        memcpy(section(w, p->section), p->at, sn_tok_count(w->t, p->section) * element_size[p->section]);
 }
 
 static void put_steps(Writer *w)
@@ -395,6 +412,7 @@ static void put_rest(Writer *w)
     put_unigram(w);
     sn_draft_put_regexes(d, section(w, SN_TOK_REGEX), section(w, SN_TOK_BLOCK), section(w, SN_TOK_CLASS),
                          section(w, SN_TOK_EDGE));
+    put_normal(w);
     put_steps(w);
     put_splits(w);
     if (d->nsingle > 0)

@@ -8,9 +8,9 @@
 
 /* ---- clusters ----------------------------------------------------------------------------------------- */
 
-static SnBreak break_of(uint32_t cp)
+static SnBreak break_of(const SnTokTable *t, uint32_t cp)
 {
-    return (SnBreak)(sn_form(cp) & SN_FORM_BREAK);
+    return (SnBreak)(sn_form(t, cp) & SN_FORM_BREAK);
 }
 
 static bool extends(SnBreak b)
@@ -65,14 +65,14 @@ static void enter(Cluster *s, SnBreak b)
     s->nindicator = b == SN_BREAK_INDICATOR ? s->nindicator + 1 : 0;
 }
 
-size_t sn_tok_cluster(const SnTokChar *c, size_t n)
+size_t sn_tok_cluster(const SnTokTable *t, const SnTokChar *c, size_t n)
 {
     Cluster s = {.is_picto = false};
-    SnBreak a = break_of(c[0].code);
+    SnBreak a = break_of(t, c[0].code);
     enter(&s, a);
     size_t i = 1;
     for (; i < n; i++) {
-        const SnBreak b = break_of(c[i].code);
+        const SnBreak b = break_of(t, c[i].code);
         if (!joins(&s, a, b))
             break;
         enter(&s, b);
@@ -145,7 +145,7 @@ size_t sn_tok_map(const SnCharsmap *map, const SnTokChar *src, size_t n, SnTokCh
     for (size_t i = 0, count; i < n; i += count) {
         uint8_t key[WHOLE * 4];
         size_t size = 0;
-        count = sn_tok_cluster(src + i, n - i);
+        count = sn_tok_cluster(map->t, src + i, n - i);
         for (size_t k = 0; k < count && size < WHOLE; k++)
             size += sn_tok_put_char(src[i + k].code, key + size);
         SnBytes to = size < WHOLE ? find(map, key, size) : sn_bytes(NULL, 0);

@@ -37,33 +37,48 @@ typedef struct Parts {
     size_t n;
 } Parts;
 
-static bool look_up(const uint16_t *block, const uint8_t *low, const uint16_t *at, const uint32_t *pool,
-                    uint32_t cp, Parts *out)
+typedef struct Apart { /* NFD or NFKD of single characters */
+    const uint16_t *block;
+    const uint8_t *low;
+    const uint16_t *at;
+    const uint32_t *pool;
+    uint32_t nblock, nlow, nat, npool;
+} Apart;
+
+#define APART(t, FORM)                                                                                       \
+    ((Apart){sn_tok_##FORM##_BLOCK(t), sn_tok_##FORM##_LOW(t), sn_tok_##FORM##_AT(t),                        \
+             sn_tok_##FORM##_POOL(t), sn_tok_count(t, SN_TOK_##FORM##_BLOCK),                                \
+             sn_tok_count(t, SN_TOK_##FORM##_LOW), sn_tok_count(t, SN_TOK_##FORM##_AT),                      \
+             sn_tok_count(t, SN_TOK_##FORM##_POOL)})
+
+static void look_up(Apart a, uint32_t cp, Parts *out)
 {
-    for (uint32_t i = block[cp >> 8]; i < block[(cp >> 8) + 1]; i++) {
-        if (low[i] == (cp & 0xFF)) {
-            *out = (Parts){pool + at[i], (size_t)(at[i + 1] - at[i])};
-            return true;
+    const uint32_t b = cp >> 8;
+    if (b + 1 >= a.nblock)
+        return;
+    for (uint32_t i = a.block[b]; i < a.block[b + 1]; i++) {
+        if (a.low[i] == (cp & 0xFF)) {
+            *out = (Parts){a.pool + a.at[i], (size_t)(a.at[i + 1] - a.at[i])};
+            return;
         }
     }
-    return false;
 }
 
 /* The full decomposition of a code point; room is for what no table has. */
-static Parts decompose(const uint32_t *cp, bool is_compat, uint32_t room[3])
+static Parts decompose(const SnTokTable *t, const uint32_t *cp, bool is_compat, uint32_t room[3])
 {
     Parts p = {cp, 1};
     if (*cp - S < NS) {
-        const uint32_t i = *cp - S, t = i % NT;
+        const uint32_t i = *cp - S;
         room[0] = L + i / NVT;
         room[1] = V + i % NVT / NT;
-        room[2] = T + t;
-        return (Parts){room, t != 0 ? 3 : 2};
+        room[2] = T + i % NT;
+        return (Parts){room, i % NT != 0 ? 3 : 2};
     }
-    if (is_compat && (sn_form(*cp) & SN_FORM_COMPAT))
-        (void)look_up(sn_nfkd_block, sn_nfkd_low, sn_nfkd_at, sn_nfkd_pool, *cp, &p);
+    if (is_compat && (sn_form(t, *cp) & SN_FORM_COMPAT))
+        look_up(APART(t, NFKD), *cp, &p);
     else if (sn_code_class(*cp)->flags & SN_CP_DECOMPOSES)
-        (void)look_up(sn_nfd_block, sn_nfd_low, sn_nfd_at, sn_nfd_pool, *cp, &p);
+        look_up(APART(t, NFD), *cp, &p);
     return p;
 }
 
@@ -90,13 +105,13 @@ static void sort_marks(SnTokChar *mark, size_t n, SnTokChar *spare)
     memcpy(mark, spare, n * sizeof *mark);
 }
 
-static size_t decompose_all(bool is_compat, const SnTokChar *src, size_t n, SnTokChar *dst, SnTokChar *spare,
-                            size_t cap)
+static size_t decompose_all(const SnTokTable *t, bool is_compat, const SnTokChar *src, size_t n,
+                            SnTokChar *dst, SnTokChar *spare, size_t cap)
 {
     size_t m = 0, marks = 0; /* marks: where the row of marks that ends here begins */
     for (size_t i = 0; i < n; i++) {
         uint32_t room[3];
-        const Parts p = decompose(&src[i].code, is_compat, room);
+        const Parts p = decompose(t, &src[i].code, is_compat, room);
         if (p.n > cap - m)
             return SIZE_MAX;
         for (size_t k = 0; k < p.n; k++) {
@@ -114,29 +129,31 @@ static size_t decompose_all(bool is_compat, const SnTokChar *src, size_t n, SnTo
 /* ---- composing ---------------------------------------------------------------------------------------- */
 
 /* 0: the two do not compose. */
-static uint32_t compose(uint32_t a, uint32_t b)
+static uint32_t compose(const SnTokTable *t, uint32_t a, uint32_t b)
 {
     if (a - L < NL && b - V < NV)
         return S + ((a - L) * NV + (b - V)) * NT;
     if (a - S < NS && (a - S) % NT == 0 && b - (T + 1) < NT - 1)
         return a + (b - T);
-    if (!(sn_form(b) & SN_FORM_SECOND))
+    if (!(sn_form(t, b) & SN_FORM_SECOND))
         return 0;
     const uint64_t pair = (uint64_t)a << 21 | b;
-    size_t lo = 0, hi = SN_COMPOSE_COUNT;
+    const uint64_t *pairs = sn_tok_COMPOSE_PAIR(t);
+    const size_t n = sn_tok_count(t, SN_TOK_COMPOSE_PAIR);
+    size_t lo = 0, hi = n;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
-        if (sn_compose_pair[mid] < pair)
+        if (pairs[mid] < pair)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo < SN_COMPOSE_COUNT && sn_compose_pair[lo] == pair ? sn_compose_to[lo] : 0;
+    return lo < n && pairs[lo] == pair ? sn_tok_COMPOSE_TO(t)[lo] : 0;
 }
 
 /* In place: a starter takes each character behind it that composes with it and that no mark of the same or a
  * higher class stands before. */
-static size_t compose_all(SnTokChar *c, size_t n)
+static size_t compose_all(const SnTokTable *t, SnTokChar *c, size_t n)
 {
     size_t m = 0, starter = SIZE_MAX;
     uint8_t last = 0; /* class of the last mark kept after the starter */
@@ -144,7 +161,7 @@ static size_t compose_all(SnTokChar *c, size_t n)
     for (size_t i = 0; i < n; i++) {
         const uint8_t order = order_of(&c[i]);
         if (starter != SIZE_MAX && (!is_blocked || last < order)) {
-            const uint32_t whole = compose(c[starter].code, c[i].code);
+            const uint32_t whole = compose(t, c[starter].code, c[i].code);
             if (whole != 0) {
                 c[starter] = (SnTokChar){whole, c[starter].from + c[i].from - 1};
                 continue;
@@ -160,14 +177,64 @@ static size_t compose_all(SnTokChar *c, size_t n)
     return m;
 }
 
-size_t sn_tok_form(SnForm form, const SnTokChar *src, size_t n, SnTokChar *dst, SnTokChar *spare, size_t cap)
+size_t sn_tok_form(const SnTokTable *t, SnForm form, const SnTokChar *src, size_t n, SnTokChar *dst,
+                   SnTokChar *spare, size_t cap)
 {
     const bool is_compat = form == SN_FORM_NFKD || form == SN_FORM_NFKC;
-    size_t m = decompose_all(is_compat, src, n, dst, spare, cap);
+    size_t m = decompose_all(t, is_compat, src, n, dst, spare, cap);
     if (m == SIZE_MAX)
         return m;
     if (form == SN_FORM_NFC || form == SN_FORM_NFKC)
-        m = compose_all(dst, m);
+        m = compose_all(t, dst, m);
     sn_tok_place(src, n, dst, m, -1);
     return m;
+}
+
+/* ---- checking ----------------------------------------------------------------------------------------- */
+
+static bool are_code_points(const uint32_t *cp, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (cp[i] > SN_CP_LAST)
+            return false;
+    return true;
+}
+
+static bool check_apart(Apart a)
+{
+    if (a.nblock == 0)
+        return true;
+    if (a.nat != a.nlow + 1)
+        return false;
+    for (uint32_t i = 0; i < a.nblock; i++)
+        if (a.block[i] > a.nlow)
+            return false;
+    for (uint32_t i = 0; i < a.nlow; i++)
+        if (a.at[i] >= a.at[i + 1])
+            return false;
+    return a.at[a.nlow] <= a.npool && are_code_points(a.pool, a.npool);
+}
+
+static bool check_classes(const SnTokTable *t)
+{
+    enum { BLOCKS = (SN_CP_LAST >> SN_CP_BLOCK_BITS) + 1 };
+    const uint32_t n = sn_tok_count(t, SN_TOK_FORM_FIRST);
+    for (uint32_t i = 0; i < n; i++)
+        if (sn_tok_FORM_FIRST(t)[i] >= sn_tok_count(t, SN_TOK_FORM_SECOND) >> SN_CP_BLOCK_BITS)
+            return false;
+    return n == 0 || n == BLOCKS;
+}
+
+bool sn_tok_check_forms(const SnTokTable *t)
+{
+    uint32_t reads = 0;
+    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_NORMALIZE); i++)
+        reads |= sn_tok_norm_reads(sn_tok_NORMALIZE(t)[i].kind);
+    const Apart nfd = APART(t, NFD), nfkd = APART(t, NFKD);
+    const uint32_t has = (sn_tok_count(t, SN_TOK_FORM_FIRST) > 0 ? SN_READS_FORM : 0) |
+                         (nfd.nblock > 0 ? SN_READS_NFD : 0) | (nfkd.nblock > 0 ? SN_READS_NFKD : 0) |
+                         (sn_tok_count(t, SN_TOK_COMPOSE_PAIR) > 0 ? SN_READS_COMPOSE : 0);
+    const uint32_t nto = sn_tok_count(t, SN_TOK_COMPOSE_TO);
+    return (reads & ~has) == 0 && check_classes(t) && check_apart(nfd) && check_apart(nfkd) &&
+           nto == sn_tok_count(t, SN_TOK_COMPOSE_PAIR) && are_code_points(sn_tok_COMPOSE_TO(t), nto);
 }

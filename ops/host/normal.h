@@ -1,6 +1,7 @@
 /* normal.h -- normalisation forms, grapheme clusters and character maps. Private to ops/host.
  *
- * The tables are in normal_table.c, made by tools/normal_table.py. */
+ * What they know of code points lies in sections of the tokenizer's table, those that its steps read: a front
+ * end writes them, from a file that tools/normal_table.py makes. */
 #ifndef SN_NORMAL_H
 #define SN_NORMAL_H
 
@@ -27,23 +28,24 @@ typedef enum SnBreak { /* Grapheme_Cluster_Break, with what emoji and conjuncts 
                        SN_BREAK_CONSONANT, /* Indic_Conjunct_Break=Consonant */
 } SnBreak;
 
-#define SN_FORM_BREAK    31u
-#define SN_FORM_COMPAT   32u /* its NFKD is not its NFD */
-#define SN_FORM_SECOND   64u /* may compose with what stands before it (but for Hangul) */
-#define SN_COMPOSE_COUNT 940
+#define SN_FORM_BREAK  31u
+#define SN_FORM_COMPAT 32u /* its NFKD is not its NFD */
+#define SN_FORM_SECOND 64u /* may compose with what stands before it (but for Hangul) */
 
-extern const uint8_t sn_form_first[], sn_form_second[];
-extern const uint16_t sn_nfkd_block[], sn_nfkd_at[];
-extern const uint8_t sn_nfkd_low[];
-extern const uint32_t sn_nfkd_pool[];
-extern const uint64_t sn_compose_pair[]; /* first << 21 | second, sorted */
-extern const uint32_t sn_compose_to[];
+/* Which sections a step reads. FORM: two stages over blocks of code points. NFD and NFKD: what the code
+ * points LOW[BLOCK[b] .. BLOCK[b + 1]) of 256 from b << 8 become, number i POOL[AT[i] .. AT[i + 1]); NFKD has
+ * those with SN_FORM_COMPAT. COMPOSE: PAIR is first << 21 | second, sorted. */
+#define SN_READS_FORM    1u
+#define SN_READS_NFD     2u
+#define SN_READS_NFKD    4u
+#define SN_READS_COMPOSE 8u
+uint32_t sn_tok_norm_reads(uint32_t kind);
 
 /* cp is at most SN_CP_LAST. */
-static inline uint8_t sn_form(uint32_t cp)
+static inline uint8_t sn_form(const SnTokTable *t, uint32_t cp)
 {
-    return sn_form_second[(uint32_t)sn_form_first[cp >> SN_CP_BLOCK_BITS] << SN_CP_BLOCK_BITS |
-                          (cp & ((1u << SN_CP_BLOCK_BITS) - 1))];
+    return sn_tok_FORM_SECOND(t)[(uint32_t)sn_tok_FORM_FIRST(t)[cp >> SN_CP_BLOCK_BITS] << SN_CP_BLOCK_BITS |
+                                 (cp & ((1u << SN_CP_BLOCK_BITS) - 1))];
 }
 
 typedef enum SnForm { SN_FORM_NFD = 1, SN_FORM_NFKD, SN_FORM_NFC, SN_FORM_NFKC } SnForm;
@@ -54,12 +56,14 @@ typedef enum SnForm { SN_FORM_NFD = 1, SN_FORM_NFKD, SN_FORM_NFC, SN_FORM_NFKC }
 void sn_tok_place(const SnTokChar *src, size_t n, SnTokChar *dst, size_t m, int32_t empty);
 
 /* Brings n characters into a form, at most cap of them; spare is like dst. SIZE_MAX: they are more. */
-size_t sn_tok_form(SnForm form, const SnTokChar *src, size_t n, SnTokChar *dst, SnTokChar *spare, size_t cap);
+size_t sn_tok_form(const SnTokTable *t, SnForm form, const SnTokChar *src, size_t n, SnTokChar *dst,
+                   SnTokChar *spare, size_t cap);
 
 /* How many of the n > 0 characters make the first grapheme cluster. Unicode Standard Annex #29. */
-size_t sn_tok_cluster(const SnTokChar *c, size_t n);
+size_t sn_tok_cluster(const SnTokTable *t, const SnTokChar *c, size_t n);
 
 typedef struct SnCharsmap { /* SentencePiece's precompiled map: a double array, strings that end in NUL */
+    const SnTokTable *t;
     const uint32_t *unit;
     uint32_t nunit;
     SnBytes text;

@@ -105,7 +105,7 @@ static size_t step_lower(const Work *w)
 
 static size_t form(const Work *w, SnForm f)
 {
-    return sn_tok_form(f, w->src, w->n, w->dst, w->spare, w->m->cap);
+    return sn_tok_form(w->m->t, f, w->src, w->n, w->dst, w->spare, w->m->cap);
 }
 
 static size_t step_nfd(const Work *w)
@@ -188,7 +188,7 @@ static size_t step_bytes(const Work *w)
 static size_t step_charsmap(const Work *w)
 {
     const SnTokNormStep *s = w->step;
-    const SnCharsmap map = {sn_tok_CHARSMAP(w->m->t) + s->unit, s->nunit, pool(w, s->at, s->size)};
+    const SnCharsmap map = {w->m->t, sn_tok_CHARSMAP(w->m->t) + s->unit, s->nunit, pool(w, s->at, s->size)};
     return sn_tok_map(&map, w->src, w->n, w->dst, w->m->cap, w->empty);
 }
 
@@ -238,24 +238,31 @@ static const struct {
     bool is_local;  /* acts on characters near each other, if places are asked for too */
     bool joins;     /* may act on an ASCII character and what stands beside it */
     bool keeps_far; /* is the same on both sides of a character that can_cut allows */
+    uint8_t reads;  /* SN_READS_ */
 } kinds[SN_NORM_NKIND] = {
     [SN_NORM_CLEAN] = {step_clean, true, false, true},
     [SN_NORM_CJK] = {step_cjk, true, false, true},
-    [SN_NORM_NFD] = {step_nfd, true, false, true},
+    [SN_NORM_NFD] = {step_nfd, true, false, true, SN_READS_NFD},
     [SN_NORM_STRIP_NONSPACING] = {step_nonspacing, true, false, true},
     [SN_NORM_STRIP_MARKS] = {step_marks, true, false, true},
     [SN_NORM_LOWER] = {step_lower, true, false, true},
-    [SN_NORM_NFKD] = {step_nfkd, true, false, true},
-    [SN_NORM_NFC] = {step_nfc, true, true, true},
-    [SN_NORM_NFKC] = {step_nfkc, true, true, true},
+    [SN_NORM_NFKD] = {step_nfkd, true, false, true, SN_READS_FORM | SN_READS_NFD | SN_READS_NFKD},
+    [SN_NORM_NFC] = {step_nfc, true, true, true, SN_READS_FORM | SN_READS_NFD | SN_READS_COMPOSE},
+    [SN_NORM_NFKC] = {step_nfkc, true, true, true,
+                      SN_READS_FORM | SN_READS_NFD | SN_READS_NFKD | SN_READS_COMPOSE},
     [SN_NORM_NMT] = {step_nmt, true, false, false},
     [SN_NORM_BYTES] = {step_bytes, true, false, true},
-    [SN_NORM_CHARSMAP] = {step_charsmap, false, true, false},
+    [SN_NORM_CHARSMAP] = {step_charsmap, false, true, false, SN_READS_FORM},
     [SN_NORM_STRIP] = {step_strip, false, true, false},
     [SN_NORM_PREPEND] = {step_prepend, false, true, false},
     [SN_NORM_REPLACE] = {step_replace, false, true, false},
     [SN_NORM_REPLACE_REGEX] = {step_replace, false, true, false},
 };
+
+uint32_t sn_tok_norm_reads(uint32_t kind)
+{
+    return kinds[kind].reads;
+}
 
 /* Runs all steps over the n characters of buf[0]; returns the buffer they end up in, NULL: too many. */
 static const SnTokChar *run_steps(const SnTokNorm *m, size_t *n, int32_t empty)
@@ -346,7 +353,8 @@ static bool can_cut(const SnTokNorm *m, uint32_t last, uint32_t cp, size_t n)
         return false;
     /* Marks on both sides of a character come together where a step drops it: only what stays parts runs. */
     const SnCodeClass *c = sn_code_class(cp);
-    const uint8_t f = sn_form(cp), b = f & SN_FORM_BREAK;
+    const uint8_t f = sn_tok_count(m->t, SN_TOK_FORM_FIRST) > 0 ? sn_form(m->t, cp) : 0;
+    const uint8_t b = f & SN_FORM_BREAK;
     const uint32_t moves = SN_CP_DROP | SN_CP_MARK | SN_CP_NONSPACING | SN_CP_DECOMPOSES;
     return c->order == 0 && !(c->flags & moves) && !(f & (SN_FORM_COMPAT | SN_FORM_SECOND)) &&
            b != SN_BREAK_V && b != SN_BREAK_T;

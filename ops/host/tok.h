@@ -246,6 +246,7 @@ SnTokModelFn sn_tok_run_bpe, sn_tok_run_wordpiece, sn_tok_run_unigram, sn_tok_ru
 SnTokModelFn *sn_tok_model(uint32_t model);
 /* Parts of sn_tokenizer_check. */
 bool sn_tok_check_splits(const SnTokTable *t), sn_tok_check_bpe(const SnTokTable *t);
+bool sn_tok_check_forms(const SnTokTable *t); /* the steps are checked already */
 #define SN_TOK_WORK(n) (1024 + 24 * (size_t)(n))
 
 #endif

@@ -274,6 +274,7 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
                  check_added(t, SN_TOK_NORMED, sn_tok_NORMED(t), sn_tok_NORMED_FIRST(t)),
              err, SN_EFORMAT, "tokenizer table: bad added tokens");
     SN_CHECK(check_steps(t), err, SN_EFORMAT, "tokenizer table: bad steps");
+    SN_CHECK(sn_tok_check_forms(t), err, SN_EFORMAT, "tokenizer table: bad normalisation forms");
     SN_CHECK(check_decoder(t), err, SN_EFORMAT, "tokenizer table: bad decoder");
     SN_CHECK(check_unigram(t), err, SN_EFORMAT, "tokenizer table: bad pieces");
     SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&

@@ -141,7 +141,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  3u
+#define SN_TOK_VERSION  4u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -186,7 +186,19 @@ typedef enum SnTokModel {
     X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
     X(BLOCK, uint16_t)    /* of patterns: code points to blocks */                                           \
     X(CLASS, uint8_t)     /* of patterns: blocks to classes */                                               \
-    X(EDGE, uint32_t)     /* of patterns: transitions */
+    X(EDGE, uint32_t)     /* of patterns: transitions */                                                     \
+    X(FORM_FIRST, uint8_t)                                                                                   \
+    X(FORM_SECOND, uint8_t) /* this and what follows: of normaliser steps, see ops/host/normal.h */          \
+    X(NFD_BLOCK, uint16_t)                                                                                   \
+    X(NFD_LOW, uint8_t)                                                                                      \
+    X(NFD_AT, uint16_t)                                                                                      \
+    X(NFD_POOL, uint32_t)                                                                                    \
+    X(NFKD_BLOCK, uint16_t)                                                                                  \
+    X(NFKD_LOW, uint8_t)                                                                                     \
+    X(NFKD_AT, uint16_t)                                                                                     \
+    X(NFKD_POOL, uint32_t)                                                                                   \
+    X(COMPOSE_PAIR, uint64_t)                                                                                \
+    X(COMPOSE_TO, uint32_t)
 
 typedef enum SnTokSectionName {
 #define SN_X(NAME, T) SN_TOK_##NAME,

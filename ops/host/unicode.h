@@ -28,9 +28,6 @@ typedef struct SnCodeClass {
 
 extern const SnCodeClass sn_code_classes[];
 extern const uint8_t sn_code_first[], sn_code_second[];
-extern const uint32_t sn_nfd_pool[];
-extern const uint16_t sn_nfd_block[], sn_nfd_at[];
-extern const uint8_t sn_nfd_low[];
 
 /* cp is at most SN_CP_LAST. */
 static inline const SnCodeClass *sn_code_class(uint32_t cp)

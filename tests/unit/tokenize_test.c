@@ -478,6 +478,29 @@ static void damaged_tables_are_refused(void **state)
     assert_fails(SN_EFORMAT, sn_tokenizer_check(sn_bytes(copy, table.n), &err)); /* a search would not end */
 }
 
+static void damaged_normalisation_forms_are_refused(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    const SnBytes table = load(f, "{" MODEL ",\"normalizer\":{\"type\":\"NFKC\"}}");
+    uint8_t *copy = sn_arena_alloc(&f->arena, table.n);
+    SnTokTable *t = (SnTokTable *)(void *)copy;
+    for (int s = SN_TOK_FORM_FIRST; s <= SN_TOK_COMPOSE_TO; s++) {
+        memcpy(copy, table.at, table.n);
+        const size_t next = s == SN_TOK_COMPOSE_TO ? table.n : t->section[s + 1].at;
+        const bool is_free = s == SN_TOK_FORM_SECOND || s == SN_TOK_NFD_LOW || s == SN_TOK_NFKD_LOW ||
+                             s == SN_TOK_COMPOSE_PAIR;
+        memset(copy + t->section[s].at, 0xFF, next - t->section[s].at);
+        const SnStatus status = sn_tokenizer_check(sn_bytes(copy, table.n), &err);
+        assert_int_equal(status, is_free ? SN_OK : SN_EFORMAT);
+        memcpy(copy, table.at, table.n);
+        t->section[s].count = 0;
+        assert_fails(SN_EFORMAT, sn_tokenizer_check(sn_bytes(copy, table.n), &err));
+    }
+    assert_int_equal(((const SnTokTable *)(const void *)load(f, PLAIN).at)->section[SN_TOK_NFKD_POOL].count,
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_deadline_does_not_change_results),
         cmocka_unit_test(rows_that_share_their_bytes_may_exceed_the_bound),
         cmocka_unit_test(damaged_tables_are_refused),
+        cmocka_unit_test(damaged_normalisation_forms_are_refused),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
