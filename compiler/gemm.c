@@ -246,6 +246,8 @@ static void set_summed(SnContract *c, int i, SnRef at)
 static int64_t panel_bytes(SnLower *l, const SnContract *c)
 {
     int64_t k = 0;
+    if (c->lane.n == 0)
+        return 0;
     const char lane = c->lane.label[c->lane.n - 1];
     const int side = memchr(c->of[0].at, lane, (size_t)c->of[0].n) != NULL ? 0 : 1;
     (void)sn_is_const_i64(l->s, c->summed.count, &k);

@@ -135,6 +135,8 @@ SnStatus conform_compare(Conform *c, bool *passed, SnError *err)
         for (uint32_t k = 0; st == SN_OK && outputs && k < outputs->n; k++)
             st = compare_output(c, &expected, call, &outputs->u.child[k], passed, err);
     }
+    for (size_t i = 0; st == SN_OK && !calls && i < expected.ntensor; i++)
+        st = compare_tensor(c, c->spec, &expected.tensor[i], NULL, false, passed, err);
     sn_safetensors_close(&expected);
     return st;
 }
