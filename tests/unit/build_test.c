@@ -1,34 +1,12 @@
 /* build_test.c -- the graph builder: types, promotion, sticky errors, captures, results. */
 #include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
 #include <stdlib.h>
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-} Fixture;
-
-static int open_fixture(void **state)
+static int setup(void **state)
 {
-    static Fixture f;
-    SnError err;
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = sn_all_ops};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    *state = &f;
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    Fixture *const f = *state;
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, sn_all_ops);
 }
 
 static SnGraph *graph(void **state)
@@ -319,7 +297,7 @@ static void rope_and_attention_keep_types(void **state)
 
 int main(void)
 {
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_close)
     const struct CMUnitTest tests[] = {
         CASE(elementwise_broadcasts_and_promotes),
         CASE(dims_are_computed_not_built),

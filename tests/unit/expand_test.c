@@ -1,8 +1,7 @@
 /* expand_test.c -- the expand pass: composites disappear, host rows become host calls, endless rows are cut.
  */
-#include "compiler/pass.h"
 #include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
 #include <stdlib.h>
 
@@ -39,43 +38,15 @@ static const SnOp test_ops[] = {
     {0},
 };
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnStore *s;
-    SnArena arena;
-    SnRef root;
-} Fixture;
-
-static int open_fixture(void **state)
+static int setup(void **state)
 {
-    static Fixture f;
-    SnError err;
     const SnOp *tables[16];
     size_t n = 0;
     for (; sn_all_ops[n] != NULL; n++)
         tables[n] = sn_all_ops[n];
     tables[n] = test_ops;
     tables[n + 1] = NULL;
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = tables};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    f.s = sn_graph_store(f.g);
-    sn_arena_init(&f.arena, sn_allocator(f.ctx));
-    *state = &f;
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    Fixture *const f = *state;
-    sn_arena_clear(&f->arena);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, tables);
 }
 
 static SnValue input(Fixture *f, const char *name)
@@ -85,10 +56,9 @@ static SnValue input(Fixture *f, const char *name)
 
 static SnStatus expand(Fixture *f, SnValue result, SnError *err)
 {
-    SnPass p = {.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = f->s, .arena = &f->arena};
     sn_output(f->g, "y", result);
     SN_TRY(sn_graph_check(f->g, err));
-    return sn_pass_expand(&p, sn_graph_root(f->g), &f->root, err);
+    return sn_pass_expand(&f->pass, sn_graph_root(f->g), &f->root, err);
 }
 
 /* How many terms of an op lie below the root; op SN_PRIM_COUNT: any composite. */
@@ -198,6 +168,7 @@ static SnStatus build_and_expand(Fixture *f, SnError *err)
     SN_TRY(sn_compiler_create(f->ctx, &desc, &f->cc, err));
     SN_TRY(sn_graph_create(f->cc, &f->g, err));
     f->s = sn_graph_store(f->g);
+    f->pass = (SnPass){.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = f->s, .arena = &f->arena};
     const SnValue x = input(f, "x"), w = sn_param(f->g, "w", SN_F32, 2, (const int64_t[]){4, 8});
     const SnValue m = sn_compact(f->g, x, sn_gt(f->g, x, sn_const(f->g, SN_F32, 0)), sn_none());
     sn_scope_push(f->g, "model");
@@ -240,7 +211,7 @@ static void lack_of_memory_is_an_error(void **state)
 
 int main(void)
 {
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_close)
     const struct CMUnitTest tests[] = {
         CASE(chain_becomes_primitives),       CASE(definitions_nest),
         CASE(function_bodies_are_expanded),   CASE(host_rows_become_host_calls),

@@ -1,59 +1,30 @@
 /* flatten_test.c -- programs mean the same before and after inline, and after flatten. */
 #include "compiler/build.h"
-#include "compiler/eval.h"
-#include "compiler/pass.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
 #include <stdlib.h>
 
 #define MAX_INPUT 16
 #define LIST_SIZE 24 /* elements of the child of every list input */
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnStore *s;
-    SnArena arena;
-    SnPass pass;
-    SnNamedView whole[MAX_INPUT], flat[3 * MAX_INPUT]; /* inputs before and after flatten */
+static struct Inputs {                                 /* of one test */
+    SnNamedView whole[MAX_INPUT], flat[3 * MAX_INPUT]; /* before and after flatten */
     size_t nwhole, nflat;
     uint32_t random;
-} Fixture;
+} in;
 
 static int setup(void **state)
 {
-    static Fixture f;
-    static const SnOp *const tables[] = {NULL};
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = tables};
-    SnError err;
-    f = (Fixture){.random = 1};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    f.s = sn_graph_store(f.g);
-    sn_arena_init(&f.arena, sn_allocator(f.ctx));
-    f.pass = (SnPass){.ctx = f.ctx, .cc = f.cc, .g = f.g, .s = f.s, .arena = &f.arena};
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = (Fixture *)*state;
-    sn_arena_clear(&f->arena);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    in = (struct Inputs){.random = 1};
+    return fixture_open(state, NULL);
 }
 
 /* ---- inputs ---- */
 
-static uint32_t random_below(Fixture *f, uint32_t n)
+static uint32_t random_below(uint32_t n)
 {
-    f->random = f->random * 1664525u + 1013904223u;
-    return (f->random >> 8) % n;
+    in.random = in.random * 1664525u + 1013904223u;
+    return (in.random >> 8) % n;
 }
 
 /* b is 3, n is 4, t is 5; the size of a list is LIST_SIZE. */
@@ -71,7 +42,7 @@ static void *random_data(Fixture *f, SnDtype d, int64_t n, uint32_t below)
 {
     uint8_t *at = (uint8_t *)sn_arena_array(&f->arena, (size_t)n, 8);
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t v = random_below(f, d == SN_BOOL ? 2 : below);
+        const uint32_t v = random_below(d == SN_BOOL ? 2 : below);
         const SnScalar s = sn_dtype_is_float(d) ? (SnScalar){.f = v / 4.0 - 2} : (SnScalar){.i = v};
         sn_scalar_store(d, at + (size_t)i * sn_dtype_size(d), s);
     }
@@ -92,11 +63,11 @@ static void add_input(Fixture *f, SnRef r)
         assert_true(sn_dim_eval(f->s, t->dims[i], symbol_value, f, &dims[i]));
         count *= dims[i];
     }
-    SnNamedView *v = &f->whole[f->nwhole++];
-    assert_true(f->nwhole <= MAX_INPUT);
+    SnNamedView *v = &in.whole[in.nwhole++];
+    assert_true(in.nwhole <= MAX_INPUT);
     if (t->kind == SN_TYPE_TENSOR) {
         *v = (SnNamedView){name, sn_view(t->dtype, random_data(f, t->dtype, count, 16), t->ndim, dims)};
-        f->flat[f->nflat++] = *v;
+        in.flat[in.nflat++] = *v;
         return;
     }
     int64_t *len = (int64_t *)random_data(f, SN_I64, count, 4);
@@ -106,9 +77,9 @@ static void add_input(Fixture *f, SnRef r)
     v->view.start = start;
     v->view.len = len;
     v->view.child_count = size;
-    f->flat[f->nflat++] = (SnNamedView){part_name(f, name, ".start"), sn_view(SN_I64, start, t->ndim, dims)};
-    f->flat[f->nflat++] = (SnNamedView){part_name(f, name, ".len"), sn_view(SN_I64, len, t->ndim, dims)};
-    f->flat[f->nflat++] = (SnNamedView){name, sn_view(t->dtype, child, 1, &size)};
+    in.flat[in.nflat++] = (SnNamedView){part_name(f, name, ".start"), sn_view(SN_I64, start, t->ndim, dims)};
+    in.flat[in.nflat++] = (SnNamedView){part_name(f, name, ".len"), sn_view(SN_I64, len, t->ndim, dims)};
+    in.flat[in.nflat++] = (SnNamedView){name, sn_view(t->dtype, child, 1, &size)};
 }
 
 /* ---- comparing ---- */
@@ -186,16 +157,16 @@ static void assert_keeps_meaning(Fixture *f, const char *text)
         if (sn_term(f->s, r)->op == SN_OP_INPUT)
             add_input(f, r);
     }
-    assert_ok(sn_eval(f->g, root, "main", f->whole, f->nwhole, &want, &err));
+    assert_ok(sn_eval(f->g, root, "main", in.whole, in.nwhole, &want, &err));
     assert_ok(sn_pass_inline(&f->pass, root, &root, &err));
     f->pass.flags |= SN_PASS_INLINED;
     assert_ok(sn_verify(&f->pass, root, &err));
-    assert_ok(sn_eval(f->g, root, "main", f->whole, f->nwhole, &inlined, &err));
+    assert_ok(sn_eval(f->g, root, "main", in.whole, in.nwhole, &inlined, &err));
     assert_same(f, want, inlined, false);
     assert_ok(sn_pass_flatten(&f->pass, root, &root, &err));
     f->pass.flags |= SN_PASS_FLAT;
     assert_ok(sn_verify(&f->pass, root, &err));
-    assert_ok(sn_eval(f->g, root, "main", f->flat, f->nflat, &flat, &err));
+    assert_ok(sn_eval(f->g, root, "main", in.flat, in.nflat, &flat, &err));
     assert_same(f, want, flat, true);
     sn_eval_destroy(want);
     sn_eval_destroy(inlined);
@@ -398,7 +369,7 @@ static void lack_of_memory_is_an_error_at_every_allocation(void **state)
     assert_in_range(n, 5, 5000);
 }
 
-#define flatten_unit_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define flatten_unit_test(t) cmocka_unit_test_setup_teardown(t, setup, fixture_close)
 
 int main(void)
 {

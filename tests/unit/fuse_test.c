@@ -1,38 +1,9 @@
 /* fuse_test.c -- which terms are stored. */
-#include "compiler/pass.h"
-#include "tests/unit/unit.h"
-
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnArena arena;
-    bool *is_stored;
-} Fixture;
+#include "tests/unit/fixture.h"
 
 static int setup(void **state)
 {
-    static Fixture f;
-    static const SnOp *const no_ops[] = {NULL};
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = no_ops};
-    SnError err = {0};
-    f = (Fixture){0};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    sn_arena_init(&f.arena, sn_allocator(f.ctx));
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = (Fixture *)*state;
-    sn_arena_clear(&f->arena);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, NULL);
 }
 
 static SnValue input(Fixture *f, const char *name, int64_t rows, int64_t cols)
@@ -45,8 +16,7 @@ static void fuse(Fixture *f)
 {
     SnError err = {0};
     assert_ok(sn_graph_check(f->g, &err));
-    SnPass p = {.ctx = f->ctx, .cc = f->cc, .g = f->g, .s = sn_graph_store(f->g), .arena = &f->arena};
-    assert_ok(sn_fuse(&p, sn_graph_root(f->g), &f->is_stored, &err));
+    assert_ok(sn_fuse(&f->pass, sn_graph_root(f->g), &f->is_stored, &err));
 }
 
 static int count_stored(const Fixture *f, uint16_t op)
@@ -225,7 +195,7 @@ static void many_inputs_are_split(void **state)
     assert_in_range(nstored, 3, 8);
 }
 
-#define fuse_unit(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define fuse_unit(name) cmocka_unit_test_setup_teardown(name, setup, fixture_close)
 
 int main(void)
 {

@@ -1,37 +1,11 @@
 /* host_ops_test.c -- lists to padded tensors, and the capacities that rows of host ops state. */
-#include "compiler/eval.h"
 #include "ops/host/tokenize.h"
 #include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnEvalResult *result;
-} Fixture;
-
-static int open_fixture(void **state)
+static int setup(void **state)
 {
-    static Fixture f;
-    SnError err;
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = sn_all_ops};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    f.result = NULL;
-    *state = &f;
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    Fixture *const f = *state;
-    sn_eval_destroy(f->result);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, sn_all_ops);
 }
 
 static void assert_type(SnGraph *g, SnValue v, const char *expected)
@@ -137,7 +111,7 @@ static void rows_state_capacities(void **state)
 
 int main(void)
 {
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_close)
     const struct CMUnitTest tests[] = {
         CASE(lists_are_padded_to_the_longest),
         CASE(lists_are_cut_to_a_width),

@@ -1,42 +1,12 @@
 /* lower_test.c -- the shape of lowered kernels: text, keys, what may be done in place. What they compute is
  * tested in tests/ops. */
-#include "compiler/pass.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
 #include <stdlib.h>
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnArena arena;
-    SnPass pass;
-    bool *is_stored;
-} Fixture;
-
 static int setup(void **state)
 {
-    static Fixture f;
-    static const SnOp *const no_ops[] = {NULL};
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = no_ops};
-    SnError err = {0};
-    f = (Fixture){0};
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    sn_arena_init(&f.arena, sn_allocator(f.ctx));
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = (Fixture *)*state;
-    sn_arena_clear(&f->arena);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, NULL);
 }
 
 static SnValue i64(Fixture *f, int64_t v)
@@ -50,12 +20,7 @@ static void fuse(Fixture *f)
 {
     SnError err = {0};
     assert_ok(sn_graph_check(f->g, &err));
-    f->pass = (SnPass){.ctx = f->ctx,
-                       .cc = f->cc,
-                       .g = f->g,
-                       .s = sn_graph_store(f->g),
-                       .target = &target,
-                       .arena = &f->arena};
+    f->pass.target = &target;
     assert_ok(sn_fuse(&f->pass, sn_graph_root(f->g), &f->is_stored, &err));
 }
 
@@ -261,7 +226,7 @@ static void no_memory_is_an_error_everywhere(void **state)
     }
 }
 
-#define lower_unit(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define lower_unit(name) cmocka_unit_test_setup_teardown(name, setup, fixture_close)
 
 int main(void)
 {

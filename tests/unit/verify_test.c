@@ -1,7 +1,6 @@
 /* verify_test.c -- the verifier accepts what the passes make, and names the term that is wrong. */
 #include "compiler/build.h"
-#include "compiler/pass.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/fixture.h"
 
 static SnValue expand_half(SnGraph *g, const SnCall *c)
 {
@@ -10,37 +9,10 @@ static SnValue expand_half(SnGraph *g, const SnCall *c)
 
 static const SnOp ops[] = {{.sig = "half(x: F[..]) -> F[..]", .expand = expand_half}, {0}};
 
-typedef struct Fixture {
-    SnContext *ctx;
-    SnCompiler *cc;
-    SnGraph *g;
-    SnArena arena;
-    SnPass pass;
-} Fixture;
-
 static int setup(void **state)
 {
-    static Fixture f;
     static const SnOp *const tables[] = {ops, NULL};
-    const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = tables};
-    SnError err;
-    assert_ok(sn_context_create(NULL, &f.ctx, &err));
-    assert_ok(sn_compiler_create(f.ctx, &desc, &f.cc, &err));
-    assert_ok(sn_graph_create(f.cc, &f.g, &err));
-    sn_arena_init(&f.arena, sn_allocator(f.ctx));
-    f.pass = (SnPass){.ctx = f.ctx, .cc = f.cc, .g = f.g, .s = sn_graph_store(f.g), .arena = &f.arena};
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = (Fixture *)*state;
-    sn_arena_clear(&f->arena);
-    sn_graph_destroy(f->g);
-    sn_compiler_destroy(f->cc);
-    sn_context_destroy(f->ctx);
-    return 0;
+    return fixture_open(state, tables);
 }
 
 static SnRef parse(Fixture *f, const char *text)
@@ -52,14 +24,13 @@ static SnRef parse(Fixture *f, const char *text)
 
 static SnRef input(Fixture *f, SnTypeId type)
 {
-    return sn_term_make(f->pass.s, SN_OP_INPUT, type, sn_attrs_make(f->pass.s, &SN_STRING("name", "q"), 1),
-                        NULL, 0);
+    return sn_term_make(f->s, SN_OP_INPUT, type, sn_attrs_make(f->s, &SN_STRING("name", "q"), 1), NULL, 0);
 }
 
 /* A program whose only output is r. */
 static SnRef program(Fixture *f, SnRef r)
 {
-    SnStore *s = f->pass.s;
+    SnStore *s = f->s;
     const char *names[] = {"out"};
     const SnTypeId type = sn_term(s, r)->type, tuple = sn_type_tuple(s, 1, &type, names);
     const SnRef t =
@@ -120,7 +91,7 @@ static void stage_left_behind_is_found(void **state)
 static void wrong_type_is_found(void **state)
 {
     Fixture *f = (Fixture *)*state;
-    SnStore *s = f->pass.s;
+    SnStore *s = f->s;
     const SnRef four = sn_const_i64(s, 4), five = sn_const_i64(s, 5);
     const SnTypeId t4 = sn_type_tensor(s, SN_F32, 1, &four), t5 = sn_type_tensor(s, SN_F32, 1, &five);
     const SnRef x = input(f, t4);
@@ -136,7 +107,7 @@ static void wrong_type_is_found(void **state)
 static void open_function_is_found(void **state)
 {
     Fixture *f = (Fixture *)*state;
-    SnStore *s = f->pass.s;
+    SnStore *s = f->s;
     const SnTypeId t = sn_type_scalar(s, SN_F32);
     const SnRef arg[2] = {sn_term_make(s, SN_OP_ARG, t, sn_attrs_make(s, &SN_INT("index", 0), 1), NULL, 0),
                           sn_term_make(s, SN_OP_ARG, t, sn_attrs_make(s, &SN_INT("index", 7), 1), NULL, 0)};
@@ -152,7 +123,7 @@ static void open_function_is_found(void **state)
 static void bad_leaves_are_found(void **state)
 {
     Fixture *f = (Fixture *)*state;
-    SnStore *s = f->pass.s;
+    SnStore *s = f->s;
     const SnRef four = sn_const_i64(s, 4);
     const SnTypeId t = sn_type_tensor(s, SN_F32, 1, &four);
     const SnAttr data = {.name = "data", .kind = SN_ATTR_DATA, .u.data = sn_bytes("12345678", 8)};
@@ -163,7 +134,7 @@ static void bad_leaves_are_found(void **state)
                  "(index): belongs in kernels only");
 }
 
-#define verify_unit_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define verify_unit_test(t) cmocka_unit_test_setup_teardown(t, setup, fixture_close)
 
 int main(void)
 {
