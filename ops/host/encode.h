@@ -2,7 +2,7 @@
 #ifndef SN_ENCODE_H
 #define SN_ENCODE_H
 
-#include "ops/host/cache.h"
+#include "ops/host/word_cache.h"
 #include "ops/host/split.h"
 
 /* A stretch of normalised text between added tokens. */

@@ -1,10 +1,10 @@
-/* cache.h -- words whose ids are known: a cache of fixed size in the memo of a host step. Private to
+/* word_cache.h -- words whose ids are known: a cache of fixed size in the memo of a host step. Private to
  * ops/host.
  *
  * Most words are short: sets of two entries of 64 bytes, the newer first. What does not fit goes to entries
  * of 256 bytes, or is not kept. A whole word and its length are compared, so a hit is exact. */
-#ifndef SN_TOK_CACHE_H
-#define SN_TOK_CACHE_H
+#ifndef SN_WORD_CACHE_H
+#define SN_WORD_CACHE_H
 
 #include "ops/host/tok.h"
 

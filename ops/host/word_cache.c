@@ -1,5 +1,5 @@
-/* cache.c -- words whose ids are known: long ones, and keeping them. */
-#include "ops/host/cache.h"
+/* word_cache.c -- words whose ids are known: long ones, and keeping them. */
+#include "ops/host/word_cache.h"
 
 static SnTokLong *place_of(const SnTokCache *c, SnBytes word)
 {
