@@ -30,7 +30,6 @@ typedef struct State {
     size_t row_id;
     SnBytes unit; /* UNITS: whose words are being put, at NULL: of none; its first id */
     size_t unit_id;
-    bool has_piece; /* the row has some */
 } State;
 
 _Static_assert(sizeof(State) <= SN_HOST_STATE, "SN_TOK_ENCODE_SCRATCH");
@@ -103,32 +102,11 @@ static SnBytes text_of(const Op *op, const State *st)
     return sn_bytes(st->is_repaired ? op->e.repaired : op->row.at, st->text_size);
 }
 
-/* Of an added token, what it took along; tok_window does the rest. */
-static void trim(const Op *op, bool is_first, uint32_t id, SnBytes slice, int32_t *begin, int32_t *end)
-{
-    const SnTokTable *t = op->e.t;
-    const SnBytes name = sn_tokenizer_text(sn_bytes(t, t->size), id);
-    SnTokPlace at = {0, 0};
-    SnTokSpaces s = {0, 0, 0};
-    if (t->ntrim == 0 || slice.n <= name.n)
-        return;
-    while (slice.n - at.byte > name.n && memcmp(slice.at + at.byte, name.at, name.n) != 0)
-        sn_tok_seek(&at, slice.at, at.byte + sn_tok_char_size(slice.at + at.byte, slice.n - at.byte));
-    s.before = (int32_t)at.character;
-    s.all_before = s.before + sn_tok_spaces(name).before;
-    sn_tok_seek(&at, slice.at, at.byte + name.n);
-    const size_t taken = at.character;
-    sn_tok_seek(&at, slice.at, slice.n);
-    s.after = (int32_t)(at.character - taken);
-    sn_tok_trim(t, s, is_first, begin, end);
-}
-
 static SnStatus put_added(Op *op, State *st, uint32_t id, SnBytes slice, int32_t begin, int32_t end,
                           SnError *err)
 {
     if (op->e.places)
-        trim(op, !st->has_piece, id, slice, &begin, &end);
-    st->has_piece = true;
+        sn_tok_trim_own(op->e.t, slice, &begin, &end);
     return sn_tok_words_put(&op->e, &st->out, id, begin, end, err);
 }
 
@@ -146,7 +124,7 @@ static int32_t place(const Op *op, SnTokPlace *at, const uint8_t *text, size_t b
 
 static void begin_row(State *st)
 {
-    st->is_repaired = st->has_piece = false;
+    st->is_repaired = false;
     st->text_size = st->read = 0;
     st->raw = (SnTokFinder){0, 0};
     st->at = (SnTokPlace){0, 0};
@@ -241,7 +219,6 @@ static void split(Op *op, State *st)
 static SnStatus put_next(Op *op, State *st, SnError *err)
 {
     const SnTokStretch s = stretch_of(op, st);
-    st->has_piece |= st->piece.n > 0;
     if (st->inner.id != SN_TOK_NONE) {
         const SnTokMatch m = st->inner;
         const size_t first = (size_t)place(op, &st->normed_at, s.at, m.begin);

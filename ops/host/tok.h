@@ -208,13 +208,12 @@ bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_
 
 /* ---- offsets that leave white space out (window.c) ----------------------------------------------------- */
 
-typedef struct SnTokSpaces {
-    int32_t before, after; /* characters at both ends of a token */
-    int32_t all_before;    /* also those that were taken off already */
-} SnTokSpaces;
-/* White space, and the sign byte-level vocabularies write for it, at both ends of a token's text. */
-SnTokSpaces sn_tok_spaces(SnBytes text);
-void sn_tok_trim(const SnTokTable *t, SnTokSpaces s, bool is_first, int32_t *begin, int32_t *end);
+/* Leaves white space, and the sign byte-level vocabularies write for it, at both ends of a token's text out
+ * of its place. */
+void sn_tok_trim(const SnTokTable *t, SnBytes text, bool is_first, int32_t *begin, int32_t *end);
+/* The same for a token whose text is not that of its id, marked: ~begin, and ~end where it begins a space
+ * earlier if it comes first. */
+void sn_tok_trim_own(const SnTokTable *t, SnBytes text, int32_t *begin, int32_t *end);
 
 /* ---- patterns (split.c) ------------------------------------------------------------------------------- */
 

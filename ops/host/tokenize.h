@@ -12,7 +12,8 @@
  *
  *   tok_encode(tok: object<tokenizer>, text: list<u8>[b]; places: bool = false, grow: int = 3, memo: int = 0)
  *     -> ids:     list<i32>[b]  max grow n
- *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text
+ *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text; marked where
+ *                                              white space was left out of it, see sn_tok_trim_own
  *        word_id: list<i32>[b]  max grow n
  *     scratch SN_TOK_ENCODE_SCRATCH(n, grow)
  *     offset and word_id only with places, else they are empty (max 0). grow is SnTokenizerFacts.grow; memo

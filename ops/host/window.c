@@ -136,42 +136,59 @@ static uint32_t part_type(const Op *op, const SnTokPiece *p, int64_t part)
     return (op->t->flags & SN_TOK_OVERFLOW_ZEROS) && op->with_special ? 0 : p->kind;
 }
 
-SnTokSpaces sn_tok_spaces(SnBytes text)
+void sn_tok_trim(const SnTokTable *t, SnBytes text, bool is_first, int32_t *begin, int32_t *end)
 {
     enum { SPACE_SIGN = 0x120 };
-    SnTokSpaces s = {0, 0, 0};
+    int32_t before = 0, after = 0;
     bool is_before = true;
     for (size_t i = 0, size; i < text.n; i += size) {
         size = sn_tok_char_size(text.at + i, text.n - i);
         const uint32_t cp = sn_tok_code_point(text.at + i, size);
         const bool is_space = cp == SPACE_SIGN || (sn_code_class(cp)->flags & SN_CP_SPACE);
         is_before &= is_space;
-        s.before += is_before;
-        s.after = is_space ? s.after + 1 : 0;
+        before += is_before;
+        after = is_space ? after + 1 : 0;
     }
-    s.all_before = s.before;
-    return s;
+    for (uint32_t i = 0; i < t->ntrim; i++) {
+        const bool is_kept = before == 1 && (is_first || *begin == 0) && (t->trim_prefix >> i & 1);
+        const int32_t less = is_kept ? 0 : before;
+        *begin = *end - *begin > less ? *begin + less : *end;
+        if (*end >= after)
+            *end = *end - *begin > after ? *end - after : *begin;
+    }
 }
 
-void sn_tok_trim(const SnTokTable *t, SnTokSpaces s, bool is_first, int32_t *begin, int32_t *end)
+void sn_tok_trim_own(const SnTokTable *t, SnBytes text, int32_t *begin, int32_t *end)
 {
-    for (uint32_t i = 0; i < t->ntrim; i++) {
-        const bool is_kept = s.all_before == 1 && (is_first || *begin == 0) && (t->trim_prefix >> i & 1);
-        const int32_t before = is_kept ? 0 : s.before;
-        *begin = *end - *begin > before ? *begin + before : *end;
-        if (*end >= s.after)
-            *end = *end - *begin > s.after ? *end - s.after : *begin;
-    }
+    int32_t first = *begin, behind = *end;
+    if (t->ntrim == 0)
+        return;
+    sn_tok_trim(t, text, true, &first, &behind);
+    sn_tok_trim(t, text, false, begin, end);
+    *end = first < *begin ? ~*end : *end;
+    *begin = ~*begin;
 }
 
 /* The offsets of token i of a text, the first one of its part or not. */
 static void put_offset(const Op *op, const Text *x, int64_t i, bool is_first, int32_t out[2])
 {
-    const SnBytes table = sn_bytes(op->t, op->t->size);
+    const SnTokTable *t = op->t;
+    const uint32_t *text = sn_tok_TEXT(t), id = (uint32_t)x->ids[i];
     memcpy(out, x->has_places ? x->offset + 2 * i : nowhere, 2 * sizeof *out);
-    if (op->t->ntrim > 0 && x->has_places)
-        sn_tok_trim(op->t, sn_tok_spaces(sn_tokenizer_text(table, (uint32_t)x->ids[i])), is_first, &out[0],
-                    &out[1]);
+    if (t->ntrim == 0 || !x->has_places)
+        return;
+    if (out[0] >= 0) {
+        if (id < t->facts.vocab_size)
+            sn_tok_trim(t, sn_bytes(sn_tok_POOL(t) + text[id], text[id + 1] - text[id]), is_first, &out[0],
+                        &out[1]);
+        return;
+    }
+    out[0] = ~out[0];
+    if (out[1] >= 0)
+        return;
+    out[1] = ~out[1];
+    for (uint32_t k = 0; is_first && k < t->ntrim; k++)
+        out[0] -= (int32_t)(t->trim_prefix >> k & 1);
 }
 
 static int64_t put_part(const Op *op, const SnTokPiece *p, int64_t part, int64_t at)

@@ -28,17 +28,64 @@ static int32_t from_of(const SnTokStretch *s, size_t character)
     return s->from != NULL ? s->from[character] : s->first + (int32_t)character;
 }
 
-/* Offsets of the word's tokens, whose ends lie in e->end. */
-/* Unknown text of a Unigram is its own token, so that its white space is seen only here (see sn_tok_trim). */
+/* Unknown text of a Unigram is its own token. */
 static bool is_own_text(const SnTokTable *t, int32_t id)
 {
     return t->ntrim > 0 && t->model == SN_TOK_UNIGRAM && (uint32_t)id == t->unk;
 }
 
+/* Bytes of a word that lie under a token. Bytes that become nothing take no place, as in the reference, where
+ * a byte is a character of one or two bytes: so what follows them lies under bytes before it. */
+typedef struct Span {
+    const uint32_t *byte; /* BYTE, where some of the word's became nothing; else NULL */
+    SnBytes word;
+    size_t begin, end; /* of the token */
+    size_t kept,
+        kept_at;     /* the bytes read so far, and how long those that became something are as characters */
+    size_t under_at; /* how long the bytes before `begin` are */
+} Span;
+
+static Span span_of(const SnTokEncoder *e, const SnTokWords *w, size_t n)
+{
+    const SnTokTable *t = e->t;
+    const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
+    const bool drops = (t->model_flags & SN_TOK_BYTE_LEVEL) && t->unk == SN_TOK_NONE;
+    return (Span){drops && n > 0 && e->end[n - 1] < word.n ? sn_tok_BYTE(t) : NULL, word};
+}
+
+static size_t sign_size(uint8_t byte)
+{
+    return byte > 0x20 && byte < 0x7F ? 1 : 2;
+}
+
+/* The next token, of n bytes that became something. */
+static void move_span(Span *s, size_t n)
+{
+    if (s->byte == NULL) {
+        s->begin = s->end;
+        s->end += n;
+        return;
+    }
+    const size_t at = s->kept_at;
+    for (size_t last = s->word.n - 1; n > 0; s->kept++) {
+        const uint32_t place = (s->kept > 0) | (uint32_t)(s->kept == last) << 1;
+        if (s->byte[256 * place + s->word.at[s->kept]] == SN_TOK_NONE)
+            continue;
+        s->kept_at += sign_size(s->word.at[s->kept]);
+        n--;
+    }
+    for (size_t size; s->under_at + (size = sign_size(s->word.at[s->begin])) <= at; s->begin++)
+        s->under_at += size;
+    size_t under = s->under_at;
+    for (s->end = s->begin; under < s->kept_at; s->end++)
+        under += sign_size(s->word.at[s->end]);
+}
+
+/* Offsets of the word's tokens, whose ends lie in e->end. */
 static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out)
 {
     const SnTokSplitter *k = &w->split;
-    size_t base = 0, sign = 0;
+    size_t base = 0, sign = 0, before = 0;
     if (w->turn != k->turn)
         w->at = (SnTokPlace){0, 0};
     w->turn = k->turn;
@@ -48,13 +95,17 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
         base = w->plain.character;
         sign = k->has_sign ? 1 : 0;
     }
-    for (size_t i = w->first, begin = w->word.begin; i < out->n; i++) {
-        const size_t end = w->word.begin + e->end[i - w->first];
-        if (begin == end && i > w->first) { /* one of several tokens for one place */
+    Span span = span_of(e, w, out->n - w->first);
+    for (size_t i = w->first; i < out->n; i++) {
+        const size_t size = e->end[i - w->first] - before;
+        before += size;
+        out->word_id[i] = out->word;
+        if (size == 0 && i > w->first) { /* one of several tokens for one place */
             memcpy(out->offset + 2 * i, out->offset + 2 * (i - 1), 2 * sizeof *out->offset);
-            out->word_id[i] = out->word;
             continue;
         }
+        move_span(&span, size);
+        const size_t begin = w->word.begin + span.begin, end = w->word.begin + span.end;
         sn_tok_seek(&w->at, k->text.at, begin);
         const bool is_inside = begin < end && sn_tok_is_tail(k->text.at[begin]);
         size_t first = w->at.character - (is_inside && w->at.character > 0);
@@ -64,11 +115,9 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
         last = base + (last > sign ? last - sign : 0);
         out->offset[2 * i] = sn_tok_begin(from_of(s, first));
         out->offset[2 * i + 1] = sn_tok_end(from_of(s, last));
-        out->word_id[i] = out->word;
         if (is_own_text(e->t, out->id[i]))
-            sn_tok_trim(e->t, sn_tok_spaces(sn_bytes(k->text.at + begin, end - begin)), false,
-                        &out->offset[2 * i], &out->offset[2 * i + 1]);
-        begin = end;
+            sn_tok_trim_own(e->t, sn_bytes(k->text.at + begin, end - begin), &out->offset[2 * i],
+                            &out->offset[2 * i + 1]);
     }
 }
 

@@ -262,6 +262,37 @@ static void roberta_trims_added_tokens(void **state)
     assert_row(&r, RUN_TYPE, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }
 
+static void roberta_trims_added_tokens_that_are_white_space(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    RunResult r;
+    static const char json[] =
+        "{\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"a\":1}},"
+        "\"post_processor\":{\"type\":\"RobertaProcessing\",\"sep\":[\"a\",1],\"cls\":[\"?\",0],"
+        "\"trim_offsets\":true,\"add_prefix_space\":true},\"added_tokens\":[{\"id\":2,\"content\":\"  "
+        "\"," FLAGS(false, true, true, true) "}]}";
+    assert_ok(encode(f, load(f, json), "a    a", NULL, &whole, &r, &err));
+    assert_row(&r, RUN_IDS, 0, 0, 1, 2, 1, 1);
+    assert_row(&r, RUN_OFFSET, 0, 0, 0, 0, 1, 5, 5, 5, 6, 0, 0);
+}
+
+static void bytes_that_become_nothing_take_no_place(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    RunResult r;
+    static const char json[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":2},\"merges\":[]},\"pre_tokenizer\":"
+        "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,\"use_regex\":true}}";
+    assert_ok(encode(f, load(f, json),
+                     "a \xC3\xA9"
+                     "abc",
+                     NULL, &whole, &r, &err));
+    assert_row(&r, RUN_IDS, 0, 0, 0, 1, 2);
+    assert_row(&r, RUN_OFFSET, 0, 0, 1, 1, 2, 1, 2, 2, 3);
+}
+
 static void the_longest_added_token_wins(void **state)
 {
     Fixture *f = *state;
@@ -515,6 +546,8 @@ int main(void)
         cmocka_unit_test(normalized_added_tokens_are_found_after_normalising),
         cmocka_unit_test(added_tokens_are_listed_with_their_white_space),
         cmocka_unit_test(roberta_trims_added_tokens),
+        cmocka_unit_test(roberta_trims_added_tokens_that_are_white_space),
+        cmocka_unit_test(bytes_that_become_nothing_take_no_place),
         cmocka_unit_test(the_longest_added_token_wins),
         cmocka_unit_test(long_texts_become_overlapping_windows),
         cmocka_unit_test(pairs_are_cut_longest_first),
