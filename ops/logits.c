@@ -165,6 +165,46 @@ static SnValue no_infinities(SnGraph *g, const SnCall *c)
     return sn_max(g, sn_min(g, number, sn_num(g, top)), sn_num(g, -top));
 }
 
+/* ---- time stamps ---- */
+
+/* [b, 1]: is the token `back` places before length one of those from `from` on? */
+static SnValue is_stamp(SnGraph *g, SnValue ids, SnValue length, int64_t back, SnValue from)
+{
+    return sn_ge(g, pick(g, ids, sn_max(g, sn_sub(g, length, sn_size(g, back)), sn_size(g, 0))), from);
+}
+
+/* Radford et al. 2022, arXiv:2212.04356: stamps come in pairs and do not fall; where all of them together are
+ * likelier than any word, one of them comes. */
+static SnValue timestamps(SnGraph *g, const SnCall *c)
+{
+    const SnValue ids = sn_cast(g, c->in[1], SN_I64), length = column(g, sn_cast(g, c->in[2], SN_I64));
+    const SnValue begin = column(g, sn_cast(g, c->in[3], SN_I64)), n = sn_sub(g, length, begin);
+    const SnValue from = sn_size(g, sn_call_int(c, "none") + 1), end = sn_size(g, sn_call_int(c, "end"));
+    const SnValue id = index_of(g, c->in[0], 1), at = index_of(g, ids, 1), zero = sn_size(g, 0);
+    const int64_t initial = sn_call_int(c, "initial");
+    const SnValue last = sn_and(g, sn_gt(g, n, zero), is_stamp(g, ids, length, 1, from));
+    const SnValue other = sn_or(g, sn_lt(g, n, sn_size(g, 2)), is_stamp(g, ids, length, 2, from));
+    const SnValue is_text = sn_lt(g, id, from), is_time = sn_not(g, is_text);
+    const SnValue here = sn_and(g, sn_and(g, sn_ge(g, at, begin), sn_lt(g, at, length)), sn_ge(g, ids, from));
+    const SnValue stamp = over_row(g, "max", sn_where(g, here, at, sn_size(g, -1)));
+    const SnValue again = sn_cast(g, sn_not(g, sn_and(g, last, sn_not(g, other))), SN_I64);
+    const SnValue next = sn_add(g, pick(g, ids, sn_max(g, stamp, zero)), again);
+    const SnValue least = sn_where(g, sn_ge(g, stamp, zero), next, from);
+    SnValue gone = sn_eq(g, id, sn_size(g, sn_call_int(c, "none")));
+    gone = sn_or(g, gone, sn_and(g, last, sn_where(g, other, is_time, sn_lt(g, id, end))));
+    gone = sn_or(g, gone, sn_and(g, is_time, sn_lt(g, id, least)));
+    SnValue first = is_text;
+    if (initial >= 0)
+        first = sn_or(g, first, sn_gt(g, id, sn_add(g, from, sn_size(g, initial))));
+    gone = sn_or(g, gone, sn_and(g, sn_eq(g, n, zero), first));
+    const SnValue x = sn_where(g, gone, never(g), c->in[0]), logp = sn_log_softmax(g, sn_wide(g, x), -1);
+    const SnValue of_time = sn_where(g, is_time, logp, never(g));
+    const SnValue top = sn_max(g, over_row(g, "max", of_time), sn_num(g, -3.0e38));
+    const SnValue all = sn_add(g, sn_log(g, over_row(g, "add", sn_exp(g, sn_sub(g, of_time, top)))), top);
+    const SnValue word = over_row(g, "max", sn_where(g, is_text, logp, never(g)));
+    return sn_where(g, sn_and(g, sn_gt(g, all, word), is_text), never(g), x);
+}
+
 /* ---- warpers ---- */
 
 static SnValue temperature(SnGraph *g, const SnCall *c)
@@ -316,6 +356,11 @@ const SnOp sn_logits_ops[] = {
     {.sig = "logits_finite(scores: F[b, v]) -> F[b, v]",
      .expand = no_infinities,
      .doc = "NaN becomes 0, infinities the largest numbers"},
+    {.sig = "logits_timestamps(scores: F[b, v], ids: I[b, c], length: I2[b], begin: I3[b]; none: int, end: int, "
+            "initial: int = -1) -> F[b, v]",
+     .expand = timestamps,
+     .doc = "whisper's rules of time stamps, tokens behind `none`; what came begins at `begin`; the first one is "
+            "at most the `initial`th (-1: any); Radford et al. 2022"},
     {.sig = "logits_temperature(scores: F[b, v], t: F2[b]) -> F[b, v]",
      .expand = temperature,
      .doc = "scores / t"},

@@ -333,6 +333,24 @@ static void suppress_first(SnLogits *l, const Row *row)
     ban(l, token_list(l, row->key, own(l, row)), sn_eq(l->g, l->length, begin));
 }
 
+/* The arguments are those that the class takes from the model's GenerationConfig. */
+static void timestamps(SnLogits *l, const Row *row)
+{
+    int64_t none = -1, end = -1, initial = -1;
+    const SnJson *own_end = sn_json_get(l->config, "eos_token_id");
+    if (sn_json_is_null(own_end))
+        own_end = sn_json_get(l->config, "bos_token_id");
+    const SnJson *most = sn_json_get(l->config, "max_initial_timestamp_index");
+    if (!sn_json_int(sn_json_get(l->config, "no_timestamps_token_id"), &none) || none < 0 ||
+        !sn_json_int(own_end, &end) || end < 0 ||
+        (!sn_json_is_null(most) && (!sn_json_int(most, &initial) || initial < 0))) {
+        fail(l, row->key, "beside no_timestamps_token_id and one eos_token_id");
+        return;
+    }
+    const SnValue begin = whole(l, "begin_index", l->prompt);
+    l->scores = sn_logits_timestamps(l->g, l->scores, l->ids, l->length, begin, none, end, initial);
+}
+
 /* ---- warpers ---- */
 
 static void temperature(SnLogits *l, const Row *row)
@@ -400,6 +418,7 @@ static const Row rows[] = {
     {PROCESSOR, "SuppressTokensLogitsProcessor", "suppress_tokens", NULL, LIST, 0, 0, 0, suppress},
     {PROCESSOR, "SuppressTokensAtBeginLogitsProcessor", "begin_suppress_tokens", NULL, LIST, 0, 0, 0,
      suppress_first},
+    {PROCESSOR, "WhisperTimeStampLogitsProcessor", "return_timestamps", NULL, FLAG, 0, 0, 0, timestamps},
     {WARPER, "TemperatureLogitsWarper", "temperature", NULL, NUMBER, 1, ABOVE_ZERO, MOST, temperature},
     {WARPER, "TopHLogitsWarper", "top_h", NULL, NUMBER, (double)NAN, ABOVE_ZERO, 1, top_h},
     {WARPER, "TopKLogitsWarper", "top_k", NULL, COUNT, 0, 1, MOST, top_k},
