@@ -349,8 +349,8 @@ static void score_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, i
     open_body(l, &b);
     const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     point[3] = i_add(l, base_of(l, a), j);
-    put(l, a->score, from,
-        score_of(l, a, row, get(l, a->score, from), point, is_whole ? 0 : is_seen(l, a, row, j)));
+    const SnRef x = sn_past_scaled(l, a, SN_ATTEND_KEY_SCALE, j, get(l, a->score, from));
+    put(l, a->score, from, score_of(l, a, row, x, point, is_whole ? 0 : is_seen(l, a, row, j)));
     put(l, lanes, b.slot, greater(l, get(l, lanes, b.slot), get(l, a->score, from)));
     close_body(l, &b);
 }
@@ -359,9 +359,11 @@ static void exp_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int
 {
     Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     open_body(l, &b);
-    const SnRef from = at(l, row, a->span, at(l, block, SN_ATTEND_FOLD, b.slot));
+    const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     put(l, a->score, from, exp_of(l, get(l, a->score, from), get(l, a->top, row)));
     put(l, lanes, b.slot, sn_s2(l->s, SN_OP_ADD, get(l, lanes, b.slot), get(l, a->score, from)));
+    if (a->of[SN_ATTEND_VALUE_SCALE] != 0)
+        put(l, a->score, from, sn_past_scaled(l, a, SN_ATTEND_VALUE_SCALE, j, get(l, a->score, from)));
     if (a->is_tiled)
         sn_lower_store(l, a->weights, SN_BF16, from, sn_s_cast(l->s, SN_BF16, get(l, a->score, from)), 0);
     close_body(l, &b);
@@ -664,8 +666,9 @@ static void emit_tiles(SnLower *l, SnAttend *a)
 
 static const SnAttendOperand whole_operand[] = {SN_ATTEND_Q, SN_ATTEND_K, SN_ATTEND_V, SN_ATTEND_BIAS,
                                                 SN_ATTEND_MASK};
-static const SnAttendOperand past_operand[] = {
-    SN_ATTEND_Q, SN_ATTEND_K, SN_ATTEND_V, SN_ATTEND_PAGE, SN_ATTEND_POS, SN_ATTEND_SLOPES, SN_ATTEND_SINKS};
+static const SnAttendOperand past_operand[] = {SN_ATTEND_Q,     SN_ATTEND_K,         SN_ATTEND_V,
+                                               SN_ATTEND_PAGE,  SN_ATTEND_POS,       SN_ATTEND_SLOPES,
+                                               SN_ATTEND_SINKS, SN_ATTEND_KEY_SCALE, SN_ATTEND_VALUE_SCALE};
 
 static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n, SnAttend *a)
 {

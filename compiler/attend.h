@@ -19,6 +19,8 @@ typedef enum SnAttendOperand {
     SN_ATTEND_POS,
     SN_ATTEND_SLOPES,
     SN_ATTEND_SINKS,
+    SN_ATTEND_KEY_SCALE, /* of each position, where k and v are whole numbers */
+    SN_ATTEND_VALUE_SCALE,
     SN_ATTEND_OPERANDS
 } SnAttendOperand;
 
@@ -107,6 +109,8 @@ void sn_attend_put(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef ac
 void sn_past_range(SnLower *l, SnAttend *a); /* first_chunk and end of the tile */
 SnRef sn_past_key(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c); /* of the chunk */
 SnRef sn_past_value(SnLower *l, const SnAttend *a, SnRef j, SnRef c);
+/* x times the scale of position j of the chunk; x where there are no scales. */
+SnRef sn_past_scaled(SnLower *l, const SnAttend *a, SnAttendOperand scale, SnRef j, SnRef x);
 SnRef sn_past_position(SnLower *l, const SnAttend *a, SnRef row); /* of a row of the tile */
 /* Positions [lo, hi) of the chunk are seen by a row; lo 0: from the first one. */
 void sn_past_seen(SnLower *l, const SnAttend *a, SnRef row, SnRef *lo, SnRef *hi);

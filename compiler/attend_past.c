@@ -5,7 +5,8 @@
  * same order whether its row was fed at once or token by token. The tile knows from the positions of its
  * rows, at run time, which chunks there are: those behind the last query and, with a window, those in front
  * of the first are not walked at all. Pages that a table does not have are clamped: whatever a host binds,
- * what is read exists. */
+ * what is read exists. Where keys and values are whole numbers, each position has a scale: a score is
+ * multiplied by that of its key, and p, once it has been added up, by that of its value. */
 #include "compiler/attend.h"
 
 #define PAGE        256
@@ -42,6 +43,14 @@ SnRef sn_past_value(SnLower *l, const SnAttend *a, SnRef j, SnRef c)
 {
     const SnRef index[] = {page_of(l, a), a->head, j, c};
     return sn_lower_ahead(l, wide(l, a->of[SN_ATTEND_V], index), AHEAD_BYTES);
+}
+
+SnRef sn_past_scaled(SnLower *l, const SnAttend *a, SnAttendOperand scale, SnRef j, SnRef x)
+{
+    if (a->of[scale] == 0)
+        return x;
+    const SnRef index[] = {page_of(l, a), a->head, j, i_const(l, 0)};
+    return sn_s2(l->s, SN_OP_MUL, x, wide(l, a->of[scale], index));
 }
 
 /* ---- who sees what ---- */

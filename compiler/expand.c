@@ -20,7 +20,7 @@ typedef struct Expand {
 
 static const SnClaim claims[] = {
     {"attention_rows", sn_attend_accepts, sn_lower_attend, "rrrss", false},
-    {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrr", false},
+    {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrrrr", false},
     {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"quantize_rows", sn_block_rows_accepts, sn_lower_block_rows, "o", false},

@@ -28,6 +28,9 @@ typedef struct SnModelOptions {
      * decoder's head always 8.5), and numbers are computed in f32 unless dtype says otherwise. NULL, "none":
      * as stored */
     const char *quant;
+    /* What decoders keep of keys and values: f32, f16, bf16, f8e4m3fn, or i8, with a scale for each position
+     * and head. SN_NODTYPE: what is computed in */
+    SnDtype kv_dtype;
 } SnModelOptions;
 
 /* folder: config.json, *.safetensors (one, or shards with an index), tokenizer files if any; or a .sn file.
@@ -36,6 +39,8 @@ SN_API SN_MUST_CHECK SnStatus sn_model_open(SnCompiler *cc, const char *folder, 
                                             SnModel **out, SnError *err);
 SN_API void sn_model_close(SnModel *m);
 SN_API const char *sn_model_task(const SnModel *m); /* of the head: "feature-extraction", "fill-mask", ... */
+/* Bytes of keys and values that a token of a decoder takes; 0: it is none. */
+SN_API SN_MUST_CHECK SnStatus sn_model_kv_bytes(SnModel *m, uint64_t *out, SnError *err);
 /* Config, parameters, tensors, tokenizer as one JSON object; reads headers only. */
 SN_API SN_MUST_CHECK SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err);
 /* Graph in text form for the given inputs and outputs (nwant 0: every output of the head). */

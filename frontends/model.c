@@ -58,8 +58,12 @@ static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOption
         return SN_OK;
     SN_CHECK(o->dtype == SN_NODTYPE || sn_dtype_is_float(o->dtype), err, SN_EINVAL,
              "%s: cannot compute in %s", folder, sn_dtype(o->dtype)->name);
+    SN_CHECK(o->kv_dtype == SN_NODTYPE || o->kv_dtype == SN_I8 ||
+                 (sn_dtype_is_float(o->kv_dtype) && o->kv_dtype != SN_F64),
+             err, SN_EINVAL, "%s: cannot keep keys and values as %s", folder, sn_dtype(o->kv_dtype)->name);
     SN_CHECK(o->num_labels >= 0, err, SN_EINVAL, "%s: %lld labels", folder, (long long)o->num_labels);
     m->dtype = o->dtype;
+    m->kv_dtype = o->kv_dtype;
     m->flags = o->flags;
     m->num_labels = o->num_labels;
     return o->quant ? choose_quant(m, o->quant, err) : SN_OK;
@@ -275,7 +279,8 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
                                 .target = m->device,
                                 .specialise = p->specialise,
                                 .levels = m->emit_levels};
-    const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder), (uint64_t)m->dtype << 32 | m->flags);
+    const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder),
+                                        (uint64_t)m->kv_dtype << 40 | (uint64_t)m->dtype << 32 | m->flags);
     const uint64_t quant = m->quant ? sn_hash64(m->quant, strlen(m->quant), 0) : 0;
     const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant);
     char path[MAX_PATH_SIZE];

@@ -35,6 +35,7 @@ struct SnModel {
     const char *head;                   /* task that was asked for, or NULL */
     const char *device;                 /* "cpu", "interp", ..., or "eval": the oracle of compiler/eval.h */
     SnDtype dtype;                      /* computed in; SN_NODTYPE until sn_model_need: the checkpoint's */
+    SnDtype kv_dtype;                   /* as in SnModelOptions */
     uint32_t flags;                     /* SN_EXACT */
     int64_t num_labels;                 /* of a new head; 0: config's */
     const char *quant, *head_quant;     /* block formats that weights become; NULL: as stored */

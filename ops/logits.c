@@ -356,10 +356,12 @@ const SnOp sn_logits_ops[] = {
     {.sig = "logits_finite(scores: F[b, v]) -> F[b, v]",
      .expand = no_infinities,
      .doc = "NaN becomes 0, infinities the largest numbers"},
-    {.sig = "logits_timestamps(scores: F[b, v], ids: I[b, c], length: I2[b], begin: I3[b]; none: int, end: int, "
-            "initial: int = -1) -> F[b, v]",
+    {.sig =
+         "logits_timestamps(scores: F[b, v], ids: I[b, c], length: I2[b], begin: I3[b]; none: int, end: int, "
+         "initial: int = -1) -> F[b, v]",
      .expand = timestamps,
-     .doc = "whisper's rules of time stamps, tokens behind `none`; what came begins at `begin`; the first one is "
+     .doc = "whisper's rules of time stamps, tokens behind `none`; what came begins at `begin`; the first "
+            "one is "
             "at most the `initial`th (-1: any); Radford et al. 2022"},
     {.sig = "logits_temperature(scores: F[b, v], t: F2[b]) -> F[b, v]",
      .expand = temperature,

@@ -69,6 +69,13 @@ static SnValue seen_of(SnGraph *g, SnValue pos, SnValue at, int64_t window)
     return sn_and(g, before, sn_lt(g, sn_sub(g, pos, sn_size(g, window)), at));
 }
 
+/* What pages hold, each position times its scale where there are scales. */
+static SnValue scaled_past(SnGraph *g, const SnCall *c, int i, int scale, SnDtype wide)
+{
+    const SnValue x = whole_past(g, c->in[i], c->in[3], wide);
+    return sn_call_has(c, scale) ? sn_mul(g, x, whole_past(g, c->in[scale], c->in[3], wide)) : x;
+}
+
 /* Scores [b, h, s, t] with all that is added to them, -inf where nothing is seen. */
 static SnValue scores_past(SnGraph *g, const SnCall *c, SnValue q, SnValue k, SnValue pos, SnDtype wide)
 {
@@ -95,8 +102,8 @@ static SnValue scores_past(SnGraph *g, const SnCall *c, SnValue q, SnValue k, Sn
 static SnValue attention_past(SnGraph *g, const SnCall *c)
 {
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
-    const SnValue q = sn_cast(g, c->in[0], wide), page = c->in[3];
-    const SnValue k = whole_past(g, c->in[1], page, wide), v = whole_past(g, c->in[2], page, wide);
+    const SnValue q = sn_cast(g, c->in[0], wide);
+    const SnValue k = scaled_past(g, c, 1, 7, wide), v = scaled_past(g, c, 2, 8, wide);
     const SnValue pos = sn_insert_axis(g, sn_insert_axis(g, sn_cast(g, c->in[4], SN_I64), 1), 3);
     const SnValue x = scores_past(g, c, q, k, pos, wide);
     SnValue top = sn_max(g, sn_max_of(g, x, -1), sn_num(g, -(double)FLT_MAX)), sink = sn_none();
@@ -118,20 +125,23 @@ static SnValue attention_past(SnGraph *g, const SnCall *c)
 }
 
 const SnOp sn_past_ops[] = {
-    {.sig = "cache_keys(cache: F2[p, g, 16, d, 16], k: F[b, g, s, d], page: I[b, m], pos: I2[b, s]) -> "
-            "F2[p, g, 16, d, 16]",
+    {.sig = "cache_keys(cache: T2[p, g, 16, d, 16], k: T[b, g, s, d], page: I[b, m], pos: I2[b, s]) -> "
+            "T2[p, g, 16, d, 16]",
      .expand = cache_keys,
      .doc = "writes the keys of tokens at pos of their rows; pos < 0: nothing is written"},
-    {.sig = "cache_values(cache: F2[p, g, 256, e], v: F[b, g, s, e], page: I[b, m], pos: I2[b, s]) -> F2[p, "
+    {.sig = "cache_values(cache: T2[p, g, 256, e], v: T[b, g, s, e], page: I[b, m], pos: I2[b, s]) -> T2[p, "
             "g, 256, e]",
      .expand = cache_values,
      .doc = "writes the values of tokens at pos of their rows; pos < 0: nothing is written"},
-    {.sig = "attention_past(q: F[b, h, s, d], keys: F2[p, g, 16, d, 16], values: F2[p, g, 256, e], page: "
-            "I[b, m], pos: I2[b, s], slopes: F3[h]?, sinks: F4[h]?; scale: f64 = 0, softcap: f64 = 0, "
-            "window: int = 0) -> F[b, s, h, e]",
+    {.sig =
+         "attention_past(q: F[b, h, s, d], keys: T2[p, g, 16, d, 16], values: T2[p, g, 256, e], page: "
+         "I[b, m], pos: I2[b, s], slopes: F3[h]?, sinks: F4[h]?, key_scale: F5[p, g, 256, 1]?, value_scale: "
+         "F6[p, g, 256, 1]?; scale: f64 = 0, softcap: f64 = 0, window: int = 0) -> F[b, s, h, e]",
      .expand = attention_past,
      .doc =
          "attention of a query at pos over positions 0..pos of its row (the last `window` of them); slopes: "
-         "+ slope * (t - pos); sinks: one more logit in the sum; pos < 0: 0"},
+         "+ slope * (t - pos); sinks: one more logit in the sum; pos < 0: 0; scales: of keys and values that "
+         "are "
+         "whole numbers"},
     {0},
 };

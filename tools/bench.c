@@ -18,18 +18,18 @@ static uint64_t peak_bytes(const SnMemoryUse *u)
     return u->packed_bytes + u->scratch_bytes + u->state_bytes + u->table_bytes;
 }
 
-static void print_plan(const Workload *w, const SnMemoryUse *u)
+static void print_plan(const Workload *w, const SnMemoryUse *u, uint64_t kv_bytes)
 {
     static const char json[] = "{\"weight_bytes\": %llu, \"packed_bytes\": %llu, \"scratch_bytes\": %llu, "
-                               "\"kv_bytes_per_token\": null, \"peak_bytes\": %llu, \"steps\": %u}\n";
+                               "\"kv_bytes_per_token\": %llu, \"peak_bytes\": %llu, \"steps\": %u}\n";
     static const char plain[] =
         "weights  %12llu bytes, mapped\npacked   %12llu bytes\nscratch  %12llu bytes\n"
-        "peak     %12llu bytes\nsteps    %12u\n";
+        "a token  %12llu bytes of keys and values\npeak     %12llu bytes\nsteps    %12u\n";
     if (!w->a->json)
         (void)printf("%s\n", w->shape);
     (void)printf(w->a->json ? json : plain, (unsigned long long)u->weight_bytes,
                  (unsigned long long)u->packed_bytes, (unsigned long long)u->scratch_bytes,
-                 (unsigned long long)peak_bytes(u), u->steps);
+                 (unsigned long long)kv_bytes, (unsigned long long)peak_bytes(u), u->steps);
 }
 
 int command_plan(const Args *a)
@@ -37,13 +37,16 @@ int command_plan(const Args *a)
     Workload w;
     SnError err = {0};
     SnMemoryUse use = {0};
+    uint64_t kv_bytes = 0;
     int status = workload_open(a, NULL, arg_value(a, "--shape"), &w);
     if (status == EXIT_DONE) {
-        const SnStatus st = sn_program_plan(w.p.program, NULL, w.shape, &use, &err);
+        SnStatus st = sn_program_plan(w.p.program, NULL, w.shape, &use, &err);
+        if (st == SN_OK)
+            st = sn_model_kv_bytes(w.s.model, &kv_bytes, &err);
         status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
     }
     if (status == EXIT_DONE)
-        print_plan(&w, &use);
+        print_plan(&w, &use, kv_bytes);
     workload_close(&w);
     return status;
 }

@@ -18,7 +18,7 @@ typedef struct Args {
     char **line; /* the whole line, for option look-up */
     int nline;
     /* common flags */
-    const char *device, *dtype, *quant, *cache_dir;
+    const char *device, *dtype, *kv_dtype, *quant, *cache_dir;
     uint32_t threads;
     bool exact, json, quiet, verbose, no_cache;
     const SnTrace *trace; /* of the session's context; NULL: none */

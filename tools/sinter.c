@@ -127,6 +127,7 @@ static const Command commands[] = {
 static const char common_options[] =
     "--device D      auto, cpu, interp, clike or opencl[:N]\n"
     "--dtype D       auto, f32, bf16 or f16\n"
+    "--kv-dtype D    what decoders keep of keys and values: auto, f32, bf16, f16, f8 (e4m3) or i8\n"
     "--quant Q       none, q8 or q4: weights of linear layers in blocks of 8 or 4 bits\n"
     "--threads N     threads that run kernels; default: all CPUs\n"
     "--exact         the same bits on every CPU level\n"
@@ -233,6 +234,7 @@ static int common_flags(Args *a)
     a->quant = or_env(arg_value(a, "--quant"), "SINTER_QUANT");
     a->device = or_env(arg_value(a, "--device"), "SINTER_DEVICE");
     a->dtype = or_env(arg_value(a, "--dtype"), "SINTER_DTYPE");
+    a->kv_dtype = or_env(arg_value(a, "--kv-dtype"), "SINTER_KV_DTYPE");
     a->cache_dir = or_env(arg_value(a, "--cache-dir"), "SINTER_CACHE_DIR");
     a->exact = arg_flag(a, "--exact");
     a->json = arg_flag(a, "--json");
@@ -268,13 +270,16 @@ static const char *cache_dir(const Args *a, char path[1024])
     return n > 0 && n < 1024 && (home || base) ? path : NULL;
 }
 
-static bool find_dtype(const char *name, SnDtype *out)
+/* The first n of them can be computed in, all can be kept. */
+enum { NCOMPUTED = 4, NKEPT = 7 };
+static bool find_dtype(const char *name, size_t n, SnDtype *out)
 {
     static const struct {
         const char *name;
         SnDtype dtype;
-    } row[] = {{"auto", SN_NODTYPE}, {"f32", SN_F32}, {"bf16", SN_BF16}, {"f16", SN_F16}};
-    for (size_t i = 0; i < SN_COUNT(row); i++)
+    } row[NKEPT] = {{"auto", SN_NODTYPE}, {"f32", SN_F32}, {"bf16", SN_BF16}, {"f16", SN_F16},
+                    {"f8", SN_F8E4M3FN},  {"i8", SN_I8},   {"int8", SN_I8}};
+    for (size_t i = 0; i < n; i++)
         if (strcmp(row[i].name, name) == 0) {
             *out = row[i].dtype;
             return true;
@@ -304,8 +309,11 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
                         .device = a->device,
                         .quant = a->quant};
     *s = (Session){0};
-    if (a->dtype && !find_dtype(a->dtype, &o.dtype))
+    if (a->dtype && !find_dtype(a->dtype, NCOMPUTED, &o.dtype))
         return usage_error(a, "--dtype: expected auto, f32, bf16 or f16, found \"%s\"", a->dtype);
+    if (a->kv_dtype && !find_dtype(a->kv_dtype, NKEPT, &o.kv_dtype))
+        return usage_error(a, "--kv-dtype: expected auto, f32, bf16, f16, f8 or i8, found \"%s\"",
+                           a->kv_dtype);
     const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
     SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX, .cache_dir = cache_dir(a, dir)};
     desc.cpu_level = getenv("SINTER_CPU_LEVEL");

@@ -60,6 +60,28 @@ static SnValue slopes_of(SnBuild *b, const SnAttn *a)
                : a->slopes;
 }
 
+/* x of each position and head as whole numbers of -127 .. 127, and what one of them is worth, f32[.., 1]. */
+static SnValue whole_numbers(SnBuild *b, SnValue x, SnValue *scale)
+{
+    SnGraph *g = b->g;
+    const SnValue wide = sn_cast(g, x, SN_F32), most = sn_const(g, SN_F32, 127),
+                  least = sn_const(g, SN_F32, 1e-30);
+    const SnValue top = sn_reduce(g, "max", sn_abs(g, wide), 1, &(int){3}, true);
+    const SnValue by = sn_div(g, most, sn_max(g, top, least));
+    *scale = sn_div(g, sn_max(g, top, least), most);
+    return sn_cast(g, sn_round(g, sn_mul(g, wide, by)), SN_I8);
+}
+
+/* Keeps the scales of keys or values; all of them. */
+static SnValue keep_scales(SnBuild *b, const char *name, int64_t heads, SnValue scale)
+{
+    const SnPast *p = b->past;
+    const SnValue old = carry(b, name, SN_F32, p->pages, 3, (const int64_t[]){heads, PAGE, 1});
+    const SnValue all = sn_cache_values(b->g, old, scale, p->page, p->pos);
+    keep(b, old, all, false);
+    return all;
+}
+
 SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
@@ -69,6 +91,13 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnV
                              a->causal ? "and a bias or probabilities" : "that is not causal");
     const int64_t heads = known_dim(b, k, 1), key[] = {heads, PAGE / PANEL, known_dim(b, k, 3), PANEL};
     const int64_t value[] = {heads, PAGE, known_dim(b, v, 3)};
+    SnValue key_scale = sn_none(), value_scale = sn_none();
+    if (p->kv_dtype == SN_I8) {
+        k = whole_numbers(b, k, &key_scale);
+        v = whole_numbers(b, v, &value_scale);
+        key_scale = keep_scales(b, "k.scale", heads, key_scale);
+        value_scale = keep_scales(b, "v.scale", heads, value_scale);
+    }
     const SnValue old_keys = carry(b, "k", p->kv_dtype, p->pages, 4, key);
     const SnValue old_values = carry(b, "v", p->kv_dtype, p->pages, 3, value);
     const SnValue keys = sn_cache_keys(g, old_keys, k, p->page, p->pos);
@@ -76,7 +105,7 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnV
     keep(b, old_keys, keys, false);
     keep(b, old_values, values, false);
     const SnValue y = sn_attention_past(g, q, keys, values, p->page, p->pos, slopes_of(b, a), a->sinks,
-                                        a->scale, a->softcap, a->window);
+                                        key_scale, value_scale, a->scale, a->softcap, a->window);
     return sn_permute(g, y, (const int[]){0, 2, 1, 3});
 }
 

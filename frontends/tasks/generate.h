@@ -57,7 +57,6 @@ SN_MUST_CHECK SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids,
 typedef struct SnGenProgram {
     const SnGenConfig *config;
     uint32_t keep;          /* entry `beam` with so many candidates a row; 0: none */
-    SnDtype kv_dtype;       /* SN_NODTYPE: what the model computes in */
     const char *number[16]; /* filled: keys of config that are numbers of a row */
     uint32_t nnumber;
 } SnGenProgram;

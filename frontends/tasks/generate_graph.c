@@ -46,7 +46,7 @@ static void declare(Entry *e)
     e->context = sn_symbol_at_create(g, "context", 1, MAX_SEQ);
     e->past.pages = sn_symbol_at_create(g, "pages", 1, INT32_MAX);
     e->past.slots = sn_symbol_at_create(g, "slots", 1, MAX_ROWS);
-    e->past.kv_dtype = e->spec->kv_dtype != SN_NODTYPE ? e->spec->kv_dtype : e->m->dtype;
+    e->past.kv_dtype = e->m->kv_dtype != SN_NODTYPE ? e->m->kv_dtype : e->m->dtype;
 }
 
 /* The model over the next tokens of its rows; logits f32[batch, wanted, vocabulary]. */
@@ -272,7 +272,7 @@ static bool is_row_number(const SnGenProgram *s, const char *key)
 
 static void put_key(SnText *t, const SnGenProgram *spec)
 {
-    sn_text_printf(t, "generate keep=%u kv=%d", spec->keep, (int)spec->kv_dtype);
+    sn_text_printf(t, "generate keep=%u", spec->keep);
     for (uint32_t i = 0; i < spec->config->json->n; i++) {
         const SnJson *v = &spec->config->json->u.child[i];
         const char *key = (const char *)v->key.at;

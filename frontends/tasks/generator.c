@@ -58,6 +58,28 @@ static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t 
     return SN_OK;
 }
 
+SnStatus sn_model_kv_bytes(SnModel *m, uint64_t *out, SnError *err)
+{
+    static const SnJson none = {.kind = SN_JSON_OBJECT};
+    uint64_t page_bytes = 0, row_bytes = 0;
+    SnArena arena;
+    SnGenConfig config;
+    SnProgram *program = NULL;
+    SnGenProgram spec = {.config = &config};
+    *out = 0;
+    if (strcmp(sn_model_task(m), "text-generation") != 0)
+        return SN_OK;
+    sn_arena_init(&arena, sn_allocator(m->ctx));
+    SnStatus st = sn_gen_config(m, NULL, &none, &arena, &config, err);
+    if (st == SN_OK)
+        st = sn_gen_program(m, &spec, &program, err);
+    if (st == SN_OK)
+        st = sn_lm_sizes(program, &page_bytes, &row_bytes, err);
+    sn_arena_clear(&arena);
+    *out = page_bytes / SN_LM_PAGE;
+    return st;
+}
+
 /* The assistant takes the likeliest tokens. */
 static SnStatus open_draft(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
 {

@@ -154,8 +154,8 @@ static SnValue attention(const Graph *x, SnValue h)
     const SnValue all_values = sn_cache_values(g, values, v, x->page, x->pos);
     sn_next(g, keys, all_keys);
     sn_next(g, values, all_values);
-    const SnValue y =
-        sn_attention_past(g, q, all_keys, all_values, x->page, x->pos, sn_none(), sn_none(), 0, 0, 0);
+    const SnValue y = sn_attention_past(g, q, all_keys, all_values, x->page, x->pos, sn_none(), sn_none(),
+                                        sn_none(), sn_none(), 0, 0, 0);
     return linear(x, "o", sn_reshape(g, y, 3, (SnValue[]){x->batch, x->seq, size(x, s->heads * s->dim)}));
 }
 

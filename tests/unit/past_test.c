@@ -29,6 +29,9 @@ static const Case cases[] = {
     {"slopes", SN_F32, SN_F32, 4, 4, 8, 16, 0, 0, 0, true, false, {300, 20, 7}},
     {"sinks_and_window", SN_BF16, SN_BF16, 4, 2, 16, 16, 40, 0, 0, false, true, {290, 20, 1}},
     {"softcap", SN_F32, SN_F32, 2, 1, 16, 16, 0, 0.25, 5, false, false, {40, 280, 2}},
+    {"whole_numbers", SN_F32, SN_I8, 4, 2, 16, 24, 0, 0, 0, false, false, {300, 33, 1}},
+    {"whole_numbers_and_window", SN_BF16, SN_I8, 4, 2, 32, 32, 40, 0, 5, true, true, {290, 20, 257}},
+    {"bytes", SN_F32, SN_F8E4M3FN, 2, 1, 16, 16, 0, 0, 0, false, false, {270, 3, 40}},
 };
 
 /* All numbers of a case, by row and token; as the dtype has them. */
@@ -103,6 +106,29 @@ static SnValue size(Rig *r, int64_t v)
     return sn_const_int(r->g, SN_I64, v);
 }
 
+/* Of 2 (the largest number) as 127. */
+#define STEP (2.0 / 127)
+
+static SnValue whole_numbers(Rig *r, SnValue x, SnValue *scale)
+{
+    SnGraph *g = r->g;
+    const SnValue dims[] = {sn_dim(g, x, 0), sn_dim(g, x, 1), sn_dim(g, x, 2), size(r, 1)};
+    const SnValue wide = sn_cast(g, x, SN_F32), step = sn_const(g, SN_F32, STEP);
+    *scale = sn_broadcast(g, step, 4, dims);
+    return sn_cast(g, sn_round(g, sn_div(g, wide, step)), SN_I8);
+}
+
+static SnValue keep_scale(Rig *r, const char *name, SnValue scale, SnValue page, SnValue pos)
+{
+    SnGraph *g = r->g;
+    const SnValue dims[] = {sn_symbol_at_create(g, "pages", 1, 4096), sn_dim(g, scale, 1), size(r, PAGE),
+                            size(r, 1)};
+    const SnValue old = sn_carry(g, name, sn_broadcast(g, sn_const(g, SN_F32, 0), 4, dims));
+    const SnValue all = sn_cache_values(g, old, scale, page, pos);
+    sn_next(g, old, all);
+    return all;
+}
+
 static void build(Rig *r, const Case *c)
 {
     SnGraph *g = r->g;
@@ -116,17 +142,24 @@ static void build(Rig *r, const Case *c)
     const SnValue values =
         sn_carry(g, "values", sn_broadcast(g, zero, 4, (SnValue[]){p, groups, size(r, PAGE), e}));
     const SnValue q = sn_input(g, "q", c->dtype, 4, (SnValue[]){b, heads, s, d});
-    const SnValue k = sn_input(g, "k", c->dtype, 4, (SnValue[]){b, groups, s, d});
-    const SnValue v = sn_input(g, "v", c->dtype, 4, (SnValue[]){b, groups, s, e});
+    SnValue k = sn_input(g, "k", c->dtype, 4, (SnValue[]){b, groups, s, d});
+    SnValue v = sn_input(g, "v", c->dtype, 4, (SnValue[]){b, groups, s, e});
     const SnValue page = sn_input(g, "page", SN_I32, 2, (SnValue[]){b, m});
     const SnValue pos = sn_input(g, "pos", SN_I64, 2, (SnValue[]){b, s});
     const SnValue slopes = c->has_slopes ? sn_input(g, "slopes", SN_F32, 1, &heads) : sn_none();
     const SnValue sinks = c->has_sinks ? sn_input(g, "sinks", SN_F32, 1, &heads) : sn_none();
+    SnValue key_scale = sn_none(), value_scale = sn_none();
+    if (c->cache == SN_I8) {
+        k = whole_numbers(r, k, &key_scale);
+        v = whole_numbers(r, v, &value_scale);
+        key_scale = keep_scale(r, "key_scale", key_scale, page, pos);
+        value_scale = keep_scale(r, "value_scale", value_scale, page, pos);
+    }
     const SnValue all_keys = sn_cache_keys(g, keys, k, page, pos);
     const SnValue all_values = sn_cache_values(g, values, v, page, pos);
     sn_output(g, "y",
-              sn_attention_past(g, q, all_keys, all_values, page, pos, slopes, sinks, c->scale, c->softcap,
-                                c->window));
+              sn_attention_past(g, q, all_keys, all_values, page, pos, slopes, sinks, key_scale, value_scale,
+                                c->scale, c->softcap, c->window));
     sn_next(g, keys, all_keys);
     sn_next(g, values, all_values);
 }
@@ -273,6 +306,8 @@ static void feed_batches(Rig *r, const Case *c, uint64_t *state)
 
 static double round_to(SnDtype d, double x)
 {
+    if (d == SN_I8)
+        return (double)(float)STEP * nearbyint(x / (double)(float)STEP);
     return sn_scalar_cast(d, SN_F64, sn_scalar_cast(SN_F64, d, (SnScalar){.f = x}, false), false).f;
 }
 
