@@ -176,6 +176,7 @@ typedef struct SnGeneratorDesc {
     uint64_t memory;      /* bytes for keys and values; 0: enough for all rows */
     const SnJson *config; /* as for sn_model_generate: of all requests; without beams */
     bool keep_special;    /* texts have special tokens */
+    bool cut_stop;        /* texts end before a stop string, not with it and the rest of its last token */
     SnModel *assistant;   /* with the same tokens: guesses num_assistant_tokens at a time; or NULL */
 } SnGeneratorDesc;
 SN_API SN_MUST_CHECK SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out,

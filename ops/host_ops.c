@@ -226,9 +226,9 @@ const SnOp sn_host_ops[] = {
      .infer = infer_decode,
      .scratch = scratch_decode,
      .doc = "the text that ids stand for"},
-    {.sig = "tok_stream(tok: object<tokenizer>, hold: u8[b, 256], ids: i32[b, k], end: i32[b], stop: "
+    {.sig = "tok_stream(tok: object<tokenizer>, hold: u8[b, 1152], ids: i32[b, k], end: i32[b], stop: "
             "list<u8>[s]?; "
-            "skip_special: bool = true, token_size: int) -> ?",
+            "skip_special: bool = true, keep_stop: bool = false, token_size: int) -> ?",
      .run = sn_tok_stream,
      .symbol = "sn_tok_stream",
      .infer = infer_stream,

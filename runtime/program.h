@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         6u
+#define SN_ABI         7u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 

@@ -32,8 +32,8 @@
  *             first; masks i64[batch]: how many masks the text has
  *
  *   CHAT      the entries of a decoder (runtime/lm.h), and on the same instance: tokens, text list<u8>[1] ▶
- * ids list<i32>[1]; text, new i32[1, count], end i32[1] ▶ text list<u8>[1]: what tokens that come one after
- * the other say, in whole characters; end != 0: also what waits
+ *             ids list<i32>[1]; text, new i32[1, count], end i32[1] ▶ text list<u8>[1], hit i32[1]: what
+ *             tokens that come one after the other say, as tok_stream has it
  *
  *   TENSORS   any entries, inputs and outputs */
 #ifndef SN_TYPED_H

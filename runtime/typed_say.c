@@ -10,8 +10,7 @@
 
 #include <stdio.h>
 
-#define LEAD                                                                                                 \
-    6 /* tokens of the prompt that the first one of an answer is decoded with: what joins them is right */
+#define LEAD            16 /* tokens of a prompt that what follows joins (tok_stream) */
 #define MOST_TEXT_BYTES ((size_t)1 << 30)
 
 /* ---- life ---- */
@@ -162,12 +161,11 @@ SnStatus sn_typed_forget(SnTyped *t)
 
 /* ---- text ---- */
 
-/* Tokens to characters, which are kept unless they are those of the prompt. */
-static SnStatus add_text(SnTyped *t, const int32_t *id, uint32_t n, bool is_last, bool keeps, SnError *err)
+/* Tokens to characters; end as tok_stream has it. *stops: an answer has said a stop string. */
+static SnStatus add_text(SnTyped *t, const int32_t *id, uint32_t n, int32_t end, bool *stops, SnError *err)
 {
     SnTypedTalk *k = &t->talk;
-    int32_t end = is_last;
-    SnView out = {0};
+    SnView out = {0}, hit = {0};
     const SnView ids = sn_view(SN_I32, (void *)(uintptr_t)id, 2, (int64_t[]){1, n});
     const SnView ends = sn_view(SN_I32, &end, 1, (int64_t[]){1});
     SN_TRY(sn_entry(t->instance, "text", err));
@@ -175,9 +173,11 @@ static SnStatus add_text(SnTyped *t, const int32_t *id, uint32_t n, bool is_last
     SN_TRY(sn_bind(t->instance, "end", &ends, err));
     k->holds = true;
     SN_TRY(sn_run(t->instance, err));
-    k->holds = !is_last;
-    if (!keeps)
+    k->holds = end <= 0;
+    if (!stops)
         return SN_OK;
+    SN_TRY(sn_result(t->instance, "hit", &hit, err));
+    *stops = *(const int32_t *)hit.data >= 0;
     SN_TRY(sn_result(t->instance, "text", &out, err));
     const size_t size = (size_t)out.len[0];
     SN_CHECK(size <= k->size - k->ntext, err, SN_ESHAPE, "an answer of more than %zu bytes", k->size);
@@ -255,9 +255,9 @@ static SnStatus begin_answer(SnTyped *t, SnError *err)
                          .number = number,
                          .nnumber = c->nnumber};
     if (k->holds)
-        SN_TRY(add_text(t, &none, 1, true, false, err));
+        SN_TRY(add_text(t, &none, 1, 1, NULL, err));
     const uint32_t lead = n < LEAD ? n : LEAD;
-    SN_TRY(add_text(t, k->ids + n - lead, lead, false, false, err));
+    SN_TRY(add_text(t, k->ids + n - lead, lead, -1, NULL, err));
     SN_TRY(sn_lm_add(k->lm, &row, &k->slot, NULL, err));
     k->phase = SN_TYPED_SAYS;
     return SN_OK;
@@ -267,9 +267,10 @@ static SnStatus take_token(SnTyped *t, SnError *err)
 {
     SnTypedTalk *k = &t->talk;
     SnLmToken token;
+    bool stops = false;
     while (k->phase == SN_TYPED_SAYS && sn_lm_token(k->lm, &token)) {
-        SN_TRY(add_text(t, &token.id, 1, token.is_last, true, err));
-        if (token.is_last)
+        SN_TRY(add_text(t, &token.id, 1, token.is_last, &stops, err));
+        if (token.is_last || stops)
             k->phase = SN_TYPED_SAID;
     }
     if (k->phase == SN_TYPED_SAID)

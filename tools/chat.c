@@ -178,7 +178,7 @@ static SnStatus open_generator(Chat *c, const SnJson *config, SnError *err)
     (void)sn_json_int(sn_json_get(config, "max_length"), &context);
     SN_CHECK(context >= 0 && context <= INT32_MAX, err, SN_EINVAL, "max_length: %lld tokens",
              (long long)context);
-    const SnGeneratorDesc d = {.struct_size = sizeof d, .context = (uint32_t)context, .config = config};
+    const SnGeneratorDesc d = {.struct_size = sizeof d, .context = (uint32_t)context, .config = config, .cut_stop = true};
     SN_TRY(sn_generator_create(c->s.model, &d, &g, err));
     sn_generator_destroy(c->generator);
     c->generator = g;

@@ -118,16 +118,25 @@ static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJso
 
 /* ---- tensors ---- */
 
-/* What comes behind the prompt of n tokens, a text a line. */
+static SnStatus decode(Session *s, const int64_t *id, int64_t n, SnText *out, SnError *err)
+{
+    out->n = 0;
+    return sn_model_decode(s->model, id, (size_t)n, true, out, err);
+}
+
+/* What comes behind the prompt of n tokens, and joins it, a text a line. */
 static SnStatus print_texts(Session *s, const SnResults *r, int64_t n, SnError *err)
 {
     const SnView *v = &sn_results_find(r, "sequences")->view;
     for (int64_t i = 0; i < v->dims[0]; i++) {
         SnText text = {.memory = sn_allocator(s->ctx)};
         const int64_t *id = (const int64_t *)v->data + i * v->dims[1];
-        const SnStatus st = sn_model_decode(s->model, id + n, (size_t)(v->dims[1] - n), true, &text, err);
+        SnStatus st = decode(s, id, n, &text, err);
+        const size_t prompt = text.n;
         if (st == SN_OK)
-            (void)printf("%s\n", text.at ? text.at : "");
+            st = decode(s, id, v->dims[1], &text, err);
+        if (st == SN_OK)
+            (void)printf("%s\n", text.n > prompt ? text.at + prompt : "");
         sn_text_clear(&text);
         SN_TRY(st);
     }

@@ -18,6 +18,7 @@ typedef struct Call {
     uint32_t nnumber;
     float *logits, *scores; /* [rows][length - seq][vocabulary] */
     size_t vocabulary;
+    SnGenText *text; /* [rows], where there are stop strings */
     SnResults *out;
 } Call;
 
@@ -178,10 +179,23 @@ static SnStatus take_tokens(Call *c, int64_t *step, SnError *err)
         SN_TRY(keep_step(c, t.scores, &c->scores, t.slot, at, t.vocabulary, err));
         bool hit = false;
         const SnLmInfo info = sn_lm_info(c->lm, t.slot);
-        if (c->config.stop)
-            SN_TRY(sn_gen_hits_stop(c->m, c->config.stop, info.ids, t.nid, &hit, err));
+        if (c->text)
+            SN_TRY(sn_gen_text(c->m, &c->text[t.slot], info.ids, t.nid, t.is_last, NULL, &hit, err));
         if (hit)
             sn_lm_end(c->lm, t.slot);
+    }
+    return SN_OK;
+}
+
+static SnStatus begin_texts(Call *c, SnError *err)
+{
+    if (!c->config.stop)
+        return SN_OK;
+    c->text = sn_arena_array(&c->arena, (size_t)c->rows, sizeof *c->text);
+    SN_CHECK(c->text, err, SN_ENOMEM, "no memory for %lld rows", (long long)c->rows);
+    for (int64_t i = 0; i < c->rows; i++) {
+        c->text[i].keep_special = c->text[i].keep_stop = true;
+        SN_TRY(sn_gen_text_begin(&c->text[i], c->config.stop, (size_t)c->seq, &c->arena, err));
     }
     return SN_OK;
 }
@@ -199,6 +213,7 @@ static SnStatus run_rows(Call *c, SnError *err)
         uint32_t slot;
         SN_TRY(sn_lm_add(c->lm, &row, &slot, NULL, err));
     }
+    SN_TRY(begin_texts(c, err));
     while (sn_lm_is_busy(c->lm)) {
         bool done;
         SN_TRY(sn_lm_step(c->lm, 0, &done, err));

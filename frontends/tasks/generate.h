@@ -41,17 +41,21 @@ uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t 
                         SnLmNumber out[SN_GEN_NUMBERS]);
 
 /* ---- texts (generate_text.c) ---- */
-/* Does a stop string end in the last token of ids? */
-SN_MUST_CHECK SnStatus sn_gen_hits_stop(SnModel *m, const SnJson *stop, const int32_t *ids, size_t n,
-                                        bool *hit, SnError *err);
-/* Whole characters, as tokens come. */
+/* What the tokens behind a prompt say, in whole characters, and where a stop string ends it. */
 typedef struct SnGenText {
-    size_t from, upto; /* tokens: decoded together with new ones; given out */
-    bool keep_special;
+    bool keep_special, keep_stop; /* keep_stop: the text has the stop string and the rest of its last token */
+    bool is_begun;
+    size_t upto; /* tokens: given out, or of the prompt */
+    SnView stop; /* ndim 0: none */
+    uint8_t hold[SN_TOK_HOLD_SIZE];
 } SnGenText;
-/* Appends to out what the tokens beyond `upto` add; is_last: also what is no whole character. */
+/* Once the flags are set. stop: of SnGenConfig; its view lies in the arena. */
+SN_MUST_CHECK SnStatus sn_gen_text_begin(SnGenText *t, const SnJson *stop, size_t nprompt, SnArena *arena,
+                                         SnError *err);
+/* Appends to out (or NULL) what the tokens beyond `upto` add, at most 64; is_last: also what waits. *hit: a
+ * stop string is complete. */
 SN_MUST_CHECK SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids, size_t n, bool is_last,
-                                   SnText *out, SnError *err);
+                                   SnText *out, bool *hit, SnError *err);
 
 /* ---- the program (generate_graph.c) ---- */
 typedef struct SnGenProgram {

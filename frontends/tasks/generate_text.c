@@ -1,91 +1,81 @@
-/* generate_text.c -- texts of tokens that come one after the other: whole characters only, and stop strings.
- */
+/* generate_text.c -- texts of tokens that come one after the other, and where a stop string ends them: a
+ * program of tok_stream, whose hold is kept here between its runs. */
 #include "frontends/tasks/generate.h"
 
-#define LEAD     6    /* tokens that new ones are decoded with: what joins them, a space say, is right */
-#define MAX_STOP 1024 /* bytes of a stop string */
+#include <stdio.h>
 
-static SnStatus decode(SnModel *m, const int32_t *ids, size_t n, bool keep_special, SnText *out, SnError *err)
+#define MOST_STOPS 1024
+
+/* ---- the program ---- */
+
+static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
-    return sn_model_decode_ids(m, ids, n, !keep_special, out, err);
+    const SnGenText *t = user;
+    const SnValue held[] = {sn_const_int(g, SN_I64, 1), sn_const_int(g, SN_I64, SN_TOK_HOLD_SIZE)};
+    const SnValue stops = sn_symbol(g, "stops", 1, MOST_STOPS);
+    SnTextStream s = {.tok = sn_object(g, "tokenizer", "tokenizer", m->tokenizer),
+                      .hold = sn_input(g, "hold", SN_U8, 2, held),
+                      .stop = t->stop.ndim ? sn_input_list(g, "stop", SN_U8, 1, &stops) : sn_none(),
+                      .keep_special = t->keep_special,
+                      .keep_stop = t->keep_stop};
+    (void)p;
+    sn_text_stream(m, g, &s);
+    sn_output(g, "text", s.text);
+    sn_output(g, "next", s.next);
+    sn_output(g, "hit", s.hit);
 }
 
-/* Ends in the middle of a character: with U+FFFD, which may become another one. */
-static bool is_broken(const SnText *t)
+static SnStatus run(SnModel *m, SnGenText *t, const int32_t *ids, size_t n, int32_t end, SnResults **out,
+                    SnError *err)
 {
-    return t->n >= 3 && memcmp(t->at + t->n - 3, "\xEF\xBF\xBD", 3) == 0;
-}
-
-static size_t common(const SnText *a, const SnText *b)
-{
-    size_t n = 0;
-    while (n < a->n && n < b->n && a->at[n] == b->at[n])
-        n++;
-    return n;
-}
-
-SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids, size_t n, bool is_last, SnText *out,
-                     SnError *err)
-{
-    SnText old = {.memory = sn_allocator(m->ctx)}, all = {.memory = sn_allocator(m->ctx)};
-    if (t->from == 0 && t->upto > LEAD)
-        t->from = t->upto - LEAD;
-    SnStatus st = decode(m, ids + t->from, t->upto - t->from, t->keep_special, &old, err);
-    if (st == SN_OK)
-        st = decode(m, ids + t->from, n - t->from, t->keep_special, &all, err);
-    if (st == SN_OK && (is_last || (all.n > old.n && !is_broken(&all)))) {
-        const size_t same = common(&old, &all);
-        sn_text_add(out, all.at ? all.at + same : "", all.n - same);
-        t->from = t->upto;
-        t->upto = n;
-    }
-    if (st == SN_OK && out->failed)
-        st = sn_fail(err, SN_ENOMEM, "no memory for text");
-    sn_text_clear(&old);
-    sn_text_clear(&all);
-    return st;
-}
-
-/* ---- stop strings ---- */
-
-static bool ends_in(const SnText *text, size_t from, SnBytes stop)
-{
-    for (size_t end = from + 1; end <= text->n; end++)
-        if (end >= stop.n && stop.n && memcmp(text->at + end - stop.n, stop.at, stop.n) == 0)
-            return true;
-    return false;
-}
-
-static SnStatus read_stop(const SnJson *stop, uint32_t i, SnBytes *out, SnError *err)
-{
-    SN_CHECK(sn_json_string(stop->kind == SN_JSON_STRING ? stop : sn_json_at(stop, i), out) &&
-                 out->n <= MAX_STOP,
-             err, SN_EINVAL, "stop_strings: expected strings of up to %d bytes", MAX_STOP);
+    SnModelProgram *p = NULL;
+    char key[32];
+    const int64_t dims[] = {1, (int64_t)n}, held[] = {1, SN_TOK_HOLD_SIZE};
+    const SnNamedTensor in[] = {{"hold", sn_view(SN_U8, t->hold, 2, held)},
+                                {"new", sn_view(SN_I32, (void *)(uintptr_t)ids, 2, dims)},
+                                {"end", sn_view(SN_I32, &end, 1, dims)},
+                                {"stop", t->stop}};
+    (void)snprintf(key, sizeof key, "stream %d %d %d", t->keep_special, t->keep_stop, t->stop.ndim);
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_model_program(m, key, fill, t, &p, err));
+    SN_TRY(sn_model_run(m, p, in, SN_COUNT(in) - !t->stop.ndim, out, err));
+    memcpy(t->hold, sn_results_find(*out, "next")->view.data, sizeof t->hold);
     return SN_OK;
 }
 
-SnStatus sn_gen_hits_stop(SnModel *m, const SnJson *stop, const int32_t *ids, size_t n, bool *hit,
-                          SnError *err)
+/* ---- texts ---- */
+
+SnStatus sn_gen_text_begin(SnGenText *t, const SnJson *stop, size_t nprompt, SnArena *arena, SnError *err)
 {
-    SnText before = {.memory = sn_allocator(m->ctx)}, all = {.memory = sn_allocator(m->ctx)};
-    const uint32_t nstop = stop->kind == SN_JSON_STRING ? 1 : stop->n;
-    size_t longest = 0;
-    SnBytes s = {0};
-    *hit = false;
-    for (uint32_t i = 0; i < nstop; i++) {
-        SN_TRY(read_stop(stop, i, &s, err));
-        longest = s.n > longest ? s.n : longest;
+    const uint32_t n = !stop ? 0 : stop->kind == SN_JSON_STRING ? 1 : stop->n;
+    SnBytes *text = sn_arena_array(arena, (size_t)n + 1, sizeof *text);
+    SN_CHECK(text, err, SN_ENOMEM, "no memory for stop strings");
+    SN_CHECK(n <= MOST_STOPS, err, SN_EINVAL, "stop_strings: %u, at most %d", n, MOST_STOPS);
+    for (uint32_t i = 0; i < n; i++)
+        SN_CHECK(sn_json_string(stop->kind == SN_JSON_STRING ? stop : sn_json_at(stop, i), &text[i]) &&
+                     text[i].n >= 1 && text[i].n <= SN_TOK_HOLD_TEXT,
+                 err, SN_EINVAL, "stop_strings: expected strings of 1 to %d bytes", SN_TOK_HOLD_TEXT);
+    t->upto = nprompt;
+    return n ? sn_text_view(arena, text, n, &t->stop, err) : SN_OK;
+}
+
+SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids, size_t n, bool is_last, SnText *out,
+                     bool *hit, SnError *err)
+{
+    SnResults *r = NULL;
+    if (!t->is_begun) {
+        const size_t lead = t->upto < SN_TOK_LEAD ? t->upto : SN_TOK_LEAD;
+        SN_TRY(run(m, t, ids + t->upto - lead, lead, -1, &r, err));
+        sn_results_destroy(r);
+        t->is_begun = true;
     }
-    const size_t from = n > longest + LEAD ? n - longest - LEAD : 0;
-    SnStatus st = decode(m, ids + from, n - 1 - from, true, &before, err);
-    if (st == SN_OK)
-        st = decode(m, ids + from, n - from, true, &all, err);
-    const size_t same = common(&before, &all);
-    for (uint32_t i = 0; st == SN_OK && i < nstop && !*hit; i++) {
-        st = read_stop(stop, i, &s, err);
-        *hit = st == SN_OK && all.n > same && ends_in(&all, same, s);
-    }
-    sn_text_clear(&before);
-    sn_text_clear(&all);
-    return st;
+    SN_TRY(run(m, t, ids + t->upto, n - t->upto, is_last, &r, err));
+    const SnView *text = &sn_results_find(r, "text")->view;
+    if (out)
+        sn_text_add(out, (const char *)text->data + text->start[0], (size_t)text->len[0]);
+    *hit = *(const int32_t *)sn_results_find(r, "hit")->view.data >= 0;
+    t->upto = n;
+    sn_results_destroy(r);
+    SN_CHECK(!out || !out->failed, err, SN_ENOMEM, "no memory for text");
+    return SN_OK;
 }

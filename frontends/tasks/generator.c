@@ -23,7 +23,7 @@ struct SnGenerator {
     SnGenConfig config;
     const char *number[16];
     uint32_t nnumber, context;
-    bool keep_special;
+    bool keep_special, cut_stop;
     SnLm *lm, *draft;
     uint32_t ndraft;           /* tokens that are guessed at a time */
     SN_VEC(Request *) request; /* in the order in which they came */
@@ -126,6 +126,7 @@ SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator *
     d = d ? d : &usual;
     g->m = m;
     g->keep_special = d->keep_special;
+    g->cut_stop = d->cut_stop;
     sn_arena_init(&g->arena, sn_allocator(m->ctx));
     SnStatus st = sn_model_need(m, err);
     if (st == SN_OK)
@@ -194,8 +195,8 @@ static SnStatus fill_request(SnGenerator *g, Request *r, const int32_t *ids, siz
     const int64_t length = sn_gen_max_length(g->m, &r->config, (int64_t)n);
     SN_CHECK(length > (int64_t)n, err, SN_EINVAL, "%zu tokens, max_length is %lld", n, (long long)length);
     r->max_new = (uint32_t)(length - (int64_t)n);
-    r->text = (SnGenText){.upto = n, .keep_special = g->keep_special};
-    return SN_OK;
+    r->text = (SnGenText){.keep_special = g->keep_special, .keep_stop = !g->cut_stop};
+    return sn_gen_text_begin(&r->text, r->config.stop, n, &r->arena, err);
 }
 
 SnStatus sn_generator_add(SnGenerator *g, const int32_t *ids, size_t n, const SnJson *config,
@@ -337,12 +338,10 @@ SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError 
     const SnLmInfo info = sn_lm_info(g->lm, t.slot);
     bool hit = false;
     g->stats.new_tokens++;
-    if (r->config.stop)
-        SN_TRY(sn_gen_hits_stop(g->m, r->config.stop, info.ids, t.nid, &hit, err));
+    r->piece.n = 0;
+    SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, t.is_last, &r->piece, &hit, err));
     if (hit && !t.is_last)
         sn_lm_end(g->lm, t.slot);
-    r->piece.n = 0;
-    SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, hit || t.is_last, &r->piece, err));
     if (hit || t.is_last)
         end_request(g, r);
     *out = (SnGenerated){.request = r->number,

@@ -8,12 +8,12 @@
 
 #define USUAL_CONTEXT 2048
 #define WORD_CACHE    (1 << 16) /* bytes: messages are short */
-#define MOST_NEW      64        /* tokens in one run of `text` */
 
 struct SnTalk {
     SnTypedChat chat;
     SnGenConfig config;
     SnGenProgram spec;
+    SnGenText text; /* its stop strings */
     const char *number[SN_GEN_NUMBERS];
     double value[SN_GEN_NUMBERS];
 };
@@ -51,8 +51,8 @@ static SnStatus read_config(SnModel *m, SnArena *arena, struct SnTalk *talk, SnE
 {
     SnGenConfig *g = &talk->config;
     SN_TRY(sn_gen_config(m, NULL, NULL, arena, g, err));
-    SN_CHECK(g->num_beams == 1 && !g->stop, err, SN_EUNSUPPORTED,
-             "%s: ahead of time with beams or stop strings", m->folder);
+    SN_CHECK(g->num_beams == 1, err, SN_EUNSUPPORTED, "%s: ahead of time with beams", m->folder);
+    SN_TRY(sn_gen_text_begin(&talk->text, g->stop, 0, arena, err));
     g->output_logits = g->output_scores = false;
     talk->spec = (SnGenProgram){.config = g};
     talk->chat.stop = g->end.at;
@@ -94,18 +94,27 @@ static void fill_tokens(SnModel *m, SnGraph *g, SnValue tok)
     sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 2, attr, SN_COUNT(attr)), 0));
 }
 
-static void fill_text(SnModel *m, SnGraph *g, SnValue tok)
+/* The stop strings as a list; none: sn_none(). */
+static SnValue stop_list(SnGraph *g, const SnView *stop)
 {
-    const SnValue one = sn_const_int(g, SN_I64, 1), held[] = {one, sn_const_int(g, SN_I64, SN_TOK_HOLD_SIZE)};
-    const SnAttr attr[] = {SN_INT("skip_special", true),
-                           SN_INT("token_size", sn_tokenizer_facts(m->tokenizer).token_size)};
+    if (!stop->ndim)
+        return sn_none();
+    return sn_list(g, sn_const_data(g, SN_I64, 1, stop->dims, stop->start),
+                   sn_const_data(g, SN_I64, 1, stop->dims, stop->len),
+                   sn_const_data(g, SN_U8, 1, &stop->child_count, stop->data));
+}
+
+static void fill_text(SnModel *m, SnGraph *g, SnValue tok, const SnView *stop)
+{
+    const SnValue held[] = {sn_const_int(g, SN_I64, 1), sn_const_int(g, SN_I64, SN_TOK_HOLD_SIZE)};
     sn_entry_begin(g, "text");
-    const SnValue ids[] = {one, sn_symbol(g, "count", 1, MOST_NEW)};
-    const SnValue hold = sn_carry(g, "hold", sn_broadcast(g, sn_const_int(g, SN_U8, 0), 2, held));
-    const SnValue in[] = {tok, hold, sn_input(g, "new", SN_I32, 2, ids), sn_input(g, "end", SN_I32, 1, &one)};
-    const SnValue out = sn_op(g, "tok_stream", in, SN_COUNT(in), attr, SN_COUNT(attr));
-    sn_output(g, "text", sn_get(g, out, 0));
-    sn_next(g, hold, sn_get(g, out, 1));
+    SnTextStream s = {.tok = tok,
+                      .hold = sn_carry(g, "hold", sn_broadcast(g, sn_const_int(g, SN_U8, 0), 2, held)),
+                      .stop = stop_list(g, stop)};
+    sn_text_stream(m, g, &s);
+    sn_output(g, "text", s.text);
+    sn_output(g, "hit", s.hit);
+    sn_next(g, s.hold, s.next);
 }
 
 void sn_talk_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
@@ -115,7 +124,7 @@ void sn_talk_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     p->specialise = "batch=1; seq=1,*; wanted=1"; /* one conversation */
     const SnValue tok = sn_object(g, "tokenizer", "tokenizer", m->tokenizer);
     fill_tokens(m, g, tok);
-    fill_text(m, g, tok);
+    fill_text(m, g, tok, &talk->text.stop);
 }
 
 const SnTypedChat *sn_talk_chat(SnTaskProgram *t)

@@ -9,6 +9,7 @@
 #define MAX_WINDOWS (1 << 20)
 #define MAX_PADDED  (1 << 20) /* tokens of a row that is filled up */
 #define WORD_CACHE  (5 << 20) /* bytes */
+#define MOST_NEW    64        /* tokens in one run of a stream */
 #define LONG_TEXT   (1 << 16) /* tokens; a longer limit takes memory even where no text reaches it */
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
@@ -132,6 +133,19 @@ SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound)
     return (SnPadded){.ids = sn_cast(g, sn_pad_list(g, w->ids, seq, pad, false), SN_I64),
                       .mask = sn_pad_mask(g, w->ids, seq, SN_I64, false),
                       .types = sn_cast(g, sn_pad_list(g, w->types, seq, 0, false), SN_I64)};
+}
+
+void sn_text_stream(SnModel *m, SnGraph *g, SnTextStream *s)
+{
+    const SnValue one = sn_const_int(g, SN_I64, 1), ids[] = {one, sn_symbol(g, "count", 1, MOST_NEW)};
+    const SnAttr attr[] = {SN_INT("skip_special", !s->keep_special), SN_INT("keep_stop", s->keep_stop),
+                           SN_INT("token_size", sn_tokenizer_facts(m->tokenizer).token_size)};
+    const SnValue in[] = {s->tok, s->hold, sn_input(g, "new", SN_I32, 2, ids),
+                          sn_input(g, "end", SN_I32, 1, &one), s->stop};
+    const SnValue out = sn_op(g, "tok_stream", in, SN_COUNT(in) - !s->stop.ref, attr, SN_COUNT(attr));
+    s->text = sn_get(g, out, 0);
+    s->next = sn_get(g, out, 1);
+    s->hit = sn_get(g, out, 2);
 }
 
 /* ---- views ---- */

@@ -41,6 +41,14 @@ SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound);
 /* Texts as one list view; memory of the arena. */
 SN_MUST_CHECK SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t n, SnView *out, SnError *err);
 
+/* What ids that come one after the other say (tok_stream): adds inputs `new` i32[1, count], `end` i32[1]. */
+typedef struct SnTextStream {
+    SnValue tok, hold, stop; /* stop: sn_none(), or list<u8> */
+    bool keep_special, keep_stop;
+    SnValue text, next, hit; /* filled; next: the hold of the next run */
+} SnTextStream;
+void sn_text_stream(SnModel *m, SnGraph *g, SnTextStream *s);
+
 /* As sn_model_decode. */
 SN_MUST_CHECK SnStatus sn_model_decode_ids(SnModel *m, const int32_t *ids, size_t n, bool skip_special,
                                            SnText *out, SnError *err);

@@ -3,13 +3,13 @@
  * A decoder sees neighbours (bytes make characters, the first space is dropped), so the last few ids are
  * kept: what they decode to with a new one, less what they decoded to without it, is new text, unless it ends
  * in U+FFFD: then a character is not complete. Text that may be the beginning of a stop string waits for what
- * follows. */
+ * follows, unless stop strings stay in the text: then the hold has its last bytes, which were given out. */
 #include "ops/host/decode.h"
 
-enum { TOK, HOLD, IDS, END, STOP };       /* operands */
-enum { OUT_TEXT, OUT_HOLD, OUT_HIT };     /* results */
-enum { SKIP_SPECIAL, TOKEN_SIZE };        /* attributes */
-enum { LONGEST_STOP = SN_TOK_HOLD_TEXT }; /* a stop string's beginning must fit the hold */
+enum { TOK, HOLD, IDS, END, STOP };           /* operands */
+enum { OUT_TEXT, OUT_HOLD, OUT_HIT };         /* results */
+enum { SKIP_SPECIAL, KEEP_STOP, TOKEN_SIZE }; /* attributes */
+enum { LONGEST_STOP = SN_TOK_HOLD_TEXT };     /* a stop string's beginning must fit the hold */
 
 _Static_assert(sizeof(SnTokHold) == SN_TOK_HOLD_SIZE, "SN_TOK_HOLD_SIZE");
 
@@ -17,8 +17,9 @@ typedef struct Op {
     const SnHostCall *h;
     const SnTokTable *t;
     SnTokDecodeWork work;
-    bool skip_special;
-    size_t ntext; /* written, of all rows */
+    bool skip_special, keep_stop;
+    size_t longest; /* bytes of a stop string */
+    size_t ntext;   /* written, of all rows */
 } Op;
 
 static SnStatus put(Op *op, SnBytes text, SnError *err)
@@ -65,29 +66,66 @@ static int32_t stop_here(const Op *op, SnBytes text, bool *may_begin)
     return hit;
 }
 
-/* New text, behind what waits of the row: goes out up to a stop string, or what may be the beginning of one.
- */
-static SnStatus put_row(Op *op, SnTokHold *hold, SnBytes text, bool is_end, int32_t *hit, SnError *err)
+/* What is said now. */
+typedef enum Voice {
+    SAYS,
+    ENDS,  /* nothing follows: nothing waits */
+    LEADS, /* it is the prompt's: nothing goes out, and no stop string is met */
+    MARKS  /* a special token, which is not in the text: a stop string may end in it */
+} Voice;
+
+/* Text behind what waits of the row goes out up to a stop string, or what may be the beginning of one. */
+static void cut_row(Op *op, SnTokHold *hold, size_t begin, Voice voice, int32_t *hit)
+{
+    const uint8_t *all = op->h->out[OUT_TEXT].data;
+    const size_t end = op->ntext, nheld = hold->ntext;
+    for (size_t i = begin; stop_count(op) > 0 && i < end; i++) {
+        bool may_begin = false;
+        const SnBytes rest = sn_bytes(all + i, end - i);
+        *hit = stop_here(op, rest, &may_begin);
+        if (*hit < 0 && (!may_begin || voice != SAYS))
+            continue;
+        hold->is_stopped = *hit >= 0;
+        hold->ntext = *hit < 0 ? (uint32_t)rest.n : 0;
+        memcpy(hold->text, rest.at, hold->ntext);
+        op->ntext = i;
+        return;
+    }
+    if (voice == MARKS)
+        op->ntext = begin;
+    hold->ntext = voice == MARKS ? (uint32_t)nheld : 0;
+}
+
+/* All text goes out; a stop string is met where it ends in what is new. */
+static void keep_row(Op *op, SnTokHold *hold, size_t begin, Voice voice, int32_t *hit)
+{
+    uint8_t *all = (uint8_t *)op->h->out[OUT_TEXT].data + begin;
+    const size_t n = op->ntext - begin, nold = hold->ntext;
+    for (size_t end = nold + 1; end <= n && *hit < 0 && voice != LEADS; end++)
+        for (int64_t i = 0; i < stop_count(op) && *hit < 0; i++) {
+            const SnBytes stop = stop_at(op, i);
+            if (stop.n <= end && memcmp(all + end - stop.n, stop.at, stop.n) == 0)
+                *hit = (int32_t)i;
+        }
+    hold->is_stopped = *hit >= 0;
+    hold->ntext = (uint32_t)(op->longest > 0 ? (n < op->longest ? n : op->longest - 1) : 0);
+    memcpy(hold->text, all + n - hold->ntext, hold->ntext);
+    if (nold > 0)
+        memmove(all, all + nold, n - nold);
+    op->ntext = begin + (voice == MARKS ? 0 : n - nold);
+}
+
+static SnStatus put_row(Op *op, SnTokHold *hold, SnBytes text, Voice voice, int32_t *hit, SnError *err)
 {
     const size_t begin = op->ntext;
     SN_TRY(put(op, sn_bytes(hold->text, hold->ntext), err));
     SN_TRY(put(op, text, err));
-    hold->ntext = 0;
-    uint8_t *all = (uint8_t *)op->h->out[OUT_TEXT].data;
-    for (size_t i = begin; stop_count(op) > 0 && i < op->ntext; i++) {
-        bool may_begin = false;
-        const SnBytes rest = sn_bytes(all + i, op->ntext - i);
-        *hit = stop_here(op, rest, &may_begin);
-        if (*hit < 0 && (!may_begin || is_end))
-            continue;
-        hold->is_stopped = *hit >= 0;
-        if (*hit < 0) {
-            memcpy(hold->text, rest.at, rest.n);
-            hold->ntext = (uint32_t)rest.n;
-        }
-        op->ntext = i;
-        break;
-    }
+    if (op->keep_stop)
+        keep_row(op, hold, begin, voice, hit);
+    else if (voice != LEADS)
+        cut_row(op, hold, begin, voice, hit);
+    if (voice == LEADS)
+        op->ntext = begin;
     return SN_OK;
 }
 
@@ -115,13 +153,15 @@ static SnStatus step(Op *op, SnTokHold *hold, int32_t id, bool is_last, SnBytes 
             hold->nprefix = hold->nid;
         }
     }
-    const size_t nprefix = prefix.n;
+    size_t nprefix = prefix.n;
     if (id >= 0)
         hold->id[hold->nid++] = id;
     SN_TRY(decode(op, hold->id, hold->nid, &now, err));
     *text = sn_bytes(now.at, 0);
     if (now.n <= nprefix || (!is_complete(now) && !is_last && hold->nid < SN_TOK_HOLD_IDS))
         return SN_OK;
+    while (nprefix > 0 && (now.at[nprefix] & 0xC0) == 0x80) /* a decoder that changes what it gave before */
+        nprefix--;
     *text = sn_bytes(now.at + nprefix, now.n - nprefix);
     hold->nid -= hold->nprefix;
     memmove(hold->id, hold->id + hold->nprefix, hold->nid * sizeof *hold->id);
@@ -129,12 +169,13 @@ static SnStatus step(Op *op, SnTokHold *hold, int32_t id, bool is_last, SnBytes 
     return SN_OK;
 }
 
-/* Does an id write anything, whatever stands beside it? */
-static bool is_text(const Op *op, int32_t id)
+/* Does an id stand for anything? *is_mark: for nothing that is in the text. */
+static bool is_token(const Op *op, int32_t id, SnBytes *name, bool *is_mark)
 {
     const SnBytes table = sn_bytes(op->t, op->t->size);
-    return id >= 0 && sn_tokenizer_text(table, (uint32_t)id).at != NULL &&
-           !(op->skip_special && sn_tokenizer_is_special(table, (uint32_t)id));
+    *name = id >= 0 ? sn_tokenizer_text(table, (uint32_t)id) : sn_bytes(NULL, 0);
+    *is_mark = name->at != NULL && op->skip_special && sn_tokenizer_is_special(table, (uint32_t)id);
+    return name->at != NULL;
 }
 
 /* Where the hold is full of ids that added nothing, or of a beginning that is nothing, those go. */
@@ -151,17 +192,23 @@ static SnStatus run_row(Op *op, int64_t row, int32_t *hit, SnTokHold *hold, SnEr
     const SnView *ids = &op->h->in[IDS];
     const int64_t n = ids->dims[1];
     const int32_t *id = (const int32_t *)ids->data + row * n;
-    const bool is_end = ((const int32_t *)op->h->in[END].data)[row] != 0;
+    const int32_t end = ((const int32_t *)op->h->in[END].data)[row];
+    const bool is_end = end > 0;
     SN_CHECK(hold->nid <= SN_TOK_HOLD_IDS && hold->nprefix <= hold->nid && hold->ntext <= SN_TOK_HOLD_TEXT,
              err, SN_EINVAL, "tok_stream: row %" PRId64 " holds what this op did not write", row);
     for (int64_t i = 0; i < n + is_end && !hold->is_stopped; i++) {
         const bool is_last = is_end && i == n;
         SnBytes text;
-        if (!is_last && !is_text(op, id[i]))
+        bool is_mark = false;
+        if (!is_last && !is_token(op, id[i], &text, &is_mark))
             continue;
+        if (is_mark) {
+            SN_TRY(op->longest ? put_row(op, hold, text, end < 0 ? LEADS : MARKS, hit, err) : SN_OK);
+            continue;
+        }
         make_room(hold);
         SN_TRY(step(op, hold, is_last ? -1 : id[i], is_last, &text, err));
-        SN_TRY(put_row(op, hold, text, is_last, hit, err));
+        SN_TRY(put_row(op, hold, text, is_last ? ENDS : end < 0 ? LEADS : SAYS, hit, err));
     }
     if (is_end)
         *hold = (SnTokHold){.nid = 0};
@@ -172,11 +219,17 @@ SnStatus sn_tok_stream(const SnHostCall *h, SnError *err)
 {
     const SnView *hold = &h->in[HOLD], *out = h->out;
     const int64_t size = h->attr[TOKEN_SIZE].i + 1;
-    Op op = {.h = h, .t = sn_tok_table(h), .skip_special = h->attr[SKIP_SPECIAL].i != 0};
+    Op op = {.h = h,
+             .t = sn_tok_table(h),
+             .skip_special = h->attr[SKIP_SPECIAL].i != 0,
+             .keep_stop = h->attr[KEEP_STOP].i != 0};
     sn_tok_decode_init(&op.work, h->scratch, SN_TOK_HOLD_IDS, (size_t)(SN_TOK_HOLD_IDS * size));
-    for (int64_t i = 0; i < stop_count(&op); i++)
-        SN_CHECK(stop_at(&op, i).n > 0 && stop_at(&op, i).n <= LONGEST_STOP, err, SN_EINVAL,
-                 "stop string of %zu bytes, at most %d", stop_at(&op, i).n, LONGEST_STOP);
+    for (int64_t i = 0; i < stop_count(&op); i++) {
+        const size_t n = stop_at(&op, i).n;
+        SN_CHECK(n > 0 && n <= LONGEST_STOP, err, SN_EINVAL, "stop string of %zu bytes, at most %d", n,
+                 LONGEST_STOP);
+        op.longest = n > op.longest ? n : op.longest;
+    }
     for (int64_t r = 0; r < hold->dims[0]; r++) {
         SnTokHold now;
         const size_t begin = op.ntext;

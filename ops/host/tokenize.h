@@ -38,17 +38,16 @@
  *   tok_decode(tok, ids: list<i32>[b]; skip_special: bool = false, token_size: int)
  *     -> text: list<u8>[b]  max c(ids) * (token_size + 1)     token_size is SnTokenizerFacts.token_size
  *     scratch SN_TOK_DECODE_SCRATCH(c(ids), token_size)
- *   tok_stream(tok, hold: u8[b, 256], ids: i32[b, k], end: i32[b], stop: list<u8>[s]?; skip_special: bool =
- true,
- *              token_size: int)
- *     -> text: list<u8>[b] max b * ((k + 28) * (token_size + 1) + 128), hold: u8[b, 256], hit: i32[b]
+ *   tok_stream(tok, hold: u8[b, 1152], ids: i32[b, k], end: i32[b], stop: list<u8>[s]?;
+ *              skip_special: bool = true, keep_stop: bool = false, token_size: int)
+ *     -> text: list<u8>[b] max b * ((k + 28) * (token_size + 1) + 1024), hold: u8[b, 1152], hit: i32[b]
  *     scratch SN_TOK_STREAM_SCRATCH(token_size)
  *     The text that further ids of each row add (those below 0: none), in whole characters, as DecodeStream
- gives it.
- *     hold is SnTokHold, zeros at first. Text that may begin a stop string waits; where one is complete, text
- ends
- *     before it, hit is which (else -1), and nothing follows. end != 0: all that waits comes, and hold is
- zeros.
+ *     gives it. hold is SnTokHold, zeros at first. end > 0: all that waits comes, and hold is zeros. end < 0:
+ *     the ids are the end of a prompt, which what follows joins; no text comes. hit is the stop string that is
+ *     complete (else -1), and nothing follows. Text that may begin one waits, and ends before it; keep_stop:
+ *     it does not, and goes on to the end of its token, as Transformers' stop_strings. Special tokens that are
+ *     skipped count where a stop string ends in one, with keep_stop anywhere.
  *
  * Malformed UTF-8 in text is read as Python's errors="replace" reads it.
  * Rows of results lie one after the other in their child. A list that is longer than its bound is SN_ESHAPE.
@@ -72,8 +71,9 @@ SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode, sn_tok_stream;
     (128 + 2 * ((size_t)(n) * ((size_t)(token_size) + 1) + 4 * ((size_t)(n) + 1)))
 
 #define SN_TOK_HOLD_IDS             28
-#define SN_TOK_HOLD_TEXT            128
-#define SN_TOK_HOLD_SIZE            256
+#define SN_TOK_HOLD_TEXT            1024 /* bytes of a stop string */
+#define SN_TOK_HOLD_SIZE            1152
+#define SN_TOK_LEAD                 16 /* tokens of a prompt that are enough for what follows */
 #define SN_TOK_STREAM_SCRATCH(size) SN_TOK_DECODE_SCRATCH(SN_TOK_HOLD_IDS, size)
 
 typedef struct SnTokHold { /* of tok_stream */

@@ -1,5 +1,6 @@
 /* tok_stream_test.c -- decoding ids as they come: chunks, stop strings over token borders, recorded streams.
  */
+#include "ops/host/decode.h"
 #include "tests/unit/tokenize_run.h"
 #include "tests/unit/unit.h"
 
@@ -17,6 +18,7 @@ typedef struct Stream {
     uint8_t hold[SN_TOK_HOLD_SIZE];
     const char *stop[4];
     int64_t nstop;
+    bool keeps_stop;
     int32_t hit;
     char text[ROOM]; /* of the last step */
 } Stream;
@@ -41,11 +43,11 @@ static SnStatus step(Stream *s, const int32_t *ids, int64_t n, int32_t end, SnEr
     uint8_t hold[SN_TOK_HOLD_SIZE];
     const SnView out[] = {run_list(s->arena, SN_U8, 1, (n + SN_TOK_HOLD_IDS) * (size + 1) + SN_TOK_HOLD_TEXT),
                           sn_view(SN_U8, hold, 2, hold_dims), sn_view(SN_I32, &s->hit, 1, &one)};
-    const SnScalar attr[] = {{.i = 1}, {.i = size}};
+    const SnScalar attr[] = {{.i = 1}, {.i = s->keeps_stop}, {.i = size}};
     uint32_t nagain = 0;
     SN_TRY(run_op(
         s->arena, sn_tok_stream,
-        (SnHostCall){.in = in, .nin = s->nstop > 0 ? 5 : 4, .out = out, .nout = 3, .attr = attr, .nattr = 2},
+        (SnHostCall){.in = in, .nin = s->nstop > 0 ? 5 : 4, .out = out, .nout = 3, .attr = attr, .nattr = 3},
         SN_TOK_STREAM_SCRATCH(size), &nagain, err));
     memcpy(s->hold, hold, sizeof hold);
     assert_true(out[0].len[0] < ROOM);
@@ -136,6 +138,66 @@ static void stop_strings_are_met_over_token_borders(void **state)
     close_stream(&f);
 }
 
+static void stop_strings_stay_with_the_rest_of_their_token(void **state)
+{
+    Fixture f;
+    (void)state;
+    open_stream(&f, sn_bytes_str(JSON));
+    f.s->stop[0] = "you<";
+    f.s->stop[1] = "N y";
+    f.s->nstop = 2;
+    f.s->keeps_stop = true;
+    assert_step(f.s, 6, 0, "EN"); /* nothing waits */
+    assert_int_equal(f.s->hit, -1);
+    assert_step(f.s, 2, 0, " you");
+    assert_int_equal(f.s->hit, 1);
+    assert_step(f.s, 1, 0, ""); /* nothing follows */
+    assert_step(f.s, -1, 1, "");
+    assert_step(f.s, 2, 0, "you"); /* all is forgotten */
+    assert_int_equal(f.s->hit, -1);
+    assert_step(f.s, 9, 0, ""); /* a special token counts */
+    assert_int_equal(f.s->hit, 0);
+    close_stream(&f);
+}
+
+static void a_stop_string_may_end_in_a_special_token(void **state)
+{
+    Fixture f;
+    (void)state;
+    open_stream(&f, sn_bytes_str(JSON));
+    f.s->stop[0] = "D</s>";
+    f.s->stop[1] = "END</s>x";
+    f.s->nstop = 2;
+    assert_step(f.s, 6, 0, "");
+    assert_step(f.s, 9, 0, ""); /* and is not in the text */
+    assert_step(f.s, 7, 0, "");
+    assert_int_equal(f.s->hit, -1);
+    assert_step(f.s, 9, 0, "EN");
+    assert_int_equal(f.s->hit, 0);
+    close_stream(&f);
+}
+
+static void what_a_prompt_says_is_joined_and_not_given(void **state)
+{
+    Fixture f;
+    (void)state;
+    open_stream(&f, sn_bytes_str(JSON));
+    f.s->stop[0] = "hi y";
+    f.s->stop[1] = "hi";
+    f.s->nstop = 2;
+    f.s->keeps_stop = true;
+    assert_step(f.s, 1, -1, "");
+    assert_int_equal(f.s->hit, -1);
+    assert_step(f.s, 2, 0, " you"); /* with the first space, and a stop string that began in the prompt */
+    assert_int_equal(f.s->hit, 0);
+    memset(f.s->hold, 0, sizeof f.s->hold);
+    f.s->keeps_stop = false;
+    assert_step(f.s, 1, -1, "");
+    assert_step(f.s, 2, 0, " you");
+    assert_int_equal(f.s->hit, -1);
+    close_stream(&f);
+}
+
 static void a_hold_of_other_bytes_is_refused(void **state)
 {
     Fixture f;
@@ -161,6 +223,54 @@ static void a_hold_never_runs_over(void **state)
 }
 
 /* ---- recorded streams ---------------------------------------------------------------------------------- */
+
+static SnBytes decode_all(Fixture *f, const int32_t *ids, size_t n)
+{
+    SnTokDecodeWork work;
+    SnBytes text;
+    SnError err;
+    const size_t size = (n + 1) * (sn_tokenizer_facts(f->s->table).token_size + 1);
+    void *room = sn_arena_alloc(&f->arena, SN_TOK_DECODE_WORK(n, size));
+    assert_non_null(room);
+    sn_tok_decode_init(&work, room, n, size);
+    assert_ok(sn_tok_decode_list((const SnTokTable *)(const void *)f->s->table.at, &work, ids, n, true, &text,
+                                 &err));
+    return sn_bytes(sn_arena_strndup(&f->arena, (const char *)text.at, text.n), text.n);
+}
+
+static bool is_broken(SnBytes s)
+{
+    return s.n >= 3 && memcmp(s.at + s.n - 3, "\xEF\xBF\xBD", 3) == 0;
+}
+
+/* Ids behind a prompt say what all of them say beyond the prompt, wherever that ends between characters. */
+static void assert_joined(Fixture *f, const SnJson *list, size_t stride)
+{
+    int32_t ids[512];
+    size_t n = 0;
+    SnError err;
+    for (int64_t id; n < SN_COUNT(ids) && sn_json_int(sn_json_at(list, (uint32_t)n), &id); n++)
+        ids[n] = (int32_t)id;
+    const SnBytes all = decode_all(f, ids, n);
+    for (size_t at = 0; at < n; at += stride) {
+        const size_t lead = at < SN_TOK_LEAD ? at : SN_TOK_LEAD;
+        const SnBytes before = decode_all(f, ids, at);
+        size_t said = before.n;
+        if (is_broken(before) || before.n > all.n || memcmp(before.at, all.at, before.n) != 0)
+            continue;
+        memset(f->s->hold, 0, sizeof f->s->hold);
+        assert_ok(step(f->s, ids + at - lead, (int64_t)lead, -1, &err));
+        assert_string_equal(f->s->text, "");
+        for (size_t i = at; i < n; i++) {
+            assert_ok(step(f->s, ids + i, 1, i + 1 == n, &err));
+            const size_t size = strlen(f->s->text);
+            if (said + size > all.n || memcmp(all.at + said, f->s->text, size) != 0)
+                fail_msg("id %zu of %zu from %zu: \"%s\"", i, n, at, f->s->text);
+            said += size;
+        }
+        assert_int_equal(said, all.n);
+    }
+}
 
 /* [string, [chunk or null, ...]] of ids that the rows file of the name has for the string. */
 static void assert_recorded(const char *shared, const char *name, const SnJson *all)
@@ -193,6 +303,7 @@ static void assert_recorded(const char *shared, const char *name, const SnJson *
         if (string != want)
             continue;
         at++;
+        assert_joined(&f, sn_json_get(row, "i"), 1 + at % 7);
         const SnJson *chunk, *ids = sn_json_get(row, "i");
         memset(f.s->hold, 0, sizeof f.s->hold);
         for (uint32_t i = 0; (chunk = sn_json_at(sn_json_at(stream, 1), i)) != NULL; i++) {
@@ -244,6 +355,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(characters_come_whole),
         cmocka_unit_test(stop_strings_are_met_over_token_borders),
+        cmocka_unit_test(stop_strings_stay_with_the_rest_of_their_token),
+        cmocka_unit_test(a_stop_string_may_end_in_a_special_token),
+        cmocka_unit_test(what_a_prompt_says_is_joined_and_not_given),
         cmocka_unit_test(a_hold_of_other_bytes_is_refused),
         cmocka_unit_test(a_hold_never_runs_over),
         cmocka_unit_test(recorded_streams_are_equal),

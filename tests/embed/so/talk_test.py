@@ -98,8 +98,7 @@ def run(*command, **options):
     return done.stdout
 
 
-def check(sinter, folder, template):
-    make_model(folder, template)
+def build(sinter, folder, template):
     library = os.path.join(folder, "model.so")
     run(sinter, "compile", folder, "-o", library, "--context", "256", "--max-text", "512",
         *(["--system", SYSTEM] if template else []))
@@ -108,6 +107,12 @@ def check(sinter, folder, template):
     host = os.path.join(folder, "talk_host")
     run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", folder, os.path.join(HERE, "talk_host.c"), library,
         "-Wl,-rpath," + folder, "-o", host)
+    return host
+
+
+def check(sinter, folder, template):
+    make_model(folder, template)
+    host = build(sinter, folder, template)
     got = run(host, "200000", *MESSAGES).split("\0")[:-1]
     text = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n" if template else ""
     for message, answer in zip(MESSAGES, got):
@@ -116,13 +121,28 @@ def check(sinter, folder, template):
         assert len(want) == NEW and answer == want, f"said {answer!r}, expected {want!r}"
         text += answer + ("<|im_end|>\n" if template else "")
     assert len(got) == len(MESSAGES)
+    return got
+
+
+def check_stop(sinter, folder, answer):
+    """An answer ends before a stop string, which stays in the conversation; `generate` gives it too."""
+    stop = answer[7:10]
+    end = answer.index(stop)
+    write(os.path.join(folder, "generation_config.json"),
+          {"eos_token_id": [2], "max_new_tokens": NEW, "stop_strings": ["never said", stop]})
+    got = run(build(sinter, folder, None), "200000", *MESSAGES).split("\0")[:-1]
+    want = run(sinter, "generate", folder, "--prompt", MESSAGES[0])[:-1]
+    assert want == answer[:end] + stop and got[0] == answer[:end], (got, want, stop)
+    next_one = run(sinter, "generate", folder, "--prompt", MESSAGES[0] + want + MESSAGES[1])[:-1]
+    assert got[1] == next_one.removesuffix(stop), (got, next_one)
 
 
 def main():
     sinter = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as work:
         check(sinter, os.path.join(work, "chat"), TEMPLATE)
-        check(sinter, os.path.join(work, "plain"), None)
+        said = check(sinter, os.path.join(work, "plain"), None)
+        check_stop(sinter, os.path.join(work, "plain"), said[0])
         bent = os.path.join(work, "bent")
         make_model(bent, BENT)
         done = subprocess.run([sinter, "compile", bent, "-o", os.path.join(bent, "model.so")], capture_output=True,
