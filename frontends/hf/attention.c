@@ -151,6 +151,17 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
     return sn_attention_context(g, p, v);
 }
 
+/* Queries or keys, normalised where the family does so. */
+static SnValue project(SnBuild *b, const SnAttn *a, const char *name, const char *norm, int64_t heads,
+                       SnValue x)
+{
+    SnValue y = sn_nn_linear(b, name, x);
+    if (a->norm && a->norms_whole)
+        y = a->norm(b, norm, y);
+    y = sn_nn_split_heads(b, y, heads);
+    return a->norm && !a->norms_whole ? a->norm(b, norm, y) : y;
+}
+
 SnQkv sn_nn_project(SnBuild *b, const SnAttn *a, SnValue x)
 {
     const int64_t kv_heads = a->kv_heads ? a->kv_heads : a->heads;
@@ -159,8 +170,8 @@ SnQkv sn_nn_project(SnBuild *b, const SnAttn *a, SnValue x)
                       (long long)a->heads, (long long)kv_heads);
         return (SnQkv){0};
     }
-    return (SnQkv){.q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads),
-                   .k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, x), kv_heads),
+    return (SnQkv){.q = project(b, a, a->q, a->q_norm, a->heads, x),
+                   .k = project(b, a, a->k, a->k_norm, kv_heads, x),
                    .v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), kv_heads)};
 }
 

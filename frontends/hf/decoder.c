@@ -1,5 +1,5 @@
 /* decoder.c -- what decoders share beside attention: learned positions, projections that hold queries, keys
- * and values in one matrix, slopes of ALiBi, and the frame of GPT-2.
+ * and values in one matrix, slopes of ALiBi, and the frame from words to the last norm.
  *
  * Radford et al. 2019, "Language Models are Unsupervised Multitask Learners". */
 #include "frontends/hf/layers.h"
@@ -14,11 +14,6 @@
 static SnValue size(SnBuild *b, int64_t n)
 {
     return sn_const_int(b->g, SN_I64, n);
-}
-
-double sn_nn_gpt_eps(const SnBuild *b)
-{
-    return sn_config_float(b->config, "layer_norm_eps", 1e-5);
 }
 
 /* ---- positions ---- */
@@ -101,22 +96,18 @@ SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads)
     return sn_const_data(b->g, SN_F32, 1, &heads, slope);
 }
 
-/* ---- the frame of GPT-2 ---- */
+/* ---- parts of GPT-2 ---- */
 
-SnValue sn_nn_gpt_words(SnBuild *b)
+SnValue sn_nn_gpt_types(SnBuild *b, SnValue words)
 {
-    const SnValue x = sn_nn_words(b, "wte"), types = sn_nn_input(b, "token_type_ids");
-    return types.ref ? sn_add(b->g, x, sn_nn_embedding(b, "wte", types)) : x;
+    const SnValue types = sn_nn_input(b, "token_type_ids");
+    return types.ref ? sn_add(b->g, words, sn_nn_embedding(b, b->arch->family->table, types)) : words;
 }
 
-SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x)
+SnValue sn_nn_gpt_places(SnBuild *b, SnValue words)
 {
-    const int64_t n = sn_nn_int(b, "num_hidden_layers", 12, 0, SN_MAX_LAYERS);
-    x = sn_nn_layers(b, name, n, layer, x);
-    if (norm)
-        x = sn_nn_layer_norm(b, norm, x, sn_nn_gpt_eps(b));
-    sn_nn_numbered(b, "hidden_states", n, x);
-    return x;
+    const SnValue x = sn_nn_gpt_types(b, words);
+    return sn_add(b->g, x, sn_nn_learned_places(b, "wpe", sn_nn_place(b), 0));
 }
 
 SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *act, SnValue x)
@@ -125,9 +116,49 @@ SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *
     return sn_nn_linear(b, down, sn_nn_act(b, name, sn_nn_linear(b, up, x)));
 }
 
-SnValue sn_nn_gpt_logits(SnBuild *b, const char *table, SnValue x)
+/* ---- decoders by the frame of their family ---- */
+
+static const char *name_or(const char *name, const char *otherwise)
+{
+    return name ? name : otherwise;
+}
+
+SnValue sn_nn_decode(SnBuild *b)
+{
+    const SnFamily *f = b->arch->family;
+    const int64_t n = sn_nn_int(b, "num_hidden_layers", f->nlayer ? f->nlayer : 32, 0, SN_MAX_LAYERS);
+    SnNormFn *norm = f->norm ? f->norm : sn_nn_rms;
+    sn_nn_begin(b);
+    sn_scope_push(b->g, "%s", b->arch->prefix);
+    SnValue x = sn_nn_words(b, name_or(f->table, "embed_tokens"));
+    if (f->embed)
+        x = f->embed(b, x);
+    x = sn_nn_layers(b, name_or(f->layers, "layers"), n, f->layer, x);
+    x = norm(b, name_or(f->last, "norm"), x);
+    sn_scope_pop(b->g);
+    sn_nn_numbered(b, "hidden_states", n, x);
+    return x;
+}
+
+static SnValue head(SnBuild *b, const char *table, const char *const *bias, SnValue x)
 {
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", b->arch->prefix, table);
-    return sn_nn_decoder(b, "lm_head", name, (const char *const[]){NULL}, x);
+    return sn_nn_decoder(b, "lm_head", name, bias, x);
+}
+
+SnValue sn_nn_lm_head_of(SnBuild *b, const char *table, SnValue x)
+{
+    return head(b, table, (const char *const[]){NULL}, x);
+}
+
+SnValue sn_nn_lm_head(SnBuild *b, SnValue x)
+{
+    return sn_nn_lm_head_of(b, name_or(b->arch->family->table, "embed_tokens"), x);
+}
+
+SnValue sn_nn_lm_head_biased(SnBuild *b, SnValue x)
+{
+    const char *table = name_or(b->arch->family->table, "embed_tokens");
+    return head(b, table, (const char *const[]){"lm_head.bias", NULL}, x);
 }

@@ -22,6 +22,12 @@ int64_t sn_nn_head_dim(SnBuild *b)
     return sn_nn_int(b, "head_dim", width / heads, 1, 1 << 16);
 }
 
+SnRope sn_nn_rope_heads(SnBuild *b, double theta, double partial)
+{
+    theta = sn_config_float(b->config, "rope_theta", theta);
+    return sn_nn_rope_part(b, NULL, theta, partial, sn_nn_head_dim(b));
+}
+
 SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope)
 {
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 32, 1, 1 << 16);
@@ -31,8 +37,18 @@ SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope)
                     .k = "k_proj",
                     .v = "v_proj",
                     .o = "o_proj",
+                    .q_norm = "q_norm",
+                    .k_norm = "k_norm",
                     .rope = rope,
                     .causal = true};
+}
+
+SnValue sn_nn_self_attention(SnBuild *b, const SnAttn *a, SnValue x)
+{
+    sn_scope_push(b->g, "self_attn");
+    const SnValue y = sn_nn_attention(b, a, x);
+    sn_scope_pop(b->g);
+    return y;
 }
 
 bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise)
@@ -82,21 +98,4 @@ SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n)
         return sn_graph_fail(b->g, SN_EFORMAT, "%s: dims %lld to %lld of %lld", sn_scope_path(b->g),
                              (long long)from, (long long)(from + n), (long long)width);
     return sn_slice_axis(b->g, x, -1, sn_const_int(b->g, SN_I64, from), sn_const_int(b->g, SN_I64, n));
-}
-
-SnValue sn_nn_decode(SnBuild *b, double embedding_factor, SnLayerFn *layer, SnNormFn *norm, const char *last)
-{
-    const int64_t n = sn_nn_int(b, "num_hidden_layers", 32, 0, SN_MAX_LAYERS);
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_nn_times(b, sn_nn_words(b, "embed_tokens"), embedding_factor);
-    x = norm(b, last, sn_nn_layers(b, "layers", n, layer, x));
-    sn_scope_pop(b->g);
-    sn_nn_numbered(b, "hidden_states", n, x);
-    return x;
-}
-
-SnValue sn_nn_lm_head(SnBuild *b, SnValue x)
-{
-    return sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){NULL}, x);
 }

@@ -131,13 +131,18 @@ SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partia
 SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim); /* whatever the config says */
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x);  /* [batch, heads, seq, head_dim] */
 
+typedef SnValue SnNormFn(SnBuild *b, const char *name, SnValue x);
+
 typedef struct SnAttn {
     int64_t heads, kv_heads;   /* kv_heads 0: heads */
     const char *q, *k, *v, *o; /* names of the projections; o NULL: none */
-    double scale;              /* 0: 1 / sqrt(head_dim) */
-    double softcap;            /* scores become cap * tanh(scores / cap); 0: they do not */
-    const SnRope *rope;        /* NULL: no rotary positions */
-    int64_t window;            /* 0: all; else keys with |i - j| < window */
+    SnNormFn *norm;            /* of each head of queries and of keys; NULL: none */
+    const char *q_norm, *k_norm;
+    bool norms_whole;   /* of all heads together instead */
+    double scale;       /* 0: 1 / sqrt(head_dim) */
+    double softcap;     /* scores become cap * tanh(scores / cap); 0: they do not */
+    const SnRope *rope; /* NULL: no rotary positions */
+    int64_t window;     /* 0: all; else keys with |i - j| < window */
     bool causal;
     SnValue slopes;     /* ALiBi, F[heads]: slope * place of the key, made in this dtype, is added; or none */
     double alibi_scale; /* of that product; 0: 1 */
@@ -240,7 +245,6 @@ SnValue sn_nn_counted_positions(SnBuild *b, int64_t pad);
 SnValue sn_nn_roberta_words(SnBuild *b, SnValue x); /* lm_head of RoBERTa */
 
 /* ---- decoders (decoder.c) ---- */
-double sn_nn_gpt_eps(const SnBuild *b); /* layer_norm_epsilon, 1e-5 */
 /* As sn_nn_place, but tokens are counted that the attention mask lets through; padding is at -1. */
 SnValue sn_nn_counted_place(SnBuild *b);
 /* Rows of a table of learned positions, whose row `first` is of place 0. */
@@ -249,19 +253,21 @@ SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_
  * the queries, the key and the value that belong together, then those of the next group. */
 SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bool in_groups);
 SnValue sn_nn_alibi_slopes(SnBuild *b, int64_t heads); /* f32[heads]; Press et al. 2021, arXiv:2108.12409 */
-SnValue sn_nn_gpt_words(SnBuild *b); /* wte of words and, where they are given, of token types */
-/* num_hidden_layers layers at <scope>.<name>, a layer norm (NULL: none), and the last of hidden_states. */
-SnValue sn_nn_stack(SnBuild *b, const char *name, SnLayerFn *layer, const char *norm, SnValue x);
+/* Words of a family's frame, then those of token types where they are given; and learned positions, wpe. */
+SnValue sn_nn_gpt_types(SnBuild *b, SnValue words);
+SnValue sn_nn_gpt_places(SnBuild *b, SnValue words);
 SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *act, SnValue x);
-SnValue sn_nn_gpt_logits(SnBuild *b, const char *table, SnValue x); /* lm_head, perhaps <prefix>.<table> */
 
 /* ---- decoders of Llama's shape (gated.c) ---- */
-typedef SnValue SnNormFn(SnBuild *b, const char *name, SnValue x);
 SnNormFn sn_nn_rms; /* by rms_norm_eps */
-SnNormFn sn_nn_ln;  /* by layer_norm_eps */
+SnNormFn sn_nn_ln;  /* by layer_norm_eps or layer_norm_epsilon */
 int64_t sn_nn_head_dim(SnBuild *b);
-/* Causal, num_attention_heads and num_key_value_heads, projections q_proj, k_proj, v_proj, o_proj. */
+/* Of that, `partial` unless the config says how much; theta where it says none. */
+SnRope sn_nn_rope_heads(SnBuild *b, double theta, double partial);
+/* Causal, num_attention_heads and num_key_value_heads, projections q_proj, k_proj, v_proj, o_proj, norms
+ * (when there are any) q_norm, k_norm. */
 SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope);
+SnValue sn_nn_self_attention(SnBuild *b, const SnAttn *a, SnValue x); /* in the scope self_attn */
 /* sliding_window where layer_types (without them: otherwise) says that this layer has one, else 0. */
 int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise);
 bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise);
@@ -270,10 +276,6 @@ SnValue sn_nn_gated_mlp_by(SnBuild *b, const char *name, const char *act, SnValu
 SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight); /* layer norm of each, weight [heads, d] */
 SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);       /* x as it is where that is 1 */
 SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n); /* of the last axis */
-/* <prefix>.embed_tokens, num_hidden_layers layers at <prefix>.layers, a norm <prefix>.<last>, which gives the
- * last of hidden_states. */
-SnValue sn_nn_decode(SnBuild *b, double embedding_factor, SnLayerFn *layer, SnNormFn *norm, const char *last);
-SnValue sn_nn_lm_head(SnBuild *b, SnValue x);
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */
@@ -296,7 +298,20 @@ typedef struct SnFamily {
     SnValue (*encoder)(SnBuild *b);           /* last hidden states */
     SnValue (*pooled)(SnBuild *b, SnValue x); /* of those, [batch, width]: what the whole text is judged by */
     SnValue (*words)(SnBuild *b, SnValue x);  /* of those, logits over the vocabulary */
+    /* Of decoders, for sn_nn_decode: a table of words, layers, a norm. NULL and 0: Llama's. */
+    SnLayerFn *layer;
+    SnNormFn *norm;                          /* sn_nn_rms */
+    const char *table, *layers, *last;       /* names: embed_tokens, layers, norm */
+    SnValue (*embed)(SnBuild *b, SnValue x); /* what becomes of words before the first layer; nothing */
+    int64_t nlayer;                          /* where the config does not say: 32 */
 } SnFamily;
+
+/* A decoder by its family's frame; gives the last of hidden_states. */
+SnValue sn_nn_decode(SnBuild *b);
+/* lm_head, or <prefix>.<table> (the family's) where they are one. */
+SnValue sn_nn_lm_head(SnBuild *b, SnValue x);
+SnValue sn_nn_lm_head_biased(SnBuild *b, SnValue x);
+SnValue sn_nn_lm_head_of(SnBuild *b, const char *table, SnValue x);
 
 typedef void SnHeadFn(SnBuild *b);
 SnHeadFn sn_head_hidden;        /* last_hidden_state */

@@ -15,32 +15,29 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .causal = true,
                          .slopes = sn_nn_alibi_slopes(b, heads),
                          .alibi_counts = true};
-    SnValue h = sn_nn_layer_norm(b, "input_layernorm", x, sn_nn_gpt_eps(b));
+    SnValue h = sn_nn_ln(b, "input_layernorm", x);
     const SnValue fused = sn_nn_linear(b, "self_attention.query_key_value", h);
     const SnQkv qkv = sn_nn_split_qkv(b, fused, heads, heads, true);
     x = sn_add(b->g, from_norm ? h : x, sn_nn_attend_qkv(b, &attn, qkv));
-    h = sn_nn_layer_norm(b, "post_attention_layernorm", x, sn_nn_gpt_eps(b));
+    h = sn_nn_ln(b, "post_attention_layernorm", x);
     const SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu_pytorch_tanh", h);
     return sn_add(b->g, from_norm ? h : x, y);
 }
 
-static SnValue decoder(SnBuild *b)
+static SnValue embed(SnBuild *b, SnValue words)
 {
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_nn_words(b, "word_embeddings");
-    x = sn_nn_layer_norm(b, "word_embeddings_layernorm", x, sn_nn_gpt_eps(b));
-    x = sn_nn_stack(b, "h", layer, "ln_f", x);
-    sn_scope_pop(b->g);
-    return x;
+    return sn_nn_ln(b, "word_embeddings_layernorm", words);
 }
 
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "word_embeddings", x);
-}
-
-static const SnFamily bloom = {.encoder = decoder, .words = words};
+static const SnFamily bloom = {.encoder = sn_nn_decode,
+                               .words = sn_nn_lm_head,
+                               .layer = layer,
+                               .norm = sn_nn_ln,
+                               .table = "word_embeddings",
+                               .layers = "h",
+                               .last = "ln_f",
+                               .embed = embed,
+                               .nlayer = 2};
 
 const SnArch sn_arch_bloom[] = {
     {"bloom", "BloomModel", "feature-extraction", "transformer", sn_head_hidden, &bloom},

@@ -124,12 +124,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, is_dense ? sn_nn_gated_mlp(b, "mlp", h) : mixture(b, h));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_rms, "norm");
-}
-
-static const SnFamily deepseek_v3 = {.encoder = decoder, .words = sn_nn_lm_head};
+static const SnFamily deepseek_v3 = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer};
 
 const SnArch sn_arch_deepseek_v3[] = {
     SN_DECODER_ROWS("deepseek_v3", "DeepseekV3", &deepseek_v3),

@@ -40,32 +40,24 @@ static SnValue attention(SnBuild *b, SnValue h, bool is_new)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const double eps = sn_nn_gpt_eps(b);
     const bool is_new = flag(b, "new_decoder_architecture", false);
     const bool has_two = is_new && sn_config_int(b->config, "num_ln_in_parallel_attn", 2) == 2;
-    const SnValue h = sn_nn_layer_norm(b, has_two ? "ln_attn" : "input_layernorm", x, eps);
+    const SnValue h = sn_nn_ln(b, has_two ? "ln_attn" : "input_layernorm", x);
     const SnValue seen = sn_add(b->g, x, attention(b, h, is_new));
-    SnValue m = has_two ? sn_nn_layer_norm(b, "ln_mlp", x, eps) : h;
+    SnValue m = has_two ? sn_nn_ln(b, "ln_mlp", x) : h;
     if (!is_new && !flag(b, "parallel_attn", true))
-        m = sn_nn_layer_norm(b, "post_attention_layernorm", seen, eps);
+        m = sn_nn_ln(b, "post_attention_layernorm", seen);
     return sn_add(b->g, seen, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", m));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    const SnValue x = sn_nn_stack(b, "h", layer, "ln_f", sn_nn_words(b, "word_embeddings"));
-    sn_scope_pop(b->g);
-    return x;
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "word_embeddings", x);
-}
-
-static const SnFamily falcon = {.encoder = decoder, .words = words};
+static const SnFamily falcon = {.encoder = sn_nn_decode,
+                                .words = sn_nn_lm_head,
+                                .layer = layer,
+                                .norm = sn_nn_ln,
+                                .table = "word_embeddings",
+                                .layers = "h",
+                                .last = "ln_f",
+                                .nlayer = 32};
 
 const SnArch sn_arch_falcon[] = {
     {"falcon", "FalconModel", "feature-extraction", "transformer", sn_head_hidden, &falcon},

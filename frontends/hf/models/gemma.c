@@ -38,28 +38,14 @@ static double cap(const SnBuild *b, const char *key, double otherwise)
     return sn_config_float(b->config, key, sn_json_get(b->config->json, key) ? 0 : otherwise);
 }
 
-static SnValue attention(SnBuild *b, const SnAttn *a, bool has_head_norms, SnValue x)
-{
-    sn_scope_push(b->g, "self_attn");
-    SnQkv h = sn_nn_project(b, a, x);
-    if (has_head_norms) {
-        h.q = norm(b, "q_norm", h.q);
-        h.k = norm(b, "k_norm", h.k);
-    }
-    const SnValue y = sn_nn_attend_qkv(b, a, h);
-    sn_scope_pop(b->g);
-    return y;
-}
-
 /* ---- Gemma ---- */
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope =
-        sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
     const SnAttn attn = sn_nn_causal(b, &rope);
-    x = sn_add(b->g, x, attention(b, &attn, false, norm(b, "input_layernorm", x)));
+    x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x)));
     return sn_add(b->g, x, mlp(b, norm(b, "post_attention_layernorm", x)));
 }
 
@@ -70,7 +56,7 @@ static SnRope rope_of(SnBuild *b, bool is_third, bool is_near)
 {
     const int64_t dim = sn_nn_head_dim(b);
     if (!is_third)
-        return sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), dim);
+        return sn_nn_rope_heads(b, 1e4, 1);
     const double far = sn_config_float(b->config, "rope_theta", 1e6);
     const double near = sn_config_float(b->config, "rope_local_base_freq", 1e4);
     if (is_near && sn_config_get(b->config, "rope_scaling"))
@@ -91,7 +77,8 @@ static SnValue sandwich_layer(SnBuild *b, SnValue x, int64_t i)
         attn.window = attn.window / 2 + 1;
     attn.scale = 1 / sqrt(sn_config_float(b->config, "query_pre_attn_scalar", 256));
     attn.softcap = is_third ? 0 : cap(b, "attn_logit_softcapping", 50);
-    const SnValue seen = attention(b, &attn, is_third, norm(b, "input_layernorm", x));
+    attn.norm = is_third ? norm : NULL;
+    const SnValue seen = sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x));
     x = sn_add(b->g, x, norm(b, "post_attention_layernorm", seen));
     const SnValue thought = mlp(b, norm(b, "pre_feedforward_layernorm", x));
     return sn_add(b->g, x, norm(b, "post_feedforward_layernorm", thought));
@@ -99,12 +86,10 @@ static SnValue sandwich_layer(SnBuild *b, SnValue x, int64_t i)
 
 /* ---- the model ---- */
 
-static SnValue decoder(SnBuild *b)
+static SnValue embed(SnBuild *b, SnValue words)
 {
     const double width = (double)sn_nn_int(b, "hidden_size", 3072, 1, 1 << 24);
-    const bool has_ids = sn_nn_input(b, "input_ids").ref != 0;
-    return sn_nn_decode(b, has_ids ? sqrt(width) : 1, is_type(b, "gemma") ? layer : sandwich_layer, norm,
-                        "norm");
+    return sn_nn_input(b, "input_ids").ref ? sn_nn_times(b, words, sqrt(width)) : words;
 }
 
 static SnValue words(SnBuild *b, SnValue x)
@@ -116,17 +101,20 @@ static SnValue words(SnBuild *b, SnValue x)
     return most == 0 ? y : sn_nn_times(b, sn_tanh(b->g, sn_nn_times(b, y, 1 / most)), most);
 }
 
-static const SnFamily gemma = {.encoder = decoder, .words = words};
+static const SnFamily gemma = {
+    .encoder = sn_nn_decode, .words = words, .layer = layer, .norm = norm, .embed = embed};
+static const SnFamily sandwich = {
+    .encoder = sn_nn_decode, .words = words, .layer = sandwich_layer, .norm = norm, .embed = embed};
 
 const SnArch sn_arch_gemma[] = {
     SN_DECODER_ROWS("gemma", "Gemma", &gemma),
     SN_SEQUENCE_ROW("gemma", "Gemma", &gemma),
     SN_TOKEN_ROW("gemma", "Gemma", &gemma),
-    SN_DECODER_ROWS("gemma2", "Gemma2", &gemma),
-    SN_SEQUENCE_ROW("gemma2", "Gemma2", &gemma),
-    SN_TOKEN_ROW("gemma2", "Gemma2", &gemma),
-    {"gemma3_text", "Gemma3TextModel", "feature-extraction", "model", sn_head_hidden, &gemma},
-    {"gemma3_text", "Gemma3ForCausalLM", "text-generation", "model", sn_head_next_word, &gemma},
-    SN_SEQUENCE_ROW("gemma3_text", "Gemma3Text", &gemma),
+    SN_DECODER_ROWS("gemma2", "Gemma2", &sandwich),
+    SN_SEQUENCE_ROW("gemma2", "Gemma2", &sandwich),
+    SN_TOKEN_ROW("gemma2", "Gemma2", &sandwich),
+    {"gemma3_text", "Gemma3TextModel", "feature-extraction", "model", sn_head_hidden, &sandwich},
+    {"gemma3_text", "Gemma3ForCausalLM", "text-generation", "model", sn_head_next_word, &sandwich},
+    SN_SEQUENCE_ROW("gemma3_text", "Gemma3Text", &sandwich),
     {0},
 };

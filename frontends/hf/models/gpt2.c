@@ -24,29 +24,22 @@ static SnValue mlp(SnBuild *b, SnValue x)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 12, 1, 1 << 16);
-    const SnValue h = sn_nn_layer_norm(b, "ln_1", x, sn_nn_gpt_eps(b));
+    const SnValue h = sn_nn_ln(b, "ln_1", x);
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_conv1d(b, "attn.c_attn", h), heads, heads, false);
     const SnAttn attn = {.heads = heads, .scale = scale(b, sn_nn_dim(b, qkv.q, 3), i), .causal = true};
     x = sn_add(b->g, x, sn_nn_conv1d(b, "attn.c_proj", sn_nn_attend_qkv(b, &attn, qkv)));
-    return sn_add(b->g, x, mlp(b, sn_nn_layer_norm(b, "ln_2", x, sn_nn_gpt_eps(b))));
+    return sn_add(b->g, x, mlp(b, sn_nn_ln(b, "ln_2", x)));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_add(b->g, sn_nn_gpt_words(b), sn_nn_learned_places(b, "wpe", sn_nn_place(b), 0));
-    x = sn_nn_stack(b, "h", layer, "ln_f", x);
-    sn_scope_pop(b->g);
-    return x;
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "wte", x);
-}
-
-static const SnFamily gpt2 = {.encoder = decoder, .words = words};
+static const SnFamily gpt2 = {.encoder = sn_nn_decode,
+                              .words = sn_nn_lm_head,
+                              .layer = layer,
+                              .norm = sn_nn_ln,
+                              .table = "wte",
+                              .layers = "h",
+                              .last = "ln_f",
+                              .embed = sn_nn_gpt_places,
+                              .nlayer = 12};
 
 const SnArch sn_arch_gpt2[] = {
     {"gpt2", "GPT2Model", "feature-extraction", "transformer", sn_head_hidden, &gpt2},

@@ -15,29 +15,22 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .o = "attn.c_proj",
                          .scale = sn_config_bool(b->config, "scale_attn_weights", true) ? 0 : 1,
                          .causal = true};
-    const SnValue h = sn_nn_layer_norm(b, "ln_1", x, sn_nn_gpt_eps(b));
+    const SnValue h = sn_nn_ln(b, "ln_1", x);
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_linear(b, "attn.c_attn", h), heads, kv_heads, true);
     x = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, qkv));
-    const SnValue m = sn_nn_layer_norm(b, "ln_2", x, sn_nn_gpt_eps(b));
+    const SnValue m = sn_nn_ln(b, "ln_2", x);
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", m));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_add(b->g, sn_nn_gpt_words(b), sn_nn_learned_places(b, "wpe", sn_nn_place(b), 0));
-    x = sn_nn_stack(b, "h", layer, "ln_f", x);
-    sn_scope_pop(b->g);
-    return x;
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "wte", x);
-}
-
-static const SnFamily big = {.encoder = decoder, .words = words};
+static const SnFamily big = {.encoder = sn_nn_decode,
+                             .words = sn_nn_lm_head,
+                             .layer = layer,
+                             .norm = sn_nn_ln,
+                             .table = "wte",
+                             .layers = "h",
+                             .last = "ln_f",
+                             .embed = sn_nn_gpt_places,
+                             .nlayer = 12};
 
 const SnArch sn_arch_gpt_bigcode[] = {
     {"gpt_bigcode", "GPTBigCodeModel", "feature-extraction", "transformer", sn_head_hidden, &big},

@@ -35,30 +35,23 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .scale = 1,
                          .window = is_local(b, i) ? sn_nn_int(b, "window_size", 256, 1, INT32_MAX) : 0,
                          .causal = true};
-    const SnValue h = sn_nn_layer_norm(b, "ln_1", x, sn_nn_gpt_eps(b));
+    const SnValue h = sn_nn_ln(b, "ln_1", x);
     sn_scope_push(b->g, "attn.attention");
     x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
     sn_scope_pop(b->g);
-    const SnValue m = sn_nn_layer_norm(b, "ln_2", x, sn_nn_gpt_eps(b));
+    const SnValue m = sn_nn_ln(b, "ln_2", x);
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_new", m));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_add(b->g, sn_nn_gpt_words(b), sn_nn_learned_places(b, "wpe", sn_nn_place(b), 0));
-    x = sn_nn_stack(b, "h", layer, "ln_f", x);
-    sn_scope_pop(b->g);
-    return x;
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "wte", x);
-}
-
-static const SnFamily neo = {.encoder = decoder, .words = words};
+static const SnFamily neo = {.encoder = sn_nn_decode,
+                             .words = sn_nn_lm_head,
+                             .layer = layer,
+                             .norm = sn_nn_ln,
+                             .table = "wte",
+                             .layers = "h",
+                             .last = "ln_f",
+                             .embed = sn_nn_gpt_places,
+                             .nlayer = 24};
 
 const SnArch sn_arch_gpt_neo[] = {
     {"gpt_neo", "GPTNeoModel", "feature-extraction", "transformer", sn_head_hidden, &neo},

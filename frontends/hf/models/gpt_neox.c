@@ -9,24 +9,15 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 64, 1, 1 << 16);
-    SnValue h = sn_nn_layer_norm(b, "input_layernorm", x, sn_nn_gpt_eps(b));
+    SnValue h = sn_nn_ln(b, "input_layernorm", x);
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_linear(b, "attention.query_key_value", h), heads, heads, true);
     const double theta = sn_config_float(b->config, "rope_theta", 10000);
     const SnRope rope = sn_nn_rope_part(b, NULL, theta, 0.25, sn_nn_dim(b, qkv.q, 3));
     const SnAttn attn = {.heads = heads, .o = "attention.dense", .rope = &rope, .causal = true};
     const SnValue seen = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, qkv));
     const bool is_parallel = sn_config_bool(b->config, "use_parallel_residual", true);
-    h = sn_nn_layer_norm(b, "post_attention_layernorm", is_parallel ? x : seen, sn_nn_gpt_eps(b));
+    h = sn_nn_ln(b, "post_attention_layernorm", is_parallel ? x : seen);
     return sn_add(b->g, seen, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", h));
-}
-
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    const SnValue x = sn_nn_stack(b, "layers", layer, "final_layer_norm", sn_nn_words(b, "embed_in"));
-    sn_scope_pop(b->g);
-    return x;
 }
 
 /* The first checkpoints call their head embed_out. */
@@ -35,10 +26,16 @@ static SnValue words(SnBuild *b, SnValue x)
     sn_scope_push(b->g, "embed_out");
     const SnValue w = sn_nn_param_or_none(b, "weight");
     sn_scope_pop(b->g);
-    return w.ref ? sn_nn_product(b, b->head_quant, x, w, sn_none()) : sn_nn_gpt_logits(b, "embed_in", x);
+    return w.ref ? sn_nn_product(b, b->head_quant, x, w, sn_none()) : sn_nn_lm_head(b, x);
 }
 
-static const SnFamily neox = {.encoder = decoder, .words = words};
+static const SnFamily neox = {.encoder = sn_nn_decode,
+                              .words = words,
+                              .layer = layer,
+                              .norm = sn_nn_ln,
+                              .table = "embed_in",
+                              .last = "final_layer_norm",
+                              .nlayer = 44};
 
 const SnArch sn_arch_gpt_neox[] = {
     {"gpt_neox", "GPTNeoXModel", "feature-extraction", "gpt_neox", sn_head_hidden, &neox},

@@ -49,8 +49,7 @@ static SnValue mixture(SnBuild *b, SnValue x)
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
-    const double theta = sn_config_float(b->config, "rope_theta", 1.5e5);
-    const SnRope rope = sn_nn_rope_of(b, NULL, theta, sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, 1.5e5, 1);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_window(b, i, i % 2 == 0);
     const SnValue h = sn_nn_rms(b, "input_layernorm", x);
@@ -61,12 +60,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, mixture(b, sn_nn_rms(b, "post_attention_layernorm", x)));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_rms, "norm");
-}
-
-static const SnFamily gpt_oss = {.encoder = decoder, .words = sn_nn_lm_head};
+static const SnFamily gpt_oss = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer};
 
 const SnArch sn_arch_gpt_oss[] = {
     SN_DECODER_ROWS("gpt_oss", "GptOss", &gpt_oss),

@@ -18,28 +18,22 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .o = "out_proj",
                          .rope = &rope,
                          .causal = true};
-    const SnValue h = sn_nn_layer_norm(b, "ln_1", x, sn_nn_gpt_eps(b));
+    const SnValue h = sn_nn_ln(b, "ln_1", x);
     sn_scope_push(b->g, "attn");
     x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
     sn_scope_pop(b->g);
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.fc_in", "mlp.fc_out", "gelu_new", h));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    sn_nn_begin(b);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    const SnValue x = sn_nn_stack(b, "h", layer, "ln_f", sn_nn_gpt_words(b));
-    sn_scope_pop(b->g);
-    return x;
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_decoder(b, "lm_head", "transformer.wte", (const char *const[]){"lm_head.bias", NULL}, x);
-}
-
-static const SnFamily gptj = {.encoder = decoder, .words = words};
+static const SnFamily gptj = {.encoder = sn_nn_decode,
+                              .words = sn_nn_lm_head_biased,
+                              .layer = layer,
+                              .norm = sn_nn_ln,
+                              .table = "wte",
+                              .layers = "h",
+                              .last = "ln_f",
+                              .embed = sn_nn_gpt_types,
+                              .nlayer = 28};
 
 const SnArch sn_arch_gptj[] = {
     {"gptj", "GPTJModel", "feature-extraction", "transformer", sn_head_hidden, &gptj},

@@ -147,38 +147,24 @@ static const Kind *kind_of(const SnBuild *b)
 
 /* ---- the model ---- */
 
-static SnValue attention(SnBuild *b, const SnAttn *a, bool has_head_norms, SnValue x)
-{
-    sn_scope_push(b->g, "self_attn");
-    SnQkv h = sn_nn_project(b, a, x);
-    if (has_head_norms) {
-        h.q = sn_nn_rms(b, "q_norm", h.q);
-        h.k = sn_nn_rms(b, "k_norm", h.k);
-    }
-    const SnValue y = sn_nn_attend_qkv(b, a, h);
-    sn_scope_pop(b->g);
-    return y;
-}
-
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const Kind *kind = kind_of(b);
-    const double theta = sn_config_float(b->config, "rope_theta", kind->theta);
     const double residual = sn_config_float(b->config, "residual_multiplier", 1);
-    const SnRope rope = sn_nn_rope_of(b, NULL, theta, sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, kind->theta, 1);
     SnAttn attn = sn_nn_causal(b, kind->skips_positions && !has_positions(b, i) ? NULL : &rope);
     attn.window = kind->window(b, i);
     attn.scale = sn_config_float(b->config, "attention_multiplier", kind->scale);
-    const SnValue seen = attention(b, &attn, kind->has_head_norms, sn_nn_rms(b, "input_layernorm", x));
+    attn.norm = kind->has_head_norms ? sn_nn_rms : NULL;
+    const SnValue seen = sn_nn_self_attention(b, &attn, sn_nn_rms(b, "input_layernorm", x));
     x = sn_add(b->g, x, sn_nn_times(b, seen, residual));
     const SnValue thought = kind->mlp(b, sn_nn_rms(b, "post_attention_layernorm", x), i);
     return sn_add(b->g, x, sn_nn_times(b, thought, residual));
 }
 
-static SnValue decoder(SnBuild *b)
+static SnValue embed(SnBuild *b, SnValue words)
 {
-    const double factor = sn_config_float(b->config, "embedding_multiplier", 1);
-    return sn_nn_decode(b, factor, layer, sn_nn_rms, "norm");
+    return sn_nn_times(b, words, sn_config_float(b->config, "embedding_multiplier", 1));
 }
 
 static SnValue words(SnBuild *b, SnValue x)
@@ -186,7 +172,7 @@ static SnValue words(SnBuild *b, SnValue x)
     return sn_nn_times(b, sn_nn_lm_head(b, x), 1 / sn_config_float(b->config, "logits_scaling", 1));
 }
 
-static const SnFamily llama = {.encoder = decoder, .words = words};
+static const SnFamily llama = {.encoder = sn_nn_decode, .words = words, .layer = layer, .embed = embed};
 
 #define CLASSES(type, Name, question_prefix)                                                                 \
     SN_DECODER_ROWS(type, Name, &llama), SN_SEQUENCE_ROW(type, Name, &llama),                                \

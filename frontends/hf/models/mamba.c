@@ -172,7 +172,7 @@ static SnValue words(SnBuild *b, SnValue x)
     sn_scope_push(b->g, "%s", b->arch->prefix);
     const char *name = table(b);
     sn_scope_pop(b->g);
-    return sn_nn_gpt_logits(b, name, sn_cast(b->g, x, b->dtype));
+    return sn_nn_lm_head_of(b, name, sn_cast(b->g, x, b->dtype));
 }
 
 static const SnFamily mamba = {.encoder = decoder, .words = words};

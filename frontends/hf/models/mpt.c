@@ -16,37 +16,36 @@ static double number(const SnBuild *b, const char *key, double otherwise)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const double eps = sn_nn_gpt_eps(b), clip = number(b, "clip_qkv", 0);
+    const double clip = number(b, "clip_qkv", 0);
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 16, 1, 1 << 16);
     const SnAttn attn = {.heads = heads,
                          .o = "attn.out_proj",
                          .scale = number(b, "softmax_scale", 0),
                          .causal = true,
                          .slopes = sn_nn_alibi_slopes(b, heads)};
-    SnValue qkv = sn_nn_linear(b, "attn.Wqkv", sn_nn_layer_norm(b, "norm_1", x, eps));
+    SnValue qkv = sn_nn_linear(b, "attn.Wqkv", sn_nn_ln(b, "norm_1", x));
     if (clip != 0)
         qkv = sn_clamp(b->g, qkv, -clip, clip);
     x = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, sn_nn_split_qkv(b, qkv, heads, heads, false)));
-    const SnValue h = sn_nn_layer_norm(b, "norm_2", x, eps);
+    const SnValue h = sn_nn_ln(b, "norm_2", x);
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "ffn.up_proj", "ffn.down_proj", "gelu", h));
 }
 
-static SnValue decoder(SnBuild *b)
+static SnValue embed(SnBuild *b, SnValue words)
 {
-    sn_nn_begin(b);
     b->max_seq = sn_nn_int(b, "max_seq_len", 2048, 1, INT32_MAX);
-    sn_scope_push(b->g, "%s", b->arch->prefix);
-    const SnValue x = sn_nn_stack(b, "blocks", layer, "norm_f", sn_nn_words(b, "wte"));
-    sn_scope_pop(b->g);
-    return x;
+    return words;
 }
 
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_gpt_logits(b, "wte", x);
-}
-
-static const SnFamily mpt = {.encoder = decoder, .words = words};
+static const SnFamily mpt = {.encoder = sn_nn_decode,
+                             .words = sn_nn_lm_head,
+                             .layer = layer,
+                             .norm = sn_nn_ln,
+                             .table = "wte",
+                             .layers = "blocks",
+                             .last = "norm_f",
+                             .embed = embed,
+                             .nlayer = 24};
 
 const SnArch sn_arch_mpt[] = {
     {"mpt", "MptModel", "feature-extraction", "transformer", sn_head_hidden, &mpt},

@@ -6,11 +6,6 @@
 
 #include "ops/ops.h"
 
-static SnRope rope_of(SnBuild *b)
-{
-    return sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), sn_nn_head_dim(b));
-}
-
 /* ---- OLMo ---- */
 
 static SnValue plain_norm(SnBuild *b, const char *name, SnValue x)
@@ -28,7 +23,7 @@ static SnValue clip(SnBuild *b, SnValue x)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = rope_of(b);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
     const SnAttn attn = sn_nn_causal(b, &rope);
     sn_scope_push(b->g, "self_attn");
     const SnQkv h = sn_nn_project(b, &attn, plain_norm(b, "input_layernorm", x));
@@ -38,42 +33,22 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, sn_nn_gated_mlp(b, "mlp", plain_norm(b, "post_attention_layernorm", x)));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, plain_norm, "norm");
-}
-
 /* ---- OLMo 2 ---- */
-
-static SnValue attention(SnBuild *b, const SnAttn *a, SnValue x)
-{
-    sn_scope_push(b->g, "self_attn");
-    const SnValue q = sn_nn_rms(b, "q_norm", sn_nn_linear(b, a->q, x));
-    const SnValue k = sn_nn_rms(b, "k_norm", sn_nn_linear(b, a->k, x));
-    const SnQkv h = {.q = sn_nn_split_heads(b, q, a->heads),
-                     .k = sn_nn_split_heads(b, k, a->kv_heads),
-                     .v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, x), a->kv_heads)};
-    const SnValue y = sn_nn_attend_qkv(b, a, h);
-    sn_scope_pop(b->g);
-    return y;
-}
 
 static SnValue layer_2(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = rope_of(b);
-    const SnAttn attn = sn_nn_causal(b, &rope);
-    x = sn_add(b->g, x, sn_nn_rms(b, "post_attention_layernorm", attention(b, &attn, x)));
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    SnAttn attn = sn_nn_causal(b, &rope);
+    attn.norm = sn_nn_rms;
+    attn.norms_whole = true;
+    x = sn_add(b->g, x, sn_nn_rms(b, "post_attention_layernorm", sn_nn_self_attention(b, &attn, x)));
     return sn_add(b->g, x, sn_nn_rms(b, "post_feedforward_layernorm", sn_nn_gated_mlp(b, "mlp", x)));
 }
 
-static SnValue decoder_2(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer_2, sn_nn_rms, "norm");
-}
-
-static const SnFamily olmo = {.encoder = decoder, .words = sn_nn_lm_head};
-static const SnFamily olmo2 = {.encoder = decoder_2, .words = sn_nn_lm_head};
+static const SnFamily olmo = {
+    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .norm = plain_norm};
+static const SnFamily olmo2 = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer_2};
 
 const SnArch sn_arch_olmo[] = {
     SN_DECODER_ROWS("olmo", "Olmo", &olmo),

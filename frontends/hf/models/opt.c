@@ -66,7 +66,7 @@ static SnValue decoder(SnBuild *b)
 
 static SnValue words(SnBuild *b, SnValue x)
 {
-    return sn_nn_gpt_logits(b, "decoder.embed_tokens", x);
+    return sn_nn_lm_head_of(b, "decoder.embed_tokens", x);
 }
 
 static const SnFamily opt = {.encoder = decoder, .words = words};

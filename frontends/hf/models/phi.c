@@ -5,42 +5,25 @@
 
 #include "ops/ops.h"
 
-static SnValue attention(SnBuild *b, const SnAttn *a, SnValue x)
-{
-    sn_scope_push(b->g, "self_attn");
-    SnQkv h = sn_nn_project(b, a, x);
-    if (sn_config_bool(b->config, "qk_layernorm", false)) {
-        h.q = sn_nn_ln(b, "q_layernorm", h.q);
-        h.k = sn_nn_ln(b, "k_layernorm", h.k);
-    }
-    const SnValue y = sn_nn_attend_qkv(b, a, h);
-    sn_scope_pop(b->g);
-    return y;
-}
-
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const double theta = sn_config_float(b->config, "rope_theta", 1e4);
-    const SnRope rope = sn_nn_rope_part(b, NULL, theta, 0.5, sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0.5);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.o = "dense";
+    attn.norm = sn_config_bool(b->config, "qk_layernorm", false) ? sn_nn_ln : NULL;
+    attn.q_norm = "q_layernorm";
+    attn.k_norm = "k_layernorm";
     const SnValue h = sn_nn_ln(b, "input_layernorm", x);
     const SnValue thought = sn_nn_gpt_mlp(b, "mlp.fc1", "mlp.fc2", "gelu_new", h);
-    return sn_add(b->g, sn_add(b->g, attention(b, &attn, h), thought), x);
+    return sn_add(b->g, sn_add(b->g, sn_nn_self_attention(b, &attn, h), thought), x);
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_ln, "final_layernorm");
-}
-
-static SnValue words(SnBuild *b, SnValue x)
-{
-    return sn_nn_decoder(b, "lm_head", "model.embed_tokens", (const char *const[]){"lm_head.bias", NULL}, x);
-}
-
-static const SnFamily phi = {.encoder = decoder, .words = words};
+static const SnFamily phi = {.encoder = sn_nn_decode,
+                             .words = sn_nn_lm_head_biased,
+                             .layer = layer,
+                             .norm = sn_nn_ln,
+                             .last = "final_layernorm"};
 
 const SnArch sn_arch_phi[] = {
     SN_DECODER_ROWS("phi", "Phi", &phi),

@@ -26,20 +26,14 @@ static SnValue mlp(SnBuild *b, SnValue x)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope =
-        sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
     x = sn_add(b->g, x, attention(b, &attn, sn_nn_rms(b, "input_layernorm", x)));
     return sn_add(b->g, x, mlp(b, sn_nn_rms(b, "post_attention_layernorm", x)));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_rms, "norm");
-}
-
-static const SnFamily phi3 = {.encoder = decoder, .words = sn_nn_lm_head};
+static const SnFamily phi3 = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer};
 
 const SnArch sn_arch_phi3[] = {
     SN_DECODER_ROWS("phi3", "Phi3", &phi3),

@@ -25,38 +25,23 @@ static SnValue norm_heads(SnBuild *b, const char *name, SnValue x)
     return sn_nn_norm_heads(b, x, sn_concat(b->g, (int)heads, weight, 0));
 }
 
-static SnValue attention(SnBuild *b, const SnAttn *a, SnValue x)
-{
-    sn_scope_push(b->g, "self_attn");
-    SnQkv h = sn_nn_project(b, a, x);
-    if (sn_config_bool(b->config, "qk_layernorm", false)) {
-        h.q = norm_heads(b, "q_layernorm", h.q);
-        h.k = norm_heads(b, "k_layernorm", h.k);
-    }
-    const SnValue y = sn_nn_attend_qkv(b, a, h);
-    sn_scope_pop(b->g);
-    return y;
-}
-
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const double theta = sn_config_float(b->config, "rope_theta", 1e4);
-    const SnRope rope = sn_nn_rope_part(b, NULL, theta, 0.25, sn_nn_head_dim(b));
-    const SnAttn attn = sn_nn_causal(b, &rope);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0.25);
+    SnAttn attn = sn_nn_causal(b, &rope);
+    attn.norm = sn_config_bool(b->config, "qk_layernorm", false) ? norm_heads : NULL;
+    attn.q_norm = "q_layernorm";
+    attn.k_norm = "k_layernorm";
     const SnValue h = sn_nn_ln(b, "input_layernorm", x);
-    x = sn_add(b->g, x, attention(b, &attn, h));
+    x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, h));
     const bool is_parallel = sn_config_bool(b->config, "use_parallel_residual", false);
     const SnValue then = is_parallel ? h : sn_nn_ln(b, "post_attention_layernorm", x);
     return sn_add(b->g, x, sn_nn_gated_mlp(b, "mlp", then));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_ln, "norm");
-}
-
-static const SnFamily stablelm = {.encoder = decoder, .words = sn_nn_lm_head};
+static const SnFamily stablelm = {
+    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .norm = sn_nn_ln};
 
 const SnArch sn_arch_stablelm[] = {
     SN_DECODER_ROWS("stablelm", "StableLm", &stablelm),

@@ -8,24 +8,16 @@
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope =
-        sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), sn_nn_head_dim(b));
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
-    const SnValue h = sn_nn_ln(b, "input_layernorm", x);
-    sn_scope_push(b->g, "self_attn");
-    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
-    sn_scope_pop(b->g);
+    x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, sn_nn_ln(b, "input_layernorm", x)));
     const SnValue then = sn_nn_ln(b, "post_attention_layernorm", x);
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", then));
 }
 
-static SnValue decoder(SnBuild *b)
-{
-    return sn_nn_decode(b, 1, layer, sn_nn_ln, "norm");
-}
-
-static const SnFamily starcoder2 = {.encoder = decoder, .words = sn_nn_lm_head};
+static const SnFamily starcoder2 = {
+    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .norm = sn_nn_ln};
 
 const SnArch sn_arch_starcoder2[] = {
     SN_DECODER_ROWS("starcoder2", "Starcoder2", &starcoder2),
