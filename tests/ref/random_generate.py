@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""random_generate.py SINTER [FAMILY...] [--device D] [--seed N] [--count N] [--part TEXT] [-v]
+"""random_generate.py SINTER [FAMILY...] [--device D] [--seed N] [--count N] [--greedy] [--part TEXT] [-v]
 
-Tiny random decoders of random_decoders.py, made with transformers; generate() with random
+Tiny random decoders of random_decoders.py and mixtures of them, made with transformers; generate() with random
 arguments (greedy, beams, processors, padding on the left) against `sinter generate`. Where sequences differ it
 says how far apart the two best tokens were: rounding may turn them round below 1e-5. Needs transformers, torch.
 Exit 1: something differs.
@@ -72,12 +72,10 @@ def inputs_of(r, g, family, batch_of_one):
 
 
 def make(r, family, g):
-    base, changes, prefix, _ = random_decoders.FAMILIES[family]
-    change = r.choice(changes)
-    config = transformers.AutoConfig.for_model(
-        family, **{**base, **change}, vocab_size=VOCAB, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-        attn_implementation="eager")
-    model = getattr(transformers, prefix + random_decoders.WORDS.get(family, "ForCausalLM"))(config).eval()
+    _, changes, prefix = random_decoders.FAMILIES[family]
+    change = r.choice(changes) if r.random() < 0.3 else random_decoders.mixture(family, r.randrange(1 << 30))
+    config = random_decoders.make_config(family, change)
+    model = random_decoders.class_of(prefix, random_decoders.WORDS)(config).eval()
     random_decoders.randomise(model, g)
     model.tie_weights()
     return model, change
@@ -106,13 +104,16 @@ def one(args, seed, folder):
     family = r.choice(args.families or sorted(random_decoders.FAMILIES))
     g = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model, change = make(r, family, g)
-    kwargs = kwargs_of(r, family)
+    try:
+        model, change = make(r, family, g)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as e:
+        return f"skipped {seed} {family}: {e}"[:300]
+    kwargs = {"max_new_tokens": 14, "do_sample": False} if args.greedy else kwargs_of(r, family)
     x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs)
-    name = f"{seed} {family} {json.dumps(change)} {tuple(x['input_ids'].shape)} {json.dumps(kwargs)}"
+    name = f"{seed} {family} {json.dumps(change, default=lambda f: 'edited')} {tuple(x['input_ids'].shape)} {json.dumps(kwargs)}"
     if args.part not in name:
         return None
-    model.save_pretrained(os.path.join(folder, "model"))
+    random_decoders.save(model, os.path.join(folder, "model"), change)
     save_file(x, os.path.join(folder, "in.safetensors"))
     try:
         with torch.no_grad():
@@ -123,7 +124,7 @@ def one(args, seed, folder):
                 x.pop("attention_mask")
             expected = model.generate(**x, **own)
     except (ValueError, IndexError, RuntimeError) as e:
-        return f"skipped {name}: {e}"[:300] if args.v else None
+        return f"skipped {name}: {e}"[:300]
     line = [args.sinter, "generate", os.path.join(folder, "model"), "--inputs", os.path.join(folder, "in.safetensors"),
             "--outputs", os.path.join(folder, "out.safetensors"), "--device", args.device, "--dtype", "f32",
             *flags_of(kwargs)]
@@ -147,6 +148,7 @@ def main():
     p.add_argument("--device", default="interp")
     p.add_argument("--seed", default=1, type=int)
     p.add_argument("--count", default=50, type=int)
+    p.add_argument("--greedy", action="store_true", help="14 tokens, no further arguments")
     p.add_argument("--part", default="")
     p.add_argument("-v", action="store_true")
     args = p.parse_args()
