@@ -10,6 +10,8 @@
 
 /* ---- latent attention ---- */
 
+#define LATENT_EPS 1e-6 /* whatever rms_norm_eps is */
+
 typedef struct Widths {
     int64_t heads, plain, turning, value, latent; /* of a head: dims without and with positions, of values */
 } Widths;
@@ -39,7 +41,8 @@ static SnValue queries(SnBuild *b, SnValue x)
 {
     if (!sn_config_get(b->config, "q_lora_rank"))
         return sn_nn_linear(b, "q_proj", x);
-    return sn_nn_linear(b, "q_b_proj", sn_nn_rms(b, "q_a_layernorm", sn_nn_linear(b, "q_a_proj", x)));
+    const SnValue narrow = sn_nn_linear(b, "q_a_proj", x);
+    return sn_nn_linear(b, "q_b_proj", sn_nn_rms_norm(b, "q_a_layernorm", narrow, LATENT_EPS));
 }
 
 static SnValue attention(SnBuild *b, SnValue x)
@@ -54,7 +57,8 @@ static SnValue attention(SnBuild *b, SnValue x)
     const SnValue turned_q = sn_nn_rope(b, &rope, sn_nn_part(b, q, w.plain, w.turning));
 
     const SnValue narrow = sn_nn_linear(b, "kv_a_proj_with_mqa", x);
-    const SnValue latent = sn_nn_rms(b, "kv_a_layernorm", sn_nn_part(b, narrow, 0, w.latent));
+    const SnValue part = sn_nn_part(b, narrow, 0, w.latent);
+    const SnValue latent = sn_nn_rms_norm(b, "kv_a_layernorm", part, LATENT_EPS);
     const SnValue shared = sn_nn_split_heads(b, sn_nn_part(b, narrow, w.latent, w.turning), 1);
     const SnValue dims[] = {b->batch, sn_const_int(g, SN_I64, w.heads), b->seq,
                             sn_const_int(g, SN_I64, w.turning)};
