@@ -103,6 +103,9 @@ typedef struct SnTokenizeOptions {
     int64_t max_length, stride;       /* max_length 0: the tokenizer's own */
     int64_t pad_length, pad_multiple; /* 0: longest; 0: none */
     const char *pad_token;            /* NULL: the tokenizer's own */
+    /* Not NULL: texts are given as words, so many of each, one text's behind another's. Offsets are in a word,
+     * and word_ids number them. */
+    const int64_t *words, *pair_words;
 } SnTokenizeOptions;
 
 /* One encoded window; arrays of n, owned by the arena that was passed. */

@@ -98,14 +98,19 @@ static SnRef fixed_scratch(SnGraph *g, size_t size)
 static SnStatus infer_encode(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
 {
     enum { MOST = 4096 };
-    Result result[] = {{"ids", SN_I32, 1}, {"offset", SN_I32, 2}, {"word_id", SN_I32, 1}};
+    Result result[] = {{"ids", SN_I32, 1},
+                       {"offset", SN_I32, 2},
+                       {"word_id", SN_I32, 1},
+                       {"about", SN_I32, 3},
+                       {"own", SN_U8, 1}};
     const int64_t grow = sn_call_int(c, "grow");
     SN_CHECK(grow > 0 && grow <= MOST, err, SN_EINVAL, "tok_encode: grow is out of range");
     for (size_t i = 0; i < SN_COUNT(result); i++) {
         result[i].times *= grow;
-        result[i].is_none = i > 0 && sn_call_int(c, "places") == 0;
+        result[i].is_none = i > 0 && sn_call_int(c, i > 2 ? "about" : "places") == 0;
     }
-    return lists_type(g, rows_of(g, c->in[1]), capacity(g, c->in[1]), result, SN_COUNT(result), out, err);
+    const SnRef rows = rows_of(g, c->in[sn_call_has(c, 2) ? 2 : 1]);
+    return lists_type(g, rows, capacity(g, c->in[1]), result, SN_COUNT(result), out, err);
 }
 
 static SnRef scratch_encode(SnGraph *g, const SnCall *c)
@@ -200,14 +205,14 @@ const SnOp sn_host_ops[] = {
          "pad_mask(x: list<T>[b], width: i64[]; dtype: dtype = i64, left: bool = false) -> dtype[b, width]",
      .expand = pad_mask,
      .doc = "1 where pad_list has an element of the list, 0 where it has a filler"},
-    {.sig = "tok_encode(tok: object<tokenizer>, text: list<u8>[b]; places: bool = false, grow: int = 3, "
-            "memo: int "
-            "= 0) -> ?",
+    {.sig = "tok_encode(tok: object<tokenizer>, text: list<u8>[w], words: i64[b]?; places: bool = false, "
+            "grow: int = 3, memo: int = 0, about: int = 0) -> ?",
      .run = sn_tok_encode,
      .symbol = "sn_tok_encode",
      .infer = infer_encode,
      .scratch = scratch_encode,
-     .doc = "(ids, offset, word_id) of each text"},
+     .doc = "(ids, offset, word_id, about, own) of each text, or of each words[b] of them that are the words "
+            "of one"},
     {.sig =
          "tok_window(tok: object<tokenizer>, ids: list<i32>[b], offset: list<i32>[b], word_id: list<i32>[b], "
          "ids2: list<i32>[b]?, offset2: list<i32>[b]?, word_id2: list<i32>[b]?; max_length: int = -1, "

@@ -81,6 +81,7 @@ static const Command commands[] = {
     {"tokenize", "MODEL [TEXT...]", "lines of text in, one JSON object a line out",
      "--no-special            leave out special tokens\n"
      "--pair                  with --json: a line is [A, B]\n"
+     "--words                 with --json: a text is an array of words\n"
      "--max-length N          cut to N tokens\n"
      "--stride N              tokens that windows share\n"
      "--truncation S          longest_first, only_first or only_second\n"

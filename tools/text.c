@@ -252,6 +252,15 @@ static void put_ints(SnText *t, const char *key, const int32_t *v, size_t n)
     sn_text_add(t, "]", 1);
 }
 
+/* The same, where -1 is none. */
+static void put_numbers(SnText *t, const char *key, const int32_t *v, size_t n)
+{
+    sn_text_printf(t, ", \"%s\": [", key);
+    for (size_t i = 0; i < n; i++)
+        sn_text_printf(t, v[i] < 0 ? "%snull" : "%s%d", i ? ", " : "", v[i]);
+    sn_text_add(t, "]", 1);
+}
+
 static void put_encoding(SnText *t, const SnEncoding *e)
 {
     sn_text_printf(t, "{\"ids\": [");
@@ -269,6 +278,8 @@ static void put_encoding(SnText *t, const SnEncoding *e)
     put_ints(t, "type_ids", e->type_ids, e->n);
     put_ints(t, "special_tokens_mask", e->special_mask, e->n);
     put_ints(t, "attention_mask", e->attention_mask, e->n);
+    put_numbers(t, "word_ids", e->word_ids, e->n);
+    put_numbers(t, "sequence_ids", e->sequence_ids, e->n);
 }
 
 static void print_encoding(SnText *t, const SnEncoding *e)
@@ -285,34 +296,59 @@ static void print_encoding(SnText *t, const SnEncoding *e)
     (void)printf("%s\n", t->failed ? "" : t->at);
 }
 
-/* A line of --json: a string, or [A, B] with --pair. */
-static int parse_line(SnArena *arena, SnBytes line, SnBytes *text, SnBytes *pair)
+/* Lines of texts: lists of strings, so many of each line where they are words. */
+typedef struct Texts {
+    SN_VEC(SnBytes) at;
+    int64_t *words;
+} Texts;
+
+/* A string, or with words an array of strings. */
+static bool take_text(const SnAllocator *memory, const SnJson *v, Texts *out, size_t line)
+{
+    SnBytes text;
+    if (!out->words)
+        return sn_json_string(v, &text) && sn_vec_push(memory, &out->at, text);
+    bool ok = v && v->kind == SN_JSON_ARRAY;
+    out->words[line] = ok ? v->n : 0;
+    for (uint32_t i = 0; ok && i < v->n; i++)
+        ok = sn_json_string(&v->u.child[i], &text) && sn_vec_push(memory, &out->at, text);
+    return ok;
+}
+
+/* A line of --json: a text, or [A, B] with --pair. */
+static int parse_line(SnArena *arena, const Lines *lines, size_t i, Texts *text, Texts *pair)
 {
     SnError err = {0};
     SnJson *v = NULL;
+    const SnBytes line = lines->at[i];
     if (sn_json_parse(arena, "standard input", line, &v, &err) != SN_OK)
         return report(NULL, SN_EFORMAT, &err);
-    const bool ok = pair ? v->kind == SN_JSON_ARRAY && v->n == 2 && sn_json_string(sn_json_at(v, 0), text) &&
-                               sn_json_string(sn_json_at(v, 1), pair)
-                         : sn_json_string(v, text);
+    const bool ok = pair ? v->kind == SN_JSON_ARRAY && v->n == 2 &&
+                               take_text(arena->memory, sn_json_at(v, 0), text, i) &&
+                               take_text(arena->memory, sn_json_at(v, 1), pair, i)
+                         : take_text(arena->memory, v, text, i);
     if (ok)
         return EXIT_DONE;
-    (void)fprintf(stderr, "sinter: standard input: expected %s, found %.*s\n",
-                  pair ? "an array of two strings" : "a JSON string", (int)(line.n < 60 ? line.n : 60),
-                  (const char *)line.at);
+    (void)fprintf(
+        stderr, "sinter: standard input: expected %s%s, found %.*s\n", pair ? "an array of two " : "a JSON ",
+        text->words ? (pair ? "arrays of strings" : "array of strings") : (pair ? "strings" : "string"),
+        (int)(line.n < 60 ? line.n : 60), (const char *)line.at);
     return EXIT_FAILED;
 }
 
-static int encode_part(const Args *a, Session *s, const Lines *lines, const SnBytes *pair,
-                       const SnTokenizeOptions *o)
+static int encode_texts(const Args *a, Session *s, size_t n, const Texts *text, const Texts *pair,
+                        SnTokenizeOptions *o)
 {
     SnError err = {0};
     SnArena arena;
     SnEncoding *out = NULL;
     sn_arena_init(&arena, sn_allocator(s->ctx));
     SnText t = {.memory = arena.memory};
-    const SnStatus st = sn_model_tokenize(s->model, lines->at, pair, lines->n, o, &arena, &out, &err);
-    for (size_t i = 0; st == SN_OK && i < lines->n; i++)
+    o->words = text->words;
+    o->pair_words = pair ? pair->words : NULL;
+    const SnStatus st =
+        sn_model_tokenize(s->model, text->at.at, pair ? pair->at.at : NULL, n, o, &arena, &out, &err);
+    for (size_t i = 0; st == SN_OK && i < n; i++)
         print_encoding(&t, &out[i]);
     const bool failed = t.failed;
     sn_text_clear(&t);
@@ -320,25 +356,42 @@ static int encode_part(const Args *a, Session *s, const Lines *lines, const SnBy
     return st != SN_OK ? report(a->at[0], st, &err) : failed ? report_memory() : EXIT_DONE;
 }
 
-static int encode_lines(const Args *a, Session *s, SnArena *arena, const Lines *lines)
+static int encode_part(const Args *a, Session *s, const Lines *lines, SnTokenizeOptions *o)
+{
+    Texts text = {{0}}, pair = {{0}};
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    const bool has_pair = arg_flag(a, "--pair"), has_words = arg_flag(a, "--words");
+    if (has_words) {
+        text.words = sn_arena_array(&arena, lines->n, sizeof *text.words);
+        pair.words = sn_arena_array(&arena, lines->n, sizeof *pair.words);
+    }
+    int status = has_words && (!text.words || !pair.words) ? report_memory() : EXIT_DONE;
+    for (size_t i = 0; status == EXIT_DONE && i < lines->n; i++) {
+        if (a->json)
+            status = parse_line(&arena, lines, i, &text, has_pair ? &pair : NULL);
+        else if (!sn_vec_push(arena.memory, &text.at, lines->at[i]))
+            status = report_memory();
+    }
+    if (status == EXIT_DONE)
+        status = encode_texts(a, s, lines->n, &text, has_pair ? &pair : NULL, o);
+    sn_vec_clear(arena.memory, &text.at);
+    sn_vec_clear(arena.memory, &pair.at);
+    sn_arena_clear(&arena);
+    return status;
+}
+
+static int encode_lines(const Args *a, Session *s, const Lines *lines)
 {
     SnTokenizeOptions o;
-    const bool has_pair = arg_flag(a, "--pair");
-    SnBytes *pair = has_pair ? sn_arena_array(arena, lines->n + 1, sizeof *pair) : NULL;
     int status = tokenize_options(a, &o);
-    if (has_pair && !pair)
-        status = report_memory();
-    if (status == EXIT_DONE && has_pair && !a->json)
-        status = usage_error(a, "--pair needs --json");
-    for (size_t i = 0; a->json && status == EXIT_DONE && i < lines->n; i++)
-        status = parse_line(arena, lines->at[i], &lines->at[i], pair ? &pair[i] : NULL);
-    if (status != EXIT_DONE || lines->n == 0)
-        return status;
+    if (status == EXIT_DONE && !a->json && (arg_flag(a, "--pair") || arg_flag(a, "--words")))
+        status = usage_error(a, "--pair and --words need --json");
     /* Padding looks at all lines; else memory is that of some. */
     const size_t most = o.pad ? lines->n : LINES_AT_ONCE;
     for (size_t at = 0; status == EXIT_DONE && at < lines->n; at += most) {
         const Lines part = {lines->at + at, lines->n - at < most ? lines->n - at : most};
-        status = encode_part(a, s, &part, pair ? pair + at : NULL, &o);
+        status = encode_part(a, s, &part, &o);
     }
     return status;
 }
@@ -383,7 +436,7 @@ int command_tokenize(const Args *a)
         status = read_texts(a, &arena, &lines);
     }
     if (status == EXIT_DONE && !arg_flag(a, "--decode"))
-        status = encode_lines(a, &s, &arena, &lines);
+        status = encode_lines(a, &s, &lines);
     for (size_t i = 0; arg_flag(a, "--decode") && status == EXIT_DONE && i < lines.n; i++)
         status = decode_line(a, &s, lines.at[i]);
     sn_arena_clear(&arena);

@@ -78,15 +78,21 @@ int64_t sn_text_limit(const SnModel *m)
 
 /* ---- graph ---- */
 
-/* ids, offsets and word ids of one of the two texts. */
-static void text_tokens(SnGraph *g, SnValue tok, uint32_t grow, const char *input, SnValue batch,
-                        SnValue out[3])
+/* ids, offsets and word ids of one of the two texts; the rest goes to w. */
+static void text_tokens(SnModel *m, SnGraph *g, const SnWindowing *o, int which, SnValue in[7], SnWindows *w)
 {
-    const SnValue text = sn_input_list(g, input, SN_U8, 1, &batch);
-    const SnAttr attr[] = {SN_INT("places", true), SN_INT("grow", grow)};
-    const SnValue tokens = sn_op(g, "tok_encode", (SnValue[]){tok, text}, 2, attr, SN_COUNT(attr));
+    static const char *const name[2][3] = {{"text", "text_words", "words"}, {"pair", "pair_words", "words2"}};
+    const SnValue batch = sn_symbol(g, "batch", 0, INT32_MAX);
+    const SnValue rows = o->has_words ? sn_symbol(g, name[which][2], 0, INT32_MAX) : batch;
+    const SnValue text = sn_input_list(g, name[which][0], SN_U8, 1, &rows);
+    const SnValue words = o->has_words ? sn_input(g, name[which][1], SN_I64, 1, &batch) : (SnValue){0};
+    const SnAttr attr[] = {SN_INT("places", true), SN_INT("grow", sn_tokenizer_facts(m->tokenizer).grow),
+                           SN_INT("about", o->has_about ? which + 1 : 0)};
+    const SnValue t = sn_op(g, "tok_encode", (SnValue[]){in[0], text, words}, 3, attr, SN_COUNT(attr));
     for (int i = 0; i < 3; i++)
-        out[i] = sn_get(g, tokens, i);
+        in[1 + 3 * which + i] = sn_get(g, t, i);
+    w->about[which] = sn_get(g, t, 3);
+    w->own[which] = sn_get(g, t, 4);
 }
 
 static int64_t strategy_of(SnTruncation t)
@@ -99,11 +105,10 @@ static int64_t strategy_of(SnTruncation t)
 SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w)
 {
     const SnTokenizerFacts facts = sn_tokenizer_facts(m->tokenizer);
-    const SnValue batch = sn_symbol(g, "batch", 0, INT32_MAX);
     SnValue in[7] = {sn_object(g, "tokenizer", "tokenizer", m->tokenizer)};
-    text_tokens(g, in[0], facts.grow, "text", batch, in + 1);
-    if (w->has_pair)
-        text_tokens(g, in[0], facts.grow, "pair", batch, in + 4);
+    SnWindows out = {.ids = {0}};
+    for (int i = 0; i <= w->has_pair; i++)
+        text_tokens(m, g, w, i, in, &out);
     const int64_t added = w->no_special ? 0 : w->has_pair ? facts.added_pair : facts.added_single;
     const SnAttr attr[] = {SN_INT("max_length", w->truncation == SN_TRUNCATE_NONE ? -1 : w->max_length),
                            SN_INT("stride", w->stride),
@@ -113,14 +118,11 @@ SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w)
                            SN_INT("windows", w->windows),
                            SN_INT("added", added)};
     const SnValue t = sn_op(g, "tok_window", in, 7, attr, SN_COUNT(attr));
-    return (SnWindows){.ids = sn_get(g, t, 0),
-                       .types = sn_get(g, t, 1),
-                       .special = sn_get(g, t, 2),
-                       .offsets = sn_get(g, t, 3),
-                       .word_ids = sn_get(g, t, 4),
-                       .sequence = sn_get(g, t, 5),
-                       .row = sn_get(g, t, 6),
-                       .count = sn_get(g, t, 7)};
+    SnValue *const part[] = {&out.ids,      &out.types,    &out.special, &out.offsets,
+                             &out.word_ids, &out.sequence, &out.row,     &out.count};
+    for (size_t i = 0; i < SN_COUNT(part); i++)
+        *part[i] = sn_get(g, t, (int)i);
+    return out;
 }
 
 SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound)
@@ -180,7 +182,13 @@ SnStatus sn_text_view(SnArena *arena, const SnBytes *text, size_t n, SnView *out
 static void fill_tokenize(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     (void)p;
-    const SnWindows w = sn_text_windows(m, g, user);
+    static const char *const about[] = {"about", "about2"}, *const own[] = {"own", "own2"};
+    const SnWindowing *o = user;
+    const SnWindows w = sn_text_windows(m, g, o);
+    for (int i = 0; i <= o->has_pair; i++) {
+        sn_output(g, about[i], w.about[i]);
+        sn_output(g, own[i], w.own[i]);
+    }
     sn_output(g, "ids", w.ids);
     sn_output(g, "types", w.types);
     sn_output(g, "special", w.special);
@@ -197,8 +205,8 @@ static const SnView *result(const SnResults *r, const char *name)
 }
 
 /* Row i of a list of i32, copied into width elements; the rest is fill. */
-static const int32_t *copy_row(SnArena *arena, const SnView *v, size_t i, size_t width, size_t n, size_t skip,
-                               int32_t fill)
+static int32_t *copy_row(SnArena *arena, const SnView *v, size_t i, size_t width, size_t n, size_t skip,
+                         int32_t fill)
 {
     int32_t *out = sn_arena_array(arena, width + 1, sizeof *out);
     for (size_t k = 0; out && k < width; k++)
@@ -215,35 +223,85 @@ typedef struct Padding {
     SnBytes token;
 } Padding;
 
+/* Word ids and texts of the tokens [skip, skip + n) of row i, from the numbers in their place; text is the
+ * one that the row is of. */
+static bool look_up(const SnModel *m, const SnResults *r, size_t text, size_t skip, size_t n, SnArena *arena,
+                    const SnEncoding *e, int32_t *word, SnBytes *token)
+{
+    static const char *const about[] = {"about", "about2"}, *const own[] = {"own", "own2"};
+    const uint32_t numbers = (1u << 30) - 1;
+    for (size_t k = skip; k < skip + n; k++) {
+        token[k] = sn_tokenizer_token(m->tokenizer, (uint32_t)e->ids[k]);
+        if (word[k] < 0)
+            continue;
+        const int which = word[k] >> 30;
+        const SnView *v = result(r, about[which]), *texts = result(r, own[which]);
+        const int32_t *a =
+            (const int32_t *)v->data + v->start[text] + 3 * (size_t)((uint32_t)word[k] & numbers);
+        word[k] = a[0];
+        if (a[1] == a[2])
+            continue;
+        const size_t size = (size_t)(a[2] - a[1]);
+        const char *copy =
+            sn_arena_strndup(arena, (const char *)texts->data + texts->start[text] + a[1], size);
+        if (!copy)
+            return false;
+        token[k] = sn_bytes(copy, size);
+    }
+    return true;
+}
+
+/* Without a template the reference takes all of a window for the first text, padding too, where it is not
+ * told which tokens are: it is told for the first parts of two texts. */
+static int32_t padded_sequence(const SnModel *m, const SnResults *r, size_t i)
+{
+    const SnView *sequence = result(r, "sequence");
+    const int32_t *id = (const int32_t *)sequence->data + sequence->start[i], *row = result(r, "row")->data;
+    const bool has_pair = sn_results_find(r, "own2"), is_first = i == 0 || row[i] != row[i - 1];
+    if (sn_tokenizer_has_template(m->tokenizer) || (has_pair && is_first))
+        return -1;
+    for (int64_t k = 0; k < sequence->len[i]; k++)
+        if (id[k] != 0)
+            return -1;
+    return 0;
+}
+
 static SnStatus encode_row(SnModel *m, const SnResults *r, size_t i, const Padding *pad, SnArena *arena,
                            SnEncoding *e, SnError *err)
 {
     const size_t n = (size_t)result(r, "ids")->len[i];
     const size_t width = (size_t)pad->length > n ? (size_t)pad->length : n, skip = pad->left ? width - n : 0;
+    const size_t text = (size_t)((const int32_t *)result(r, "row")->data)[i];
     int32_t *mask = sn_arena_array(arena, width + 1, sizeof *mask);
     SnBytes *token = sn_arena_array(arena, width + 1, sizeof *token);
+    int32_t *word = copy_row(arena, result(r, "word_ids"), i, width, n, skip, -1);
     *e = (SnEncoding){.n = width,
                       .ids = copy_row(arena, result(r, "ids"), i, width, n, skip, pad->id),
                       .type_ids = copy_row(arena, result(r, "types"), i, width, n, skip, pad->type),
                       .special_mask = copy_row(arena, result(r, "special"), i, width, n, skip, 1),
-                      .word_ids = copy_row(arena, result(r, "word_ids"), i, width, n, skip, -1),
-                      .sequence_ids = copy_row(arena, result(r, "sequence"), i, width, n, skip, -1),
+                      .word_ids = word,
+                      .sequence_ids =
+                          copy_row(arena, result(r, "sequence"), i, width, n, skip, padded_sequence(m, r, i)),
                       .offsets = copy_row(arena, result(r, "offsets"), i, 2 * width, 2 * n, 2 * skip, 0),
                       .attention_mask = mask,
                       .tokens = token};
-    SN_CHECK(e->ids && e->type_ids && e->special_mask && e->word_ids && e->sequence_ids && e->offsets &&
-                 mask && token,
-             err, SN_ENOMEM, "no memory for tokens");
+    const bool is_whole = e->ids && e->type_ids && e->special_mask && word && e->sequence_ids && e->offsets &&
+                          mask && token && look_up(m, r, text, skip, n, arena, e, word, token);
+    SN_CHECK(is_whole, err, SN_ENOMEM, "no memory for tokens");
     for (size_t k = 0; k < width; k++) {
         mask[k] = k >= skip && k < skip + n;
-        token[k] = mask[k] ? sn_tokenizer_text(m->tokenizer, (uint32_t)e->ids[k]) : pad->token;
+        token[k] = mask[k] ? token[k] : pad->token;
     }
     return SN_OK;
 }
 
-static SnStatus padding_of(const SnModel *m, const SnTokenizeOptions *o, const SnView *ids, int64_t count,
-                           Padding *out, SnError *err)
+static SnStatus padding_of(const SnModel *m, const SnTokenizeOptions *o, const SnResults *r, Padding *out,
+                           SnError *err)
 {
+    const int64_t count = *(const int64_t *)result(r, "count")->data;
+    const int32_t *row = result(r, "row")->data;
+    const SnView *ids = result(r, "ids");
+
     const SnTokenizerFacts f = sn_tokenizer_facts(m->tokenizer);
     *out = (Padding){.left = o->pad_left, .id = f.padding.on ? (int32_t)f.padding.id : 0};
     if (!o->pad)
@@ -256,9 +314,10 @@ static SnStatus padding_of(const SnModel *m, const SnTokenizeOptions *o, const S
     out->id = (int32_t)id;
     out->type = (int32_t)f.padding.type_id;
     out->token = sn_tokenizer_text(m->tokenizer, id);
-    int64_t longest = 0;
+    int64_t longest = 0; /* of the first windows of all texts */
     for (int64_t i = 0; i < count; i++)
-        longest = ids->len[i] > longest ? ids->len[i] : longest;
+        if (ids->len[i] > longest && (i == 0 || row[i] != row[i - 1]))
+            longest = ids->len[i];
     out->length = sn_tokens_pad_length(longest, o->pad_length, o->pad_multiple);
     SN_CHECK(out->length <= MAX_PADDED || out->length == longest, err, SN_EINVAL,
              "padding to %lld tokens, at most %d", (long long)out->length, MAX_PADDED);
@@ -272,7 +331,7 @@ static SnStatus collect(SnModel *m, const SnResults *r, size_t n, const SnTokeni
     const int64_t count = *(const int64_t *)result(r, "count")->data;
     const int32_t *row = result(r, "row")->data;
     Padding pad;
-    SN_TRY(padding_of(m, o, result(r, "ids"), count, &pad, err));
+    SN_TRY(padding_of(m, o, r, &pad, err));
     SnEncoding *first = sn_arena_array(arena, n + 1, sizeof *first);
     SnEncoding **last = sn_arena_array(arena, n + 1, sizeof *last);
     SN_CHECK(first && last, err, SN_ENOMEM, "no memory for tokens");
@@ -290,21 +349,34 @@ static SnStatus collect(SnModel *m, const SnResults *r, size_t n, const SnTokeni
     return SN_OK;
 }
 
-static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTensor *in, SnResults **out,
-                            SnError *err)
+static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTensor *in, size_t nin,
+                            SnResults **out, SnError *err)
 {
     SnModelProgram *p = NULL;
     char key[128];
-    (void)snprintf(key, sizeof key, "tokenize %d %d %d %d %lld %lld %lld", w->has_pair, w->no_special,
-                   w->truncate_left, (int)w->truncation, (long long)w->max_length, (long long)w->stride,
-                   (long long)w->windows);
+    (void)snprintf(key, sizeof key, "tokenize %d %d %d %d %d %lld %lld %lld", w->has_pair, w->has_words,
+                   w->no_special, w->truncate_left, (int)w->truncation, (long long)w->max_length,
+                   (long long)w->stride, (long long)w->windows);
     SN_TRY(sn_model_program(m, key, fill_tokenize, (void *)(uintptr_t)w, &p, err));
-    return sn_model_run(m, p, in, w->has_pair ? 2 : 1, out, err);
+    return sn_model_run(m, p, in, nin, out, err);
 }
 
-/* A limit that no text can reach is none. A character is at most two tokens. */
-static SnStatus drop_limit(const SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
-                           SnWindowing *w, SnError *err)
+/* Bytes of the longest of n texts, each of so many words or of one. */
+static uint64_t longest_of(const SnView *text, const int64_t *words, size_t n)
+{
+    uint64_t longest = 0;
+    int64_t at = 0;
+    for (size_t i = 0; text && i < n; i++) {
+        uint64_t size = 0;
+        for (int64_t k = words ? words[i] : 1; k > 0; k--)
+            size += (uint64_t)text->len[at++];
+        longest = size > longest ? size : longest;
+    }
+    return longest;
+}
+
+/* A limit that no text of so many bytes can reach is none. A character is at most two tokens. */
+static SnStatus drop_limit(const SnModel *m, uint64_t longest, SnWindowing *w, SnError *err)
 {
     const int64_t added = (int64_t)sn_tokenizer_facts(m->tokenizer).added_single;
     if (w->truncation == SN_TRUNCATE_NONE || w->max_length <= LONG_TEXT)
@@ -313,23 +385,42 @@ static SnStatus drop_limit(const SnModel *m, const SnBytes *text, const SnBytes 
         w->stride <= w->max_length - added, err, SN_EINVAL,
         "truncation: stride %lld is greater than the %lld tokens that %lld less %lld special tokens leave",
         (long long)w->stride, (long long)(w->max_length - added), (long long)w->max_length, (long long)added);
-    for (size_t i = 0; i < n; i++)
-        if ((uint64_t)w->max_length - LONG_TEXT <= 2 * ((uint64_t)text[i].n + (pair ? pair[i].n : 0)))
-            return SN_OK;
-    w->truncation = SN_TRUNCATE_NONE;
+    if ((uint64_t)w->max_length - LONG_TEXT > 2 * longest)
+        w->truncation = SN_TRUNCATE_NONE;
+    return SN_OK;
+}
+
+/* Texts, or their words, as inputs of the program. */
+static SnStatus bind_texts(SnArena *arena, const SnBytes *text, size_t n, const int64_t *words, bool is_pair,
+                           SnNamedTensor in[4], size_t *nin, SnError *err)
+{
+    int64_t nword = 0;
+    for (size_t i = 0; words && i < n; i++)
+        SN_CHECK(words[i] >= 0 && sn_add_i64(nword, words[i], &nword), err, SN_EINVAL,
+                 "text %zu of %lld words", i, (long long)words[i]);
+    in[*nin].name = is_pair ? "pair" : "text";
+    SN_TRY(sn_text_view(arena, text, words ? (size_t)nword : n, &in[(*nin)++].view, err));
+    if (words)
+        in[(*nin)++] =
+            (SnNamedTensor){.name = is_pair ? "pair_words" : "text_words",
+                            .view = sn_view(SN_I64, (void *)(uintptr_t)words, 1, (int64_t[]){(int64_t)n})};
     return SN_OK;
 }
 
 SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, size_t n,
                         const SnTokenizeOptions *o, SnArena *arena, SnEncoding **out, SnError *err)
 {
-    SnNamedTensor in[2] = {{.name = "text"}, {.name = "pair"}};
+    SnNamedTensor in[4] = {{.name = NULL}};
+    size_t nin = 0;
     SN_TRY(sn_text_need(m, err));
-    SN_TRY(sn_text_view(arena, text, n, &in[0].view, err));
+    SN_CHECK(!pair || !o->words == !o->pair_words, err, SN_EINVAL, "words of only one of two texts");
+    SN_TRY(bind_texts(arena, text, n, o->words, false, in, &nin, err));
     if (pair)
-        SN_TRY(sn_text_view(arena, pair, n, &in[1].view, err));
+        SN_TRY(bind_texts(arena, pair, n, o->pair_words, true, in, &nin, err));
     const int64_t own = sn_text_limit(m);
     SnWindowing w = {.has_pair = pair != NULL,
+                     .has_words = o->words != NULL,
+                     .has_about = true,
                      .no_special = o->no_special,
                      .truncate_left = o->truncate_left,
                      .truncation = o->truncation,
@@ -337,7 +428,9 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
                      .stride = o->stride};
     if (w.max_length == 0)
         w.truncation = SN_TRUNCATE_NONE;
-    SN_TRY(drop_limit(m, text, pair, n, &w, err));
+    const uint64_t longest =
+        longest_of(&in[0].view, o->words, n) + longest_of(pair ? &in[nin / 2].view : NULL, o->pair_words, n);
+    SN_TRY(drop_limit(m, longest, &w, err));
     if (w.truncation == SN_TRUNCATE_NONE)
         w.max_length = w.stride = 0;
     /* The number of windows is known after a run: ask for more until all fit. */
@@ -346,7 +439,7 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
         w.windows *= 2;
     for (;;) {
         SnResults *r = NULL;
-        SN_TRY(run_windows(m, &w, in, &r, err));
+        SN_TRY(run_windows(m, &w, in, nin, &r, err));
         const int64_t count = *(const int64_t *)result(r, "count")->data;
         const bool fits = w.windows == 0 || count <= w.windows;
         SnStatus st = fits ? collect(m, r, n, o, arena, out, err) : SN_OK;

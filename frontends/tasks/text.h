@@ -18,7 +18,8 @@ SN_MUST_CHECK SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *er
 
 /* How texts become windows; fields as in SnTokenizeOptions. */
 typedef struct SnWindowing {
-    bool has_pair, no_special, truncate_left;
+    bool has_pair, no_special, truncate_left, has_words;
+    bool has_about; /* word_ids are numbers of tokens, see tok_encode */
     SnTruncation truncation;
     int64_t max_length, stride;
     int64_t windows; /* 0: one a text; else at most so many, further ones of a text behind its first */
@@ -27,9 +28,11 @@ typedef struct SnWindowing {
 /* Windows as values: lists of i32 over [windows]. */
 typedef struct SnWindows {
     SnValue ids, types, special, offsets, word_ids, sequence;
-    SnValue row, count; /* i32[windows], i64 */
+    SnValue row, count;       /* i32[windows], i64 */
+    SnValue about[2], own[2]; /* of text and pair, lists over [batch] */
 } SnWindows;
-/* Adds inputs `text` (and `pair`) of list<u8>[batch], and the ops from bytes to windows. */
+/* Adds inputs `text` (and `pair`) of list<u8>[batch], and the ops from bytes to windows. With words they are
+ * list<u8>[words], and `text_words` i64[batch] says how many of them are a text. */
 SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w);
 /* Windows as dense tensors of their longest, i64[batch, seq]; a run fails where that is above bound (0:
  * none). */

@@ -5,13 +5,14 @@
  * The op is a small machine whose whole state lies in scratch, so that it can stop anywhere. */
 #include "ops/host/encode.h"
 
-enum { IDS, OFFSET, WORD_ID }; /* results */
-enum { PLACES, GROW };         /* attributes */
+enum { IDS, OFFSET, WORD_ID, ABOUT, OWN, NRESULT }; /* results */
+enum { PLACES, GROW, MEMO, NUMBERS };               /* attributes */
 
 typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, UNITS, END_ROW } Phase;
 
 typedef struct State {
-    int64_t row;
+    int64_t text, row; /* text: of the operand; row: of the results */
+    int64_t word;      /* texts of the row so far */
     Phase phase;
     bool is_repaired;
     size_t text_size;        /* of the row, repaired */
@@ -27,7 +28,6 @@ typedef struct State {
     SnTokStretch piece;
     SnTokWords words;
     SnTokSink out;
-    size_t row_id;
     SnBytes unit; /* UNITS: whose words are being put, at NULL: of none; its first id */
     size_t unit_id;
 } State;
@@ -36,7 +36,8 @@ _Static_assert(sizeof(State) <= SN_HOST_STATE, "SN_TOK_ENCODE_SCRATCH");
 
 typedef struct Op {
     SnTokEncoder e;
-    SnBytes row;     /* as it came */
+    const int64_t *words; /* texts of each row; NULL: one */
+    SnBytes row;          /* as it came */
     bool needs_from; /* what normalised characters stand for: for places, and to know the text's first one */
 } Op;
 
@@ -102,14 +103,6 @@ static SnBytes text_of(const Op *op, const State *st)
     return sn_bytes(st->is_repaired ? op->e.repaired : op->row.at, st->text_size);
 }
 
-static SnStatus put_added(Op *op, State *st, uint32_t id, SnBytes slice, int32_t begin, int32_t end,
-                          SnError *err)
-{
-    if (op->e.places)
-        sn_tok_trim_own(op->e.t, slice, &begin, &end);
-    return sn_tok_words_put(&op->e, &st->out, id, begin, end, err);
-}
-
 /* Where bytes of a text are, in characters; counted only for who asks. */
 static int32_t place(const Op *op, SnTokPlace *at, const uint8_t *text, size_t byte)
 {
@@ -128,8 +121,11 @@ static void begin_row(State *st)
     st->text_size = st->read = 0;
     st->raw = (SnTokFinder){0, 0};
     st->at = (SnTokPlace){0, 0};
-    st->row_id = st->out.n;
-    st->out.word = 0;
+    if (st->word == 0) {
+        st->out.row_id = st->out.n;
+        st->out.row_own = st->out.nown;
+    }
+    st->out.word = (int32_t)st->word;
     st->phase = REPAIR;
 }
 
@@ -231,7 +227,7 @@ static SnStatus put_next(Op *op, State *st, SnError *err)
             end = sn_tok_end(s.from[last]);
         }
         st->phase = SPLIT;
-        return put_added(op, st, m.id, slice, begin, end, err);
+        return sn_tok_words_put(&op->e, &st->out, m.id, slice, begin, end, err);
     }
     st->phase = END_ROW;
     if (st->next.id == SN_TOK_NONE)
@@ -241,7 +237,7 @@ static SnStatus put_next(Op *op, State *st, SnError *err)
     const int32_t end = place(op, &st->at, raw.at, st->next.end);
     const SnBytes slice = sn_bytes(raw.at + st->next.begin, st->next.end - st->next.begin);
     st->phase = FIND;
-    return put_added(op, st, st->next.id, slice, begin, end, err);
+    return sn_tok_words_put(&op->e, &st->out, st->next.id, slice, begin, end, err);
 }
 
 /* ---- units -------------------------------------------------------------------------------------------- */
@@ -325,16 +321,31 @@ static SnStatus put_units(Op *op, State *st, SnError *err)
     return put_next(op, st, err);
 }
 
+/* A text ends; the row does with its last one. */
 static void end_row(Op *op, State *st)
 {
     const SnView *out = op->e.h->out;
-    const int64_t begin = (int64_t)st->row_id, end = (int64_t)st->out.n;
-    const int64_t places = op->e.places ? 1 : 0;
-    sn_tok_end_row(&out[IDS], st->row, begin, end);
-    sn_tok_end_row(&out[OFFSET], st->row, 2 * begin * places, 2 * end * places);
-    sn_tok_end_row(&out[WORD_ID], st->row, begin * places, end * places);
-    st->row++;
     st->phase = BEGIN_ROW;
+    st->text++;
+    if (op->words != NULL && ++st->word < op->words[st->row])
+        return;
+    const SnTokSink *const o = &st->out;
+    const int64_t begin = (int64_t)o->row_id, end = (int64_t)o->n;
+    const int64_t per[NRESULT] = {1, op->e.places ? 2 : 0, op->e.places ? 1 : 0, o->about != NULL ? 3 : 0};
+    for (int i = IDS; i < OWN; i++)
+        sn_tok_end_row(&out[i], st->row, per[i] * begin, per[i] * end);
+    sn_tok_end_row(&out[OWN], st->row, (int64_t)o->row_own, (int64_t)o->nown);
+    st->row++;
+    st->word = 0;
+}
+
+/* Rows without a word. */
+static void skip_rows(Op *op, State *st, int64_t nrow)
+{
+    for (; op->words != NULL && st->phase == BEGIN_ROW && st->row < nrow && op->words[st->row] <= 0;
+         st->row++)
+        for (int i = IDS; i < NRESULT; i++)
+            sn_tok_end_row(&op->e.h->out[i], st->row, 0, 0);
 }
 
 static SnStatus step(Op *op, State *st, SnError *err)
@@ -403,9 +414,19 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
     st->out.offset = out[OFFSET].data;
     st->out.word_id = out[WORD_ID].data;
     st->out.max = (size_t)out[IDS].child_count;
-    while (st->row < text->dims[0]) {
+    st->out.max_own = (size_t)out[OWN].child_count;
+    if (op.e.places && h->attr[NUMBERS].i > 0) {
+        st->out.about = out[ABOUT].data;
+        st->out.own = out[OWN].data;
+        st->out.first_number = (int32_t)((h->attr[NUMBERS].i - 1) << 30);
+    }
+    const int64_t nrow = out[IDS].dims[0];
+    op.words = h->nin > 2 ? h->in[2].data : NULL;
+    st->out.is_word = op.words != NULL;
+    for (skip_rows(&op, st, nrow); st->row < nrow; skip_rows(&op, st, nrow)) {
         int64_t start, size;
-        SN_TRY(sn_tok_row(text, st->row, &start, &size, err));
+        SN_CHECK(st->text < text->dims[0], err, SN_ESHAPE, "tok_encode: rows of more words than there are");
+        SN_TRY(sn_tok_row(text, st->text, &start, &size, err));
         op.row = sn_bytes(sn_tok_u8(text, start), (size_t)size);
         SN_TRY(step(&op, st, err));
         if (op.e.clock.is_due)

@@ -2,8 +2,8 @@
 #ifndef SN_ENCODE_H
 #define SN_ENCODE_H
 
-#include "ops/host/word_cache.h"
 #include "ops/host/split.h"
+#include "ops/host/word_cache.h"
 
 /* A stretch of normalised text between added tokens. */
 typedef struct SnTokStretch {
@@ -14,10 +14,14 @@ typedef struct SnTokStretch {
     bool is_first; /* it begins the row */
 } SnTokStretch;
 
-typedef struct SnTokSink { /* results so far; of all rows */
-    int32_t *id, *offset, *word_id;
-    size_t n, max;
-    int32_t word; /* of the row */
+typedef struct SnTokSink {                  /* results so far; of all rows */
+    int32_t *id, *offset, *word_id, *about; /* about NULL: not asked for */
+    uint8_t *own;
+    size_t n, max, nown, max_own;
+    size_t row_id, row_own; /* where the row begins */
+    int32_t first_number;   /* of its tokens, in place of word ids */
+    int32_t word;           /* of the row */
+    bool is_word;           /* all of the text is one */
 } SnTokSink;
 
 /* Texts without steps but one pattern, or BPE without any, are cut fast (cut.c). */
@@ -60,9 +64,9 @@ SN_MUST_CHECK SnStatus sn_tok_words_run(SnTokEncoder *e, SnTokWords *w, const Sn
                                         SnError *err);
 /* The ids of w->word, from the cache or the model. */
 SN_MUST_CHECK SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err);
-/* A token over code points [begin, end) that is a word of its own. */
-SN_MUST_CHECK SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, int32_t begin,
-                                        int32_t end, SnError *err);
+/* An added token over code points [begin, end), which were text: a word of its own. */
+SN_MUST_CHECK SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, SnBytes text,
+                                        int32_t begin, int32_t end, SnError *err);
 
 /* ---- cut.c ---- */
 SnTokCut sn_tok_cut_kind(const SnTokEncoder *e);

@@ -72,26 +72,21 @@ SnBytes sn_tokenizer_text(SnBytes table, uint32_t id)
     return token_bytes(t, id);
 }
 
-SnBytes sn_tokenizer_token(SnBytes table, uint32_t id, SnBytes text, int64_t begin, int64_t end)
+SnBytes sn_tokenizer_token(SnBytes table, uint32_t id)
 {
     const SnTokTable *t = table_of(table);
-    const SnTokAdded *a = added_by_id(t, SN_TOK_RAW, sn_tok_RAW(t), id);
-    if (a == NULL || !(a->flags & (SN_TOK_LSTRIP | SN_TOK_RSTRIP)) || begin >= end)
-        return sn_tokenizer_text(table, id);
-    SnReader r = sn_reader(text);
-    size_t at[2] = {text.n, text.n};
-    for (int64_t i = 0; r.left > 0 && i <= end; i++) {
-        if (i == begin || i == end)
-            at[i == end] = text.n - r.left;
-        (void)sn_read_utf8(&r);
-    }
-    return sn_bytes(text.at + at[0], at[1] - at[0]);
+    return id < t->facts.vocab_size && sn_tok_FLAG(t)[id] ? token_bytes(t, id) : sn_bytes(NULL, 0);
 }
 
 bool sn_tokenizer_is_special(SnBytes table, uint32_t id)
 {
     const SnTokTable *t = table_of(table);
     return id < t->facts.vocab_size && (sn_tok_FLAG(t)[id] & SN_TOK_SPECIAL);
+}
+
+bool sn_tokenizer_has_template(SnBytes table)
+{
+    return !(table_of(table)->flags & SN_TOK_NO_TEMPLATE);
 }
 
 static uint32_t added_by_name(const SnTokTable *t, SnTokSectionName s, const SnTokAdded *all, SnBytes name)

@@ -10,12 +10,22 @@
  * The ops. n is the number of bytes in the operand's child, c(x) the capacity of list x, b the number of
  texts.
  *
- *   tok_encode(tok: object<tokenizer>, text: list<u8>[b]; places: bool = false, grow: int = 3, memo: int = 0)
+ *   tok_encode(tok: object<tokenizer>, text: list<u8>[b], words: i64[b]?; places: bool = false, grow: int =
+ 3,
+ *              memo: int = 0, about: int = 0)
  *     -> ids:     list<i32>[b]  max grow n
- *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text; marked where
+ *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text; marked
+ where
  *                                              white space was left out of it, see sn_tok_trim_own
  *        word_id: list<i32>[b]  max grow n
+ *        about:   list<i32>[b]  max 3 grow n   (word id, begin, end in own) of each token
+ *        own:     list<u8>[b]   max grow n     texts of tokens that are not those of their ids: of added ones
+ *                                              that took white space along, of what a Unigram does not know
  *     scratch SN_TOK_ENCODE_SCRATCH(n, grow)
+ *     about and own only with about (and places): word_id is then the number of the token in the row, and
+ *     (about - 1) << 30 more, so that who cuts rows can look it up.
+ *     With words the rows of text are words: row i of the results is of the next words[i] of them, each read
+ *     alone, with its offsets in it and its number as word_id.
  *     offset and word_id only with places, else they are empty (max 0). grow is SnTokenizerFacts.grow; memo
  is
  *     the size of the cache of words, in bytes.
@@ -133,9 +143,9 @@ SnTokenizerFacts sn_tokenizer_facts(SnBytes table);
 /* What decoding writes for an id: {NULL, 0} where there is none. Lent by the table. */
 SnBytes sn_tokenizer_text(SnBytes table, uint32_t id);
 bool sn_tokenizer_is_special(SnBytes table, uint32_t id);
-/* What the reference lists as the token of an id over code points [begin, end) of a text: its text, but for
- * an added token with the white space it took along. Lent by the table or the text. */
-SnBytes sn_tokenizer_token(SnBytes table, uint32_t id, SnBytes text, int64_t begin, int64_t end);
+bool sn_tokenizer_has_template(SnBytes table);
+/* The token of an id, as the model has it. */
+SnBytes sn_tokenizer_token(SnBytes table, uint32_t id);
 /* SN_TOK_NONE: no such token. */
 uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 

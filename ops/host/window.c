@@ -173,14 +173,12 @@ void sn_tok_trim_own(const SnTokTable *t, SnBytes text, int32_t *begin, int32_t 
 static void put_offset(const Op *op, const Text *x, int64_t i, bool is_first, int32_t out[2])
 {
     const SnTokTable *t = op->t;
-    const uint32_t *text = sn_tok_TEXT(t), id = (uint32_t)x->ids[i];
     memcpy(out, x->has_places ? x->offset + 2 * i : nowhere, 2 * sizeof *out);
     if (t->ntrim == 0 || !x->has_places)
         return;
     if (out[0] >= 0) {
-        if (id < t->facts.vocab_size)
-            sn_tok_trim(t, sn_bytes(sn_tok_POOL(t) + text[id], text[id + 1] - text[id]), is_first, &out[0],
-                        &out[1]);
+        sn_tok_trim(t, sn_tokenizer_token(sn_bytes(t, t->size), (uint32_t)x->ids[i]), is_first, &out[0],
+                    &out[1]);
         return;
     }
     out[0] = ~out[0];

@@ -6,18 +6,39 @@ static SnStatus full(const SnTokSink *out, SnError *err)
     return sn_fail(err, SN_ESHAPE, "tok_encode: ids have more than their bound of %zu", out->max);
 }
 
-SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, int32_t begin, int32_t end,
-                          SnError *err)
+/* What there is to say of token i but its offsets; text is its own, or {NULL, 0}. */
+static bool put_about(SnTokSink *out, size_t i, SnBytes text)
+{
+    out->word_id[i] = out->word;
+    if (out->about == NULL)
+        return true;
+    if (text.n > out->max_own - out->nown)
+        return false;
+    int32_t *about = out->about + 3 * i;
+    about[0] = out->word;
+    about[1] = (int32_t)(out->nown - out->row_own);
+    if (text.n > 0)
+        memcpy(out->own + out->nown, text.at, text.n);
+    out->nown += text.n;
+    about[2] = (int32_t)(out->nown - out->row_own);
+    out->word_id[i] = out->first_number + (int32_t)(i - out->row_id);
+    return true;
+}
+
+SnStatus sn_tok_words_put(const SnTokEncoder *e, SnTokSink *out, uint32_t id, SnBytes text, int32_t begin,
+                          int32_t end, SnError *err)
 {
     if (out->n == out->max)
         return full(out, err);
     if (e->places) {
+        sn_tok_trim_own(e->t, text, &begin, &end);
         out->offset[2 * out->n] = begin;
         out->offset[2 * out->n + 1] = end;
-        out->word_id[out->n] = out->word;
+        if (!put_about(out, out->n, text))
+            return full(out, err);
     }
     out->id[out->n++] = (int32_t)id;
-    out->word++;
+    out->word += !out->is_word;
     return SN_OK;
 }
 
@@ -31,7 +52,7 @@ static int32_t from_of(const SnTokStretch *s, size_t character)
 /* Unknown text of a Unigram is its own token. */
 static bool is_own_text(const SnTokTable *t, int32_t id)
 {
-    return t->ntrim > 0 && t->model == SN_TOK_UNIGRAM && (uint32_t)id == t->unk;
+    return t->model == SN_TOK_UNIGRAM && (uint32_t)id == t->unk;
 }
 
 /* Bytes of a word that lie under a token. Bytes that become nothing take no place, as in the reference, where
@@ -82,7 +103,7 @@ static void move_span(Span *s, size_t n)
 }
 
 /* Offsets of the word's tokens, whose ends lie in e->end. */
-static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out)
+static bool put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s, SnTokSink *out)
 {
     const SnTokSplitter *k = &w->split;
     size_t base = 0, sign = 0, before = 0;
@@ -99,9 +120,10 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
     for (size_t i = w->first; i < out->n; i++) {
         const size_t size = e->end[i - w->first] - before;
         before += size;
-        out->word_id[i] = out->word;
         if (size == 0 && i > w->first) { /* one of several tokens for one place */
             memcpy(out->offset + 2 * i, out->offset + 2 * (i - 1), 2 * sizeof *out->offset);
+            if (!put_about(out, i, sn_bytes(NULL, 0)))
+                return false;
             continue;
         }
         move_span(&span, size);
@@ -115,10 +137,14 @@ static void put_places(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch 
         last = base + (last > sign ? last - sign : 0);
         out->offset[2 * i] = sn_tok_begin(from_of(s, first));
         out->offset[2 * i + 1] = sn_tok_end(from_of(s, last));
-        if (is_own_text(e->t, out->id[i]))
-            sn_tok_trim_own(e->t, sn_bytes(k->text.at + begin, end - begin), &out->offset[2 * i],
-                            &out->offset[2 * i + 1]);
+        const bool is_own = is_own_text(e->t, out->id[i]);
+        const SnBytes text = sn_bytes(k->text.at + begin, end - begin);
+        if (is_own)
+            sn_tok_trim_own(e->t, text, &out->offset[2 * i], &out->offset[2 * i + 1]);
+        if (!put_about(out, i, is_own ? text : sn_bytes(NULL, 0)))
+            return false;
     }
+    return true;
 }
 
 /* ---- words -------------------------------------------------------------------------------------------- */
@@ -207,9 +233,9 @@ static SnStatus run_steps(SnTokEncoder *e, SnTokWords *w, const SnTokStretch *s,
                 return full(out, err);
         }
         SN_TRY(sn_tok_words_one(e, w, out, err));
-        if (e->places)
-            put_places(e, w, s, out);
-        out->word++;
+        if (e->places && !put_places(e, w, s, out))
+            return full(out, err);
+        out->word += !out->is_word;
     }
 }
 

@@ -89,11 +89,11 @@ static void rows_state_capacities(void **state)
 {
     SnGraph *const g = ((Fixture *)*state)->g;
     const SnValue tok = sn_object(g, "tok", "tokenizer", sn_bytes_str("table")), text = list(g, "t", SN_U8);
-    const SnValue bare = sn_op_tok_encode(g, tok, text, false, 3, 1 << 20);
+    const SnValue bare = sn_op_tok_encode(g, tok, text, (SnValue){0}, false, 3, 1 << 20, 0);
     assert_type(
         g, bare,
         "tuple<ids: list<i32>[b] max=3*t.size, offset: list<i32>[b] max=0, word_id: list<i32>[b] max=0>");
-    const SnValue ids = sn_op_tok_encode(g, tok, text, true, 2, 0);
+    const SnValue ids = sn_op_tok_encode(g, tok, text, (SnValue){0}, true, 2, 0, 0);
     assert_type(g, sn_get(g, ids, 1), "list<i32>[b] max=4*t.size");
     const SnValue in[] = {sn_get(g, ids, 0), sn_get(g, ids, 1), sn_get(g, ids, 2)};
     const SnValue none = sn_none();

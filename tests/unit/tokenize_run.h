@@ -59,20 +59,21 @@ static inline SnStatus run_op(SnArena *a, SnHostFn *fn, SnHostCall h, size_t scr
 
 /* Texts to ids, offsets, word ids; memo may be NULL, then without a cache of words. */
 static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView *text, bool places,
-                                  void *memo, SnView out[3], uint64_t deadline_ns, uint32_t *nagain,
+                                  void *memo, SnView out[5], uint64_t deadline_ns, uint32_t *nagain,
                                   SnError *err)
 {
     const int64_t b = text->dims[0], n = text->child_count;
     const int64_t grow = sn_tokenizer_facts(sn_bytes(table->data, (size_t)table->dims[0])).grow;
     const SnView in[] = {*table, *text};
-    const SnScalar attr[] = {{.i = places}, {.i = grow}, {.i = memo != NULL ? RUN_MEMO : 0}};
-    for (int i = 0; i < 3; i++)
-        out[i] = run_list(a, SN_I32, b, i > 0 && !places ? 0 : grow * n * (i == 1 ? 2 : 1));
+    const SnScalar attr[] = {{.i = places}, {.i = grow}, {.i = memo != NULL ? RUN_MEMO : 0}, {.i = 0}};
+    for (int i = 0; i < 5; i++)
+        out[i] =
+            run_list(a, i == 4 ? SN_U8 : SN_I32, b, i > (places ? 2 : 0) ? 0 : grow * n * (i == 1 ? 2 : 1));
     return run_op(a, sn_tok_encode,
                   (SnHostCall){.in = in,
                                .nin = 2,
                                .out = out,
-                               .nout = 3,
+                               .nout = 5,
                                .attr = attr,
                                .nattr = SN_COUNT(attr),
                                .memo = memo,
@@ -85,12 +86,13 @@ static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView 
 static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *text, SnView out[3],
                                  uint64_t deadline_ns, uint32_t *nagain, SnError *err)
 {
-    SnView bare[3];
+    SnView bare[5], full[5];
     uint8_t *memo = sn_arena_alloc(a, RUN_MEMO + 64);
     uint32_t unused = 0;
     SN_CHECK(memo != NULL, err, SN_ENOMEM, "no memory for a cache");
     memo += (64 - (uintptr_t)memo % 64) % 64;
-    SN_TRY(run_tokens(a, table, text, true, NULL, out, deadline_ns, nagain, err));
+    SN_TRY(run_tokens(a, table, text, true, NULL, full, deadline_ns, nagain, err));
+    memcpy(out, full, 3 * sizeof *out);
     for (int i = 0; i < 3; i++) {
         SN_TRY(run_tokens(a, table, text, false, i == 0 ? NULL : memo, bare, i == 1 ? 1 : 0, &unused, err));
         for (int64_t r = 0; r < text->dims[0]; r++) {

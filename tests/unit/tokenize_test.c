@@ -235,18 +235,6 @@ static void normalized_added_tokens_are_found_after_normalising(void **state)
     assert_true(sn_bytes_is(sn_tokenizer_text(table, 24), "etat"));
 }
 
-static void added_tokens_are_listed_with_their_white_space(void **state)
-{
-    Fixture *f = *state;
-    static const char text[] = "\xC3\xA9 \t<x> b";
-    const SnBytes table = load(f, ADDED("<x>", FLAGS(false, true, true, false)));
-    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 1, 7), " \t<x> "));
-    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 3, 99), "<x> b"));
-    assert_true(sn_bytes_is(sn_tokenizer_token(table, 24, sn_bytes_str(text), 0, 0), "<x>"));
-    assert_true(sn_bytes_is(sn_tokenizer_token(table, 15, sn_bytes_str(text), 7, 8), "b"));
-    assert_null(sn_tokenizer_token(table, 99, sn_bytes_str(text), 7, 8).at);
-}
-
 static void roberta_trims_added_tokens(void **state)
 {
     Fixture *f = *state;
@@ -544,7 +532,6 @@ int main(void)
         cmocka_unit_test(many_marks_are_put_in_canonical_order),
         cmocka_unit_test(added_tokens_are_cut_out_of_the_text),
         cmocka_unit_test(normalized_added_tokens_are_found_after_normalising),
-        cmocka_unit_test(added_tokens_are_listed_with_their_white_space),
         cmocka_unit_test(roberta_trims_added_tokens),
         cmocka_unit_test(roberta_trims_added_tokens_that_are_white_space),
         cmocka_unit_test(bytes_that_become_nothing_take_no_place),
