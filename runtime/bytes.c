@@ -141,8 +141,7 @@ static size_t ascii_prefix(SnBytes b)
     return i;
 }
 
-/* Bytes of well-formed UTF-8 at the start of b. */
-static size_t valid_prefix(SnBytes b)
+size_t sn_utf8_prefix(SnBytes b)
 {
     size_t i = 0, n;
     while (i < b.n) {
@@ -158,7 +157,7 @@ static size_t valid_prefix(SnBytes b)
 
 bool sn_utf8_valid(SnBytes b)
 {
-    return valid_prefix(b) == b.n;
+    return sn_utf8_prefix(b) == b.n;
 }
 
 size_t sn_utf8_size(SnBytes b)
@@ -183,7 +182,7 @@ int sn_utf8_put(uint32_t cp, char out[4])
 bool sn_utf8_repair(SnText *out, SnBytes in)
 {
     while (in.n > 0) {
-        size_t n = valid_prefix(in);
+        size_t n = sn_utf8_prefix(in);
         sn_text_add(out, (const char *)in.at, n);
         in = (SnBytes){in.at + n, in.n - n};
         if (in.n == 0)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BYTES = 256 };
+enum { BYTES = 256, MOST_SPELLED = 1 << 20 };
 
 /* ---- added tokens ------------------------------------------------------------------------------------- */
 
@@ -169,6 +169,13 @@ static size_t unit_count(const SnTokDraft *d)
     return n;
 }
 
+/* Most that the ids can be spelled in. */
+static size_t spelling_size(const SnTokDraft *d, size_t nid)
+{
+    const double growth = sn_draft_decode_growth(d), most = 4;
+    return (size_t)((growth < most ? growth : most) * (double)pool_size(d)) + nid + SN_TOK_SPELL_SLACK;
+}
+
 static void normal_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
 {
     uint32_t reads = 0;
@@ -204,6 +211,8 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
         [SN_TOK_TRIE] = d->ntrie,
         [SN_TOK_SCORE] = d->score != NULL ? nid + 1 : 0,
         [SN_TOK_BYTE] = d->score != NULL ? BYTES : 0,
+        [SN_TOK_SPELL_AT] = d->ndecode > 0 ? nid + 1 : 0,
+        [SN_TOK_SPELL] = d->ndecode > 0 ? spelling_size(d, nid) : 0,
     };
     sn_draft_regex_sizes(d, count);
     sn_draft_bpe_sizes(d, count);
@@ -370,6 +379,27 @@ static void put_decoder(Writer *w)
     f->token_size = size < INT32_MAX / 2 ? (uint32_t)size : INT32_MAX / 2;
 }
 
+/* The last sections: what they do not need is given back. */
+static SnStatus put_spelling(Writer *w, SnError *err)
+{
+    SnTokTable *t = w->t;
+    const size_t room = (size_t)t->facts.token_size + 1;
+    size_t n = 0;
+    if (sn_tok_count(t, SN_TOK_SPELL_AT) > 0 && room <= MOST_SPELLED) {
+        void *work = sn_arena_alloc(w->d->arena, SN_TOK_SPELL_WORK(room));
+        SN_CHECK(work != NULL, err, SN_ENOMEM, "no memory for tokens of %zu bytes", room);
+        n = sn_tok_fill_spelling(t, work, section(w, SN_TOK_SPELL_AT), section(w, SN_TOK_SPELL),
+                                 sn_tok_count(t, SN_TOK_SPELL));
+    }
+    if (n == 0) {
+        t->section[SN_TOK_SPELL].at = t->section[SN_TOK_SPELL_AT].at;
+        t->section[SN_TOK_SPELL_AT].count = 0;
+    }
+    t->section[SN_TOK_SPELL].count = (uint32_t)n;
+    t->size = t->section[SN_TOK_SPELL].at + (uint32_t)n;
+    return SN_OK;
+}
+
 static void put_unigram(Writer *w)
 {
     const SnTokDraft *d = w->d;
@@ -480,6 +510,7 @@ SnStatus sn_draft_write(const SnTokDraft *draft, SnArena *arena, SnBytes *table,
     put_added(&w, SN_TOK_RAW, w.raw, w.nraw);
     put_added(&w, SN_TOK_NORMED, w.normed, w.nnormed);
     put_rest(&w);
+    SN_TRY(put_spelling(&w, err));
     SN_TRY(sn_draft_put_bpe(d, w.t, section(&w, SN_TOK_MERGE), section(&w, SN_TOK_MERGED),
                             section(&w, SN_TOK_BYTE), section(&w, SN_TOK_JUNCTION), err));
     *table = sn_bytes(w.t, w.t->size);

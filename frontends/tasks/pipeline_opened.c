@@ -114,10 +114,15 @@ static SnStatus put_sequence(SnPipe *p, SnBytes text, SnBytes mask, SnBytes toke
     size_t before = at;
     while (before > 0 && text.at[before - 1] == ' ')
         before--;
-    uint8_t *out = sn_arena_alloc(&p->arena, text.n + token.n + 2);
-    SN_CHECK(out, err, SN_ENOMEM, "%s: no memory for a text", p->task);
+    const size_t room = 4 * token.n + 2;
+    uint8_t *out = sn_arena_alloc(&p->arena, text.n + room);
+    void *work = sn_arena_alloc(&p->arena, SN_TOK_SPELL_WORK(room));
+    SN_CHECK(out && work, err, SN_ENOMEM, "%s: no memory for a text", p->task);
+    const SnBytes s = sn_tok_spelled(table, token, before == 0, work, room);
+    SN_CHECK(s.at, err, SN_EUNSUPPORTED, "%s: the tokenizer's decoder", p->m->folder);
     memcpy(out, text.at, before);
-    size_t n = before + sn_tok_put(table, token, before == 0, out + before);
+    memcpy(out + before, s.at, s.n);
+    const size_t n = before + s.n;
     const size_t rest = text.n - (at + mask.n < text.n ? at + mask.n : text.n);
     memcpy(out + n, text.at + text.n - rest, rest);
     sn_json_put_string(p->out, sn_bytes(out, n + rest));

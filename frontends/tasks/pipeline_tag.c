@@ -84,16 +84,19 @@ static SnStatus join_words(SnPipe *p, const Entity *e, size_t n, SnBytes *out, S
 {
     const SnTokTable *table = (const SnTokTable *)(const void *)p->m->tokenizer.at;
     size_t size = 0;
-    SN_CHECK(sn_tok_can_put(table), err, SN_EUNSUPPORTED, "%s: the tokenizer's decoder",
-             p->m->folder);
     for (size_t i = 0; i < n; i++)
-        SN_CHECK(sn_add_size(size, e[i].word.n + 1, &size), err, SN_ENOMEM, "%s: no memory", p->task);
+        SN_CHECK(sn_add_size(size, e[i].word.n + 2, &size), err, SN_ENOMEM, "%s: no memory", p->task);
     uint8_t *text = sn_arena_alloc(&p->arena, size + 1);
-    SN_CHECK(text, err, SN_ENOMEM, "%s: no memory for a word", p->task);
-    size = 0;
-    for (size_t i = 0; i < n; i++)
-        size += sn_tok_put(table, e[i].word, i == 0, text + size);
-    *out = sn_bytes(text, size);
+    void *work = sn_arena_alloc(&p->arena, SN_TOK_SPELL_WORK(size + 1));
+    SN_CHECK(text && work, err, SN_ENOMEM, "%s: no memory for a word", p->task);
+    *out = sn_bytes(text, 0);
+    for (size_t i = 0; i < n; i++) {
+        const SnBytes s = sn_tok_spelled(table, e[i].word, i == 0, work, size + 1);
+        SN_CHECK(s.at && s.n <= size - out->n, err, SN_EUNSUPPORTED, "%s: the tokenizer's decoder",
+                 p->m->folder);
+        memcpy(text + out->n, s.at, s.n);
+        out->n += s.n;
+    }
     return SN_OK;
 }
 

@@ -141,13 +141,15 @@ static void step_wordpiece(const Work *w)
 /* A text of bytes may be malformed: what makes no character becomes U+FFFD. */
 static void put_repaired(SnTokStrings *out, SnBytes s)
 {
-    for (size_t size; s.n > 0; s = sn_bytes(s.at + size, s.n - size)) {
-        for (size = 0; size < s.n && s.at[size] < 0x80; size++)
-            ;
-        if (size == 0)
-            size = sn_utf8_size(s);
-        const SnBytes part = sn_bytes(s.at, size);
-        put(out, sn_utf8_valid(part) ? part : sn_bytes("\xEF\xBF\xBD", 3));
+    while (s.n > 0) {
+        const size_t good = sn_utf8_prefix(s);
+        put(out, sn_bytes(s.at, good));
+        s = sn_bytes(s.at + good, s.n - good);
+        if (s.n == 0)
+            break;
+        const size_t bad = sn_utf8_size(s);
+        put(out, sn_bytes("\xEF\xBF\xBD", 3));
+        s = sn_bytes(s.at + bad, s.n - bad);
     }
 }
 
@@ -255,21 +257,23 @@ static void step_replace(const Work *w)
     }
 }
 
-/* Takes so many of a character off both ends of each string. */
+/* Takes so many of a character off both ends. */
+static SnBytes stripped(const SnTokTable *t, const SnTokDecodeStep *step, SnBytes s)
+{
+    const SnBytes sign = sn_bytes(sn_tok_POOL(t) + step->at, step->size);
+    size_t end = s.n, begin = 0;
+    for (uint32_t k = 0; k < step->begin && begins_with(sn_bytes(s.at + begin, s.n - begin), sign); k++)
+        begin += sign.n;
+    for (uint32_t k = 0;
+         k < step->end && end >= sign.n && begins_with(sn_bytes(s.at + end - sign.n, sign.n), sign); k++)
+        end -= sign.n;
+    return sn_bytes(s.at + begin, end > begin ? end - begin : 0);
+}
+
 static void step_strip(const Work *w)
 {
-    const SnBytes sign = pool(w, w->step->at, w->step->size);
     for (size_t i = 0; i < w->in->n; i++) {
-        SnBytes s = string_at(w->in, i);
-        size_t end = s.n, begin = 0;
-        for (uint32_t k = 0; k < w->step->begin && begins_with(sn_bytes(s.at + begin, s.n - begin), sign);
-             k++)
-            begin += sign.n;
-        for (uint32_t k = 0;
-             k < w->step->end && end >= sign.n && begins_with(sn_bytes(s.at + end - sign.n, sign.n), sign);
-             k++)
-            end -= sign.n;
-        put(w->out, sn_bytes(s.at + begin, end > begin ? end - begin : 0));
+        put(w->out, stripped(w->t, w->step, string_at(w->in, i)));
         end_string(w->out);
     }
 }
@@ -350,32 +354,154 @@ void sn_tok_decode_init(SnTokDecodeWork *w, void *work, size_t n, size_t size)
     w->b = (SnTokStrings){.text = text + size, .end = end + n + 1, .max = n + 1, .room = size};
 }
 
-SnStatus sn_tok_decode_list(const SnTokTable *t, SnTokDecodeWork *work, const int32_t *ids, size_t n,
-                            bool skip_special, SnBytes *out, SnError *err)
+static void clear_strings(SnTokStrings *s)
 {
-    const SnBytes table = sn_bytes(t, t->size);
+    s->n = s->size = 0;
+    s->is_full = false;
+}
+
+/* Runs the first nstep steps; returns the strings they end in. */
+static SnTokStrings *run_steps(const SnTokTable *t, SnTokDecodeWork *work, uint32_t nstep)
+{
     SnTokStrings *in = &work->a, *to = &work->b;
-    in->n = in->size = 0;
-    in->is_full = false;
-    for (size_t i = 0; i < n; i++) {
-        SN_CHECK(ids[i] >= 0, err, SN_EINVAL, "tok_decode: id %" PRId32 " at %zu of a row", ids[i], i);
-        const SnBytes token = sn_tokenizer_text(table, (uint32_t)ids[i]);
-        if (token.at == NULL || (skip_special && sn_tokenizer_is_special(table, (uint32_t)ids[i])))
-            continue;
-        put(in, token);
-        end_string(in);
-    }
-    for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_DECODE) && !in->is_full; i++) {
-        to->n = to->size = 0;
-        to->is_full = false;
+    for (uint32_t i = 0; i < nstep && !in->is_full; i++) {
+        clear_strings(to);
         const Work w = {t, &sn_tok_DECODE(t)[i], in, to};
         steps[w.step->kind](&w);
         SnTokStrings *const swap = in;
         in = to;
         to = swap;
     }
-    SN_CHECK(!in->is_full, err, SN_ESHAPE, "tok_decode: the text needs more than its bound of %zu bytes",
-             in->room);
-    *out = sn_bytes(in->text, in->size);
+    return in;
+}
+
+SnStatus sn_tok_decode_list(const SnTokTable *t, SnTokDecodeWork *work, const int32_t *ids, size_t n,
+                            bool skip_special, SnBytes *out, SnError *err)
+{
+    const SnBytes table = sn_bytes(t, t->size);
+    clear_strings(&work->a);
+    for (size_t i = 0; i < n; i++) {
+        SN_CHECK(ids[i] >= 0, err, SN_EINVAL, "tok_decode: id %" PRId32 " at %zu of a row", ids[i], i);
+        const SnBytes token = sn_tokenizer_text(table, (uint32_t)ids[i]);
+        if (token.at == NULL || (skip_special && sn_tokenizer_is_special(table, (uint32_t)ids[i])))
+            continue;
+        put(&work->a, token);
+        end_string(&work->a);
+    }
+    const SnTokStrings *all = run_steps(t, work, sn_tok_count(t, SN_TOK_DECODE));
+    SN_CHECK(!all->is_full, err, SN_ESHAPE, "tok_decode: the text needs more than its bound of %zu bytes",
+             all->room);
+    *out = sn_bytes(all->text, all->size);
     return SN_OK;
+}
+
+/* ---- spelling ----------------------------------------------------------------------------------------- */
+
+SnTokSpelling sn_tok_spelling(const SnTokTable *t)
+{
+    const uint32_t n = sn_tok_count(t, SN_TOK_DECODE);
+    SnTokSpelling p = {.is_possible = n > 0};
+    bool is_one = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const SnTokDecodeStep *s = &sn_tok_DECODE(t)[i];
+        if (is_one || p.end == SN_TOK_DECODE_FALLBACK) {
+            p.is_possible &= s->kind == SN_TOK_DECODE_FUSE || (s->kind == SN_TOK_DECODE_STRIP && is_one);
+            is_one = true;
+            continue;
+        }
+        is_one =
+            s->kind == SN_TOK_DECODE_FUSE || s->kind == SN_TOK_DECODE_JOIN || s->kind == SN_TOK_DECODE_BYTES;
+        if (is_one || s->kind == SN_TOK_DECODE_FALLBACK)
+            p.end = s->kind;
+        p.nstep += p.end == 0;
+        p.is_possible &= s->kind != SN_TOK_DECODE_CTC;
+        p.odd_first |= s->kind == SN_TOK_DECODE_JOIN || s->kind == SN_TOK_DECODE_WORDPIECE ||
+                       (s->kind == SN_TOK_DECODE_METASPACE && (s->flags & SN_TOK_DECODE_PREFIXED));
+        p.odd_last |= s->kind == SN_TOK_DECODE_BPE;
+    }
+    const bool has_bytes = p.end == SN_TOK_DECODE_BYTES || p.end == SN_TOK_DECODE_FALLBACK;
+    p.is_possible &= p.odd_first + p.odd_last + has_bytes < 2;
+    return p;
+}
+
+SnBytes sn_tok_spell(const SnTokTable *t, const SnTokSpelling *p, SnTokDecodeWork *work, SnBytes token,
+                     SnTokPosition position, bool *is_part)
+{
+    clear_strings(&work->a);
+    if (position == SN_TOK_BEHIND)
+        end_string(&work->a);
+    put(&work->a, token);
+    end_string(&work->a);
+    if (position == SN_TOK_BEFORE)
+        end_string(&work->a);
+    SnTokStrings *all = run_steps(t, work, p->nstep);
+    *is_part = false;
+    if (all->is_full || all->size == all->room)
+        return sn_bytes(NULL, 0);
+    const SnBytes s = string_at(all, position == SN_TOK_BEHIND);
+    uint8_t *at = all->text + (s.at - all->text);
+    if (p->end == SN_TOK_DECODE_BYTES) {
+        const SnBytes bytes = sn_bytes(at, to_bytes(at, s.n));
+        *is_part = !sn_utf8_valid(bytes);
+        return bytes;
+    }
+    if (p->end == SN_TOK_DECODE_FALLBACK && fallback_byte(s) >= 0) {
+        *is_part = true;
+        at[0] = (uint8_t)fallback_byte(s);
+        return sn_bytes(at, 1);
+    }
+    if (p->end == SN_TOK_DECODE_JOIN && position == SN_TOK_BEHIND) {
+        memmove(at + 1, at, s.n);
+        at[0] = ' ';
+        return sn_bytes(at, s.n + 1);
+    }
+    return s;
+}
+
+SnBytes sn_tok_strip_ends(const SnTokTable *t, const SnTokSpelling *p, SnBytes text)
+{
+    for (uint32_t i = p->nstep; i < sn_tok_count(t, SN_TOK_DECODE); i++) {
+        const SnTokDecodeStep *s = &sn_tok_DECODE(t)[i];
+        if (s->kind == SN_TOK_DECODE_STRIP)
+            text = stripped(t, s, text);
+    }
+    return text;
+}
+
+SnBytes sn_tok_spelled(const SnTokTable *t, SnBytes token, bool is_first, void *work, size_t size)
+{
+    const SnTokSpelling p = sn_tok_spelling(t);
+    SnTokDecodeWork w;
+    bool is_part;
+    sn_tok_decode_init(&w, work, 2, size);
+    return p.is_possible && !p.odd_last
+               ? sn_tok_spell(t, &p, &w, token, is_first ? SN_TOK_ALONE : SN_TOK_BEHIND, &is_part)
+               : sn_bytes(NULL, 0);
+}
+
+size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8_t *spell, size_t size)
+{
+    const SnBytes table = sn_bytes(t, t->size);
+    const SnTokSpelling p = sn_tok_spelling(t);
+    SnTokDecodeWork w;
+    size_t n = 0;
+    sn_tok_decode_init(&w, work, 2, t->facts.token_size + 1);
+    for (uint32_t id = 0; p.is_possible && id < t->facts.vocab_size; id++) {
+        const SnBytes token = sn_tokenizer_text(table, id);
+        bool is_part = false;
+        SnBytes s = token;
+        if (token.at != NULL)
+            s = sn_tok_spell(t, &p, &w, token, p.odd_last ? SN_TOK_BEFORE : SN_TOK_BEHIND, &is_part);
+        if (s.n > size - n || n > SN_TOK_SPELL_MASK || (token.at != NULL && s.at == NULL))
+            return 0;
+        at[id] = (uint32_t)n | (token.at == NULL ? SN_TOK_SPELL_NONE : 0) |
+                 (is_part ? SN_TOK_SPELL_PART : 0) |
+                 (sn_tokenizer_is_special(table, id) ? SN_TOK_SPELL_SPECIAL : 0);
+        if (s.n > 0)
+            memcpy(spell + n, s.at, s.n);
+        n += s.n;
+    }
+    at[t->facts.vocab_size] = (uint32_t)n;
+    return p.is_possible && n <= SN_TOK_SPELL_MASK && size - n >= SN_TOK_SPELL_SLACK ? n + SN_TOK_SPELL_SLACK
+                                                                                     : 0;
 }

@@ -1,122 +1,221 @@
-/* detokenize.c -- tok_decode: ids to text. */
+/* detokenize.c -- tok_decode: ids to text.
+ *
+ * Where a token's text depends on nothing beside it, the table has it spelled: a row is copied together.
+ * Bytes that are no characters alone are looked at as a run. Other decoders get the row as a list. */
 #include "ops/host/decode.h"
+
+enum { BATCH = 256, COPY = SN_TOK_SPELL_SLACK };
 
 typedef struct State {
     int64_t row;
-    size_t id;      /* of the row */
-    size_t written; /* tokens of the row */
+    size_t id; /* of the row */
     size_t ntext, row_text;
+    size_t run; /* bytes that are no characters alone begin here */
+    bool in_run, has_begun;
 } State;
 
 _Static_assert(sizeof(State) <= 128, "SN_TOK_DECODE_SCRATCH");
 
-/* What the WordPiece decoder's cleanup replaces, in this order, within one token and the space before it. */
-static const struct {
-    const char *from, *to;
-} cleanups[] = {
-    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
-    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
-};
-
-/* Replaces all of `from`, left to right, in place; to is not longer. Returns the new length. */
-static size_t replace(uint8_t *text, size_t n, SnBytes from, SnBytes to)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < n;) {
-        if (n - i >= from.n && memcmp(text + i, from.at, from.n) == 0) {
-            memcpy(text + out, to.at, to.n);
-            out += to.n;
-            i += from.n;
-        } else
-            text[out++] = text[i++];
-    }
-    return out;
-}
-
-static bool begins_with(SnBytes s, SnBytes prefix)
-{
-    return s.n >= prefix.n && memcmp(s.at, prefix.at, prefix.n) == 0;
-}
-
-bool sn_tok_can_put(const SnTokTable *t)
-{
-    const uint32_t kind = sn_tok_count(t, SN_TOK_DECODE) == 1 ? sn_tok_DECODE(t)->kind : SN_TOK_DECODE_NKIND;
-    return kind == SN_TOK_DECODE_JOIN || kind == SN_TOK_DECODE_WORDPIECE;
-}
-
-size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out)
-{
-    const SnTokDecodeStep *s = sn_tok_DECODE(t);
-    const SnBytes prefix = sn_bytes(sn_tok_POOL(t) + s->at, s->size);
-    const bool is_wordpiece = s->kind == SN_TOK_DECODE_WORDPIECE;
-    const bool joins = !is_first && is_wordpiece && begins_with(token, prefix);
-    const size_t skip = joins ? prefix.n : 0;
-    size_t n = 0;
-    if (!is_first && !joins)
-        out[n++] = ' ';
-    memcpy(out + n, token.at + skip, token.n - skip);
-    n += token.n - skip;
-    if (is_wordpiece && (s->flags & SN_TOK_DECODE_CLEANUP) && memchr(out, ' ', n) != NULL)
-        for (size_t i = 0; i < SN_COUNT(cleanups); i++)
-            n = replace(out, n, sn_bytes_str(cleanups[i].from), sn_bytes_str(cleanups[i].to));
-    return n;
-}
-
-/* Where tokens depend on each other the row is decoded as a whole. */
-static SnStatus run_list(const SnHostCall *h, State *st, const int32_t *ids, size_t n, SnError *err)
-{
+typedef struct Op {
+    const SnHostCall *h;
+    const SnTokTable *t;
+    State *st;
+    SnTokSpelling spelling;
+    const uint32_t *at;
+    uint32_t hidden;    /* flags of tokens that are left out */
+    const int32_t *ids; /* of the row */
+    size_t n;
     SnTokDecodeWork work;
-    SnBytes text;
-    const size_t room = (h->scratch_size - SN_TOK_DECODE_SCRATCH(h->in[1].child_count, -1)) / 2;
-    sn_tok_decode_init(&work, st + 1, n, room);
-    SN_TRY(sn_tok_decode_list(sn_tok_table(h), &work, ids, n, h->attr[0].i != 0, &text, err));
-    SN_TRY(sn_tok_room(&h->out[0], (int64_t)st->ntext, (int64_t)text.n, "text", err));
-    if (text.n > 0)
-        memcpy((uint8_t *)h->out[0].data + st->ntext, text.at, text.n);
-    st->ntext += text.n;
+    SnTokClock clock;
+} Op;
+
+static SnStatus put(const Op *op, SnBytes s, SnError *err)
+{
+    const SnView *out = &op->h->out[0];
+    SN_TRY(sn_tok_room(out, (int64_t)op->st->ntext, (int64_t)s.n, "text", err));
+    if (s.n > 0)
+        memcpy((uint8_t *)out->data + op->st->ntext, s.at, s.n);
+    op->st->ntext += s.n;
     return SN_OK;
 }
 
-static SnStatus run_row(const SnHostCall *h, State *st, const int32_t *ids, size_t n, SnTokClock *clock,
-                        SnError *err)
+/* ---- rows of spelled tokens --------------------------------------------------------------------------- */
+
+/* A run that is not well-formed: fallen back bytes become an U+FFFD each, others each ill-formed part. */
+static SnStatus end_run(const Op *op, SnError *err)
 {
-    const SnView *out = &h->out[0];
-    const SnTokTable *t = sn_tok_table(h);
-    const SnBytes table = sn_bytes(t, t->size);
-    const bool skip_special = h->attr[0].i != 0;
-    for (; st->id < n; st->id++) {
-        if (sn_tok_due(clock, 16))
-            return SN_AGAIN;
-        const int32_t id = ids[st->id];
-        SN_CHECK(id >= 0, err, SN_EINVAL, "tok_decode: id %" PRId32 " at %zu of row %" PRId64, id, st->id,
-                 st->row);
-        const SnBytes token = sn_tokenizer_text(table, (uint32_t)id);
-        if (token.at == NULL || (skip_special && sn_tokenizer_is_special(table, (uint32_t)id)))
-            continue;
-        SN_TRY(sn_tok_room(out, (int64_t)st->ntext, (int64_t)token.n + 1, "text", err));
-        st->ntext += sn_tok_put(t, token, st->written++ == 0, (uint8_t *)out->data + st->ntext);
+    State *st = op->st;
+    const uint8_t *text = (const uint8_t *)op->h->out[0].data + st->run;
+    SnBytes rest = sn_bytes(text, st->ntext - st->run);
+    const bool is_fallback = op->spelling.end == SN_TOK_DECODE_FALLBACK;
+    st->in_run = false;
+    if (sn_utf8_valid(rest))
+        return SN_OK;
+    SN_CHECK(rest.n <= op->work.a.room, err, SN_ESHAPE, "tok_decode: %zu bytes without a character", rest.n);
+    rest.at = memcpy(op->work.a.text, rest.at, rest.n);
+    st->ntext = st->run;
+    while (rest.n > 0) {
+        const size_t good = is_fallback ? 0 : sn_utf8_prefix(rest);
+        SN_TRY(put(op, sn_bytes(rest.at, good), err));
+        rest = sn_bytes(rest.at + good, rest.n - good);
+        if (rest.n == 0)
+            break;
+        SN_TRY(put(op, sn_bytes("\xEF\xBF\xBD", 3), err));
+        const size_t bad = is_fallback ? 1 : sn_utf8_size(rest);
+        rest = sn_bytes(rest.at + bad, rest.n - bad);
     }
     return SN_OK;
+}
+
+/* SN_TOK_NONE: an id that is left out. */
+static SnStatus token_at(const Op *op, size_t i, uint32_t *id, SnError *err)
+{
+    SN_CHECK(op->ids[i] >= 0, err, SN_EINVAL, "tok_decode: id %" PRId32 " at %zu of row %" PRId64, op->ids[i],
+             i, op->st->row);
+    *id = (uint32_t)op->ids[i];
+    if (*id >= op->t->facts.vocab_size || (op->at[*id] & op->hidden))
+        *id = SN_TOK_NONE;
+    return SN_OK;
+}
+
+/* The first or last token of a row, where that is spelled in another way. */
+static SnStatus put_alone(Op *op, uint32_t id, SnError *err)
+{
+    bool is_part;
+    const SnBytes token = sn_tokenizer_text(sn_bytes(op->t, op->t->size), id);
+    const SnBytes s = sn_tok_spell(op->t, &op->spelling, &op->work, token, SN_TOK_ALONE, &is_part);
+    SN_CHECK(s.at != NULL, err, SN_ESHAPE, "tok_decode: token %" PRIu32 " needs more than its bound", id);
+    return put(op, s, err);
+}
+
+static SnStatus put_one(Op *op, size_t i, SnError *err)
+{
+    State *st = op->st;
+    uint32_t id = SN_TOK_NONE;
+    SN_TRY(token_at(op, i, &id, err));
+    if (id == SN_TOK_NONE)
+        return SN_OK;
+    const bool is_first = !st->has_begun, is_part = op->at[id] & SN_TOK_SPELL_PART;
+    const uint32_t begin = op->at[id] & SN_TOK_SPELL_MASK, end = op->at[id + 1] & SN_TOK_SPELL_MASK;
+    st->has_begun = true;
+    if (is_first && op->spelling.odd_first)
+        return put_alone(op, id, err);
+    if (st->in_run && !is_part)
+        SN_TRY(end_run(op, err));
+    if (!st->in_run && is_part)
+        st->run = st->ntext;
+    st->in_run = is_part;
+    return put(op, sn_bytes(sn_tok_SPELL(op->t) + begin, end - begin), err);
+}
+
+/* Puts tokens up to `stop`, or one that needs more than a copy. */
+static void copy_tokens(const Op *op, size_t stop)
+{
+    const SnView *out = &op->h->out[0];
+    const uint8_t *spell = sn_tok_SPELL(op->t);
+    const uint32_t *at = op->at, nid = op->t->facts.vocab_size, odd = op->hidden | SN_TOK_SPELL_PART;
+    const int32_t *ids = op->ids;
+    const size_t room = (size_t)out->child_count;
+    uint8_t *text = out->data;
+    size_t i = op->st->id, n = op->st->ntext;
+    for (; i < stop && (uint32_t)ids[i] < nid; i++) {
+        const uint32_t begin = at[ids[i]], size = (at[ids[i] + 1] - begin) & SN_TOK_SPELL_MASK;
+        if ((begin & odd) || size > COPY || room - n < COPY)
+            break;
+        memcpy(text + n, spell + (begin & SN_TOK_SPELL_MASK), COPY);
+        n += size;
+    }
+    op->st->id = i;
+    op->st->ntext = n;
+}
+
+static SnStatus end_row(Op *op, size_t last, SnError *err)
+{
+    State *st = op->st;
+    if (st->in_run)
+        SN_TRY(end_run(op, err));
+    if (last < op->n)
+        SN_TRY(put_alone(op, (uint32_t)op->ids[last], err));
+    uint8_t *text = (uint8_t *)op->h->out[0].data;
+    const size_t n = st->ntext - st->row_text;
+    if (n == 0)
+        return SN_OK;
+    const SnBytes rest = sn_tok_strip_ends(op->t, &op->spelling, sn_bytes(text + st->row_text, n));
+    if (rest.n < n)
+        memmove(text + st->row_text, rest.at, rest.n);
+    st->ntext = st->row_text + rest.n;
+    return SN_OK;
+}
+
+/* The last token, where that is spelled in another way; else the end. */
+static SnStatus find_last(const Op *op, size_t *last, SnError *err)
+{
+    uint32_t id = SN_TOK_NONE;
+    *last = op->n;
+    for (size_t i = op->n; op->spelling.odd_last && i > 0 && id == SN_TOK_NONE; i--) {
+        SN_TRY(token_at(op, i - 1, &id, err));
+        if (id != SN_TOK_NONE)
+            *last = i - 1;
+    }
+    return SN_OK;
+}
+
+static SnStatus run_spelled(Op *op, SnError *err)
+{
+    State *st = op->st;
+    size_t end;
+    SN_TRY(find_last(op, &end, err));
+    while (st->id < end) {
+        if (sn_tok_due(&op->clock, 16 * BATCH))
+            return SN_AGAIN;
+        const size_t stop = end - st->id < BATCH ? end : st->id + BATCH;
+        while (st->id < stop) {
+            if (!st->in_run && (st->has_begun || !op->spelling.odd_first))
+                copy_tokens(op, stop);
+            if (st->id < stop)
+                SN_TRY(put_one(op, st->id++, err));
+        }
+    }
+    return end_row(op, end, err);
+}
+
+/* ---- the op ------------------------------------------------------------------------------------------- */
+
+static SnStatus run_list(Op *op, SnError *err)
+{
+    SnBytes text;
+    SN_TRY(sn_tok_decode_list(op->t, &op->work, op->ids, op->n, op->h->attr[0].i != 0, &text, err));
+    return put(op, text, err);
 }
 
 SnStatus sn_tok_decode(const SnHostCall *h, SnError *err)
 {
     State *st = h->scratch;
-    const SnTokTable *t = sn_tok_table(h);
     const SnView *ids = &h->in[1];
-    SnTokClock clock = {.deadline_ns = h->deadline_ns};
-    const bool is_list = !sn_tok_can_put(t);
+    const bool skips = h->attr[0].i != 0;
+    Op op = {.h = h,
+             .t = sn_tok_table(h),
+             .st = st,
+             .hidden = SN_TOK_SPELL_NONE | (skips ? SN_TOK_SPELL_SPECIAL : 0),
+             .clock = {.deadline_ns = h->deadline_ns}};
+    op.at = sn_tok_SPELL_AT(op.t);
+    op.spelling = sn_tok_spelling(op.t);
+    const bool is_list = !op.spelling.is_possible || sn_tok_count(op.t, SN_TOK_SPELL_AT) == 0;
+    const size_t room = (h->scratch_size - SN_TOK_DECODE_SCRATCH(ids->child_count, -1)) / 2;
+    sn_tok_decode_init(&op.work, st + 1, (size_t)ids->child_count, room);
     for (; st->row < ids->dims[0]; st->row++) {
         int64_t at, n;
         SN_TRY(sn_tok_row(ids, st->row, &at, &n, err));
-        if (clock.is_due)
+        if (op.clock.is_due)
             return SN_AGAIN;
-        SN_TRY(is_list ? run_list(h, st, sn_tok_i32(ids, at), (size_t)n, err)
-                       : run_row(h, st, sn_tok_i32(ids, at), (size_t)n, &clock, err));
-        (void)sn_tok_due(&clock, is_list ? 16 * (size_t)n : 0);
+        op.ids = sn_tok_i32(ids, at);
+        op.n = (size_t)n;
+        SN_TRY(is_list ? run_list(&op, err) : run_spelled(&op, err));
+        (void)sn_tok_due(&op.clock, is_list ? 16 * (size_t)n : 0);
         sn_tok_end_row(&h->out[0], st->row, (int64_t)st->row_text, (int64_t)st->ntext);
         st->row_text = st->ntext;
-        st->id = st->written = 0;
+        st->id = 0;
+        st->has_begun = false;
     }
     return SN_OK;
 }

@@ -212,6 +212,19 @@ static bool check_decoder(const SnTokTable *t)
     return true;
 }
 
+static bool check_spelling(const SnTokTable *t)
+{
+    const uint32_t n = sn_tok_count(t, SN_TOK_SPELL_AT), *at = sn_tok_SPELL_AT(t);
+    if (n == 0)
+        return true;
+    if (n != t->facts.vocab_size + 1)
+        return false;
+    for (uint32_t i = 0; i + 1 < n; i++)
+        if ((at[i] & SN_TOK_SPELL_MASK) > (at[i + 1] & SN_TOK_SPELL_MASK))
+            return false;
+    return (at[n - 1] & SN_TOK_SPELL_MASK) + SN_TOK_SPELL_SLACK <= sn_tok_count(t, SN_TOK_SPELL);
+}
+
 static bool check_unigram(const SnTokTable *t)
 {
     const uint32_t nid = t->facts.vocab_size, nword = sn_tok_count(t, SN_TOK_TRIE);
@@ -270,7 +283,7 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
              err, SN_EFORMAT, "tokenizer table: bad added tokens");
     SN_CHECK(check_steps(t), err, SN_EFORMAT, "tokenizer table: bad steps");
     SN_CHECK(sn_tok_check_forms(t), err, SN_EFORMAT, "tokenizer table: bad normalisation forms");
-    SN_CHECK(check_decoder(t), err, SN_EFORMAT, "tokenizer table: bad decoder");
+    SN_CHECK(check_decoder(t) && check_spelling(t), err, SN_EFORMAT, "tokenizer table: bad decoder");
     SN_CHECK(check_unigram(t), err, SN_EFORMAT, "tokenizer table: bad pieces");
     SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&
                  check_template(t, SN_TOK_PAIR, sn_tok_PAIR(t), t->facts.added_pair),

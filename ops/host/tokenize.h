@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  4u
+#define SN_TOK_VERSION  5u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -209,7 +209,10 @@ typedef enum SnTokModel {
     X(NFKD_AT, uint16_t)                                                                                     \
     X(NFKD_POOL, uint32_t)                                                                                   \
     X(COMPOSE_PAIR, uint64_t)                                                                                \
-    X(COMPOSE_TO, uint32_t)
+    X(COMPOSE_TO, uint32_t)                                                                                  \
+    X(SPELL_AT, uint32_t) /* nid + 1: what id i decodes to is SPELL from SPELL_AT[i], less the flags, to the \
+                             next; none: that depends on what is beside it */                                \
+    X(SPELL, uint8_t)
 
 typedef enum SnTokSectionName {
 #define SN_X(NAME, T) SN_TOK_##NAME,
@@ -226,6 +229,12 @@ typedef enum SnTokSectionName {
 #define SN_TOK_SINGLE_WORD 1u
 #define SN_TOK_LSTRIP      2u
 #define SN_TOK_RSTRIP      4u
+
+#define SN_TOK_SPELL_NONE    (1u << 29) /* there is no such id */
+#define SN_TOK_SPELL_PART    (1u << 30) /* bytes that are no characters alone */
+#define SN_TOK_SPELL_SPECIAL (1u << 31)
+#define SN_TOK_SPELL_MASK    (SN_TOK_SPELL_NONE - 1)
+#define SN_TOK_SPELL_SLACK   32u /* so many bytes of SPELL may be read from any place on */
 
 typedef struct SnTokAdded {
     uint32_t id, flags;
@@ -418,10 +427,13 @@ static inline uint32_t sn_tok_junction(uint32_t a, uint32_t b)
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
-/* Decodes one token, of any bytes; out has room for it and a space. Returns how many bytes. Only where
- * sn_tok_can_put: a token's text depends on nothing but whether it is the first. */
-size_t sn_tok_put(const SnTokTable *t, SnBytes token, bool is_first, uint8_t *out);
-bool sn_tok_can_put(const SnTokTable *t);
+/* What a token of any bytes decodes to, behind another one or as the first. Lent by the work of
+ * SN_TOK_SPELL_WORK(size) bytes; {NULL, 0}: it needs more than size bytes, or depends on what is beside it. */
+#define SN_TOK_SPELL_WORK(size) (2 * ((size_t)(size) + 12))
+SnBytes sn_tok_spelled(const SnTokTable *t, SnBytes token, bool is_first, void *work, size_t size);
+/* Fills SPELL_AT and SPELL, which has size bytes; work is SN_TOK_SPELL_WORK(token_size + 1). Returns how many
+ * bytes those are; 0: there cannot be any, or not so many. */
+size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8_t *spell, size_t size);
 /* What each ASCII character alone normalises to: one, SN_TOK_NOTHING, or SN_TOK_ODD: something else. */
 void sn_tok_fill_ascii(const SnTokTable *t, uint8_t ascii[128]);
 /* Normalises text, valid UTF-8, into out; returns how many bytes, SIZE_MAX where they do not fit. scratch is
