@@ -181,6 +181,7 @@ typedef struct SnGeneratorDesc {
     bool keep_special;    /* texts have special tokens */
     bool cut_stop;        /* texts end before a stop string, not with it and the rest of its last token */
     SnModel *assistant;   /* with the same tokens: guesses num_assistant_tokens at a time; or NULL */
+    bool no_text;         /* ids alone, as of models without a tokenizer */
 } SnGeneratorDesc;
 SN_API SN_MUST_CHECK SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out,
                                                   SnError *err);
@@ -210,6 +211,8 @@ typedef struct SnGeneratorStats {                                /* of all reque
     uint64_t prompt_ns, new_ns; /* time of steps */
 } SnGeneratorStats;
 SN_API void sn_generator_stats(const SnGenerator *g, SnGeneratorStats *out);
+/* Of the last step; state_bytes are those of keys, values and other states. */
+SN_API void sn_generator_memory(const SnGenerator *g, SnMemoryUse *out);
 
 /* ---- chat ---- */
 typedef struct SnChatSpan { /* code points of the text */

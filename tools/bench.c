@@ -2,18 +2,19 @@
  *
  * Limits are measured in the same run, by the same threads. Shares are of what the graph asks for: bytes and
  * operations that a kernel repeats count once. */
+#include "tools/bench.h"
+
 #include "tools/svg.h"
-#include "tools/workload.h"
 
 #include <stdlib.h>
 
 #define MIN_RUNS  5
-#define MAX_RUNS  2000
+#define MAX_RUNS  TIMING_RUNS
 #define BUDGET_NS 2000000000u
 
 /* ---- plan ---- */
 
-static uint64_t peak_bytes(const SnMemoryUse *u)
+uint64_t peak_bytes(const SnMemoryUse *u)
 {
     return u->packed_bytes + u->scratch_bytes + u->state_bytes + u->table_bytes;
 }
@@ -53,20 +54,20 @@ int command_plan(const Args *a)
 
 /* ---- timings ---- */
 
-typedef struct Timing {
-    double at[MAX_RUNS]; /* ms, ascending once sorted */
-    int n;
-} Timing;
-
 static int by_time(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double percentile(const Timing *t, double p)
+void timing_sort(Timing *t)
 {
-    return t->at[(int)(p * (t->n - 1) + 0.5)];
+    qsort(t->at, (size_t)t->n, sizeof *t->at, by_time);
+}
+
+double percentile(const Timing *t, double p)
+{
+    return t->n ? t->at[(int)(p * (t->n - 1) + 0.5)] : 0;
 }
 
 static SnStatus time_runs(Workload *w, Timing *t, SnError *err)
@@ -77,7 +78,7 @@ static SnStatus time_runs(Workload *w, Timing *t, SnError *err)
         SN_TRY(workload_run(w, err));
         t->at[t->n] = (double)(sn_now_ns() - start) / 1e6;
     }
-    qsort(t->at, (size_t)t->n, sizeof *t->at, by_time);
+    timing_sort(t);
     return SN_OK;
 }
 
@@ -123,8 +124,7 @@ static SnStatus measure(Workload *w, Profile *p, Result *r, SnError *err)
     return SN_OK;
 }
 
-/* A figure, or null where it does not apply. */
-static void put(SnText *t, const char *key, bool applies, double v)
+void put_figure(SnText *t, const char *key, bool applies, double v)
 {
     sn_text_printf(t, applies ? "%s\"%s\": %.6g" : "%s\"%s\": null", t->n > 1 ? ", " : "", key, v);
 }
@@ -152,18 +152,18 @@ static void print_json(const Workload *w, const Profile *p, const Result *r)
     const double median = percentile(&r->time, 0.5), batch = (double)workload_dim(w, "batch", 1);
     SnText t = {.memory = sn_allocator(w->s.ctx)};
     sn_text_printf(&t, "{");
-    put(&t, "ms_median", true, median);
-    put(&t, "ms_p90", true, percentile(&r->time, 0.9));
-    put(&t, "ms_best", true, r->time.at[0]);
-    put(&t, "items_per_s", true, batch * 1e3 / median);
-    put(&t, "prefill_tokens_per_s", false, 0);
-    put(&t, "decode_tokens_per_s", false, 0);
-    put(&t, "read_GBps", r->has_limits, s.read);
-    put(&t, "share_of_read", r->has_limits, s.of_read);
-    put(&t, "peak_GFLOPs", r->has_limits, s.peak);
-    put(&t, "share_of_peak", r->has_limits, s.of_peak);
-    put(&t, "compile_ms", true, w->p.program ? w->compile_ms : w->first_ms - median);
-    put(&t, "load_ms", true, w->load_ms);
+    put_figure(&t, "ms_median", true, median);
+    put_figure(&t, "ms_p90", true, percentile(&r->time, 0.9));
+    put_figure(&t, "ms_best", true, r->time.at[0]);
+    put_figure(&t, "items_per_s", true, batch * 1e3 / median);
+    put_figure(&t, "prefill_tokens_per_s", false, 0);
+    put_figure(&t, "decode_tokens_per_s", false, 0);
+    put_figure(&t, "read_GBps", r->has_limits, s.read);
+    put_figure(&t, "share_of_read", r->has_limits, s.of_read);
+    put_figure(&t, "peak_GFLOPs", r->has_limits, s.peak);
+    put_figure(&t, "share_of_peak", r->has_limits, s.of_peak);
+    put_figure(&t, "compile_ms", true, w->p.program ? w->compile_ms : w->first_ms - median);
+    put_figure(&t, "load_ms", true, w->load_ms);
     sn_text_printf(&t, w->p.instance ? ", \"peak_bytes\": %llu" : ", \"peak_bytes\": null",
                    (unsigned long long)peak_bytes(&r->use));
     if (arg_flag(w->a, "--kernels")) {
@@ -174,7 +174,7 @@ static void print_json(const Workload *w, const Profile *p, const Result *r)
     sn_text_clear(&t);
 }
 
-static void print_limits(const SnLimits *l)
+void print_limits(const SnLimits *l)
 {
     (void)printf("limits      %u threads: f32 %.0f GF/s, bf16 %.0f GF/s\n", l->threads, l->f32_gflops,
                  l->bf16_gflops);
@@ -297,6 +297,13 @@ static int bench_tokenizer(const Args *a, const char *path)
     return status;
 }
 
+/* Does a shape have new tokens? */
+static bool is_generation(const char *shape)
+{
+    const char *at = shape ? strstr(shape, "new=") : NULL;
+    return at && (at == shape || at[-1] == ',');
+}
+
 int command_bench(const Args *a)
 {
     const char *input = arg_value(a, "--input");
@@ -305,6 +312,8 @@ int command_bench(const Args *a)
     Args traced = *a;
     if (input)
         return bench_tokenizer(a, input);
+    if (is_generation(arg_value(a, "--shape")))
+        return bench_generation(a);
     profile_init(&p, NULL);
     const SnTrace hook = profile_hook(&p);
     traced.trace = &hook;

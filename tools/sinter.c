@@ -115,7 +115,7 @@ static const Command commands[] = {
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL", "time, rates and shares of what this machine can do",
      "--task TASK     another task than the one of config.json; embed: from text to vector\n"
-     "--shape DIMS    batch=32,seq=128\n"
+     "--shape DIMS    batch=32,seq=128; of a decoder that generates: prompt=512,new=64,batch=1\n"
      "--input FILE    time the tokenizer on a text instead\n"
      "--kernels       list every kernel, widest gap to the limits first\n"
      "--svg FILE      draw the roofline and the memory plan\n",

@@ -20,8 +20,7 @@ int64_t workload_dim(const Workload *w, const char *name, int64_t otherwise)
     return otherwise;
 }
 
-/* "batch=32,seq=128" into w->dim. */
-static int parse_shape(Workload *w, const char *shape)
+int workload_shape(Workload *w, const char *shape)
 {
     for (const char *at = shape; at && *at;) {
         const char *eq = strchr(at, '=');
@@ -119,7 +118,7 @@ int workload_open(const Args *a, const char *task, const char *shape, Workload *
     if (status != EXIT_DONE)
         return status;
     sn_arena_init(&w->arena, sn_allocator(w->s.ctx));
-    status = parse_shape(w, shape);
+    status = workload_shape(w, shape);
     if (status != EXIT_DONE || is_embed(task))
         return status;
     /* A base model is asked for what a head reads of it. */

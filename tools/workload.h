@@ -25,6 +25,8 @@ typedef struct Workload {
  * one. shape NULL: batch=1,seq=128. */
 int workload_open(const Args *a, const char *task, const char *shape, Workload *w);
 void workload_close(Workload *w);
+/* "batch=32,seq=128" ▶ w->dim, in w's arena. Prints errors, returns an exit code. */
+int workload_shape(Workload *w, const char *shape);
 /* Makes the inputs and runs once. */
 int workload_start(Workload *w);
 SN_MUST_CHECK SnStatus workload_run(Workload *w, SnError *err);

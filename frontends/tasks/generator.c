@@ -23,7 +23,7 @@ struct SnGenerator {
     SnGenConfig config;
     const char *number[16];
     uint32_t nnumber, context;
-    bool keep_special, cut_stop;
+    bool keep_special, cut_stop, no_text;
     SnLm *lm, *draft;
     uint32_t ndraft;           /* tokens that are guessed at a time */
     SN_VEC(Request *) request; /* in the order in which they came */
@@ -127,6 +127,7 @@ SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator *
     g->m = m;
     g->keep_special = d->keep_special;
     g->cut_stop = d->cut_stop;
+    g->no_text = d->no_text;
     sn_arena_init(&g->arena, sn_allocator(m->ctx));
     SnStatus st = sn_model_need(m, err);
     if (st == SN_OK)
@@ -339,7 +340,8 @@ SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError 
     bool hit = false;
     g->stats.new_tokens++;
     r->piece.n = 0;
-    SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, t.is_last, &r->piece, &hit, err));
+    if (!g->no_text)
+        SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, t.is_last, &r->piece, &hit, err));
     if (hit && !t.is_last)
         sn_lm_end(g->lm, t.slot);
     if (hit || t.is_last)
@@ -355,4 +357,9 @@ SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError 
 void sn_generator_stats(const SnGenerator *g, SnGeneratorStats *out)
 {
     *out = g->stats;
+}
+
+void sn_generator_memory(const SnGenerator *g, SnMemoryUse *out)
+{
+    sn_instance_memory(sn_lm_instance(g->lm), out);
 }
