@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 /* Kernels are some kilobytes each; what was not used for longest goes first. */
-#define CACHE_LIMIT ((uint64_t)1 << 30)
 
 #define SYMBOL_SIZE 40
 
@@ -120,7 +119,7 @@ static void keep_object(const Build *b, SnHash128 object_key, SnBytes bytes, con
         return;
     for (uint32_t i = 0; i < n; i++)
         (void)sn_cache_put(b->ctx, b->key[missing[i]], sn_bytes(&object_key, sizeof object_key));
-    sn_cache_prune(b->ctx, CACHE_LIMIT);
+    sn_cache_prune(b->ctx, SN_CACHE_BYTES);
 }
 
 /* ---- the module ---- */
