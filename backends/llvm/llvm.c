@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Kernels are some kilobytes each; what was not used for longest goes first. */
-
 #define SYMBOL_SIZE 40
 
 typedef struct Object {
