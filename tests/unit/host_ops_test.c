@@ -92,7 +92,8 @@ static void rows_state_capacities(void **state)
     const SnValue bare = sn_op_tok_encode(g, tok, text, (SnValue){0}, false, 3, 1 << 20, 0);
     assert_type(
         g, bare,
-        "tuple<ids: list<i32>[b] max=3*t.size, offset: list<i32>[b] max=0, word_id: list<i32>[b] max=0>");
+        "tuple<ids: list<i32>[b] max=3*t.size, offset: list<i32>[b] max=0, word_id: list<i32>[b] max=0, "
+        "about: list<i32>[b] max=0, own: list<u8>[b] max=0>");
     const SnValue ids = sn_op_tok_encode(g, tok, text, (SnValue){0}, true, 2, 0, 0);
     assert_type(g, sn_get(g, ids, 1), "list<i32>[b] max=4*t.size");
     const SnValue in[] = {sn_get(g, ids, 0), sn_get(g, ids, 1), sn_get(g, ids, 2)};

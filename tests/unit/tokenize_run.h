@@ -88,6 +88,7 @@ static inline SnStatus run_words(SnArena *a, const SnView *table, const SnView *
 {
     SnView bare[5], full[5];
     uint8_t *memo = sn_arena_alloc(a, RUN_MEMO + 64);
+    memset(out, 0, 3 * sizeof *out);
     uint32_t unused = 0;
     SN_CHECK(memo != NULL, err, SN_ENOMEM, "no memory for a cache");
     memo += (64 - (uintptr_t)memo % 64) % 64;
