@@ -9,13 +9,15 @@
 #define MAX_CONTEXT (1u << 24)
 #define MAX_WANTED  256u
 
-static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next", "beam", "copy", "copy_state"};
+static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next",      "beam",
+                                                      "copy", "copy_near", "copy_state"};
 
 /* Inputs that the driver itself knows. */
 static bool is_own(const char *name)
 {
-    static const char *const own[] = {"ids",    "pos",   "slot",   "reach", "page",  "places", "history",
-                                      "length", "first", "prompt", "limit", "score", "from",   "to"};
+    static const char *const own[] = {"ids",       "pos",    "slot",    "reach",  "page",
+                                      "near_page", "places", "history", "length", "first",
+                                      "prompt",    "limit",  "score",   "from",   "to"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strcmp(own[i], name) == 0)
             return true;
@@ -65,13 +67,24 @@ static SnStatus read_entries(SnLm *lm, SnError *err)
     return SN_OK;
 }
 
+/* The least number of pages of layers with a window, as the program has it; 0: there are none. */
+static uint32_t least_near(const SnProgram *p)
+{
+    const SnSymbolRow *row = SN_ROWS(p->image, SnSymbolRow, symbol);
+    const SnRange r = p->image->create_symbol;
+    for (uint32_t i = r.first; i < r.first + r.count; i++)
+        if (strcmp(sn_image_string(p->image, row[i].name), "near_pages") == 0)
+            return (uint32_t)row[i].lo;
+    return 0;
+}
+
 static SnStatus read_desc(SnLm *lm, const SnLmDesc *d, SnError *err)
 {
     const SnLmDesc zero = {0};
     d = d ? d : &zero;
     lm->rows = d->rows ? d->rows : 1;
     lm->context = d->context ? d->context : 2048;
-    lm->chunk = d->chunk ? d->chunk : 512;
+    lm->chunk = d->chunk ? d->chunk : SN_LM_CHUNK;
     lm->wanted = d->wanted ? d->wanted : 1;
     SN_CHECK(lm->rows <= MAX_ROWS && lm->context <= MAX_CONTEXT && lm->wanted <= MAX_WANTED, err, SN_EINVAL,
              "decoder: %u rows of %u tokens with %u wanted, at most %u, %u, %u", lm->rows, lm->context,
@@ -79,11 +92,39 @@ static SnStatus read_desc(SnLm *lm, const SnLmDesc *d, SnError *err)
     lm->chunk = lm->chunk < lm->context ? lm->chunk : lm->context;
     lm->chunks = (lm->context + SN_LM_PAGE - 1) / SN_LM_PAGE;
     const uint64_t all = (uint64_t)lm->chunks * lm->rows;
-    lm->pages = d->pages ? d->pages : (uint32_t)(all < INT32_MAX ? all : INT32_MAX);
-    SN_CHECK(lm->pages >= lm->chunks && lm->pages <= INT32_MAX, err, SN_EINVAL,
-             "decoder: %u pages, %u are needed for one row of %u tokens", lm->pages, lm->chunks, lm->context);
+    SN_CHECK(all <= INT32_MAX, err, SN_EINVAL, "decoder: %u rows of %u tokens", lm->rows, lm->context);
+    const uint32_t pages = d->pages ? d->pages : (uint32_t)all, least = least_near(lm->program);
+    SN_CHECK(pages >= lm->chunks && pages <= INT32_MAX, err, SN_EINVAL,
+             "decoder: %u pages, %u are needed for one row of %u tokens", pages, lm->chunks, lm->context);
     const uint32_t side = lm->rows * lm->wanted;
     lm->tokens = side > lm->chunk ? side : lm->chunk;
+    lm->pool[SN_LM_FAR].pages = pages;
+    if (least) {
+        const uint32_t one = lm->chunk > lm->wanted ? lm->chunk : lm->wanted;
+        const uint32_t near = sn_lm_near_pages(least, lm->rows, one, lm->chunks);
+        lm->window = least * SN_LM_PAGE;
+        lm->pool[SN_LM_NEAR].pages = near > least ? near : least;
+    }
+    return SN_OK;
+}
+
+static SnStatus make_pools(SnLm *lm, SnError *err)
+{
+    SnArena *a = &lm->arena;
+    const size_t n = (size_t)lm->rows * lm->chunks;
+    for (uint32_t k = 0; k < SN_LM_KINDS; k++) {
+        SnLmPool *p = &lm->pool[k];
+        int32_t *table = sn_arena_array(a, n, sizeof *table);
+        p->ref = sn_arena_array(a, (size_t)p->pages + 1, sizeof *p->ref);
+        p->spare = sn_arena_array(a, (size_t)p->pages + 1, sizeof *p->spare);
+        lm->round.page[k] = sn_arena_array(a, n, sizeof *table);
+        SN_CHECK(!a->failed, err, SN_ENOMEM, "decoder: no memory for %u pages", p->pages);
+        memset(table, 0xFF, n * sizeof *table); /* -1 */
+        for (uint32_t i = 0; i < lm->rows; i++)
+            lm->slot[i].table[k] = table + (size_t)i * lm->chunks;
+        for (uint32_t i = p->pages; i-- > 0;)
+            p->spare[p->nspare++] = i;
+    }
     return SN_OK;
 }
 
@@ -94,11 +135,9 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
     const size_t rows = lm->rows, side = rows * lm->wanted;
     lm->history = sn_arena_array(a, rows * lm->context, sizeof *lm->history);
     lm->slot = sn_arena_array(a, rows, sizeof *lm->slot);
-    lm->ref = sn_arena_array(a, lm->pages, sizeof *lm->ref);
-    lm->spare = sn_arena_array(a, lm->pages, sizeof *lm->spare);
-    int32_t *table = sn_arena_array(a, rows * lm->chunks, sizeof *table);
     if (has_beams)
-        lm->shadow = sn_arena_array(a, rows * ((size_t)lm->context + lm->chunks), sizeof *lm->shadow);
+        lm->shadow =
+            sn_arena_array(a, rows * ((size_t)lm->context + SN_LM_KINDS * lm->chunks), sizeof *lm->shadow);
     r->slot = sn_arena_array(a, rows, sizeof *r->slot);
     r->count = sn_arena_array(a, rows, sizeof *r->count);
     r->guess = sn_arena_array(a, rows, sizeof *r->guess);
@@ -107,22 +146,16 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
     r->number = sn_arena_array(a, 5 * rows, sizeof *r->number);
     r->places = sn_arena_array(a, side, sizeof *r->places);
     r->length = sn_arena_array(a, side, sizeof *r->length);
-    r->page = sn_arena_array(a, rows * lm->chunks, sizeof *r->page);
     r->score = sn_arena_array(a, rows, sizeof *r->score);
-    r->from = sn_arena_array(a, rows, sizeof *r->from);
-    r->to = sn_arena_array(a, rows, sizeof *r->to);
     lm->draft_slot = sn_arena_array(a, rows, sizeof *lm->draft_slot);
-    lm->state_from = sn_arena_array(a, rows, sizeof *lm->state_from);
-    lm->state_to = sn_arena_array(a, rows, sizeof *lm->state_to);
+    for (uint32_t i = 0; i < SN_LM_COPIES; i++)
+        lm->move[i] = (SnLmMoves){.from = sn_arena_array(a, rows, sizeof *lm->move->from),
+                                  .to = sn_arena_array(a, rows, sizeof *lm->move->to)};
     SN_CHECK(!a->failed, err, SN_ENOMEM, "decoder: no memory for %u rows of %u tokens", lm->rows,
              lm->context);
     for (uint32_t i = 0; i < lm->rows; i++)
-        lm->slot[i] =
-            (SnLmSlot){.ids = lm->history + (size_t)i * lm->context, .table = table + (size_t)i * lm->chunks};
-    memset(table, 0xFF, rows * lm->chunks * sizeof *table); /* -1 */
-    for (uint32_t i = lm->pages; i-- > 0;)
-        lm->spare[lm->nspare++] = i;
-    return SN_OK;
+        lm->slot[i] = (SnLmSlot){.ids = lm->history + (size_t)i * lm->context};
+    return make_pools(lm, err);
 }
 
 /* Plans for all runs that there can be: a plan serves every shape that is no larger. Entries have copies for
@@ -145,8 +178,9 @@ static SnStatus plan_all(SnLm *lm, SnError *err)
 
 static SnStatus make_instance(SnLm *lm, SnError *err)
 {
-    static const char *const symbol[] = {"pages", "chunks", "slots", "context"};
-    const int64_t value[] = {lm->pages, lm->chunks, lm->rows, lm->context};
+    static const char *const symbol[] = {"pages", "near_pages", "chunks", "slots", "context"};
+    const int64_t value[] = {lm->pool[SN_LM_FAR].pages, lm->pool[SN_LM_NEAR].pages, lm->chunks, lm->rows,
+                             lm->context};
     SnInstanceDesc d = {.struct_size = sizeof d, .ndim = SN_COUNT(symbol)};
     for (uint32_t i = 0; i < d.ndim; i++) {
         d.dim[i].symbol = symbol[i];
@@ -200,20 +234,31 @@ void sn_lm_cancel(SnLm *lm)
     sn_cancel(lm->instance);
 }
 
-SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes, SnError *err)
+static SnStatus state_of(const SnProgram *p, uint32_t pages, uint32_t near_pages, uint32_t slots,
+                         uint64_t *out, SnError *err)
 {
-    static const char *const shape[] = {"pages=64,chunks=1,slots=1", "pages=128,chunks=1,slots=1",
-                                        "pages=64,chunks=1,slots=65"};
-    uint64_t state[SN_COUNT(shape)];
-    for (size_t i = 0; i < SN_COUNT(shape); i++) {
-        SnMemoryUse use;
-        char text[128];
-        (void)snprintf(text, sizeof text, "%s,context=1,batch=1,seq=1,wanted=1", shape[i]);
-        SN_TRY(sn_program_plan(p, "fill", text, &use, err));
-        state[i] = use.state_bytes;
-    }
-    *page_bytes = (state[1] - state[0]) / 64;
-    *row_bytes = (state[2] - state[0]) / 64;
+    SnMemoryUse use;
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "pages=%u,near_pages=%u,slots=%u,chunks=1,context=1,batch=1,seq=1,wanted=1", pages,
+                   near_pages, slots);
+    SN_TRY(sn_program_plan(p, "fill", text, &use, err));
+    *out = use.state_bytes;
+    return SN_OK;
+}
+
+SnStatus sn_lm_sizes(const SnProgram *p, SnLmSizes *out, SnError *err)
+{
+    const uint32_t least = least_near(p);
+    uint64_t none, pages, near, slots;
+    SN_TRY(state_of(p, 64, least, 1, &none, err));
+    SN_TRY(state_of(p, 128, least, 1, &pages, err));
+    SN_TRY(state_of(p, 64, least ? least + 64 : 0, 1, &near, err));
+    SN_TRY(state_of(p, 64, least, 65, &slots, err));
+    *out = (SnLmSizes){.page_bytes = (pages - none) / 64,
+                       .near_page_bytes = (near - none) / 64,
+                       .row_bytes = (slots - none) / 64,
+                       .window_pages = least};
     return SN_OK;
 }
 
@@ -229,6 +274,7 @@ static uint32_t count_common(const SnLm *lm, const SnLmSlot *o, const SnLmRow *r
         return 0;
     while (n < end && o->ids[o->npad + n] == row->ids[row->npad + n])
         n++;
+    n = sn_lm_knows(lm, o, n) ? n : 0;
     /* A state is that behind all of them. */
     return lm->has[SN_LM_COPY_STATE] && (n != o->fed || o->use != SN_LM_KNOWN) ? 0 : n;
 }
@@ -292,7 +338,7 @@ static void set_row(SnLm *lm, SnLmSlot *s, SnLmUse use, const SnLmRow *row, uint
     memcpy(s->ids, row->ids, row->nid * sizeof *s->ids);
     *s = (SnLmSlot){.use = use,
                     .ids = s->ids,
-                    .table = s->table,
+                    .table = {s->table[SN_LM_FAR], s->table[SN_LM_NEAR]},
                     .nid = row->nid,
                     .nprompt = row->nid,
                     .npad = row->npad,

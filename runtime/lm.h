@@ -16,16 +16,18 @@
  * i64[batch]: how many there may be; any further [batch] input is a number of the row (SnLmNumber) gives id
  * i32[batch, wanted], and perhaps logits, scores f32[batch, wanted, vocabulary] beam   as next, and score
  * f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the likeliest next tokens, what they add
- * to the score included, best first copy   from, to i64[moves]: pages that become others copy_state   the
- * same with slots Symbols at create: pages, chunks (of a row), slots, context (tokens of a row in the
- * history). */
+ * to the score included, best first copy   from, to i64[moves]: pages that become others; copy_near: of
+ * layers with a window, whose pages are near_page i32[batch, chunks]; copy_state: the same with slots Symbols
+ * at create: pages, near_pages (at least so many as the window has, and one), chunks (of a row), slots,
+ * context (tokens of a row in the history). */
 #ifndef SN_LM_H
 #define SN_LM_H
 
 #include "runtime/sinter.h"
 
-#define SN_LM_PAGE 256u /* positions of a page */
-#define SN_LM_NONE 0xFFFFFFFFu
+#define SN_LM_PAGE  256u /* positions of a page */
+#define SN_LM_CHUNK 512u /* tokens of a prompt in one run, if nobody says */
+#define SN_LM_NONE  0xFFFFFFFFu
 
 typedef struct SnLm SnLm;
 
@@ -47,9 +49,17 @@ void sn_lm_destroy(SnLm *lm);
 SN_MUST_CHECK SnStatus sn_lm_assist(SnLm *lm, SnLm *draft, SnError *err);
 /* For entries of the program that are not the driver's, while no step is open. */
 SnInstance *sn_lm_instance(SnLm *lm);
-/* Bytes that a page takes in all layers, and what a row takes besides. */
-SN_MUST_CHECK SnStatus sn_lm_sizes(const SnProgram *p, uint64_t *page_bytes, uint64_t *row_bytes,
-                                   SnError *err);
+typedef struct SnLmSizes {
+    uint64_t page_bytes; /* of a page, in all layers but those with a window */
+    uint64_t
+        near_page_bytes;   /* of a page of those, of which a row has only so many as its window and a chunk */
+    uint64_t row_bytes;    /* what a row takes besides: states */
+    uint32_t window_pages; /* about the window, in pages; 0: no layer has one */
+} SnLmSizes;
+SN_MUST_CHECK SnStatus sn_lm_sizes(const SnProgram *p, SnLmSizes *out, SnError *err);
+/* Pages of layers with a window that rows take which are fed so many tokens at a time and have `chunks`
+ * pages. */
+uint32_t sn_lm_near_pages(uint32_t window_pages, uint32_t rows, uint32_t tokens, uint32_t chunks);
 
 /* ---- rows ---- */
 typedef struct SnLmNumber {

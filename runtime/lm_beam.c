@@ -247,31 +247,44 @@ static void find_going(SnLmBeam *b)
 
 /* ---- beams change places ---- */
 
+/* What a beam has, kept while they change places: its tokens and its tables. */
+static void save_beam(SnLm *lm, const SnLmSlot *s, int32_t *to)
+{
+    memcpy(to, s->ids, s->nid * sizeof *to);
+    for (uint32_t k = 0; k < SN_LM_KINDS; k++) {
+        memcpy(to + lm->context + k * lm->chunks, s->table[k], lm->chunks * sizeof *to);
+        for (uint32_t c = 0; c < lm->chunks; c++)
+            if (s->table[k][c] >= 0)
+                lm->pool[k].ref[s->table[k][c]]++;
+    }
+}
+
+static void load_beam(SnLm *lm, SnLmSlot *s, const int32_t *from, uint32_t nid)
+{
+    sn_lm_release(lm, s, 0);
+    memcpy(s->ids, from, nid * sizeof *from);
+    for (uint32_t k = 0; k < SN_LM_KINDS; k++)
+        memcpy(s->table[k], from + lm->context + k * lm->chunks, lm->chunks * sizeof *from);
+}
+
 static void move_beams(SnLmBeam *b)
 {
     SnLm *lm = b->lm;
-    const size_t chunks = lm->chunks, row = (size_t)lm->context + chunks;
+    const size_t row = (size_t)lm->context + SN_LM_KINDS * lm->chunks;
     const uint32_t nid = slot_of(b, 0)->nid, npad = slot_of(b, 0)->npad, fed = nid - npad;
-    for (uint32_t i = 0; i < b->beams; i++) {
-        const SnLmSlot *s = slot_of(b, b->going[i].beam);
-        memcpy(lm->shadow + i * row, s->ids, nid * sizeof *s->ids);
-        memcpy(lm->shadow + i * row + lm->context, s->table, chunks * sizeof *s->table);
-        for (uint32_t c = 0; c < chunks; c++)
-            if (s->table[c] >= 0)
-                lm->ref[s->table[c]]++;
-    }
+    for (uint32_t i = 0; i < b->beams; i++)
+        save_beam(lm, slot_of(b, b->going[i].beam), lm->shadow + i * row);
     for (uint32_t i = 0; i < b->beams; i++) {
         SnLmSlot *s = slot_of(b, i);
-        sn_lm_release(lm, s, 0);
-        memcpy(s->ids, lm->shadow + i * row, nid * sizeof *s->ids);
-        memcpy(s->table, lm->shadow + i * row + lm->context, chunks * sizeof *s->table);
+        load_beam(lm, s, lm->shadow + i * row, nid);
         s->ids[nid] = b->going[i].id;
         s->nid = nid + 1;
         s->fed = fed;
         b->score[i] = b->going[i].score;
         if (lm->has[SN_LM_COPY_STATE] && b->going[i].beam != i) {
-            lm->state_from[lm->nstate] = b->slot[b->going[i].beam];
-            lm->state_to[lm->nstate++] = b->slot[i];
+            SnLmMoves *m = &lm->move[SN_LM_COPY_STATE - SN_LM_COPY];
+            m->from[m->n] = b->slot[b->going[i].beam];
+            m->to[m->n++] = b->slot[i];
         }
     }
 }

@@ -1,7 +1,8 @@
 /* lm_round.c -- runs of a decoder: which rows take part, what is bound, what becomes of the results. */
 #include "runtime/lm_state.h"
 
-static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next", "beam", "copy", "copy_state"};
+static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next",      "beam",
+                                                      "copy", "copy_near", "copy_state"};
 
 static uint32_t left_of(const SnLmSlot *s) /* tokens whose past is not there */
 {
@@ -14,7 +15,7 @@ void sn_lm_round_begin(SnLm *lm, SnLmEntry entry)
 {
     SnLmRound *r = &lm->round;
     r->entry = entry;
-    r->nrow = r->nmove = r->shown_row = r->shown = 0;
+    r->nrow = r->shown_row = r->shown = 0;
     r->seq = r->wanted = 1;
 }
 
@@ -114,7 +115,8 @@ static void lay_tokens(SnLm *lm)
             r->places[(size_t)i * r->wanted + k] = (int64_t)r->count[i] - 1 - r->guess[i] + j;
             r->length[(size_t)i * r->wanted + k] = (int64_t)s->npad + s->fed + r->count[i] - r->guess[i] + j;
         }
-        memcpy(r->page + (size_t)i * lm->chunks, s->table, lm->chunks * sizeof *s->table);
+        for (uint32_t k = 0; k < SN_LM_KINDS; k++)
+            memcpy(r->page[k] + (size_t)i * lm->chunks, s->table[k], lm->chunks * sizeof **s->table);
         const int64_t number[] = {r->slot[i], (int64_t)s->nid - s->npad + r->guess[i], s->npad, s->nprompt,
                                   s->end};
         for (uint32_t k = 0; k < SN_COUNT(number); k++)
@@ -159,7 +161,8 @@ static SnStatus bind_round(SnLm *lm, SnError *err)
     SN_TRY(sn_entry(lm->instance, entry_name[r->entry], err));
     SN_TRY(bind(lm, "ids", SN_I64, r->ids, 2, r->nrow, r->seq, err));
     SN_TRY(bind(lm, "pos", SN_I64, r->pos, 2, r->nrow, r->seq, err));
-    SN_TRY(bind(lm, "page", SN_I32, r->page, 2, r->nrow, lm->chunks, err));
+    SN_TRY(bind(lm, "page", SN_I32, r->page[SN_LM_FAR], 2, r->nrow, lm->chunks, err));
+    SN_TRY(bind(lm, "near_page", SN_I32, r->page[SN_LM_NEAR], 2, r->nrow, lm->chunks, err));
     SN_TRY(bind(lm, "places", SN_I64, r->places, 2, r->nrow, r->wanted, err));
     SN_TRY(bind(lm, "length", SN_I64, r->length, 2, r->nrow, r->wanted, err));
     SN_TRY(bind(lm, "history", SN_I32, lm->history, 2, lm->rows, lm->context, err));
@@ -167,11 +170,11 @@ static SnStatus bind_round(SnLm *lm, SnError *err)
     return bind_numbers(lm, err);
 }
 
-static SnStatus bind_moves(SnLm *lm, int64_t *from, int64_t *to, uint32_t n, SnError *err)
+static SnStatus bind_moves(SnLm *lm, const SnLmMoves *m, SnError *err)
 {
     SN_TRY(sn_entry(lm->instance, entry_name[lm->round.part], err));
-    SN_TRY(bind(lm, "from", SN_I64, from, 1, n, 0, err));
-    return bind(lm, "to", SN_I64, to, 1, n, 0, err);
+    SN_TRY(bind(lm, "from", SN_I64, m->from, 1, m->n, 0, err));
+    return bind(lm, "to", SN_I64, m->to, 1, m->n, 0, err);
 }
 
 /* ---- results ---- */
@@ -246,14 +249,11 @@ static SnStatus take_results(SnLm *lm, SnError *err)
 static SnStatus bind_part(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
-    if (r->nmove) {
-        r->part = SN_LM_COPY;
-        return bind_moves(lm, r->from, r->to, r->nmove, err);
-    }
-    if (lm->nstate) {
-        r->part = SN_LM_COPY_STATE;
-        return bind_moves(lm, lm->state_from, lm->state_to, lm->nstate, err);
-    }
+    for (uint32_t i = 0; i < SN_LM_COPIES; i++)
+        if (lm->move[i].n) {
+            r->part = (SnLmEntry)(SN_LM_COPY + i);
+            return bind_moves(lm, &lm->move[i], err);
+        }
     r->part = r->entry;
     return bind_round(lm, err);
 }
@@ -266,7 +266,7 @@ static SnStatus run_parts(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err
     r->is_open = true;
     SN_TRY(sn_run_some(lm->instance, budget_ns, done, err));
     while (*done && r->part != r->entry) {
-        *(r->part == SN_LM_COPY ? &r->nmove : &lm->nstate) = 0;
+        lm->move[r->part - SN_LM_COPY].n = 0;
         SN_TRY(bind_part(lm, err));
         SN_TRY(sn_run_some(lm->instance, budget_ns, done, err));
     }
@@ -291,7 +291,7 @@ SnStatus sn_lm_step(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
         if (!*done)
             return SN_OK;
         SN_CHECK(lm->round.nrow || !sn_lm_is_busy(lm), err, SN_ENOMEM,
-                 "no pages for a row: %u of them are taken", lm->pages);
+                 "no pages for a row: %u of them are taken", lm->pool[SN_LM_FAR].pages);
         if (lm->round.nrow == 0)
             return SN_OK;
     }

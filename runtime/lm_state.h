@@ -14,11 +14,21 @@ typedef enum SnLmUse {
     SN_LM_SEARCHED /* of a beam search, which runs it */
 } SnLmUse;
 
+/* Layers with a window have pages of their own: those in front of what a row's next token sees go back. */
+typedef enum SnLmKind { SN_LM_FAR, SN_LM_NEAR } SnLmKind;
+#define SN_LM_KINDS 2
+
+typedef struct SnLmPool {
+    uint32_t pages, nspare;
+    uint32_t *ref; /* of each page: rows that have it */
+    uint32_t *spare;
+} SnLmPool;
+
 /* Token i of a row is at position i - npad. */
 typedef struct SnLmSlot {
     SnLmUse use;
-    int32_t *ids;   /* [context]: a row of the history */
-    int32_t *table; /* [chunks]: pages, -1: none */
+    int32_t *ids;                /* [context]: a row of the history */
+    int32_t *table[SN_LM_KINDS]; /* [chunks]: pages, -1: none */
     uint32_t nid, nprompt, npad, nkept;
     uint32_t fed;   /* positions whose past is there */
     uint32_t end;   /* tokens at which it is done */
@@ -30,8 +40,16 @@ typedef struct SnLmSlot {
     uint64_t since; /* when it was added, then when it was dropped: a running number */
 } SnLmSlot;
 
-typedef enum SnLmEntry { SN_LM_FILL, SN_LM_NEXT, SN_LM_BEAM, SN_LM_COPY, SN_LM_COPY_STATE } SnLmEntry;
-#define SN_LM_ENTRIES 5
+typedef enum SnLmEntry {
+    SN_LM_FILL,
+    SN_LM_NEXT,
+    SN_LM_BEAM,
+    SN_LM_COPY, /* of pages of SnLmKind, then of states */
+    SN_LM_COPY_NEAR,
+    SN_LM_COPY_STATE
+} SnLmEntry;
+#define SN_LM_ENTRIES 6
+#define SN_LM_COPIES  3
 #define SN_LM_NUMBERS 32
 
 typedef struct SnLmInput { /* a number of each row */
@@ -42,21 +60,25 @@ typedef struct SnLmInput { /* a number of each row */
     uint8_t *stage;   /* [rows] of a run, dense */
 } SnLmInput;
 
+/* Pages, or states, that become others before the next run. */
+typedef struct SnLmMoves {
+    uint32_t n;
+    int64_t *from, *to; /* [rows] */
+} SnLmMoves;
+
 /* One run that is being made, or goes on. */
 typedef struct SnLmRound {
     bool is_open;
-    SnLmEntry part; /* that runs now: COPY, then COPY_STATE, then the entry itself */
+    SnLmEntry part; /* that runs now: copies, then the entry itself */
     SnLmEntry entry;
     uint32_t nrow, seq, wanted;
     uint32_t *slot, *count, *guess; /* [rows]: whose it is, tokens of it, drafts among them */
     int64_t *ids, *pos;             /* [tokens] */
     int64_t *number;                /* [5][rows]: slot, reach, first, prompt, limit */
     int64_t *places, *length;       /* [rows * wanted] */
-    int32_t *page;                  /* [rows * chunks] */
+    int32_t *page[SN_LM_KINDS];     /* [rows * chunks] */
     float *score;                   /* [rows] */
-    uint32_t nmove;
-    int64_t *from, *to;        /* [rows] */
-    uint32_t shown_row, shown; /* tokens that were taken */
+    uint32_t shown_row, shown;      /* tokens that were taken */
     SnView id, logits, scores;
 } SnLmRound;
 
@@ -65,25 +87,25 @@ struct SnLm {
     SnProgram *program;
     SnInstance *instance;
     SnArena arena;
-    uint32_t rows, context, chunk, pages, chunks, wanted, tokens;
+    uint32_t rows, context, chunk, chunks, wanted, tokens;
+    /* Positions that layers with a window keep: what they see in whole pages, and a page, so that a row may
+     * go back a little; 0: there are no such layers */
+    uint32_t window;
     bool has[SN_LM_ENTRIES];
     SnLmInput input[SN_LM_NUMBERS];
     uint32_t ninput;
     int32_t *history; /* [rows][context] */
     SnLmSlot *slot;
-    uint32_t *ref; /* of each page: rows that have it */
-    uint32_t *spare;
-    uint32_t nspare;
+    SnLmPool pool[SN_LM_KINDS];
+    SnLmMoves move[SN_LM_COPIES];
     uint64_t clock;
     bool has_fed; /* the last run was a chunk of a prompt: now those that are ready */
     SnLmRound round;
     SnLm *draft;          /* guesses tokens; or NULL */
     uint32_t *draft_slot; /* [rows] */
     bool is_drafting;
-    SnLmBeam *beam;                 /* searches, a list */
-    int32_t *shadow;                /* [rows][context + chunks]: rows and tables while beams change places */
-    int64_t *state_from, *state_to; /* [rows]: states that become others before the next run */
-    uint32_t nstate;
+    SnLmBeam *beam;  /* searches, a list */
+    int32_t *shadow; /* [rows][context + 2 chunks]: rows and tables while beams change places */
 };
 
 /* ---- lm.c ---- */
@@ -92,10 +114,12 @@ SN_MUST_CHECK SnStatus sn_lm_check_row(const SnLm *lm, const SnLmRow *row, SnErr
 SnLmSlot *sn_lm_take(SnLm *lm, SnLmUse use, const SnLmRow *row);
 
 /* ---- lm_page.c ---- */
-/* Makes positions [fed, to) of a row writable; what must be copied first is in the round's moves. false:
- * there are no pages. */
+/* Makes positions [fed, to) of a row writable; what must be copied first is in the moves. false: there are no
+ * pages. */
 bool sn_lm_hold(SnLm *lm, SnLmSlot *s, uint32_t to);
 void sn_lm_release(SnLm *lm, SnLmSlot *s, uint32_t from_chunk); /* pages from there on */
+/* Does a row still have all that a token at position npos sees? */
+bool sn_lm_knows(const SnLm *lm, const SnLmSlot *s, uint32_t npos);
 void sn_lm_share(SnLm *lm, SnLmSlot *to, const SnLmSlot *from, uint32_t npos);
 
 /* ---- lm_draft.c ---- */

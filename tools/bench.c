@@ -22,15 +22,18 @@ uint64_t peak_bytes(const SnMemoryUse *u)
 static void print_plan(const Workload *w, const SnMemoryUse *u, uint64_t kv_bytes)
 {
     static const char json[] = "{\"weight_bytes\": %llu, \"packed_bytes\": %llu, \"scratch_bytes\": %llu, "
-                               "\"kv_bytes_per_token\": %llu, \"peak_bytes\": %llu, \"steps\": %u}\n";
+                               "\"kv_bytes_per_token\": %s, \"peak_bytes\": %llu, \"steps\": %u}\n";
     static const char plain[] =
         "weights  %12llu bytes, mapped\npacked   %12llu bytes\nscratch  %12llu bytes\n"
-        "a token  %12llu bytes of keys and values\npeak     %12llu bytes\nsteps    %12u\n";
+        "a token  %12s bytes of keys and values\npeak     %12llu bytes\nsteps    %12u\n";
+    char bytes[24] = "null";
     if (!w->a->json)
         (void)printf("%s\n", w->shape);
+    if (kv_bytes)
+        (void)snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)kv_bytes);
     (void)printf(w->a->json ? json : plain, (unsigned long long)u->weight_bytes,
-                 (unsigned long long)u->packed_bytes, (unsigned long long)u->scratch_bytes,
-                 (unsigned long long)kv_bytes, (unsigned long long)peak_bytes(u), u->steps);
+                 (unsigned long long)u->packed_bytes, (unsigned long long)u->scratch_bytes, bytes,
+                 (unsigned long long)peak_bytes(u), u->steps);
 }
 
 int command_plan(const Args *a)

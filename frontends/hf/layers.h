@@ -173,20 +173,27 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 typedef struct SnPastNext {
     SnValue carry, next;
 } SnPastNext;
+typedef enum SnPastKind {
+    SN_PAST_PAGES, /* a row for each page */
+    SN_PAST_NEAR,  /* for each page of layers that look back no farther than a window */
+    SN_PAST_STATES /* for each slot */
+} SnPastKind;
 typedef struct SnPastKept {
     SnValue carry;
-    bool is_state; /* a row for each slot; else for each page */
+    SnPastKind kind;
 } SnPastKept;
 struct SnPast {
-    SnValue pos;             /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
-    SnValue slot;            /* i64[batch]: which state a row has; -1: none, nothing is kept */
-    SnValue page;            /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
-    SnValue reach;           /* i64[batch]: tokens that the row has up to and with this call */
-    SnValue places;          /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
-    SnValue pages, slots;    /* dims, bound at create */
-    SnDtype kv_dtype;        /* of keys and values that are kept */
-    SN_VEC(SnPastNext) next; /* filled: of the layer that is being built */
-    SN_VEC(SnPastKept) kept; /* filled: all carries, each once */
+    SnValue pos;       /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
+    SnValue slot;      /* i64[batch]: which state a row has; -1: none, nothing is kept */
+    SnValue page;      /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
+    SnValue reach;     /* i64[batch]: tokens that the row has up to and with this call */
+    SnValue places;    /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
+    SnValue near_page; /* i32[batch, chunks]: likewise, of layers with a window */
+    int64_t window;    /* that those have at most; 0: there are none */
+    SnValue pages, near_pages, slots; /* dims, bound at create */
+    SnDtype kv_dtype;                 /* of keys and values that are kept */
+    SN_VEC(SnPastNext) next;          /* filled: of the layer that is being built */
+    SN_VEC(SnPastKept) kept;          /* filled: all carries, each once */
 };
 /* sn_nn_attend, cached. */
 SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);

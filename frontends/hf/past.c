@@ -38,7 +38,7 @@ static SnValue carry(SnBuild *b, const char *name, SnDtype dtype, SnValue rows, 
     return sn_carry_zeros(b->g, full, dtype, rows, ndim, dims);
 }
 
-static void keep(SnBuild *b, SnValue held, SnValue next, bool is_state)
+static void keep(SnBuild *b, SnValue held, SnValue next, SnPastKind kind)
 {
     const SnAllocator *memory = b->arena->memory;
     SnPast *p = b->past;
@@ -46,7 +46,7 @@ static void keep(SnBuild *b, SnValue held, SnValue next, bool is_state)
     for (size_t i = 0; i < p->kept.n; i++)
         is_new = is_new && p->kept.at[i].carry.ref != held.ref;
     if (!sn_vec_push(memory, &p->next, ((SnPastNext){held, next})) ||
-        (is_new && !sn_vec_push(memory, &p->kept, ((SnPastKept){held, is_state}))))
+        (is_new && !sn_vec_push(memory, &p->kept, ((SnPastKept){held, kind}))))
         sn_graph_fail(b->g, SN_ENOMEM, "no memory for what is kept");
 }
 
@@ -72,13 +72,21 @@ static SnValue whole_numbers(SnBuild *b, SnValue x, SnValue *scale)
     return sn_cast(g, sn_round(g, sn_mul(g, wide, by)), SN_I8);
 }
 
-/* Keeps the scales of keys or values; all of them. */
-static SnValue keep_scales(SnBuild *b, const char *name, int64_t heads, SnValue scale)
+/* Where a layer keeps what it sees. */
+typedef struct Place {
+    SnPastKind kind;
+    SnValue pages, page;
+} Place;
+
+/* x at the places of its tokens in <scope>.<name>, which is panels of positions where is_keys. */
+static SnValue add_past(SnBuild *b, const Place *to, const char *name, SnDtype dtype, bool is_keys, SnValue x)
 {
-    const SnPast *p = b->past;
-    const SnValue old = carry(b, name, SN_F32, p->pages, 3, (const int64_t[]){heads, PAGE, 1});
-    const SnValue all = sn_cache_values(b->g, old, scale, p->page, p->pos);
-    keep(b, old, all, false);
+    const int64_t heads = known_dim(b, x, 1), width = known_dim(b, x, 3);
+    const int64_t key[] = {heads, PAGE / PANEL, width, PANEL}, value[] = {heads, PAGE, width};
+    const SnValue old = carry(b, name, dtype, to->pages, is_keys ? 4 : 3, is_keys ? key : value);
+    const SnValue all = is_keys ? sn_cache_keys(b->g, old, x, to->page, b->past->pos)
+                                : sn_cache_values(b->g, old, x, to->page, b->past->pos);
+    keep(b, old, all, to->kind);
     return all;
 }
 
@@ -89,22 +97,19 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnV
     if (!a->causal || a->score_bias.ref || b->want_probs)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: attention with a past %s", sn_scope_path(g),
                              a->causal ? "and a bias or probabilities" : "that is not causal");
-    const int64_t heads = known_dim(b, k, 1), key[] = {heads, PAGE / PANEL, known_dim(b, k, 3), PANEL};
-    const int64_t value[] = {heads, PAGE, known_dim(b, v, 3)};
+    const bool is_near = a->window > 0 && a->window <= p->window;
+    const Place to = is_near ? (Place){SN_PAST_NEAR, p->near_pages, p->near_page}
+                             : (Place){SN_PAST_PAGES, p->pages, p->page};
     SnValue key_scale = sn_none(), value_scale = sn_none();
     if (p->kv_dtype == SN_I8) {
         k = whole_numbers(b, k, &key_scale);
         v = whole_numbers(b, v, &value_scale);
-        key_scale = keep_scales(b, "k.scale", heads, key_scale);
-        value_scale = keep_scales(b, "v.scale", heads, value_scale);
+        key_scale = add_past(b, &to, "k.scale", SN_F32, false, key_scale);
+        value_scale = add_past(b, &to, "v.scale", SN_F32, false, value_scale);
     }
-    const SnValue old_keys = carry(b, "k", p->kv_dtype, p->pages, 4, key);
-    const SnValue old_values = carry(b, "v", p->kv_dtype, p->pages, 3, value);
-    const SnValue keys = sn_cache_keys(g, old_keys, k, p->page, p->pos);
-    const SnValue values = sn_cache_values(g, old_values, v, p->page, p->pos);
-    keep(b, old_keys, keys, false);
-    keep(b, old_values, values, false);
-    const SnValue y = sn_attention_past(g, q, keys, values, p->page, p->pos, slopes_of(b, a), a->sinks,
+    const SnValue keys = add_past(b, &to, "k", p->kv_dtype, true, k);
+    const SnValue values = add_past(b, &to, "v", p->kv_dtype, false, v);
+    const SnValue y = sn_attention_past(g, q, keys, values, to.page, p->pos, slopes_of(b, a), a->sinks,
                                         key_scale, value_scale, a->scale, a->softcap, a->window);
     return sn_permute(g, y, (const int[]){0, 2, 1, 3});
 }
@@ -150,7 +155,7 @@ void sn_nn_state_next(SnBuild *b, const char *name, SnValue next)
     for (int i = 0; i < ndim; i++)
         dims[i] = known_dim(b, next, i + 1);
     const SnValue held = carry(b, name, sn_value_dtype(b->g, next), b->past->slots, ndim, dims);
-    keep(b, held, sn_scatter(b->g, "set", held, 1, (const int[]){0}, &b->past->slot, next), true);
+    keep(b, held, sn_scatter(b->g, "set", held, 1, (const int[]){0}, &b->past->slot, next), SN_PAST_STATES);
 }
 
 SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)

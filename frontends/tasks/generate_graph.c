@@ -1,5 +1,5 @@
 /* generate_graph.c -- a decoder as the program that runtime/lm.h drives: entries fill, next, beam, copy,
- * copy_state over the same weights and the same past.
+ * copy_near, copy_state over the same weights and the same past.
  *
  * The model is built once for each entry, in its cached form (frontends/hf/past.c); what is done to its
  * logits is frontends/tasks/logits.c. A random number depends on the seed of its row and the place of its
@@ -46,6 +46,11 @@ static void declare(Entry *e)
     e->context = sn_symbol_at_create(g, "context", 1, MAX_SEQ);
     e->past.pages = sn_symbol_at_create(g, "pages", 1, INT32_MAX);
     e->past.slots = sn_symbol_at_create(g, "slots", 1, MAX_ROWS);
+    const int64_t window = sn_config_int(&e->m->config, "sliding_window", 0);
+    e->past.window = window > 0 && window < MAX_SEQ ? window : 0;
+    if (e->past.window)
+        e->past.near_pages = sn_symbol_at_create(
+            g, "near_pages", (e->past.window + SN_LM_PAGE - 1) / SN_LM_PAGE + 1, INT32_MAX);
     e->past.kv_dtype = e->m->kv_dtype != SN_NODTYPE ? e->m->kv_dtype : e->m->dtype;
 }
 
@@ -59,6 +64,7 @@ static SnValue build_model(Entry *e, bool has_head)
     const SnNamedValue in[] = {{"input_ids", sn_input(g, "ids", SN_I64, 2, tokens)}};
     e->past.pos = sn_input(g, "pos", SN_I64, 2, tokens);
     e->past.page = sn_input(g, "page", SN_I32, 2, pages);
+    e->past.near_page = e->past.window ? sn_input(g, "near_page", SN_I32, 2, pages) : sn_none();
     e->past.slot = of_row(e, "slot", SN_I64);
     e->past.reach = of_row(e, "reach", SN_I64);
     e->past.places = has_head ? sn_input(g, "places", SN_I64, 2, wanted) : sn_none();
@@ -182,7 +188,7 @@ static void beam(Entry *e)
 }
 
 /* Pages, or states, that become others: all are read before one is written. */
-static void copy(Entry *e, const char *name, bool is_state)
+static void copy(Entry *e, const char *name, SnPastKind kind)
 {
     SnGraph *g = e->g;
     sn_entry_begin(g, name);
@@ -190,17 +196,17 @@ static void copy(Entry *e, const char *name, bool is_state)
     const SnValue from = sn_input(g, "from", SN_I64, 1, &moves), to = sn_input(g, "to", SN_I64, 1, &moves);
     for (size_t i = 0; i < e->past.kept.n; i++) {
         const SnPastKept *k = &e->past.kept.at[i];
-        if (k->is_state != is_state)
+        if (k->kind != kind)
             continue;
         const SnValue rows = sn_gather(g, k->carry, 1, (const int[]){0}, &from, NULL);
         sn_next(g, k->carry, sn_scatter(g, "set", k->carry, 1, (const int[]){0}, &to, rows));
     }
 }
 
-static bool keeps(const Entry *e, bool is_state)
+static bool keeps(const Entry *e, SnPastKind kind)
 {
     for (size_t i = 0; i < e->past.kept.n; i++)
-        if (e->past.kept.at[i].is_state == is_state)
+        if (e->past.kept.at[i].kind == kind)
             return true;
     return false;
 }
@@ -247,14 +253,15 @@ static void find_numbers(SnGenProgram *s)
 
 void sn_gen_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
+    static const char *const copies[] = {"copy", "copy_near", "copy_state"};
     Entry e = {.m = m, .g = g, .p = p, .spec = user};
     p->specialise = "batch=1,*; seq=1; wanted=1"; /* one token a row, or of one row */
     find_numbers(e.spec);
     declare(&e);
     next(&e);
-    for (size_t i = 0; i < 2; i++)
-        if (keeps(&e, i == 1))
-            copy(&e, i == 1 ? "copy_state" : "copy", i == 1);
+    for (size_t i = 0; i < SN_COUNT(copies); i++)
+        if (keeps(&e, (SnPastKind)i))
+            copy(&e, copies[i], (SnPastKind)i);
     fill(&e);
     if (e.spec->keep)
         beam(&e);

@@ -44,16 +44,19 @@ static uint32_t context_of(const SnModel *m, uint32_t asked)
 static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t context, uint32_t *pages,
                          SnError *err)
 {
-    uint64_t page_bytes = 0, row_bytes = 0;
+    SnLmSizes size;
     *pages = 0;
     if (!d->memory)
         return SN_OK;
-    SN_TRY(sn_lm_sizes(p, &page_bytes, &row_bytes, err));
+    SN_TRY(sn_lm_sizes(p, &size, err));
     const uint64_t rows = d->rows ? d->rows : 1, one = (context + SN_LM_PAGE - 1) / SN_LM_PAGE;
+    const uint32_t near =
+        sn_lm_near_pages(size.window_pages, 1, d->chunk ? d->chunk : SN_LM_CHUNK, (uint32_t)one);
+    const uint64_t row_bytes = size.row_bytes + size.near_page_bytes * near;
     const uint64_t left = d->memory > rows * row_bytes ? d->memory - rows * row_bytes : 0;
-    const uint64_t n = page_bytes ? left / page_bytes : one * rows, most = one * rows;
-    SN_CHECK(n >= one, err, SN_ENOMEM, "generator: %llu bytes, one row takes %llu",
-             (unsigned long long)d->memory, (unsigned long long)(one * page_bytes + row_bytes));
+    const uint64_t n = size.page_bytes ? left / size.page_bytes : one * rows, most = one * rows;
+    SN_CHECK(left > 0 && n >= one, err, SN_ENOMEM, "generator: %llu bytes, one row takes %llu",
+             (unsigned long long)d->memory, (unsigned long long)(one * size.page_bytes + row_bytes));
     *pages = (uint32_t)(n < most ? n : most);
     return SN_OK;
 }
@@ -61,7 +64,7 @@ static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t 
 SnStatus sn_model_kv_bytes(SnModel *m, uint64_t *out, SnError *err)
 {
     static const SnJson none = {.kind = SN_JSON_OBJECT};
-    uint64_t page_bytes = 0, row_bytes = 0;
+    SnLmSizes size = {0};
     SnArena arena;
     SnGenConfig config;
     SnProgram *program = NULL;
@@ -74,9 +77,9 @@ SnStatus sn_model_kv_bytes(SnModel *m, uint64_t *out, SnError *err)
     if (st == SN_OK)
         st = sn_gen_program(m, &spec, &program, err);
     if (st == SN_OK)
-        st = sn_lm_sizes(program, &page_bytes, &row_bytes, err);
+        st = sn_lm_sizes(program, &size, err);
     sn_arena_clear(&arena);
-    *out = page_bytes / SN_LM_PAGE;
+    *out = (size.page_bytes + size.near_page_bytes) / SN_LM_PAGE;
     return st;
 }
 

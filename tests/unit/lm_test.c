@@ -450,11 +450,12 @@ static void lm_steps_allocate_nothing(void **state)
 static void lm_sizes_are_those_of_pages(void **state)
 {
     (void)state;
-    uint64_t page = 0, row = 1;
+    SnLmSizes size = {.row_bytes = 1};
     SnError err;
-    assert_ok(sn_lm_sizes(room.greedy, &page, &row, &err));
-    assert_int_equal(page, 2 * 2 * 256 * 4 * sizeof(float)); /* layers, keys and values, positions, width */
-    assert_int_equal(row, 0);
+    assert_ok(sn_lm_sizes(room.greedy, &size, &err));
+    /* layers, keys and values, positions, width */
+    assert_int_equal(size.page_bytes, 2 * 2 * 256 * 4 * sizeof(float));
+    assert_int_equal(size.row_bytes + size.near_page_bytes + size.window_pages, 0);
 }
 
 /* ---- beams ---- */
