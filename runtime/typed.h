@@ -55,6 +55,13 @@ typedef enum SnTypedKind {
     SN_TYPED_KIND_COUNT
 } SnTypedKind;
 
+/* Once a message is answered: is what the answer says up to its last "</think>" forgotten? */
+typedef enum SnTypedForgets {
+    SN_TYPED_KEEPS,
+    SN_TYPED_FORGETS,
+    SN_TYPED_FORGETS_LINES /* and the line ends that follow */
+} SnTypedForgets;
+
 /* CHAT: how a conversation becomes tokens. A message is what comes before it, the message, and `answer`; then
  * the model's tokens come, and end with one of `stop`, which is dropped. Empty parts: plain text that goes
  * on.
@@ -67,11 +74,14 @@ typedef struct SnTypedChat {
     const char *first;   /* before the first message of a conversation */
     const char *next;    /* before each further one */
     const char *answer;
+    /* What stands in the place of these parts once there is an answer, `said` before it; NULL: the same. */
+    const char *past_first, *past_next, *said;
     const int32_t *begin; /* tokens of a conversation before all others */
     const int32_t *stop;
     const char *const *number; /* inputs of the decoder that are numbers, and */
     const double *value;       /* their values */
-    uint32_t nbegin, nstop, nnumber, reserved;
+    uint32_t nbegin, nstop, nnumber;
+    uint32_t forgets; /* SnTypedForgets */
 } SnTypedChat;
 
 /* Constant data of a model: NAME_typed. */

@@ -21,7 +21,8 @@ typedef struct SnTypedText {
 typedef enum SnTypedPhase {
     SN_TYPED_SILENT, /* no message was begun, or its run failed */
     SN_TYPED_HEARD,  /* a message; a run of the answer before it may be open */
-    SN_TYPED_READS,  /* it becomes tokens */
+    SN_TYPED_RECALLS, /* the message before it becomes tokens again, as it stands once it is answered */
+    SN_TYPED_READS,   /* it becomes tokens */
     SN_TYPED_SAYS,
     SN_TYPED_SAID
 } SnTypedPhase;
@@ -33,6 +34,11 @@ typedef struct SnTypedTalk {
     SnTypedPhase phase;
     int32_t *ids; /* [context]: of the conversation, up to the answer that goes on */
     uint32_t nid;
+    uint32_t turn, answered; /* where in ids the last message that was answered begins, and its answer */
+    bool is_past, recalls;   /* text[1] is such a message; it is to become tokens again */
+    size_t before;           /* bytes of text[0] before the message */
+    uint32_t nsaid, nforgot; /* tokens of the answer; those that are forgotten */
+    size_t thought;          /* bytes of its text that are */
     char *text; /* of the answer */
     size_t size, ntext, ntaken;
     bool holds; /* the entry `text` keeps something of an answer */

@@ -23,11 +23,18 @@ static SnStatus reserve(SnTyped *t, const char *entry, const char *dim, size_t n
     return sn_reserve(t->instance, shape, err);
 }
 
-/* Bytes around a message. */
+static size_t longer(const char *a, const char *b)
+{
+    const size_t na = strlen(a), nb = strlen(b);
+    return na > nb ? na : nb;
+}
+
+/* Bytes around a message, whether or not it is answered. */
 static size_t frame_of(const SnTypedChat *c)
 {
-    const size_t first = strlen(c->first), next = strlen(c->next);
-    return (first > next ? first : next) + strlen(c->answer);
+    const size_t now = longer(c->first, c->next) + strlen(c->answer);
+    const size_t past = c->said ? longer(c->past_first, c->past_next) + strlen(c->said) : 0;
+    return now > past ? now : past;
 }
 
 /* What tok_stream can give for so many tokens in all. */
@@ -60,12 +67,14 @@ SnStatus sn_typed_talk_create(SnTyped *t, const char *shape, SnError *err)
     SnTypedText *x = &t->text[0];
     SN_TRY(make_driver(t, shape, err));
     SN_TRY(text_size(t, &k->size, err));
-    x->size = t->desc->max_text + frame_of(t->desc->chat);
-    x->at = sn_alloc(&t->memory, x->size, 1);
+    for (int i = 0; i < (t->desc->chat->said ? 2 : 1); i++) {
+        x[i].size = t->desc->max_text + frame_of(t->desc->chat);
+        x[i].at = sn_alloc(&t->memory, x[i].size, 1);
+        SN_CHECK(x[i].at, err, SN_ENOMEM, "no memory for a text of %zu bytes", x[i].size);
+    }
     k->ids = sn_alloc(&t->memory, k->context * sizeof *k->ids, _Alignof(int32_t));
     k->text = sn_alloc(&t->memory, k->size, 1);
-    SN_CHECK(x->at && k->ids && k->text, err, SN_ENOMEM, "no memory for a conversation of %u tokens",
-             k->context);
+    SN_CHECK(k->ids && k->text, err, SN_ENOMEM, "no memory for a conversation of %u tokens", k->context);
     SN_TRY(reserve(t, "tokens", "text.size", x->size, err));
     SN_TRY(reserve(t, "text", "count", LEAD, err));
     t->is_planned = true;
@@ -107,6 +116,11 @@ static void end_answer(SnTyped *t)
     memcpy(k->ids, info.ids, k->nid * sizeof *k->ids);
     sn_lm_drop(k->lm, k->slot);
     k->slot = SN_LM_NONE;
+    k->answered = info.nprompt;
+    if (k->nforgot > k->nid - k->answered)
+        k->nforgot = k->nid - k->answered;
+    k->nid -= k->nforgot;
+    memmove(k->ids + k->answered, k->ids + k->answered + k->nforgot, (k->nid - k->answered) * sizeof *k->ids);
 }
 
 static bool is_space(char c)
@@ -137,12 +151,15 @@ SnStatus sn_typed_talk_begin(SnTyped *t, const char *utf8, size_t n)
         return sn_typed_fail(t, SN_ESHAPE, "a text of %zu bytes", n);
     SN_TRY(sn_typed_room(t, x, all));
     end_answer(t);
+    k->recalls = k->recalls || k->is_past;
+    k->is_past = false;
     const char *before = k->nid ? c->next : c->first;
     x->n = 0;
-    put(x, before, strlen(before));
+    put(x, before, k->before = strlen(before));
     put(x, utf8, n);
     put(x, c->answer, strlen(c->answer));
-    k->ntext = k->ntaken = 0;
+    k->ntext = k->ntaken = k->thought = 0;
+    k->nsaid = k->nforgot = 0;
     k->phase = SN_TYPED_HEARD;
     atomic_store(&k->is_cancelled, false);
     return SN_OK;
@@ -154,6 +171,7 @@ SnStatus sn_typed_forget(SnTyped *t)
         return sn_typed_fail(t, SN_EINVAL, "this model keeps no conversation");
     end_answer(t);
     t->talk.nid = 0;
+    t->talk.is_past = t->talk.recalls = false;
     t->talk.ntext = t->talk.ntaken = 0;
     t->talk.phase = SN_TYPED_SILENT;
     return SN_OK;
@@ -200,9 +218,9 @@ SnStatus sn_typed_text(SnTyped *t, const char **text, size_t *n)
 
 /* ---- steps ---- */
 
-static SnStatus begin_tokens(SnTyped *t, SnError *err)
+static SnStatus begin_tokens(SnTyped *t, SnTypedPhase phase, SnError *err)
 {
-    SnTypedText *x = &t->text[0];
+    SnTypedText *x = &t->text[phase == SN_TYPED_RECALLS];
     SnView v = sn_view(SN_U8, x->at, 1, (int64_t[]){1});
     v.start = &x->start;
     v.len = &x->n;
@@ -210,8 +228,26 @@ static SnStatus begin_tokens(SnTyped *t, SnError *err)
     t->instance->running = false; /* a text that was not read to its end is forgotten */
     SN_TRY(sn_entry(t->instance, "tokens", err));
     SN_TRY(sn_bind(t->instance, "text", &v, err));
-    t->talk.phase = SN_TYPED_READS;
+    t->talk.phase = phase;
     return SN_OK;
+}
+
+/* The tokens of the last message that was answered, in the place of those that it had before. */
+static SnStatus take_past(SnTyped *t, SnError *err)
+{
+    SnTypedTalk *k = &t->talk;
+    const uint32_t answer = k->nid - k->answered;
+    SnView ids = {0};
+    SN_TRY(sn_result(t->instance, "ids", &ids, err));
+    const uint64_t all = (uint64_t)k->turn + (uint64_t)ids.len[0] + answer;
+    SN_CHECK(all < k->context, err, SN_ESHAPE, "a conversation of %llu tokens: there is room for %u",
+             (unsigned long long)all, k->context);
+    const uint32_t answered = (uint32_t)(all - answer);
+    memmove(k->ids + answered, k->ids + k->answered, answer * sizeof *k->ids);
+    memcpy(k->ids + k->turn, (const int32_t *)ids.data + ids.start[0], (answered - k->turn) * sizeof *k->ids);
+    k->nid = (uint32_t)all;
+    k->recalls = false;
+    return begin_tokens(t, SN_TYPED_READS, err);
 }
 
 /* The tokens of the message behind those of the conversation: *n of all. */
@@ -232,6 +268,25 @@ static SnStatus take_tokens(SnTyped *t, uint32_t *n, SnError *err)
         memcpy(k->ids + before, (const int32_t *)ids.data + ids.start[0],
                (size_t)ids.len[0] * sizeof *k->ids);
     *n = (uint32_t)all;
+    return SN_OK;
+}
+
+/* The message as it stands once it is answered. */
+static SnStatus keep_message(SnTyped *t)
+{
+    const SnTypedChat *c = t->desc->chat;
+    const SnTypedText *now = &t->text[0];
+    SnTypedText *past = &t->text[1];
+    if (!c->said)
+        return SN_OK;
+    const char *before = t->talk.nid ? c->past_next : c->past_first;
+    SN_TRY(sn_typed_room(t, past, now->size));
+    past->n = 0;
+    put(past, before, strlen(before));
+    put(past, now->at + t->talk.before, (size_t)now->n - t->talk.before - strlen(c->answer));
+    put(past, c->said, strlen(c->said));
+    t->talk.turn = t->talk.nid;
+    t->talk.is_past = true;
     return SN_OK;
 }
 
@@ -260,7 +315,26 @@ static SnStatus begin_answer(SnTyped *t, SnError *err)
     SN_TRY(add_text(t, k->ids + n - lead, lead, -1, NULL, err));
     SN_TRY(sn_lm_add(k->lm, &row, &k->slot, NULL, err));
     k->phase = SN_TYPED_SAYS;
-    return SN_OK;
+    return keep_message(t);
+}
+
+/* How much of the answer is a thought, now that its text has grown from `from` bytes. */
+static void note_thought(SnTypedTalk *k, uint32_t forgets, size_t from)
+{
+    static const char mark[] = "</think>";
+    const size_t n = sizeof mark - 1;
+    for (size_t at = k->ntext; forgets && at > from; at--)
+        if (at >= n && memcmp(k->text + at - n, mark, n) == 0) {
+            k->nforgot = k->nsaid;
+            k->thought = at;
+            break;
+        }
+    if (!k->nforgot || forgets != SN_TYPED_FORGETS_LINES || k->ntext == from)
+        return;
+    while (k->thought < k->ntext && k->text[k->thought] == '\n')
+        k->thought++;
+    if (k->thought == k->ntext)
+        k->nforgot = k->nsaid;
 }
 
 static SnStatus take_token(SnTyped *t, SnError *err)
@@ -269,7 +343,10 @@ static SnStatus take_token(SnTyped *t, SnError *err)
     SnLmToken token;
     bool stops = false;
     while (k->phase == SN_TYPED_SAYS && sn_lm_token(k->lm, &token)) {
+        const size_t ntext = k->ntext;
         SN_TRY(add_text(t, &token.id, 1, token.is_last, &stops, err));
+        k->nsaid++;
+        note_thought(k, t->desc->chat->forgets, ntext);
         if (token.is_last || stops)
             k->phase = SN_TYPED_SAID;
     }
@@ -289,7 +366,10 @@ static SnStatus run_some(SnTyped *t, uint64_t budget_ns, SnError *err)
         /* Nobody waits for a run of the answer before. */
         if (sn_lm_is_open(k->lm) && sn_lm_step(k->lm, budget_ns, &done, err) == SN_OK && !done)
             return SN_OK;
-        return begin_tokens(t, err);
+        return begin_tokens(t, k->recalls ? SN_TYPED_RECALLS : SN_TYPED_READS, err);
+    case SN_TYPED_RECALLS:
+        SN_TRY(sn_run_some(t->instance, budget_ns, &done, err));
+        return done ? take_past(t, err) : SN_OK;
     case SN_TYPED_READS:
         SN_TRY(sn_run_some(t->instance, budget_ns, &done, err));
         return done ? begin_answer(t, err) : SN_OK;

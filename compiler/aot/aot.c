@@ -326,10 +326,16 @@ static SnStatus add_chat(SnAot *a, const SnTypedChat *c, SnError *err)
                          .trims = c->trims,
                          .nbegin = c->nbegin,
                          .nstop = c->nstop,
-                         .nnumber = c->nnumber};
+                         .nnumber = c->nnumber,
+                         .forgets = c->forgets};
     SN_TRY(add_text(a, sn_aot_symbol(a, "first"), c->first, err));
     SN_TRY(add_text(a, sn_aot_symbol(a, "next"), c->next, err));
     SN_TRY(add_text(a, sn_aot_symbol(a, "answer"), c->answer, err));
+    if (c->said) {
+        SN_TRY(add_text(a, sn_aot_symbol(a, "past_first"), c->past_first, err));
+        SN_TRY(add_text(a, sn_aot_symbol(a, "past_next"), c->past_next, err));
+        SN_TRY(add_text(a, sn_aot_symbol(a, "said"), c->said, err));
+    }
     if (c->nbegin)
         SN_TRY(add_array(a, "begins", c->begin, c->nbegin * sizeof *c->begin, err));
     if (c->nstop)
@@ -340,6 +346,9 @@ static SnStatus add_chat(SnAot *a, const SnTypedChat *c, SnError *err)
     const Pointer pointer[] = {{offsetof(SnTypedChat, first), "first"},
                                {offsetof(SnTypedChat, next), "next"},
                                {offsetof(SnTypedChat, answer), "answer"},
+                               {offsetof(SnTypedChat, past_first), c->said ? "past_first" : NULL},
+                               {offsetof(SnTypedChat, past_next), c->said ? "past_next" : NULL},
+                               {offsetof(SnTypedChat, said), c->said ? "said" : NULL},
                                {offsetof(SnTypedChat, begin), c->nbegin ? "begins" : NULL},
                                {offsetof(SnTypedChat, stop), c->nstop ? "stops" : NULL},
                                {offsetof(SnTypedChat, number), "numbers"},

@@ -2,15 +2,13 @@
  * found by rendering messages that occur nowhere else, and checked with other ones. */
 #include "frontends/hf/chat_linear.h"
 
-#define MOST_TURNS 3
+#define MOST_TEXTS 5
 
 typedef struct Form {
     SnModel *m;
     const char *system;
     SnArena *arena;
-    SnChatLinear *out;
-    const char
-        *answer; /* as it stands before what the assistant said: with white space that it says itself */
+    SnChatLinear *out; /* its past parts are not NULL */
     SnError *err;
 } Form;
 
@@ -40,7 +38,7 @@ static SnStatus add_message(const Form *f, SnJson *to, const char *role, const c
 /* n texts: of the user, of the assistant, of the user ..; n is odd. */
 static SnStatus render(const Form *f, const char *const *text, uint32_t n, SnBytes *out)
 {
-    SnJson message[2 * MOST_TURNS], flag = {.kind = SN_JSON_BOOL, .u.boolean = true};
+    SnJson message[MOST_TEXTS + 1], flag = {.kind = SN_JSON_BOOL, .u.boolean = true};
     SnJson all = {.kind = SN_JSON_ARRAY, .u.child = message};
     const SnJson args = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &flag};
     SnChatText chat = {0};
@@ -84,16 +82,19 @@ static bool is_blank(const char *s)
 
 static SnStatus find_parts(Form *f)
 {
-    static const char *const mark[] = {"QzUserAz", "QzModelBz", "QzUserCz"};
+    static const char *const mark[] = {"QzUserAz", "QzModelBz", "QzUserCz", "QzModelDz", "QzUserEz"};
     SnChatLinear *o = f->out;
-    SnBytes one, two;
+    SnBytes one, all;
+    const char *said = NULL;
     SN_TRY(render(f, mark, 1, &one));
-    SN_TRY(render(f, mark, 3, &two));
+    SN_TRY(render(f, mark, 5, &all));
     o->first = take(f, &one, mark[0]);
     o->answer = sn_arena_strndup(f->arena, (const char *)one.at, one.n);
-    const char *first = take(f, &two, mark[0]);
-    f->answer = first ? take(f, &two, mark[1]) : NULL;
-    o->next = f->answer ? take(f, &two, mark[2]) : NULL;
+    o->past_first = take(f, &all, mark[0]);
+    o->said = o->past_first ? take(f, &all, mark[1]) : NULL;
+    o->past_next = o->said ? take(f, &all, mark[2]) : NULL;
+    said = o->past_next ? take(f, &all, mark[3]) : NULL;
+    o->next = said ? take(f, &all, mark[4]) : NULL;
     SN_CHECK(o->first && o->answer && o->next && !f->arena->failed, f->err,
              f->arena->failed ? SN_ENOMEM : SN_EUNSUPPORTED,
              "%s: its chat template gives messages not as they are, so it cannot go ahead of time",
@@ -117,7 +118,9 @@ static SnStatus holds(const Form *f, const char *const *text, uint32_t n, bool *
     SN_TRY(render(f, text, n, &all));
     *out = true;
     for (uint32_t i = 0; *out && i < n; i++) {
-        const char *s = text[i], *before = i == 0 ? o->first : i % 2 ? f->answer : o->next;
+        const bool is_last = i + 1 == n;
+        const char *s = text[i], *first = is_last ? o->first : o->past_first;
+        const char *before = i == 0 ? first : i % 2 ? o->said : is_last ? o->next : o->past_next;
         *out = takes(&all, before, strlen(before)) && takes(&all, s, strlen(s));
     }
     *out = *out && takes(&all, o->answer, strlen(o->answer)) && all.n == 0;
@@ -143,6 +146,35 @@ static SnStatus check(const Form *f)
     return SN_OK;
 }
 
+/* What of an answer that has thoughts is left of it. */
+static SnStatus find_thoughts(const Form *f)
+{
+    static const char *const text[] = {"QzUserAz", "<think>\nQzThoughtBz\n</think>\n\nQzModelCz", "QzUserDz"};
+    SnBytes all;
+    SN_TRY(render(f, text, SN_COUNT(text), &all));
+    SnBytes rest = all;
+    const bool keeps = take(f, &rest, "QzThoughtBz") != NULL;
+    const char *before = take(f, &all, "QzModelCz");
+    const size_t n = before ? strlen(before) : 0;
+    SN_CHECK(keeps || before, f->err, SN_EUNSUPPORTED,
+             "%s: its chat template leaves out answers with thoughts, so it cannot go ahead of time",
+             f->m->folder);
+    if (!keeps)
+        f->out->forgets =
+            n >= 2 && memcmp(before + n - 2, "\n\n", 2) == 0 ? SN_TYPED_FORGETS : SN_TYPED_FORGETS_LINES;
+    return SN_OK;
+}
+
+/* An answered message that is as it was has no other parts: what the assistant says may begin with white
+ * space that the template has there. */
+static void drop_past(SnChatLinear *o)
+{
+    const size_t n = strlen(o->answer);
+    if (strcmp(o->first, o->past_first) == 0 && strcmp(o->next, o->past_next) == 0 &&
+        strncmp(o->said, o->answer, n) == 0 && is_blank(o->said + n))
+        o->past_first = o->past_next = o->said = NULL;
+}
+
 SnStatus sn_chat_linear(SnModel *m, const char *system, SnArena *arena, SnChatLinear *out, SnError *err)
 {
     Form f = {.m = m, .system = system, .arena = arena, .out = out, .err = err};
@@ -151,8 +183,8 @@ SnStatus sn_chat_linear(SnModel *m, const char *system, SnArena *arena, SnChatLi
     if (!out->has)
         return SN_OK;
     SN_TRY(find_parts(&f));
-    const size_t n = strlen(out->answer);
-    SN_CHECK(strncmp(f.answer, out->answer, n) == 0 && is_blank(f.answer + n), err, SN_EUNSUPPORTED,
-             "%s: its chat template begins an answer in two ways, so it cannot go ahead of time", m->folder);
-    return check(&f);
+    SN_TRY(check(&f));
+    SN_TRY(find_thoughts(&f));
+    drop_past(out);
+    return SN_OK;
 }

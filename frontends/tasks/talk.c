@@ -75,6 +75,10 @@ SnStatus sn_talk_open(SnModel *m, SnTaskProgram *t, uint32_t context, const char
     talk->chat.first = form.first;
     talk->chat.next = form.next;
     talk->chat.answer = form.answer;
+    talk->chat.past_first = form.past_first;
+    talk->chat.past_next = form.past_next;
+    talk->chat.said = form.said;
+    talk->chat.forgets = form.forgets;
     talk->chat.trims = form.trims;
     if (!form.has)
         SN_TRY(find_begin(m, arena, &talk->chat, err));

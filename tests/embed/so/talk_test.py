@@ -22,6 +22,17 @@ NEW = 24  # tokens of an answer
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+# Once a message is answered it stands there in another way: a prompt that begins a thought, thoughts that are forgotten,
+# a system text that goes with the last message.
+FORMS = {
+    "thinks": "{{ '<s>' }}{% for m in messages %}{% if m.role == 'assistant' %}<A>{{ m.content.split('</think>')[-1] }}"
+              "<E>{% else %}<U>{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<A><think>x{% endif %}",
+    "forgets": "{% for m in messages %}<{{ m.role }}>{% if '</think>' in m.content %}{{ m.content.split('</think>')[-1]"
+               ".lstrip('\n') }}{% else %}{{ m.content }}{% endif %}<E>{% endfor %}<assistant>",
+    "moves": "{% set s = messages[0].content %}<s>{% for m in messages[1:] %}{% if m.role == 'user' %}[I]"
+             "{% if loop.last %}{{ s }} {% endif %}{{ m.content }}[/I]{% else %} {{ m.content }}</s>{% endif %}{% endfor %}",
+}
+LINES = ["Who are you?", "And I?", "x", "Well."]
 BENT = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 48,
           "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
@@ -55,6 +66,8 @@ def write_weights(path, vocab):
         values = [1.0] * n if len(shape) == 1 else [rng.gauss(0, 0.4) for _ in range(n)]
         if name == "lm_head.weight":
             values[:3 * width] = [0.0] * (3 * width)
+        if name == "lm_head.weight":  # the end of a thought is likely
+            values[3 * width:4 * width] = [2 * v for v in values[3 * width:4 * width]]
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * n]}
         data += struct.pack(f"<{n}f", *values)
     text = json.dumps(header).encode()
@@ -65,10 +78,11 @@ def write_weights(path, vocab):
 
 def make_model(folder, template):
     special = ["<|im_start|>", "<s>", "<|im_end|>"]
+    thought = ["</think>"]
     letters = ["\u010a", "\u0120"] + [chr(c) for c in range(33, 127)]  # bytes as byte-level tokenizers spell them
-    vocab = {t: i for i, t in enumerate(special + letters)}
+    vocab = {t: i for i, t in enumerate(special + thought + letters)}
     added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-              "special": True} for i, t in enumerate(special)]
+              "special": t in special} for i, t in enumerate(special + thought)]
     begin = {"type": "TemplateProcessing", "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
              "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
              "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]}
@@ -98,10 +112,10 @@ def run(*command, **options):
     return done.stdout
 
 
-def build(sinter, folder, template):
+def build(sinter, folder, *options):
     library = os.path.join(folder, "model.so")
     run(sinter, "compile", folder, "-o", library, "--context", "256", "--max-text", "512",
-        *(["--system", SYSTEM] if template else []))
+        *options)
     needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", library))
     assert sorted(needed) == ["libc.so.6", "libm.so.6"], needed
     host = os.path.join(folder, "talk_host")
@@ -112,13 +126,13 @@ def build(sinter, folder, template):
 
 def check(sinter, folder, template):
     make_model(folder, template)
-    host = build(sinter, folder, template)
+    host = build(sinter, folder, *(["--system", SYSTEM] if template else []))
     got = run(host, "200000", *MESSAGES).split("\0")[:-1]
     text = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n" if template else ""
     for message, answer in zip(MESSAGES, got):
         text += f"<|im_start|>user\n{message.strip()}<|im_end|>\n<|im_start|>assistant\n" if template else message
         want = run(sinter, "generate", folder, "--prompt", text, "--max-new-tokens", str(NEW))[:-1]
-        assert len(want) == NEW and answer == want, f"said {answer!r}, expected {want!r}"
+        assert len(want) >= NEW and answer == want, f"said {answer!r}, expected {want!r}"
         text += answer + ("<|im_end|>\n" if template else "")
     assert len(got) == len(MESSAGES)
     return got
@@ -126,15 +140,27 @@ def check(sinter, folder, template):
 
 def check_stop(sinter, folder, answer):
     """An answer ends before a stop string, which stays in the conversation; `generate` gives it too."""
-    stop = answer[7:10]
+    stop = max(answer.split("</think>"), key=len)[1:4]
     end = answer.index(stop)
     write(os.path.join(folder, "generation_config.json"),
           {"eos_token_id": [2], "max_new_tokens": NEW, "stop_strings": ["never said", stop]})
-    got = run(build(sinter, folder, None), "200000", *MESSAGES).split("\0")[:-1]
+    got = run(build(sinter, folder), "200000", *MESSAGES).split("\0")[:-1]
     want = run(sinter, "generate", folder, "--prompt", MESSAGES[0])[:-1]
     assert want == answer[:end] + stop and got[0] == answer[:end], (got, want, stop)
     next_one = run(sinter, "generate", folder, "--prompt", MESSAGES[0] + want + MESSAGES[1])[:-1]
     assert got[1] == next_one.removesuffix(stop), (got, next_one)
+
+
+def check_form(sinter, folder, template, system):
+    """The same conversation as the template's own."""
+    make_model(folder, template)
+    got = run(build(sinter, folder, *system), "200000", *LINES).split("\0")[:-1]
+    saved = os.path.join(folder, "saved.json")
+    run(sinter, "chat", folder, "--max-new-tokens", str(NEW), *system, input="\n".join(LINES + ["/save " + saved, ""]))
+    with open(saved, encoding="utf-8") as f:
+        want = [m["content"] for m in json.load(f) if m["role"] == "assistant"]
+    assert got == want, (got, want)
+    return any("</think>" in answer for answer in got[:-1])
 
 
 def main():
@@ -143,6 +169,9 @@ def main():
         check(sinter, os.path.join(work, "chat"), TEMPLATE)
         said = check(sinter, os.path.join(work, "plain"), None)
         check_stop(sinter, os.path.join(work, "plain"), said[0])
+        thoughts = [check_form(sinter, os.path.join(work, name), form, ["--system", SYSTEM] if name == "moves" else [])
+                    for name, form in FORMS.items()]
+        assert any(thoughts[:2]), "no thoughts"
         bent = os.path.join(work, "bent")
         make_model(bent, BENT)
         done = subprocess.run([sinter, "compile", bent, "-o", os.path.join(bent, "model.so")], capture_output=True,
