@@ -396,6 +396,7 @@ static SnStatus pick_results(const SnModel *m, SnResults *r, const char *const *
 /* A program that stands for a folder. */
 static SnStatus own_program(SnModel *m, SnModelProgram **out, SnError *err)
 {
+    SN_CHECK(!sn_model_talks(m), err, SN_EUNSUPPORTED, "%s: compiled to talk, not for tensors", m->folder);
     *out = m->opened;
     return m->opened ? SN_OK : sn_model_program(m, "text", fill_text, NULL, out, err);
 }

@@ -232,6 +232,13 @@ SN_API SN_MUST_CHECK SnStatus sn_model_has_chat(SnModel *m, SnArena *arena, bool
 SN_API SN_MUST_CHECK SnStatus sn_model_chat_text(SnModel *m, const SnJson *messages, const SnJson *kwargs,
                                                  SnArena *arena, SnChatText *out, SnError *err);
 
+/* ---- conversations with a model that was compiled ahead of time ---- */
+SN_API bool sn_model_talks(const SnModel *m); /* it is one: a .so that was made of a chat model */
+/* A message, and its answer piece by piece; the conversation goes on until it is forgotten (sn_typed_say). */
+SN_API SN_MUST_CHECK SnStatus sn_model_say(SnModel *m, SnBytes message, SnTypedSink *take, void *user,
+                                           SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_model_forget(SnModel *m, SnError *err);
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;

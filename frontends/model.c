@@ -116,6 +116,7 @@ void sn_model_close(SnModel *m)
 {
     if (!m)
         return;
+    sn_typed_destroy(m->talk);
     for (size_t i = 0; i < m->program.n; i++)
         close_program(m->program.at[i]);
     sn_vec_clear(sn_allocator(m->ctx), &m->program);

@@ -29,6 +29,7 @@ struct SnModel {
     SnFolder *files;                    /* NULL: text or opened */
     SnFile *text;                       /* a program in text form that stands for a folder, or NULL */
     SnModelProgram *opened;             /* a shared object that stands for a folder, or NULL */
+    SnTyped *talk;                      /* its conversation; NULL: it was not talked to */
     SnConfig config;                    /* json NULL: the folder has no config.json */
     SnWeights *weights;                 /* NULL until sn_model_need */
     const SnArch *arch;                 /* of the head; NULL until sn_model_need */

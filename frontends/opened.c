@@ -31,9 +31,8 @@ SnStatus sn_model_open_program(SnModel *m, SnError *err)
     const SnTypedDesc *typed = p->program->typed;
     SN_CHECK(!typed || typed->kind < SN_TYPED_KIND_COUNT, err, SN_EUNSUPPORTED, "%s: a program of kind %u",
              m->folder, typed->kind);
-    SN_CHECK(!typed || typed->kind != SN_TYPED_CHAT, err, SN_EUNSUPPORTED,
-             "%s: a model that talks runs by its own functions", m->folder);
-    SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
+    if (!typed || typed->kind != SN_TYPED_CHAT) /* a conversation has its own instance */
+        SN_TRY(sn_instance_create(p->program, NULL, &p->instance, err));
     m->opened = p;
     m->tokenizer = find_tokenizer(p->program->image);
     return SN_OK;
@@ -55,6 +54,44 @@ SnStatus sn_opened_need(const SnModel *m, SnTypedKind kind, SnError *err)
     SN_CHECK(sn_opened_kind(m) == kind, err, SN_EUNSUPPORTED, "%s: compiled for %s, not for %s", m->folder,
              sn_opened_task(m), tasks[kind]);
     return SN_OK;
+}
+
+/* ---- conversations ---- */
+
+bool sn_model_talks(const SnModel *m)
+{
+    return m->opened && sn_opened_kind(m) == SN_TYPED_CHAT;
+}
+
+static SnStatus open_talk(SnModel *m, SnError *err)
+{
+    char message[sizeof err->message] = "";
+    const char *level = sn_context_cpu_level(m->ctx);
+    const SnTypedHost host = {.struct_size = sizeof host,
+                              .abi = SN_ABI,
+                              .flags = strcmp(level, "amx") == 0 ? SN_USE_AMX : 0,
+                              .memory = *sn_allocator(m->ctx),
+                              .jobs = *sn_jobs(m->ctx),
+                              .cpu_level = level,
+                              .message = message,
+                              .message_size = sizeof message};
+    SN_CHECK(sn_model_talks(m), err, SN_EUNSUPPORTED, "%s: no program of a model that talks", m->folder);
+    const SnStatus st = m->talk ? SN_OK : sn_typed_create(&host, &m->talk, m->opened->program->typed);
+    return st == SN_OK ? SN_OK : sn_fail(err, st, "%s: %s", m->folder, message);
+}
+
+SnStatus sn_model_say(SnModel *m, SnBytes message, SnTypedSink *take, void *user, SnError *err)
+{
+    SN_TRY(open_talk(m, err));
+    const SnStatus st = sn_typed_say(m->talk, (const char *)message.at, message.n, take, user);
+    return st == SN_OK ? SN_OK : sn_fail(err, st, "%s: %s", m->folder, sn_typed_error(m->talk));
+}
+
+SnStatus sn_model_forget(SnModel *m, SnError *err)
+{
+    SN_TRY(open_talk(m, err));
+    const SnStatus st = sn_typed_forget(m->talk);
+    return st == SN_OK ? SN_OK : sn_fail(err, st, "%s: %s", m->folder, sn_typed_error(m->talk));
 }
 
 /* ---- inspect ---- */

@@ -1,8 +1,9 @@
 /* chat.c -- the command `chat`: messages in, answers out as they are made.
  *
  * Every turn the whole conversation is rendered by the model's template; tokens that the generator still
- * knows are not fed again. At a terminal SIGINT waits while the program works, is looked for between tokens,
- * and ends an answer or a half-written line; elsewhere it ends the program. */
+ * knows are not fed again. A model that was compiled ahead of time keeps its conversation itself. At a
+ * terminal SIGINT waits while the program works, is looked for between tokens, and ends an answer or a
+ * half-written line; elsewhere it ends the program. */
 #include "tools/command.h"
 
 #include <errno.h>
@@ -21,8 +22,10 @@ typedef struct Chat {
     SnGenerator *generator;
     const SnJson *config; /* keys of GenerationConfig */
     SN_VEC(SnJson) message;
-    SnText input; /* what was read and not yet taken */
+    SnText input;  /* what was read and not yet taken */
+    int64_t takes; /* how often the last message was answered before */
     bool is_terminal, is_over;
+    bool is_compiled; /* there is no generator */
 } Chat;
 
 static SnStatus no_memory(SnError *err)
@@ -130,6 +133,41 @@ static void print_rates(const Chat *c, const SnGeneratorStats *before)
                   made_s, made_s > 0 ? (double)made / made_s : 0);
 }
 
+typedef struct Said {
+    Chat *chat;
+    SnText *text;
+} Said;
+
+static int take_piece(void *user, const char *text, size_t n)
+{
+    const Said *s = user;
+    sn_text_add(s->text, text, n);
+    (void)fwrite(text, 1, n, stdout);
+    (void)fflush(stdout);
+    return is_interrupted(s->chat);
+}
+
+static SnStatus answer_compiled(Chat *c, SnText *text, SnError *err)
+{
+    Said said = {c, text};
+    SnBytes message = {0};
+    (void)sn_json_string(sn_json_get(&c->message.at[c->message.n - 1], "content"), &message);
+    const SnStatus st = sn_model_say(c->s.model, message, take_piece, &said, err);
+    (void)printf("\n");
+    (void)fflush(stdout);
+    return st == SN_OK && text->failed ? no_memory(err) : st;
+}
+
+/* Another answer to the same message takes other random numbers. */
+static SnStatus add_request(Chat *c, const SnEncoding *e, uint32_t *request, SnError *err)
+{
+    int64_t seed = 0;
+    (void)sn_json_int(sn_json_get(c->config, "seed"), &seed);
+    SnJson key = {.kind = SN_JSON_INT, .u.integer = seed + c->takes, .key = sn_bytes_str("seed")};
+    const SnJson own = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &key};
+    return sn_generator_add(c->generator, e->ids, e->n, c->takes ? &own : NULL, request, err);
+}
+
 static SnStatus answer(Chat *c, SnText *text, SnError *err)
 {
     SnArena arena;
@@ -137,11 +175,13 @@ static SnStatus answer(Chat *c, SnText *text, SnError *err)
     SnGeneratorStats before;
     uint32_t request = 0;
     const SnJson messages = history(c);
+    if (c->is_compiled)
+        return answer_compiled(c, text, err);
     sn_generator_stats(c->generator, &before);
     sn_arena_init(&arena, c->arena.memory);
     SnStatus st = render(c, &messages, &arena, &e, err);
     if (st == SN_OK)
-        st = sn_generator_add(c->generator, e->ids, e->n, NULL, &request, err);
+        st = add_request(c, e, &request, err);
     sn_arena_clear(&arena);
     if (st == SN_OK) {
         st = stream(c, request, text, err);
@@ -153,19 +193,26 @@ static SnStatus answer(Chat *c, SnText *text, SnError *err)
     return st;
 }
 
+/* The answer to the last message. */
+static SnStatus go_on(Chat *c, SnError *err)
+{
+    SnText said = {.memory = c->arena.memory};
+    SnStatus st = answer(c, &said, err);
+    if (st == SN_OK)
+        st = add_message(c, "assistant", sn_bytes(said.at, said.n), err);
+    sn_text_clear(&said);
+    return st;
+}
+
 /* A message and its answer; where there is none, the message is forgotten. */
 static SnStatus say(Chat *c, SnBytes text, SnError *err)
 {
-    SnText said = {.memory = c->arena.memory};
     const size_t n = c->message.n;
-    SnStatus st = add_message(c, "user", text, err);
-    if (st == SN_OK)
-        st = answer(c, &said, err);
-    if (st == SN_OK)
-        st = add_message(c, "assistant", sn_bytes(said.at, said.n), err);
+    SN_TRY(add_message(c, "user", text, err));
+    c->takes = 0;
+    const SnStatus st = go_on(c, err);
     if (st != SN_OK)
         c->message.n = n;
-    sn_text_clear(&said);
     return st;
 }
 
@@ -178,7 +225,8 @@ static SnStatus open_generator(Chat *c, const SnJson *config, SnError *err)
     (void)sn_json_int(sn_json_get(config, "max_length"), &context);
     SN_CHECK(context >= 0 && context <= INT32_MAX, err, SN_EINVAL, "max_length: %lld tokens",
              (long long)context);
-    const SnGeneratorDesc d = {.struct_size = sizeof d, .context = (uint32_t)context, .config = config, .cut_stop = true};
+    const SnGeneratorDesc d = {
+        .struct_size = sizeof d, .context = (uint32_t)context, .config = config, .cut_stop = true};
     SN_TRY(sn_generator_create(c->s.model, &d, &g, err));
     sn_generator_destroy(c->generator);
     c->generator = g;
@@ -221,9 +269,21 @@ static Act act_help;
 
 static SnStatus act_clear(Chat *c, SnBytes operand, SnError *err)
 {
-    (void)operand, (void)err;
+    (void)operand;
     c->message.n = has_system(c);
-    return SN_OK;
+    return c->is_compiled ? sn_model_forget(c->s.model, err) : SN_OK;
+}
+
+static SnStatus act_regen(Chat *c, SnBytes operand, SnError *err)
+{
+    const size_t n = c->message.n;
+    (void)operand;
+    SN_CHECK(n && is_from(&c->message.at[n - 1], "assistant"), err, SN_EINVAL, "/regen: there is no answer");
+    c->message.n--;
+    c->takes++;
+    const SnStatus st = go_on(c, err);
+    c->message.n = n; /* the old answer, or the new one in its place */
+    return st;
 }
 
 static SnStatus act_undo(Chat *c, SnBytes operand, SnError *err)
@@ -327,22 +387,25 @@ static SnStatus act_quit(Chat *c, SnBytes operand, SnError *err)
 static const struct {
     const char *name, *operand, *does;
     Act *act;
+    bool is_compiled; /* also of a model that was compiled ahead of time */
 } acts[] = {
-    {"/help", "", "this list", act_help},
-    {"/clear", "", "forget what was said; the system message stays", act_clear},
-    {"/undo", "", "forget the last message and its answer", act_undo},
-    {"/system", "TEXT", "the system message", act_system},
-    {"/set", "KEY=VALUE", "a key of GenerationConfig: temperature=0.7, do_sample=true", act_set},
-    {"/save", "FILE", "write the conversation as JSON", act_save},
-    {"/load", "FILE", "go on with a conversation", act_load},
-    {"/quit", "", "end; so does the end of the input", act_quit},
+    {"/help", "", "this list", act_help, true},
+    {"/clear", "", "forget what was said; the system message stays", act_clear, true},
+    {"/undo", "", "forget the last message and its answer", act_undo, false},
+    {"/regen", "", "another answer to the last message", act_regen, false},
+    {"/system", "TEXT", "the system message", act_system, false},
+    {"/set", "KEY=VALUE", "a key of GenerationConfig: temperature=0.7, do_sample=true", act_set, false},
+    {"/save", "FILE", "write the conversation as JSON", act_save, true},
+    {"/load", "FILE", "go on with a conversation", act_load, false},
+    {"/quit", "", "end; so does the end of the input", act_quit, true},
 };
 
 static SnStatus act_help(Chat *c, SnBytes operand, SnError *err)
 {
-    (void)c, (void)operand, (void)err;
+    (void)operand, (void)err;
     for (size_t i = 0; i < SN_COUNT(acts); i++)
-        (void)printf("%-8s %-10s %s\n", acts[i].name, acts[i].operand, acts[i].does);
+        if (acts[i].is_compiled || !c->is_compiled)
+            (void)printf("%-8s %-10s %s\n", acts[i].name, acts[i].operand, acts[i].does);
     return SN_OK;
 }
 
@@ -362,8 +425,11 @@ static SnStatus obey(Chat *c, SnBytes line, SnError *err)
     const uint8_t *space = memchr(line.at, ' ', line.n);
     const size_t n = space ? (size_t)(space - line.at) : line.n;
     for (size_t i = 0; i < SN_COUNT(acts); i++)
-        if (sn_bytes_is(sn_bytes(line.at, n), acts[i].name))
+        if (sn_bytes_is(sn_bytes(line.at, n), acts[i].name)) {
+            SN_CHECK(acts[i].is_compiled || !c->is_compiled, err, SN_EUNSUPPORTED,
+                     "%s: the model is compiled", acts[i].name);
             return acts[i].act(c, trim(sn_bytes(line.at + n, line.n - n)), err);
+        }
     return sn_fail(err, SN_EINVAL, "no command %.*s (/help)", (int)(n < 40 ? n : 40), (const char *)line.at);
 }
 
@@ -467,6 +533,11 @@ static SnStatus prepare(Chat *c, SnError *err)
     const SnJson usual = {.kind = SN_JSON_INT, .u.integer = MAX_ANSWER};
     const SnBytes key = sn_bytes_str("max_new_tokens");
     SnEncoding *e = NULL;
+    c->is_compiled = sn_model_talks(c->s.model);
+    SN_CHECK(!c->is_compiled || (!system && !c->config->n), err, SN_EUNSUPPORTED,
+             "the model is compiled: how it talks is in it");
+    if (c->is_compiled)
+        return sn_model_forget(c->s.model, err);
     if (system)
         SN_TRY(add_message(c, "system", sn_bytes_str(system), err));
     SN_TRY(add_message(c, "user", sn_bytes_str("Hi"), err));

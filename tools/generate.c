@@ -95,6 +95,24 @@ static SnStatus stream(SnGenerator *g, SnError *err)
     return SN_OK;
 }
 
+static int take_piece(void *user, const char *text, size_t n)
+{
+    (void)user;
+    (void)fwrite(text, 1, n, stdout);
+    (void)fflush(stdout);
+    return 0;
+}
+
+/* A model that was compiled ahead of time. */
+static int run_compiled(const Args *a, Session *s, const char *prompt, const SnJson *config)
+{
+    SnError err = {0};
+    SnStatus st = config->n ? sn_fail(&err, SN_EUNSUPPORTED, "the model is compiled: how it talks is in it")
+                            : sn_model_say(s->model, sn_bytes_str(prompt), take_piece, NULL, &err);
+    (void)printf(st == SN_OK ? "\n" : "");
+    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+}
+
 static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJson *config)
 {
     SnError err = {0};
@@ -205,7 +223,9 @@ int command_generate(const Args *a)
     sn_arena_init(&arena, sn_allocator(s.ctx));
     status = read_generation(a, &arena, &config);
     const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
-    if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
+    if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && sn_model_talks(s.model))
+        status = run_compiled(a, &s, prompt, config);
+    else if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
         status = run_prompt(a, &s, prompt, config);
     else if (status == EXIT_DONE) {
         const SnStatus st = run_tensors(a, &s, &arena, config, &err);

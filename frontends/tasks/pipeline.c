@@ -33,7 +33,7 @@ static const Task tasks[] = {
      sn_pipe_answer, ANSWER_ARGS},
     {"zero-shot-classification", sn_pipe_zero_shot, "candidate_labels hypothesis_template multi_label", NULL,
      NULL},
-    {"text-generation", sn_pipe_generate, NULL, NULL, NULL},
+    {"text-generation", sn_pipe_generate, NULL, sn_pipe_opened_say, "return_full_text"},
     {"embed", sn_pipe_embed, "", sn_pipe_embed, ""},
 };
 #undef ANSWER_ARGS

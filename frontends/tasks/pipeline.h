@@ -18,7 +18,8 @@ typedef struct SnPipe {
 
 typedef SnStatus SnPipeRun(SnPipe *p, SnError *err);
 SnPipeRun sn_pipe_fill_mask, sn_pipe_classify, sn_pipe_extract, sn_pipe_tag, sn_pipe_answer,
-    sn_pipe_zero_shot, sn_pipe_embed, sn_pipe_generate, sn_pipe_opened_fill, sn_pipe_opened_tag;
+    sn_pipe_zero_shot, sn_pipe_embed, sn_pipe_generate, sn_pipe_opened_fill, sn_pipe_opened_tag,
+    sn_pipe_opened_say;
 
 /* ---- arguments: what is absent or null stays as it is ---- */
 const SnJson *sn_pipe_arg(const SnPipe *p, const char *name); /* NULL: absent or null */

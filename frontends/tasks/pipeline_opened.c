@@ -171,3 +171,48 @@ SnStatus sn_pipe_opened_fill(SnPipe *p, SnError *err)
     sn_text_add(p->out, "]", n > 1 ? 1 : 0);
     return SN_OK;
 }
+
+/* ---- text-generation ---- */
+
+static int take_text(void *user, const char *text, size_t n)
+{
+    sn_text_add(user, text, n);
+    return 0;
+}
+
+/* A text, or a conversation of one message; *message: what is said. */
+static SnStatus read_message(SnPipe *p, const SnJson *input, bool *is_chat, SnBytes *message, SnError *err)
+{
+    const SnJson *only = input->kind == SN_JSON_ARRAY && input->n == 1 ? &input->u.child[0] : NULL;
+    *is_chat = sn_json_is(sn_json_get(only, "role"), "user");
+    SN_CHECK(sn_json_string(*is_chat ? sn_json_get(only, "content") : input, message), err, SN_EUNSUPPORTED,
+             "%s: compiled, takes a text, or a list of one message of the user", p->m->folder);
+    return SN_OK;
+}
+
+SnStatus sn_pipe_opened_say(SnPipe *p, SnError *err)
+{
+    bool is_chat = false, is_full = true;
+    SnBytes message;
+    SnText text = {.memory = p->arena.memory};
+    const SnTypedChat *chat = p->m->opened->program->typed->chat;
+    SN_TRY(sn_pipe_bool(p, "return_full_text", &is_full, err));
+    SN_TRY(read_message(p, p->input, &is_chat, &message, err));
+    if (is_full && !is_chat && !*chat->answer) /* it goes on with the text */
+        sn_text_add(&text, (const char *)message.at, message.n);
+    SnStatus st = sn_model_forget(p->m, err);
+    if (st == SN_OK)
+        st = sn_model_say(p->m, message, take_text, &text, err);
+    const bool has_messages = is_full && is_chat;
+    sn_text_printf(p->out, "[{\"generated_text\": ");
+    if (has_messages) {
+        sn_text_add(p->out, "[", 1);
+        sn_json_put(p->out, sn_json_at(p->input, 0));
+        sn_text_printf(p->out, ", {\"role\": \"assistant\", \"content\": ");
+    }
+    sn_json_put_string(p->out, sn_bytes(text.at ? text.at : "", text.n));
+    sn_text_printf(p->out, has_messages ? "}]}]" : "}]");
+    p->out->failed = p->out->failed || text.failed;
+    sn_text_clear(&text);
+    return st;
+}

@@ -160,7 +160,25 @@ def check_form(sinter, folder, template, system):
     with open(saved, encoding="utf-8") as f:
         want = [m["content"] for m in json.load(f) if m["role"] == "assistant"]
     assert got == want, (got, want)
+    check_model(sinter, os.path.join(folder, "model.so"), want)
     return any("</think>" in answer for answer in got[:-1])
+
+
+def check_model(sinter, library, want):
+    """The file in the place of a folder."""
+    saved = library + ".json"
+    run(sinter, "chat", library, input="\n".join(["not this", "/clear"] + LINES + ["/save " + saved, ""]))
+    with open(saved, encoding="utf-8") as f:
+        got = json.load(f)
+    assert [m["content"] for m in got] == [t for pair in zip(LINES, want) for t in pair], got
+    assert run(sinter, "generate", library, "--prompt", LINES[0]) == want[0] + "\n"
+    question = [{"role": "user", "content": LINES[0]}]
+    got = json.loads(run(sinter, "run", library, json.dumps(question), "--json"))
+    assert got == [{"generated_text": question + [{"role": "assistant", "content": want[0]}]}], got
+    for command in (["chat", library, "--system", "no"], ["generate", library, "--prompt", "x", "--top-k", "2"],
+                    ["forward", library, "--inputs", library, "--outputs", library + ".out"], ["plan", library]):
+        done = subprocess.run([sinter, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode in (1, UNSUPPORTED) and done.stderr.startswith("sinter: "), (command, done)
 
 
 def main():
