@@ -10,14 +10,13 @@ package regex. Needs the Python packages tokenizers, version 0.23.3, and regex:
 """
 
 import struct
-import sys
 
 import regex
-import tokenizers
 from tokenizers import normalizers
 
-WANTED = "0.23.3"
-HANGUL, NHANGUL = 0xAC00, 11172
+from tables import CHARS, HANGUL, NHANGUL, WANTED, check_version, two_stages
+from tables import put as put_array
+
 BREAKS = ["OTHER", "CR", "LF", "CONTROL", "EXTEND", "LINKER", "CONJUNCT", "ZWJ", "INDICATOR", "PREPEND", "SPACING", "L",
           "V", "T", "LV", "LVT", "PICTO", "CONSONANT"]
 COMPAT, SECOND = 32, 64
@@ -77,23 +76,9 @@ def compositions(chars):
     return dict(sorted(pairs.items()))
 
 
-def two_stages(values, size):
-    blocks, first = {}, []
-    for at in range(0, len(values), size):
-        first.append(blocks.setdefault(tuple(values[at:at + size]), len(blocks)))
-    return first, [v for block in blocks for v in block]
-
-
 def put(parts, name, group, ctype, values):
     parts.append((name, group, len(values)))
-    lines, line = [], "   "
-    for v in values:
-        if len(line) + len(str(v)) + 2 > 110:
-            lines.append(line)
-            line = "   "
-        line += f" {v},"
-    lines.append(line)
-    print(f"static const {ctype} {name.lower()}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
+    put_array(name.lower(), ctype, values, "static ")
 
 
 def put_decompositions(parts, form, chars, decompose):
@@ -109,9 +94,8 @@ def put_decompositions(parts, form, chars, decompose):
 
 
 def main():
-    if tokenizers.__version__ != WANTED:
-        sys.exit(f"needs tokenizers {WANTED}, found {tokenizers.__version__}")
-    chars = [chr(c) for c in range(1, 0x110000) if not 0xD800 <= c <= 0xDFFF]
+    check_version()
+    chars = CHARS[1:]
     breaks = break_classes(chars)
     pairs = compositions(chars)
     seconds = {b for _, b in pairs}

@@ -6,13 +6,10 @@ Needs the Python package tokenizers, version 0.23.3:
     python3 tools/regex_table.py > frontends/hf/regex_table.c
 """
 
-import sys
-import unicodedata
-
-import tokenizers
 from tokenizers import Regex, pre_tokenizers
 
-WANTED = "0.23.3"
+from tables import CHARS, CODES, WANTED, check_version, put, put_names
+
 CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn".split()
 ESCAPES = "swdh"
 POSIX = "blank cntrl digit graph print punct space xdigit word ascii".split()
@@ -32,12 +29,11 @@ Sinhala Sogdian Sora_Sompeng Soyombo Sundanese Sunuwar Syloti_Nagri Syriac Tagal
 Takri Tamil Tangsa Tangut Telugu Thaana Thai Tibetan Tifinagh Tirhuta Todhri Toto Tulu_Tigalari Ugaritic Unknown Vai
 Vithkuqi Wancho Warang_Citi Yezidi Yi Zanabazar_Square""".split()
 
-CHARS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-TEXT = "".join(map(chr, CHARS))
+TEXT = "".join(CHARS)
 
 
 def code(place):
-    return CHARS[place]
+    return CODES[place]
 
 
 def ranges(pattern, text=TEXT, of=code):
@@ -65,7 +61,7 @@ def partition(names, other=None):
 def fold_pairs():
     """(a, b) where (?i:b) matches a and b is the lowest of those that match each other."""
     near = {}
-    for c in CHARS:
+    for c in CODES:
         ch = chr(c)
         for f in {ch.lower(), ch.upper(), ch.casefold(), ch.title()}:
             if len(f) == 1 and f != ch:
@@ -88,51 +84,46 @@ def fold_pairs():
     return sorted(out)
 
 
-def put(name, values, ctype="uint32_t"):
-    lines, line = [], "   "
-    for v in values:
-        if len(line) + len(str(v)) + 2 > 110:
-            lines.append(line)
-            line = "   "
-        line += f" {v},"
-    lines.append(line)
-    print(f"const {ctype} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
-
-
-def names(name, values):
-    print(f"const char *const {name}[{len(values) + 1}] = {{")
-    line = "   "
-    for v in values:
-        if len(line) + len(v) + 4 > 110:
-            print(line)
-            line = "   "
-        line += f' "{v}",'
-    print(line + "\n    NULL,\n};\n")
+def split_scripts():
+    """The reference's own scripts, which UnicodeScripts splits at: as partition(), 0 is what it gives no heed to."""
+    pieces = pre_tokenizers.UnicodeScripts().pre_tokenize_str
+    first, kind = [], [0] * 0x110000
+    for c, ch in zip(CODES, CHARS):
+        if not pieces(ch):
+            continue
+        same = [kind[c - 1] - 1] if c and kind[c - 1] else []
+        found = next((k for k in [*same, *range(len(first))] if len(pieces(first[k] + ch)) == 1), len(first))
+        if found == len(first):
+            first.append(ch)
+        kind[c] = found + 1
+    return [(c, kind[c]) for c in range(0x110000) if c == 0 or kind[c] != kind[c - 1]], len(first) + 1
 
 
 def main():
-    if tokenizers.__version__ != WANTED:
-        sys.exit(f"needs tokenizers {WANTED}, found {tokenizers.__version__}")
+    check_version()
     categories = partition(CATEGORIES, "Cn")
     cs = CATEGORIES.index("Cs")
     at = next(i for i, (c, _) in enumerate(categories) if c > 0xD800)
     categories[at:at] = [] if any(c == 0xD800 for c, _ in categories) else [(0xD800, cs)]
-    print('''/* regex_table.c -- what the regular expressions of the reference know of each code point. Generated: do not edit.
+    print(f'''/* regex_table.c -- what the regular expressions of the reference know of each code point. Generated: do not edit.
  *
- * Made by tools/regex_table.py from tokenizers 0.23.3 (Unicode 16.0). */
+ * Made by tools/regex_table.py from tokenizers {WANTED} (Unicode 16.0). */
 #include "frontends/hf/regex_table.h"
 
 #include <stddef.h>
 
 /* clang-format off */
 ''')
-    names("sn_regex_category_names", CATEGORIES)
-    put("sn_regex_categories", [c << 8 | k for c, k in categories])
+    put_names("sn_regex_category_names", CATEGORIES)
+    put("sn_regex_categories", "uint32_t", [c << 8 | k for c, k in categories])
     print(f"const uint32_t sn_regex_ncategory = {len(categories)};\n")
     scripts = partition(SCRIPTS, "Unknown")
-    names("sn_regex_script_names", SCRIPTS)
-    put("sn_regex_scripts", [c << 8 | k for c, k in scripts])
+    put_names("sn_regex_script_names", SCRIPTS)
+    put("sn_regex_scripts", "uint32_t", [c << 8 | k for c, k in scripts])
     print(f"const uint32_t sn_regex_nscript = {len(scripts)};\n")
+    scripts, n = split_scripts()
+    put("sn_regex_split_scripts", "uint32_t", [c << 8 | k for c, k in scripts])
+    print(f"const uint32_t sn_regex_nsplit_script = {len(scripts)}, sn_regex_split_kinds = {n};\n")
     kind = [k for (c, k), (end, _) in zip(categories, categories[1:] + [(0x110000, 0)]) for _ in range(end - c)]
     size = [kind.count(k) for k in range(len(CATEGORIES))]
     flat, first, keys, masks = [], [0], [], []
@@ -154,12 +145,12 @@ def main():
         masks.append(sum(1 << k for k in whole))
         flat += runs
         first.append(len(flat))
-    names("sn_regex_set_names", keys)
-    put("sn_regex_set_categories", masks)
-    put("sn_regex_set_first", first)
-    put("sn_regex_set_rest", flat)
+    put_names("sn_regex_set_names", keys)
+    put("sn_regex_set_categories", "uint32_t", masks)
+    put("sn_regex_set_first", "uint32_t", first)
+    put("sn_regex_set_rest", "uint32_t", flat)
     folds = fold_pairs()
-    put("sn_regex_folds", [v for pair in folds for v in pair])
+    put("sn_regex_folds", "uint32_t", [v for pair in folds for v in pair])
     print(f"const uint32_t sn_regex_nfold = {len(folds)};")
 
 

@@ -9,14 +9,12 @@ uses it. Needs the Python package tokenizers, version 0.23.3:
 """
 
 import functools
-import sys
 
-import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
-WANTED = "0.23.3"
+from tables import CHARS, HANGUL, NHANGUL, WANTED, check_version, put, two_stages
+
 FLAGS = ["SPACE", "DROP", "NONSPACING", "MARK", "PUNCT", "NUMERIC", "WORD", "CJK", "DECOMPOSES"]
-HANGUL, NHANGUL = 0xAC00, 11172
 HIGHEST_ORDER, LOWEST_ORDER = chr(0x345), chr(0x334)  # combining classes 240 and 1
 
 
@@ -95,33 +93,13 @@ def check_growth(chars):
             assert len(out.encode()) <= 3 * len(c.encode()) and len(out) <= 2 * len(c.encode()), hex(ord(c))
 
 
-def two_stages(values, size):
-    blocks, first = {}, []
-    for at in range(0, len(values), size):
-        first.append(blocks.setdefault(tuple(values[at:at + size]), len(blocks)))
-    return first, [v for block in blocks for v in block]
-
-
-def put(name, ctype, values):
-    lines, line = [], "   "
-    for v in values:
-        if len(line) + len(str(v)) + 2 > 110:
-            lines.append(line)
-            line = "   "
-        line += f" {v},"
-    lines.append(line)
-    print(f"const {ctype} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n")
-
-
 def main():
-    if tokenizers.__version__ != WANTED:
-        sys.exit(f"needs tokenizers {WANTED}, found {tokenizers.__version__}")
-    chars = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+    check_version()
     check_hangul()
-    check_growth(chars)
-    order = combining_orders(chars)
+    check_growth(CHARS)
+    order = combining_orders(CHARS)
     classes, of = {(0, 0, 0): 0}, [0] * 0x110000
-    for c in chars:
+    for c in CHARS:
         key = (flags_of(c), order.get(NFD(c)[0], 0), lower_delta(c))
         of[ord(c)] = classes.setdefault(key, len(classes))
     assert len(classes) <= 256

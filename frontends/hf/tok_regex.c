@@ -9,6 +9,7 @@
  * Thompson, "Regular expression search algorithm" (1968); Pike's ordered threads; Cox, "Regular expression
  * matching: the virtual machine approach" (2009). */
 #include "frontends/hf/regex.h"
+#include "frontends/hf/regex_table.h"
 #include "frontends/hf/tokenizer_draft.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ typedef struct Code {
 typedef struct SnDraftRegex {
     struct SnDraftRegex *next;
     SnBytes pattern;
-    bool is_literal;
+    SnPatternKind kind;
     uint32_t index, nclass, nblock, nstate;
     uint16_t block[SN_TOK_BLOCKS];
     uint8_t *class; /* BLOCK nblock */
@@ -228,6 +229,16 @@ static SnStatus make_borders(Compiler *c, Border **out, size_t *n)
     return SN_OK;
 }
 
+/* Keeps only the blocks that there are. */
+static SnStatus keep_classes(Compiler *c, SnDraftRegex *r)
+{
+    const uint8_t *bytes = r->class;
+    r->class = sn_arena_alloc(c->keep, (size_t)BLOCK * r->nblock);
+    SN_CHECK(r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    memcpy(r->class, bytes, (size_t)BLOCK * r->nblock);
+    return SN_OK;
+}
+
 static SnStatus make_classes(Compiler *c, SnDraftRegex *r)
 {
     Border *border = NULL;
@@ -255,11 +266,7 @@ static SnStatus make_classes(Compiler *c, SnDraftRegex *r)
         }
         put_block(r, place, class);
     }
-    const uint8_t *bytes = r->class;
-    r->class = sn_arena_alloc(c->keep, (size_t)BLOCK * r->nblock);
-    SN_CHECK(r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
-    memcpy(r->class, bytes, (size_t)BLOCK * r->nblock);
-    return SN_OK;
+    return keep_classes(c, r);
 }
 
 /* ---- states ------------------------------------------------------------------------------------------- */
@@ -371,6 +378,35 @@ static SnStatus make_states(Compiler *c, SnDraftRegex *r)
     return st;
 }
 
+/* ---- scripts ------------------------------------------------------------------------------------------ */
+
+/* A class and a state for each script: a match is of one script, and of what has none behind it. */
+static SnStatus make_scripts(Compiler *c, SnDraftRegex *r)
+{
+    const uint32_t nkind = sn_regex_split_kinds, n = nkind + 1;
+    uint8_t class[BLOCK];
+    r->nclass = n;
+    r->nstate = nkind;
+    r->edge = sn_arena_array(c->keep, (size_t)n * (1 + nkind), sizeof *r->edge);
+    r->class = sn_arena_alloc(c->a, (size_t)BLOCK * SN_TOK_BLOCKS);
+    SN_CHECK(r->edge != NULL && r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
+    for (uint32_t cp = 0, i = 0; cp <= LAST; cp++) {
+        while (i + 1 < sn_regex_nsplit_script && cp >= sn_regex_split_scripts[i + 1] >> 8)
+            i++;
+        class[cp % BLOCK] = (uint8_t)(1 + (sn_regex_split_scripts[i] & 0xFF));
+        if (cp % BLOCK == BLOCK - 1)
+            put_block(r, cp / BLOCK, class);
+    }
+    for (uint32_t state = 0; state < nkind; state++) { /* of script `state`; 0: the first one */
+        uint32_t *edge = r->edge + (size_t)n * (1 + state);
+        for (uint32_t k = 0; k < n; k++) {
+            const bool stays = state > 0 && (k == 1 || k == state + 1), begins = state == 0 && k > 1;
+            edge[k] = stays ? 2 * n * (1 + state) : begins ? 2 * n * k : state > 0;
+        }
+    }
+    return keep_classes(c, r);
+}
+
 /* ---- patterns ----------------------------------------------------------------------------------------- */
 
 /* The characters of a text, one after the other. */
@@ -396,7 +432,9 @@ static SnStatus compile(Compiler *c, SnDraftRegex *r)
 {
     SnRegexNode *tree;
     uint32_t at;
-    if (r->is_literal)
+    if (r->kind == SN_PATTERN_SCRIPTS)
+        return make_scripts(c, r);
+    if (r->kind == SN_PATTERN_TEXT)
         SN_TRY(literal(c->a, r->pattern, &tree, c->err));
     else
         SN_TRY(sn_regex_parse(c->a, r->pattern, &tree, c->err));
@@ -406,20 +444,20 @@ static SnStatus compile(Compiler *c, SnDraftRegex *r)
     return make_states(c, r);
 }
 
-SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t *index, SnError *err)
+SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, uint32_t *index, SnError *err)
 {
     SnDraftRegex **end = &d->regexes, *r;
     SnArena work;
     for (; (r = *end) != NULL; end = &r->next) {
         *index = r->index;
-        if (r->is_literal == is_literal && sn_bytes_equal(r->pattern, pattern))
+        if (r->kind == kind && sn_bytes_equal(r->pattern, pattern))
             return SN_OK;
     }
     SN_CHECK(d->nregex < SN_TOK_REGEXES, err, SN_EUNSUPPORTED, "more than %u patterns", SN_TOK_REGEXES);
     SN_CHECK(pattern.n < 1 << 13, err, SN_EUNSUPPORTED, "a pattern of %zu bytes", pattern.n);
     r = sn_arena_alloc(d->arena, sizeof *r);
     SN_CHECK(r != NULL, err, SN_ENOMEM, "no memory for a pattern");
-    *r = (SnDraftRegex){.pattern = pattern, .is_literal = is_literal, .index = d->nregex};
+    *r = (SnDraftRegex){.pattern = pattern, .kind = kind, .index = d->nregex};
     sn_arena_init(&work, d->arena->memory);
     Compiler c = {.memory = work.memory, .a = &work, .keep = d->arena, .err = err};
     sn_map_init(&c.states, c.memory);

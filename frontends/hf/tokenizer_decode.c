@@ -112,7 +112,7 @@ static SnStatus read_replace(SnTokDraft *d, const SnJson *v, SnError *err)
     if (sn_json_get(pattern, "Regex") != NULL) {
         s.step.kind = SN_TOK_DECODE_REPLACE_REGEX;
         SN_TRY(read_text(pattern, "Regex", &s.text, err));
-        SN_TRY(sn_draft_add_regex(d, s.text, false, &s.step.at, err));
+        SN_TRY(sn_draft_add_regex(d, s.text, SN_PATTERN_REGEX, &s.step.at, err));
     } else {
         SN_TRY(read_text(pattern, "String", &s.text, err));
     }

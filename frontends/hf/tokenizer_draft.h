@@ -76,9 +76,14 @@ SN_MUST_CHECK SnStatus sn_draft_add(SnTokDraft *d, const SnDraftToken *token, Sn
 SN_MUST_CHECK SnStatus sn_draft_add_json(SnTokDraft *d, const SnJson *token, SnError *err);
 /* SN_TOK_NONE: none. */
 uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
-/* Compiles a pattern (tok_regex.c), or where is_literal the text itself; equal ones are shared. What is not
- * supported is SN_EUNSUPPORTED and named. *index is for sn_tok_match. */
-SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t *index,
+typedef enum SnPatternKind {
+    SN_PATTERN_REGEX,
+    SN_PATTERN_TEXT,   /* the text itself */
+    SN_PATTERN_SCRIPTS /* characters of one of the scripts that UnicodeScripts knows; the text says nothing */
+} SnPatternKind;
+/* Compiles a pattern (tok_regex.c); equal ones are shared. What is not supported is SN_EUNSUPPORTED and named.
+ * *index is for sn_tok_match. */
+SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, uint32_t *index,
                                           SnError *err);
 void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
 void sn_draft_put_regexes(const SnTokDraft *d, SnTokRegex *regex, uint16_t *block, uint8_t *class,

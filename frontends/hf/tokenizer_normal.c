@@ -87,7 +87,7 @@ static SnStatus read_replace(SnTokDraft *d, const SnJson *v, SnError *err)
     }
     s.kind = SN_NORM_REPLACE_REGEX;
     SN_TRY(read_text(pattern, "Regex", &s.text, err));
-    SN_TRY(sn_draft_add_regex(d, s.text, false, &s.at, err));
+    SN_TRY(sn_draft_add_regex(d, s.text, SN_PATTERN_REGEX, &s.at, err));
     return sn_draft_add_norm(d, s, err);
 }
 

@@ -21,12 +21,12 @@ static SnStatus add_split(SnTokDraft *d, uint32_t flags, uint32_t code_point, ui
     return add(d, (SnTokSplit){.flags = flags, .code_point = code_point, .behavior = behavior}, err);
 }
 
-static SnStatus add_regex(SnTokDraft *d, SnBytes pattern, bool is_literal, uint32_t behavior, bool inverts,
+static SnStatus add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, uint32_t behavior, bool inverts,
                           SnError *err)
 {
     SnTokSplit s = {
         .kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior, .inverts = inverts};
-    SN_TRY(sn_draft_add_regex(d, pattern, is_literal, &s.arg, err));
+    SN_TRY(sn_draft_add_regex(d, pattern, kind, &s.arg, err));
     return add(d, s, err);
 }
 
@@ -80,7 +80,7 @@ static SnStatus read_byte_level(SnTokDraft *d, const SnJson *v, SnError *err)
     if (prefix)
         SN_TRY(add_sign(d, sn_bytes_str(" "), SN_SIGN_PREPENDS, err));
     if (regex)
-        SN_TRY(add_regex(d, sn_bytes_str(gpt2), false, SN_SPLIT_ISOLATED, false, err));
+        SN_TRY(add_regex(d, sn_bytes_str(gpt2), SN_PATTERN_REGEX, SN_SPLIT_ISOLATED, false, err));
     d->model_flags |= SN_TOK_BYTE_LEVEL;
     return SN_OK;
 }
@@ -116,7 +116,13 @@ static SnStatus read_split(SnTokDraft *d, const SnJson *v, SnError *err)
     const bool is_literal = sn_json_string(sn_json_get(pattern, "String"), &text);
     if (!is_literal)
         SN_TRY(read_string(pattern, "Regex", &text, err));
-    return add_regex(d, text, is_literal, behavior, inverts, err);
+    return add_regex(d, text, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_REGEX, behavior, inverts, err);
+}
+
+static SnStatus read_scripts(SnTokDraft *d, const SnJson *v, SnError *err)
+{
+    (void)v;
+    return add_regex(d, sn_bytes_str(""), SN_PATTERN_SCRIPTS, SN_SPLIT_REMOVED, true, err);
 }
 
 static SnStatus read_fixed(SnTokDraft *d, const SnJson *v, SnError *err)
@@ -149,7 +155,8 @@ SnStatus sn_draft_read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *er
                  {"ByteLevel", read_byte_level},
                  {"Metaspace", read_metaspace},
                  {"Split", read_split},
-                 {"FixedLength", read_fixed}};
+                 {"FixedLength", read_fixed},
+                 {"UnicodeScripts", read_scripts}};
     if (sn_json_is_null(v))
         return SN_OK;
     for (size_t i = 0; i < SN_COUNT(types); i++)

@@ -437,6 +437,10 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
     w.windows = w.truncation == SN_TRUNCATE_NONE ? 0 : 64;
     while (w.windows && (size_t)w.windows < 2 * n)
         w.windows *= 2;
+    /* Where template tokens leave no room, further windows have whole texts. */
+    if (w.windows && (uint64_t)w.max_length <= 1u + sn_tokenizer_facts(m->tokenizer).added_pair)
+        SN_CHECK(longest < MAX_WINDOWS && sn_mul_i64(w.windows, 1 + (int64_t)longest, &w.windows), err,
+                 SN_ESHAPE, "texts of %llu bytes in windows without room", (unsigned long long)longest);
     for (;;) {
         SnResults *r = NULL;
         SN_TRY(run_windows(m, &w, in, nin, &r, err));

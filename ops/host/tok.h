@@ -212,7 +212,7 @@ bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_
  * of its place. */
 void sn_tok_trim(const SnTokTable *t, SnBytes text, bool is_first, int32_t *begin, int32_t *end);
 /* The same for a token whose text is not that of its id, marked: ~begin, and ~end where it begins a space
- * earlier if it comes first. */
+ * earlier if it comes first; begin is end + 1 where it ends a space earlier, too. */
 void sn_tok_trim_own(const SnTokTable *t, SnBytes text, int32_t *begin, int32_t *end);
 
 /* ---- patterns (split.c) ------------------------------------------------------------------------------- */

@@ -165,8 +165,9 @@ void sn_tok_trim_own(const SnTokTable *t, SnBytes text, int32_t *begin, int32_t 
         return;
     sn_tok_trim(t, text, true, &first, &behind);
     sn_tok_trim(t, text, false, begin, end);
-    *end = first < *begin ? ~*end : *end;
-    *begin = ~*begin;
+    const bool differs = first != *begin || behind != *end;
+    *begin = ~(behind < *end ? *end + 1 : *begin);
+    *end = differs ? ~*end : *end;
 }
 
 /* The offsets of token i of a text, the first one of its part or not. */
@@ -181,12 +182,15 @@ static void put_offset(const Op *op, const Text *x, int64_t i, bool is_first, in
                     &out[1]);
         return;
     }
+    int32_t spaces = 0;
+    for (uint32_t k = 0; is_first && out[1] < 0 && k < t->ntrim; k++)
+        spaces += (int32_t)(t->trim_prefix >> k & 1);
     out[0] = ~out[0];
-    if (out[1] >= 0)
-        return;
-    out[1] = ~out[1];
-    for (uint32_t k = 0; is_first && k < t->ntrim; k++)
-        out[0] -= (int32_t)(t->trim_prefix >> k & 1);
+    out[1] = out[1] < 0 ? ~out[1] : out[1];
+    if (out[0] > out[1])
+        out[0] = out[1] -= spaces;
+    else
+        out[0] -= spaces;
 }
 
 static int64_t put_part(const Op *op, const SnTokPiece *p, int64_t part, int64_t at)

@@ -47,7 +47,7 @@ def normalizer(r, depth=0):
     if kind == 4:
         return {"type": "Strip", "strip_left": flag(r), "strip_right": flag(r)}
     if kind == 5:
-        return {"type": "Prepend", "prepend": pick(r, SIGN, "ab", "\u0301", "")}
+        return {"type": "Prepend", "prepend": pick(r, SIGN, "ab", "\u0301")}
     if kind == 6:
         pattern = pick(r, {"String": pick(r, " ", "a", "ab", "\u0301", "")},
                        {"Regex": pick(r, r"\s+", " {2,}", "[ab]", "a|b+", r"\p{L}", "a*", r"\d")})

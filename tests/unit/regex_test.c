@@ -23,7 +23,7 @@ static SnStatus make(SnContext *ctx, SnArena *a, const char *pattern, uint32_t b
         .kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior, .inverts = inverts};
     SnStatus st = sn_map_put(&d.model, unknown, 0) ? SN_OK : SN_ENOMEM;
     if (st == SN_OK)
-        st = sn_draft_add_regex(&d, sn_bytes_str(pattern), false, &d.split[0].arg, err);
+        st = sn_draft_add_regex(&d, sn_bytes_str(pattern), SN_PATTERN_REGEX, &d.split[0].arg, err);
     if (st == SN_OK)
         st = sn_draft_write(&d, a, table, err);
     sn_map_clear(&d.model);

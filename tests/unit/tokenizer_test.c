@@ -237,6 +237,22 @@ static void delimiters_go_where_their_behavior_says(void **state)
     }
 }
 
+static void scripts_are_parted(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    SnBytes table;
+    assert_ok(load(
+        f,
+        "{" MODEL(
+            "{\"?\":0,\"x \":1,\"\xE4\xB8\xAD\xE3\x81\x8B\xE3\x83\xBC \":2,\", \":3}") ",\"pre_tokenizer\":{"
+                                                                                       "\"type\":"
+                                                                                       "\"UnicodeScripts\"}}",
+        NULL, NULL, &table, &err));
+    /* Spaces go with what is before them, at the begin with nothing; kana are like Han. */
+    assert_ids(f, table, "  x \xE4\xB8\xAD\xE3\x81\x8B\xE3\x83\xBC x , ", (const int32_t[]){1, 2, 1, 3}, 4);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------------------
  */
 
@@ -327,6 +343,7 @@ int main(void)
         cmocka_unit_test(ids_of_added_tokens_follow_the_vocabulary),
         cmocka_unit_test(truncation_and_padding_are_facts),
         cmocka_unit_test(delimiters_go_where_their_behavior_says),
+        cmocka_unit_test(scripts_are_parted),
         cmocka_unit_test(no_memory_is_an_ordinary_error),
         cmocka_unit_test(a_cached_table_is_the_one_that_was_made),
     };
