@@ -6,6 +6,8 @@
  *         ▶ steps     each of those lowered to kernels, in order, with buffers and dims: the image
  *         ▶ build     kernels to code, by the backend of the target
  *
+ * A program that the cache has from before is found by its graph, and nothing of this is done (keep.c).
+ *
  * SINTER_DUMP=NAME in the environment logs the text form after that stage. */
 #include "compiler/compile.h"
 #include "compiler/compiler.h"
@@ -142,23 +144,27 @@ SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)
     return st;
 }
 
-/* Weights are read where the source has them; one that is not aligned to its dtype is copied. */
+SnStatus sn_compilation_weight(SnArena *arena, const SnSourceTensor *w, const char *name, const void **at,
+                               uint64_t *copied, SnError *err)
+{
+    *at = w->bytes.at;
+    if ((uintptr_t)w->bytes.at % sn_dtype_size(w->dtype) == 0)
+        return SN_OK;
+    void *copy = sn_arena_alloc(arena, w->bytes.n);
+    SN_CHECK(copy, err, SN_ENOMEM, "parameter %s: no memory to align %zu bytes", name, w->bytes.n);
+    memcpy(copy, w->bytes.at, w->bytes.n);
+    *at = copy;
+    *copied += w->bytes.n;
+    return SN_OK;
+}
+
 static SnStatus bind_weights(SnSteps *x, SnArena *arena, const void ***out, uint64_t *copied, SnError *err)
 {
     const void **param = sn_arena_array(arena, x->weight.n + 1, sizeof *param);
     SN_CHECK(param, err, SN_ENOMEM, "compile: no memory for %zu parameters", x->weight.n);
-    for (size_t i = 0; i < x->weight.n; i++) {
-        const SnSourceTensor *w = &x->weight.at[i];
-        param[i] = w->bytes.at;
-        if ((uintptr_t)w->bytes.at % sn_dtype_size(w->dtype) == 0)
-            continue;
-        void *copy = sn_arena_alloc(arena, w->bytes.n);
-        SN_CHECK(copy, err, SN_ENOMEM, "parameter %s: no memory to align %zu bytes",
-                 x->string.at + x->param.at[i].name, w->bytes.n);
-        memcpy(copy, w->bytes.at, w->bytes.n);
-        param[i] = copy;
-        *copied += w->bytes.n;
-    }
+    for (size_t i = 0; i < x->weight.n; i++)
+        SN_TRY(sn_compilation_weight(arena, &x->weight.at[i], x->string.at + x->param.at[i].name, &param[i],
+                                     copied, err));
     *out = param;
     return SN_OK;
 }
@@ -192,10 +198,16 @@ SnStatus sn_compilation_program(SnCompilation *c, SnSteps *x, SnArena *arena, Sn
     return SN_OK;
 }
 
+/* One that was compiled before, or a new one. */
 static SnStatus make_program(SnCompilation *c, SnArena *arena, SnProgram **out, SnError *err)
 {
-    SN_TRY(sn_compilation_steps(c, err));
-    SN_TRY(sn_compilation_program(c, &c->x, arena, out, err));
+    SnKept kept = {.has_key = false};
+    SN_TRY(sn_kept_find(c, &kept, arena, out, err));
+    if (!*out) {
+        SN_TRY(sn_compilation_steps(c, err));
+        SN_TRY(sn_compilation_program(c, &c->x, arena, out, err));
+        sn_kept_add(c, &kept, (*out)->image);
+    }
     SnProgram *p = *out;
     p->packed = c->loaded.blob;
     c->loaded.blob = (SnPacked){0};
@@ -212,11 +224,14 @@ SnStatus sn_compile(SnCompiler *cc, SnGraph *g, const SnCompileOptions *o, SnPro
 {
     SnCompilation c;
     SnArena keep;
+    SnProgram *program = NULL;
     sn_arena_init(&keep, sn_allocator(sn_compiler_context(cc)));
     SnStatus st = sn_compilation_init(&c, cc, g, o, err);
     if (st == SN_OK)
-        st = make_program(&c, &keep, out, err);
+        st = make_program(&c, &keep, &program, err);
     sn_compilation_clear(&c);
     sn_arena_clear(&keep);
+    if (st == SN_OK)
+        *out = program;
     return st;
 }

@@ -12,6 +12,7 @@ typedef struct SnLoaded {
     const char *const *name;
     SnSourceTensor *tensor;
     size_t *offset, size; /* of each in the blob; of the blob */
+    SnHash128 program;    /* of the text of the load program */
     SnPacked blob;
 } SnLoaded;
 
@@ -37,7 +38,25 @@ SN_MUST_CHECK SnStatus sn_compilation_steps(SnCompilation *c, SnError *err);
 SN_MUST_CHECK SnStatus sn_compilation_program(SnCompilation *c, SnSteps *x, SnArena *arena, SnProgram **out,
                                               SnError *err);
 
+/* One of the graph's weights, or what the load program made, read where it is; one that is not aligned to its
+ * dtype is copied. */
+SN_MUST_CHECK SnStatus sn_compilation_weight(SnArena *arena, const SnSourceTensor *w, const char *name,
+                                             const void **at, uint64_t *copied, SnError *err);
+
+/* ---- keep.c: programs that were compiled before ---- */
+typedef struct SnKept {
+    SnHash128 key;
+    bool has_key; /* false: it cannot be kept, or found */
+} SnKept;
+/* *out NULL: it is not in the cache, or something that it needs is not. c was initialised and nothing else.
+ */
+SN_MUST_CHECK SnStatus sn_kept_find(SnCompilation *c, SnKept *kept, SnArena *arena, SnProgram **out,
+                                    SnError *err);
+void sn_kept_add(const SnCompilation *c, const SnKept *kept, const SnImage *image);
+
 /* ---- load.c ---- */
+/* Of a blob in the cache; program: SnLoaded.program. false: the source has no identity. */
+bool sn_loaded_key(const SnSource *source, SnHash128 program, uint64_t flags, SnHash128 *key);
 /* Runs the program of a load entry, or finds what it once made; fills c->loaded. */
 SN_MUST_CHECK SnStatus sn_compilation_load(SnCompilation *c, SnRef load, SnError *err);
 

@@ -142,22 +142,25 @@ static SnStatus fill_blob(SnCompilation *c, SnRef load, uint8_t *blob, SnError *
 
 /* Of everything that the results depend on, but not of the target: what is moved here has equal bits on all.
  */
-static SnStatus load_key(SnCompilation *c, SnRef load, SnHash128 *key, bool *has_key, SnError *err)
+bool sn_loaded_key(const SnSource *source, SnHash128 program, uint64_t flags, SnHash128 *key)
 {
-    const SnPass *p = &c->pass;
-    const SnSource *source = c->loaded.below;
     struct {
         SnHash128 source, program;
         uint64_t version, flags;
-    } of = {.version = PACK_VERSION, .flags = p->flags & (SN_EXACT | SN_FAST_MATH)};
-    *has_key = source != NULL && source->identity != NULL && source->identity(source->self, &of.source);
-    if (!*has_key)
-        return SN_OK;
+    } of = {.program = program, .version = PACK_VERSION, .flags = flags & (SN_EXACT | SN_FAST_MATH)};
+    if (source == NULL || source->identity == NULL || !source->identity(source->self, &of.source))
+        return false;
+    *key = sn_hash128(&of, sizeof of, 0);
+    return true;
+}
+
+static SnStatus hash_program(SnCompilation *c, SnRef load, SnError *err)
+{
+    const SnPass *p = &c->pass;
     SnText text = {.memory = sn_allocator(p->ctx)};
     const SnStatus st = sn_root_print(p->cc, p->s, load, &text, err);
-    of.program = sn_hash128(text.at, text.n, 0);
+    c->loaded.program = sn_hash128(text.at, text.n, 0);
     sn_text_clear(&text);
-    *key = sn_hash128(&of, sizeof of, 0);
     return st;
 }
 
@@ -198,7 +201,8 @@ SnStatus sn_compilation_load(SnCompilation *c, SnRef load, SnError *err)
     SnBytes bytes;
     l->below = sn_graph_get_source(c->pass.g);
     SN_TRY(lay_out(c, sn_term(c->pass.s, load)->arg[0], err));
-    SN_TRY(load_key(c, load, &key, &has_key, err));
+    SN_TRY(hash_program(c, load, err));
+    has_key = sn_loaded_key(l->below, l->program, c->pass.flags, &key);
     if (has_key && sn_cache_get(c->pass.ctx, key, &l->blob.file, &bytes)) {
         l->blob.is_cached = bytes.n == l->size;
         if (l->blob.is_cached) {

@@ -64,6 +64,9 @@ struct SnBackend {
     /* Kernels to callable code, now. The kernels need not outlive the call. */
     SnStatus (*build)(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n, SnModule **out,
                       SnError *err);
+    /* Kernels that were built before, by their keys; *out NULL: they are not all there. NULL: it keeps none. */
+    SnStatus (*find)(SnContext *ctx, const SnTarget *t, const SnHash128 *key, uint32_t n, SnModule **out,
+                     SnError *err);
     /* A relocatable object (ELF, or C text) in memory of the context's allocator: sn_free(at, n, 1). Kernels
      * are hidden. NULL: it cannot. */
     SnStatus (*emit)(SnContext *ctx, const SnTarget *t, const SnObjectParts *o, uint8_t **at, size_t *n,

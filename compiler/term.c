@@ -294,6 +294,57 @@ SnAttrId sn_attrs_make(SnStore *s, const SnAttr *attr, int n)
     return (SnAttrId)s->attrs.n - 1;
 }
 
+/* ---- identity of a store ---- */
+
+static SnHash128 add_hash(SnHash128 hash, const void *at, size_t n)
+{
+    const SnHash128 of = sn_hash128(at, n, hash.lo);
+    return (SnHash128){.lo = of.lo, .hi = of.hi ^ (hash.hi << 1 | hash.hi >> 63)};
+}
+
+static SnHash128 add_text(SnHash128 hash, const char *text)
+{
+    return add_hash(hash, text != NULL ? text : "", text != NULL ? strlen(text) + 1 : 0);
+}
+
+static SnHash128 add_type(SnHash128 hash, const SnType *t)
+{
+    const int64_t head[] = {t->kind, t->dtype, t->ndim, t->bound, t->nchild, t->names != NULL};
+    hash = add_hash(hash, head, sizeof head);
+    hash = add_hash(hash, t->dims, (size_t)t->ndim * sizeof *t->dims);
+    hash = add_hash(hash, t->child, (size_t)t->nchild * sizeof *t->child);
+    for (int i = 0; t->names != NULL && i < t->nchild; i++)
+        hash = add_text(hash, t->names[i]);
+    return add_text(hash, t->class_name);
+}
+
+static SnHash128 add_attr(SnHash128 hash, const SnAttr *a)
+{
+    const int64_t head[] = {a->kind, a->kind == SN_ATTR_NAMES ? a->u.names.n : 0};
+    hash = add_text(add_hash(hash, head, sizeof head), a->name);
+    for (int i = 0; a->kind == SN_ATTR_NAMES && i < a->u.names.n; i++)
+        hash = add_text(hash, a->u.names.at[i]);
+    const SnBytes b = a->kind == SN_ATTR_NAMES ? (SnBytes){0} : attr_bytes(a);
+    return add_hash(hash, b.at, b.n);
+}
+
+SnHash128 sn_store_hash(const SnStore *s)
+{
+    const uint64_t count[] = {s->term.n, s->type.n, s->attrs.n};
+    SnHash128 hash = sn_hash128(count, sizeof count, 0);
+    for (size_t i = 1; i < s->type.n; i++)
+        hash = add_type(hash, s->type.at[i]);
+    for (size_t i = 1; i < s->attrs.n; i++)
+        for (int k = 0; k < s->attrs.at[i].n; k++)
+            hash = add_attr(hash, &s->attrs.at[i].at[k]);
+    for (size_t i = 1; i < s->term.n; i++) {
+        const SnTerm *t = s->term.at[i];
+        const uint32_t head[] = {t->op, t->narg, t->type, t->attr};
+        hash = add_hash(add_hash(hash, head, sizeof head), t->arg, t->narg * sizeof *t->arg);
+    }
+    return hash;
+}
+
 const SnAttr *sn_attrs(const SnStore *s, SnAttrId id, int *n)
 {
     SN_ASSERT(id < s->attrs.n);

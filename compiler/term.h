@@ -110,6 +110,8 @@ bool sn_store_failed(const SnStore *s); /* memory ran out: sticky, makers return
 void sn_store_fail(SnStore *s);         /* says that memory ran out elsewhere, in work on these terms */
 
 uint32_t sn_store_count(const SnStore *s); /* refs are 1 .. count - 1 */
+/* Of all terms, types and attributes, in the order in which they were made. */
+SnHash128 sn_store_hash(const SnStore *s);
 const SnTerm *sn_term(const SnStore *s, SnRef r);
 #define SN_MAX_ATTRS 24 /* of one term */
 /* Attributes are copied, sorted by name; strings and data are copied once. */

@@ -7,7 +7,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+
+#define SMALL_PAGE ((size_t)4096)
 
 /* ---- defaults ---- */
 
@@ -45,6 +48,28 @@ static void *default_resize(void *self, void *ptr, size_t old_size, size_t new_s
 }
 
 const SnAllocator sn_default_allocator = {NULL, default_resize};
+
+/* Pages that are given back are zeros when they are next looked at. Large pages would be there whole for a
+ * byte in each. */
+void sn_zero(const SnAllocator *a, void *at, size_t size)
+{
+    uint8_t *p = at;
+#if defined(MADV_DONTNEED) && defined(MADV_NOHUGEPAGE)
+    const size_t skip = (SMALL_PAGE - (uintptr_t)p % SMALL_PAGE) % SMALL_PAGE;
+    if (a->resize == sn_default_allocator.resize && size >= SN_LARGE_PAGE) {
+        const size_t whole = (size - skip) / SMALL_PAGE * SMALL_PAGE;
+        (void)madvise(p + skip, whole, MADV_NOHUGEPAGE);
+        if (madvise(p + skip, whole, MADV_DONTNEED) == 0) {
+            memset(p, 0, skip);
+            p += skip + whole;
+            size -= skip + whole;
+        }
+    }
+#else
+    (void)a;
+#endif
+    memset(p, 0, size);
+}
 
 static void serial_parallel(void *self, uint32_t count, void (*fn)(void *arg, uint32_t i), void *arg)
 {

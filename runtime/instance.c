@@ -92,7 +92,7 @@ static SnStatus place_carries(SnInstance *s, SnError *err)
     const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot);
     const SnRange r = s->image->carry;
     SN_TRY(sn_plan_carries(&s->plan, &s->state_size, err));
-    s->state = sn_alloc_zero(&s->ctx->memory, s->state_size, STATE_ALIGN);
+    s->state = sn_alloc(&s->ctx->memory, s->state_size, STATE_ALIGN);
     SN_CHECK(s->state, err, SN_ENOMEM, "instance: no memory for state of %llu bytes",
              (unsigned long long)s->state_size);
     for (uint32_t i = r.first; i < r.first + r.count; i++)
@@ -468,7 +468,7 @@ SnStatus sn_reset(SnInstance *s, SnError *err)
     (void)err;
     const SnSlotRow *slot = SN_ROWS(s->image, SnSlotRow, slot);
     const SnRange r = s->image->carry;
-    memset(s->state, 0, (size_t)s->state_size);
+    sn_zero(&s->ctx->memory, s->state, (size_t)s->state_size);
     for (uint32_t i = r.first; i < r.first + r.count; i++) {
         const SnPlanBuffer *b = &s->plan.buffer[slot[i].buffer];
         for (uint64_t at = 0; slot[i].init != SN_NONE && at + slot[i].init_size <= b->size;

@@ -58,6 +58,9 @@ void *sn_alloc(const SnAllocator *a, size_t size, size_t align); /* not zeroed; 
 void *sn_alloc_zero(const SnAllocator *a, size_t size, size_t align);
 void *sn_resize(const SnAllocator *a, void *ptr, size_t old_size, size_t new_size, size_t align);
 void sn_free(const SnAllocator *a, void *ptr, size_t size, size_t align);
+/* Zeros in a block of the allocator. Where it is the default one, large parts that were not touched take no
+ * memory before they are written (context.c). */
+void sn_zero(const SnAllocator *a, void *at, size_t size);
 /* A hint before memory is touched: all of it will be used, and often. The system may back what of it lies at
  * multiples of SN_LARGE_PAGE with larger pages. */
 #define SN_LARGE_PAGE ((size_t)2 << 20)

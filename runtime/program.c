@@ -174,7 +174,8 @@ void sn_program_info(const SnProgram *p, SnProgramInfo *out)
 {
     *out = (SnProgramInfo){.weight_bytes = p->weight_bytes,
                            .packed_bytes = p->packed_bytes,
-                           .packed_is_cached = p->packed.is_cached};
+                           .packed_is_cached = p->packed.is_cached,
+                           .is_cached = p->is_cached};
 }
 
 const SnEntryRow *sn_image_entry(const SnImage *m, const char *name)

@@ -282,6 +282,7 @@ struct SnProgram {
     const void **param;                  /* where each parameter lies */
     uint64_t weight_bytes, packed_bytes; /* as they came; made of them, or copied to be aligned */
     SnPacked packed;
+    bool is_cached;                  /* no pass ran: it was found (compiler/keep.c) */
     SnFile *weights;                 /* beside: the parameters, or NULL */
     const struct SnTypedDesc *typed; /* of one that was made ahead of time, or NULL */
     SnArena arena;                   /* image, host table, param table and copied weights of a JIT program */

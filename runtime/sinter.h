@@ -216,6 +216,7 @@ typedef struct SnProgramInfo {
     uint64_t weight_bytes; /* parameters that runs read as they lie in their file */
     uint64_t packed_bytes; /* what was made of parameters beforehand: panels, casts */
     bool packed_is_cached; /* sn_compile found that in the cache */
+    bool is_cached;        /* and all the rest too: nothing was compiled */
 } SnProgramInfo;
 SN_API void sn_program_info(const SnProgram *p, SnProgramInfo *out);
 

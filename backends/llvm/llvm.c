@@ -32,7 +32,7 @@ typedef struct Build {
     SnContext *ctx;
     const SnTarget *target;
     SnCpuLevel level;
-    const SnKernel *const *kernel;
+    const SnKernel *const *kernel; /* NULL: only those that are kept */
     uint32_t n;
     SnHash128 *key;
     Native *native;
@@ -45,9 +45,9 @@ static bool same_key(SnHash128 a, SnHash128 b)
     return a.lo == b.lo && a.hi == b.hi;
 }
 
-static SnHash128 kernel_key(const SnKernel *k, SnCpuLevel level, bool exact)
+static SnHash128 kernel_key(SnHash128 key, SnCpuLevel level, bool exact)
 {
-    const uint64_t part[] = {k->key.lo, k->key.hi, (uint64_t)level, exact, SN_LLVM_VERSION};
+    const uint64_t part[] = {key.lo, key.hi, (uint64_t)level, exact, SN_LLVM_VERSION};
     return sn_hash128(part, sizeof part, 0);
 }
 
@@ -197,8 +197,8 @@ static SnStatus native_run(SnModule *m, uint32_t i, void *const *buffers, const 
     return SN_OK;
 }
 
-/* Equal kernels have equal keys and share one function. */
-static SnStatus fill(Build *b, SnError *err)
+/* Equal kernels have equal keys and share one function. *done: all are there. */
+static SnStatus fill(Build *b, bool *done, SnError *err)
 {
     Native *m = b->native;
     SnMap first;
@@ -221,6 +221,9 @@ static SnStatus fill(Build *b, SnError *err)
     SN_CHECK(st == SN_OK && missing != NULL && same != NULL, err, SN_ENOMEM, "no memory for %u kernels",
              (unsigned)b->n);
     m->base.ncached = b->n;
+    *done = nmissing == 0 || b->kernel != NULL;
+    if (!*done)
+        return SN_OK;
     if (nmissing > 0)
         SN_TRY(compile(b, missing, nmissing, err));
     for (uint32_t i = 0; i < nmissing; i++) {
@@ -232,10 +235,12 @@ static SnStatus fill(Build *b, SnError *err)
     return SN_OK;
 }
 
-static SnStatus llvm_build(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n,
-                           SnModule **out, SnError *err)
+/* k: the kernels, or key: theirs. *out NULL: not all of those are kept. */
+static SnStatus make_module(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, const SnHash128 *key,
+                            uint32_t n, SnModule **out, SnError *err)
 {
     Build b = {.ctx = ctx, .target = t, .kernel = k, .n = n};
+    bool done = false;
     SN_TRY(find_level(t->level, &b.level, err));
     const SnAllocator *a = sn_allocator(ctx);
     Native *m = (Native *)sn_alloc_zero(a, sizeof *m, _Alignof(Native));
@@ -249,15 +254,26 @@ static SnStatus llvm_build(SnContext *ctx, const SnTarget *t, const SnKernel *co
     if (b.key == NULL || m->fn == NULL)
         st = sn_fail(err, SN_ENOMEM, "no memory for %u kernels", (unsigned)n);
     for (uint32_t i = 0; i < n && st == SN_OK; i++)
-        b.key[i] = kernel_key(k[i], b.level, t->exact);
+        b.key[i] = kernel_key(k != NULL ? k[i]->key : key[i], b.level, t->exact);
     m->base = (SnModule){.destroy = native_destroy, .run = native_run, .fn = m->fn, .nkernel = n};
     if (st == SN_OK)
-        st = fill(&b, err);
-    if (st == SN_OK)
-        *out = &m->base;
-    else
+        st = fill(&b, &done, err);
+    *out = done && st == SN_OK ? &m->base : NULL;
+    if (*out == NULL)
         native_destroy(&m->base);
     return st;
+}
+
+static SnStatus llvm_build(SnContext *ctx, const SnTarget *t, const SnKernel *const *k, uint32_t n,
+                           SnModule **out, SnError *err)
+{
+    return make_module(ctx, t, k, NULL, n, out, err);
+}
+
+static SnStatus llvm_find(SnContext *ctx, const SnTarget *t, const SnHash128 *key, uint32_t n, SnModule **out,
+                          SnError *err)
+{
+    return make_module(ctx, t, NULL, key, n, out, err);
 }
 
 /* ---- facts and objects ---- */
@@ -319,4 +335,4 @@ static SnStatus llvm_emit(SnContext *ctx, const SnTarget *t, const SnObjectParts
 }
 
 const SnBackend sn_backend_llvm = {
-    .name = "llvm", .probe = llvm_probe, .build = llvm_build, .emit = llvm_emit};
+    .name = "llvm", .probe = llvm_probe, .build = llvm_build, .find = llvm_find, .emit = llvm_emit};

@@ -109,12 +109,13 @@ static SnValue input(SnGraph *g, const char *name, SnDtype d, int n, const int64
 }
 
 /* The product of an input and the weights: a parameter, or an input too. */
-static SnProgram *compile(const Host *h, const Case *c, Weights *w, const char *target, bool is_param)
+static SnProgram *compile_for(const Host *h, const Case *c, Weights *w, const char *target, bool is_param,
+                              const char *specialise)
 {
     SnGraph *g = NULL;
     SnProgram *p = NULL;
     SnError err;
-    const SnCompileOptions o = {.struct_size = sizeof o, .target = target};
+    const SnCompileOptions o = {.struct_size = sizeof o, .target = target, .specialise = specialise};
     assert_ok(sn_graph_create(h->cc, &g, &err));
     sn_graph_source(g, &w->source);
     const SnValue x = input(g, "x", c->dtype, c->nx, c->x);
@@ -124,6 +125,11 @@ static SnProgram *compile(const Host *h, const Case *c, Weights *w, const char *
     assert_ok(sn_compile(h->cc, g, &o, &p, &err));
     sn_graph_destroy(g);
     return p;
+}
+
+static SnProgram *compile(const Host *h, const Case *c, Weights *w, const char *target, bool is_param)
+{
+    return compile_for(h, c, w, target, is_param, NULL);
 }
 
 /* Allocated. */
@@ -323,6 +329,57 @@ static void panels_are_found_again(void **state)
     folder_close(&f);
 }
 
+#ifdef SN_TEST_LLVM
+/* Compiles and runs case i; says whether all of it came from the cache. */
+static bool was_found(const char *cache, const Case *c, Weights *w, const char *specialise)
+{
+    Host h = host_open(cache, 2);
+    SnProgramInfo info;
+    size_t size = 0;
+    SnProgram *p = compile_for(&h, c, w, "cpu", true, specialise);
+    sn_program_info(p, &info);
+    assert_int_equal(info.packed_bytes, c->packed * (int64_t)sn_dtype_size(c->dtype));
+    uint8_t *y = run(p, c, w, true, &size);
+    const uint64_t result = sn_hash64(y, size, 0);
+    if (w->result == 0)
+        w->result = result;
+    assert_true(w->result == result);
+    free(y);
+    sn_program_release(p);
+    host_close(&h);
+    return info.is_cached;
+}
+
+static void programs_are_found_again(void **state)
+{
+    static void (*const damage[])(const char *) = {flip_byte, cut_short, remove_file};
+    (void)state;
+    Folder f;
+    Weights w, other;
+    folder_open(&f);
+    weights_of(&cases[0], &w);
+    weights_of(&cases[1], &other);
+    assert_false(was_found(f.path, &cases[0], &w, NULL));
+    assert_true(was_found(f.path, &cases[0], &w, NULL));
+    assert_false(was_found(f.path, &cases[1], &other, NULL)); /* another graph */
+    assert_true(was_found(f.path, &cases[1], &other, NULL));
+    assert_false(was_found(f.path, &cases[0], &w, "none=1")); /* other options */
+    w.id = 2;
+    assert_false(was_found(f.path, &cases[0], &w, NULL)); /* their panels are not there */
+    assert_true(was_found(f.path, &cases[0], &w, NULL));
+    for (size_t i = 0; i < SN_COUNT(damage); i++) {
+        (void)each_file(&f, damage[i]);
+        assert_false(was_found(f.path, &cases[0], &w, NULL));
+        assert_true(was_found(f.path, &cases[0], &w, NULL));
+    }
+    w.source.identity = NULL;
+    assert_false(was_found(f.path, &cases[0], &w, NULL));
+    free(w.bytes);
+    free(other.bytes);
+    folder_close(&f);
+}
+#endif
+
 static void damaged_panels_are_made_again(void **state)
 {
     static void (*const damage[])(const char *) = {flip_byte, cut_short, remove_file};
@@ -410,6 +467,9 @@ int main(void)
         cmocka_unit_test(packed_products_have_the_bits_of_plain_ones),
         cmocka_unit_test(panels_are_found_again),
         cmocka_unit_test(damaged_panels_are_made_again),
+#ifdef SN_TEST_LLVM
+        cmocka_unit_test(programs_are_found_again),
+#endif
         cmocka_unit_test(cache_that_cannot_be_written_does_no_harm),
         cmocka_unit_test(load_entry_is_hidden),
         cmocka_unit_test(reserved_names_are_refused),
