@@ -71,25 +71,6 @@ static bool is_past(const SnAttend *a)
     return a->of[SN_ATTEND_PAGE] != 0;
 }
 
-static SnRef exp_of(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s1(l->s, SN_OP_EXP, sn_s2(l->s, SN_OP_SUB, a, b));
-}
-
-/* The greater one; of NaN, which makes NaN of p, nothing needs to be known. */
-static SnRef greater(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s3(l->s, SN_OP_WHERE, i_lt(l, a, b), b, a);
-}
-
-/* Bits of a float as an i32 of the same order, and back. */
-static SnRef ordered(SnLower *l, SnRef bits)
-{
-    const SnRef sign = sn_s2(l->s, SN_OP_SHR, bits, sn_const_scalar(l->s, SN_I32, (SnScalar){.i = 31}));
-    const SnRef rest = sn_const_scalar(l->s, SN_I32, (SnScalar){.i = INT32_MAX});
-    return sn_s2(l->s, SN_OP_XOR, bits, sn_s2(l->s, SN_OP_AND, sign, rest));
-}
-
 /* What registers hold at a time: rows x panels x lanes. */
 typedef struct Body {
     int64_t nrow, npanel, width;
@@ -514,6 +495,10 @@ void sn_attend_put(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef ac
         return;
     }
     const SnRef to = at(l, row, whole_panels(a->width), col);
+    if (a->part != 0) {
+        put(l, a->parts, i_add(l, a->part, to), acc);
+        return;
+    }
     const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
     put(l, a->acc, to, sn_s3(l->s, SN_OP_FMA, acc, get(l, a->take, row), kept));
 }
@@ -590,14 +575,31 @@ static void merge_sinks(SnLower *l, SnAttend *a)
     sn_lower_close(l, mark);
 }
 
+/* ACC of all chunks ▶ the result. */
+static void end_merge(SnLower *l, SnAttend *a)
+{
+    SnStmt **mark;
+    if (a->of[SN_ATTEND_SINKS] != 0)
+        merge_sinks(l, a);
+    invert_sums(l, a, a->all_sum);
+    SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    each_columns(l, a, a->width, 1, store_merged, &row);
+    sn_lower_close(l, mark);
+}
+
+/* Of a past: from the first one to the end. */
+static SnRef count_chunks(SnLower *l, const SnAttend *a)
+{
+    const SnRef end = i_add(l, a->end, i_const(l, a->span - 1));
+    return i_sub(l, i_div(l, end, i_const(l, a->span)), a->first_chunk);
+}
+
 static void emit_chunks(SnLower *l, SnAttend *a)
 {
-    SnStmt **chunks, **mark;
+    SnStmt **chunks;
     const SnRef size = i_const(l, a->span), keys = is_past(a) ? a->end : sn_lower_dim(l, a->keys);
     begin_merge(l, a);
-    const SnRef n = is_past(a)
-                        ? i_sub(l, i_div(l, i_add(l, keys, i_const(l, a->span - 1)), size), a->first_chunk)
-                        : sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
+    const SnRef n = is_past(a) ? count_chunks(l, a) : sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
     a->chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &chunks);
     if (is_past(a))
         a->chunk = i_add(l, a->chunk, a->first_chunk);
@@ -606,12 +608,16 @@ static void emit_chunks(SnLower *l, SnAttend *a)
     merge_rows(l, a);
     weigh_values(l, a);
     sn_lower_close(l, chunks);
-    if (a->of[SN_ATTEND_SINKS] != 0)
-        merge_sinks(l, a);
-    invert_sums(l, a, a->all_sum);
-    SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
-    each_columns(l, a, a->width, 1, store_merged, &row);
-    sn_lower_close(l, mark);
+    end_merge(l, a);
+}
+
+static void open_merge(SnLower *l, SnAttend *a)
+{
+    a->all_top = open_local(l, a, SN_F32, a->nrow);
+    a->all_sum = open_local(l, a, SN_F32, a->nrow);
+    a->keep = open_local(l, a, SN_F32, a->nrow);
+    a->take = open_local(l, a, SN_F32, a->nrow);
+    a->acc = open_local(l, a, SN_F32, a->nrow * whole_panels(a->width));
 }
 
 static void emit_tile(SnLower *l, SnAttend *a)
@@ -626,13 +632,8 @@ static void emit_tile(SnLower *l, SnAttend *a)
     }
     a->top = open_local(l, a, SN_F32, a->nrow);
     a->sum = open_local(l, a, SN_F32, a->nrow);
-    if (a->is_merged) {
-        a->all_top = open_local(l, a, SN_F32, a->nrow);
-        a->all_sum = open_local(l, a, SN_F32, a->nrow);
-        a->keep = open_local(l, a, SN_F32, a->nrow);
-        a->take = open_local(l, a, SN_F32, a->nrow);
-        a->acc = open_local(l, a, SN_F32, a->nrow * whole_panels(a->width));
-    }
+    if (a->is_merged)
+        open_merge(l, a);
     (a->is_tiled ? sn_attend_queries : load_queries)(l, a);
     if (a->is_merged) {
         emit_chunks(l, a);
@@ -660,6 +661,132 @@ static void emit_tiles(SnLower *l, SnAttend *a)
     a->row = i_add(l, first, i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &mark), size));
     emit_tile(l, a);
     sn_lower_close(l, mark);
+}
+
+/* ---- chunks of a past as tiles: a few rows, one token of each head, are work for all threads ---- */
+
+/* Bytes of LOCALs of a row, about. */
+static int64_t row_bytes(const SnAttend *a)
+{
+    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + a->span + 64);
+}
+
+/* Rows that have room in a part, whatever the level. */
+static int64_t part_rows(const SnAttend *a)
+{
+    return ROWS * row_bytes(a) > MAX_LOCAL ? ROWS / 2 : ROWS;
+}
+
+/* What a chunk gives: acc by row, then m and l. */
+static int64_t part_size(const SnAttend *a)
+{
+    return part_rows(a) * whole_panels(a->width) + 2 * SN_LANES;
+}
+
+static SnRef part_of(SnLower *l, const SnAttend *a)
+{
+    const SnRef chunks = sn_lower_dim(l, sn_type_of(l->s, a->of[SN_ATTEND_PAGE])->dims[1]);
+    return i_mul(l, i_add(l, i_mul(l, a->pair, chunks), a->chunk), i_const(l, part_size(a)));
+}
+
+/* Where m of a row is; l is SN_LANES behind it. */
+static SnRef part_top(SnLower *l, const SnAttend *a, SnRef row)
+{
+    return i_add(l, a->part, i_add(l, i_const(l, part_rows(a) * whole_panels(a->width)), row));
+}
+
+static void emit_part(SnLower *l, SnAttend *a)
+{
+    SnStmt **seen, **mark;
+    sn_past_range(l, a);
+    a->part = part_of(l, a);
+    const SnRef is_seen = i_both(l, i_ge(l, a->chunk, a->first_chunk), i_lt(l, base_of(l, a), a->end));
+    sn_kernel_if(&l->kb, is_seen, &seen);
+    a->query = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
+    a->score = open_local(l, a, SN_F32, a->nrow * a->span);
+    a->top = open_local(l, a, SN_F32, a->nrow);
+    a->sum = open_local(l, a, SN_F32, a->nrow);
+    load_queries(l, a);
+    a->count = i_min(l, i_const(l, a->span), i_sub(l, a->end, base_of(l, a)));
+    score_rows(l, a);
+    weigh_values(l, a);
+    const SnRef row = open_row_lanes(l, a, &mark), to = part_top(l, a, row);
+    put(l, a->parts, to, get(l, a->top, row));
+    put(l, a->parts, i_add(l, to, i_const(l, SN_LANES)), get(l, a->sum, row));
+    sn_lower_close(l, mark);
+    close_locals(l, a, 0);
+    sn_lower_close(l, seen);
+}
+
+static void merge_part(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
+{
+    Body b = {.nrow = 1, .npanel = npanel, .width = width};
+    const SnRef row = *(const SnRef *)self;
+    open_body(l, &b);
+    const SnRef to = at(l, row, whole_panels(a->width), i_add(l, col, at(l, b.panel, width, b.lane)));
+    const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
+    put(l, a->acc, to,
+        sn_s3(l->s, SN_OP_FMA, get(l, a->parts, i_add(l, a->part, to)), get(l, a->take, row), kept));
+    close_body(l, &b);
+}
+
+static void emit_merge(SnLower *l, SnAttend *a)
+{
+    SnStmt **chunks, **mark;
+    sn_past_range(l, a);
+    a->top = open_local(l, a, SN_F32, a->nrow);
+    a->sum = open_local(l, a, SN_F32, a->nrow);
+    open_merge(l, a);
+    begin_merge(l, a);
+    const SnRef chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count_chunks(l, a), &chunks);
+    a->chunk = i_add(l, a->first_chunk, chunk);
+    a->part = part_of(l, a);
+    SnRef row = open_row_lanes(l, a, &mark);
+    const SnRef from = part_top(l, a, row);
+    put(l, a->top, row, get(l, a->parts, from));
+    put(l, a->sum, row, get(l, a->parts, i_add(l, from, i_const(l, SN_LANES))));
+    sn_lower_close(l, mark);
+    merge_rows(l, a);
+    row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
+    each_columns(l, a, a->width, 1, merge_part, &row);
+    sn_lower_close(l, mark);
+    sn_lower_close(l, chunks);
+    end_merge(l, a);
+    close_locals(l, a, 0);
+}
+
+static void read_operands(SnLower *l, const SnAttend *a)
+{
+    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
+        if (a->of[i] != 0)
+            sn_lower_read(l, a->of[i]);
+    }
+}
+
+static void emit_parts(SnLower *l, SnAttend *a)
+{
+    const SnRef chunks = sn_type_of(l->s, a->of[SN_ATTEND_PAGE])->dims[1], one = i_const(l, 1);
+    const bool is_empty = sn_lower_is_empty(l, a->to->ndim, a->to->dims);
+    const SnRef bytes = i_const(l, part_size(a) * (int64_t)sizeof(float));
+    a->temp = sn_lower_temp(l, sn_dim_mul(l->s, sn_attend_tiles(l, a, chunks), bytes));
+    a->row = i_const(l, 0);
+    sn_lower_begin(l, "attend_chunks");
+    read_operands(l, a);
+    a->parts = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
+    a->chunk = sn_attend_take_tile(l, a, chunks);
+    if (!is_empty)
+        emit_part(l, a);
+    sn_lower_end(l, sn_attend_tiles(l, a, chunks));
+    sn_lower_begin(l, "attend_past");
+    sn_lower_read(l, a->of[SN_ATTEND_POS]);
+    if (a->of[SN_ATTEND_SINKS] != 0)
+        sn_lower_read(l, a->of[SN_ATTEND_SINKS]);
+    a->parts = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, false);
+    a->result = sn_lower_result(l, 0);
+    (void)sn_attend_take_tile(l, a, one);
+    if (!is_empty)
+        emit_merge(l, a);
+    sn_lower_end(l, sn_attend_tiles(l, a, one));
 }
 
 /* ---- the root ---- */
@@ -690,12 +817,6 @@ static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n
     if (a->scale == 0)
         a->scale = 1 / sqrtf((float)a->dim);
     a->window = sn_attr_int(l->s, r, "window", 0);
-}
-
-/* Bytes of LOCALs of a row, about. */
-static int64_t row_bytes(const SnAttend *a)
-{
-    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + a->span + 64);
 }
 
 /* Registers hold `most` vectors of sums, rows x panels, and some beside them: only that is up to the target.
@@ -738,13 +859,15 @@ static void emit_grid(SnLower *l, SnAttend *a, SnRef nblock)
 void sn_lower_past(SnLower *l, SnRef r)
 {
     SnAttend a = {.nmark = 0};
+    int64_t rows = 0;
     read_term(l, r, past_operand, SN_COUNT(past_operand), &a);
     shape_tile(l, &a);
-    sn_lower_begin(l, "attend_past");
-    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
-        if (a.of[i] != 0)
-            sn_lower_read(l, a.of[i]);
+    if (sn_is_const_i64(l->s, a.rows, &rows) && rows <= part_rows(&a)) {
+        emit_parts(l, &a);
+        return;
     }
+    sn_lower_begin(l, "attend_past");
+    read_operands(l, &a);
     emit_grid(l, &a, sn_lower_ceil(l, a.rows, a.grid_rows));
 }
 

@@ -39,15 +39,16 @@ typedef struct SnAttend {
     bool is_merged;                 /* there may be several chunks */
     uint32_t temp, value_temp;
     float scale, cap;
-    int64_t window;                   /* positions that a query sees; 0: all before it */
-    SnRef first_chunk, end;           /* of a past: what the tile sees */
-    int panels, value_panels, result; /* buffers */
+    int64_t window;                          /* positions that a query sees; 0: all before it */
+    SnRef first_chunk, end;                  /* of a past: what the tile sees */
+    int panels, value_panels, parts, result; /* buffers */
     /* LOCALs: rows of q, of scores, of p as bf16; m and l by row; M, L, ACC and the factors of ACC and acc */
     int query, score, weights, top, sum, all_top, all_sum, acc, keep, take;
     SnStmt **mark[16];
     int nmark;
     SnRef pair, batch, head, row; /* of the tile: batch x head of k, both alone, its first row */
     SnRef chunk, count;           /* of the chunk: its number, how many positions it has */
+    SnRef part;                   /* where in `parts` it leaves what it gives; 0: it is merged at once */
 } SnAttend;
 
 /* ---- small phrases ---- */
@@ -71,6 +72,25 @@ static inline void put(SnLower *l, int local, SnRef at, SnRef value)
 static inline SnRef at(SnLower *l, SnRef row, int64_t stride, SnRef col)
 {
     return i_add(l, i_mul(l, row, i_const(l, stride)), col);
+}
+
+static inline SnRef exp_of(SnLower *l, SnRef a, SnRef b)
+{
+    return sn_s1(l->s, SN_OP_EXP, sn_s2(l->s, SN_OP_SUB, a, b));
+}
+
+/* The greater one; of NaN, which makes NaN of p, nothing needs to be known. */
+static inline SnRef greater(SnLower *l, SnRef a, SnRef b)
+{
+    return sn_s3(l->s, SN_OP_WHERE, i_lt(l, a, b), b, a);
+}
+
+/* Bits of a float as an i32 of the same order, and back. */
+static inline SnRef ordered(SnLower *l, SnRef bits)
+{
+    const SnRef sign = sn_s2(l->s, SN_OP_SHR, bits, sn_const_scalar(l->s, SN_I32, (SnScalar){.i = 31}));
+    const SnRef rest = sn_const_scalar(l->s, SN_I32, (SnScalar){.i = INT32_MAX});
+    return sn_s2(l->s, SN_OP_XOR, bits, sn_s2(l->s, SN_OP_AND, sign, rest));
 }
 
 static inline int64_t whole_panels(int64_t n)

@@ -1,9 +1,9 @@
 /* bench_generate.c -- bench of a decoder at prompt=P,new=N,batch=B: rows that are fed and go on side by side.
  *
  * The first pass is not counted. Each pass has prompts of its own, so that nothing is known from an earlier
- * one. A step of new tokens reads all packed weights once; the share is of what the same threads read beyond
- * every cache at best, measured before and after. Kernels are those of new tokens, in a second session that
- * traces. */
+ * one. A step of new tokens reads all packed weights once; the share is of the best step, of what the same
+ * threads read beyond every cache at best, measured before and after. Kernels are those of new tokens, in a
+ * second session that traces. */
 #include "tools/bench.h"
 
 #define BUDGET_NS 3000000000u
@@ -191,7 +191,7 @@ static void find_rates(const Generation *b, const SnLimits *before, Rates *r)
     if (r->limits.memory[last].read_gbps < before->memory[last].read_gbps)
         r->limits = *before;
     r->read = r->limits.memory[last].read_gbps;
-    r->share = (double)r->use.packed_bytes / (percentile(b->step, 0.5) * 1e6) / r->read;
+    r->share = (double)r->use.packed_bytes / (percentile(b->step, 0) * 1e6) / r->read;
 }
 
 static void print_json(const Generation *b, const Rates *r, const Profile *p)
@@ -211,7 +211,8 @@ static void print_json(const Generation *b, const Rates *r, const Profile *p)
     put_figure(&x, "share_of_peak", false, 0);
     put_figure(&x, "compile_ms", true, b->create_ms);
     put_figure(&x, "load_ms", true, b->w.load_ms);
-    sn_text_printf(&x, ", \"peak_bytes\": %llu", (unsigned long long)peak_bytes(&r->use));
+    sn_text_printf(&x, ", \"peak_bytes\": %llu, \"state_bytes\": %llu",
+                   (unsigned long long)peak_bytes(&r->use), (unsigned long long)r->use.state_bytes);
     if (p) {
         sn_text_printf(&x, ", \"kernels\": ");
         profile_json(p, &r->limits, SN_F32, &x);
@@ -241,27 +242,26 @@ static void print_plain(const Generation *b, const Rates *r, const Profile *p)
         profile_print(p, &r->limits, SN_F32);
 }
 
-/* Kernels of steps of new tokens: a session that is timed has no trace, which keeps steps apart. */
-static int trace_steps(const Args *a, const SnLimits *limits, Profile *p)
+/* Kernels of steps of new tokens: a session that is timed has no trace, which keeps steps apart. Their names
+ * are those of b, which is closed behind the last look at them. */
+static int trace_steps(const Args *a, const SnLimits *limits, Profile *p, Generation *b)
 {
-    Generation b;
     SnError err = {0};
-    Args traced = *a;
     const SnTrace hook = profile_hook(p);
+    Args traced = *a;
     traced.trace = &hook;
-    int status = open_generation(&traced, p, &b);
+    int status = open_generation(&traced, p, b);
     if (status == EXIT_DONE) {
-        const SnStatus st = run_passes(&b, &err);
+        const SnStatus st = run_passes(b, &err);
         status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
     }
-    close_generation(&b);
     profile_sort(p, limits, SN_F32);
     return status;
 }
 
 int bench_generation(const Args *a)
 {
-    Generation b;
+    Generation b, traced = {.a = NULL};
     Profile p = {0};
     Rates r;
     SnError err = {0}, ignored;
@@ -278,12 +278,14 @@ int bench_generation(const Args *a)
     const bool has_kernels = arg_flag(a, "--kernels");
     if (status == EXIT_DONE && has_kernels) {
         profile_init(&p, sn_allocator(b.w.s.ctx));
-        status = trace_steps(a, &r.limits, &p);
+        status = trace_steps(a, &r.limits, &p, &traced);
     }
     if (status == EXIT_DONE)
         (a->json ? print_json : print_plain)(&b, &r, has_kernels ? &p : NULL);
     if (p.memory)
         profile_clear(&p);
+    if (traced.a)
+        close_generation(&traced);
     close_generation(&b);
     return status;
 }

@@ -51,7 +51,7 @@ static void declare(Entry *e)
     if (e->past.window)
         e->past.near_pages = sn_symbol_at_create(
             g, "near_pages", (e->past.window + SN_LM_PAGE - 1) / SN_LM_PAGE + 1, INT32_MAX);
-    e->past.kv_dtype = e->m->kv_dtype != SN_NODTYPE ? e->m->kv_dtype : e->m->dtype;
+    e->past.kv_dtype = e->m->kv_dtype;
 }
 
 /* The model over the next tokens of its rows; logits f32[batch, wanted, vocabulary]. */
