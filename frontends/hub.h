@@ -103,8 +103,8 @@ typedef struct SnTokenizeOptions {
     int64_t max_length, stride;       /* max_length 0: the tokenizer's own */
     int64_t pad_length, pad_multiple; /* 0: longest; 0: none */
     const char *pad_token;            /* NULL: the tokenizer's own */
-    /* Not NULL: texts are given as words, so many of each, one text's behind another's. Offsets are in a word,
-     * and word_ids number them. */
+    /* Not NULL: texts are given as words, so many of each, one text's behind another's. Offsets are in a
+     * word, and word_ids number them. */
     const int64_t *words, *pair_words;
 } SnTokenizeOptions;
 
@@ -231,6 +231,14 @@ SN_API SN_MUST_CHECK SnStatus sn_model_has_chat(SnModel *m, SnArena *arena, bool
  * its own text as the message. */
 SN_API SN_MUST_CHECK SnStatus sn_model_chat_text(SnModel *m, const SnJson *messages, const SnJson *kwargs,
                                                  SnArena *arena, SnChatText *out, SnError *err);
+
+/* What a model wrote, as a message: parse_response of Transformers. prefix: the prompt; both with special
+ * tokens. schema: a response_template; NULL: that of tokenizer_config.json, or of a family that the chat
+ * template is of (SN_EUNSUPPORTED: neither). tools as for the chat template, or NULL. The object is in the
+ * arena. */
+SN_API SN_MUST_CHECK SnStatus sn_model_parse_response(SnModel *m, SnBytes text, SnBytes prefix,
+                                                      const SnJson *schema, const SnJson *tools,
+                                                      SnArena *arena, SnJson *out, SnError *err);
 
 /* ---- conversations with a model that was compiled ahead of time ---- */
 SN_API bool sn_model_talks(const SnModel *m); /* it is one: a .so that was made of a chat model */

@@ -3,6 +3,7 @@
  *
  * The template is one of chat_template.jinja, additional_chat_templates/NAME.jinja, tokenizer_config.json (a
  * text, or a list of named ones) and chat_template.json of processors. */
+#include "frontends/hf/chat_parse.h"
 #include "frontends/hf/jinja.h"
 #include "frontends/model.h"
 
@@ -513,4 +514,26 @@ SnStatus sn_model_chat_text(SnModel *m, const SnJson *messages, const SnJson *kw
     sn_text_clear(&text);
     sn_vec_clear(arena->memory, &spans);
     return st;
+}
+
+SnStatus sn_model_parse_response(SnModel *m, SnBytes text, SnBytes prefix, const SnJson *schema,
+                                 const SnJson *tools, SnArena *arena, SnJson *out, SnError *err)
+{
+    Chat *c = sn_arena_alloc(arena, sizeof *c);
+    SnJson *known = NULL;
+    const SnJson kwargs = {.kind = SN_JSON_OBJECT};
+    SN_CHECK(c, err, SN_ENOMEM, "%s: no memory for a message", m->folder);
+    *c = (Chat){.m = m, .arena = arena, .kwargs = &kwargs, .err = err};
+    SN_TRY(read_json(c, "tokenizer_config.json", &c->config));
+    if (!schema)
+        schema = sn_json_get(c->config, "response_template");
+    if (sn_json_is_null(schema)) {
+        SN_TRY(read_templates(c));
+        SN_TRY(c->ntemplate ? choose_template(c) : SN_OK);
+        const char *own = sn_chat_schema(c->text);
+        SN_CHECK(own, err, SN_EUNSUPPORTED, "%s: this tokenizer has no response_template", m->folder);
+        SN_TRY(sn_json_parse(arena, "response_template", sn_bytes_str(own), &known, err));
+        schema = known;
+    }
+    return sn_chat_parse(arena, schema, prefix, text, tools, out, err);
 }

@@ -603,8 +603,8 @@ SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, const SnJiValue **at, size_t *n)
         return SN_OK;
     if (v.kind == SN_JI_ITER) {
         SnJiIter *iter = v.u.iter;
-        *at = iter->at + iter->pos;
         *n = iter->n - iter->pos;
+        *at = *n ? iter->at + iter->pos : NULL;
         iter->pos = iter->n;
         if (iter->late) {
             *r->err = *iter->late;

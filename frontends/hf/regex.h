@@ -34,16 +34,20 @@ bool sn_set_named(SnArena *a, SnCodeSet *s, SnBytes name);
 /* ---- trees (regex_parse.c) ---------------------------------------------------------------------------- */
 
 typedef enum SnRegexKind {
-    SN_RE_SET,   /* one character of the set */
-    SN_RE_LOOK,  /* nothing, if the next character is in the set, or where ends the text has no more */
-    SN_RE_ALL,   /* the children, one after the other */
-    SN_RE_ANY,   /* one of the children, the first that leads to a match */
-    SN_RE_REPEAT /* the child min to max times */
+    SN_RE_SET,    /* one character of the set */
+    SN_RE_LOOK,   /* nothing, if the next character is in the set, or where ends the text has no more */
+    SN_RE_ALL,    /* the children, one after the other */
+    SN_RE_ANY,    /* one of the children, the first that leads to a match */
+    SN_RE_REPEAT, /* the child min to max times */
+    SN_RE_GROUP,  /* the child; what it matched has a name (of Python alone, as the two that follow) */
+    SN_RE_AHEAD,  /* nothing, where the child matches, or `inverts`: where it does not */
+    SN_RE_BEGIN   /* nothing, where the text begins */
 } SnRegexKind;
 
 typedef struct SnRegexNode {
     SnRegexKind kind;
-    bool ends, is_lazy, is_possessive;
+    bool ends, is_lazy, is_possessive, inverts;
+    SnBytes name;
     SnCodeSet set;
     uint32_t min, max; /* max SN_RE_MORE: any number */
     struct SnRegexNode *child, *next;
@@ -51,5 +55,25 @@ typedef struct SnRegexNode {
 #define SN_RE_MORE 0xFFFFFFFFu
 
 SN_MUST_CHECK SnStatus sn_regex_parse(SnArena *a, SnBytes pattern, SnRegexNode **out, SnError *err);
+/* Python's syntax, with DOTALL: named groups, look-ahead of any length, ^ and \Z. */
+SN_MUST_CHECK SnStatus sn_regex_parse_python(SnArena *a, SnBytes pattern, SnRegexNode **out, SnError *err);
+
+/* ---- matches (regex_match.c): by backtracking that visits no place twice --------------------------------
+ */
+
+#define SN_RE_GROUPS 16
+typedef struct SnRegex SnRegex;
+typedef struct SnRegexMatch {
+    size_t begin, end; /* bytes */
+    struct {
+        size_t begin, end; /* end below begin: it took no part */
+    } group[SN_RE_GROUPS];
+} SnRegexMatch;
+SN_MUST_CHECK SnStatus sn_regex_compile(SnArena *a, SnBytes pattern, SnRegex **out, SnError *err);
+/* Names of groups, each once. */
+uint32_t sn_regex_names(const SnRegex *r, const SnBytes **out);
+/* The first match that begins at `from` or behind it, in Python's order of choice. */
+SN_MUST_CHECK SnStatus sn_regex_search(SnArena *a, const SnRegex *r, SnBytes text, size_t from,
+                                       SnRegexMatch *out, bool *found, SnError *err);
 
 #endif

@@ -10,7 +10,7 @@ typedef struct Parser {
     SnArena *a;
     SnReader r;
     SnError *err;
-    bool ignores_case, dot_is_all;
+    bool ignores_case, dot_is_all, is_python;
     int depth;
 } Parser;
 
@@ -239,6 +239,12 @@ static bool as_one(Parser *p, const SnRegexNode *n, SnCodeSet *set, bool *ends)
 static SnStatus look_ahead(Parser *p, bool inverts, SnRegexNode **out)
 {
     SnRegexNode *inside;
+    if (p->is_python) {
+        SN_TRY(new_node(p, SN_RE_AHEAD, out));
+        (*out)->inverts = inverts;
+        SN_TRY(alternatives(p, &(*out)->child));
+        return take(p, ")") ? SN_OK : malformed(p, "a ( without )");
+    }
     SN_TRY(new_node(p, SN_RE_LOOK, out));
     SN_TRY(alternatives(p, &inside));
     if (!take(p, ")"))
@@ -252,6 +258,19 @@ static SnStatus look_ahead(Parser *p, bool inverts, SnRegexNode **out)
     return SN_OK;
 }
 
+/* (?P<name>; after the bracket. */
+static SnStatus named_group(Parser *p, SnRegexNode **out)
+{
+    const uint8_t *end = p->r.left > 0 ? memchr(p->r.at, '>', p->r.left) : NULL;
+    if (end == NULL)
+        return malformed(p, "a group's name without >");
+    SN_TRY(new_node(p, SN_RE_GROUP, out));
+    (*out)->name = sn_take(&p->r, (size_t)(end - p->r.at));
+    (void)sn_skip(&p->r, 1);
+    SN_TRY(alternatives(p, &(*out)->child));
+    return take(p, ")") ? SN_OK : malformed(p, "a ( without )");
+}
+
 /* (?i) (?i: (?-m: ...; after the question mark. */
 static SnStatus options(Parser *p, SnRegexNode **out)
 {
@@ -262,7 +281,7 @@ static SnStatus options(Parser *p, SnRegexNode **out)
             on = false;
         else if (c == 'i')
             p->ignores_case = on;
-        else if (c == 'm')
+        else if (c == (p->is_python ? 's' : 'm'))
             p->dot_is_all = on;
         else
             return unsupported(p, "this kind of (? )");
@@ -292,6 +311,8 @@ static SnStatus group(Parser *p, SnRegexNode **out)
         st = look_ahead(p, true, out);
     else if (take(p, "?<=") || take(p, "?<!"))
         st = unsupported(p, "look-behind");
+    else if (p->is_python && take(p, "?P<"))
+        st = named_group(p, out);
     else if (take(p, "?>"))
         st = unsupported(p, "an atomic group");
     else if (take(p, "?"))
@@ -322,6 +343,21 @@ static SnStatus anchor(Parser *p, bool before_newline, SnRegexNode **out)
     return SN_OK;
 }
 
+/* The end, or a line end before it. */
+static SnStatus python_end(Parser *p, SnRegexNode **out)
+{
+    SnRegexNode *line = NULL;
+    SnCodeSet set = {.failed = false};
+    sn_set_add(p->a, &set, '\n', '\n');
+    SN_TRY(new_node(p, SN_RE_AHEAD, out));
+    SN_TRY(new_node(p, SN_RE_ALL, &(*out)->child));
+    SN_TRY(new_node(p, SN_RE_REPEAT, &line));
+    line->max = 1;
+    (*out)->child->child = line;
+    SN_TRY(set_node(p, &set, &line->child));
+    return anchor(p, false, &line->next);
+}
+
 static SnStatus atom(Parser *p, SnRegexNode **out)
 {
     SnCodeSet set = {.failed = false};
@@ -338,10 +374,14 @@ static SnStatus atom(Parser *p, SnRegexNode **out)
         sn_set_add(p->a, &set, '\n' + 1, 0x10FFFF);
         return set_node(p, &set, out);
     }
+    if (p->is_python && take(p, "$"))
+        return python_end(p, out);
     if (take(p, "$"))
         return anchor(p, true, out);
-    if (take(p, "\\z"))
+    if (take(p, p->is_python ? "\\Z" : "\\z"))
         return anchor(p, false, out);
+    if (p->is_python && (take(p, "^") || take(p, "\\A")))
+        return new_node(p, SN_RE_BEGIN, out);
     if (take(p, "\\"))
         SN_TRY(escape(p, &set, &is_set, &c));
     else if ((c = sn_read_utf8(&p->r)) == '^')
@@ -400,7 +440,7 @@ static SnStatus repeats(Parser *p, SnRegexNode **n)
         x->max = max;
         x->child = *n;
         const bool is_exact = in_braces && min == max; /* then ? makes it optional */
-        if (!is_exact)
+        if (!is_exact || p->is_python)
             x->is_lazy = take(p, "?");
         if (!in_braces && !x->is_lazy)
             x->is_possessive = take(p, "+");
@@ -433,11 +473,27 @@ static SnStatus alternatives(Parser *p, SnRegexNode **out)
     return SN_OK;
 }
 
+static SnStatus parse(Parser *p, SnBytes pattern, SnRegexNode **out)
+{
+    SN_CHECK(sn_utf8_valid(pattern), p->err, SN_EFORMAT, "pattern: not UTF-8");
+    SN_TRY(alternatives(p, out));
+    return p->r.left == 0 ? SN_OK : malformed(p, "a ) without (");
+}
+
 SnStatus sn_regex_parse(SnArena *a, SnBytes pattern, SnRegexNode **out, SnError *err)
 {
     SnError own;
     Parser p = {.a = a, .r = sn_reader(pattern), .err = err != NULL ? err : &own};
-    SN_CHECK(sn_utf8_valid(pattern), err, SN_EFORMAT, "pattern: not UTF-8");
-    SN_TRY(alternatives(&p, out));
-    return p.r.left == 0 ? SN_OK : malformed(&p, "a ) without (");
+    return parse(&p, pattern, out);
+}
+
+SnStatus sn_regex_parse_python(SnArena *a, SnBytes pattern, SnRegexNode **out, SnError *err)
+{
+    SnError own;
+    Parser p = {.a = a,
+                .r = sn_reader(pattern),
+                .err = err != NULL ? err : &own,
+                .dot_is_all = true,
+                .is_python = true};
+    return parse(&p, pattern, out);
 }

@@ -169,6 +169,10 @@ static SnStatus put_node(Compiler *c, const SnRegexNode *n)
         return put_any(c, n);
     case SN_RE_REPEAT:
         return put_repeat(c, n);
+    case SN_RE_GROUP: /* of Python alone */
+    case SN_RE_AHEAD:
+    case SN_RE_BEGIN:
+        break;
     }
     return SN_EINTERNAL;
 }
