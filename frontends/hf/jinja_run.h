@@ -148,6 +148,10 @@ SN_MUST_CHECK SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int 
                                            SnText *t);
 SN_MUST_CHECK SnStatus sn_ji_to_json(SnJiRun *r, SnJiValue v, SnJiCall *c, SnJiValue *out);
 
+/* ---- filters over lines (jinja_wrap.c) ---- */
+SN_MUST_CHECK SnStatus sn_ji_wordwrap(SnJiCall *c, SnJiValue *out);
+SN_MUST_CHECK SnStatus sn_ji_pprint(SnJiCall *c, SnJiValue *out);
+
 /* ---- tables ---- */
 const SnJiRow *sn_ji_filter(SnBytes name); /* NULL: none */
 const SnJiRow *sn_ji_test(SnBytes name);

@@ -428,7 +428,7 @@ const SnJiRow sn_ji_text_filters[] = {
     {"indent", indent, "width? first? blank?"},
     {"join", join, "d? attribute?"},
     {"lower", by_method, ""},
-    {"pprint", NULL, "*"},
+    {"pprint", sn_ji_pprint, ""},
     {"replace", replace, "old new count?"},
     {"safe", safe, ""},
     {"string", string, ""},
@@ -440,7 +440,7 @@ const SnJiRow sn_ji_text_filters[] = {
     {"urlencode", urlencode, ""},
     {"urlize", NULL, "*"},
     {"wordcount", wordcount, ""},
-    {"wordwrap", NULL, "*"},
+    {"wordwrap", sn_ji_wordwrap, "width? break_long_words? wrapstring? break_on_hyphens?"},
     {"xmlattr", xmlattr, "autospace?"},
     {0},
 };
