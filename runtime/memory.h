@@ -51,6 +51,19 @@ bool sn_add_i64(int64_t a, int64_t b, int64_t *out);
 /* Rounds up to a multiple of align (a power of two). */
 bool sn_align_size(size_t size, size_t align, size_t *out);
 
+/* The place of the lowest bit that is set; x is not 0. */
+static inline unsigned sn_low_bit(uint64_t x)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(x);
+#else
+    unsigned n = 0;
+    for (; (x & 1) == 0; x >>= 1)
+        n++;
+    return n;
+#endif
+}
+
 /* ---- plain blocks ---- */
 const SnAllocator *sn_allocator(const SnContext *ctx);
 const SnJobs *sn_jobs(const SnContext *ctx);                     /* width is at least 1 */

@@ -76,4 +76,18 @@ uint32_t sn_regex_names(const SnRegex *r, const SnBytes **out);
 SN_MUST_CHECK SnStatus sn_regex_search(SnArena *a, const SnRegex *r, SnBytes text, size_t from,
                                        SnRegexMatch *out, bool *found, SnError *err);
 
+/* ---- the walk (regex_walk.c) -------------------------------------------------------------------------- */
+
+typedef struct SnRegexDfa { /* see SnTokRegex */
+    const uint32_t *edge;
+    const uint8_t *class; /* of all blocks */
+    size_t nchar;
+    uint32_t nclass, nstate;
+} SnRegexDfa;
+
+/* The edges that find all matches, of *nout states; 0: there is no such machine, because the pattern leaves
+ * text out or is too large. */
+SN_MUST_CHECK SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32_t **out,
+                                     uint32_t *nout, SnError *err);
+
 #endif

@@ -7,10 +7,10 @@
 #include <stdio.h>
 
 #define MAX_WINDOWS (1 << 20)
-#define MAX_PADDED  (1 << 20) /* tokens of a row that is filled up */
-#define WORD_CACHE  (5 << 20) /* bytes */
-#define MOST_NEW    64        /* tokens in one run of a stream */
-#define LONG_TEXT   (1 << 16) /* tokens; a longer limit takes memory even where no text reaches it */
+#define MAX_PADDED  (1 << 20)  /* tokens of a row that is filled up */
+#define WORD_CACHE  (13 << 20) /* bytes; only what words touch is taken */
+#define MOST_NEW    64         /* tokens in one run of a stream */
+#define LONG_TEXT   (1 << 16)  /* tokens; a longer limit takes memory even where no text reaches it */
 
 SnStatus sn_text_need(SnModel *m, SnError *err)
 {

@@ -76,6 +76,20 @@ static void take_space(SnBytes text, uint32_t flags, size_t taken, SnTokMatch *m
             m->end += size;
 }
 
+/* The next place from `at` on, before `stop`, where a name may begin, or `stop`. */
+static size_t next_place(const uint8_t *pool, const SnTokAdded *all, const uint32_t *first, SnBytes text,
+                         size_t at, size_t stop)
+{
+    const uint8_t byte = pool[all[0].at];
+    if (first[byte + 1] == first[256]) { /* all names begin with it */
+        const uint8_t *p = memchr(text.at + at, byte, stop - at);
+        return p != NULL ? (size_t)(p - text.at) : stop;
+    }
+    while (at < stop && first[text.at[at]] == first[text.at[at] + 1])
+        at++;
+    return at;
+}
+
 bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_t *first, SnBytes text,
                        SnTokFinder *f, SnTokMatch *match, SnTokClock *clock)
 {
@@ -86,7 +100,9 @@ bool sn_tok_find_added(const SnTokTable *t, const SnTokAdded *all, const uint32_
     while (f->at < text.n) {
         const SnTokAdded *a = NULL;
         const size_t begin = f->at, stop = text.n - begin < STRETCH ? text.n : begin + STRETCH;
-        while (f->at < stop && (a = longest_at(t, all, first, text, f->at)) == NULL)
+        const uint8_t *pool = sn_tok_POOL(t);
+        while ((f->at = next_place(pool, all, first, text, f->at, stop)) < stop &&
+               (a = longest_at(t, all, first, text, f->at)) == NULL)
             f->at++;
         if (sn_tok_due(clock, f->at - begin + 1))
             return false;

@@ -8,11 +8,9 @@
 
 enum { BATCH = 128 };
 
-typedef struct Batch {
-    uint32_t n;
-    size_t end[BATCH + 1];
-    uint64_t hash[BATCH];
-} Batch;
+typedef struct Ends { /* of words, one after the other */
+    uint32_t n, at[SN_TOK_WALK_MOST];
+} Ends;
 
 static bool is_pattern(const SnTokEncoder *e, const SnTokSplit *s)
 {
@@ -48,20 +46,26 @@ void sn_tok_cut_begin(SnTokWords *w, const SnTokStretch *s)
 /* ---- ends of words: of those from `at` on, as many as a batch has room for ------------------------------
  */
 
-static void cut_pattern(const SnTokPattern *p, SnBytes text, size_t at, Batch *b)
+static size_t match_end(const SnTokPattern *p, SnBytes text, size_t at)
 {
-    for (b->n = 0; b->n < BATCH && at < text.n; b->end[b->n++] = at) {
-        SnTokMatcher m = sn_tok_matcher(p, at);
-        for (size_t size; m.row != 0 && m.at < text.n; m.at += size) {
-            const uint32_t edge = p->edge[m.row + sn_tok_class_at(p, text.at + m.at, text.n - m.at, &size)];
-            m.last = edge & 1 ? m.at : m.last;
-            m.row = edge >> 1;
-        }
-        if (m.row != 0 && (p->edge[m.row] & 1))
-            m.last = text.n;
-        if (m.last == SN_TOK_NO_MATCH)
-            m.last = sn_tok_gap_end(p, text, at);
-        at = m.last;
+    SnTokMatcher m = sn_tok_matcher(p, at);
+    for (size_t size; m.row != 0 && m.at < text.n; m.at += size) {
+        const uint32_t edge = p->edge[m.row + sn_tok_class_at(p, text.at + m.at, text.n - m.at, &size)];
+        m.last = edge & 1 ? m.at : m.last;
+        m.row = edge >> 1;
+    }
+    if (m.row != 0 && (p->edge[m.row] & 1))
+        m.last = text.n;
+    return m.last == SN_TOK_NO_MATCH ? sn_tok_gap_end(p, text, at) : m.last;
+}
+
+static void cut_pattern(const SnTokPattern *p, SnBytes text, size_t at, Ends *e)
+{
+    e->n = sn_tok_walk(p, text, at, e->at);
+    const bool is_walk = e->n > 0;
+    while (!is_walk && e->n < BATCH && at < text.n) {
+        at = match_end(p, text, at);
+        e->at[e->n++] = (uint32_t)at;
     }
 }
 
@@ -80,7 +84,7 @@ static Sign sign_of(const SnTokTable *t)
     return (Sign){text, s->arg & SN_SIGN_REPLACES ? code : ' ', s->arg};
 }
 
-static void cut_junctions(const SnTokTable *t, SnBytes text, size_t at, Batch *b)
+static void cut_junctions(const SnTokTable *t, SnBytes text, size_t at, Ends *e)
 {
     const uint8_t *bits = sn_tok_JUNCTION(t);
     const uint32_t space = sign_of(t).code;
@@ -90,13 +94,13 @@ static void cut_junctions(const SnTokTable *t, SnBytes text, size_t at, Batch *b
         uint32_t code = sn_tok_code_point(text.at + at, size);
         code = code == ' ' ? space : code;
         const uint32_t bit = sn_tok_junction(last, code);
-        b->end[n] = at;
+        e->at[n] = (uint32_t)at;
         n += at > begin && !(bits[bit >> 3] >> (bit & 7) & 1);
         last = code;
     }
     if (n < BATCH)
-        b->end[n++] = text.n;
-    b->n = n;
+        e->at[n++] = (uint32_t)text.n;
+    e->n = n;
 }
 
 /* ---- the sign ----------------------------------------------------------------------------------------- */
@@ -134,39 +138,54 @@ SnBytes sn_tok_cut_word(const SnTokEncoder *e, SnTokWords *w, SnBytes word)
 
 /* ---- ids ---------------------------------------------------------------------------------------------- */
 
-/* The words that the cache may know are fetched all together. */
-static void fetch(const SnTokCache *c, SnBytes text, size_t at, Batch *b)
+typedef struct Batch { /* words that the cache may know are fetched all together */
+    SnWordKey key[BATCH];
+    SnWordFew *set[BATCH];
+} Batch;
+
+static void fetch(const SnWordCache *c, SnBytes text, size_t at, const uint32_t *end, size_t n, Batch *b)
 {
-    for (uint32_t i = 0; i < b->n; at = b->end[i++]) {
-        const size_t n = b->end[i] - at;
-        if (n > SN_WORD_SHORT)
-            continue;
-        const SnTokKey k = sn_tok_key(text.at + at, n, text.n - at);
-        b->hash[i] = sn_tok_key_hash(&k);
-        __builtin_prefetch(&c->few[2 * (b->hash[i] & c->few_mask)]);
-        __builtin_prefetch(&c->few[2 * (b->hash[i] & c->few_mask) + 1]);
+    for (size_t i = 0; i < n; at = end[i++]) {
+        b->key[i] = sn_word_key(text.at + at, end[i] - at, text.n - at);
+        b->set[i] = sn_word_set(c, b->key[i]);
+        __builtin_prefetch(b->set[i], 1);
     }
 }
 
-static SnStatus put_batch(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const Batch *b, SnError *err)
+/* Puts the words that the cache knows up to one that it does not; returns how many. */
+static size_t put_known(const SnWordCache *c, const Batch *b, size_t i, size_t n, SnTokSink *out)
+{
+    size_t at = out->n, count;
+    const int32_t *id;
+    while (i < n && out->max - at >= SN_WORD_IDS &&
+           (id = sn_word_find(c, b->set[i], b->key[i], &count)) != NULL) {
+        memcpy(out->id + at, id, SN_WORD_IDS * sizeof *id);
+        at += count;
+        i++;
+    }
+    out->n = at;
+    return i;
+}
+
+static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const uint32_t *end, size_t n,
+                          SnError *err)
 {
     const SnBytes text = w->split.text;
     const Sign sign = w->cut == SN_TOK_CUT_JUNCTIONS ? sign_of(e->t) : (Sign){.code = ' '};
-    for (uint32_t i = 0; i < b->n; i++) {
-        const size_t at = w->cut_at, n = b->end[i] - at;
-        const SnTokShort *known = NULL;
-        w->has_sign = at == 0 && takes_sign(w, &sign, text);
-        if (n <= SN_WORD_SHORT && e->cache.few != NULL && out->max - out->n > SN_WORD_IDS && !w->has_sign) {
-            const SnTokKey k = sn_tok_key(text.at + at, n, text.n - at);
-            known = sn_tok_cache_find(&e->cache, b->hash[i], &k, n);
+    Batch b;
+    if (e->cache.few != NULL)
+        fetch(&e->cache, text, w->cut_at, end, n, &b);
+    for (size_t i = 0; i < n; i++) {
+        w->has_sign = w->cut_at == 0 && takes_sign(w, &sign, text);
+        if (e->cache.few != NULL && !w->has_sign) {
+            const size_t known = put_known(&e->cache, &b, i, n, out);
+            w->cut_at = known > i ? end[known - 1] : w->cut_at;
+            i = known;
         }
-        w->cut_at = b->end[i];
-        if (known != NULL) {
-            memcpy(out->id + out->n, known->id, (SN_WORD_IDS + 1) * sizeof *out->id);
-            out->n += known->count;
-            continue;
-        }
-        w->word = (SnTokEvent){at, b->end[i], false};
+        if (i == n)
+            break;
+        w->word = (SnTokEvent){w->cut_at, end[i], false};
+        w->cut_at = end[i];
         SN_TRY(sn_tok_words_one(e, w, out, err));
     }
     return SN_OK;
@@ -177,18 +196,19 @@ SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError 
     const bool has_pattern = w->cut == SN_TOK_CUT_PATTERN;
     const SnTokPattern p = has_pattern ? sn_tok_pattern(e->t, w->split.step[0].arg) : (SnTokPattern){0};
     const SnBytes text = w->split.text;
-    Batch b;
+    Ends ends;
     if (w->in_word)
         SN_TRY(sn_tok_words_one(e, w, out, err));
     while (w->cut_at < text.n) {
         const size_t begin = w->cut_at;
         if (has_pattern)
-            cut_pattern(&p, text, begin, &b);
+            cut_pattern(&p, text, begin, &ends);
         else
-            cut_junctions(e->t, text, begin, &b);
-        if (e->cache.few != NULL)
-            fetch(&e->cache, text, begin, &b);
-        SN_TRY(put_batch(e, w, out, &b, err));
+            cut_junctions(e->t, text, begin, &ends);
+        for (uint32_t i = 0, n; i < ends.n; i += n) {
+            n = ends.n - i < BATCH ? ends.n - i : BATCH;
+            SN_TRY(put_words(e, w, out, ends.at + i, n, err));
+        }
         if (sn_tok_due(&e->clock, w->cut_at - begin))
             return SN_AGAIN;
     }

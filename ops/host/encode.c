@@ -64,6 +64,26 @@ static size_t well_formed(const uint8_t *p, size_t left, size_t *bad)
     return n;
 }
 
+/* How many bytes from p on are well-formed characters: at least `most`, or all up to what is not; see above.
+ */
+static size_t valid_size(const uint8_t *p, size_t left, size_t most, size_t *bad)
+{
+    uint64_t part[4];
+    size_t i = 0, n;
+    for (*bad = 0; i < most; i += n) {
+        n = sizeof part;
+        if (left - i >= n) {
+            memcpy(part, p + i, n);
+            if (((part[0] | part[1] | part[2] | part[3]) & 0x8080808080808080u) == 0)
+                continue;
+        }
+        n = p[i] < 0x80 ? 1 : well_formed(p + i, left - i, bad);
+        if (n == 0)
+            return i;
+    }
+    return i;
+}
+
 static void copy_repaired(Op *op, State *st, const uint8_t *from, size_t n)
 {
     if (st->is_repaired)
@@ -78,14 +98,12 @@ static void repair(Op *op, State *st)
     const SnBytes row = op->row;
     for (size_t n = 0; st->read < row.n && !sn_tok_due(&op->e.clock, n + 1); st->read += n) {
         const uint8_t *p = row.at + st->read;
-        const size_t left = row.n - st->read, most = left < STRETCH ? left : STRETCH;
-        for (n = 0; n < most && p[n] < 0x80; n++)
-            ;
-        size_t bad = 0;
-        if (n > 0 || (n = well_formed(p, left, &bad)) > 0) {
-            copy_repaired(op, st, p, n);
+        const size_t left = row.n - st->read;
+        size_t bad;
+        n = valid_size(p, left, left < STRETCH ? left : STRETCH, &bad);
+        copy_repaired(op, st, p, n);
+        if (n > 0)
             continue;
-        }
         if (!st->is_repaired)
             memcpy(op->e.repaired, row.at, st->read);
         st->is_repaired = true;
@@ -259,31 +277,6 @@ static SnBytes unit_at(SnBytes text, size_t at, size_t end, size_t *next)
     return sn_bytes(text.at + at, n);
 }
 
-/* The ids of a unit, if the cache has them. */
-static bool put_known(Op *op, State *st, SnBytes unit, size_t left)
-{
-    const int32_t *id = NULL;
-    size_t n = 0;
-    if (op->e.cache.few == NULL)
-        return false;
-    if (unit.n <= SN_WORD_SHORT) {
-        const SnTokKey k = sn_tok_key(unit.at, unit.n, left);
-        const SnTokShort *s = sn_tok_cache_find(&op->e.cache, sn_tok_key_hash(&k), &k, unit.n);
-        id = s != NULL ? s->id : NULL;
-        n = s != NULL ? s->count : 0;
-    }
-    if (id == NULL) {
-        const SnTokLong *s = sn_tok_cache_find_long(&op->e.cache, unit);
-        id = s != NULL ? s->id : NULL;
-        n = s != NULL ? s->count : 0;
-    }
-    if (id == NULL || n > st->out.max - st->out.n)
-        return false;
-    memcpy(st->out.id + st->out.n, id, n * sizeof *id);
-    st->out.n += n;
-    return true;
-}
-
 static SnStatus begin_unit(Op *op, State *st, SnBytes unit, SnError *err)
 {
     SnTokOut out = {.text = op->e.text, .max_text = op->e.room};
@@ -306,13 +299,17 @@ static SnStatus put_units(Op *op, State *st, SnError *err)
         if (st->unit.at == NULL) {
             size_t next;
             const SnBytes unit = unit_at(text, before, st->end, &next);
-            if (unit.n > 0 && !put_known(op, st, unit, text.n - before))
+            const size_t n = sn_word_copy(&op->e.cache, unit, text.n - before, st->out.id + st->out.n,
+                                          st->out.max - st->out.n);
+            if (unit.n > 0 && n == SIZE_MAX)
                 SN_TRY(begin_unit(op, st, unit, err));
+            else if (unit.n > 0)
+                st->out.n += n;
             st->at.byte = next;
         }
         if (st->unit.at != NULL) {
             SN_TRY(sn_tok_words_run(&op->e, &st->words, &st->piece, &st->out, err));
-            sn_tok_cache_keep(&op->e.cache, st->unit, st->out.id + st->unit_id, st->out.n - st->unit_id);
+            sn_word_keep(&op->e.cache, st->unit, st->out.id + st->unit_id, st->out.n - st->unit_id);
             st->unit.at = NULL;
         }
         if (sn_tok_due(&op->e.clock, st->at.byte - before + 1))
@@ -405,7 +402,7 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
     Op op = {.e = {.h = h,
                    .t = sn_tok_table(h),
                    .clock = {.deadline_ns = h->deadline_ns},
-                   .cache = sn_tok_cache(h->memo, h->memo_size),
+                   .cache = sn_word_cache(h->memo, h->memo_size),
                    .places = h->attr[PLACES].i != 0}};
     op.e.in_unit = !op.e.places && (op.e.t->flags & SN_TOK_UNITS) && sn_tok_count(op.e.t, SN_TOK_NORMED) == 0;
     lay_out(&op.e, h);

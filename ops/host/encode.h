@@ -48,7 +48,7 @@ typedef struct SnTokEncoder {
     const SnTokTable *t;
     SnTokClock clock;
     SnTokNorm norm;
-    SnTokCache cache;
+    SnWordCache cache;
     bool in_unit; /* the words are those of a unit that is looked for in the cache as a whole */
     bool places;  /* offsets and word ids are asked for */
     uint8_t *repaired, *text, *signed_text;

@@ -12,7 +12,13 @@ SnTokPattern sn_tok_pattern(const SnTokTable *t, uint32_t regex)
     const SnTokRegex *r = &sn_tok_REGEX(t)[regex];
     const uint8_t *class = sn_tok_CLASS(t) + r->classes;
     const uint16_t *block = sn_tok_BLOCK(t) + r->blocks;
-    return (SnTokPattern){block, class, class + 128 * (size_t)block[0], sn_tok_EDGE(t) + r->edges, r->nclass};
+    const uint32_t *edge = sn_tok_EDGE(t);
+    return (SnTokPattern){.block = block,
+                          .class = class,
+                          .ascii = class + 128 * (size_t)block[0],
+                          .edge = edge + r->edges,
+                          .walk = r->nwalk > 0 ? edge + r->walks : NULL,
+                          .nclass = r->nclass};
 }
 
 bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTokClock *clock)
@@ -324,6 +330,13 @@ static bool check_regex(const SnTokTable *t, const SnTokRegex *r)
     for (uint32_t i = 0; i < r->nclass * (r->nstate + 1); i++) {
         const uint32_t row = sn_tok_EDGE(t)[r->edges + i] >> 1;
         if (row % r->nclass != 0 || row / r->nclass > r->nstate)
+            return false;
+    }
+    if (r->walks > nedge || r->nwalk > (nedge - r->walks) / r->nclass)
+        return false;
+    for (uint32_t i = 0; i < r->nclass * r->nwalk; i++) {
+        const uint32_t row = sn_tok_EDGE(t)[r->walks + i] >> SN_TOK_WALK_BITS;
+        if (row % r->nclass != 0 || row / r->nclass >= r->nwalk)
             return false;
     }
     return true;

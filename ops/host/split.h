@@ -10,6 +10,7 @@ typedef struct SnTokPattern {
     const uint16_t *block;
     const uint8_t *class, *ascii; /* ascii: the classes of the first block */
     const uint32_t *edge;
+    const uint32_t *walk; /* NULL: there is none */
     uint32_t nclass;
 } SnTokPattern;
 
@@ -45,6 +46,11 @@ static inline SnTokMatcher sn_tok_matcher(const SnTokPattern *p, size_t at)
 size_t sn_tok_gap_end(const SnTokPattern *p, SnBytes text, size_t at);
 /* Goes on with it; false: out of time. */
 bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTokClock *clock);
+
+/* Where the matches from byte `at` of text (valid UTF-8) on end, one beginning there: of a chunk as many as
+ * it shows. 0: none, or the pattern has no walk; a matcher finds the next one. (walk.c) */
+enum { SN_TOK_WALK_WAYS = 8, SN_TOK_WALK_MOST = 2048 };
+uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_MOST]);
 
 /* ---- the pre-tokenizer -------------------------------------------------------------------------------- */
 

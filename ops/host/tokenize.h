@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  5u
+#define SN_TOK_VERSION  6u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -245,13 +245,22 @@ typedef struct SnTokAdded {
 /* A pattern is a DFA over classes of code points. The class of one is
  * CLASS[classes + 128 BLOCK[blocks + (cp >> 7)] + (cp & 127)]; class 0 is the end of the text. An edge,
  * EDGE[edges + row + class], is twice the row of the next state (a multiple of nclass; 0: there is none), and
- * in bit 0: a match ends before the character that was read. The first state's row is nclass. */
+ * in bit 0: a match ends before the character that was read. The first state's row is nclass.
+ *
+ * A pattern whose matches leave nothing out has a second machine, the walk, which reads on from match to match
+ * (regex_walk.c). An edge of it, EDGE[walks + row + class], is the next row above the SN_TOK_WALK_ flags, the
+ * first row 0; class 0 stands for bytes that begin no character. */
 typedef struct SnTokRegex {
     uint32_t blocks, classes, nblock; /* elements of BLOCK and CLASS from here: SN_TOK_BLOCKS, 128 nblock */
     uint32_t edges, nstate;           /* elements of EDGE from here: nclass (1 + nstate) */
+    uint32_t walks, nwalk;            /* ... nclass nwalk; 0: there is none */
     uint32_t nclass;
 } SnTokRegex;
 #define SN_TOK_REGEXES 64u
+#define SN_TOK_WALK_HERE  1u /* a match ends before the character that was read */
+#define SN_TOK_WALK_BACK  2u /* ... before the one before that */
+#define SN_TOK_WALK_AGAIN 4u /* the text is to be read again from the match before on; no other flag */
+#define SN_TOK_WALK_BITS  8u
 #define SN_TOK_BLOCKS  8704u /* 0x110000 / 128 */
 
 typedef enum SnNormKind {

@@ -1,44 +1,133 @@
-/* word_cache.c -- words whose ids are known: long ones, and keeping them. */
+/* word_cache.c -- words whose ids are known: longer ones, and keeping them. */
 #include "ops/host/word_cache.h"
 
-static SnTokLong *place_of(const SnTokCache *c, SnBytes word)
+enum { LONG = 128, LONGEST = 256 };
+
+typedef struct Head {     /* of a longer entry: its ids follow, then its bytes */
+    uint16_t size, count; /* size 0: free */
+} Head;
+
+SnWordCache sn_word_cache(void *memo, size_t size)
 {
-    uint64_t h = word.n;
+    enum { PART = 16 }; /* of n sets of longer words: twice as many of short ones, a part of the longest */
+    const size_t of_n = 2 * (2 * sizeof(SnWordFew) + LONG + LONGEST / PART);
+    size_t n = PART;
+    unsigned bits = 5;
+    if (memo == NULL || size < PART * of_n)
+        return (SnWordCache){.few = NULL};
+    for (; 2 * n * of_n <= size; n *= 2)
+        bits++;
+    uint8_t *sets = (uint8_t *)memo + 4 * n * sizeof(SnWordFew);
+    return (SnWordCache){.few = memo,
+                         .few_shift = 64 - bits,
+                         .more = {{sets, LONG, n - 1}, {sets + 2 * n * LONG, LONGEST, n / PART - 1}}};
+}
+
+static SnWordFew *neighbour(const SnWordCache *c, SnWordFew *set)
+{
+    return &c->few[(size_t)(set - c->few) ^ 2];
+}
+
+bool sn_word_look(const SnWordCache *c, SnWordFew *set, SnWordKey k)
+{
+    SnWordFew *other = neighbour(c, set), *places[] = {&set[1], &other[0], &other[1]};
+    for (size_t i = 0; i < SN_COUNT(places); i++) {
+        const SnWordFew found = *places[i];
+        if (!sn_word_is(&found, k))
+            continue;
+        *places[i] = set[1];
+        set[1] = set[0];
+        set[0] = found;
+        return true;
+    }
+    return false;
+}
+
+static uint64_t hash_of(SnBytes word)
+{
+    uint64_t h = word.n, part;
     size_t i = 0;
-    for (uint64_t part; i + sizeof part <= word.n; i += sizeof part) {
+    for (; i + sizeof part <= word.n; i += sizeof part) {
         memcpy(&part, word.at + i, sizeof part);
         h = (h ^ part ^ h >> 29) * 0x9E3779B97F4A7C15u;
     }
-    for (; i < word.n; i++)
-        h = (h ^ word.at[i] ^ h >> 29) * 0x9E3779B97F4A7C15u;
-    return &c->many[(h ^ h >> 32) & c->many_mask];
+    for (part = 0; i < word.n; i++)
+        part = part << 8 | word.at[i];
+    h = (h ^ part ^ h >> 29) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
 }
 
-const SnTokLong *sn_tok_cache_find_long(const SnTokCache *c, SnBytes word)
+static uint8_t *set_of(const SnWordSets *s, uint64_t hash)
 {
-    if (c->few == NULL || word.n > SN_WORD_LONG)
-        return NULL;
-    const SnTokLong *s = place_of(c, word);
-    return s->size == word.n && memcmp(s->key, word.at, word.n) == 0 ? s : NULL;
+    return s->at + 2 * s->size * (size_t)(hash & s->mask);
 }
 
-void sn_tok_cache_keep(const SnTokCache *c, SnBytes word, const int32_t *id, size_t count)
+static size_t copy_from(const SnWordSets *s, uint64_t hash, SnBytes word, int32_t *out, size_t room)
 {
-    if (c->few == NULL || word.n > SN_WORD_LONG || count > SN_WORD_LONG_IDS)
+    const uint8_t *entry = set_of(s, hash);
+    for (int way = 0; way < 2; way++, entry += s->size) {
+        Head head;
+        memcpy(&head, entry, sizeof head);
+        const uint8_t *id = entry + sizeof head, *at = id + head.count * sizeof *out;
+        if (head.size != word.n || memcmp(at, word.at, word.n) != 0)
+            continue;
+        if (head.count > room)
+            return SIZE_MAX;
+        memcpy(out, id, head.count * sizeof *out);
+        return head.count;
+    }
+    return SIZE_MAX;
+}
+
+size_t sn_word_copy(const SnWordCache *c, SnBytes word, size_t left, int32_t *out, size_t room)
+{
+    if (c->few == NULL || word.n > LONGEST)
+        return SIZE_MAX;
+    if (word.n <= SN_WORD_SHORT) {
+        size_t count = 0;
+        const SnWordKey k = sn_word_key(word.at, word.n, left);
+        const int32_t *id = sn_word_find(c, sn_word_set(c, k), k, &count);
+        if (id != NULL && count <= room) {
+            memcpy(out, id, count * sizeof *id);
+            return count;
+        }
+    }
+    const uint64_t hash = hash_of(word);
+    for (size_t i = 0; i < SN_COUNT(c->more); i++) {
+        const size_t n = copy_from(&c->more[i], hash, word, out, room);
+        if (n != SIZE_MAX)
+            return n;
+    }
+    return SIZE_MAX;
+}
+
+static void keep_short(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count)
+{
+    SnWordKey k = sn_word_key(word.at, word.n, word.n);
+    SnWordFew *set = sn_word_set(c, k);
+    neighbour(c, set)[1] = set[1];
+    set[1] = set[0];
+    k.high |= (uint64_t)count << SN_WORD_COUNT;
+    set[0].key = k;
+    memcpy(set[0].id, id, count * sizeof *id);
+}
+
+void sn_word_keep(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count)
+{
+    if (c->few == NULL || word.n > LONGEST || count > LONGEST)
         return;
-    if (word.n > SN_WORD_SHORT || count > SN_WORD_IDS) {
-        SnTokLong *s = place_of(c, word);
-        memcpy(s->key, word.at, word.n);
-        memcpy(s->id, id, count * sizeof *id);
-        s->size = (uint16_t)word.n;
-        s->count = (uint16_t)count;
+    if (word.n <= SN_WORD_SHORT && count <= SN_WORD_IDS) {
+        keep_short(c, word, id, count);
         return;
     }
-    const SnTokKey k = sn_tok_key(word.at, word.n, word.n);
-    SnTokShort *set = &c->few[2 * (sn_tok_key_hash(&k) & c->few_mask)];
-    set[1] = set[0];
-    memcpy(set[0].key, k.at, sizeof set[0].key);
-    memcpy(set[0].id, id, count * sizeof *id);
-    set[0].size = (uint16_t)word.n;
-    set[0].count = (uint16_t)count;
+    const size_t size = sizeof(Head) + count * sizeof *id + word.n;
+    const SnWordSets *s = &c->more[size > LONG];
+    if (size > s->size)
+        return;
+    uint8_t *entry = set_of(s, hash_of(word));
+    const Head head = {(uint16_t)word.n, (uint16_t)count};
+    memcpy(entry + s->size, entry, s->size);
+    memcpy(entry, &head, sizeof head);
+    memcpy(entry + sizeof head, id, count * sizeof *id);
+    memcpy(entry + sizeof head + count * sizeof *id, word.at, word.n);
 }

@@ -1,101 +1,91 @@
 /* word_cache.h -- words whose ids are known: a cache of fixed size in the memo of a host step. Private to
  * ops/host.
  *
- * Most words are short: sets of two entries of 64 bytes, the newer first. What does not fit goes to entries
- * of 256 bytes, or is not kept. A whole word and its length are compared, so a hit is exact. */
+ * Most words are short and have few ids: sets of two entries of 32 bytes in one line of the CPU's caches, the
+ * newer first. What does not fit goes to sets of two larger entries, of 128 or 256 bytes, or is not kept. A
+ * whole word and its length are compared, so a hit is exact. */
 #ifndef SN_WORD_CACHE_H
 #define SN_WORD_CACHE_H
 
 #include "ops/host/tok.h"
 
-enum { SN_WORD_SHORT = 32, SN_WORD_IDS = 7, SN_WORD_LONG = 92, SN_WORD_LONG_IDS = 40 };
+enum { SN_WORD_SHORT = 15, SN_WORD_IDS = 4 };
 
-typedef struct SnTokShort {
-    uint64_t key[SN_WORD_SHORT / 8]; /* zeros behind the word */
+/* The bytes of a word, zeros behind them; the high byte of the second half is its size and, in a cache, above
+ * four bits of that the number of its ids. Size 0: none. */
+typedef struct SnWordKey {
+    uint64_t low, high;
+} SnWordKey;
+#define SN_WORD_COUNT 60u
+
+typedef struct SnWordFew {
+    SnWordKey key;
     int32_t id[SN_WORD_IDS];
-    uint16_t size, count; /* size 0: free */
-} SnTokShort;
+} SnWordFew;
 
-typedef struct SnTokLong {
-    uint8_t key[SN_WORD_LONG];
-    uint16_t size, count;
-    int32_t id[SN_WORD_LONG_IDS];
-} SnTokLong;
+_Static_assert(sizeof(SnWordFew) == 32, "a set of two is a line of the CPU's caches");
 
-_Static_assert(sizeof(SnTokShort) == 64 && sizeof(SnTokLong) == 256, "entries are lines of the CPU's caches");
+typedef struct SnWordSets { /* of two entries of `size` bytes */
+    uint8_t *at;
+    size_t size, mask;
+} SnWordSets;
 
-typedef struct SnTokCache {
-    SnTokShort *few; /* NULL: there is no cache */
-    SnTokLong *many;
-    uint64_t few_mask, many_mask; /* sets of two, entries */
-} SnTokCache;
+typedef struct SnWordCache {
+    SnWordFew *few;     /* NULL: there is no cache */
+    unsigned few_shift; /* of a hash, which leaves the number of a set */
+    SnWordSets more[2]; /* of longer words */
+} SnWordCache;
 
-/* Lays a cache out in memory that was zeros once; a fifth is for long words. */
-static inline SnTokCache sn_tok_cache(void *memo, size_t size)
+/* Lays a cache out in memory that was zeros once. */
+SnWordCache sn_word_cache(void *memo, size_t size);
+
+/* A word of n bytes, of which `left` from at on may be read; longer than SN_WORD_SHORT: the key of none. */
+static inline SnWordKey sn_word_key(const uint8_t *at, size_t n, size_t left)
 {
-    SnTokCache c = {.few = NULL};
-    size_t nfew = 1, nmany = 1;
-    if (memo == NULL || size < 4096)
-        return c;
-    while (4 * nfew * sizeof(SnTokShort) <= size / 5 * 4)
-        nfew *= 2;
-    while (2 * nmany * sizeof(SnTokLong) <= size - 2 * nfew * sizeof(SnTokShort))
-        nmany *= 2;
-    return (SnTokCache){memo, (SnTokLong *)(void *)((SnTokShort *)memo + 2 * nfew), nfew - 1, nmany - 1};
-}
-
-typedef struct SnTokKey {
-    uint64_t at[SN_WORD_SHORT / 8];
-} SnTokKey;
-
-/* A word of at most SN_WORD_SHORT bytes; `left` bytes from at on may be read. */
-static inline SnTokKey sn_tok_key(const uint8_t *at, size_t n, size_t left)
-{
-    static const uint64_t masks[2 * SN_WORD_SHORT / 8] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
-    SnTokKey k = {{0}}, mask;
-    if (left < SN_WORD_SHORT) {
+    static const uint64_t masks[4] = {UINT64_MAX, UINT64_MAX};
+    SnWordKey k = {0, 0}, mask;
+    if (n > SN_WORD_SHORT) /* no text has such bytes */
+        return (SnWordKey){0, UINT64_MAX};
+    if (left < sizeof k) {
         memcpy(&k, at, n);
-        return k;
+    } else {
+        memcpy(&k, at, sizeof k);
+        memcpy(&mask, (const uint8_t *)masks + sizeof k - n, sizeof mask);
+        k.low &= mask.low;
+        k.high &= mask.high;
     }
-    memcpy(&k, at, sizeof k);
-    memcpy(&mask, (const uint8_t *)masks + SN_WORD_SHORT - n, sizeof mask);
-    for (size_t i = 0; i < SN_COUNT(k.at); i++)
-        k.at[i] &= mask.at[i];
+    k.high |= (uint64_t)n << 56;
     return k;
 }
 
-static inline uint64_t sn_tok_key_hash(const SnTokKey *k)
+/* The set that a word may lie in; its neighbour is the other one. */
+static inline SnWordFew *sn_word_set(const SnWordCache *c, SnWordKey k)
 {
-    uint64_t h = (k->at[0] ^ k->at[0] >> 29) * 0x9E3779B97F4A7C15u + k->at[1] * 0xC2B2AE3D27D4EB4Fu;
-    h ^= (k->at[2] * 0x165667B19E3779F9u) ^ (k->at[3] * 0x27D4EB2F165667C5u);
-    h = (h ^ h >> 31) * 0xD6E8FEB86659FD93u;
-    return h ^ h >> 32;
+    const uint64_t h = (k.low ^ (k.high * 0xC2B2AE3D27D4EB4Fu)) * 0x9E3779B97F4A7C15u;
+    return &c->few[2 * (h >> c->few_shift)];
 }
 
-/* The word's ids, at most SN_WORD_IDS; NULL: not known. */
-static inline const SnTokShort *sn_tok_cache_find(const SnTokCache *c, uint64_t hash, const SnTokKey *k,
-                                                  size_t n)
+static inline bool sn_word_is(const SnWordFew *w, SnWordKey k)
 {
-    SnTokShort *set = &c->few[2 * (hash & c->few_mask)];
-    for (size_t i = 0; i < 2; i++) {
-        const SnTokShort *s = &set[i];
-        const uint64_t differs =
-            (s->key[0] ^ k->at[0]) | (s->key[1] ^ k->at[1]) | (s->key[2] ^ k->at[2]) | (s->key[3] ^ k->at[3]);
-        if (differs != 0 || s->size != n)
-            continue;
-        if (i == 1) {
-            const SnTokShort older = set[0];
-            set[0] = set[1];
-            set[1] = older;
-        }
-        return &set[0];
-    }
-    return NULL;
+    return ((w->key.low ^ k.low) | (w->key.high ^ k.high) << 4) == 0;
 }
 
-/* A word that has more bytes or ids than that. */
-const SnTokLong *sn_tok_cache_find_long(const SnTokCache *c, SnBytes word);
+/* Looks in the set's second place and in its neighbour; brings a word forward. */
+bool sn_word_look(const SnWordCache *c, SnWordFew *set, SnWordKey k);
+
+/* The ids of a short word, SN_WORD_IDS to copy of which *count count; NULL: not known. */
+static inline const int32_t *sn_word_find(const SnWordCache *c, SnWordFew *set, SnWordKey k, size_t *count)
+{
+    if (!sn_word_is(&set[0], k) && !sn_word_look(c, set, k))
+        return NULL;
+    *count = set[0].key.high >> SN_WORD_COUNT;
+    return set[0].id;
+}
+
+/* Copies the ids of a word of any size, at most `room`; SIZE_MAX: not known, or there is no room. `left`
+ * bytes from the word's begin on may be read. */
+size_t sn_word_copy(const SnWordCache *c, SnBytes word, size_t left, int32_t *out, size_t room);
 /* Keeps a word, n > 0, if it fits. */
-void sn_tok_cache_keep(const SnTokCache *c, SnBytes word, const int32_t *id, size_t count);
+void sn_word_keep(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count);
 
 #endif

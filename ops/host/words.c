@@ -199,12 +199,13 @@ SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnErro
     const SnBytes word = sn_bytes(w->split.text.at + w->word.begin, w->word.end - w->word.begin);
     const bool is_cached = !e->places && !e->in_unit && e->cache.few != NULL && !w->has_sign;
     if (!w->in_word) {
-        const SnTokLong *known = is_cached ? sn_tok_cache_find_long(&e->cache, word) : NULL;
+        const size_t n = is_cached ? sn_word_copy(&e->cache, word, w->split.text.n - w->word.begin,
+                                                  out->id + out->n, out->max - out->n)
+                                   : SIZE_MAX;
         w->first = out->n;
         w->step = 0;
-        if (known != NULL && out->max - out->n >= known->count) {
-            memcpy(out->id + out->n, known->id, known->count * sizeof *known->id);
-            out->n += known->count;
+        if (n != SIZE_MAX) {
+            out->n += n;
             return SN_OK;
         }
         w->in_word = true;
@@ -212,7 +213,7 @@ SnStatus sn_tok_words_one(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnErro
     SN_TRY(run_model(e, w, out, err));
     w->in_word = false;
     if (is_cached)
-        sn_tok_cache_keep(&e->cache, word, out->id + w->first, out->n - w->first);
+        sn_word_keep(&e->cache, word, out->id + w->first, out->n - w->first);
     return SN_OK;
 }
 

@@ -1,5 +1,6 @@
 /* regex_test.c -- patterns: where they cut, against what the reference cuts; what is refused. */
 #include "frontends/hf/tokenizer_draft.h"
+#include "ops/host/split.h"
 #include "tests/unit/tokenize_run.h"
 #include "tests/unit/unit.h"
 
@@ -94,6 +95,69 @@ static void patterns_cut_as_the_reference_does(void **state)
     }
 }
 
+/* Text of few different characters, so that matches are long and short, of several bytes and of one. */
+static size_t fill_text(uint64_t *seed, uint8_t *text, size_t room)
+{
+    static const char *const parts[] = {
+        "a",  "b",  "ab",   " ",     "  ",        "\n",           "\t",           "'s",
+        "'l", "12", "A",    ".",     "/\r\n",     "\303\251",     "\343\200\200", "\360\237\230\200",
+        "ac", "aB", "cccc", "\n   ", "x\314\201", "\344\270\255", "\t\t"};
+    size_t n = 0;
+    uint64_t last = 0;
+    for (;;) {
+        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+        last = *seed >> 62 != 0 ? (*seed >> 33) % SN_COUNT(parts) : last;
+        const size_t size = strlen(parts[last]);
+        if (size > room - n)
+            return n;
+        memcpy(text + n, parts[last], size);
+        n += size;
+    }
+}
+
+static void check_walk(const SnTokPattern *p, const SnTokTable *t, SnBytes text, uint64_t seed)
+{
+    uint32_t end[SN_TOK_WALK_MOST];
+    for (size_t at = 0, n; (n = sn_tok_walk(p, text, at, end)) > 0;) {
+        for (size_t i = 0; i < n; i++) {
+            const size_t want = sn_tok_match(t, 0, text, at);
+            if (end[i] != want)
+                fail_msg("seed %llu: from %zu to %u, not to %zu", (unsigned long long)seed, at,
+                         (unsigned)end[i], want);
+            at = want;
+        }
+    }
+}
+
+static void a_walk_finds_one_match_after_another(void **state)
+{
+    static const char *const more[] = {"a*b|[\\S\\s]", "a+c?|(?:ab)+\\s|[\\S\\s]",
+                                       "ab?c?d?\\n?|\\s+|[^a\\s]{1,2}|a"};
+    static uint8_t bytes[6000];
+    uint64_t seed = 1;
+    (void)state;
+    for (size_t i = 0; i < SN_COUNT(more) + 4; i++) {
+        SnContext *ctx = NULL;
+        SnArena a;
+        SnError err = {0};
+        SnBytes table;
+        assert_int_equal(sn_context_create(NULL, &ctx, NULL), SN_OK);
+        sn_arena_init(&a, sn_allocator(ctx));
+        assert_ok(
+            make(ctx, &a, i < 4 ? cases[i].pattern : more[i - 4], SN_SPLIT_ISOLATED, false, &table, &err));
+        const SnTokTable *t = (const SnTokTable *)(const void *)table.at;
+        const SnTokPattern p = sn_tok_pattern(t, 0);
+        assert_non_null(p.walk);
+        for (int k = 0; k < 60; k++) {
+            const uint64_t begin = seed;
+            const size_t n = fill_text(&seed, bytes, k % 2 ? sizeof bytes : 300 + 13 * (size_t)k);
+            check_walk(&p, t, sn_bytes(bytes, n), begin);
+        }
+        sn_arena_clear(&a);
+        sn_context_destroy(ctx);
+    }
+}
+
 static void what_is_not_built_is_named(void **state)
 {
     (void)state;
@@ -134,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_cut_as_the_reference_does),
+        cmocka_unit_test(a_walk_finds_one_match_after_another),
         cmocka_unit_test(what_is_not_built_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,124 @@
+/* regex_walk.c -- a pattern's DFA, that finds one match, to one that finds all of them without going back.
+ *
+ * When the DFA of one match dies, the next match begins where that one ended: before the character that was
+ * just read, or one character earlier in the usual patterns ("  word": all spaces but the last). A state of
+ * the machine made here is a state of the DFA and which character, if any, was read since a match ended last;
+ * so that where the DFA dies the state is known that reading this character again would lead to. Where more
+ * would have to be read again, an edge says so (SN_TOK_WALK_AGAIN). */
+#include "frontends/hf/regex.h"
+#include "ops/host/tokenize.h"
+
+enum { MAX_STATES = 1 << 12, FIRST = 1, FAR = 0 };
+
+typedef struct Machine {
+    const uint32_t *edge; /* of the DFA: nclass a state, state 0 is dead, 1 the first */
+    uint32_t nclass;
+    const bool *is_used; /* of each class: some character has it */
+    uint32_t *number;    /* of (state, tail), + 1; 0: it has none */
+    uint32_t *place;     /* the other way */
+    uint32_t n;
+} Machine;
+
+/* tail: the class of the only character since the last match, or FAR. */
+static uint32_t number_of(Machine *m, uint32_t state, uint32_t tail)
+{
+    const uint32_t place = state * m->nclass + tail;
+    if (m->number[place] == 0) {
+        if (m->n == MAX_STATES)
+            return 0;
+        m->place[m->n++] = place;
+        m->number[place] = m->n;
+    }
+    return m->number[place];
+}
+
+static uint32_t edge_of(const Machine *m, uint32_t state, uint32_t class)
+{
+    return m->edge[state * m->nclass + class];
+}
+
+static uint32_t target(const Machine *m, uint32_t edge)
+{
+    return (edge >> 1) / m->nclass;
+}
+
+/* The state that reading `class` leads to, and what it shows of matches. 0: too many states. */
+static uint32_t step(Machine *m, uint32_t state, uint32_t tail, uint32_t class, uint32_t *flags)
+{
+    const uint32_t edge = edge_of(m, state, class), next = target(m, edge);
+    const bool ends = edge & 1;
+    if (next != 0)
+        return number_of(m, next, ends ? class : FAR);
+    if (ends) {
+        *flags |= SN_TOK_WALK_HERE;
+        return number_of(m, target(m, edge_of(m, FIRST, class)), FAR);
+    }
+    if (tail != FAR && !(*flags & SN_TOK_WALK_BACK)) {
+        *flags |= SN_TOK_WALK_BACK;
+        return step(m, target(m, edge_of(m, FIRST, tail)), FAR, class, flags);
+    }
+    *flags = SN_TOK_WALK_AGAIN;
+    return number_of(m, FIRST, FAR);
+}
+
+/* Does every place of every text lie in a match, and no match have length 0? */
+static bool covers(Machine *m)
+{
+    for (uint32_t class = 0; class < m->nclass; class ++)
+        if (edge_of(m, FIRST, class) & 1)
+            return false;
+    (void)number_of(m, FIRST, FAR);
+    for (uint32_t i = 0; i < m->n; i++) {
+        for (uint32_t class = 1; class < m->nclass; class ++) {
+            const uint32_t edge = edge_of(m, m->place[i] / m->nclass, class), next = target(m, edge);
+            if (m->is_used[class] && !(edge & 1) && (next == 0 || number_of(m, next, FAR) == 0))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Visits all states, and once `out` is there writes their edges. false: there are too many. */
+static bool make_edges(Machine *m, uint32_t *out)
+{
+    (void)number_of(m, FIRST, FAR);
+    for (uint32_t i = 0; i < m->n; i++) {
+        for (uint32_t class = 0; class < m->nclass; class ++) {
+            uint32_t flags = 0, next = i + 1;
+            if (m->is_used[class])
+                next = step(m, m->place[i] / m->nclass, m->place[i] % m->nclass, class, &flags);
+            if (next == 0)
+                return false;
+            if (out != NULL)
+                out[i * m->nclass + class] = (next - 1) * m->nclass << SN_TOK_WALK_BITS | flags;
+        }
+    }
+    return true;
+}
+
+SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32_t **out, uint32_t *nout,
+                       SnError *err)
+{
+    bool is_used[256] = {false};
+    Machine m = {.edge = d->edge, .nclass = d->nclass, .is_used = is_used};
+    for (size_t i = 0; i < d->nchar; i++)
+        is_used[d->class[i]] = true;
+    *nout = 0;
+    if (d->nstate >= MAX_STATES)
+        return SN_OK;
+    const size_t nnumber = (size_t)d->nclass * (1 + d->nstate);
+    m.number = sn_arena_array(work, nnumber, sizeof *m.number);
+    m.place = sn_arena_array(work, MAX_STATES, sizeof *m.place);
+    SN_CHECK(m.number != NULL && m.place != NULL, err, SN_ENOMEM, "no memory for a pattern");
+    if (!covers(&m))
+        return SN_OK;
+    memset(m.number, 0, nnumber * sizeof *m.number);
+    m.n = 0;
+    if (!make_edges(&m, NULL))
+        return SN_OK;
+    *out = sn_arena_array(keep, (size_t)m.n * d->nclass, sizeof **out);
+    SN_CHECK(*out != NULL, err, SN_ENOMEM, "no memory for a pattern");
+    *nout = m.n;
+    (void)make_edges(&m, *out);
+    return SN_OK;
+}

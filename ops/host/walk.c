@@ -1,0 +1,217 @@
+/* walk.c -- cutting a text at the matches of a pattern, in eight places at once.
+ *
+ * The walk (see SnTokRegex) reads each character once, but each step waits for the one before it. So a chunk
+ * is read as eight stretches side by side, all but the first one begun in the dark. Where a match ends, what
+ * follows depends on nothing that lies before it: the true walk goes on into the next stretch until it finds
+ * a match to end where one ended there too, and from that place on what was found there is true. */
+#include "ops/host/split.h"
+
+enum { WAYS = SN_TOK_WALK_WAYS, SHORT = 32, LONG = SN_TOK_WALK_MOST / WAYS };
+enum { HERE = SN_TOK_WALK_HERE, BACK = SN_TOK_WALK_BACK, AGAIN = SN_TOK_WALK_AGAIN };
+
+_Static_assert(WAYS *SHORT % 64 == 0, "chunks are words of borders");
+
+#define NOT_ASCII   0x8080808080808080u
+#define FOR_WAYS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+
+typedef struct Walk {
+    const SnTokPattern *p;
+    const uint8_t *text;  /* of the chunk */
+    const uint8_t *class; /* of its bytes; NULL: all are ASCII */
+    uint8_t *flag;        /* SN_TOK_WALK_ of each character */
+} Walk;
+
+static inline uint32_t class_at(const Walk *w, size_t at)
+{
+    return w->class != NULL ? w->class[at] : w->p->ascii[w->text[at]];
+}
+
+static inline uint64_t eight(const uint8_t *bytes)
+{
+    uint64_t all;
+    memcpy(&all, bytes, sizeof all);
+    return all;
+}
+
+static void read_classes(const SnTokPattern *p, SnBytes text, size_t n, uint8_t *class)
+{
+    for (size_t at = 0, size; at < n; at += size) {
+        if (at % 8 == 0 && (eight(text.at + at) & NOT_ASCII) == 0) {
+#define X(k) class[at + k] = p->ascii[text.at[at + k]];
+            FOR_WAYS(X)
+#undef X
+            size = 8;
+            continue;
+        }
+        const uint32_t first = sn_tok_class_at(p, text.at + at, text.n - at, &size);
+        class[at] = (uint8_t)first;
+        for (size_t i = 1; i < size && at + i < n; i++)
+            class[at + i] = 0;
+    }
+}
+
+/* ---- places that are read again ----------------------------------------------------------------------- */
+
+/* Where the character before the one at `at` begins. */
+static size_t before(const Walk *w, size_t from, size_t at)
+{
+    do
+        at--;
+    while (at > from && sn_tok_is_tail(w->text[at]));
+    return at;
+}
+
+/* Where the match begins that the character at `at` is read in; not before `from`. */
+static size_t begin_of(const Walk *w, size_t from, size_t at)
+{
+    while (at > from && (w->flag[at - 1] & (HERE | BACK)) == 0)
+        at--;
+    if (at == from || (w->flag[at - 1] & HERE))
+        return at == from ? from : at - 1;
+    return before(w, from, at - 1);
+}
+
+/* The end of the match that begins at `begin` and is known when the character at `at` is read. */
+static size_t end_of(const Walk *w, size_t begin, size_t at)
+{
+    size_t last = at;
+    for (size_t i = begin, row = w->p->nclass; row != 0 && i <= at; i++) {
+        const uint32_t class = class_at(w, i),
+                       edge = class != 0 ? w->p->edge[row + class] : 2 * (uint32_t)row;
+        last = (edge & 1) && i > begin ? i : last;
+        row = edge >> 1;
+    }
+    return last;
+}
+
+/* What lies between `from` and `at`, where the walk has to read again; returns the row behind `at`. */
+static uint32_t read_again(const Walk *w, size_t from, size_t at)
+{
+    uint32_t row = 0;
+    for (size_t k = at; k <= at;) {
+        const size_t last = end_of(w, begin_of(w, from, k), k);
+        w->flag[last] = HERE;
+        row = w->p->walk[class_at(w, last)] >> SN_TOK_WALK_BITS;
+        for (k = last + 1; k <= at; k++) {
+            const uint32_t edge = w->p->walk[row + class_at(w, k)];
+            w->flag[k] = (uint8_t)edge;
+            row = edge >> SN_TOK_WALK_BITS;
+            if (edge & AGAIN)
+                break;
+        }
+    }
+    return row;
+}
+
+/* ---- stretches ---------------------------------------------------------------------------------------- */
+
+/* Reads all stretches; row[i] is where the walk of each is at its end. The rows lie in registers. */
+static inline void read_stretches(const Walk *w, size_t size, bool maps, uint32_t row[WAYS])
+{
+    const uint32_t *walk = w->p->walk;
+    const uint8_t *class = maps ? w->text : w->class, *ascii = w->p->ascii;
+    uint8_t *flag = w->flag;
+#define X(k) uint32_t row##k = 0;
+    FOR_WAYS(X)
+#undef X
+    for (size_t i = 0; i < size; i++) {
+        uint32_t all = 0;
+#define X(k)                                                                                                 \
+    row##k = walk[row##k + (maps ? ascii[class[k * size + i]] : class[k * size + i])];                       \
+    flag[k * size + i] = (uint8_t)row##k;                                                                    \
+    all |= row##k;                                                                                           \
+    row##k >>= SN_TOK_WALK_BITS;
+        FOR_WAYS(X)
+#undef X
+        if (all & AGAIN) {
+#define X(k)                                                                                                 \
+    if (flag[k * size + i] & AGAIN)                                                                          \
+        row##k = read_again(w, k * size, k * size + i);
+            FOR_WAYS(X)
+#undef X
+        }
+    }
+#define X(k) row[k] = row##k;
+    FOR_WAYS(X)
+#undef X
+}
+
+/* The true walk from one stretch into the next ones. */
+static void join(const Walk *w, size_t size, uint32_t row[WAYS])
+{
+    for (size_t k = 1; k < WAYS; k++) {
+        uint32_t now = row[k - 1];
+        size_t at = k * size;
+        for (; at < (k + 1) * size; at++) {
+            const uint32_t edge = w->p->walk[now + class_at(w, at)];
+            const uint8_t flags = (uint8_t)edge;
+            if (flags != 0 && flags != AGAIN && flags == w->flag[at])
+                break;
+            w->flag[at] = flags;
+            now = flags & AGAIN ? read_again(w, 0, at) : edge >> SN_TOK_WALK_BITS;
+        }
+        if (at == (k + 1) * size)
+            row[k] = now;
+    }
+}
+
+/* ---- borders ------------------------------------------------------------------------------------------ */
+
+/* Bit `bit` of each of 64 bytes. */
+static inline uint64_t bits_of(const uint8_t *flag, unsigned bit)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < 8; i++)
+        all |= ((eight(flag + 8 * i) >> bit & 0x0101010101010101u) * 0x0102040810204080u >> 56) << 8 * i;
+    return all;
+}
+
+static uint32_t put_ends(const Walk *w, size_t n, uint32_t base, uint32_t *end)
+{
+    uint64_t border[SN_TOK_WALK_MOST / 64 + 1] = {0};
+    uint32_t nend = 0;
+    for (size_t i = 0; i < n / 64; i++) {
+        uint64_t back = bits_of(w->flag + 64 * i, 1);
+        border[i] |= bits_of(w->flag + 64 * i, 0);
+        if (w->class == NULL) {
+            border[i] |= back >> 1;
+            border[i > 0 ? i - 1 : 0] |= i > 0 ? back << 63 : 0;
+            continue;
+        }
+        for (; back != 0; back &= back - 1) {
+            const size_t at = before(w, 0, 64 * i + sn_low_bit(back));
+            border[at / 64] |= (uint64_t)1 << at % 64;
+        }
+    }
+    border[0] &= ~(uint64_t)1;
+    for (size_t i = 0; i < n / 64; i++)
+        for (uint64_t b = border[i]; b != 0; b &= b - 1)
+            end[nend++] = base + (uint32_t)(64 * i + sn_low_bit(b));
+    return nend;
+}
+
+uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_MOST])
+{
+    uint8_t class[SN_TOK_WALK_MOST], flag[SN_TOK_WALK_MOST];
+    uint32_t row[WAYS];
+    uint64_t all = 0;
+    const size_t left = text.n - at, size = left < WAYS * LONG ? SHORT : LONG;
+    Walk w = {.p = p, .text = text.at + at, .flag = flag};
+    if (p->walk == NULL || left < WAYS * SHORT)
+        return 0;
+    for (size_t i = 0; i < WAYS * size; i += sizeof all)
+        all |= eight(w.text + i);
+    const bool has_more = all & NOT_ASCII;
+    if (has_more) {
+        read_classes(p, sn_bytes(w.text, left), WAYS * size, class);
+        w.class = class;
+    }
+    if (size == LONG && !has_more)
+        read_stretches(&w, LONG, true, row);
+    else if (size == LONG)
+        read_stretches(&w, LONG, false, row);
+    else
+        read_stretches(&w, SHORT, !has_more, row);
+    join(&w, size, row);
+    return put_ends(&w, WAYS * size, (uint32_t)at, end);
+}
