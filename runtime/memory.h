@@ -64,6 +64,16 @@ static inline unsigned sn_low_bit(uint64_t x)
 #endif
 }
 
+/* What lies there will be read soon. */
+static inline void sn_prefetch(const void *at)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(at);
+#else
+    (void)at;
+#endif
+}
+
 /* ---- plain blocks ---- */
 const SnAllocator *sn_allocator(const SnContext *ctx);
 const SnJobs *sn_jobs(const SnContext *ctx);                     /* width is at least 1 */

@@ -113,10 +113,10 @@ static const Command commands[] = {
      "sinter compile ./all-MiniLM-L6-v2 -o minilm.so --size", command_compile},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
-    {"bench", "MODEL", "time, rates and shares of what this machine can do",
+    {"bench", "MODEL [FILE...]", "time, rates and shares of what this machine can do",
      "--task TASK     another task than the one of config.json; embed: from text to vector\n"
      "--shape DIMS    batch=32,seq=128; of a decoder that generates: prompt=512,new=64,batch=1\n"
-     "--input FILE    time the tokenizer on a text instead\n"
+     "--input FILE    time the tokenizer on a text instead, and on each FILE after it\n"
      "--kernels       list every kernel, widest gap to the limits first\n"
      "--svg FILE      draw the roofline and the memory plan\n",
      "sinter bench ./all-MiniLM-L6-v2 --shape batch=32,seq=128 --kernels", command_bench},

@@ -37,6 +37,11 @@ static Bpe begin(const SnTokTable *t)
                  .has_affix = t->prefix_size + t->suffix_size > 0};
 }
 
+static inline void fetch_rank(const Bpe *b, uint32_t x, uint32_t y)
+{
+    sn_prefetch(&b->merge[sn_tok_pair_slot((uint64_t)x << b->id_bits | y) & b->mask]);
+}
+
 static inline uint32_t rank_of(const Bpe *b, uint32_t x, uint32_t y)
 {
     const uint64_t pair = (uint64_t)x << b->id_bits | y;
@@ -133,7 +138,7 @@ static SnStatus put(SnTokIds *out, uint32_t id, size_t end, SnError *err)
 
 typedef struct Few {
     uint32_t id[FEW + MOST_OF_ONE], end[FEW + MOST_OF_ONE], rank[FEW + MOST_OF_ONE];
-    size_t n;
+    size_t n, best; /* best: the symbol that was merged */
 } Few;
 
 static bool read_few(Bpe *b, SnBytes word, Few *f)
@@ -155,35 +160,60 @@ static bool read_few(Bpe *b, SnBytes word, Few *f)
     return true;
 }
 
-static void merge_few(const Bpe *b, Few *f)
+/* Merging goes in steps, each of which asks for memory that the next one reads. */
+static void fetch_few(const Bpe *b, const Few *f)
 {
-    size_t n = f->n;
-    f->rank[n > 0 ? n - 1 : 0] = SN_TOK_NONE;
-    for (size_t i = 0; i + 1 < n; i++)
-        f->rank[i] = rank_of(b, f->id[i], f->id[i + 1]);
-    while (n > 1) {
-        size_t best = 0;
-        uint32_t least = f->rank[0];
-        for (size_t i = 1; i + 1 < n; i++) {
-            best = f->rank[i] < least ? i : best;
-            least = f->rank[i] < least ? f->rank[i] : least;
-        }
-        if (least == SN_TOK_NONE)
-            break;
-        n--;
-        f->id[best] = b->merged[least];
-        f->end[best] = f->end[best + 1];
-        for (size_t i = best + 1; i < n; i++) {
-            f->id[i] = f->id[i + 1];
-            f->end[i] = f->end[i + 1];
-            f->rank[i] = f->rank[i + 1];
-        }
-        if (best > 0)
-            f->rank[best - 1] = rank_of(b, f->id[best - 1], f->id[best]);
-        if (best + 1 < n)
-            f->rank[best] = rank_of(b, f->id[best], f->id[best + 1]);
+    for (size_t i = 0; i + 1 < f->n; i++)
+        fetch_rank(b, f->id[i], f->id[i + 1]);
+}
+
+static inline void set_few(const Bpe *b, Few *f, size_t i)
+{
+    f->rank[i] = rank_of(b, f->id[i], f->id[i + 1]);
+    if (f->rank[i] != SN_TOK_NONE)
+        sn_prefetch(&b->merged[f->rank[i]]);
+}
+
+static void rank_few(const Bpe *b, Few *f)
+{
+    f->rank[f->n > 0 ? f->n - 1 : 0] = SN_TOK_NONE;
+    for (size_t i = 0; i + 1 < f->n; i++)
+        set_few(b, f, i);
+}
+
+/* Merges the best pair, whose new pairs have no rank yet; false: there is none. */
+static bool merge_few(const Bpe *b, Few *f)
+{
+    size_t best = 0;
+    uint32_t least = SN_TOK_NONE;
+    for (size_t i = 0; i + 1 < f->n; i++) {
+        best = f->rank[i] < least ? i : best;
+        least = f->rank[i] < least ? f->rank[i] : least;
     }
-    f->n = n;
+    if (least == SN_TOK_NONE)
+        return false;
+    f->n--;
+    f->best = best;
+    f->id[best] = b->merged[least];
+    f->end[best] = f->end[best + 1];
+    for (size_t i = best + 1; i < f->n; i++) {
+        f->id[i] = f->id[i + 1];
+        f->end[i] = f->end[i + 1];
+        f->rank[i] = f->rank[i + 1];
+    }
+    if (best > 0)
+        fetch_rank(b, f->id[best - 1], f->id[best]);
+    if (best + 1 < f->n)
+        fetch_rank(b, f->id[best], f->id[best + 1]);
+    return true;
+}
+
+static void rank_new(const Bpe *b, Few *f)
+{
+    if (f->best > 0)
+        set_few(b, f, f->best - 1);
+    if (f->best + 1 < f->n)
+        set_few(b, f, f->best);
 }
 
 /* ---- many symbols ------------------------------------------------------------------------------------- */
@@ -206,6 +236,7 @@ typedef struct Places {
     uint32_t *heap, *slot;      /* slot: of a place in the heap, + 1; 0: it is not there */
 } Places;
 
+_Static_assert((int)SN_TOK_GROUP_IDS >= (int)FEW, "ids of few symbols");
 _Static_assert(sizeof(Many) <= 64 && 6 * sizeof(uint32_t) <= 24, "SN_TOK_WORK");
 
 static Places places(SnTokWork *work, size_t n)
@@ -356,26 +387,40 @@ static SnStatus run_many(Bpe *b, SnBytes word, SnTokWork *work, SnTokIds *out, S
 /* ---- words -------------------------------------------------------------------------------------------- */
 
 /* The whole word as a token of the vocabulary, which writes bytes as signs where words are bytes. */
-static uint32_t find_whole(const Bpe *b, SnBytes word, uint8_t *sign)
+typedef struct Whole {
+    uint64_t hash;
+    SnBytes text;
+} Whole;
+
+/* sign: room for twice the word. text.at NULL: it is too long for a token. */
+static Whole spell(const Bpe *b, SnBytes word, uint8_t *sign)
 {
-    uint64_t h = SN_TOK_HASH;
-    size_t n = 0;
+    Whole w = {SN_TOK_HASH, word};
     if (word.n > b->t->model_token_size)
-        return SN_TOK_NONE;
-    if (!b->is_bytes)
-        return find_text(b, word.at, word.n);
-    for (size_t i = 0; i < word.n; i++)
-        n += sn_tok_put_char(sn_tok_byte_char(word.at[i]), sign + n);
-    for (size_t i = 0; i < n; i++)
-        h = sn_tok_hash(h, sign[i]);
-    return sn_tok_find(b->t, sn_tok_hash_end(h), sn_bytes(sign, 0), sn_bytes(sign, n));
+        return (Whole){.text = {NULL, 0}};
+    if (b->is_bytes) {
+        w.text = sn_bytes(sign, 0);
+        for (size_t i = 0; i < word.n; i++)
+            w.text.n += sn_tok_put_char(sn_tok_byte_char(word.at[i]), sign + w.text.n);
+    }
+    for (size_t i = 0; i < w.text.n; i++)
+        w.hash = sn_tok_hash(w.hash, w.text.at[i]);
+    w.hash = sn_tok_hash_end(w.hash);
+    sn_prefetch(&sn_tok_SLOT(b->t)[w.hash & (sn_tok_count(b->t, SN_TOK_SLOT) - 1)]);
+    return w;
+}
+
+static uint32_t find_whole(const Bpe *b, const Whole *w)
+{
+    return w->text.at != NULL ? sn_tok_find(b->t, w->hash, sn_bytes(w->text.at, 0), w->text) : SN_TOK_NONE;
 }
 
 SnStatus sn_tok_run_bpe(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTokIds *out, SnError *err)
 {
     Bpe b = begin(t);
     if (work->step == 0 && (t->model_flags & SN_TOK_IGNORE_MERGES)) {
-        const uint32_t id = find_whole(&b, word, work->at);
+        const Whole whole = spell(&b, word, work->at);
+        const uint32_t id = find_whole(&b, &whole);
         if (id != SN_TOK_NONE)
             return put(out, id, word.n, err);
     }
@@ -384,10 +429,65 @@ SnStatus sn_tok_run_bpe(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTo
         b.unknown = 0;
         return run_many(&b, word, work, out, err);
     }
-    merge_few(&b, &f);
+    for (rank_few(&b, &f); merge_few(&b, &f);)
+        rank_new(&b, &f);
     for (size_t i = 0; i < f.n; i++)
         SN_TRY(put(out, f.id[i], f.end[i], err));
     return SN_OK;
+}
+
+/* ---- words side by side, so that they wait for memory together --------------------------------------- */
+
+/* Takes out those that are tokens as a whole. */
+static void put_wholes(const Bpe *b, SnTokGroup *g, bool *is_done)
+{
+    uint8_t sign[SN_TOK_GROUP][2 * SN_TOK_GROUP_SIZE];
+    Whole whole[SN_TOK_GROUP];
+    for (size_t i = 0; i < g->n; i++)
+        whole[i] = spell(b, g->word[i], sign[i]);
+    for (size_t i = 0; i < g->n; i++) {
+        const uint32_t id = find_whole(b, &whole[i]);
+        is_done[i] = id != SN_TOK_NONE;
+        g->id[i][0] = (int32_t)id;
+        g->count[i] = 1;
+    }
+}
+
+void sn_tok_group_bpe(const SnTokTable *t, SnTokGroup *g)
+{
+    Few few[SN_TOK_GROUP];
+    bool is_done[SN_TOK_GROUP] = {false};
+    Bpe b = begin(t);
+    size_t nleft = 0, left[SN_TOK_GROUP];
+    if (t->model_flags & SN_TOK_IGNORE_MERGES)
+        put_wholes(&b, g, is_done);
+    for (size_t i = 0; i < g->n; i++) {
+        if (is_done[i])
+            continue;
+        b.unknown = 0;
+        g->count[i] = SIZE_MAX;
+        if (!read_few(&b, g->word[i], &few[i]))
+            continue;
+        fetch_few(&b, &few[i]);
+        left[nleft++] = i;
+    }
+    for (size_t i = 0; i < nleft; i++)
+        rank_few(&b, &few[left[i]]);
+    while (nleft > 0) {
+        const size_t n = nleft;
+        nleft = 0;
+        for (size_t i = 0; i < n; i++) {
+            const Few *f = &few[left[i]];
+            if (merge_few(&b, &few[left[i]])) {
+                left[nleft++] = left[i];
+                continue;
+            }
+            memcpy(g->id[left[i]], f->id, f->n * sizeof *f->id);
+            g->count[left[i]] = f->n;
+        }
+        for (size_t i = 0; i < nleft; i++)
+            rank_new(&b, &few[left[i]]);
+    }
 }
 
 bool sn_tok_check_bpe(const SnTokTable *t)

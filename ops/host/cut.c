@@ -148,8 +148,30 @@ static void fetch(const SnWordCache *c, SnBytes text, size_t at, const uint32_t 
     for (size_t i = 0; i < n; at = end[i++]) {
         b->key[i] = sn_word_key(text.at + at, end[i] - at, text.n - at);
         b->set[i] = sn_word_set(c, b->key[i]);
-        __builtin_prefetch(b->set[i], 1);
+        sn_prefetch(b->set[i]);
+        if (end[i] - at > SN_WORD_SHORT)
+            sn_word_fetch(c, sn_bytes(text.at + at, end[i] - at));
     }
+}
+
+/* From word i on, which begins at `at`: gives the cache some words that it does not know; returns how far it
+ * looked. */
+static size_t learn(const SnTokEncoder *e, SnBytes text, size_t at, const uint32_t *end, size_t i, size_t n)
+{
+    SnTokGroup g = {.n = 0};
+    for (; i < n && g.n < SN_TOK_GROUP; at = end[i++]) {
+        const SnBytes word = sn_bytes(text.at + at, end[i] - at);
+        bool is_known = word.n > SN_TOK_GROUP_SIZE || sn_word_has(&e->cache, word, text.n - at);
+        for (size_t k = 0; k < g.n && !is_known; k++)
+            is_known = sn_bytes_equal(g.word[k], word);
+        if (!is_known)
+            g.word[g.n++] = word;
+    }
+    sn_tok_group_bpe(e->t, &g);
+    for (size_t k = 0; k < g.n; k++)
+        if (g.count[k] != SIZE_MAX)
+            sn_word_keep(&e->cache, g.word[k], g.id[k], g.count[k]);
+    return i;
 }
 
 /* Puts the words that the cache knows up to one that it does not; returns how many. */
@@ -172,6 +194,9 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
 {
     const SnBytes text = w->split.text;
     const Sign sign = w->cut == SN_TOK_CUT_JUNCTIONS ? sign_of(e->t) : (Sign){.code = ' '};
+    const bool learns =
+        e->cache.few != NULL && w->cut == SN_TOK_CUT_PATTERN && e->t->model == SN_TOK_BPE && !e->in_unit;
+    size_t learnt = 0;
     Batch b;
     if (e->cache.few != NULL)
         fetch(&e->cache, text, w->cut_at, end, n, &b);
@@ -184,6 +209,8 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
         }
         if (i == n)
             break;
+        if (learns && i >= learnt)
+            learnt = learn(e, text, w->cut_at, end, i, n);
         w->word = (SnTokEvent){w->cut_at, end[i], false};
         w->cut_at = end[i];
         SN_TRY(sn_tok_words_one(e, w, out, err));

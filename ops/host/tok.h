@@ -241,6 +241,16 @@ typedef struct SnTokWork { /* what a model keeps between calls for one word */
 typedef SnStatus SnTokModelFn(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTokIds *out,
                               SnError *err);
 SnTokModelFn sn_tok_run_bpe, sn_tok_run_wordpiece, sn_tok_run_unigram, sn_tok_run_wordlevel;
+
+/* Words for which a BPE gives ids together; count SIZE_MAX: not for this one. */
+enum { SN_TOK_GROUP = 8, SN_TOK_GROUP_SIZE = 48, SN_TOK_GROUP_IDS = 64 };
+typedef struct SnTokGroup {
+    SnBytes word[SN_TOK_GROUP]; /* as of SnTokModelFn, of at most SN_TOK_GROUP_SIZE bytes */
+    size_t n, count[SN_TOK_GROUP];
+    int32_t id[SN_TOK_GROUP][SN_TOK_GROUP_IDS];
+} SnTokGroup;
+void sn_tok_group_bpe(const SnTokTable *t, SnTokGroup *g);
+
 /* NULL: there is no such model. */
 SnTokModelFn *sn_tok_model(uint32_t model);
 /* Parts of sn_tokenizer_check. */

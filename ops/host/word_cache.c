@@ -62,43 +62,64 @@ static uint8_t *set_of(const SnWordSets *s, uint64_t hash)
     return s->at + 2 * s->size * (size_t)(hash & s->mask);
 }
 
-static size_t copy_from(const SnWordSets *s, uint64_t hash, SnBytes word, int32_t *out, size_t room)
+/* The entry of a word among these; NULL: it is not there. */
+static const uint8_t *find_in(const SnWordSets *s, uint64_t hash, SnBytes word, Head *head)
 {
     const uint8_t *entry = set_of(s, hash);
     for (int way = 0; way < 2; way++, entry += s->size) {
-        Head head;
-        memcpy(&head, entry, sizeof head);
-        const uint8_t *id = entry + sizeof head, *at = id + head.count * sizeof *out;
-        if (head.size != word.n || memcmp(at, word.at, word.n) != 0)
-            continue;
-        if (head.count > room)
-            return SIZE_MAX;
-        memcpy(out, id, head.count * sizeof *out);
-        return head.count;
+        memcpy(head, entry, sizeof *head);
+        if (head->size == word.n &&
+            memcmp(entry + sizeof *head + head->count * sizeof(int32_t), word.at, word.n) == 0)
+            return entry;
     }
-    return SIZE_MAX;
+    return NULL;
+}
+
+void sn_word_fetch(const SnWordCache *c, SnBytes word)
+{
+    if (word.n > LONGEST)
+        return;
+    const uint8_t *set = set_of(&c->more[0], hash_of(word));
+    sn_prefetch(set);
+    sn_prefetch(set + LONG);
+}
+
+/* The ids of a word, *count of them; NULL: not known. */
+static const void *find(const SnWordCache *c, SnBytes word, size_t left, size_t *count)
+{
+    if (c->few == NULL || word.n > LONGEST)
+        return NULL;
+    if (word.n <= SN_WORD_SHORT) {
+        const SnWordKey k = sn_word_key(word.at, word.n, left);
+        const int32_t *id = sn_word_find(c, sn_word_set(c, k), k, count);
+        if (id != NULL)
+            return id;
+    }
+    const uint64_t hash = hash_of(word);
+    for (size_t i = 0; i < SN_COUNT(c->more); i++) {
+        Head head;
+        const uint8_t *entry = find_in(&c->more[i], hash, word, &head);
+        *count = head.count;
+        if (entry != NULL)
+            return entry + sizeof head;
+    }
+    return NULL;
+}
+
+bool sn_word_has(const SnWordCache *c, SnBytes word, size_t left)
+{
+    size_t count;
+    return find(c, word, left, &count) != NULL;
 }
 
 size_t sn_word_copy(const SnWordCache *c, SnBytes word, size_t left, int32_t *out, size_t room)
 {
-    if (c->few == NULL || word.n > LONGEST)
+    size_t count;
+    const void *id = find(c, word, left, &count);
+    if (id == NULL || count > room)
         return SIZE_MAX;
-    if (word.n <= SN_WORD_SHORT) {
-        size_t count = 0;
-        const SnWordKey k = sn_word_key(word.at, word.n, left);
-        const int32_t *id = sn_word_find(c, sn_word_set(c, k), k, &count);
-        if (id != NULL && count <= room) {
-            memcpy(out, id, count * sizeof *id);
-            return count;
-        }
-    }
-    const uint64_t hash = hash_of(word);
-    for (size_t i = 0; i < SN_COUNT(c->more); i++) {
-        const size_t n = copy_from(&c->more[i], hash, word, out, room);
-        if (n != SIZE_MAX)
-            return n;
-    }
-    return SIZE_MAX;
+    memcpy(out, id, count * sizeof *out);
+    return count;
 }
 
 static void keep_short(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count)

@@ -82,6 +82,10 @@ static inline const int32_t *sn_word_find(const SnWordCache *c, SnWordFew *set, 
     return set[0].id;
 }
 
+/* Asks for the memory where a word longer than SN_WORD_SHORT may lie. */
+void sn_word_fetch(const SnWordCache *c, SnBytes word);
+/* Does it know a word? */
+bool sn_word_has(const SnWordCache *c, SnBytes word, size_t left);
 /* Copies the ids of a word of any size, at most `room`; SIZE_MAX: not known, or there is no room. `left`
  * bytes from the word's begin on may be read. */
 size_t sn_word_copy(const SnWordCache *c, SnBytes word, size_t left, int32_t *out, size_t room);
