@@ -119,6 +119,7 @@ def valid(path):
 
 def main():
     if sys.argv[1:2] == ["--contend"]:
+        sys.path.pop(0)  # where this file hides the package of its name
         contend(sys.argv[2], sys.argv[3], sys.argv[4:])
         return
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
