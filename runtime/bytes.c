@@ -128,17 +128,25 @@ uint32_t sn_read_utf8(SnReader *r)
 }
 
 /* Bytes below 80 at the start of b. */
-static size_t ascii_prefix(SnBytes b)
+static inline size_t ascii_prefix(SnBytes b)
 {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t i = 0;
     for (uint64_t word; i + sizeof word <= b.n; i += sizeof word) {
         memcpy(&word, b.at + i, sizeof word);
-        if ((word & 0x8080808080808080u) != 0)
-            break;
+        const uint64_t others = word & ones << 7;
+        if (others != 0) /* of the bits below the first one: one in each byte */
+            return i + (size_t)((((others & (0 - others)) - 1) & ones) * ones >> 56) - 1;
     }
     while (i < b.n && b.at[i] < 0x80)
         i++;
     return i;
+}
+
+/* A character of two bytes. */
+static inline bool is_pair(const uint8_t *p)
+{
+    return p[0] >= 0xC2 && p[0] < 0xE0 && (p[1] & 0xC0) == 0x80;
 }
 
 size_t sn_utf8_prefix(SnBytes b)
@@ -146,9 +154,11 @@ size_t sn_utf8_prefix(SnBytes b)
     size_t i = 0, n;
     while (i < b.n) {
         const SnBytes rest = {b.at + i, b.n - i};
-        if (rest.at[0] < 0x80)
+        for (n = 0; n + 1 < rest.n && is_pair(rest.at + n); n += 2)
+            ;
+        if (n == 0 && rest.at[0] < 0x80)
             n = ascii_prefix(rest);
-        else if (utf8_decode(rest, &n) == SN_UTF8_BAD)
+        else if (n == 0 && utf8_decode(rest, &n) == SN_UTF8_BAD)
             break;
         i += n;
     }

@@ -31,9 +31,20 @@ static bool is_digit(SnReader r)
     return r.left > 0 && r.at[0] >= '0' && r.at[0] <= '9';
 }
 
-static bool accept(SnReader *r, char c)
+/* n bytes, at most what is left. */
+static inline SnBytes advance(SnReader *r, size_t n)
 {
-    return r->left > 0 && r->at[0] == (uint8_t)c && sn_skip(r, 1);
+    const SnBytes b = {r->at, n};
+    r->at += n;
+    r->left -= n;
+    return b;
+}
+
+static inline bool accept(SnReader *r, char c)
+{
+    const bool is_there = r->left > 0 && r->at[0] == (uint8_t)c;
+    (void)advance(r, is_there);
+    return is_there;
 }
 
 static void decimal_push(SnDecimal *d, char c, bool before_point)
@@ -139,35 +150,29 @@ bool sn_parse_f64(SnBytes text, double *out)
 
 /* ---- reading ---- */
 
-typedef struct SnJsonParser {
-    SnArena *arena;
-    const char *name;
-    SnBytes text;
-    SnReader r;
-    char *strings; /* decoded strings go here; never more bytes than the text has */
-    SN_VEC(SnJson) stack;
-    SnError *err;
-} SnJsonParser;
-
-static SnStatus json_fail(const SnJsonParser *p, const char *what)
+static bool json_stop(SnJsonWalk *w, const char *what)
 {
     size_t line = 1, column = 1;
-    for (const uint8_t *at = p->text.at; at < p->r.at; at++) {
+    for (const uint8_t *at = w->text.at; at < w->r.at; at++) {
         column = *at == '\n' ? 1 : column + 1;
         line += *at == '\n';
     }
-    return sn_fail(p->err, SN_EFORMAT, "%s: line %zu, column %zu: %s", p->name, line, column, what);
+    w->st = sn_fail(w->err, SN_EFORMAT, "%s: line %zu, column %zu: %s", w->name, line, column, what);
+    return false;
 }
 
-static SnStatus json_no_memory(const SnJsonParser *p)
+static bool json_no_memory(SnJsonWalk *w)
 {
-    return sn_fail(p->err, SN_ENOMEM, "%s: no memory for JSON of %zu bytes", p->name, p->text.n);
+    w->st = sn_fail(w->err, SN_ENOMEM, "%s: no memory for JSON of %zu bytes", w->name, w->text.n);
+    return false;
 }
 
-static void skip_space(SnReader *r)
+static inline void skip_space(SnReader *r)
 {
-    while (r->left > 0 && (r->at[0] == ' ' || r->at[0] == '\n' || r->at[0] == '\r' || r->at[0] == '\t'))
-        (void)sn_skip(r, 1);
+    size_t n = 0;
+    while (n < r->left && (r->at[n] == ' ' || r->at[n] == '\n' || r->at[n] == '\r' || r->at[n] == '\t'))
+        n++;
+    (void)advance(r, n);
 }
 
 static bool accept_word(SnReader *r, const char *word)
@@ -209,111 +214,230 @@ static bool read_unicode_escape(SnReader *r, uint32_t *cp)
     return true;
 }
 
-static SnStatus read_escape(SnJsonParser *p)
+static bool read_escape(SnJsonWalk *w, char **to)
 {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const uint8_t c = sn_read_u8(&p->r);
-    const char *known = c != 0 ? strchr(from, c) : NULL;
+    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+    const uint8_t c = sn_read_u8(&w->r);
+    const char *known = c != 0 ? strchr(names, c) : NULL;
     uint32_t cp;
     if (known != NULL)
-        cp = (uint8_t)to[known - from];
-    else if (c != 'u' || !read_unicode_escape(&p->r, &cp))
-        return json_fail(p, "bad escape in a string");
+        cp = (uint8_t)values[known - names];
+    else if (c != 'u' || !read_unicode_escape(&w->r, &cp))
+        return json_stop(w, "bad escape in a string");
     char form[4];
     const int n = sn_utf8_put(cp, form);
-    memcpy(p->strings, form, (size_t)n);
-    p->strings += n;
-    return SN_OK;
+    memcpy(*to, form, (size_t)n);
+    *to += n;
+    return true;
+}
+
+/* Bytes of a string up to its end, an escape or a control character. */
+static size_t plain_size(SnReader r)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    size_t n = 0;
+    for (uint64_t word; r.left - n >= sizeof word; n += sizeof word) {
+        memcpy(&word, r.at + n, sizeof word);
+        const uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
+        const uint64_t ends =
+            (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word)) & high;
+        if (ends != 0) /* the first such byte: of the bits below it, one in each byte */
+            return n + (size_t)((((ends & (0 - ends)) - 1) & ones) * ones >> 56) - 1;
+    }
+    while (n < r.left && r.at[n] != '"' && r.at[n] != '\\' && r.at[n] >= 0x20)
+        n++;
+    return n;
+}
+
+/* Goes behind a string, after its opening quote; returns how long it may be. */
+static size_t skip_string(SnReader *r)
+{
+    const size_t begin = r->left;
+    for (;;) {
+        (void)advance(r, plain_size(*r));
+        if (r->left == 0 || accept(r, '"'))
+            return begin - r->left;
+        (void)advance(r, r->left > 1 && r->at[0] == '\\' ? 2 : 1);
+    }
 }
 
 /* After the opening quote. */
-static SnStatus read_string(SnJsonParser *p, SnBytes *out)
+static bool read_string(SnJsonWalk *w, SnBytes *out)
 {
-    char *start = p->strings;
-    for (;;) {
-        size_t n = 0;
-        while (n < p->r.left && p->r.at[n] != '"' && p->r.at[n] != '\\' && p->r.at[n] >= 0x20)
-            n++;
-        const SnBytes plain = sn_take(&p->r, n);
-        memcpy(p->strings, plain.at, plain.n);
-        p->strings += n;
-        if (accept(&p->r, '"'))
-            break;
-        if (!accept(&p->r, '\\'))
-            return json_fail(p, p->r.left == 0 ? "the string does not end" : "control character in a string");
-        SN_TRY(read_escape(p));
+    const size_t n = plain_size(w->r);
+    char *start = w->strings;
+    if (start == NULL && n < w->r.left && w->r.at[n] == '"') {
+        *out = advance(&w->r, n);
+        return accept(&w->r, '"');
     }
-    *out = sn_bytes(start, (size_t)(p->strings - start));
-    *p->strings++ = '\0';
-    return SN_OK;
+    if (start == NULL) {
+        SnReader ahead = w->r;
+        start = (char *)sn_arena_alloc(w->arena, skip_string(&ahead) + 1);
+    }
+    if (start == NULL)
+        return json_no_memory(w);
+    char *to = start;
+    while (!accept(&w->r, '"')) {
+        const SnBytes plain = advance(&w->r, plain_size(w->r));
+        if (plain.n > 0)
+            memcpy(to, plain.at, plain.n);
+        to += plain.n;
+        if (w->r.left > 0 && w->r.at[0] == '"')
+            continue;
+        if (!accept(&w->r, '\\'))
+            return json_stop(w, w->r.left == 0 ? "the string does not end" : "control character in a string");
+        if (!read_escape(w, &to))
+            return false;
+    }
+    *out = sn_bytes(start, (size_t)(to - start));
+    *to = '\0';
+    if (w->strings != NULL)
+        w->strings = to + 1;
+    return true;
 }
 
-static SnStatus read_number(SnJsonParser *p, SnJson *v)
+/* Most numbers: digits that fit. */
+static bool read_short_int(SnReader *r, int64_t *out)
 {
-    if (accept_word(&p->r, "-Infinity")) {
+    size_t n = 0;
+    *out = 0;
+    for (; n < r->left && n < 18 && r->at[n] >= '0' && r->at[n] <= '9'; n++)
+        *out = 10 * *out + (r->at[n] - '0');
+    const uint8_t next = n < r->left ? r->at[n] : ' ';
+    const bool goes_on = (next >= '0' && next <= '9') || next == '.' || (next | 0x20) == 'e';
+    return n > 0 && !goes_on && (n == 1 || r->at[0] != '0') && advance(r, n).n > 0;
+}
+
+static bool read_number(SnJsonWalk *w, SnJson *v)
+{
+    *v = (SnJson){.kind = SN_JSON_INT};
+    if (read_short_int(&w->r, &v->u.integer))
+        return true;
+    if (accept_word(&w->r, "-Infinity")) {
         *v = (SnJson){.kind = SN_JSON_FLOAT, .u.number = -(double)INFINITY};
-        return SN_OK;
+        return true;
     }
     SnDecimal d;
-    if (!decimal_read(&p->r, &d))
-        return json_fail(p, "expected a value");
-    *v = (SnJson){.kind = SN_JSON_INT};
+    if (!decimal_read(&w->r, &d))
+        return json_stop(w, "expected a value");
     if (!decimal_int(&d, &v->u.integer))
         *v = (SnJson){.kind = SN_JSON_FLOAT, .u.number = decimal_f64(&d)};
-    return SN_OK;
+    return true;
 }
 
-static SnStatus read_value(SnJsonParser *p, int depth, SnJson *v);
+/* ---- walking ---- */
 
-static SnStatus read_member(SnJsonParser *p, bool is_object, int depth)
+static bool in_object(const SnJsonWalk *w)
 {
-    SnJson v;
-    SnBytes key = {NULL, 0};
-    if (is_object) {
-        skip_space(&p->r);
-        if (!accept(&p->r, '"'))
-            return json_fail(p, "expected a key");
-        SN_TRY(read_string(p, &key));
-        skip_space(&p->r);
-        if (!accept(&p->r, ':'))
-            return json_fail(p, "expected ':'");
+    return w->is_object >> (w->depth - 1) & 1;
+}
+
+bool sn_json_open(SnJsonWalk *w)
+{
+    skip_space(&w->r);
+    const bool is_object = w->r.left > 0 && w->r.at[0] == '{';
+    if (w->st != SN_OK || (!is_object && (w->r.left == 0 || w->r.at[0] != '[')))
+        return false;
+    (void)advance(&w->r, 1);
+    if (w->depth == SN_JSON_DEPTH)
+        return json_stop(w, "nested more than 64 deep");
+    const uint64_t bit = UINT64_C(1) << w->depth++;
+    w->is_object = is_object ? w->is_object | bit : w->is_object & ~bit;
+    w->is_first = true;
+    return true;
+}
+
+bool sn_json_more(SnJsonWalk *w, SnBytes *key)
+{
+    if (w->st != SN_OK || w->depth == 0)
+        return false;
+    const bool is_object = in_object(w);
+    *key = (SnBytes){NULL, 0};
+    skip_space(&w->r);
+    if (accept(&w->r, is_object ? '}' : ']')) {
+        w->depth--;
+        w->is_first = false;
+        return false;
     }
-    SN_TRY(read_value(p, depth, &v));
-    v.key = key;
-    return sn_vec_push(p->arena->memory, &p->stack, v) ? SN_OK : json_no_memory(p);
+    if (!w->is_first && !accept(&w->r, ','))
+        return json_stop(w, is_object ? "expected ',' or '}'" : "expected ',' or ']'");
+    w->is_first = false;
+    if (!is_object)
+        return true;
+    skip_space(&w->r);
+    if (!accept(&w->r, '"'))
+        return json_stop(w, "expected a key");
+    if (!read_string(w, key))
+        return false;
+    skip_space(&w->r);
+    return accept(&w->r, ':') || json_stop(w, "expected ':'");
+}
+
+/* The container that comes next, with as many strings as are in it; nothing else is looked at. */
+static SnJson skip_container(SnReader *r)
+{
+    SnJson v = {.kind = SN_JSON_LATER, .u.string = {r->at, r->left}};
+    size_t depth = 0;
+    do {
+        const uint8_t c = *advance(r, 1).at;
+        if (c == '"') {
+            (void)skip_string(r);
+            v.n += v.n < UINT32_MAX;
+        } else if (c >= '[') /* all brackets are */
+            depth += (size_t)(c == '[' || c == '{') - (size_t)(c == ']' || c == '}');
+    } while (depth > 0 && r->left > 0);
+    v.u.string.n -= r->left;
+    return v;
+}
+
+/* A container that is left for later: a member of a member of the root. */
+static bool leave_value(SnJsonWalk *w, SnBytes key, SnJson *v)
+{
+    bool is_later = false;
+    for (const char *const *name = w->later; w->depth == 2 && name != NULL && *name != NULL; name++)
+        is_later |= sn_bytes_is(key, *name);
+    skip_space(&w->r);
+    if (!is_later || w->r.left == 0 || (w->r.at[0] != '[' && w->r.at[0] != '{'))
+        return false;
+    *v = skip_container(&w->r);
+    return true;
 }
 
 /* After the opening bracket. */
-static SnStatus read_container(SnJsonParser *p, bool is_object, int depth, SnJson *v)
+static bool read_container(SnJsonWalk *w, SnJson *v)
 {
-    const size_t first = p->stack.n;
-    const char end = is_object ? '}' : ']';
-    if (depth > SN_JSON_DEPTH)
-        return json_fail(p, "nested more than 64 deep");
-    skip_space(&p->r);
-    bool done = accept(&p->r, end);
-    while (!done) {
-        SN_TRY(read_member(p, is_object, depth));
-        skip_space(&p->r);
-        done = accept(&p->r, end);
-        if (!done && !accept(&p->r, ','))
-            return json_fail(p, is_object ? "expected ',' or '}'" : "expected ',' or ']'");
+    const size_t first = w->stack.n;
+    const bool is_object = in_object(w);
+    SnBytes key;
+    SnJson member;
+    while (sn_json_more(w, &key)) {
+        if (!leave_value(w, key, &member) && !sn_json_take(w, &member))
+            return false;
+        member.key = key;
+        if (!sn_vec_push(w->arena->memory, &w->stack, member))
+            return json_no_memory(w);
     }
-    const size_t n = p->stack.n - first;
-    if (n > UINT32_MAX)
-        return json_fail(p, "more than 4294967295 values in a row");
+    const size_t n = w->stack.n - first;
+    if (w->st == SN_OK && n > UINT32_MAX)
+        return json_stop(w, "more than 4294967295 values in a row");
     *v = (SnJson){.kind = is_object ? SN_JSON_OBJECT : SN_JSON_ARRAY, .n = (uint32_t)n};
-    if (n == 0)
-        return SN_OK;
-    v->u.child = (SnJson *)sn_arena_array(p->arena, n, sizeof *v);
+    if (n == 0 || w->st != SN_OK)
+        return w->st == SN_OK;
+    v->u.child = (SnJson *)sn_arena_array(w->arena, n, sizeof *v);
     if (v->u.child == NULL)
-        return json_no_memory(p);
-    memcpy(v->u.child, p->stack.at + first, n * sizeof *v);
-    p->stack.n = first;
-    return SN_OK;
+        return json_no_memory(w);
+    memcpy(v->u.child, w->stack.at + first, n * sizeof *v);
+    w->stack.n = first;
+    return true;
 }
 
-static SnStatus read_value(SnJsonParser *p, int depth, SnJson *v)
+bool sn_json_take_string(SnJsonWalk *w, SnBytes *out)
+{
+    skip_space(&w->r);
+    return w->st == SN_OK && accept(&w->r, '"') && read_string(w, out);
+}
+
+bool sn_json_take(SnJsonWalk *w, SnJson *v)
 {
     static const struct {
         const char *text;
@@ -325,47 +449,61 @@ static SnStatus read_value(SnJsonParser *p, int depth, SnJson *v)
         {"NaN", {.kind = SN_JSON_FLOAT, .u.number = (double)NAN}},
         {"Infinity", {.kind = SN_JSON_FLOAT, .u.number = (double)INFINITY}},
     };
-    skip_space(&p->r);
-    if (accept(&p->r, '{'))
-        return read_container(p, true, depth + 1, v);
-    if (accept(&p->r, '['))
-        return read_container(p, false, depth + 1, v);
-    if (accept(&p->r, '"')) {
+    if (sn_json_open(w))
+        return read_container(w, v);
+    if (w->st != SN_OK)
+        return false;
+    if (w->r.left > 0 && w->r.at[0] == '"') {
         *v = (SnJson){.kind = SN_JSON_STRING};
-        return read_string(p, &v->u.string);
+        return sn_json_take_string(w, &v->u.string);
     }
-    for (size_t i = 0; i < SN_COUNT(word); i++) {
-        if (accept_word(&p->r, word[i].text)) {
+    for (size_t i = 0; !is_digit(w->r) && i < SN_COUNT(word); i++) {
+        if (accept_word(&w->r, word[i].text)) {
             *v = word[i].value;
-            return SN_OK;
+            return true;
         }
     }
-    return read_number(p, v);
+    return read_number(w, v);
+}
+
+SnStatus sn_json_parse_some(SnArena *arena, const char *name, SnBytes text, const char *const *later,
+                            SnJson **out, SnError *err)
+{
+    SN_CHECK(sn_utf8_valid(text), err, SN_EFORMAT, "%s: is not UTF-8", name);
+    SnJsonWalk w = {
+        .arena = arena, .name = name, .text = text, .r = sn_reader(text), .later = later, .err = err};
+    SnJson *root = (SnJson *)sn_arena_alloc(arena, sizeof *root);
+    /* A string with its NUL is shorter than with its quotes. */
+    w.strings = later == NULL ? (char *)sn_arena_alloc(arena, text.n) : NULL;
+    if (root == NULL || (w.strings == NULL && later == NULL)) {
+        (void)json_no_memory(&w);
+    } else if (sn_json_take(&w, root)) {
+        skip_space(&w.r);
+        if (w.r.left != 0)
+            (void)json_stop(&w, "expected the end");
+    }
+    sn_vec_clear(arena->memory, &w.stack);
+    if (w.st == SN_OK)
+        *out = root;
+    return w.st;
 }
 
 SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out, SnError *err)
 {
-    SnJsonParser p = {.arena = arena, .name = name, .text = text, .r = sn_reader(text), .err = err};
-    SN_CHECK(sn_utf8_valid(text), err, SN_EFORMAT, "%s: is not UTF-8", name);
-    SnStatus st;
-    SnJson *root = (SnJson *)sn_arena_alloc(arena, sizeof *root);
-    /* A string with its NUL is shorter than with its quotes. */
-    p.strings = (char *)sn_arena_alloc(arena, text.n);
-    if (root == NULL || p.strings == NULL) {
-        st = json_no_memory(&p);
-        goto done;
-    }
-    st = read_value(&p, 0, root);
-    if (st != SN_OK)
-        goto done;
-    skip_space(&p.r);
-    if (p.r.left != 0)
-        st = json_fail(&p, "expected the end");
-done:
-    sn_vec_clear(arena->memory, &p.stack);
-    if (st == SN_OK)
-        *out = root;
-    return st;
+    return sn_json_parse_some(arena, name, text, NULL, out, err);
+}
+
+void sn_json_walk(SnJsonWalk *w, SnArena *arena, const char *name, SnBytes text, const SnJson *later,
+                  SnError *err)
+{
+    *w = (SnJsonWalk){.arena = arena, .name = name, .text = text, .err = err};
+    w->r = sn_reader(later->u.string);
+}
+
+SnStatus sn_json_walk_end(SnJsonWalk *w)
+{
+    sn_vec_clear(w->arena->memory, &w->stack);
+    return w->st;
 }
 
 /* ---- looking at values ---- */
@@ -599,6 +737,9 @@ void sn_json_put(SnText *t, const SnJson *v)
         break;
     case SN_JSON_STRING:
         sn_json_put_string(t, v->u.string);
+        break;
+    case SN_JSON_LATER:
+        sn_text_add(t, (const char *)v->u.string.at, v->u.string.n);
         break;
     case SN_JSON_ARRAY:
     case SN_JSON_OBJECT:

@@ -16,13 +16,14 @@ typedef enum SnJsonKind {
     SN_JSON_FLOAT,
     SN_JSON_STRING,
     SN_JSON_ARRAY,
-    SN_JSON_OBJECT
+    SN_JSON_OBJECT,
+    SN_JSON_LATER /* a container that was not read: u.string is its text, n the strings in it */
 } SnJsonKind;
 
 typedef struct SnJson SnJson;
 struct SnJson {
     SnJsonKind kind;
-    uint32_t n; /* ARRAY, OBJECT: children */
+    uint32_t n; /* ARRAY, OBJECT: children; LATER: strings */
     union {
         bool boolean;
         int64_t integer; /* INT: what fits an i64; other integers are FLOAT */
@@ -38,6 +39,37 @@ struct SnJson {
  * text. */
 SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out,
                                      SnError *err);
+
+/* The same, but containers with one of these keys (the last is NULL) that are members of the root's members
+ * are SN_JSON_LATER. Strings lie in the text where they have no escapes, and then no
+ * NUL follows. */
+SN_MUST_CHECK SnStatus sn_json_parse_some(SnArena *arena, const char *name, SnBytes text,
+                                          const char *const *later, SnJson **out, SnError *err);
+
+/* Goes through the values of an SN_JSON_LATER one by one; a failure sticks. Strings lie as those of
+ * sn_json_parse_some. */
+typedef struct SnJsonWalk {
+    SnArena *arena;
+    const char *name;
+    SnBytes text; /* all of it, for messages */
+    SnReader r;
+    char *strings;            /* decoded strings go here; NULL: see above */
+    const char *const *later; /* NULL: none */
+    uint64_t is_object;       /* bit i: the container at depth i + 1 is one */
+    uint32_t depth;
+    bool is_first; /* nothing was read of the container */
+    SN_VEC(SnJson) stack;
+    SnStatus st;
+    SnError *err;
+} SnJsonWalk;
+
+void sn_json_walk(SnJsonWalk *w, SnArena *arena, const char *name, SnBytes text, const SnJson *later,
+                  SnError *err);
+bool sn_json_open(SnJsonWalk *w); /* goes into the container that comes next; false: none does */
+bool sn_json_more(SnJsonWalk *w, SnBytes *key); /* is there one more value in it? Else goes out of it */
+bool sn_json_take(SnJsonWalk *w, SnJson *v);    /* reads the value that comes next, without its key */
+bool sn_json_take_string(SnJsonWalk *w, SnBytes *out); /* false: failed, or it is something else */
+SN_MUST_CHECK SnStatus sn_json_walk_end(SnJsonWalk *w);
 
 const SnJson *sn_json_get(const SnJson *object, const char *key); /* NULL: absent or not an object */
 const SnJson *sn_json_at(const SnJson *array, uint32_t i);        /* NULL: past the end or not an array */

@@ -100,6 +100,12 @@ struct SnArenaBlock {
 
 #define SN_ARENA_HEADER ((sizeof(SnArenaBlock) + SN_ARENA_ALIGN - 1) & ~(size_t)(SN_ARENA_ALIGN - 1))
 
+/* What is handed out is zeroed, and so touched: large blocks may lie in large pages. */
+static size_t block_align(size_t size)
+{
+    return size >= SN_LARGE_PAGE ? SN_LARGE_PAGE : SN_ARENA_ALIGN;
+}
+
 void sn_arena_init(SnArena *a, const SnAllocator *memory)
 {
     *a = (SnArena){.memory = memory};
@@ -110,7 +116,7 @@ void sn_arena_clear(SnArena *a)
     SnArenaBlock *b = a->head;
     while (b != NULL) {
         SnArenaBlock *next = b->next;
-        sn_free(a->memory, b, b->size, SN_ARENA_ALIGN);
+        sn_free(a->memory, b, b->size, block_align(b->size));
         b = next;
     }
     a->head = NULL;
@@ -130,9 +136,10 @@ static SnArenaBlock *arena_grow(SnArena *a, size_t size)
         return NULL;
     const bool own = need > usual;
     const size_t block_size = own ? need : usual;
-    SnArenaBlock *b = (SnArenaBlock *)sn_alloc(a->memory, block_size, SN_ARENA_ALIGN);
+    SnArenaBlock *b = (SnArenaBlock *)sn_alloc(a->memory, block_size, block_align(block_size));
     if (b == NULL)
         return NULL;
+    sn_expect_use(b, block_size);
     *b = (SnArenaBlock){.size = block_size, .used = SN_ARENA_HEADER};
     if (own && a->head != NULL) {
         b->next = a->head->next;

@@ -302,6 +302,7 @@ SnStatus sn_ji_from_json(SnJiRun *r, const SnJson *v, SnJiValue *out)
         *out = sn_ji_float(v->u.number);
         return SN_OK;
     case SN_JSON_STRING:
+    case SN_JSON_LATER:
         if (v->u.string.n >= UINT32_MAX)
             return no_memory(r);
         *out = sn_ji_text_value((const char *)v->u.string.at, v->u.string.n);

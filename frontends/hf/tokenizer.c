@@ -16,7 +16,7 @@ static const struct {
 };
 
 /* Part of the cache key: raise it when equal files become another table. */
-#define READER_VERSION 4u
+#define READER_VERSION 5u
 
 typedef struct Config {
     const SnJson *config, *special; /* NULL: no such file */
@@ -68,21 +68,21 @@ static size_t trimmed(const uint8_t *line, size_t n)
 static SnStatus read_lines(SnTokDraft *d, SnBytes text, SnError *err)
 {
     SN_CHECK(sn_utf8_valid(text), err, SN_EFORMAT, "vocab.txt is not UTF-8");
+    const SnBytes none = {NULL, 0};
     size_t nline = 0;
     for (size_t i = 0; i < text.n; i++)
         nline += text.at[i] == '\n';
     SN_CHECK(nline < SN_TOK_MAX_IDS, err, SN_EFORMAT, "vocab.txt has %zu lines", nline);
-    d->vocab = sn_arena_array(d->arena, nline + 1, sizeof *d->vocab);
-    SN_CHECK(d->vocab != NULL, err, SN_ENOMEM, "no memory for a vocabulary of %zu tokens", nline);
-    for (size_t at = 0; at < text.n; d->nvocab++) {
+    SN_CHECK(sn_draft_expect_tokens(d, nline + 1), err, SN_ENOMEM, "no memory for a vocabulary");
+    for (size_t at = 0; at < text.n;) {
         const uint8_t *line = text.at + at, *end = memchr(line, '\n', text.n - at);
         const size_t n = end != NULL ? (size_t)(end - line) : text.n - at;
         const SnBytes token = sn_bytes(line, trimmed(line, n));
         uint32_t before;
-        if (sn_map_get(&d->model, token, &before))
-            d->vocab[before] = sn_bytes(NULL, 0);
-        SN_CHECK(sn_map_put(&d->model, token, d->nvocab), err, SN_ENOMEM, "no memory for a vocabulary");
-        d->vocab[d->nvocab] = token;
+        SN_CHECK(sn_draft_put_token(d, token, sn_draft_hash(token, none), d->nvocab, &before), err, SN_ENOMEM,
+                 "no memory for a vocabulary");
+        if (before != SN_TOK_NONE)
+            d->vocab[before] = none;
         at += n + 1;
     }
     return SN_OK;
@@ -162,7 +162,7 @@ static SnStatus set_template(SnTokDraft *d, const Config *c, SnError *err)
 static SnStatus read_vocab_txt(SnTokDraft *d, SnBytes text, const Config *c, SnError *err)
 {
     SN_TRY(read_lines(d, text, err));
-    d->next_id = d->model.n;
+    d->next_id = d->ntoken;
     bool lower = true, cjk = true;
     read_flag(c->config, "do_lower_case", &lower);
     read_flag(c->config, "tokenize_chinese_chars", &cjk);
@@ -219,13 +219,11 @@ static SnStatus make_table(SnContext *ctx, const SnTokenizerFiles *files, SnAren
     SnArena work;
     sn_arena_init(&work, memory);
     SnTokDraft d = {.arena = &work};
-    sn_map_init(&d.model, memory);
     sn_map_init(&d.added_index, memory);
     sn_map_init(&d.special, memory);
     SnStatus st = read_files(&d, files, arena, table, err);
     if (st != SN_OK)
         st = sn_fail_in(err, st, files->folder);
-    sn_map_clear(&d.model);
     sn_map_clear(&d.added_index);
     sn_map_clear(&d.special);
     sn_arena_clear(&work);

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_TOKEN = 1 << 16, GROUP = 16 };
+enum { GROUP = SN_DRAFT_FIND / 2 };
 
 typedef struct Merge {
     uint32_t a, b, id;
@@ -18,14 +18,15 @@ struct SnDraftMerges {
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
-/* "a b" or ["a", "b"]. */
-static bool parts_of(const SnJson *merge, SnBytes part[2])
+/* "a b" or ["a", "b"]; false: neither, or the walk failed. */
+static bool read_pair(SnJsonWalk *w, SnBytes part[2])
 {
-    SnBytes text;
-    if (!sn_json_string(merge, &text))
-        return merge->kind == SN_JSON_ARRAY && merge->n == 2 &&
-               sn_json_string(sn_json_at(merge, 0), &part[0]) &&
-               sn_json_string(sn_json_at(merge, 1), &part[1]);
+    SnBytes key, text;
+    if (sn_json_open(w))
+        return sn_json_more(w, &key) && sn_json_take_string(w, &part[0]) && sn_json_more(w, &key) &&
+               sn_json_take_string(w, &part[1]) && !sn_json_more(w, &key);
+    if (!sn_json_take_string(w, &text))
+        return false;
     const uint8_t *space = text.n > 0 ? memchr(text.at, ' ', text.n) : NULL;
     if (space == NULL)
         return false;
@@ -34,37 +35,30 @@ static bool parts_of(const SnJson *merge, SnBytes part[2])
     return part[1].n == 0 || memchr(part[1].at, ' ', part[1].n) == NULL;
 }
 
-/* The two tokens of a merge, and the one that they become, whose bytes go to text. */
-static SnStatus tokens_of(const SnTokDraft *d, const SnJson *v, uint8_t *text, SnBytes token[3], SnError *err)
+/* Merges often are in the order of the tokens that they make, several of one following each other. */
+static uint32_t find_joined(const SnTokDraft *d, SnBytes a, SnBytes b, uint32_t last)
 {
-    SN_CHECK(parts_of(v, token), err, SN_EFORMAT, "merges: one is not two tokens");
-    const size_t skip = d->prefix.n < token[1].n ? d->prefix.n : token[1].n;
-    token[2] = sn_bytes(text, token[0].n + token[1].n - skip);
-    SN_CHECK(token[2].n <= MAX_TOKEN, err, SN_EFORMAT, "merges: a token of %zu bytes", token[2].n);
-    if (token[0].n > 0)
-        memcpy(text, token[0].at, token[0].n);
-    if (token[1].n > skip)
-        memcpy(text + token[0].n, token[1].at + skip, token[1].n - skip);
-    return SN_OK;
+    for (uint32_t id = last; id <= last + 1; id++)
+        if (sn_draft_is(d, id, a, b))
+            return id;
+    return sn_draft_joined(d, a, b);
 }
 
-static SnStatus fetch_merge(const SnTokDraft *d, const SnJson *v, uint8_t *text, SnError *err)
+static SnStatus find_merges(const SnTokDraft *d, const SnBytes *part, uint32_t n, SnError *err)
 {
-    SnBytes token[3];
-    SN_TRY(tokens_of(d, v, text, token, err));
-    for (size_t i = 0; i < SN_COUNT(token); i++)
-        sn_map_fetch(&d->model, token[i]);
-    return SN_OK;
-}
-
-static SnStatus read_merge(const SnTokDraft *d, const SnJson *v, uint8_t *text, Merge *out, SnError *err)
-{
-    SnBytes token[3];
-    SN_TRY(tokens_of(d, v, text, token, err));
-    SN_CHECK(sn_map_get(&d->model, token[0], &out->a) && sn_map_get(&d->model, token[1], &out->b) &&
-                 sn_map_get(&d->model, token[2], &out->id),
-             err, SN_EFORMAT, "merges: %.*s or one of its two parts is not in the vocabulary",
-             (int)(token[2].n < 100 ? token[2].n : 100), (const char *)text);
+    struct SnDraftMerges *m = d->merges;
+    uint32_t id[2 * GROUP], last = m->n > 0 ? m->at[m->n - 1].id : 0;
+    sn_draft_find(d, part, 2 * n, id);
+    for (uint32_t i = 0; i < n; i++) {
+        const SnBytes a = part[2 * (size_t)i], b = part[2 * (size_t)i + 1];
+        const size_t skip = d->prefix.n < b.n ? d->prefix.n : b.n;
+        last = find_joined(d, a, sn_bytes(b.at + skip, b.n - skip), last);
+        SN_CHECK(id[2 * i] != SN_TOK_NONE && id[2 * i + 1] != SN_TOK_NONE && last != SN_TOK_NONE, err,
+                 SN_EFORMAT, "merges: %.*s and %.*s, or one of them, are not in the vocabulary",
+                 (int)(a.n < 100 ? a.n : 100), (const char *)a.at, (int)(b.n < 100 ? b.n : 100),
+                 (const char *)b.at);
+        m->at[m->n++] = (Merge){id[2 * i], id[2 * i + 1], last};
+    }
     return SN_OK;
 }
 
@@ -100,26 +94,36 @@ SnStatus sn_draft_read_bpe(SnTokDraft *d, const SnJson *v, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err)
+static SnStatus read_groups(SnTokDraft *d, SnJsonWalk *w, SnError *err)
 {
-    struct SnDraftMerges *m = sn_arena_alloc(d->arena, sizeof *m);
-    uint8_t *text = sn_arena_alloc(d->arena, MAX_TOKEN);
-    const SnJson *all = sn_json_get(model, "merges");
-    uint32_t id;
-    SN_CHECK(d->unk.at == NULL || sn_map_get(&d->model, d->unk, &id), err, SN_EFORMAT,
-             "unk_token is not in the vocabulary");
-    SN_CHECK(all != NULL && all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "merges is not an array");
-    if (m != NULL)
-        *m = (struct SnDraftMerges){sn_arena_array(d->arena, (size_t)all->n + 1, sizeof *m->at), all->n};
-    SN_CHECK(m != NULL && m->at != NULL && text != NULL, err, SN_ENOMEM, "no memory for %" PRIu32 " merges",
-             all->n);
-    d->merges = m;
-    for (uint32_t i = 0; i < m->n; i++) { /* look-ups wait for memory: they are announced a group at a time */
-        for (uint32_t k = i; i % GROUP == 0 && k < m->n && k < i + GROUP; k++)
-            SN_TRY(fetch_merge(d, &all->u.child[k], text, err));
-        SN_TRY(read_merge(d, &all->u.child[i], text, &m->at[i], err));
+    SnBytes part[2 * GROUP], key;
+    bool has_more = sn_json_open(w);
+    while (has_more) {
+        uint32_t n = 0;
+        while (n < GROUP && (has_more = sn_json_more(w, &key))) {
+            const bool is_pair = read_pair(w, &part[2 * (size_t)n++]);
+            SN_CHECK(is_pair || w->st != SN_OK, err, SN_EFORMAT, "merges: one is not two tokens");
+            SN_TRY(w->st);
+        }
+        SN_TRY(find_merges(d, part, n, err));
     }
-    return SN_OK;
+    return w->st;
+}
+
+SnStatus sn_draft_read_merges(SnTokDraft *d, SnBytes text, const SnJson *merges, SnError *err)
+{
+    SnJsonWalk w;
+    SN_CHECK(d->unk.at == NULL || sn_draft_token(d, d->unk) != SN_TOK_NONE, err, SN_EFORMAT,
+             "unk_token is not in the vocabulary");
+    SN_CHECK(merges != NULL && merges->kind == SN_JSON_LATER && merges->u.string.at[0] == '[', err,
+             SN_EFORMAT, "merges is not an array");
+    d->merges = sn_arena_alloc(d->arena, sizeof *d->merges);
+    if (d->merges != NULL) /* a merge has one string, or two */
+        d->merges->at = sn_arena_array(d->arena, (size_t)merges->n + 1, sizeof *d->merges->at);
+    SN_CHECK(d->merges != NULL && d->merges->at != NULL, err, SN_ENOMEM, "no memory for merges");
+    sn_json_walk(&w, d->arena, "tokenizer.json", text, merges, err);
+    const SnStatus st = read_groups(d, &w, err), end = sn_json_walk_end(&w);
+    return st != SN_OK ? st : end;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
@@ -133,21 +137,21 @@ static bool is_byte_token(SnBytes s)
  * is unknown becomes one token or none. */
 static bool has_junctions(const SnTokDraft *d)
 {
-    uint32_t nbyte = 0, unk = SN_TOK_NONE, id;
+    uint32_t nbyte = 0;
     if ((d->model_flags & (SN_TOK_BYTE_LEVEL | SN_TOK_IGNORE_MERGES)) || d->prefix.n + d->suffix.n > 0)
         return false;
     for (uint32_t i = 0; i < 256 && (d->model_flags & SN_TOK_BYTE_FALLBACK); i++) {
         char text[8];
         (void)snprintf(text, sizeof text, "<0x%02X>", i);
-        nbyte += sn_map_get(&d->model, sn_bytes_str(text), &id);
+        nbyte += sn_draft_token(d, sn_bytes_str(text)) != SN_TOK_NONE;
     }
-    const bool has_unk = d->unk.at != NULL && sn_map_get(&d->model, d->unk, &unk);
+    const uint32_t unk = d->unk.at != NULL ? sn_draft_token(d, d->unk) : SN_TOK_NONE;
     for (uint32_t i = 0; i < d->merges->n; i++) {
         const Merge m = d->merges->at[i];
         if (is_byte_token(d->vocab[m.a]) || is_byte_token(d->vocab[m.b]) || m.a == unk || m.b == unk)
             return false;
     }
-    return nbyte == 256 || (has_unk && !(d->model_flags & SN_TOK_FUSE_UNK));
+    return nbyte == 256 || (unk != SN_TOK_NONE && !(d->model_flags & SN_TOK_FUSE_UNK));
 }
 
 static void put_junctions(const SnTokDraft *d, uint8_t *bits)
@@ -184,7 +188,6 @@ static uint32_t id_of(const SnTokDraft *d, SnBytes prefix, SnBytes text, SnBytes
 {
     enum { ROOM = 256 };
     uint8_t all[ROOM];
-    uint32_t id;
     if (prefix.n + text.n + suffix.n > ROOM)
         return SN_TOK_NONE;
     if (prefix.n > 0)
@@ -192,7 +195,7 @@ static uint32_t id_of(const SnTokDraft *d, SnBytes prefix, SnBytes text, SnBytes
     memcpy(all + prefix.n, text.at, text.n);
     if (suffix.n > 0)
         memcpy(all + prefix.n + text.n, suffix.at, suffix.n);
-    return sn_map_get(&d->model, sn_bytes(all, prefix.n + text.n + suffix.n), &id) ? id : SN_TOK_NONE;
+    return sn_draft_token(d, sn_bytes(all, prefix.n + text.n + suffix.n));
 }
 
 static void put_bytes(const SnTokDraft *d, uint32_t *byte)
@@ -231,9 +234,11 @@ SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, ui
              "a vocabulary of %" PRIu32 " tokens with %" PRIu32 " merges is not supported", d->nvocab,
              d->merges->n);
     memset(slot, 0xFF, ((size_t)mask + 1) * sizeof *slot);
+    const Merge *all = d->merges->at;
     for (uint32_t i = 0; i < d->merges->n; i++) {
-        const Merge m = d->merges->at[i];
+        const Merge m = all[i], soon = all[i + GROUP < d->merges->n ? i + GROUP : i];
         const uint64_t pair = (uint64_t)m.a << t->id_bits | m.b;
+        __builtin_prefetch(&slot[sn_tok_pair_slot((uint64_t)soon.a << t->id_bits | soon.b) & mask], 1);
         uint32_t k = sn_tok_pair_slot(pair) & mask;
         while (slot[k] != SN_TOK_FREE_PAIR && slot[k] >> rank_bits != pair)
             k = (k + 1) & mask;

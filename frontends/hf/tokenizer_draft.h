@@ -37,9 +37,13 @@ typedef struct SnDraftDecode {
 
 typedef struct SnTokDraft {
     SnArena *arena; /* everything below; dies after the table is written */
-    SnMap model;    /* token of the model to id */
-    SnBytes *vocab; /* by id; at NULL: no such id in the model */
-    uint32_t nvocab;
+    SnBytes *vocab; /* tokens of the model by id; at NULL: no such id (tokenizer_vocab.c) */
+    uint32_t nvocab, cap_vocab;
+    uint64_t *slot; /* as SN_TOK_SLOT, for ids in vocab */
+    uint32_t nslot, ntoken;
+    uint32_t longest; /* bytes of a token */
+    uint8_t *pool;    /* the bytes of the next ones go here */
+    size_t room;
     SnTokModel kind;
     uint32_t model_flags;        /* SN_TOK_BYTE_LEVEL ... */
     SnBytes unk, prefix, suffix; /* of the model */
@@ -103,18 +107,32 @@ double sn_draft_decode_growth(const SnTokDraft *d);
 /* The post_processor of tokenizer.json, or NULL (tokenizer_post.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_post_processor(SnTokDraft *d, const SnJson *v, SnError *err);
 /* The model of tokenizer.json where it is a Unigram (tokenizer_unigram.c). */
-SN_MUST_CHECK SnStatus sn_draft_read_unigram(SnTokDraft *d, const SnJson *v, SnError *err);
+SN_MUST_CHECK SnStatus sn_draft_read_unigram(SnTokDraft *d, SnBytes text, const SnJson *v, SnError *err);
 /* How many bytes one byte of text may become, after all steps and after any of them. */
 SN_MUST_CHECK SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err);
 
 /* The pre-tokenizer of tokenizer.json, or NULL (tokenizer_split.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err);
-/* The model BPE: its options; its merges, once the vocabulary was read (tokenizer_bpe.c). */
+/* The model BPE: its options; its merges, once the vocabulary was read (tokenizer_bpe.c). text: all of the
+ * file, which they lie in. */
 SN_MUST_CHECK SnStatus sn_draft_read_bpe(SnTokDraft *d, const SnJson *v, SnError *err);
-SN_MUST_CHECK SnStatus sn_draft_read_merges(SnTokDraft *d, const SnJson *model, SnError *err);
+SN_MUST_CHECK SnStatus sn_draft_read_merges(SnTokDraft *d, SnBytes text, const SnJson *merges, SnError *err);
 void sn_draft_bpe_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
 SN_MUST_CHECK SnStatus sn_draft_put_bpe(const SnTokDraft *d, SnTokTable *t, uint64_t *slot, uint32_t *merged,
                                         uint32_t *byte, uint8_t *junction, SnError *err);
+
+/* The tokens of the model (tokenizer_vocab.c). Makes room for about n of them. */
+SN_MUST_CHECK bool sn_draft_expect_tokens(SnTokDraft *d, size_t n);
+/* h: of text. *before: the id that it had until now, or SN_TOK_NONE. false: no memory. */
+SN_MUST_CHECK bool sn_draft_put_token(SnTokDraft *d, SnBytes text, uint64_t h, uint32_t id, uint32_t *before);
+uint64_t sn_draft_hash(SnBytes a, SnBytes b);               /* of a + b */
+void sn_draft_fetch(const SnTokDraft *d, uint64_t h);       /* memory is there when it is put */
+uint32_t sn_draft_token(const SnTokDraft *d, SnBytes text); /* SN_TOK_NONE: there is none */
+uint32_t sn_draft_joined(const SnTokDraft *d, SnBytes a, SnBytes b);
+bool sn_draft_is(const SnTokDraft *d, uint32_t id, SnBytes a, SnBytes b); /* is id the token a + b? */
+/* Up to so many at once, so that they wait for memory together. */
+#define SN_DRAFT_FIND 32
+void sn_draft_find(const SnTokDraft *d, const SnBytes *text, uint32_t n, uint32_t *id);
 
 /* The parts of tokenizer.json (tokenizer_json.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err);

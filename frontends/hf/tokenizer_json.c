@@ -15,32 +15,62 @@ static int64_t most_ids(uint32_t ntoken)
     return most < SN_TOK_MAX_IDS ? (int64_t)most : SN_TOK_MAX_IDS;
 }
 
-static SnStatus read_vocab(SnTokDraft *d, const SnJson *vocab, SnError *err)
+typedef struct Entry {
+    SnBytes key;
+    int64_t id;
+    uint64_t hash;
+} Entry;
+
+/* A key that comes again counts as it comes last. */
+static SnStatus put_entries(SnTokDraft *d, const Entry *e, uint32_t n, SnError *err)
 {
-    SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "vocab is not an object");
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < vocab->n; i++) {
-        const SnJson *v = &vocab->u.child[i];
-        int64_t id;
-        SN_CHECK(sn_json_int(v, &id) && id >= 0 && id < most_ids(vocab->n), err, SN_EFORMAT,
-                 "vocab: token %" PRIu32 " of %" PRIu32 " has no id from 0 to %lld", i, vocab->n,
-                 (long long)most_ids(vocab->n) - 1);
-        SN_CHECK(sn_map_put(&d->model, v->key, (uint32_t)id), err, SN_ENOMEM, "no memory for a vocabulary");
-        n = id >= n ? (uint32_t)id + 1 : n;
-    }
-    d->vocab = sn_arena_array(d->arena, (size_t)n + 1, sizeof *d->vocab);
-    SN_CHECK(d->vocab != NULL, err, SN_ENOMEM, "no memory for a vocabulary of %" PRIu32 " ids", n);
-    d->nvocab = n;
-    for (uint32_t i = 0; i < vocab->n; i++) {
-        const SnJson *v = &vocab->u.child[i];
-        uint32_t id;
-        if (!sn_map_get(&d->model, v->key, &id) || v->u.integer != (int64_t)id)
-            continue; /* the key comes again further down, and that one counts */
-        SN_CHECK(d->vocab[id].at == NULL || sn_bytes_equal(d->vocab[id], v->key), err, SN_EFORMAT,
-                 "vocab: two tokens have id %" PRIu32, id);
-        d->vocab[id] = v->key;
+    const SnBytes none = {NULL, 0};
+    uint32_t before;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t id = (uint32_t)e[i].id;
+        SN_CHECK(id >= d->nvocab || d->vocab[id].at == NULL || sn_draft_is(d, id, e[i].key, none), err,
+                 SN_EFORMAT, "vocab: two tokens have id %" PRIu32, id);
+        SN_CHECK(sn_draft_put_token(d, e[i].key, e[i].hash, id, &before), err, SN_ENOMEM,
+                 "no memory for a vocabulary");
+        if (before != SN_TOK_NONE && before != id)
+            d->vocab[before] = none;
     }
     return SN_OK;
+}
+
+/* The places of tokens are fetched a group at a time. */
+static SnStatus read_entries(SnTokDraft *d, SnJsonWalk *w, int64_t most, SnError *err)
+{
+    enum { GROUP = 16 };
+    const SnBytes none = {NULL, 0};
+    Entry e[GROUP];
+    SnJson v;
+    bool has_more = sn_json_open(w);
+    while (has_more) {
+        uint32_t n = 0;
+        while (n < GROUP && (has_more = sn_json_more(w, &e[n].key) && sn_json_take(w, &v))) {
+            const SnBytes key = e[n].key;
+            SN_CHECK(sn_json_int(&v, &e[n].id) && e[n].id >= 0 && e[n].id < most, err, SN_EFORMAT,
+                     "vocab: %.*s has no id from 0 to %lld", key.n < 100 ? (int)key.n : 100,
+                     (const char *)key.at, (long long)most - 1);
+            e[n].hash = sn_draft_hash(key, none);
+            sn_draft_fetch(d, e[n++].hash);
+        }
+        SN_TRY(w->st);
+        SN_TRY(put_entries(d, e, n, err));
+    }
+    return w->st;
+}
+
+static SnStatus read_vocab(SnTokDraft *d, SnBytes text, const SnJson *vocab, SnError *err)
+{
+    SnJsonWalk w;
+    SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_LATER && vocab->u.string.at[0] == '{', err, SN_EFORMAT,
+             "vocab is not an object");
+    SN_CHECK(sn_draft_expect_tokens(d, vocab->n), err, SN_ENOMEM, "no memory for a vocabulary");
+    sn_json_walk(&w, d->arena, "tokenizer.json", text, vocab, err);
+    const SnStatus st = read_entries(d, &w, most_ids(vocab->n), err), end = sn_json_walk_end(&w);
+    return st != SN_OK ? st : end;
 }
 
 static SnStatus read_wordpiece(SnTokDraft *d, const SnJson *v, SnError *err)
@@ -57,7 +87,7 @@ static SnStatus read_wordlevel(SnTokDraft *d, const SnJson *v, SnError *err)
     return read_string(v, "unk_token", &d->unk, err);
 }
 
-static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
+static SnStatus read_model(SnTokDraft *d, SnBytes text, const SnJson *v, SnError *err)
 {
     static const struct {
         const char *type, *field; /* the field tells the type where that is missing */
@@ -71,14 +101,15 @@ static SnStatus read_model(SnTokDraft *d, const SnJson *v, SnError *err)
            !(has_type ? is_type(v, models[i].type) : sn_json_get(v, models[i].field) != NULL))
         i++;
     const SnJson *vocab = sn_json_get(v, "vocab");
-    if (has_type ? is_type(v, "Unigram") : vocab != NULL && vocab->kind == SN_JSON_ARRAY)
-        return sn_draft_read_unigram(d, v, err);
+    const bool is_list = vocab != NULL && vocab->kind == SN_JSON_LATER && vocab->u.string.at[0] == '[';
+    if (has_type ? is_type(v, "Unigram") : is_list)
+        return sn_draft_read_unigram(d, text, v, err);
     if (i == SN_COUNT(models))
         return unsupported(err, "model", v);
     SN_TRY(models[i].read(d, v, err));
-    SN_TRY(read_vocab(d, vocab, err));
-    d->next_id = d->model.n;
-    return d->kind == SN_TOK_BPE ? sn_draft_read_merges(d, v, err) : SN_OK;
+    SN_TRY(read_vocab(d, text, vocab, err));
+    d->next_id = d->ntoken;
+    return d->kind == SN_TOK_BPE ? sn_draft_read_merges(d, text, sn_json_get(v, "merges"), err) : SN_OK;
 }
 
 /* ---- added tokens ------------------------------------------------------------------------------------- */
@@ -137,12 +168,13 @@ static SnStatus read_padding(SnTokPadding *p, const SnJson *v, SnError *err)
 
 SnStatus sn_draft_read_json(SnTokDraft *d, SnBytes text, SnError *err)
 {
+    static const char *const later[] = {"vocab", "merges", NULL};
     SnJson *root = NULL;
-    SN_TRY(sn_json_parse(d->arena, "tokenizer.json", text, &root, err));
+    SN_TRY(sn_json_parse_some(d->arena, "tokenizer.json", text, later, &root, err));
     const SnJson *version = sn_json_get(root, "version");
     SN_CHECK(version == NULL || sn_json_is(version, "1.0"), err, SN_EUNSUPPORTED,
              "version of tokenizer.json is not 1.0");
-    SN_TRY(read_model(d, sn_json_get(root, "model"), err));
+    SN_TRY(read_model(d, text, sn_json_get(root, "model"), err));
     SN_TRY(sn_draft_read_normalizer(d, sn_json_get(root, "normalizer"), err));
     SN_TRY(sn_draft_read_pre_tokenizer(d, sn_json_get(root, "pre_tokenizer"), err));
     SN_TRY(read_added(d, sn_json_get(root, "added_tokens"), err));

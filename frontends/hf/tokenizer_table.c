@@ -15,7 +15,7 @@ uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content)
     uint32_t i;
     if (sn_map_get(&d->added_index, content, &i))
         return d->added[i].id;
-    return sn_map_get(&d->model, content, &i) ? i : SN_TOK_NONE;
+    return sn_draft_token(d, content);
 }
 
 static bool make_room(SnTokDraft *d)
@@ -189,14 +189,11 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
 {
     const SnTokDraft *d = w->d;
     const size_t nid = id_count(d);
-    size_t nslot = 16;
-    while (nslot < 2 * (size_t)d->model.n)
-        nslot *= 2;
     size_t count[SN_TOK_NSECTION] = {
         [SN_TOK_POOL] = pool_size(d),
         [SN_TOK_TEXT] = nid + 1,
         [SN_TOK_FLAG] = nid,
-        [SN_TOK_SLOT] = nslot,
+        [SN_TOK_SLOT] = d->nslot > 0 ? d->nslot : 1,
         [SN_TOK_RAW] = w->nraw,
         [SN_TOK_RAW_FIRST] = 257,
         [SN_TOK_NORMED] = w->nnormed,
@@ -255,22 +252,6 @@ static uint32_t put_text(Writer *w, SnBytes s)
     return at;
 }
 
-static void put_slot(Writer *w, SnBytes token, uint32_t id)
-{
-    uint64_t *slot = section(w, SN_TOK_SLOT);
-    const uint32_t mask = w->t->section[SN_TOK_SLOT].count - 1;
-    uint64_t h = SN_TOK_HASH;
-    for (size_t i = 0; i < token.n; i++)
-        h = sn_tok_hash(h, token.at[i]);
-    h = sn_tok_hash_end(h);
-    uint32_t i = (uint32_t)h & mask;
-    while (slot[i] != 0)
-        i = (i + 1) & mask;
-    slot[i] = (h & 0xFFFFFFFF00000000u) | (id + 1);
-    if (token.n > w->t->model_token_size)
-        w->t->model_token_size = (uint32_t)token.n;
-}
-
 static void put_vocabulary(Writer *w)
 {
     const SnTokDraft *d = w->d;
@@ -285,8 +266,6 @@ static void put_vocabulary(Writer *w)
         size_t size = s.n;
         if (model.at != NULL) {
             flag[id] = SN_TOK_IN_MODEL;
-            if (sn_map_get(&d->model, model, &unused) && unused == id)
-                put_slot(w, model, id);
         }
         if (a != NULL) {
             flag[id] |= SN_TOK_ADDED;
@@ -297,6 +276,8 @@ static void put_vocabulary(Writer *w)
         facts->token_size = size > facts->token_size ? (uint32_t)size : facts->token_size;
     }
     text[facts->vocab_size] = w->pool;
+    if (d->nslot > 0)
+        memcpy(section(w, SN_TOK_SLOT), d->slot, d->nslot * sizeof *d->slot);
 }
 
 static void put_added(Writer *w, SnTokSectionName where, const SnDraftToken *const *all, uint32_t n)
@@ -413,8 +394,7 @@ static void put_unigram(Writer *w)
     for (uint32_t i = 0; i < BYTES; i++) {
         char name[8];
         const int n = snprintf(name, sizeof name, "<0x%02X>", i);
-        if (!sn_map_get(&d->model, sn_bytes(name, (size_t)n), &byte[i]))
-            byte[i] = SN_TOK_NONE;
+        byte[i] = sn_draft_token(d, sn_bytes(name, (size_t)n));
     }
 }
 
@@ -429,10 +409,8 @@ static void put_rest(Writer *w)
     t->model_flags = d->model_flags;
     t->ntrim = d->ntrim;
     t->trim_prefix = d->trim_prefix;
-    if (d->kind == SN_TOK_UNIGRAM)
-        t->unk = d->unk_id - 1;
-    else if (!sn_map_get(&d->model, d->unk, &t->unk))
-        t->unk = SN_TOK_NONE;
+    t->unk = d->kind == SN_TOK_UNIGRAM ? d->unk_id - 1 : sn_draft_token(d, d->unk);
+    t->model_token_size = d->longest;
     t->max_word_chars = d->max_word_chars;
     t->prefix_at = put_text(w, d->prefix);
     t->prefix_size = (uint32_t)d->prefix.n;

@@ -180,33 +180,56 @@ static SnStatus put_trie(SnTokDraft *d, SnError *err)
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
-static SnStatus read_pieces(SnTokDraft *d, const SnJson *vocab, SnError *err)
+/* [piece, score] */
+static SnStatus read_piece(SnTokDraft *d, SnJsonWalk *w, double *scores, SnError *err)
 {
-    SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_ARRAY && vocab->n < SN_TOK_MAX_IDS - 1, err, SN_EFORMAT,
-             "vocab is not an array of pieces");
-    SnBytes *text = sn_arena_array(d->arena, (size_t)vocab->n + 1, sizeof *text);
-    double *score = sn_arena_array(d->arena, (size_t)vocab->n + 1, sizeof *score), least = 0;
-    SN_CHECK(text != NULL && score != NULL, err, SN_ENOMEM, "no memory for %u pieces", vocab->n);
-    for (uint32_t i = 0; i < vocab->n; i++) {
-        const SnJson *v = sn_json_at(vocab, i);
-        SN_CHECK(sn_json_string(sn_json_at(v, 0), &text[i]) && sn_json_number(sn_json_at(v, 1), &score[i]),
-                 err, SN_EFORMAT, "vocab: %u is not a piece and its score", i);
-        SN_CHECK(sn_map_put(&d->model, text[i], i), err, SN_ENOMEM, "no memory for %u pieces", vocab->n);
-        least = i == 0 || score[i] < least ? score[i] : least;
-    }
-    d->vocab = text;
-    d->nvocab = vocab->n;
-    d->score = score;
-    d->unk_score = least - UNK_PENALTY;
+    const SnBytes none = {NULL, 0};
+    SnBytes key, text;
+    SnJson piece, score;
+    double value = 0;
+    uint32_t before;
+    const bool is_piece = sn_json_open(w) && sn_json_more(w, &key) && sn_json_take(w, &piece) &&
+                          sn_json_string(&piece, &text) && sn_json_more(w, &key) && sn_json_take(w, &score) &&
+                          sn_json_number(&score, &value);
+    SN_TRY(w->st);
+    SN_CHECK(is_piece, err, SN_EFORMAT, "vocab: %u is not a piece and its score", d->nvocab);
+    while (sn_json_more(w, &key) && sn_json_take(w, &score))
+        ;
+    SN_TRY(w->st);
+    SN_CHECK(d->nvocab < SN_TOK_MAX_IDS - 2, err, SN_EFORMAT, "vocab has more than %u pieces", d->nvocab);
+    scores[d->nvocab] = value;
+    d->unk_score = d->nvocab == 0 || value < d->unk_score ? value : d->unk_score;
+    SN_CHECK(sn_draft_put_token(d, text, sn_draft_hash(text, none), d->nvocab, &before), err, SN_ENOMEM,
+             "no memory for pieces");
     return SN_OK;
 }
 
-SnStatus sn_draft_read_unigram(SnTokDraft *d, const SnJson *v, SnError *err)
+static SnStatus read_pieces(SnTokDraft *d, SnBytes text, const SnJson *vocab, SnError *err)
+{
+    SnJsonWalk w;
+    SnBytes key;
+    SN_CHECK(vocab != NULL && vocab->kind == SN_JSON_LATER && vocab->u.string.at[0] == '[', err, SN_EFORMAT,
+             "vocab is not an array of pieces");
+    double *scores =
+        sn_arena_array(d->arena, (size_t)vocab->n + 1, sizeof *scores); /* a piece has a string */
+    SN_CHECK(scores != NULL && sn_draft_expect_tokens(d, vocab->n), err, SN_ENOMEM, "no memory for pieces");
+    SnStatus st = SN_OK;
+    sn_json_walk(&w, d->arena, "tokenizer.json", text, vocab, err);
+    (void)sn_json_open(&w);
+    while (st == SN_OK && sn_json_more(&w, &key))
+        st = read_piece(d, &w, scores, err);
+    const SnStatus end = sn_json_walk_end(&w);
+    d->score = scores;
+    d->unk_score -= UNK_PENALTY;
+    return st != SN_OK ? st : end;
+}
+
+SnStatus sn_draft_read_unigram(SnTokDraft *d, SnBytes text, const SnJson *v, SnError *err)
 {
     bool falls_back = false;
     int64_t unk = -1;
     d->kind = SN_TOK_UNIGRAM;
-    SN_TRY(read_pieces(d, sn_json_get(v, "vocab"), err));
+    SN_TRY(read_pieces(d, text, sn_json_get(v, "vocab"), err));
     const SnJson *id = sn_json_get(v, "unk_id"), *fallback = sn_json_get(v, "byte_fallback");
     SN_CHECK(sn_json_is_null(id) || (sn_json_int(id, &unk) && unk >= 0 && unk < d->nvocab), err, SN_EFORMAT,
              "unk_id is no id of the vocabulary");

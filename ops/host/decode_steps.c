@@ -92,7 +92,10 @@ static void clean_up(SnTokStrings *s)
         {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
     };
     const SnBytes text = last_string(s);
-    if (text.n == 0 || memchr(text.at, ' ', text.n) == NULL)
+    bool may_be = false; /* all begin with a space and one of a few characters */
+    for (size_t i = 0; i + 1 < text.n && !may_be; i++)
+        may_be = text.at[i] == ' ' && text.at[i + 1] != '\0' && strchr(".?!,'nd", text.at[i + 1]) != NULL;
+    if (!may_be)
         return;
     for (size_t i = 0; i < SN_COUNT(cleanups); i++)
         replace_last(s, cleanups[i].from, cleanups[i].to);
@@ -163,19 +166,23 @@ static int byte_of(uint32_t cp)
     return (int)(cp <= 0x120 ? cp - 0x100 : cp <= 0x142 ? cp - 0xA2 : 0xAD);
 }
 
+static inline int byte_at(const uint8_t *s, size_t left, size_t *size)
+{
+    *size = s[0] < 0x80 ? 1 : 2;
+    if (s[0] < 0x80)
+        return s[0] > 0x20 && s[0] < 0x7F ? s[0] : -1;
+    return s[0] >= 0xC2 && s[0] <= 0xC5 && left > 1 ? byte_of(sn_tok_code_point(s, 2)) : -1;
+}
+
 /* In place: a string of nothing but signs for bytes becomes these. */
 static size_t to_bytes(uint8_t *s, size_t n)
 {
     size_t m = 0, size;
-    for (size_t i = 0; i < n; i += size) {
-        size = sn_tok_char_size(s + i, n - i);
-        if (byte_of(sn_tok_code_point(s + i, size)) < 0)
+    for (size_t i = 0; i < n; i += size)
+        if (byte_at(s + i, n - i, &size) < 0)
             return n;
-    }
-    for (size_t i = 0; i < n; i += size) {
-        size = sn_tok_char_size(s + i, n - i);
-        s[m++] = (uint8_t)byte_of(sn_tok_code_point(s + i, size));
-    }
+    for (size_t i = 0; i < n; i += size)
+        s[m++] = (uint8_t)byte_at(s + i, n - i, &size);
     return m;
 }
 

@@ -25,7 +25,7 @@ uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes re
 {
     const uint64_t *slot = sn_tok_SLOT(t);
     const uint32_t mask = sn_tok_count(t, SN_TOK_SLOT) - 1;
-    for (uint32_t i = (uint32_t)h & mask; slot[i] != 0; i = (i + 1) & mask) {
+    for (uint32_t i = (uint32_t)(h >> 32) & mask; slot[i] != 0; i = (i + 1) & mask) {
         if (slot[i] >> 32 != h >> 32)
             continue;
         const uint32_t id = (uint32_t)slot[i] - 1;

@@ -20,22 +20,17 @@ static void cut(SnArena *a, SnBytes table, SnBytes text)
 
 static void compile(SnArena *a, SnBytes pattern, SnSplitBehavior behavior, bool is_literal)
 {
-    const SnBytes unknown = sn_bytes_str("?");
-    SnTokDraft d = {.arena = a,
-                    .kind = SN_TOK_WORDLEVEL,
-                    .unk = unknown,
-                    .vocab = (SnBytes *)(uintptr_t)&unknown,
-                    .nvocab = 1,
-                    .nsplit = 1};
+    const SnBytes unknown = sn_bytes_str("?"), none = {NULL, 0};
+    SnTokDraft d = {.arena = a, .kind = SN_TOK_WORDLEVEL, .unk = unknown, .nsplit = 1};
+    uint32_t before;
     SnError err = {0};
     SnBytes table;
-    sn_map_init(&d.model, a->memory);
     sn_map_init(&d.added_index, a->memory);
     sn_map_init(&d.special, a->memory);
     for (int i = 0; i < SN_TOK_NNAME; i++)
         d.facts.name[i] = SN_TOK_NONE;
     d.split[0] = (SnTokSplit){.kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior};
-    fuzz_require(sn_map_put(&d.model, unknown, 0));
+    fuzz_require(sn_draft_put_token(&d, unknown, sn_draft_hash(unknown, none), 0, &before));
     if (sn_draft_add_regex(&d, pattern, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_REGEX, &d.split[0].arg, &err) != SN_OK) {
         fuzz_require(err.message[0] != '\0');
     } else {
@@ -43,7 +38,6 @@ static void compile(SnArena *a, SnBytes pattern, SnSplitBehavior behavior, bool 
         cut(a, table, sn_bytes(sample, sizeof sample - 1));
         cut(a, table, pattern);
     }
-    sn_map_clear(&d.model);
     sn_map_clear(&d.added_index);
     sn_map_clear(&d.special);
 }

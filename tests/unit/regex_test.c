@@ -8,26 +8,21 @@
 static SnStatus make(SnContext *ctx, SnArena *a, const char *pattern, uint32_t behavior, bool inverts,
                      SnBytes *table, SnError *err)
 {
-    const SnBytes unknown = sn_bytes_str("?");
-    SnTokDraft d = {.arena = a,
-                    .kind = SN_TOK_WORDLEVEL,
-                    .unk = unknown,
-                    .vocab = (SnBytes *)(uintptr_t)&unknown,
-                    .nvocab = 1,
-                    .nsplit = 1};
-    sn_map_init(&d.model, sn_allocator(ctx));
+    const SnBytes unknown = sn_bytes_str("?"), none = {NULL, 0};
+    SnTokDraft d = {.arena = a, .kind = SN_TOK_WORDLEVEL, .unk = unknown, .nsplit = 1};
+    uint32_t before;
     sn_map_init(&d.added_index, sn_allocator(ctx));
     sn_map_init(&d.special, sn_allocator(ctx));
     for (int i = 0; i < SN_TOK_NNAME; i++)
         d.facts.name[i] = SN_TOK_NONE;
     d.split[0] = (SnTokSplit){
         .kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior, .inverts = inverts};
-    SnStatus st = sn_map_put(&d.model, unknown, 0) ? SN_OK : SN_ENOMEM;
+    SnStatus st =
+        sn_draft_put_token(&d, unknown, sn_draft_hash(unknown, none), 0, &before) ? SN_OK : SN_ENOMEM;
     if (st == SN_OK)
         st = sn_draft_add_regex(&d, sn_bytes_str(pattern), SN_PATTERN_REGEX, &d.split[0].arg, err);
     if (st == SN_OK)
         st = sn_draft_write(&d, a, table, err);
-    sn_map_clear(&d.model);
     sn_map_clear(&d.added_index);
     sn_map_clear(&d.special);
     return st;
