@@ -182,6 +182,13 @@ typedef struct SnGeneratorDesc {
     bool cut_stop;        /* texts end before a stop string, not with it and the rest of its last token */
     SnModel *assistant;   /* with the same tokens: guesses num_assistant_tokens at a time; or NULL */
     bool no_text;         /* ids alone, as of models without a tokenizer */
+    /* prefix_allowed_tokens_fn: which tokens may follow ids; sets what may be, all of `allowed` is false
+     * before. NULL: all of them */
+    void (*allow)(void *self, uint32_t request, const int32_t *ids, size_t n, bool *allowed,
+                  size_t vocabulary);
+    /* Does the request end with the last of ids? Asked for each new token; NULL: no */
+    bool (*stop)(void *self, uint32_t request, const int32_t *ids, size_t n);
+    void *self;
 } SnGeneratorDesc;
 SN_API SN_MUST_CHECK SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator **out,
                                                   SnError *err);

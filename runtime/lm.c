@@ -15,9 +15,9 @@ static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next",      "beam
 /* Inputs that the driver itself knows. */
 static bool is_own(const char *name)
 {
-    static const char *const own[] = {"ids",       "pos",    "slot",    "reach",  "page",
-                                      "near_page", "places", "history", "length", "first",
-                                      "prompt",    "limit",  "score",   "from",   "to"};
+    static const char *const own[] = {"ids",    "pos",     "slot",   "reach", "page",   "near_page",
+                                      "places", "history", "length", "first", "prompt", "limit",
+                                      "other",  "allowed", "score",  "from",  "to"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strcmp(own[i], name) == 0)
             return true;
@@ -59,7 +59,9 @@ static SnStatus read_entries(SnLm *lm, SnError *err)
     for (uint32_t e = 0; e < SN_LM_ENTRIES; e++) {
         lm->has[e] = sn_image_entry(lm->program->image, entry_name[e]) != NULL;
         for (uint32_t i = 0; lm->has[e] && sn_program_input(lm->program, entry_name[e], i, &info); i++)
-            if (!is_own(info.name))
+            if (strcmp(info.name, "allowed") == 0 && info.ndim == 3 && info.dims[2] > 0)
+                lm->vocabulary = (uint32_t)info.dims[2];
+            else if (!is_own(info.name))
                 SN_TRY(add_number(lm, (SnLmEntry)e, &info, err));
     }
     SN_CHECK(lm->has[SN_LM_FILL] && lm->has[SN_LM_NEXT], err, SN_EUNSUPPORTED,
@@ -143,7 +145,9 @@ static SnStatus make_tables(SnLm *lm, bool has_beams, SnError *err)
     r->guess = sn_arena_array(a, rows, sizeof *r->guess);
     r->ids = sn_arena_array(a, lm->tokens, sizeof *r->ids);
     r->pos = sn_arena_array(a, lm->tokens, sizeof *r->pos);
-    r->number = sn_arena_array(a, 5 * rows, sizeof *r->number);
+    r->number = sn_arena_array(a, 6 * rows, sizeof *r->number);
+    if (lm->vocabulary)
+        r->allowed = sn_arena_array(a, side, lm->vocabulary * sizeof *r->allowed);
     r->places = sn_arena_array(a, side, sizeof *r->places);
     r->length = sn_arena_array(a, side, sizeof *r->length);
     r->score = sn_arena_array(a, rows, sizeof *r->score);
@@ -329,6 +333,13 @@ SnStatus sn_lm_check_row(const SnLm *lm, const SnLmRow *row, SnError *err)
              lm->wanted - 1);
     SN_CHECK(row->ndraft == 0 || !lm->has[SN_LM_COPY_STATE], err, SN_EUNSUPPORTED,
              "guessing with a recurrent model");
+    SN_CHECK(!row->allow || lm->vocabulary, err, SN_EUNSUPPORTED,
+             "a decoder that was made without constraints");
+    const uint32_t room = lm->context - row->nid,
+                   most = row->max_new && row->max_new < room ? row->max_new : room;
+    SN_CHECK(row->nguide == 0 || (row->ndraft == 0 && row->nguide <= lm->context - most), err, SN_ESHAPE,
+             "%u tokens that guide and %u more: there is room for %u, and none for guesses", row->nguide,
+             most, lm->context);
     return SN_OK;
 }
 
@@ -349,6 +360,9 @@ static void set_row(SnLm *lm, SnLmSlot *s, SnLmUse use, const SnLmRow *row, uint
                     .ngram = row->ngram ? row->ngram : 2,
                     .stop = row->stop,
                     .nstop = row->nstop,
+                    .twin = SN_LM_NONE,
+                    .allow = row->allow,
+                    .allow_self = row->allow_self,
                     .since = ++lm->clock};
     for (uint32_t i = 0; i < lm->ninput; i++)
         memset(lm->input[i].value + 8 * (size_t)slot, 0, 8);
@@ -366,19 +380,38 @@ SnLmSlot *sn_lm_take(SnLm *lm, SnLmUse use, const SnLmRow *row)
     return s;
 }
 
-SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept, SnError *err)
+/* A slot for a row, with what is known of it. */
+static SnLmSlot *place(SnLm *lm, SnLmUse use, const SnLmRow *row)
 {
     uint32_t known = 0;
-    SN_TRY(sn_lm_check_row(lm, row, err));
-    SN_CHECK(!sn_lm_is_open(lm), err, SN_EINVAL, "a step is not done");
     SnLmSlot *s = choose_slot(lm, row, &known);
-    SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken", lm->rows);
+    if (!s)
+        return NULL;
     if (known == 0)
         sn_lm_release(lm, s, 0);
-    set_row(lm, s, SN_LM_LIVE, row, known);
+    set_row(lm, s, use, row, known);
+    return s;
+}
+
+SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept, SnError *err)
+{
+    SN_TRY(sn_lm_check_row(lm, row, err));
+    SN_CHECK(!sn_lm_is_open(lm), err, SN_EINVAL, "a step is not done");
+    SnLmSlot *s = place(lm, SN_LM_LIVE, row);
+    SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken", lm->rows);
     *slot = (uint32_t)(s - lm->slot);
     if (nkept)
-        *nkept = known;
+        *nkept = s->nkept;
+    if (row->nguide == 0)
+        return SN_OK;
+    const SnLmRow guide = {.ids = row->guide, .nid = row->nguide};
+    SnLmSlot *twin = place(lm, SN_LM_LED, &guide);
+    if (!twin) {
+        sn_lm_drop(lm, *slot);
+        return sn_fail(err, SN_ENOMEM, "all %u rows are taken, one that is guided takes two", lm->rows);
+    }
+    s->twin = (uint32_t)(twin - lm->slot);
+    twin->twin = *slot;
     return SN_OK;
 }
 
@@ -418,7 +451,10 @@ void sn_lm_drop(SnLm *lm, uint32_t slot)
     SnLmSlot *s = slot < lm->rows ? &lm->slot[slot] : NULL;
     if (!s || (s->use != SN_LM_LIVE && s->use != SN_LM_DONE))
         return;
+    if (s->twin != SN_LM_NONE)
+        lm->slot[s->twin].use = SN_LM_KNOWN;
     s->use = SN_LM_KNOWN;
+    s->twin = SN_LM_NONE;
     s->since = ++lm->clock;
     s->stop = NULL;
     s->nstop = 0;

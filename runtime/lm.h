@@ -9,17 +9,25 @@
  *   create ▶ add rows ▶ again and again: step, then take the tokens it gave ▶ drop rows ▶ destroy
  *
  * Entries and their inputs; those that an entry lacks are not bound:
- *   fill   ids, pos i64[batch, seq]; slot, reach i64[batch]; page i32[batch, chunks]
+ *
+ *   fill   ids, pos i64[batch, seq]; slot, reach i64[batch]; page, near_page i32[batch, chunks]
+ *
  *   next   the same; places i64[batch, wanted]: which tokens of a row have a next one; history i32[slots,
  *          context]: the tokens of every slot; length i64[batch, wanted]: how many of them each place sees;
  *          first i64[batch]: those before are padding; prompt i64[batch]: how many were given; limit
- * i64[batch]: how many there may be; any further [batch] input is a number of the row (SnLmNumber) gives id
- * i32[batch, wanted], and perhaps logits, scores f32[batch, wanted, vocabulary] beam   as next, and score
- * f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the likeliest next tokens, what they add
- * to the score included, best first copy   from, to i64[moves]: pages that become others; copy_near: of
- * layers with a window, whose pages are near_page i32[batch, chunks]; copy_state: the same with slots Symbols
- * at create: pages, near_pages (at least so many as the window has, and one), chunks (of a row), slots,
- * context (tokens of a row in the history). */
+ *          i64[batch]: how many there may be; other i64[batch]: which row guides, itself where none does;
+ *          allowed bool[batch, wanted, vocabulary]; any further [batch] input is a number of the row
+ *          (SnLmNumber). Gives id i32[batch, wanted], and perhaps logits, scores f32[batch, wanted,
+ * vocabulary]
+ *
+ *   beam   as next, and score f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the next
+ *          tokens that come first by order f32[batch, keep], what they add to the score included
+ *
+ *   copy   from, to i64[moves]: pages that become others; copy_near: of layers with a window; copy_state: the
+ *          same with slots
+ *
+ * Symbols at create: pages, near_pages (at least so many as the window has, and one), chunks (of a row),
+ * slots, context (tokens of a row in the history). */
 #ifndef SN_LM_H
 #define SN_LM_H
 
@@ -67,6 +75,9 @@ typedef struct SnLmNumber {
     double value;
 } SnLmNumber;
 
+/* Which tokens may follow ids (with padding): sets what may be; all of `allowed` is false before. */
+typedef void SnLmAllow(void *self, const int32_t *ids, uint32_t nid, bool *allowed, uint32_t vocabulary);
+
 typedef struct SnLmRow { /* what is asked of a row */
     const int32_t *ids;  /* its tokens so far, at least one behind the padding; copied */
     uint32_t nid, npad;  /* the first npad ids are padding: processors see them, the model does not */
@@ -77,6 +88,12 @@ typedef struct SnLmRow { /* what is asked of a row */
     uint32_t ngram;  /* of prompt lookup: the longest one; default 2 */
     const SnLmNumber *number;
     uint32_t nnumber;
+    /* What a row that guides this one begins with; it takes a slot too, and gets the same tokens. NULL: none
+     */
+    const int32_t *guide;
+    uint32_t nguide;
+    SnLmAllow *allow; /* NULL: all tokens may follow; else the program has the input */
+    void *allow_self;
 } SnLmRow;
 
 /* Takes a slot. Tokens that a slot still knows from before are not fed again: *nkept (may be NULL) says how

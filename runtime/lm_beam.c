@@ -11,7 +11,7 @@
 #define FAR -1.0e9f /* what is added to a score that must not win */
 
 typedef struct Candidate {
-    float score;
+    float score, key; /* key: the order in which they come; where they are drawn, not that of scores */
     uint32_t beam;
     int32_t id;
     bool ends;
@@ -52,6 +52,9 @@ static SnStatus take_slots(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
         SnLmSlot *s = sn_lm_take(lm, SN_LM_SEARCHED, &d->row);
         SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken, a search needs %u", lm->rows, b->beams);
         b->slot[i] = (uint32_t)(s - lm->slot);
+        for (uint32_t k = 0; k < d->row.nnumber; k++) /* beams draw numbers of their own */
+            if (strcmp(d->row.number[k].name, "seed") == 0)
+                sn_lm_set(lm, b->slot[i], "seed", d->row.number[k].value + i);
     }
     return SN_OK;
 }
@@ -138,13 +141,13 @@ const int32_t *sn_lm_beam_result(const SnLmBeam *b, uint32_t i, uint32_t *nid, f
 
 /* ---- choosing ---- */
 
-/* Stable, falling: as few as these are, insertion is quick. */
+/* By key, stable, falling: as few as these are, insertion is quick. */
 static void sort_candidates(Candidate *c, uint32_t n)
 {
     for (uint32_t i = 1; i < n; i++) {
         const Candidate x = c[i];
         uint32_t at = i;
-        for (; at > 0 && c[at - 1].score < x.score; at--)
+        for (; at > 0 && c[at - 1].key < x.key; at--)
             c[at] = c[at - 1];
         c[at] = x;
     }
@@ -170,8 +173,9 @@ static void find_candidates(SnLmBeam *b, uint32_t row, uint32_t nrow)
     for (uint32_t i = 0; i < nrow; i++) {
         const int32_t *id = (const int32_t *)r->id.data + (size_t)(row + i) * keep;
         const float *score = (const float *)r->scores.data + (size_t)(row + i) * keep;
+        const float *key = (const float *)r->order.data + (size_t)(row + i) * keep;
         for (uint32_t k = 0; k < keep && k < b->ncandidate; k++)
-            b->all[n++] = (Candidate){.score = score[k], .beam = i, .id = id[k]};
+            b->all[n++] = (Candidate){.score = score[k], .key = key[k], .beam = i, .id = id[k]};
     }
     sort_candidates(b->all, n);
     b->ncandidate = n < b->ncandidate ? n : b->ncandidate;
@@ -240,8 +244,10 @@ static void update_ended(SnLmBeam *b)
 static void find_going(SnLmBeam *b)
 {
     memcpy(b->going, b->best, b->ncandidate * sizeof *b->going);
-    for (uint32_t i = 0; i < b->ncandidate; i++)
+    for (uint32_t i = 0; i < b->ncandidate; i++) {
         b->going[i].score += b->going[i].ends ? FAR : 0;
+        b->going[i].key = b->going[i].score;
+    }
     sort_candidates(b->going, b->ncandidate);
 }
 

@@ -31,27 +31,52 @@ void sn_lm_round_add(SnLm *lm, uint32_t slot, uint32_t to, uint32_t guess)
     r->wanted = guess + 1 > r->wanted ? guess + 1 : r->wanted;
 }
 
-/* The live row that came first among those that are to be fed more than a token; NULL: none. */
+/* Does a row have a next token to come, or does it guide one? */
+static bool goes_on(const SnLm *lm, const SnLmSlot *s)
+{
+    return s->use == SN_LM_LIVE || (s->use == SN_LM_LED && lm->slot[s->twin].use == SN_LM_LIVE);
+}
+
+/* Is a row short of one token, and what guides it too? */
+static bool is_ready(const SnLm *lm, const SnLmSlot *s)
+{
+    return s->use == SN_LM_LIVE && left_of(s) == 1 &&
+           (s->twin == SN_LM_NONE || left_of(&lm->slot[s->twin]) == 1);
+}
+
+/* The row that came first among those that are to be fed more than a token; NULL: none. */
 static SnLmSlot *find_fed(SnLm *lm)
 {
     SnLmSlot *first = NULL;
     for (uint32_t i = 0; i < lm->rows; i++) {
         SnLmSlot *s = &lm->slot[i];
-        if (s->use == SN_LM_LIVE && left_of(s) > 1 && (!first || s->since < first->since))
+        if (goes_on(lm, s) && left_of(s) > 1 && (!first || s->since < first->since))
             first = s;
     }
     return first;
 }
 
-/* A chunk of a prompt; the last one gives the next token too. */
+/* A chunk of a prompt; the last one gives the next token too, but where two rows give it together. */
 static bool feed(SnLm *lm, SnLmSlot *s)
 {
-    const uint32_t left = left_of(s), count = left < lm->chunk ? left : lm->chunk;
-    sn_lm_round_begin(lm, count == left ? SN_LM_NEXT : SN_LM_FILL);
+    const uint32_t left = left_of(s) - (s->twin != SN_LM_NONE), count = left < lm->chunk ? left : lm->chunk;
+    sn_lm_round_begin(lm, count == left_of(s) ? SN_LM_NEXT : SN_LM_FILL);
     if (!sn_lm_hold(lm, s, s->fed + count))
         return false; /* no row of this round */
     sn_lm_round_add(lm, (uint32_t)(s - lm->slot), s->npad + s->fed + count, 0);
     return true;
+}
+
+/* The row that guides the last one of the round joins it, or neither does. */
+static void join_twin(SnLm *lm, SnLmSlot *s)
+{
+    SnLmSlot *twin = &lm->slot[s->twin];
+    if (sn_lm_hold(lm, twin, twin->nid)) {
+        sn_lm_round_add(lm, s->twin, twin->nid, 0);
+        return;
+    }
+    lm->round.nrow--;
+    sn_lm_release(lm, s, s->fed / SN_LM_PAGE);
 }
 
 /* All rows that are short of one token. */
@@ -60,10 +85,11 @@ static bool go_on(SnLm *lm)
     sn_lm_round_begin(lm, SN_LM_NEXT);
     for (uint32_t i = 0; i < lm->rows; i++) {
         SnLmSlot *s = &lm->slot[i];
-        if (s->use != SN_LM_LIVE || left_of(s) != 1)
+        if (!is_ready(lm, s) || !sn_lm_hold(lm, s, s->nid - s->npad + s->nguess))
             continue;
-        if (sn_lm_hold(lm, s, s->nid - s->npad + s->nguess))
-            sn_lm_round_add(lm, i, s->nid + s->nguess, s->nguess);
+        sn_lm_round_add(lm, i, s->nid + s->nguess, s->nguess);
+        if (s->twin != SN_LM_NONE)
+            join_twin(lm, s);
     }
     return lm->round.nrow > 0;
 }
@@ -71,7 +97,7 @@ static bool go_on(SnLm *lm)
 static bool is_any_ready(const SnLm *lm)
 {
     for (uint32_t i = 0; i < lm->rows; i++)
-        if (lm->slot[i].use == SN_LM_LIVE && left_of(&lm->slot[i]) == 1)
+        if (is_ready(lm, &lm->slot[i]))
             return true;
     return false;
 }
@@ -117,8 +143,9 @@ static void lay_tokens(SnLm *lm)
         }
         for (uint32_t k = 0; k < SN_LM_KINDS; k++)
             memcpy(r->page[k] + (size_t)i * lm->chunks, s->table[k], lm->chunks * sizeof **s->table);
-        const int64_t number[] = {r->slot[i], (int64_t)s->nid - s->npad + r->guess[i], s->npad, s->nprompt,
-                                  s->end};
+        const bool is_led = s->use == SN_LM_LIVE && s->twin != SN_LM_NONE;
+        const int64_t number[] = {
+            r->slot[i], (int64_t)s->nid - s->npad + r->guess[i], s->npad, s->nprompt, s->end, i + is_led};
         for (uint32_t k = 0; k < SN_COUNT(number); k++)
             r->number[(size_t)k * rows + i] = number[k];
     }
@@ -138,7 +165,7 @@ static SnStatus bind(SnLm *lm, const char *name, SnDtype dtype, void *data, int 
 
 static SnStatus bind_numbers(SnLm *lm, SnError *err)
 {
-    static const char *const own[] = {"slot", "reach", "first", "prompt", "limit"};
+    static const char *const own[] = {"slot", "reach", "first", "prompt", "limit", "other"};
     SnLmRound *r = &lm->round;
     for (uint32_t k = 0; k < SN_COUNT(own); k++)
         SN_TRY(bind(lm, own[k], SN_I64, r->number + (size_t)k * lm->rows, 1, r->nrow, 0, err));
@@ -154,6 +181,26 @@ static SnStatus bind_numbers(SnLm *lm, SnError *err)
     return SN_OK;
 }
 
+/* What may follow each place of each row. */
+static SnStatus bind_allowed(SnLm *lm, SnError *err)
+{
+    SnLmRound *r = &lm->round;
+    const size_t vocabulary = lm->vocabulary;
+    for (uint32_t i = 0; i < r->nrow * r->wanted; i++) {
+        const SnLmSlot *s = &lm->slot[r->slot[i / r->wanted]];
+        bool *allowed = r->allowed + i * vocabulary;
+        memset(allowed, s->allow == NULL, vocabulary * sizeof *allowed);
+        if (!s->allow)
+            continue;
+        s->allow(s->allow_self, s->ids, (uint32_t)r->length[i], allowed, lm->vocabulary);
+        SN_CHECK(memchr(allowed, true, vocabulary), err, SN_EINVAL,
+                 "no token is allowed behind %lld of a row", (long long)r->length[i]);
+    }
+    const int64_t dims[] = {r->nrow, r->wanted, lm->vocabulary};
+    const SnView v = sn_view(SN_BOOL, r->allowed, 3, dims);
+    return sn_bind(lm->instance, "allowed", &v, err);
+}
+
 static SnStatus bind_round(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
@@ -167,6 +214,8 @@ static SnStatus bind_round(SnLm *lm, SnError *err)
     SN_TRY(bind(lm, "length", SN_I64, r->length, 2, r->nrow, r->wanted, err));
     SN_TRY(bind(lm, "history", SN_I32, lm->history, 2, lm->rows, lm->context, err));
     SN_TRY(bind(lm, "score", SN_F32, r->score, 1, r->nrow, 0, err));
+    if (lm->vocabulary && r->entry != SN_LM_FILL)
+        SN_TRY(bind_allowed(lm, err));
     return bind_numbers(lm, err);
 }
 
@@ -208,6 +257,14 @@ static void take_tokens(SnLmSlot *s, const int32_t *id, uint32_t guess)
     s->naccepted += right;
 }
 
+/* A row that guides gets the token too. */
+static void lead_twin(SnLm *lm, const SnLmSlot *s)
+{
+    SnLmSlot *twin = &lm->slot[s->twin];
+    twin->fed = twin->nid;
+    twin->ids[twin->nid++] = s->ids[s->nid - 1];
+}
+
 /* The state of a row is not that of the tokens that it has: nobody goes on from it. */
 static void lose_state(SnLm *lm, uint32_t slot)
 {
@@ -218,7 +275,7 @@ static void lose_state(SnLm *lm, uint32_t slot)
 static SnStatus take_results(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
-    r->id = r->logits = r->scores = (SnView){0};
+    r->id = r->logits = r->scores = r->order = (SnView){0};
     if (r->entry == SN_LM_FILL) {
         SnLmSlot *s = &lm->slot[r->slot[0]];
         s->fed += r->count[0];
@@ -229,16 +286,21 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         SN_TRY(sn_result(lm->instance, "logits", &r->logits, err));
     if (sn_instance_slot(lm->instance, lm->instance->entry->output, "scores"))
         SN_TRY(sn_result(lm->instance, "scores", &r->scores, err));
-    if (r->entry != SN_LM_NEXT)
+    if (r->entry != SN_LM_NEXT) {
+        SN_TRY(sn_result(lm->instance, "order", &r->order, err));
         return sn_result(lm->instance, "best", &r->id, err);
+    }
     SN_TRY(sn_result(lm->instance, "id", &r->id, err));
     for (uint32_t i = 0; i < r->nrow; i++) { /* one that was ended or dropped meanwhile gets none */
-        lm->slot[r->slot[i]].fresh = 0;
-        if (lm->slot[r->slot[i]].use == SN_LM_LIVE)
-            take_tokens(&lm->slot[r->slot[i]], (const int32_t *)r->id.data + (size_t)i * r->wanted,
-                        r->guess[i]);
-        else
+        SnLmSlot *s = &lm->slot[r->slot[i]];
+        s->fresh = 0;
+        if (s->use == SN_LM_LIVE) {
+            take_tokens(s, (const int32_t *)r->id.data + (size_t)i * r->wanted, r->guess[i]);
+            if (s->twin != SN_LM_NONE)
+                lead_twin(lm, s);
+        } else if (s->use != SN_LM_LED) {
             lose_state(lm, r->slot[i]);
+        }
     }
     return SN_OK;
 }

@@ -10,6 +10,7 @@ typedef enum SnLmUse {
     SN_LM_FREE,
     SN_LM_KNOWN, /* dropped; its tokens and their past are still there */
     SN_LM_LIVE,
+    SN_LM_LED, /* guides a live row, whose tokens it gets */
     SN_LM_DONE,
     SN_LM_SEARCHED /* of a beam search, which runs it */
 } SnLmUse;
@@ -37,6 +38,9 @@ typedef struct SnLmSlot {
     uint32_t nguess; /* tokens behind nid that were guessed */
     const int32_t *stop;
     uint32_t nstop;
+    uint32_t twin; /* the slot that guides this one, or is led by it; SN_LM_NONE: none */
+    SnLmAllow *allow;
+    void *allow_self;
     uint64_t since; /* when it was added, then when it was dropped: a running number */
 } SnLmSlot;
 
@@ -74,12 +78,13 @@ typedef struct SnLmRound {
     uint32_t nrow, seq, wanted;
     uint32_t *slot, *count, *guess; /* [rows]: whose it is, tokens of it, drafts among them */
     int64_t *ids, *pos;             /* [tokens] */
-    int64_t *number;                /* [5][rows]: slot, reach, first, prompt, limit */
+    int64_t *number;                /* [6][rows]: slot, reach, first, prompt, limit, other */
     int64_t *places, *length;       /* [rows * wanted] */
     int32_t *page[SN_LM_KINDS];     /* [rows * chunks] */
     float *score;                   /* [rows] */
+    bool *allowed;                  /* [rows * wanted * vocabulary]; or NULL */
     uint32_t shown_row, shown;      /* tokens that were taken */
-    SnView id, logits, scores;
+    SnView id, logits, scores, order;
 } SnLmRound;
 
 struct SnLm {
@@ -88,6 +93,7 @@ struct SnLm {
     SnInstance *instance;
     SnArena arena;
     uint32_t rows, context, chunk, chunks, wanted, tokens;
+    uint32_t vocabulary; /* of the input `allowed`; 0: there is none */
     /* Positions that layers with a window keep: what they see in whole pages, and a page, so that a row may
      * go back a little; 0: there are no such layers */
     uint32_t window;

@@ -38,7 +38,10 @@
     "--prompt-lookup-num-tokens N tokens to guess from what was there\n"                                     \
     "--max-matching-ngram-size N\n"                                                                          \
     "--remove-invalid-values NaN and infinities become numbers\n"                                            \
-    "--renormalize-logits after all processors\n"
+    "--renormalize-logits after all processors\n"                                                            \
+    "--guidance-scale X away from what comes without the prompt\n"                                           \
+    "--negative-prompt-ids LIST or from what comes after these tokens\n"                                     \
+    "--watermarking-config JSON of a green list or of SynthID\n"
 
 static const Command commands[] = {
     {"run", "MODEL [INPUT...]", "the model's task on text, on JSON, or on the lines of a file or of -",

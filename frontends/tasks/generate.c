@@ -12,6 +12,7 @@ typedef struct Call {
     SnLm *lm;
     const SnView *ids;
     int64_t batch, seq, rows, length; /* length: tokens at which rows end */
+    uint32_t slots;                   /* of a row: a guided one takes two */
     int32_t *prompt;                  /* [batch][seq] */
     uint32_t *npad;                   /* [batch] */
     SnLmNumber number[SN_GEN_NUMBERS];
@@ -76,7 +77,12 @@ static SnLmRow row_of(Call *c, int64_t i)
 {
     const int64_t b = i / (c->rows / c->batch);
     c->number[c->nnumber - 1].value = (double)(c->config.seed + i);
+    const SnIds *negative = &c->config.negative;
     return (SnLmRow){.ids = c->prompt + b * c->seq,
+                     .guide = negative->n ? negative->at : c->prompt + (b + 1) * c->seq - 1,
+                     .nguide = !c->config.is_guided ? 0
+                               : negative->n        ? negative->n
+                                                    : 1,
                      .nid = (uint32_t)c->seq,
                      .npad = c->npad[b],
                      .max_new = (uint32_t)(c->length - c->seq),
@@ -98,13 +104,15 @@ static SnStatus open_driver(Call *c, SnError *err)
     SN_CHECK(c->length > c->seq, err, SN_EINVAL, "%lld tokens, max_length is %lld", (long long)c->seq,
              (long long)c->length);
     c->rows = c->batch * (beams > 1 ? beams : g->num_return_sequences);
-    SN_CHECK(c->rows <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
+    c->slots = g->is_guided ? 2 : 1;
+    SN_CHECK(c->rows * c->slots <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
              (long long)c->rows, (long long)c->length);
     SN_TRY(sn_gen_program(c->m, &spec, &program, err));
     c->nnumber = sn_gen_numbers(g, spec.number, spec.nnumber, g->seed, c->number);
     const SnLmDesc d = {.struct_size = sizeof d,
-                        .rows = (uint32_t)c->rows,
-                        .context = (uint32_t)c->length,
+                        .rows = (uint32_t)c->rows * c->slots,
+                        .context =
+                            (uint32_t)(c->length + (g->negative.n > c->seq ? g->negative.n - c->seq : 0)),
                         .wanted = 1 + (uint32_t)g->prompt_lookup_num_tokens,
                         .has_beams = beams > 1};
     return sn_lm_create(program, &d, &c->lm, err);
@@ -167,20 +175,20 @@ static SnStatus give_sequences(Call *c, const int32_t *const *ids, const uint32_
 static void end_all(Call *c)
 {
     for (int64_t i = 0; i < c->rows; i++)
-        sn_lm_end(c->lm, (uint32_t)i);
+        sn_lm_end(c->lm, (uint32_t)i * c->slots);
 }
 
 static SnStatus take_tokens(Call *c, int64_t *step, SnError *err)
 {
     SnLmToken t;
     while (sn_lm_token(c->lm, &t)) {
-        const int64_t at = step[t.slot]++;
-        SN_TRY(keep_step(c, t.logits, &c->logits, t.slot, at, t.vocabulary, err));
-        SN_TRY(keep_step(c, t.scores, &c->scores, t.slot, at, t.vocabulary, err));
+        const int64_t row = t.slot / c->slots, at = step[row]++;
+        SN_TRY(keep_step(c, t.logits, &c->logits, row, at, t.vocabulary, err));
+        SN_TRY(keep_step(c, t.scores, &c->scores, row, at, t.vocabulary, err));
         bool hit = false;
         const SnLmInfo info = sn_lm_info(c->lm, t.slot);
         if (c->text)
-            SN_TRY(sn_gen_text(c->m, &c->text[t.slot], info.ids, t.nid, t.is_last, NULL, &hit, err));
+            SN_TRY(sn_gen_text(c->m, &c->text[row], info.ids, t.nid, t.is_last, NULL, &hit, err));
         if (hit)
             sn_lm_end(c->lm, t.slot);
     }
@@ -222,7 +230,7 @@ static SnStatus run_rows(Call *c, SnError *err)
             end_all(c);
     }
     for (int64_t i = 0; i < c->rows; i++) {
-        const SnLmInfo info = sn_lm_info(c->lm, (uint32_t)i);
+        const SnLmInfo info = sn_lm_info(c->lm, (uint32_t)i * c->slots);
         ids[i] = info.ids;
         nid[i] = info.nid;
     }

@@ -25,6 +25,8 @@ typedef struct SnGenConfig {
     double length_penalty, max_time;
     SnIds end;          /* eos_token_id */
     const SnJson *stop; /* stop_strings: a string or an array of them; or NULL */
+    bool is_guided;     /* a row is guided by one that begins with its last token, or with `negative` */
+    SnIds negative;     /* negative_prompt_ids */
 } SnGenConfig;
 /* options: an object, or NULL; base: what they go over, NULL: the folder's. What is unknown or cannot be done
  * is an error where the call asks for it. Memory of the arena, and of the options. */
@@ -61,6 +63,7 @@ SN_MUST_CHECK SnStatus sn_gen_text(SnModel *m, SnGenText *t, const int32_t *ids,
 typedef struct SnGenProgram {
     const SnGenConfig *config;
     uint32_t keep;          /* entry `beam` with so many candidates a row; 0: none */
+    bool is_constrained;    /* rows may have an SnLmAllow */
     const char *number[16]; /* filled: keys of config that are numbers of a row */
     uint32_t nnumber;
 } SnGenProgram;

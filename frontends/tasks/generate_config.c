@@ -4,6 +4,8 @@
  * where there is none; then the library's defaults. */
 #include "frontends/tasks/generate.h"
 
+#include "frontends/tasks/logits.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -35,6 +37,7 @@ static const struct {
     {"max_time", NUMBER, AT(max_time), 0, 1e9, 0},
     {"eos_token_id", TOKENS, AT(end), 0, 0, 0},
     {"stop_strings", TEXTS, AT(stop), 0, 0, 0},
+    {"negative_prompt_ids", TOKENS, AT(negative), 0, 0, 0},
 #undef AT
 };
 
@@ -241,11 +244,12 @@ static SnStatus refuse(const SnModel *m, size_t i, const SnArena *arena, SnError
 
 static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
 {
+    for (uint32_t i = 0; i < c->negative.n; i++)
+        SN_CHECK(c->negative.at[i] >= 0, err, SN_EINVAL, "%s: negative_prompt_ids: %d is no token", m->folder,
+                 c->negative.at[i]);
     SN_CHECK(c->num_return_sequences <= c->num_beams || (c->num_beams == 1 && c->do_sample), err, SN_EINVAL,
              "%s: %lld sequences are wanted of %lld beams", m->folder, (long long)c->num_return_sequences,
              (long long)c->num_beams);
-    SN_CHECK(c->num_beams == 1 || !c->do_sample, err, SN_EUNSUPPORTED, "%s: beam search with samples",
-             m->folder);
     return SN_OK;
 }
 
@@ -265,6 +269,7 @@ SnStatus sn_gen_config(SnModel *m, const SnJson *options, const SnJson *base, Sn
     }
     if (c.pad < 0 && c.end.n)
         c.pad = c.end.at[0];
+    c.is_guided = sn_logits_asks(c.json, "guidance_scale", false);
     SN_TRY(check(m, &c, err));
     *out = c;
     return SN_OK;

@@ -96,6 +96,19 @@ static void give_numbers(Entry *e, SnNamedValue *given)
         given[i] = (SnNamedValue){e->spec->number[i], spread(e, of_row(e, e->spec->number[i], SN_F32))};
 }
 
+/* Scores of the rows that guide those of scores [batch * wanted, v]; none in a search. */
+static SnValue guiding(Entry *e, SnValue scores)
+{
+    SnGraph *g = e->g;
+    if (e->spec->keep)
+        return sn_none();
+    const SnValue dims[] = {e->batch, e->wanted}, column[] = {e->batch, size(e, 1)};
+    const SnValue other = sn_reshape(g, sn_mul(g, of_row(e, "other", SN_I64), e->wanted), 2, column);
+    const SnValue n = sn_dim(g, scores, 0);
+    const SnValue at = sn_reshape(g, sn_add(g, other, sn_iota(g, SN_I64, 1, 2, dims)), 1, &n);
+    return sn_gather(g, scores, 1, (const int[]){0}, &at, NULL);
+}
+
 /* logits [batch, wanted, v] ▶ scores f32[batch * wanted, v] of what may come next. */
 static SnValue process(Entry *e, SnValue logits, SnValue *length)
 {
@@ -119,6 +132,12 @@ static SnValue process(Entry *e, SnValue logits, SnValue *length)
                   .first = spread(e, of_row(e, "first", SN_I64)),
                   .limit = spread(e, of_row(e, "limit", SN_I64)),
                   .keep = c->num_beams > 1 ? (c->end.n ? c->end.n : 1) + 1 : 1};
+    if (sn_logits_asks(c->json, "guidance_scale", false))
+        l.free = guiding(e, l.scores);
+    if (e->spec->is_constrained) {
+        const SnValue all[] = {e->batch, e->wanted, flat[1]};
+        l.allowed = sn_reshape(g, sn_input(g, "allowed", SN_BOOL, 3, all), 2, flat);
+    }
     sn_logits_build(&l, c->do_sample);
     return l.scores;
 }
@@ -129,20 +148,42 @@ static void output(Entry *e, const char *name, SnValue x)
     sn_output(e->g, name, sn_reshape(e->g, x, 3, dims));
 }
 
-/* Uniform numbers [batch * wanted]: of the row's seed, and where the token stands. */
-static SnValue uniform(Entry *e, SnValue length)
+/* u32[batch * wanted, 2]: of the row's seed. */
+static SnValue key_of(Entry *e)
 {
     SnGraph *g = e->g;
-    const SnValue n = sn_mul(g, e->batch, e->wanted), pair[] = {n, size(e, 2)}, one[] = {n, size(e, 1)};
+    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), size(e, 1)};
     const SnValue seed = sn_bitcast(g, spread(e, of_row(e, "seed", SN_I64)), SN_U64);
     const SnValue half[] = {
         sn_reshape(g, sn_cast(g, seed, SN_U32), 2, one),
         sn_reshape(g, sn_cast(g, sn_shr(g, seed, sn_const_int(g, SN_U64, 32)), SN_U32), 2, one)};
-    const SnValue key = sn_concat(g, 2, half, 1);
+    return sn_concat(g, 2, half, 1);
+}
+
+/* Uniform numbers [batch * wanted]: of the row's seed, and where the token stands. */
+static SnValue uniform(Entry *e, SnValue length)
+{
+    SnGraph *g = e->g;
+    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), size(e, 1)};
     const SnValue place = sn_reshape(g, sn_cast(g, length, SN_U32), 2, one);
     const SnValue zero = sn_broadcast(g, sn_const_int(g, SN_U32, 0), 2, one);
-    const SnValue counter = sn_reshape(g, sn_concat(g, 2, (SnValue[]){place, zero}, 1), 2, pair);
-    return sn_uniform(g, key, counter);
+    return sn_uniform(g, key_of(e), sn_concat(g, 2, (SnValue[]){place, zero}, 1));
+}
+
+/* What is added to log probabilities so that the best k of them are k draws without putting back, in order;
+ * index is i64[batch * wanted, v]. Kool et al. 2019, arXiv:1903.06059. */
+static SnValue gumbel(Entry *e, SnValue index, SnValue length)
+{
+    SnGraph *g = e->g;
+    const SnValue rows = sn_dim(g, index, 0), v = sn_dim(g, index, 1), pair = size(e, 2);
+    const SnValue place[] = {rows, size(e, 1)}, all[] = {rows, v, size(e, 1)},
+                  keys[] = {rows, size(e, 1), pair};
+    const SnValue at = sn_broadcast(g, sn_reshape(g, sn_cast(g, length, SN_U32), 2, place), 2, all);
+    const SnValue count[] = {sn_reshape(g, at, 3, all), sn_reshape(g, sn_cast(g, index, SN_U32), 3, all)};
+    const SnValue key = sn_broadcast(g, sn_reshape(g, key_of(e), 3, keys), 3, (SnValue[]){rows, v, pair});
+    const SnValue u = sn_uniform(g, key, sn_concat(g, 2, count, 2)),
+                  half = sn_const(g, SN_F32, 0.5 / 16777216);
+    return sn_neg(g, sn_log(g, sn_neg(g, sn_log(g, sn_add(g, u, half)))));
 }
 
 /* ---- entries ---- */
@@ -180,9 +221,11 @@ static void beam(Entry *e)
     const SnValue before = sn_reshape(g, spread(e, of_row(e, "score", SN_F32)), 2, column);
     const SnValue sum = sn_add(g, scores, before);
     const SnValue index = sn_iota(g, SN_I64, 1, 2, (SnValue[]){column[0], sn_dim(g, sum, 1)});
-    const SnValue best = sn_sort(g, 2, (SnValue[]){sum, index}, 1, 1, true, e->spec->keep);
+    const SnValue key = e->spec->config->do_sample ? sn_add(g, sum, gumbel(e, index, length)) : sum;
+    const SnValue best = sn_sort(g, 3, (SnValue[]){key, index, sum}, 1, 1, true, e->spec->keep);
     sn_output(g, "best", sn_cast(g, sn_get(g, best, 1), SN_I32));
-    sn_output(g, "scores", sn_get(g, best, 0));
+    sn_output(g, "scores", sn_get(g, best, 2));
+    sn_output(g, "order", sn_get(g, best, 0));
     if (e->spec->config->output_logits)
         output(e, "logits", logits);
 }
@@ -231,6 +274,7 @@ static bool is_of_runs(const char *key)
                                        "max_matching_ngram_size",
                                        "num_assistant_tokens",
                                        "pad_token_id",
+                                       "negative_prompt_ids",
                                        "bos_token_id"};
     for (size_t i = 0; i < SN_COUNT(keys); i++)
         if (strcmp(keys[i], key) == 0)
@@ -279,7 +323,7 @@ static bool is_row_number(const SnGenProgram *s, const char *key)
 
 static void put_key(SnText *t, const SnGenProgram *spec)
 {
-    sn_text_printf(t, "generate keep=%u", spec->keep);
+    sn_text_printf(t, "generate keep=%u allowed=%d", spec->keep, spec->is_constrained);
     for (uint32_t i = 0; i < spec->config->json->n; i++) {
         const SnJson *v = &spec->config->json->u.child[i];
         const char *key = (const char *)v->key.at;

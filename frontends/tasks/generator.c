@@ -7,8 +7,10 @@
 #define USUAL_CONTEXT 4096
 
 typedef struct Request {
+    const SnGenerator *of;
     uint32_t number, slot; /* slot SN_LM_NONE: it waits */
-    SnArena arena;         /* of what follows */
+    uint64_t since_ns;
+    SnArena arena; /* of what follows */
     const int32_t *ids;
     uint32_t nid, max_new;
     SnGenConfig config;
@@ -24,6 +26,7 @@ struct SnGenerator {
     const char *number[16];
     uint32_t nnumber, context;
     bool keep_special, cut_stop, no_text;
+    SnGeneratorDesc desc; /* its functions */
     SnLm *lm, *draft;
     uint32_t ndraft;           /* tokens that are guessed at a time */
     SN_VEC(Request *) request; /* in the order in which they came */
@@ -41,15 +44,16 @@ static uint32_t context_of(const SnModel *m, uint32_t asked)
     return own > 0 && own < USUAL_CONTEXT ? (uint32_t)own : USUAL_CONTEXT;
 }
 
-static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, uint32_t context, uint32_t *pages,
-                         SnError *err)
+static SnStatus pages_of(const SnProgram *p, const SnGeneratorDesc *d, bool is_guided, uint32_t context,
+                         uint32_t *pages, SnError *err)
 {
     SnLmSizes size;
     *pages = 0;
     if (!d->memory)
         return SN_OK;
     SN_TRY(sn_lm_sizes(p, &size, err));
-    const uint64_t rows = d->rows ? d->rows : 1, one = (context + SN_LM_PAGE - 1) / SN_LM_PAGE;
+    const uint64_t rows = (d->rows ? d->rows : 1) * (is_guided ? 2u : 1u),
+                   one = (context + SN_LM_PAGE - 1) / SN_LM_PAGE;
     const uint32_t near =
         sn_lm_near_pages(size.window_pages, 1, d->chunk ? d->chunk : SN_LM_CHUNK, (uint32_t)one);
     const uint64_t row_bytes = size.row_bytes + size.near_page_bytes * near;
@@ -103,7 +107,9 @@ static SnStatus open_draft(SnGenerator *g, const SnGeneratorDesc *d, SnError *er
 static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
 {
     SnProgram *program = NULL;
-    SnGenProgram spec = {.config = &g->config};
+    SnGenProgram spec = {.config = &g->config, .is_constrained = d->allow != NULL};
+    if (g->config.is_guided && (d->assistant || g->config.prompt_lookup_num_tokens))
+        return sn_fail(err, SN_EUNSUPPORTED, "%s: guessing tokens of requests that are guided", g->m->folder);
     SN_CHECK(g->config.num_beams == 1, err, SN_EUNSUPPORTED, "%s: a generator with beams", g->m->folder);
     SN_TRY(sn_gen_program(g->m, &spec, &program, err));
     memcpy(g->number, spec.number, sizeof g->number);
@@ -112,11 +118,11 @@ static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *e
     g->ndraft =
         (uint32_t)(d->assistant ? g->config.num_assistant_tokens : g->config.prompt_lookup_num_tokens);
     SnLmDesc lm = {.struct_size = sizeof lm,
-                   .rows = d->rows,
+                   .rows = (d->rows ? d->rows : 1) * (g->config.is_guided ? 2 : 1),
                    .context = g->context,
                    .chunk = d->chunk,
                    .wanted = 1 + g->ndraft};
-    SN_TRY(pages_of(program, d, g->context, &lm.pages, err));
+    SN_TRY(pages_of(program, d, g->config.is_guided, g->context, &lm.pages, err));
     SN_TRY(sn_lm_create(program, &lm, &g->lm, err));
     return d->assistant ? open_draft(g, d, err) : SN_OK;
 }
@@ -128,6 +134,7 @@ SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator *
     SN_CHECK(g, err, SN_ENOMEM, "%s: no memory for a generator", m->folder);
     d = d ? d : &usual;
     g->m = m;
+    g->desc = *d;
     g->keep_special = d->keep_special;
     g->cut_stop = d->cut_stop;
     g->no_text = d->no_text;
@@ -212,6 +219,8 @@ SnStatus sn_generator_add(SnGenerator *g, const int32_t *ids, size_t n, const Sn
     sn_arena_init(&r->arena, memory);
     r->piece.memory = memory;
     r->slot = SN_LM_NONE;
+    r->of = g;
+    r->since_ns = sn_now_ns();
     SnStatus st = fill_request(g, r, ids, n, config, err);
     if (st == SN_OK && !sn_vec_push(memory, &g->request, r))
         st = sn_fail(err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
@@ -275,6 +284,21 @@ bool sn_generator_is_busy(const SnGenerator *g)
 
 /* ---- steps ---- */
 
+static void allow(void *self, const int32_t *ids, uint32_t nid, bool *allowed, uint32_t vocabulary)
+{
+    const Request *r = self;
+    r->of->desc.allow(r->of->desc.self, r->number, ids, nid, allowed, vocabulary);
+}
+
+/* Has it gone on for max_time, or does its owner say that it is enough? */
+static bool is_enough(const Request *r, const SnLmInfo *info, uint32_t nid)
+{
+    const SnGeneratorDesc *d = &r->of->desc;
+    const double seconds = (double)(sn_now_ns() - r->since_ns) * 1e-9;
+    return (r->config.max_time > 0 && seconds > r->config.max_time) ||
+           (d->stop && d->stop(d->self, r->number, info->ids, nid));
+}
+
 static SnStatus admit(SnGenerator *g, SnError *err)
 {
     for (size_t i = 0; i < g->request.n && sn_lm_has_room(g->lm); i++) {
@@ -290,6 +314,12 @@ static SnStatus admit(SnGenerator *g, SnError *err)
                              .nstop = r->config.end.n,
                              .ndraft = g->ndraft,
                              .ngram = (uint32_t)g->config.max_matching_ngram_size,
+                             .guide = r->config.negative.n ? r->config.negative.at : &r->ids[r->nid - 1],
+                             .nguide = !r->config.is_guided   ? 0
+                                       : r->config.negative.n ? r->config.negative.n
+                                                              : 1,
+                             .allow = g->desc.allow ? allow : NULL,
+                             .allow_self = r,
                              .number = number,
                              .nnumber =
                                  sn_gen_numbers(&r->config, g->number, g->nnumber, r->config.seed, number)};
@@ -340,14 +370,15 @@ SnStatus sn_generator_next(SnGenerator *g, SnGenerated *out, bool *has, SnError 
         r = find_slot(g, t.slot);
     }
     const SnLmInfo info = sn_lm_info(g->lm, t.slot);
+    const bool is_last = t.is_last || is_enough(r, &info, t.nid);
     bool hit = false;
     g->stats.new_tokens++;
     r->piece.n = 0;
     if (!g->no_text)
-        SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, t.is_last, &r->piece, &hit, err));
-    if (hit && !t.is_last)
+        SN_TRY(sn_gen_text(g->m, &r->text, info.ids, t.nid, is_last, &r->piece, &hit, err));
+    if ((hit || is_last) && !t.is_last)
         sn_lm_end(g->lm, t.slot);
-    if (hit || t.is_last)
+    if (hit || is_last)
         end_request(g, r);
     *out = (SnGenerated){.request = r->number,
                          .id = t.id,

@@ -2,10 +2,15 @@
 #include "frontends/tasks/logits.h"
 
 #include "frontends/model.h"
+#include "ops/host/greenlist.h"
 #include "ops/ops.h"
 
 #include <inttypes.h>
 #include <math.h>
+
+#define ABOVE_ZERO 1e-30
+#define BELOW_ONE  0.99999999
+#define MOST       1e9
 
 typedef struct Row Row;
 typedef void BuildFn(SnLogits *l, const Row *row);
@@ -20,7 +25,7 @@ struct Row {
     Value value;
     double off; /* NUMBER, COUNT: asks for nothing */
     double lo, hi;
-    BuildFn *build; /* NULL: not in this build */
+    BuildFn *build;
 };
 
 /* ---- what the config says ---- */
@@ -36,11 +41,14 @@ static SnValue given(const SnLogits *l, const char *key)
     return sn_named_value(l->given, l->ngiven, key);
 }
 
+static BuildFn constrain;
 static bool is_asked(const SnLogits *l, const Row *row)
 {
     const SnJson *v = own(l, row);
     bool flag = false;
     double x = 0;
+    if (row->build == constrain)
+        return l->allowed.ref != 0;
     if (given(l, row->key).ref)
         return true;
     if (row->value == FLAG)
@@ -214,6 +222,31 @@ static void words(SnLogits *l, const Row *row, bool has_bias)
 
 /* ---- processors ---- */
 
+/* Sanchez et al. 2023, arXiv:2306.17806. */
+static void guidance(SnLogits *l, const Row *row)
+{
+    if (!l->free.ref) {
+        sn_graph_fail(l->g, SN_EUNSUPPORTED, "%s: %s with beams", l->name, row->key);
+        return;
+    }
+    const SnValue own_scores = sn_log_softmax(l->g, l->scores, -1), other = sn_log_softmax(l->g, l->free, -1);
+    const SnValue column[] = {sn_dim(l->g, l->scores, 0), sn_const_int(l->g, SN_I64, 1)};
+    const SnValue by = sn_reshape(l->g, number(l, row), 2, column);
+    l->scores = sn_add(l->g, sn_mul(l->g, by, sn_sub(l->g, own_scores, other)), other);
+}
+
+/* Where nothing of what is allowed is left, all of it comes back; De Cao et al. 2021, arXiv:2010.00904. */
+static void constrain(SnLogits *l, const Row *row)
+{
+    SnGraph *g = l->g;
+    const SnValue zero = sn_const(g, SN_F32, 0), never = sn_const(g, SN_F32, -HUGE_VAL);
+    (void)row;
+    l->scores = sn_where(g, l->allowed, l->scores, never);
+    const SnValue best = sn_reduce(g, "max", l->scores, 1, &(int){1}, true);
+    if (l->keep <= 1)
+        l->scores = sn_where(g, sn_eq(g, best, never), sn_where(g, l->allowed, zero, never), l->scores);
+}
+
 static void sequence_bias(SnLogits *l, const Row *row)
 {
     words(l, row, true);
@@ -383,18 +416,96 @@ WARPER_WITH_KEEP(typical)
 WARPER_WITH_KEEP(epsilon)
 WARPER_WITH_KEEP(eta)
 
+/* ---- watermarks ---- */
+
+/* A number of the object that a watermark is; otherwise what it is by default. */
+static double mark_number(SnLogits *l, const SnJson *mark, const char *key, double otherwise, double lo,
+                          double hi)
+{
+    double x = otherwise;
+    const SnJson *v = sn_json_get(mark, key);
+    if (!sn_json_is_null(v) && (!sn_json_number(v, &x) || !(x >= lo && x <= hi)))
+        fail(l, key, "a number that a watermark can have");
+    return x;
+}
+
+static bool mark_flag(const SnJson *mark, const char *key)
+{
+    bool flag = false;
+    return sn_json_bool(sn_json_get(mark, key), &flag) && flag;
+}
+
+static bool is_synthid(const SnJson *mark)
+{
+    return sn_json_get(mark, "ngram_len") != NULL;
+}
+
+static void greenlist(SnLogits *l, const Row *row)
+{
+    const SnJson *mark = l->is_class ? l->config : own(l, row);
+    const SnJson *scheme = sn_json_get(mark, "seeding_scheme");
+    const bool is_self = sn_json_is(scheme, "selfhash");
+    if (is_synthid(mark))
+        return;
+    if (mark->kind != SN_JSON_OBJECT ||
+        (!sn_json_is_null(scheme) && !is_self && !sn_json_is(scheme, "lefthash")))
+        fail(l, row->key, "an object whose seeding_scheme is lefthash or selfhash");
+    const double ratio = mark_number(l, mark, "greenlist_ratio", 0.25, 1e-9, BELOW_ONE);
+    const double bias = mark_number(l, mark, "bias", 2, -MOST, MOST);
+    const double key = mark_number(l, mark, "hashing_key", 15485863, 0, UINT32_MAX);
+    const double width = mark_number(l, mark, "context_width", 1, 1, 4096);
+    l->scores = sn_logits_watermark(l->g, l->scores, l->ids, l->length, ratio, bias, (int64_t)key,
+                                    (int64_t)width, is_self);
+}
+
+/* torch.randint(0, 2, [n]) under a seed, u8[n]. */
+static SnValue sampling_table(SnLogits *l, int64_t n, uint32_t seed)
+{
+    SnTwister t;
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(sn_compiler_context(sn_graph_compiler(l->g))));
+    uint8_t *at = sn_arena_alloc(&arena, (size_t)n);
+    sn_twister_seed(&t, seed);
+    for (int64_t i = 0; at && i < n; i++)
+        at[i] = sn_twister_next(&t) & 1;
+    const SnValue out = at ? sn_const_data(l->g, SN_U8, 1, &n, at)
+                           : sn_graph_fail(l->g, SN_ENOMEM, "%s: no memory for a table", l->name);
+    sn_arena_clear(&arena);
+    return out;
+}
+
+static void synthid(SnLogits *l, const Row *row)
+{
+    enum { DEPTH = 64 };
+    int64_t key[DEPTH], depth = 0;
+    const SnJson *mark = l->is_class ? l->config : own(l, row), *list = sn_json_get(mark, "keys");
+    if (!is_synthid(mark))
+        return;
+    bool is_right = list && list->kind == SN_JSON_ARRAY && list->n >= 1 && list->n <= DEPTH;
+    for (; is_right && depth < list->n; depth++)
+        is_right = sn_json_int(sn_json_at(list, (uint32_t)depth), &key[depth]);
+    if (!is_right || mark_flag(mark, "debug_mode")) {
+        fail(l, "keys", "a list of up to 64 numbers, or debug_mode is on");
+        return;
+    }
+    const double ngram = mark_number(l, mark, "ngram_len", 0, 2, 64);
+    const double seed = mark_number(l, mark, "sampling_table_seed", 0, 0, UINT32_MAX);
+    const double size = mark_number(l, mark, "sampling_table_size", 65536, 1, 16777216);
+    const double history = mark_number(l, mark, "context_history_size", 1024, 0, MOST);
+    l->scores = sn_logits_synthid(l->g, l->scores, l->ids, l->length, l->prompt,
+                                  sampling_table(l, (int64_t)size, (uint32_t)seed),
+                                  sn_const_data(l->g, SN_I64, 1, &depth, key), (int64_t)ngram, depth,
+                                  (int64_t)history, mark_flag(mark, "skip_first_ngram_calls"));
+}
+
 static void normalize(SnLogits *l, const Row *row)
 {
     (void)row;
     l->scores = sn_log_softmax(l->g, l->scores, -1);
 }
 
-#define ABOVE_ZERO 1e-30
-#define BELOW_ONE  0.99999999
-#define MOST       1e9
-
 static const Row rows[] = {
-    {PROCESSOR, NULL, "guidance_scale", NULL, NUMBER, 1, 0, MOST, NULL},
+    {PROCESSOR, NULL, "guidance_scale", NULL, NUMBER, 1, -MOST, MOST, guidance},
     {PROCESSOR, "SequenceBiasLogitsProcessor", "sequence_bias", NULL, LIST, 0, 0, 0, sequence_bias},
     {PROCESSOR, "EncoderRepetitionPenaltyLogitsProcessor", "encoder_repetition_penalty", "penalty", NUMBER, 1,
      ABOVE_ZERO, MOST, source_repetition},
@@ -408,6 +519,7 @@ static const Row rows[] = {
     {PROCESSOR, "MinLengthLogitsProcessor", "min_length", NULL, COUNT, 0, 0, MOST, min_length},
     {PROCESSOR, "MinNewTokensLengthLogitsProcessor", "min_new_tokens", NULL, COUNT, 0, 0, MOST,
      min_new_tokens},
+    {PROCESSOR, NULL, "prefix_allowed_tokens_fn", NULL, FLAG, 0, 0, 0, constrain},
     {PROCESSOR, "ForcedBOSTokenLogitsProcessor", "forced_bos_token_id", "bos_token_id", LIST, 0, 0, 0,
      forced_first},
     {PROCESSOR, "ForcedEOSTokenLogitsProcessor", "forced_eos_token_id", "eos_token_id", LIST, 0, 0, 0,
@@ -427,21 +539,16 @@ static const Row rows[] = {
     {WARPER, "TypicalLogitsWarper", "typical_p", "mass", NUMBER, 1, ABOVE_ZERO, BELOW_ONE, typical},
     {WARPER, "EpsilonLogitsWarper", "epsilon_cutoff", "epsilon", NUMBER, 0, ABOVE_ZERO, BELOW_ONE, epsilon},
     {WARPER, "EtaLogitsWarper", "eta_cutoff", "epsilon", NUMBER, 0, ABOVE_ZERO, BELOW_ONE, eta},
-    {NORM, NULL, "watermarking_config", NULL, LIST, 0, 0, 0, NULL},
+    {NORM, "WatermarkLogitsProcessor", "watermarking_config", NULL, LIST, 0, 0, 0, greenlist},
+    {NORM, "SynthIDTextWatermarkLogitsProcessor", "watermarking_config", NULL, LIST, 0, 0, 0, synthid},
     {NORM, "LogitNormalization", "renormalize_logits", NULL, FLAG, 0, 0, 0, normalize},
 };
 
 void sn_logits_build(SnLogits *l, bool is_sampled)
 {
-    for (size_t i = 0; i < SN_COUNT(rows); i++) {
-        const Row *r = &rows[i];
-        if ((r->stage == WARPER && !is_sampled) || !is_asked(l, r))
-            continue;
-        if (r->build)
-            r->build(l, r);
-        else
-            sn_graph_fail(l->g, SN_EUNSUPPORTED, "%s: %s", l->name, r->key);
-    }
+    for (size_t i = 0; i < SN_COUNT(rows); i++)
+        if ((rows[i].stage != WARPER || is_sampled) && is_asked(l, &rows[i]))
+            rows[i].build(l, &rows[i]);
 }
 
 void sn_logits_build_class(SnLogits *l, const char *class_name)
@@ -466,7 +573,7 @@ bool sn_logits_asks(const SnJson *config, const char *key, bool is_sampled)
 const char *sn_logits_number(size_t i)
 {
     for (size_t k = 0; k < SN_COUNT(rows); k++)
-        if ((rows[k].value == NUMBER || rows[k].build == top_k) && rows[k].build && i-- == 0)
+        if ((rows[k].value == NUMBER || rows[k].build == top_k) && i-- == 0)
             return rows[k].key;
     return NULL;
 }

@@ -15,11 +15,13 @@ typedef struct SnLogits {
     const SnNamedValue
         *given; /* numbers by key that are known when it runs, [batch]; they stand for config's */
     size_t ngiven;
-    SnValue scores;                /* f32[batch, vocab]; replaced */
-    SnValue ids, length;           /* i64[batch, c]: tokens of each row so far; i64[batch]: how many */
-    SnValue prompt;                /* i64[batch]: how many of them are the prompt */
-    SnValue first;                 /* i64[batch]: tokens before are padding; or none */
-    SnValue limit;                 /* i64[batch]: how many there will be at most; or none */
+    SnValue scores;      /* f32[batch, vocab]; replaced */
+    SnValue ids, length; /* i64[batch, c]: tokens of each row so far; i64[batch]: how many */
+    SnValue prompt;      /* i64[batch]: how many of them are the prompt */
+    SnValue first;       /* i64[batch]: tokens before are padding; or none */
+    SnValue limit;       /* i64[batch]: how many there will be at most; or none */
+    SnValue free;        /* f32[batch, vocab]: scores of the same rows without what guides them; or none */
+    SnValue allowed;     /* bool[batch, vocab]: tokens that a host allows; or none */
     SnValue source, source_length; /* tokens of an encoder, as ids and length; or none */
     int64_t keep;                  /* tokens that warpers leave at least */
 } SnLogits;

@@ -117,7 +117,12 @@ static void wrong_values_are_refused(void **state)
         {"{\"num_return_sequences\": 2}", SN_EINVAL},
         {"{\"stop_strings\": 3}", SN_EINVAL},
         {"{\"penalty_alpha\": 0.5}", SN_EUNSUPPORTED},
-        {"{\"num_beams\": 2, \"do_sample\": true}", SN_EUNSUPPORTED},
+        {"{\"num_beams\": 4, \"num_beam_groups\": 2}", SN_EUNSUPPORTED},
+        {"{\"dola_layers\": \"high\"}", SN_EUNSUPPORTED},
+        {"{\"negative_prompt_ids\": [4, -1]}", SN_EINVAL},
+        {"{\"max_length\": 1e300}", SN_EINVAL},
+        {"{\"max_new_tokens\": 9223372036854775807}", SN_EINVAL},
+        {"{\"num_beams\": 2147483648}", SN_EINVAL},
         {"[1]", SN_EINVAL},
     };
     Room r;
