@@ -17,8 +17,8 @@
  *          first i64[batch]: those before are padding; prompt i64[batch]: how many were given; limit
  *          i64[batch]: how many there may be; other i64[batch]: which row guides, itself where none does;
  *          allowed bool[batch, wanted, vocabulary]; any further [batch] input is a number of the row
- *          (SnLmNumber). Gives id i32[batch, wanted], and perhaps logits, scores f32[batch, wanted,
- * vocabulary]
+ *          (SnLmNumber). Gives id i32[batch, wanted], below 0 where scores are NaN, and perhaps logits,
+ * scores f32[batch, wanted, vocabulary]
  *
  *   beam   as next, and score f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the next
  *          tokens that come first by order f32[batch, keep], what they add to the score included

@@ -272,6 +272,24 @@ static void lose_state(SnLm *lm, uint32_t slot)
         lm->slot[slot].fed = 0;
 }
 
+/* A pick below 0 is none: there are scores that are no numbers. */
+static SnStatus check_ids(const SnLmRound *r, SnError *err)
+{
+    const int32_t *id = r->id.data;
+    for (uint32_t i = 0; i < r->nrow * r->wanted; i++)
+        SN_CHECK(id[i] >= 0, err, SN_EINVAL, "a next token's scores are no numbers (NaN), behind %lld tokens",
+                 (long long)r->length[i]);
+    return SN_OK;
+}
+
+static SnStatus check_scores(const SnView *v, SnError *err)
+{
+    const float *x = v->data;
+    for (int64_t i = 0; i < v->dims[0] * v->dims[1]; i++)
+        SN_CHECK(x[i] == x[i], err, SN_EINVAL, "the scores of a beam are no numbers (NaN)");
+    return SN_OK;
+}
+
 static SnStatus take_results(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
@@ -288,9 +306,11 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         SN_TRY(sn_result(lm->instance, "scores", &r->scores, err));
     if (r->entry != SN_LM_NEXT) {
         SN_TRY(sn_result(lm->instance, "order", &r->order, err));
+        SN_TRY(check_scores(&r->scores, err));
         return sn_result(lm->instance, "best", &r->id, err);
     }
     SN_TRY(sn_result(lm->instance, "id", &r->id, err));
+    SN_TRY(check_ids(r, err));
     for (uint32_t i = 0; i < r->nrow; i++) { /* one that was ended or dropped meanwhile gets none */
         SnLmSlot *s = &lm->slot[r->slot[i]];
         s->fresh = 0;

@@ -15,6 +15,7 @@ typedef struct Call {
     uint32_t slots;                   /* of a row: a guided one takes two */
     int32_t *prompt;                  /* [batch][seq] */
     uint32_t *npad;                   /* [batch] */
+    int64_t *room;                    /* [batch]: tokens for which the model has positions */
     SnLmNumber number[SN_GEN_NUMBERS];
     uint32_t nnumber;
     float *logits, *scores; /* [rows][length - seq][vocabulary] */
@@ -62,10 +63,11 @@ static SnStatus read_inputs(Call *c, const SnView *ids, const SnView *mask, SnEr
     c->seq = ids->dims[1];
     c->prompt = sn_arena_array(&c->arena, (size_t)(c->batch * c->seq), sizeof *c->prompt);
     c->npad = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *c->npad);
-    SN_CHECK(c->prompt && c->npad, err, SN_ENOMEM, "no memory for %lld rows", (long long)c->batch);
+    c->room = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *c->room);
+    SN_CHECK(c->prompt && c->npad && c->room, err, SN_ENOMEM, "no memory for %lld rows", (long long)c->batch);
     for (int64_t i = 0; i < c->batch * c->seq; i++) {
         const int64_t id = element(ids, i);
-        SN_CHECK(id >= 0 && id <= INT32_MAX, err, SN_EINVAL, "input_ids: %lld is no token", (long long)id);
+        SN_TRY(sn_gen_check_id(c->m, id, err));
         c->prompt[i] = (int32_t)id;
     }
     return read_padding(c, mask, err);
@@ -85,7 +87,7 @@ static SnLmRow row_of(Call *c, int64_t i)
                                                     : 1,
                      .nid = (uint32_t)c->seq,
                      .npad = c->npad[b],
-                     .max_new = (uint32_t)(c->length - c->seq),
+                     .max_new = (uint32_t)(c->room[b] < c->length - c->seq ? c->room[b] : c->length - c->seq),
                      .stop = c->config.end.at,
                      .nstop = c->config.end.n,
                      .ndraft = (uint32_t)c->config.prompt_lookup_num_tokens,
@@ -108,6 +110,8 @@ static SnStatus open_driver(Call *c, SnError *err)
     SN_CHECK(c->rows * c->slots <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
              (long long)c->rows, (long long)c->length);
     SN_TRY(sn_gen_program(c->m, &spec, &program, err));
+    for (int64_t b = 0; b < c->batch; b++)
+        SN_TRY(sn_gen_room(c->m, spec.places, c->seq - c->npad[b], &c->room[b], err));
     c->nnumber = sn_gen_numbers(g, spec.number, spec.nnumber, g->seed, c->number);
     const SnLmDesc d = {.struct_size = sizeof d,
                         .rows = (uint32_t)c->rows * c->slots,

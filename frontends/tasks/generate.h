@@ -34,6 +34,10 @@ SN_MUST_CHECK SnStatus sn_gen_config(SnModel *m, const SnJson *options, const Sn
                                      SnGenConfig *out, SnError *err);
 /* generation_config.json, or config.json where there is none. */
 SN_MUST_CHECK SnStatus sn_gen_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err);
+/* SN_EINVAL: not a token of the model. */
+SN_MUST_CHECK SnStatus sn_gen_check_id(const SnModel *m, int64_t id, SnError *err);
+/* Tokens that a row of nid tokens can get, where the model has `places` positions; SN_ESHAPE: none. */
+SN_MUST_CHECK SnStatus sn_gen_room(const SnModel *m, int64_t places, int64_t nid, int64_t *out, SnError *err);
 /* Tokens at which a row of nid tokens ends. */
 int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid);
 
@@ -66,6 +70,7 @@ typedef struct SnGenProgram {
     bool is_constrained;    /* rows may have an SnLmAllow */
     const char *number[16]; /* filled: keys of config that are numbers of a row */
     uint32_t nnumber;
+    int64_t places; /* filled: positions that the model has; 0: no limit */
 } SnGenProgram;
 SnModelFill sn_gen_fill; /* with an SnGenProgram: its entries */
 /* Do two configs make the same program? */

@@ -245,8 +245,8 @@ static SnStatus refuse(const SnModel *m, size_t i, const SnArena *arena, SnError
 static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
 {
     for (uint32_t i = 0; i < c->negative.n; i++)
-        SN_CHECK(c->negative.at[i] >= 0, err, SN_EINVAL, "%s: negative_prompt_ids: %d is no token", m->folder,
-                 c->negative.at[i]);
+        SN_TRY(sn_gen_check_id(m, c->negative.at[i], err));
+    SN_TRY(sn_logits_check(c->json, c->do_sample, m->folder, err));
     SN_CHECK(c->num_return_sequences <= c->num_beams || (c->num_beams == 1 && c->do_sample), err, SN_EINVAL,
              "%s: %lld sequences are wanted of %lld beams", m->folder, (long long)c->num_return_sequences,
              (long long)c->num_beams);
@@ -284,6 +284,22 @@ int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid)
     if (c->max_length >= 0)
         return c->max_length;
     return places > 0 && places < nid + usual ? places : nid + usual;
+}
+
+SnStatus sn_gen_check_id(const SnModel *m, int64_t id, SnError *err)
+{
+    const int64_t words = sn_config_int(&m->config, "vocab_size", 0);
+    SN_CHECK(id >= 0 && id <= INT32_MAX && (words <= 0 || id < words), err, SN_EINVAL,
+             "%s: %lld is no token, there are %lld", m->folder, (long long)id, (long long)words);
+    return SN_OK;
+}
+
+SnStatus sn_gen_room(const SnModel *m, int64_t places, int64_t nid, int64_t *out, SnError *err)
+{
+    SN_CHECK(places <= 0 || nid <= places, err, SN_ESHAPE, "%s: %lld tokens, the model has %lld positions",
+             m->folder, (long long)nid, (long long)places);
+    *out = places > 0 ? places - nid + 1 : INT32_MAX;
+    return SN_OK;
 }
 
 uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t n, int64_t seed,

@@ -204,7 +204,9 @@ static void next(Entry *e)
     const SnValue logits = build_model(e, true), scores = process(e, logits, &length);
     const SnValue id =
         c->do_sample ? sn_categorical(g, scores, uniform(e, length)) : sn_argmax(g, scores, 1, false);
-    sn_output(g, "id", sn_cast(g, sn_reshape(g, id, 2, dims), SN_I32));
+    const SnValue is_nan = sn_reduce(g, "or", sn_ne(g, scores, scores), 1, &(int){1}, false);
+    const SnValue real_id = sn_where(g, is_nan, sn_const_int(g, SN_I64, -1), id);
+    sn_output(g, "id", sn_cast(g, sn_reshape(g, real_id, 2, dims), SN_I32));
     if (c->output_logits)
         output(e, "logits", logits);
     if (c->output_scores)
@@ -347,8 +349,10 @@ SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError
     sn_text_clear(&key);
     if (st == SN_OK && !p->program)
         st = sn_fail(err, SN_EUNSUPPORTED, "%s: generation on device %s", m->folder, m->device);
-    if (st == SN_OK)
+    if (st == SN_OK) {
         *out = p->program;
+        spec->places = p->max_seq;
+    }
     return st;
 }
 

@@ -115,6 +115,8 @@ static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *e
     memcpy(g->number, spec.number, sizeof g->number);
     g->nnumber = spec.nnumber;
     g->context = context_of(g->m, d->context);
+    if (spec.places > 0 && spec.places < g->context)
+        g->context = (uint32_t)spec.places + 1;
     g->ndraft =
         (uint32_t)(d->assistant ? g->config.num_assistant_tokens : g->config.prompt_lookup_num_tokens);
     SnLmDesc lm = {.struct_size = sizeof lm,
@@ -197,7 +199,7 @@ static SnStatus fill_request(SnGenerator *g, Request *r, const int32_t *ids, siz
     int32_t *own = sn_arena_array(&r->arena, n, sizeof *own);
     SN_CHECK(own, err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
     for (size_t i = 0; i < n; i++) {
-        SN_CHECK(ids[i] >= 0, err, SN_EINVAL, "%d is no token", ids[i]);
+        SN_TRY(sn_gen_check_id(g->m, ids[i], err));
         own[i] = ids[i];
     }
     r->ids = own;

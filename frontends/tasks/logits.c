@@ -67,6 +67,13 @@ static SnValue in_rows(SnLogits *l, SnValue x) /* one number for all rows */
     return sn_broadcast(l->g, x, 1, &batch);
 }
 
+#define OUT_OF_RANGE "%s: %s is not %s from %g to %g"
+
+static bool is_within(const Row *row, double x)
+{
+    return x >= row->lo && x <= row->hi;
+}
+
 static SnValue number(SnLogits *l, const Row *row)
 {
     const SnValue v = given(l, row->key);
@@ -77,8 +84,8 @@ static SnValue number(SnLogits *l, const Row *row)
     const bool is_read = row->value == COUNT ? sn_json_int(own(l, row), &i) : sn_json_number(own(l, row), &x);
     if (row->value == COUNT)
         x = (double)i;
-    if (!is_read || !(x >= row->lo && x <= row->hi))
-        return sn_graph_fail(l->g, SN_EINVAL, "%s: %s is not %s from %g to %g", l->name, row->key,
+    if (!is_read || !is_within(row, x))
+        return sn_graph_fail(l->g, SN_EINVAL, OUT_OF_RANGE, l->name, row->key,
                              row->value == COUNT ? "a whole number" : "a number", row->lo, row->hi);
     return in_rows(l, row->value == COUNT ? sn_const_int(l->g, SN_I64, i) : sn_const(l->g, SN_F32, x));
 }
@@ -568,6 +575,23 @@ bool sn_logits_asks(const SnJson *config, const char *key, bool is_sampled)
         if (strcmp(rows[i].key, key) == 0)
             return (rows[i].stage != WARPER || is_sampled) && is_asked(&l, &rows[i]);
     return false;
+}
+
+SnStatus sn_logits_check(const SnJson *config, bool is_sampled, const char *name, SnError *err)
+{
+    const SnLogits l = {.config = config};
+    for (size_t i = 0; i < SN_COUNT(rows); i++) {
+        const Row *r = &rows[i];
+        double x = 0;
+        int64_t n = 0;
+        if ((r->stage == WARPER && !is_sampled) || (r->value != NUMBER && r->value != COUNT) ||
+            !is_asked(&l, r))
+            continue;
+        const bool is_read = r->value == COUNT ? sn_json_int(own(&l, r), &n) : sn_json_number(own(&l, r), &x);
+        SN_CHECK(is_read && is_within(r, r->value == COUNT ? (double)n : x), err, SN_EINVAL, OUT_OF_RANGE,
+                 name, r->key, r->value == COUNT ? "a whole number" : "a number", r->lo, r->hi);
+    }
+    return SN_OK;
 }
 
 const char *sn_logits_number(size_t i)

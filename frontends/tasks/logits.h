@@ -33,6 +33,8 @@ void sn_logits_build(SnLogits *l, bool is_sampled);
 void sn_logits_build_class(SnLogits *l, const char *class_name);
 /* Is there a processor for that key, of those that are built? */
 bool sn_logits_asks(const SnJson *config, const char *key, bool is_sampled);
+/* Are numbers that are asked for within their range? */
+SN_MUST_CHECK SnStatus sn_logits_check(const SnJson *config, bool is_sampled, const char *name, SnError *err);
 /* Keys of numbers that may be given, NULL past the end. */
 const char *sn_logits_number(size_t i);
 
