@@ -178,6 +178,13 @@ static void put_base64(SnText *out, SnBytes b)
     }
 }
 
+void sn_put_charsmap(SnText *out, SnBytes charsmap)
+{
+    sn_text_printf(out, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
+    put_base64(out, charsmap);
+    sn_text_printf(out, "\"}");
+}
+
 static void put_added_tokens(SnText *out, const SnSpm *spm)
 {
     bool is_first = true;
@@ -245,16 +252,12 @@ static SnStatus put_bpe(const SnAllocator *memory, const char *name, const SnSpm
 static void put_unigram(const SnSpm *spm, SnText *out)
 {
     sn_text_printf(out, ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
-    if (spm->charsmap.n) {
-        sn_text_printf(out, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
-        put_base64(out, spm->charsmap);
-        sn_text_printf(out, "\"}");
-    }
+    if (spm->charsmap.n)
+        sn_put_charsmap(out, spm->charsmap);
     if (spm->joins_spaces)
         sn_text_printf(out, "%s{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}",
                        spm->charsmap.n ? "," : "");
-    sn_text_printf(out, "]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[%s",
-                   spm->splits_at_space ? "{\"type\":\"WhitespaceSplit\"}," : "");
+    sn_text_printf(out, "]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     put_metaspace(out, spm, true);
     sn_text_printf(out, "]}");
     sn_put_template(out, spm->adds_bos ? spm->bos : -1, spm->adds_eos ? spm->eos : -1, text_of(spm, spm->bos),

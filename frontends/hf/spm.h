@@ -3,6 +3,7 @@
 #define SN_HF_SPM_H
 
 #include "frontends/hf/vocab.h"
+#include "runtime/json.h"
 
 typedef struct SnSpm {
     const SnPiece *piece; /* by id */
@@ -12,8 +13,7 @@ typedef struct SnSpm {
     bool prepend_space; /* a text begins with a space that it does not have */
     bool is_lenient;    /* but only where it begins with none, and not after added tokens: "legacy": false */
     bool joins_spaces;  /* runs of spaces are one */
-    bool splits_at_space;  /* Unigram: no piece goes across white space */
-    SnBytes charsmap;      /* precompiled normalizer, or {NULL, 0} */
+    SnBytes charsmap;   /* precompiled normalizer, or {NULL, 0} */
     int64_t unk, bos, eos; /* -1: none */
     bool adds_bos, adds_eos;
 } SnSpm;
@@ -24,5 +24,14 @@ SN_MUST_CHECK SnStatus sn_spm_parse(SnArena *arena, const char *name, SnBytes by
 /* Writes tokenizer.json. */
 SN_MUST_CHECK SnStatus sn_spm_write(const SnAllocator *memory, const char *name, const SnSpm *spm,
                                     SnText *out, SnError *err);
+/* The same as a class of tokenizers has it (spm_class.c); config: tokenizer_config.json. */
+typedef struct SnSpmClass SnSpmClass;
+extern const SnSpmClass sn_spm_other;
+const SnSpmClass *sn_spm_class(SnBytes name); /* "AlbertTokenizer"; NULL: none of its own */
+SN_MUST_CHECK SnStatus sn_spm_write_class(const SnAllocator *memory, const char *path,
+                                          const SnSpmClass *class, const SnJson *config, const SnSpm *spm,
+                                          SnText *out, SnError *err);
+/* A normalizer. */
+void sn_put_charsmap(SnText *out, SnBytes charsmap);
 
 #endif

@@ -231,42 +231,24 @@ static bool flag(const Files *f, const char *key, bool otherwise)
 
 /* ---- SentencePiece ---- */
 
-static const char *const spm_files[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
-
-/* T5 knows sentinels behind its pieces. */
-static SnStatus add_sentinels(Files *f, SnSpm *spm, SnError *err)
-{
-    int64_t n = 100;
-    (void)sn_json_int(sn_json_get(f->config, "extra_ids"), &n);
-    SN_CHECK(n >= 0 && n <= 10000, err, SN_EFORMAT, "%s: extra_ids is %" PRId64, f->path, n);
-    SnPiece *piece = sn_arena_array(&f->arena, spm->n + (size_t)n, sizeof *piece);
-    SN_CHECK(piece, err, SN_ENOMEM, "%s: no memory for pieces", f->path);
-    memcpy(piece, spm->piece, spm->n * sizeof *piece);
-    for (int64_t i = n; i-- > 0;) {
-        const char *text = sn_arena_printf(&f->arena, "<extra_id_%" PRId64 ">", i);
-        SN_CHECK(text, err, SN_ENOMEM, "%s: no memory for pieces", f->path);
-        piece[spm->n++] = (SnPiece){sn_bytes_str(text), 0, SN_PIECE_CONTROL};
-    }
-    spm->piece = piece;
-    return SN_OK;
-}
+static const char *const spm_files[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+                                        "spm.model", "sentencepiece.model"};
 
 static SnStatus write_spm(Files *f, SnBytes model, SnText *out, SnError *err)
 {
     SnSpm spm;
+    SnBytes class = {0};
     SN_TRY(sn_spm_parse(&f->arena, f->path, model, &spm, err));
-    SN_CHECK(spm.is_bpe || is_class(f, "T5") || !sn_json_get(f->config, "tokenizer_class"), err,
-             SN_EUNSUPPORTED, "%s: SentencePiece models of this tokenizer_class without tokenizer.json",
-             f->path);
+    if (sn_json_string(sn_json_get(f->config, "tokenizer_class"), &class)) {
+        const SnSpmClass *row = sn_spm_class(class);
+        if (row || !spm.is_bpe)
+            return sn_spm_write_class(sn_allocator(f->ctx), f->path, row ? row : &sn_spm_other, f->config,
+                                      &spm, out, err);
+    }
     spm.adds_bos = flag(f, "add_bos_token", spm.is_bpe);
     spm.adds_eos = flag(f, "add_eos_token", !spm.is_bpe);
     spm.prepend_space = flag(f, "add_prefix_space", spm.prepend_space);
     spm.is_lenient = !flag(f, "legacy", true);
-    if (is_class(f, "T5")) {
-        spm.splits_at_space = true;
-        spm.joins_spaces = false;
-        SN_TRY(add_sentinels(f, &spm, err));
-    }
     return sn_spm_write(sn_allocator(f->ctx), f->path, &spm, out, err);
 }
 
