@@ -13,6 +13,7 @@ typedef struct SnSpm {
     bool prepend_space; /* a text begins with a space that it does not have */
     bool is_lenient;    /* but only where it begins with none, and not after added tokens: "legacy": false */
     bool joins_spaces;  /* runs of spaces are one */
+    SnBytes merges;     /* merges.txt, where the pieces are those of vocab.json; else {NULL, 0} */
     SnBytes charsmap;   /* precompiled normalizer, or {NULL, 0} */
     int64_t unk, bos, eos; /* -1: none */
     bool adds_bos, adds_eos;
@@ -24,13 +25,13 @@ SN_MUST_CHECK SnStatus sn_spm_parse(SnArena *arena, const char *name, SnBytes by
 /* Writes tokenizer.json. */
 SN_MUST_CHECK SnStatus sn_spm_write(const SnAllocator *memory, const char *name, const SnSpm *spm,
                                     SnText *out, SnError *err);
-/* The same as a class of tokenizers has it (spm_class.c); config: tokenizer_config.json. */
-typedef struct SnSpmClass SnSpmClass;
-extern const SnSpmClass sn_spm_other;
-const SnSpmClass *sn_spm_class(SnBytes name); /* "AlbertTokenizer"; NULL: none of its own */
-SN_MUST_CHECK SnStatus sn_spm_write_class(const SnAllocator *memory, const char *path,
-                                          const SnSpmClass *class, const SnJson *config, const SnSpm *spm,
-                                          SnText *out, SnError *err);
+/* The same as a class of tokenizers has it (vocab_class.c); config: tokenizer_config.json. */
+typedef struct SnVocabClass SnVocabClass;
+extern const SnVocabClass sn_vocab_other, sn_vocab_pairs;
+const SnVocabClass *sn_vocab_class(SnBytes name); /* "AlbertTokenizer"; NULL: none of its own */
+SN_MUST_CHECK SnStatus sn_vocab_write_class(const SnAllocator *memory, const char *path,
+                                            const SnVocabClass *class, const SnJson *config, const SnSpm *spm,
+                                            SnText *out, SnError *err);
 /* A normalizer. */
 void sn_put_charsmap(SnText *out, SnBytes charsmap);
 

@@ -215,14 +215,6 @@ static SnStatus read_config(Files *f, SnError *err)
     return SN_OK;
 }
 
-static bool is_class(const Files *f, const char *name)
-{
-    SnBytes c;
-    const size_t n = strlen(name);
-    return sn_json_string(sn_json_get(f->config, "tokenizer_class"), &c) && c.n >= n &&
-           memcmp(c.at, name, n) == 0;
-}
-
 static bool flag(const Files *f, const char *key, bool otherwise)
 {
     bool v = otherwise;
@@ -240,10 +232,10 @@ static SnStatus write_spm(Files *f, SnBytes model, SnText *out, SnError *err)
     SnBytes class = {0};
     SN_TRY(sn_spm_parse(&f->arena, f->path, model, &spm, err));
     if (sn_json_string(sn_json_get(f->config, "tokenizer_class"), &class)) {
-        const SnSpmClass *row = sn_spm_class(class);
+        const SnVocabClass *row = sn_vocab_class(class);
         if (row || !spm.is_bpe)
-            return sn_spm_write_class(sn_allocator(f->ctx), f->path, row ? row : &sn_spm_other, f->config,
-                                      &spm, out, err);
+            return sn_vocab_write_class(sn_allocator(f->ctx), f->path, row ? row : &sn_vocab_other, f->config,
+                                        &spm, out, err);
     }
     spm.adds_bos = flag(f, "add_bos_token", spm.is_bpe);
     spm.adds_eos = flag(f, "add_eos_token", !spm.is_bpe);
@@ -410,64 +402,39 @@ static SnStatus write_ranks(Files *f, SnBytes text, const char *split, SnText *o
 
 /* ---- vocab.json and merges.txt ---- */
 
-static void put_merge_lines(SnBytes text, SnText *out)
+/* The tokens of vocab.json by their ids. */
+static SnStatus read_vocab_json(Files *f, SnBytes text, SnSpm *out, SnError *err)
 {
-    bool is_first = true;
-    sn_text_printf(out, ",\"merges\":[");
-    for (size_t at = 0; at < text.n;) {
-        const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
-        size_t n = end ? (size_t)(end - text.at) - at : text.n - at;
-        const SnBytes line = sn_bytes(text.at + at, n && text.at[at + n - 1] == '\r' ? n - 1 : n);
-        const bool is_version = at == 0 && line.n > 8 && memcmp(line.at, "#version", 8) == 0;
-        at += n + 1;
-        if (line.n == 0 || is_version)
-            continue;
-        sn_text_printf(out, is_first ? "" : ",");
-        sn_json_put_string(out, line);
-        is_first = false;
+    SnJson *json = NULL;
+    int64_t id, most = 0;
+    SN_TRY(sn_json_parse(&f->arena, "vocab.json", text, &json, err));
+    SN_CHECK(json->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "%s: vocab.json is no object", f->path);
+    for (uint32_t i = 0; i < json->n; i++) {
+        SN_CHECK(sn_json_int(&json->u.child[i], &id) && id >= 0 && id < 65536 + 64 * (int64_t)json->n, err,
+                 SN_EFORMAT, "%s: vocab.json: a token has no id", f->path);
+        most = id > most ? id : most;
     }
-    sn_text_add(out, "]", 1);
-}
-
-/* Around a text as RoBERTa has it. */
-static bool put_roberta(Files *f, const SnJson *vocab, SnText *out)
-{
-    int64_t bos = -1, eos = -1;
-    if (!sn_json_int(sn_json_get(vocab, "<s>"), &bos) || !sn_json_int(sn_json_get(vocab, "</s>"), &eos))
-        return false;
-    sn_text_printf(out,
-                   ",\"post_processor\":{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",%" PRId64
-                   "],\"cls\":[\"<s>\",%" PRId64 "],\"trim_offsets\":true,\"add_prefix_space\":%s}",
-                   eos, bos, flag(f, "add_prefix_space", false) ? "true" : "false");
-    return true;
+    SnPiece *piece = sn_arena_array(&f->arena, (size_t)most + 1, sizeof *piece);
+    SN_CHECK(piece, err, SN_ENOMEM, "%s: no memory for tokens", f->path);
+    for (uint32_t i = 0; i < json->n; i++)
+        if (sn_json_int(&json->u.child[i], &id))
+            piece[id] = (SnPiece){json->u.child[i].key, 0, SN_PIECE_NORMAL};
+    *out = (SnSpm){.piece = piece, .n = (uint32_t)most + 1, .is_bpe = true, .unk = -1, .bos = -1, .eos = -1};
+    return SN_OK;
 }
 
 static SnStatus write_pairs(Files *f, SnText *out, SnError *err)
 {
-    static const char *const others[] = {"CLIP", "Whisper", "Blenderbot", "CodeGen"};
-    static const char *const with_ends[] = {"Roberta", "Bart", "Longformer", "LED", "MPNet"};
-    SnBytes vocab, merges;
-    SnJson *json = NULL;
+    SnBytes vocab, class = {0};
+    SnSpm spm;
     SN_TRY(sn_folder_read(f->folder, "vocab.json", &vocab, err));
-    SN_TRY(sn_folder_read(f->folder, "merges.txt", &merges, err));
-    SN_TRY(sn_json_parse(&f->arena, "vocab.json", vocab, &json, err));
-    SN_CHECK(sn_utf8_valid(merges), err, SN_EFORMAT, "%s: merges.txt is no UTF-8", f->path);
-    for (size_t i = 0; i < SN_COUNT(others); i++)
-        SN_CHECK(!is_class(f, others[i]), err, SN_EUNSUPPORTED,
-                 "%s: vocab.json of %sTokenizer without tokenizer.json", f->path, others[i]);
-    const bool is_qwen = is_class(f, "Qwen2");
-    bool has_ends = false;
-    for (size_t i = 0; i < SN_COUNT(with_ends); i++)
-        has_ends = has_ends || is_class(f, with_ends[i]);
-    begin_byte_level(f, is_qwen ? sn_split_qwen2 : sn_split_gpt2, is_qwen ? "{\"type\":\"NFC\"}" : "null",
-                     out);
-    if (!has_ends || !put_roberta(f, json, out))
-        sn_text_printf(out, ",\"post_processor\":null");
-    sn_text_printf(out, ",\"model\":{\"type\":\"BPE\",\"vocab\":");
-    sn_json_put(out, json);
-    put_merge_lines(merges, out);
-    sn_text_printf(out, "}}");
-    return SN_OK;
+    SN_TRY(read_vocab_json(f, vocab, &spm, err));
+    SN_TRY(sn_folder_read(f->folder, "merges.txt", &spm.merges, err));
+    SN_CHECK(sn_utf8_valid(spm.merges), err, SN_EFORMAT, "%s: merges.txt is no UTF-8", f->path);
+    (void)sn_json_string(sn_json_get(f->config, "tokenizer_class"), &class);
+    const SnVocabClass *row = sn_vocab_class(class);
+    return sn_vocab_write_class(sn_allocator(f->ctx), f->path, row ? row : &sn_vocab_pairs, f->config, &spm,
+                                out, err);
 }
 
 /* ---- which there is ---- */
