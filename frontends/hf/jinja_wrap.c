@@ -142,12 +142,11 @@ static size_t part_of(const Wrap *w, size_t from, size_t to, size_t room)
 static SnStatus wrap_line(Wrap *w)
 {
     size_t at = 0; /* the next chunk, or what is left of it */
-    bool is_first = true;
-    for (size_t next = 0; at < w->c.n; is_first = false) {
+    for (size_t next = 0; at < w->c.n;) {
         size_t begin = at, end = at, last = at;
         SN_TRY(sn_ji_spend(w->r, 1));
         next = next > at ? next : chunk_end(&w->c, at, w->on_hyphens);
-        if (!is_first && is_space(w, at, next)) {
+        if (w->has_lines && is_space(w, at, next)) {
             begin = end = last = at = next;
             next = at < w->c.n ? chunk_end(&w->c, at, w->on_hyphens) : at;
         }
