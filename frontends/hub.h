@@ -254,6 +254,19 @@ SN_API SN_MUST_CHECK SnStatus sn_model_say(SnModel *m, SnBytes message, SnTypedS
                                            SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_model_forget(SnModel *m, SnError *err);
 
+/* ---- other formats ---- */
+typedef struct SnConvertOptions {
+    uint32_t struct_size;
+    const char *format;      /* of sn_convert_format; NULL: numbers as they are stored */
+    uint64_t max_shard_size; /* bytes of a file of a folder; 0: no limit */
+} SnConvertOptions;
+/* Writes a model to PATH.gguf, PATH.safetensors or a folder; beside, then renamed. Memory holds a piece of a
+ * tensor. Matrices take the format, what is small stays in f32. A folder takes f32, bf16 and f16 (blocks
+ * without a format: f32). o may be NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *path,
+                                               SnError *err);
+SN_API bool sn_convert_format(size_t i, const char **name); /* the i-th one; false past the end */
+
 /* ---- ahead of time ---- */
 typedef struct SnEmitOptions {
     uint32_t struct_size;

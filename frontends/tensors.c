@@ -45,7 +45,7 @@ static SnStatus save_safetensors(SnContext *ctx, const char *path, const SnNamed
     for (size_t i = 0; st == SN_OK && i < n; i++)
         w[i] = (SnStWrite){.name = tensor[i].name, .view = tensor[i].view};
     if (st == SN_OK)
-        st = sn_safetensors_write(ctx, path, w, n, err);
+        st = sn_safetensors_write(ctx, path, w, n, NULL, err);
     sn_arena_clear(&arena);
     return st;
 }

@@ -339,35 +339,11 @@ void sn_file_identity(const SnFile *f, uint64_t out[4])
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, const SnBytes *parts, size_t npart)
-{
-    for (size_t i = 0; i < npart; i++) {
-        SnBytes b = parts[i];
-        while (b.n > 0) {
-            const ssize_t put = write(fd, b.at, b.n);
-            if (put < 0 && errno == EINTR)
-                continue;
-            if (put < 0)
-                return false;
-            b = (SnBytes){b.at + put, b.n - (size_t)put};
-        }
-    }
-    return true;
-}
-
-/* Room on the disk for large files, before anything is written: a full disk shows at once, and the rename
- * need not wait for blocks to be found. Where that cannot be done the writes will show it. */
-static bool has_room(int fd, const SnBytes *parts, size_t npart)
-{
-    uint64_t size = 0;
-    for (size_t i = 0; i < npart; i++)
-        size += parts[i].n;
-    if (size < LARGE_FILE || size > INT64_MAX)
-        return true;
-    const int why = posix_fallocate(fd, 0, (off_t)size);
-    errno = why;
-    return why != ENOSPC && why != EFBIG;
-}
+struct SnOutFile {
+    const SnAllocator *memory;
+    SnText name, path; /* what is written, and what it will be; equal: in place */
+    int fd;
+};
 
 /* Devices and pipes (/dev/null, /dev/stdout) are written to, not replaced. */
 static bool is_special(const char *path)
@@ -376,39 +352,103 @@ static bool is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
+static bool in_place(const SnOutFile *f)
+{
+    return strcmp(f->name.at, f->path.at) == 0;
+}
+
+static void free_out(SnOutFile *f)
+{
+    sn_text_clear(&f->name);
+    sn_text_clear(&f->path);
+    sn_free(f->memory, f, sizeof *f, _Alignof(max_align_t));
+}
+
+static SnStatus cannot_write(const SnOutFile *f, int why, SnError *err)
+{
+    return sn_fail(err, SN_EIO, "%s: cannot write: %s", f->path.at, strerror(why));
+}
+
+SnStatus sn_out_begin(SnContext *ctx, const char *path, uint64_t size, SnOutFile **out, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(ctx);
+    SnOutFile *f = sn_alloc_zero(memory, sizeof *f, _Alignof(max_align_t));
+    SN_CHECK(f, err, SN_ENOMEM, "%s: no memory", path);
+    *f = (SnOutFile){.memory = memory, .name = {.memory = memory}, .path = {.memory = memory}, .fd = -1};
+    const bool is_replaced = !is_special(path);
+    sn_text_printf(&f->path, "%s", path);
+    if (is_replaced)
+        sn_text_printf(&f->name, "%s.%" PRIx64 ".%ld", path, sn_now_ns(), (long)getpid());
+    else
+        sn_text_printf(&f->name, "%s", path);
+    if (f->name.failed || f->path.failed) {
+        free_out(f);
+        return sn_fail(err, SN_ENOMEM, "%s: no memory for its name", path);
+    }
+    f->fd = open(f->name.at, O_WRONLY | O_CLOEXEC | (is_replaced ? O_CREAT | O_EXCL : 0), 0666);
+    int why = f->fd < 0 ? errno : 0;
+    /* Room on the disk for large files, before anything is written: a full disk shows at once, and the rename
+     * need not wait for blocks to be found. Where that cannot be done the writes will show it. */
+    if (!why && is_replaced && size >= LARGE_FILE && size <= INT64_MAX)
+        why = posix_fallocate(f->fd, 0, (off_t)size);
+    if (f->fd < 0 || why == ENOSPC || why == EFBIG) {
+        const SnStatus st = cannot_write(f, why, err);
+        sn_out_abandon(f);
+        return st;
+    }
+    *out = f;
+    return SN_OK;
+}
+
+SnStatus sn_out_add(SnOutFile *f, SnBytes b, SnError *err)
+{
+    while (b.n > 0) {
+        const ssize_t put = write(f->fd, b.at, b.n);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return cannot_write(f, errno, err);
+        b = (SnBytes){b.at + put, b.n - (size_t)put};
+    }
+    return SN_OK;
+}
+
+void sn_out_abandon(SnOutFile *f)
+{
+    if (!f)
+        return;
+    if (f->fd >= 0) {
+        (void)close(f->fd);
+        if (!in_place(f))
+            (void)unlink(f->name.at);
+    }
+    free_out(f);
+}
+
+SnStatus sn_out_end(SnOutFile *f, SnError *err)
+{
+    int why = close(f->fd) != 0 ? errno : 0;
+    if (!why && !in_place(f) && rename(f->name.at, f->path.at) != 0)
+        why = errno;
+    if (why && !in_place(f))
+        (void)unlink(f->name.at);
+    const SnStatus st = why ? cannot_write(f, why, err) : SN_OK;
+    free_out(f);
+    return st;
+}
+
 SnStatus sn_file_write(SnContext *ctx, const char *path, const SnBytes *parts, size_t npart, SnError *err)
 {
-    const bool in_place = is_special(path);
-    SnText name = {.memory = sn_allocator(ctx)};
-    SnStatus st = SN_EIO;
-    int fd = -1;
-    if (in_place)
-        sn_text_printf(&name, "%s", path);
-    else
-        sn_text_printf(&name, "%s.%" PRIx64 ".%ld", path, sn_now_ns(), (long)getpid());
-    if (name.failed) {
-        st = sn_fail(err, SN_ENOMEM, "%s: no memory for its name", path);
-        goto done;
-    }
-    fd = open(name.at, O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_EXCL), 0666);
-    if (fd < 0) {
-        st = sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
-        goto done;
-    }
-    bool ok = (in_place || has_room(fd, parts, npart)) && write_all(fd, parts, npart);
-    int why = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        why = errno;
-    }
-    if (ok && !in_place && rename(name.at, path) != 0) {
-        ok = false;
-        why = errno;
-    }
-    if (!ok && !in_place)
-        unlink(name.at);
-    st = ok ? SN_OK : sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(why));
-done:
-    sn_text_clear(&name);
+    uint64_t size = 0;
+    SnOutFile *f = NULL;
+    for (size_t i = 0; i < npart; i++)
+        size += parts[i].n;
+    SN_TRY(sn_out_begin(ctx, path, size, &f, err));
+    SnStatus st = SN_OK;
+    for (size_t i = 0; st == SN_OK && i < npart; i++)
+        st = sn_out_add(f, parts[i], err);
+    if (st == SN_OK)
+        return sn_out_end(f, err);
+    sn_out_abandon(f);
     return st;
 }

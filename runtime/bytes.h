@@ -62,7 +62,14 @@ bool sn_file_exists(const char *path);
 /* Identity of the file as it was opened, for cache keys: device, inode, size, mtime. */
 void sn_file_identity(const SnFile *f, uint64_t out[4]);
 
-/* Writes PATH beside itself and renames: no half-written file is ever seen. */
+/* Writes PATH beside itself and renames: no half-written file is ever seen. All at once, or a part at a time:
+ * end renames, abandon leaves nothing; both free. size is a hint, 0: not known. */
+typedef struct SnOutFile SnOutFile;
+SN_MUST_CHECK SnStatus sn_out_begin(SnContext *ctx, const char *path, uint64_t size, SnOutFile **out,
+                                    SnError *err);
+SN_MUST_CHECK SnStatus sn_out_add(SnOutFile *f, SnBytes part, SnError *err);
+SN_MUST_CHECK SnStatus sn_out_end(SnOutFile *f, SnError *err);
+void sn_out_abandon(SnOutFile *f); /* NULL is taken */
 SN_MUST_CHECK SnStatus sn_file_write(SnContext *ctx, const char *path, const SnBytes *parts, size_t npart,
                                      SnError *err);
 

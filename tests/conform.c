@@ -105,7 +105,7 @@ static SnStatus run_case(Conform *c, bool *passed, SnError *err)
     if (c->out && c->data.n)
         SN_TRY(sn_file_write(c->ctx, c->out, &data, 1, err));
     else if (c->out)
-        SN_TRY(sn_safetensors_write(c->ctx, c->out, c->result.at, c->result.n, err));
+        SN_TRY(sn_safetensors_write(c->ctx, c->out, c->result.at, c->result.n, NULL, err));
     return c->check ? kinds[i].compare(c, passed, err) : SN_OK;
 }
 

@@ -82,6 +82,8 @@ int command_chat(const Args *a);
 int command_tokenize(const Args *a);
 int command_inspect(const Args *a);
 int command_compile(const Args *a);
+int command_convert(const Args *a);
+int command_quantize(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

@@ -114,6 +114,17 @@ static const Command commands[] = {
      "--bindings LIST wrappers beside: cpp,csharp,lua,python,rust\n"
      "--size          print where the bytes are\n",
      "sinter compile ./all-MiniLM-L6-v2 -o minilm.so --size", command_compile},
+    {"convert", "MODEL", "the same model in another format: .gguf, .safetensors or a folder",
+     "-o PATH                what to write: NAME.gguf, NAME.safetensors, or a folder\n"
+     "--to FORMAT            of numbers; default: as stored. Everywhere f32, f16, bf16 (--dtype is the "
+     "same);\n"
+     "                       in GGUF files q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0\n"
+     "--max-shard-size SIZE  of a folder's weight files: 5GB, 500MiB; default: one file\n",
+     "sinter convert ./SmolLM2-135M -o smol.gguf --to q4_k_m", command_convert},
+    {"quantize", "MODEL", "weights in fewer bits, without calibration",
+     "-o FILE         NAME.gguf\n"
+     "--to FORMAT     q8, q4 (q8_0, q4_k_m), or as for convert\n",
+     "sinter quantize ./SmolLM2-135M -o smol.gguf --to q8", command_quantize},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL [FILE...]", "time, rates and shares of what this machine can do",

@@ -42,6 +42,14 @@ const SnGgmlType *sn_ggml_type(uint32_t id)
     return NULL;
 }
 
+const SnGgmlType *sn_ggml_type_named(const char *name)
+{
+    for (size_t i = 0; i < SN_COUNT(types); i++)
+        if (strcmp(types[i].name, name) == 0)
+            return &types[i];
+    return NULL;
+}
+
 typedef struct Load {
     const char *name;
     SnReader r;
@@ -202,18 +210,22 @@ static SnStatus read_metadata(Load *l, uint64_t n, SnError *err)
     SN_CHECK(n <= l->r.left / 12 && n < UINT32_MAX, err, SN_EFORMAT, "%s: %" PRIu64 " keys in %zu bytes",
              l->name, n, l->file_size);
     SnJson *child = sn_arena_array(&l->f->arena, (size_t)n + 1, sizeof *child);
-    SN_CHECK(object && child, err, SN_ENOMEM, "%s: no memory for %" PRIu64 " keys", l->name, n);
+    SnBytes *pair = sn_arena_array(&l->f->arena, (size_t)n + 1, sizeof *pair);
+    SN_CHECK(object && child && pair, err, SN_ENOMEM, "%s: no memory for %" PRIu64 " keys", l->name, n);
     for (uint64_t i = 0; i < n; i++) {
         SnBytes key;
+        const uint8_t *at = l->r.at;
         SN_TRY(read_string(l, &key, err));
         const uint32_t type = sn_read_u32le(&l->r);
         const char *own = sn_arena_strndup(&l->f->arena, (const char *)key.at, key.n);
         SN_CHECK(own, err, SN_ENOMEM, "%s: no memory for keys", l->name);
         SN_TRY(read_value(l, type, &child[i], err));
         child[i].key = sn_bytes(own, key.n);
+        pair[i] = sn_bytes(at, (size_t)(l->r.at - at));
     }
     *object = (SnJson){.kind = SN_JSON_OBJECT, .n = (uint32_t)n, .u.child = child};
     l->f->metadata = object;
+    l->f->pair = pair;
     return SN_OK;
 }
 

@@ -16,7 +16,8 @@ typedef struct SnGgmlType {
     uint32_t block;   /* numbers in a block */
     uint32_t bytes;   /* of a block */
 } SnGgmlType;
-const SnGgmlType *sn_ggml_type(uint32_t id); /* NULL: not known */
+const SnGgmlType *sn_ggml_type(uint32_t id);            /* NULL: not known */
+const SnGgmlType *sn_ggml_type_named(const char *name); /* the same */
 
 typedef struct SnGgufTensor {
     SnBytes name;
@@ -27,9 +28,10 @@ typedef struct SnGgufTensor {
 } SnGgufTensor;
 
 typedef struct SnGguf {
-    SnFile *file; /* retained, or NULL when opened from bytes */
-    const SnJson *metadata;
-    SnGgufTensor *tensor; /* in order of the file */
+    SnFile *file;           /* retained, or NULL when opened from bytes */
+    const SnJson *metadata; /* an object */
+    const SnBytes *pair;    /* and the bytes of each of its members */
+    SnGgufTensor *tensor;   /* in order of the file */
     size_t ntensor;
     SnMap index; /* name ▶ tensor */
     SnArena arena;
@@ -43,9 +45,32 @@ SN_MUST_CHECK SnStatus sn_gguf_open(SnContext *ctx, const char *path, SnGguf *ou
 void sn_gguf_close(SnGguf *f);
 const SnGgufTensor *sn_gguf_find(const SnGguf *f, const char *name); /* NULL: absent */
 
-/* Writes a file, version 3, alignment 32: metadata is an object; whole numbers become the smallest of u32,
- * i32, i64 that holds them all. */
-SN_MUST_CHECK SnStatus sn_gguf_write(SnContext *ctx, const char *path, const SnJson *metadata,
-                                     const SnGgufTensor *tensor, size_t n, SnError *err);
+/* ---- writing ---- */
+
+typedef enum SnGgufValue { /* as files number them */
+                           SN_GGUF_U32 = 4,
+                           SN_GGUF_I32 = 5,
+                           SN_GGUF_F32 = 6,
+                           SN_GGUF_BOOL = 7,
+                           SN_GGUF_STRING = 8
+} SnGgufValue;
+
+/* Metadata being written; init: {.text = {.memory = a}}. */
+typedef struct SnGgufMeta {
+    SnText text;
+    uint64_t n;
+} SnGgufMeta;
+/* A value, or each of an array, as this type; what does not fit it is zero. NULL and null: nothing. */
+void sn_gguf_put(SnGgufMeta *m, const char *key, SnGgufValue type, const SnJson *v);
+void sn_gguf_put_text(SnGgufMeta *m, const char *key, const char *v);
+void sn_gguf_put_int(SnGgufMeta *m, const char *key, int64_t v); /* as u32 */
+void sn_gguf_put_pair(SnGgufMeta *m, SnBytes pair);              /* as another file has it */
+
+/* Writes a file, version 3, alignment 32. fill adds the bytes of tensor[i], of which there are bytes.n; NULL:
+ * they lie there. */
+SN_MUST_CHECK SnStatus sn_gguf_write(SnContext *ctx, const char *path, const SnGgufMeta *meta,
+                                     const SnGgufTensor *tensor, size_t n,
+                                     SnStatus (*fill)(void *user, size_t i, SnOutFile *out, SnError *err),
+                                     void *user, SnError *err);
 
 #endif

@@ -3,6 +3,7 @@
  * `tokenizer.ggml.model` says of what kind it is, `tokenizer.ggml.pre` how byte-pair models split a text: the
  * names and patterns are those of llama.cpp (src/llama-vocab.cpp), which keeps no pattern in the file. */
 #include "frontends/gguf/convert.h"
+#include "frontends/gguf/export.h"
 
 #include "frontends/hf/spm.h"
 
@@ -143,6 +144,21 @@ static int find_split(const char *pre)
             if (p[-1] == ' ' && p[n] == ' ')
                 return (int)i;
     return -1;
+}
+
+const char *sn_gguf_split_name(const char *const *step, size_t n)
+{
+    static const char *const first[] = {"gpt-2",  "smollm", "llama-bpe", "qwen2",      "tekken",
+                                        "gpt-4o", "falcon", "bloom",     "deepseek-v3"};
+    for (size_t k = 0; k < SN_COUNT(first); k++) {
+        const char *const *known = splits[find_split(first[k])].step;
+        size_t i = 0;
+        while (i < n && i < SN_SPLIT_STEPS && known[i] && strcmp(known[i], step[i]) == 0)
+            i++;
+        if (i == n && (n == SN_SPLIT_STEPS || !known[n]))
+            return first[k];
+    }
+    return NULL;
 }
 
 static void put_added_tokens(const Source *s, SnText *out)

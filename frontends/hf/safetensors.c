@@ -263,74 +263,115 @@ const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name)
 
 /* ---- writing ---- */
 
-static int format_of(SnDtype d)
+static int format_of(const SnStWrite *w)
 {
-    for (size_t i = 0; i < SN_COUNT(formats); i++)
-        if (formats[i].dtype == d)
+    for (size_t i = 0; !w->format && i < SN_COUNT(formats); i++)
+        if (formats[i].dtype == w->view.dtype && w->view.dtype != SN_NODTYPE)
             return (int)i;
-    return -1;
+    return w->format ? find_format(sn_bytes_str(w->format)) : -1;
 }
 
 static bool is_written_before(const SnStWrite *a, const SnStWrite *b)
 {
-    const int x = format_of(a->view.dtype), y = format_of(b->view.dtype);
+    const int x = format_of(a), y = format_of(b);
     return x != y ? x > y : strcmp(a->name, b->name) < 0;
 }
 
-static size_t view_size(const SnView *v)
+bool sn_safetensors_size(const char *format, int ndim, const int64_t *dims, size_t *out)
 {
-    size_t n = sn_dtype_size(v->dtype);
-    for (int32_t i = 0; i < v->ndim; i++)
-        n *= (size_t)v->dims[i];
-    return n;
+    const int f = find_format(sn_bytes_str(format));
+    size_t n = f < 0 ? 0 : formats[f].bits;
+    for (int i = 0; i < ndim; i++)
+        if (dims[i] < 0 || !sn_mul_size(n, (size_t)dims[i], &n))
+            return false;
+    *out = n / 8;
+    return f >= 0 && n % 8 == 0;
 }
 
-static void write_entry(SnText *t, const SnStWrite *w, size_t offset)
+static void put_metadata(SnText *t, const SnStWriteOptions *o)
 {
-    sn_json_put_string(t, sn_bytes_str(w->name));
-    sn_text_printf(t, ":{\"dtype\":\"%s\",\"shape\":[", formats[format_of(w->view.dtype)].name);
-    for (int32_t i = 0; i < w->view.ndim; i++)
-        sn_text_printf(t, "%s%lld", i ? "," : "", (long long)w->view.dims[i]);
-    sn_text_printf(t, "],\"data_offsets\":[%zu,%zu]}", offset, offset + view_size(&w->view));
+    for (size_t i = 0; o && i < o->nmetadata; i++) {
+        sn_text_printf(t, i ? "," : "\"__metadata__\":{");
+        sn_json_put_string(t, sn_bytes_str(o->metadata[i][0]));
+        sn_text_add(t, ":", 1);
+        sn_json_put_string(t, sn_bytes_str(o->metadata[i][1]));
+    }
+    if (o && o->nmetadata)
+        sn_text_add(t, "}", 1);
+}
+
+/* The header, and the size of the data in *size. */
+static SnStatus put_header(SnText *t, const char *path, const SnStWrite *const *order, size_t n,
+                           const SnStWriteOptions *o, size_t *size, SnError *err)
+{
+    *size = 0;
+    sn_text_printf(t, "        {"); /* its size comes first */
+    put_metadata(t, o);
+    for (size_t i = 0; i < n; i++) {
+        const SnStWrite *w = order[i];
+        const int f = format_of(w);
+        size_t bytes = 0;
+        SN_CHECK(f >= 0 && sn_safetensors_size(formats[f].name, w->view.ndim, w->view.dims, &bytes), err,
+                 SN_EUNSUPPORTED, "%s: tensor %s: its dtype or shape cannot be written", path, w->name);
+        sn_text_printf(t, i || (o && o->nmetadata) ? "," : "");
+        sn_json_put_string(t, sn_bytes_str(w->name));
+        sn_text_printf(t, ":{\"dtype\":\"%s\",\"shape\":[", formats[f].name);
+        for (int32_t d = 0; d < w->view.ndim; d++)
+            sn_text_printf(t, "%s%lld", d ? "," : "", (long long)w->view.dims[d]);
+        sn_text_printf(t, "],\"data_offsets\":[%zu,%zu]}", *size, *size + bytes);
+        SN_CHECK(sn_add_size(*size, bytes, size), err, SN_EINVAL, "%s: its size overflows", path);
+    }
+    sn_text_add(t, "}", 1);
+    while (!t->failed && t->n % 8)
+        sn_text_add(t, " ", 1);
+    SN_CHECK(!t->failed, err, SN_ENOMEM, "%s: no memory for a header", path);
+    for (int i = 0; i < 8; i++)
+        t->at[i] = (char)((uint64_t)(t->n - 8) >> (8 * i));
+    return SN_OK;
+}
+
+static SnStatus write_data(SnOutFile *f, const SnStWrite *first, const SnStWrite *const *order, size_t n,
+                           const SnStWriteOptions *o, SnError *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const SnView *v = &order[i]->view;
+        size_t bytes = 0;
+        if (o && o->fill)
+            SN_TRY(o->fill(o->user, (size_t)(order[i] - first), f, err));
+        else if (sn_safetensors_size(formats[format_of(order[i])].name, v->ndim, v->dims, &bytes))
+            SN_TRY(sn_out_add(f, sn_bytes(v->data, bytes), err));
+    }
+    return SN_OK;
 }
 
 SnStatus sn_safetensors_write(SnContext *ctx, const char *path, const SnStWrite *tensor, size_t n,
-                              SnError *err)
+                              const SnStWriteOptions *o, SnError *err)
 {
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(ctx));
     const SnStWrite **order = sn_arena_array(&arena, n + 1, sizeof *order);
-    SnBytes *part = sn_arena_array(&arena, n + 2, sizeof *part);
     SnText head = {.memory = sn_allocator(ctx)};
-    SnStatus st = order && part ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", path);
+    SnOutFile *f = NULL;
+    size_t size = 0;
+    SnStatus st = order ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", path);
     for (size_t i = 0; st == SN_OK && i < n; i++) {
         size_t at = i;
         for (; at > 0 && is_written_before(&tensor[i], order[at - 1]); at--)
             order[at] = order[at - 1];
         order[at] = &tensor[i];
     }
-    sn_text_add(&head, "{", 1);
-    size_t offset = 0;
-    for (size_t i = 0; st == SN_OK && i < n; i++) {
-        if (i)
-            sn_text_add(&head, ",", 1);
-        write_entry(&head, order[i], offset);
-        part[2 + i] = sn_bytes(order[i]->view.data, view_size(&order[i]->view));
-        offset += part[2 + i].n;
-    }
-    sn_text_add(&head, "}", 1);
-    while (!head.failed && head.n % 8)
-        sn_text_add(&head, " ", 1);
-    if (st == SN_OK && head.failed)
-        st = sn_fail(err, SN_ENOMEM, "%s: no memory", path);
-    if (st == SN_OK) {
-        uint8_t size[8];
-        for (int i = 0; i < 8; i++)
-            size[i] = (uint8_t)((uint64_t)head.n >> (8 * i));
-        part[0] = sn_bytes(size, sizeof size);
-        part[1] = sn_bytes(head.at, head.n);
-        st = sn_file_write(ctx, path, part, n + 2, err);
-    }
+    if (st == SN_OK)
+        st = put_header(&head, path, order, n, o, &size, err);
+    if (st == SN_OK)
+        st = sn_out_begin(ctx, path, head.n + size, &f, err);
+    if (st == SN_OK)
+        st = sn_out_add(f, sn_bytes(head.at, head.n), err);
+    if (st == SN_OK)
+        st = write_data(f, tensor, order, n, o, err);
+    if (st == SN_OK)
+        st = sn_out_end(f, err);
+    else
+        sn_out_abandon(f);
     sn_text_clear(&head);
     sn_arena_clear(&arena);
     return st;

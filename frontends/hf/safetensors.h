@@ -37,9 +37,20 @@ const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name);
 typedef struct SnStWrite {
     const char *name;
     SnView view;
+    const char *format; /* of a dtype that sinter only carries; NULL: the view's dtype */
 } SnStWrite;
-/* Writes a file as safetensors 0.8.0 does: larger dtypes first, then by name. Byte for byte. */
+typedef struct SnStWriteOptions {
+    const char *const (*metadata)[2]; /* __metadata__ */
+    size_t nmetadata;
+    /* Adds the bytes of tensor[i], in place of view.data; NULL: they lie there. */
+    SnStatus (*fill)(void *user, size_t i, SnOutFile *out, SnError *err);
+    void *user;
+} SnStWriteOptions;
+/* Writes a file as safetensors 0.8.0 does: larger dtypes first, then by name. Byte for byte. o may be NULL.
+ */
 SN_MUST_CHECK SnStatus sn_safetensors_write(SnContext *ctx, const char *path, const SnStWrite *tensor,
-                                            size_t n, SnError *err);
+                                            size_t n, const SnStWriteOptions *o, SnError *err);
+/* Bytes of a tensor in a format by name; false: no such format, or no whole bytes. */
+bool sn_safetensors_size(const char *format, int ndim, const int64_t *dims, size_t *out);
 
 #endif

@@ -60,7 +60,7 @@ static void write_back(SnContext *ctx, const SnSafetensors *f)
     if (n > 0) {
         fuzz_require(mkdtemp(folder) != NULL);
         (void)snprintf(path, sizeof path, "%s/t", folder);
-        fuzz_require(sn_safetensors_write(ctx, path, tensor, n, &err) == SN_OK);
+        fuzz_require(sn_safetensors_write(ctx, path, tensor, n, NULL, &err) == SN_OK);
         fuzz_require(sn_safetensors_open(ctx, path, &again, &err) == SN_OK && again.ntensor == n);
         check(&again, sn_file_bytes(again.file));
         for (size_t i = 0; i < n; i++) {

@@ -410,7 +410,7 @@ static void write_damaged(const Scratch *s, const Damage *d)
         n++;
     }
     scratch_path(s, "model.safetensors", path);
-    assert_ok(sn_safetensors_write(room.ctx, path, w, n, &err));
+    assert_ok(sn_safetensors_write(room.ctx, path, w, n, NULL, &err));
     sn_safetensors_close(&f);
 }
 

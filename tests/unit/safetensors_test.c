@@ -235,7 +235,7 @@ static void safetensors_writes_the_bytes_of_the_library(void **state)
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    assert_ok(sn_safetensors_write(ctx, path, w, SN_COUNT(w), &err));
+    assert_ok(sn_safetensors_write(ctx, path, w, SN_COUNT(w), NULL, &err));
     assert_ok(sn_file_open(ctx, path, &file, &err));
     assert_int_equal(sn_file_bytes(file).n, sizeof want - 1);
     assert_memory_equal(sn_file_bytes(file).at, want, sizeof want - 1);

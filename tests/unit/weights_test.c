@@ -29,7 +29,7 @@ static void write_tensor(const Scratch *s, const char *file, const char *name, f
     float data[] = {value, value + 1};
     const SnStWrite w = {name, sn_view(SN_F32, data, 1, (const int64_t[]){2})};
     scratch_path(s, file, path);
-    assert_ok(sn_safetensors_write(ctx, path, &w, 1, &err));
+    assert_ok(sn_safetensors_write(ctx, path, &w, 1, NULL, &err));
 }
 
 static float first_value(const SnWeights *w, const char *name)

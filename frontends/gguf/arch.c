@@ -1,0 +1,213 @@
+/* arch.c -- the rows of architectures, and names by patterns. */
+#include "frontends/gguf/arch.h"
+
+static const SnGgufPair keys[] = {
+    {"context_length", "max_position_embeddings"},
+    {"block_count", "num_hidden_layers"},
+    {"embedding_length", "hidden_size"},
+    {"feed_forward_length", "intermediate_size"},
+    {"attention.head_count", "num_attention_heads"},
+    {"attention.head_count_kv", "num_key_value_heads"},
+    {"attention.key_length", "head_dim"},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps"},
+    {"attention.layer_norm_epsilon", "layer_norm_eps"},
+    {"attention.sliding_window", "sliding_window"},
+    {"attn_logit_softcapping", "attn_logit_softcapping"},
+    {"final_logit_softcapping", "final_logit_softcapping"},
+    {"expert_count", "num_experts"},
+    {"expert_used_count", "num_experts_per_tok"},
+    {"expert_feed_forward_length", "moe_intermediate_size"},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size"},
+    {"vocab_size", "vocab_size"},
+    {NULL, NULL},
+};
+static const SnGgufPair mixtral_keys[] = {{"expert_count", "num_local_experts"}, {NULL, NULL}};
+static const SnGgufPair starcoder_keys[] = {{"attention.layer_norm_epsilon", "norm_epsilon"}, {NULL, NULL}};
+static const SnGgufPair cohere_keys[] = {{"logit_scale", "logit_scale"}, {NULL, NULL}};
+static const SnGgufPair granite_keys[] = {
+    {"logit_scale", "logits_scaling"},
+    {"residual_scale", "residual_multiplier"},
+    {"embedding_scale", "embedding_multiplier"},
+    {"attention.scale", "attention_multiplier"},
+    {NULL, NULL},
+};
+
+static const SnGgufPair names[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+    {"blk.#.attn_norm", "model.layers.#.input_layernorm"},
+    {"blk.#.attn_q", "model.layers.#.self_attn.q_proj"},
+    {"blk.#.attn_k", "model.layers.#.self_attn.k_proj"},
+    {"blk.#.attn_v", "model.layers.#.self_attn.v_proj"},
+    {"blk.#.attn_output", "model.layers.#.self_attn.o_proj"},
+    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_norm"},
+    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_norm"},
+    {"blk.#.ffn_norm", "model.layers.#.post_attention_layernorm"},
+    {"blk.#.ffn_gate", "model.layers.#.mlp.gate_proj"},
+    {"blk.#.ffn_up", "model.layers.#.mlp.up_proj"},
+    {"blk.#.ffn_down", "model.layers.#.mlp.down_proj"},
+    {"blk.#.ffn_gate_inp", "model.layers.#.mlp.gate"},
+    {"blk.#.ffn_gate_exps", "model.layers.#.mlp.experts.@.gate_proj"},
+    {"blk.#.ffn_up_exps", "model.layers.#.mlp.experts.@.up_proj"},
+    {"blk.#.ffn_down_exps", "model.layers.#.mlp.experts.@.down_proj"},
+    {"blk.#.ffn_gate_inp_shexp", "model.layers.#.mlp.shared_expert_gate"},
+    {"blk.#.ffn_gate_shexp", "model.layers.#.mlp.shared_expert.gate_proj"},
+    {"blk.#.ffn_up_shexp", "model.layers.#.mlp.shared_expert.up_proj"},
+    {"blk.#.ffn_down_shexp", "model.layers.#.mlp.shared_expert.down_proj"},
+    {NULL, NULL},
+};
+static const SnGgufPair mixtral_names[] = {
+    {"blk.#.ffn_gate_inp", "model.layers.#.block_sparse_moe.gate"},
+    {"blk.#.ffn_gate_exps", "model.layers.#.block_sparse_moe.experts.@.w1"},
+    {"blk.#.ffn_down_exps", "model.layers.#.block_sparse_moe.experts.@.w2"},
+    {"blk.#.ffn_up_exps", "model.layers.#.block_sparse_moe.experts.@.w3"},
+    {NULL, NULL},
+};
+static const SnGgufPair norms_behind[] = {
+    {"blk.#.ffn_norm", "model.layers.#.pre_feedforward_layernorm"},
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm"},
+    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm"},
+    {NULL, NULL},
+};
+static const SnGgufPair phi_names[] = {
+    {"output_norm", "model.final_layernorm"},
+    {"blk.#.attn_output", "model.layers.#.self_attn.dense"},
+    {"blk.#.ffn_up", "model.layers.#.mlp.fc1"},
+    {"blk.#.ffn_down", "model.layers.#.mlp.fc2"},
+    {NULL, NULL},
+};
+static const SnGgufPair phi3_names[] = {
+    {"blk.#.attn_qkv", "model.layers.#.self_attn.qkv_proj"},
+    {"blk.#.ffn_up", "model.layers.#.mlp.gate_up_proj"},
+    {NULL, NULL},
+};
+static const SnGgufPair starcoder_names[] = {
+    {"blk.#.ffn_up", "model.layers.#.mlp.c_fc"},
+    {"blk.#.ffn_down", "model.layers.#.mlp.c_proj"},
+    {NULL, NULL},
+};
+
+#define GELU_GATED ",\"hidden_act\":\"gelu_pytorch_tanh\",\"hidden_activation\":\"gelu_pytorch_tanh\""
+
+static const SnGgufArch archs[] = {
+    {"llama", "mixtral", "MixtralForCausalLM", SN_GGUF_PERMUTED | SN_GGUF_EXPERTS, mixtral_keys,
+     mixtral_names, ""},
+    {"llama", "llama", "LlamaForCausalLM", SN_GGUF_PERMUTED | SN_GGUF_NO_EXPERTS, NULL, NULL, ""},
+    {"llama", "mistral", "MistralForCausalLM", SN_GGUF_PERMUTED | SN_GGUF_NO_EXPERTS, NULL, NULL, ""},
+    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, NULL, NULL, ""},
+    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", 0, NULL, NULL, ""},
+    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, NULL, NULL, ""},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", 0, NULL, NULL, ",\"norm_topk_prob\":true"},
+    {"gemma", "gemma", "GemmaForCausalLM", SN_GGUF_ONE_ADDED, NULL, NULL, GELU_GATED},
+    {"gemma2", "gemma2", "Gemma2ForCausalLM", SN_GGUF_ONE_ADDED | SN_GGUF_GEMMA, NULL, norms_behind,
+     GELU_GATED},
+    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", SN_GGUF_ONE_ADDED | SN_GGUF_GEMMA, NULL, norms_behind,
+     GELU_GATED ",\"sliding_window_pattern\":6,\"rope_local_base_freq\":10000"},
+    {"phi2", "phi", "PhiForCausalLM", 0, NULL, phi_names, ",\"hidden_act\":\"gelu_new\""},
+    {"phi3", "phi3", "Phi3ForCausalLM", 0, NULL, phi3_names, ""},
+    {"stablelm", "stablelm", "StableLmForCausalLM", 0, NULL, NULL, ""},
+    {"olmo2", "olmo2", "Olmo2ForCausalLM", 0, NULL, norms_behind, ""},
+    {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", 0, starcoder_keys, starcoder_names, ""},
+    {"command-r", "cohere", "CohereForCausalLM", 0, cohere_keys, NULL, ""},
+    {"granite", "granite", "GraniteForCausalLM", SN_GGUF_PERMUTED, granite_keys, NULL, ""},
+    {"smollm3", "smollm3", "SmolLM3ForCausalLM", SN_GGUF_PERMUTED, NULL, NULL, ""},
+};
+
+/* ---- rows ---- */
+
+const SnGgufArch *sn_gguf_arch(const char *gguf, bool has_experts)
+{
+    for (size_t i = 0; i < SN_COUNT(archs); i++)
+        if (strcmp(archs[i].gguf, gguf) == 0 &&
+            !(archs[i].flags & (has_experts ? SN_GGUF_NO_EXPERTS : SN_GGUF_EXPERTS)))
+            return &archs[i];
+    return NULL;
+}
+
+const SnGgufArch *sn_gguf_arch_of_type(const char *model_type)
+{
+    for (size_t i = 0; i < SN_COUNT(archs); i++)
+        if (strcmp(archs[i].type, model_type) == 0)
+            return &archs[i];
+    return NULL;
+}
+
+static const SnGgufPair *pair_at(const SnGgufPair *own, const SnGgufPair *common, size_t i)
+{
+    size_t n = 0;
+    while (own && own[n].gguf)
+        n++;
+    if (i < n)
+        return &own[i];
+    while (i-- > n && common->gguf)
+        common++;
+    return common->gguf ? common : NULL;
+}
+
+const SnGgufPair *sn_gguf_key(const SnGgufArch *a, size_t i)
+{
+    return pair_at(a->key, keys, i);
+}
+
+const SnGgufPair *sn_gguf_name(const SnGgufArch *a, size_t i)
+{
+    return pair_at(a->name, names, i);
+}
+
+/* ---- names ---- */
+
+static size_t digits(SnBytes s)
+{
+    size_t n = 0;
+    while (n < s.n && s.at[n] >= '0' && s.at[n] <= '9')
+        n++;
+    return n;
+}
+
+bool sn_gguf_match(const char *pattern, SnBytes name, SnGgufMatch *out)
+{
+    size_t at = 0;
+    for (const char *p = pattern; *p; p++) {
+        if (*p == '#' || *p == '@') {
+            const SnBytes number = sn_bytes(name.at + at, digits(sn_bytes(name.at + at, name.n - at)));
+            *(*p == '#' ? &out->number : &out->part) = number;
+            if (number.n == 0)
+                return false;
+            at += number.n;
+        } else if (at >= name.n || name.at[at++] != (uint8_t)*p) {
+            return false;
+        }
+    }
+    return at == name.n;
+}
+
+SnStatus sn_gguf_fill(SnArena *arena, const char *pattern, const SnGgufMatch *m, SnBytes suffix, SnBytes *out,
+                      SnError *err)
+{
+    SnText t = {.memory = arena->memory};
+    for (const char *p = pattern; *p; p++) {
+        const SnBytes number = *p == '#' ? m->number : m->part;
+        if (*p == '#' || *p == '@')
+            sn_text_add(&t, (const char *)number.at, number.n);
+        else
+            sn_text_add(&t, p, 1);
+    }
+    sn_text_add(&t, (const char *)suffix.at, suffix.n);
+    const char *own = t.failed ? NULL : sn_arena_strndup(arena, t.at, t.n);
+    *out = sn_bytes(own, own ? t.n : 0);
+    sn_text_clear(&t);
+    SN_CHECK(own, err, SN_ENOMEM, "no memory for a tensor's name");
+    return SN_OK;
+}
+
+size_t sn_gguf_suffix(SnBytes name)
+{
+    static const char *const suffix[] = {".weight", ".bias"};
+    for (size_t i = 0; i < SN_COUNT(suffix); i++) {
+        const size_t n = strlen(suffix[i]);
+        if (name.n >= n && memcmp(name.at + name.n - n, suffix[i], n) == 0)
+            return n;
+    }
+    return 0;
+}

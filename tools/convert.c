@@ -1,0 +1,70 @@
+/* convert.c -- the commands that write models: in another format, with fewer bits. */
+#include "tools/command.h"
+
+#include <stdlib.h>
+
+/* "5GB", "500MiB", "1000": bytes; 0: malformed. */
+static uint64_t read_size(const char *text)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"", 1},       {"B", 1},         {"KB", 1000},       {"MB", 1000000}, {"GB", 1000000000},
+                 {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+    char *end = NULL;
+    const unsigned long long n = strtoull(text, &end, 10);
+    for (size_t i = 0; end != text && n < 1000000000 && i < SN_COUNT(units); i++)
+        if (strcmp(end, units[i].unit) == 0)
+            return n * units[i].bytes;
+    return 0;
+}
+
+static bool is_format(const char *name)
+{
+    const char *format;
+    for (size_t i = 0; sn_convert_format(i, &format); i++)
+        if (strcmp(format, name) == 0)
+            return true;
+    return false;
+}
+
+static int write_model(const Args *a, const char *format)
+{
+    Session s = {0};
+    SnError err = {0};
+    const char *out = arg_value(a, "-o"), *shard = arg_value(a, "--max-shard-size");
+    SnConvertOptions o = {.struct_size = sizeof o, .format = format};
+    if (!out)
+        return usage_error(a, "-o is needed: a name that ends in .gguf or .safetensors, or a folder");
+    if (format && !is_format(format))
+        return usage_error(a, "--to: no format \"%s\"", format);
+    if (shard && (o.max_shard_size = read_size(shard)) == 0)
+        return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
+    int status = session_open(a, a->at[0], NULL, &s);
+    if (status == EXIT_DONE) {
+        const SnStatus st = sn_model_convert(s.model, &o, out, &err);
+        status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    }
+    session_close(&s);
+    return status;
+}
+
+int command_convert(const Args *a)
+{
+    const char *to = arg_value(a, "--to"), *dtype = a->dtype;
+    if (!to && dtype && strcmp(dtype, "auto") != 0)
+        to = dtype;
+    return write_model(a, to);
+}
+
+int command_quantize(const Args *a)
+{
+    const char *to = arg_value(a, "--to");
+    if (!to)
+        return usage_error(a, "--to is needed: q8, q4, or a format of GGUF files");
+    if (strcmp(to, "int8") == 0) {
+        const SnError err = {.message = "--to int8: static quantisation is not in this build"};
+        return report(NULL, SN_EUNSUPPORTED, &err);
+    }
+    return write_model(a, to);
+}
