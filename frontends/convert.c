@@ -136,6 +136,15 @@ static SnStatus one_part(SnConverter *c, const SnStTensor *t, SnOutTensor *o, Sn
     return SN_OK;
 }
 
+static void turn_dims(SnOutTensor *o)
+{
+    const int64_t rows = o->dims[0];
+    if (o->recode.order != SN_TRANSPOSED)
+        return;
+    o->dims[0] = o->dims[1];
+    o->dims[1] = rows;
+}
+
 /* The dtype that numbers are stored in, for "as they are". */
 static const Format *format_of(const SnConverter *c)
 {
@@ -183,15 +192,24 @@ static SnStatus requantize(SnConverter *c, const SnGguf *g, SnGgufMeta *meta, Sn
 
 /* ---- folder ▶ GGUF ---- */
 
-static SnRowOrder order_of(const SnConverter *c, SnBytes name, SnRecode *r)
+/* How rows of a checkpoint go into a file. */
+static SnRowOrder order_of(const SnConverter *c, const SnGgufPair *pair, int ndim, SnRecode *r)
 {
     const SnConfig *config = &c->model->config;
-    const bool is_q = has_part(name, "attn_q.") || has_part(name, ".q_proj.");
-    const bool is_k = has_part(name, "attn_k.") || has_part(name, ".k_proj.");
-    const int64_t heads = sn_config_int(config, "num_attention_heads", 1);
-    if (!(c->arch && c->arch->flags & SN_GGUF_PERMUTED) || (!is_q && !is_k))
+    const int64_t heads = sn_config_int(config, "num_attention_heads", 1), kv = sn_gguf_kv_heads(config);
+    const int64_t width = sn_gguf_head_dim(config);
+    const bool is_q = strstr(pair->gguf, "attn_q") != NULL, is_k = strstr(pair->gguf, "attn_k") != NULL;
+    if (pair->change == SN_GGUF_TURNED)
+        return ndim == 2 ? SN_TRANSPOSED : SN_ROWS_KEPT;
+    if (pair->change == SN_GGUF_BY_HEAD) {
+        r->groups = kv;
+        r->q_rows = kv > 0 ? heads / kv * width : 0;
+        r->kv_rows = width;
+        return SN_ROWS_TO_PARTS;
+    }
+    if (!(c->arch->flags & SN_GGUF_PERMUTED) || (!is_q && !is_k))
         return SN_ROWS_KEPT;
-    r->groups = is_q ? heads : sn_config_int(config, "num_key_value_heads", heads);
+    r->groups = is_q ? heads : kv;
     return SN_ROWS_TO_PAIRS;
 }
 
@@ -252,9 +270,10 @@ static SnStatus add_named(SnConverter *c, const SnStTensor *t, SnError *err)
         return add_part(c, t, &place, err);
     SN_TRY(one_part(c, t, &o, err));
     o.name = place.name;
+    o.recode.order = order_of(c, place.pair, o.ndim, &o.recode);
+    turn_dims(&o);
     o.type = type_for(c, format_of(c), o.name, o.ndim, o.ndim ? o.dims[o.ndim - 1] : 1);
     o.recode.to = o.type;
-    o.recode.order = order_of(c, o.name, &o.recode);
     if (c->arch->flags & SN_GGUF_ONE_ADDED && has_part(o.name, "norm.weight"))
         o.recode.shift = 1;
     return add_out(c, &o, err);
@@ -325,27 +344,73 @@ static SnStatus write_gguf(SnConverter *c, const char *path, SnError *err)
     return st;
 }
 
+/* The way back of what a GGUF file has in another order. */
+static SnStatus reverse_order(SnConverter *c, const SnStTensor *t, SnOutTensor *o, SnError *err)
+{
+    static const SnRowOrder back[] = {[SN_ROWS_KEPT] = SN_ROWS_KEPT,
+                                      [SN_ROWS_TO_PAIRS] = SN_ROWS_FROM_PAIRS,
+                                      [SN_ROWS_TO_PARTS] = SN_ROWS_FROM_PARTS,
+                                      [SN_TRANSPOSED] = SN_TRANSPOSED};
+    SnGgufPlace place;
+    SN_TRY(sn_gguf_export_name(c->arch, t->name, &c->arena, &place, err));
+    if (place.name.at)
+        o->recode.order = back[order_of(c, place.pair, o->ndim, &o->recode)];
+    turn_dims(o);
+    return SN_OK;
+}
+
+/* Matrices of layers take the blocks of a format where their rows are whole ones, heads and the embedding
+ * that is one those of 8 bits; other embeddings, routers and what is small stay. */
+static const SnGgmlType *blocks_for(const SnConverter *c, const SnStTensor *t)
+{
+    static const char *const kept[] = {"embed", "wte", "wpe", "router", "norm", "gate.weight"};
+    const bool is_head = has_part(t->name, "lm_head.") ||
+                         (c->is_tied && (has_part(t->name, "embed_tokens.") || has_part(t->name, "wte.")));
+    const int64_t cols = t->ndim == 2 ? t->dims[1] : 1;
+    for (size_t i = 0; !is_head && i < SN_COUNT(kept); i++)
+        if (has_part(t->name, kept[i]))
+            return NULL;
+    if (t->ndim != 2 || cols % 32 != 0 || t->dims[0] < 16)
+        return NULL;
+    return is_head ? sn_ggml_type_named("Q8_0") : type_for(c, c->format, sn_bytes_str("blk.0"), 2, cols);
+}
+
+/* The type of a tensor outside of GGUF files; NULL: as it is. */
+static const SnGgmlType *type_outside(const SnConverter *c, const SnStTensor *t)
+{
+    const SnGgmlType *as_is =
+        t->dtype == SN_NODTYPE ? sn_ggml_type_named("F32") : sn_ggml_type_named(t->format);
+    if (!c->format)
+        return as_is;
+    const SnGgmlType *to = sn_ggml_type_named(c->format->type);
+    if (to->dtype != SN_NODTYPE)
+        return to;
+    to = blocks_for(c, t);
+    return to ? to : as_is;
+}
+
 /* What a folder or a .safetensors file has. */
 static SnStatus list_tensors(SnConverter *c, SnError *err)
 {
-    const SnGguf *g = sn_folder_gguf(c->model->files);
-    const SnGgmlType *to = c->format ? sn_ggml_type_named(c->format->type) : NULL;
-    SN_CHECK(!to || to->dtype != SN_NODTYPE, err, SN_EUNSUPPORTED,
-             "%s: %s is written to .gguf files; a folder takes f32, bf16 or f16", c->model->folder,
-             c->format->name);
-    if (g && sn_gguf_is_permuted(g))
+    if (sn_folder_gguf(c->model->files))
         SN_TRY(sn_gguf_export_arch(&c->model->config, &c->arch, err));
+    c->is_tied = !sn_weights_find(c->weights, "lm_head.weight");
     for (size_t i = 0; i < sn_weights_count(c->weights); i++) {
         const SnStTensor *t = sn_weights_at(c->weights, i);
         SnOutTensor o = {.name = t->name, .type = sn_ggml_type_named(t->format)};
         SN_TRY(one_part(c, t, &o, err));
         if (has_part(t->name, "rope_f"))
             continue;
-        if (sn_is_recodable(t)) {
-            o.type = to ? to : t->dtype == SN_NODTYPE ? sn_ggml_type_named("F32") : o.type;
-            o.recode.to = o.type;
-            o.recode.order = order_of(c, t->name, &o.recode);
-            o.recode.order = o.recode.order == SN_ROWS_KEPT ? SN_ROWS_KEPT : SN_ROWS_FROM_PAIRS;
+        if (sn_is_recodable(t))
+            o.type = o.recode.to = type_outside(c, t);
+        if (c->arch)
+            SN_TRY(reverse_order(c, t, &o, err));
+        if (o.recode.to && o.recode.to->dtype == SN_NODTYPE) {
+            const char *name = sn_arena_printf(&c->arena, "%.*s.%s", (int)t->name.n, (const char *)t->name.at,
+                                               o.recode.to->name);
+            SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+            o.name = sn_bytes_str(name);
+            o.dims[o.ndim - 1] = o.dims[o.ndim - 1] / o.recode.to->block * o.recode.to->bytes;
         }
         SN_TRY(add_out(c, &o, err));
     }
@@ -360,7 +425,8 @@ SnStatus sn_convert_tensors(SnConverter *c, const char *path, size_t first, size
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", path);
     for (size_t i = 0; i < n; i++) {
         const SnOutTensor *t = &c->out.at[first + i];
-        const char *format = t->recode.to ? t->recode.to->name : t->recode.part[0]->format;
+        const SnGgmlType *to = t->recode.to;
+        const char *format = !to ? t->recode.part[0]->format : to->dtype == SN_NODTYPE ? "U8" : to->name;
         w[i].name = sn_arena_strndup(&c->arena, (const char *)t->name.at, t->name.n);
         w[i].format = format;
         w[i].view = sn_view(SN_U8, NULL, t->ndim, t->dims);

@@ -138,7 +138,7 @@ static const char *dtype_name(const SnConverter *c)
 {
     for (size_t i = 0; i < c->out.n; i++) {
         const SnGgmlType *type = c->out.at[i].type;
-        if (type && c->out.at[i].ndim >= 2)
+        if (type && type->dtype != SN_NODTYPE)
             return type->dtype == SN_F16 ? "float16" : type->dtype == SN_BF16 ? "bfloat16" : "float32";
     }
     return "float32";
@@ -147,7 +147,8 @@ static const char *dtype_name(const SnConverter *c)
 /* config.json as it is, unless numbers are stored in another dtype than it says. */
 static SnStatus put_config(Folder *f, SnError *err)
 {
-    static const char *const gone[] = {"dtype", "torch_dtype", "quantization_config", "rope_interleave"};
+    static const char *const gone[] = {"dtype",           "torch_dtype", "quantization_config",
+                                       "rope_interleave", "qkv_by_kind", "conv1d_rows"};
     SnModel *m = f->c->model;
     const bool is_gguf = sn_folder_gguf(m->files) != NULL;
     SnText t = {.memory = f->c->arena.memory};
@@ -155,7 +156,7 @@ static SnStatus put_config(Folder *f, SnError *err)
     SN_TRY(sn_folder_read(m->files, "config.json", &bytes, err));
     if (!bytes.at)
         return SN_OK;
-    if (!is_gguf && !f->c->format)
+    if (!is_gguf && !f->c->format && !m->is_changed)
         return put_file(f, "config.json", bytes, err);
     sn_text_add(&t, "{", 1);
     for (uint32_t i = 0; i < m->config.json->n; i++) {

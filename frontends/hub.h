@@ -254,15 +254,26 @@ SN_API SN_MUST_CHECK SnStatus sn_model_say(SnModel *m, SnBytes message, SnTypedS
                                            SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_model_forget(SnModel *m, SnError *err);
 
-/* ---- other formats ---- */
+/* ---- other vocabularies and formats ---- */
+typedef struct SnResizeOptions {
+    uint32_t struct_size;
+    int64_t pad_multiple; /* the number of tokens is rounded up to a multiple; 0: it is not */
+    float spread; /* new rows are drawn from a normal distribution; 0: they are the mean of the others */
+    uint64_t seed;
+} SnResizeOptions;
+/* Rows of the embedding, and of a head over words, for ntoken tokens (0: as many as there are), before the
+ * model runs. Other rows stay as they are. sn_model_convert writes what results. o may be NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_model_resize_embeddings(SnModel *m, int64_t ntoken, const SnResizeOptions *o,
+                                                         SnError *err);
 typedef struct SnConvertOptions {
     uint32_t struct_size;
     const char *format;      /* of sn_convert_format; NULL: numbers as they are stored */
     uint64_t max_shard_size; /* bytes of a file of a folder; 0: no limit */
 } SnConvertOptions;
 /* Writes a model to PATH.gguf, PATH.safetensors or a folder; beside, then renamed. Memory holds a piece of a
- * tensor. Matrices take the format, what is small stays in f32. A folder takes f32, bf16 and f16 (blocks
- * without a format: f32). o may be NULL. */
+ * tensor. Matrices take the format, what is small stays in f32 (in folders: as it is). In folders a tensor in
+ * blocks is one of bytes whose name ends in their type, ".Q8_0"; blocks without a format become f32. o may be
+ * NULL. */
 SN_API SN_MUST_CHECK SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *path,
                                                SnError *err);
 SN_API bool sn_convert_format(size_t i, const char **name); /* the i-th one; false past the end */

@@ -396,9 +396,7 @@ SnStatus sn_model_inspect(SnModel *m, SnText *json, SnError *err)
     if (m->opened)
         return sn_opened_inspect(m, json, err);
     const SnArch *a = arch_of(m);
-    const bool has_weights = sn_folder_gguf(m->files) || sn_folder_has(m->files, "model.safetensors") ||
-                             sn_folder_has(m->files, "model.safetensors.index.json");
-    if (has_weights && !m->weights)
+    if (sn_weights_has(m->files) && !m->weights)
         SN_TRY(sn_weights_open_folder(m->ctx, m->files, &m->weights, err));
     sn_text_add(json, "{", 1);
     put_text(json, "model_type", m->config.model_type);

@@ -42,6 +42,7 @@ struct SnModel {
     const char *quant, *head_quant;     /* block formats that weights become; NULL: as stored */
     SnBytes tokenizer;                  /* table; {NULL, 0}: not read yet */
     const char *emit_dir, *emit_levels; /* as in SnModelOptions */
+    bool is_changed;                    /* config is not what the folder says */
     SN_VEC(SnModelProgram *) program;
     SnArena arena; /* lives as long as the model */
 };

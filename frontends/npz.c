@@ -5,13 +5,13 @@
 #include "frontends/npz.h"
 
 #include "frontends/model.h"
+#include "frontends/zip.h"
 
 #include <stdio.h>
 
 #define LOCAL_MAGIC   0x04034B50u
 #define CENTRAL_MAGIC 0x02014B50u
 #define END_MAGIC     0x06054B50u
-#define END_SIZE      22u
 #define MAX_ENTRIES   4096u
 
 static const struct {
@@ -87,59 +87,21 @@ static SnStatus add_npy(SnArena *arena, SnResults *r, const char *name, SnBytes 
     return SN_OK;
 }
 
-/* ---- zip ---- */
-
-/* The data of an entry of the central directory; its name without ".npy". */
-static SnStatus read_entry(SnBytes file, SnReader *dir, SnArena *arena, const char *path, const char **name,
-                           SnBytes *data, SnError *err)
-{
-    const uint32_t magic = sn_read_u32le(dir);
-    (void)sn_skip(dir, 6);
-    const uint16_t method = sn_read_u16le(dir);
-    (void)sn_skip(dir, 8);
-    const uint32_t stored = sn_read_u32le(dir), size = sn_read_u32le(dir);
-    const uint16_t name_size = sn_read_u16le(dir), extra = sn_read_u16le(dir), comment = sn_read_u16le(dir);
-    (void)sn_skip(dir, 8);
-    const uint32_t offset = sn_read_u32le(dir);
-    const SnBytes text = sn_take(dir, name_size);
-    (void)sn_skip(dir, (size_t)extra + comment);
-    SN_CHECK(!dir->bad && magic == CENTRAL_MAGIC && offset <= file.n, err, SN_EFORMAT,
-             "%s: its directory is malformed", path);
-    SN_CHECK(method == 0 && stored == size, err, SN_EUNSUPPORTED, "%s: %.*s is compressed", path, (int)text.n,
-             (const char *)text.at);
-    SnReader local = sn_reader(sn_bytes(file.at + offset, file.n - offset));
-    const uint32_t local_magic = sn_read_u32le(&local);
-    (void)sn_skip(&local, 22);
-    const uint16_t local_name = sn_read_u16le(&local), local_extra = sn_read_u16le(&local);
-    (void)sn_skip(&local, (size_t)local_name + local_extra);
-    *data = sn_take(&local, size);
-    SN_CHECK(!local.bad && local_magic == LOCAL_MAGIC, err, SN_EFORMAT, "%s: %.*s lies outside of the file",
-             path, (int)text.n, (const char *)text.at);
-    SN_CHECK(!memchr(text.at, 0, text.n), err, SN_EFORMAT, "%s: a name holds a NUL", path);
-    const size_t cut = text.n >= 4 && memcmp(text.at + text.n - 4, ".npy", 4) == 0 ? 4 : 0;
-    *name = sn_arena_strndup(arena, (const char *)text.at, text.n - cut);
-    SN_CHECK(*name, err, SN_ENOMEM, "%s: no memory", path);
-    return SN_OK;
-}
+/* ---- archives ---- */
 
 static SnStatus read_archive(SnContext *ctx, SnBytes file, SnArena *arena, const char *path, SnResults **out,
                              SnError *err)
 {
-    SN_CHECK(file.n >= END_SIZE, err, SN_EFORMAT, "%s: %zu bytes are no zip archive", path, file.n);
-    SnReader end = sn_reader(sn_bytes(file.at + file.n - END_SIZE, END_SIZE));
-    const uint32_t magic = sn_read_u32le(&end);
-    (void)sn_skip(&end, 6);
-    const uint16_t count = sn_read_u16le(&end);
-    const uint32_t dir_size = sn_read_u32le(&end), dir_offset = sn_read_u32le(&end);
-    SN_CHECK(magic == END_MAGIC, err, SN_EFORMAT, "%s: no zip archive (its end is not found)", path);
-    SN_CHECK(count <= MAX_ENTRIES && dir_offset <= file.n && dir_size <= file.n - dir_offset, err, SN_EFORMAT,
-             "%s: its directory lies outside of the file", path);
-    SnReader dir = sn_reader(sn_bytes(file.at + dir_offset, dir_size));
-    SN_TRY(sn_results_create(ctx, count, out, err));
-    for (uint16_t i = 0; i < count; i++) {
-        const char *name = NULL;
-        SnBytes data;
-        SN_TRY(read_entry(file, &dir, arena, path, &name, &data, err));
+    SnZip z;
+    SN_TRY(sn_zip_open(path, file, &z, err));
+    SN_CHECK(z.left <= MAX_ENTRIES, err, SN_EUNSUPPORTED, "%s: more than %u arrays", path, MAX_ENTRIES);
+    SN_TRY(sn_results_create(ctx, (size_t)z.left, out, err));
+    while (z.left > 0) {
+        SnBytes text, data;
+        SN_TRY(sn_zip_next(&z, &text, &data, err));
+        const size_t cut = text.n >= 4 && memcmp(text.at + text.n - 4, ".npy", 4) == 0 ? 4 : 0;
+        const char *name = sn_arena_strndup(arena, (const char *)text.at, text.n - cut);
+        SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", path);
         SN_TRY(add_npy(arena, *out, name, data, err));
     }
     return SN_OK;

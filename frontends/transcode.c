@@ -17,7 +17,6 @@
 typedef struct Program {
     const SnGgmlType *from, *to;
     float shift;
-    bool is_log;
     int64_t unit; /* numbers of a row of its operand */
     SnProgram *program;
     SnInstance *instance;
@@ -71,10 +70,15 @@ bool sn_is_recodable(const SnStTensor *t)
     return type && (type->dtype == SN_NODTYPE || sn_dtype_is_float(type->dtype));
 }
 
-/* A part as rows; false: an overflow. */
-static bool shape_of(const SnStTensor *t, int64_t *rows, int64_t *cols)
+/* A part as rows, of one number each where those of a bias change places; false: an overflow. */
+static bool shape_of(const SnStTensor *t, SnRowOrder order, int64_t *rows, int64_t *cols)
 {
     int64_t n = 1;
+    if (t->ndim == 1 && order != SN_ROWS_KEPT) {
+        *rows = t->dims[0];
+        *cols = 1;
+        return true;
+    }
     for (int i = 0; i + 1 < t->ndim; i++)
         if (!sn_mul_i64(n, t->dims[i], &n))
             return false;
@@ -89,7 +93,7 @@ bool sn_recode_size(const SnRecode *r, size_t *out)
     size_t n;
     if (r->to == NULL)
         return sn_mul_size(r->part[0]->bytes.n, r->npart, out);
-    if (!shape_of(r->part[0], &rows, &cols))
+    if (!shape_of(r->part[0], r->order, &rows, &cols))
         return false;
     const int64_t width = r->order == SN_TRANSPOSED ? rows : cols;
     return width % r->to->block == 0 && sn_mul_size((size_t)rows, (size_t)cols, &n) &&
@@ -120,8 +124,6 @@ static void build(SnGraph *g, const Program *p)
     }
     if (p->shift != 0)
         x = sn_add(g, sn_cast(g, x, SN_F32), sn_const(g, SN_F32, (double)p->shift));
-    if (p->is_log)
-        x = sn_neg(g, sn_exp(g, sn_cast(g, x, SN_F32)));
     lower(p->to->name, format);
     if (p->to->dtype != SN_NODTYPE)
         x = sn_cast(g, x, p->to->dtype);
@@ -152,7 +154,7 @@ static SnStatus find_program(SnTranscoder *t, const Program *like, Program **out
     for (size_t i = 0; i < t->program.n; i++) {
         Program *p = t->program.at[i];
         if (p->from == like->from && p->to == like->to && p->unit == like->unit &&
-            memcmp(&p->shift, &like->shift, sizeof p->shift) == 0 && p->is_log == like->is_log) {
+            memcmp(&p->shift, &like->shift, sizeof p->shift) == 0) {
             *out = p;
             return SN_OK;
         }
@@ -266,27 +268,57 @@ static SnStatus put_k_blocks(SnTranscoder *t, const SnGgmlType *to, const float 
     return sn_out_add(out, sn_bytes(t->blocks, n * to->bytes), err);
 }
 
-/* n numbers that lie in the buffer, through a program. */
-static SnStatus put_piece(SnTranscoder *t, const SnRecode *r, const SnGgmlType *from, size_t n,
-                          SnOutFile *out, SnError *err)
+/* n numbers that lie in the buffer, through a program; *y is lent until the next run. */
+static SnStatus run_piece(SnTranscoder *t, const Program *like, size_t n, SnView *y, SnError *err)
 {
-    const uint32_t block = from->block > r->to->block ? from->block : r->to->block;
-    const int64_t unit = n % SN_K_BLOCK == 0 ? SN_K_BLOCK : n % block == 0 ? block : 1;
-    const Program like = {.from = from, .to = r->to, .shift = r->shift, .is_log = r->is_log, .unit = unit};
-    Program *p = NULL;
-    SnView y;
-    int64_t count = 0;
-    SN_TRY(find_program(t, &like, &p, err));
+    const SnGgmlType *from = like->from;
+    const uint32_t block = from->block > like->to->block ? from->block : like->to->block;
+    Program *p = NULL, key = *like;
     const bool is_blocks = from->dtype == SN_NODTYPE;
-    const int64_t dims[] = {(int64_t)n / unit, is_blocks ? unit / from->block * from->bytes : unit};
+    key.unit = n % SN_K_BLOCK == 0 ? SN_K_BLOCK : n % block == 0 ? block : 1;
+    SN_TRY(find_program(t, &key, &p, err));
+    const int64_t dims[] = {(int64_t)n / p->unit, is_blocks ? p->unit / from->block * from->bytes : p->unit};
     const SnView x = sn_view(is_blocks ? SN_U8 : from->dtype, t->in, 2, dims);
     SN_TRY(sn_bind(p->instance, "x", &x, err));
     SN_TRY(sn_run(p->instance, err));
-    SN_TRY(sn_result(p->instance, "y", &y, err));
+    return sn_result(p->instance, "y", y, err);
+}
+
+static SnStatus put_piece(SnTranscoder *t, const SnRecode *r, const SnGgmlType *from, size_t n,
+                          SnOutFile *out, SnError *err)
+{
+    const Program like = {.from = from, .to = r->to, .shift = r->shift};
+    SnView y;
+    int64_t count = 0;
+    SN_TRY(run_piece(t, &like, n, &y, err));
     if (sn_gguf_quantizer(r->to))
         return put_k_blocks(t, r->to, y.data, n / SN_K_BLOCK, out, err);
     SN_CHECK(sn_view_count(&y, &count), err, SN_EINTERNAL, "a piece without a size");
     return sn_out_add(out, sn_bytes(y.data, (size_t)count * sn_dtype_size(y.dtype)), err);
+}
+
+/* All of a tensor in blocks as numbers: columns of blocks cannot be read. */
+static SnStatus unpack(SnTranscoder *t, const SnStTensor *part, SnStTensor *out, SnError *err)
+{
+    const Program like = {.from = sn_ggml_type_named(part->format), .to = sn_ggml_type_named("F32")};
+    const size_t step = PIECE / like.from->block * like.from->bytes;
+    const size_t count = part->bytes.n / like.from->bytes * like.from->block;
+    SnView y;
+    SN_TRY(reserve(t, &t->blocks, &t->blocks_size, count * sizeof(float), err));
+    SN_TRY(reserve(t, &t->in, &t->in_size, step, err));
+    for (size_t at = 0, to = 0; at < part->bytes.n; at += step) {
+        const size_t size = part->bytes.n - at < step ? part->bytes.n - at : step;
+        const size_t n = size / like.from->bytes * like.from->block;
+        memcpy(t->in, part->bytes.at + at, size);
+        SN_TRY(run_piece(t, &like, n, &y, err));
+        memcpy(t->blocks + to, y.data, n * sizeof(float));
+        to += n * sizeof(float);
+    }
+    *out = *part;
+    out->format = "F32";
+    out->dtype = SN_F32;
+    out->bytes = sn_bytes(t->blocks, count * sizeof(float));
+    return SN_OK;
 }
 
 static SnStatus put_part(SnTranscoder *t, const SnRecode *r, const SnStTensor *part, SnOutFile *out,
@@ -294,16 +326,22 @@ static SnStatus put_part(SnTranscoder *t, const SnRecode *r, const SnStTensor *p
 {
     const SnGgmlType *from = sn_ggml_type_named(part->format);
     const bool is_turned = r->order == SN_TRANSPOSED;
+    SnStTensor plain;
     int64_t rows, cols;
     if (part->bytes.n == 0)
         return SN_OK;
-    SN_CHECK(shape_of(part, &rows, &cols) && fits(r, rows) && (!is_turned || part->dtype != SN_NODTYPE), err,
-             SN_EUNSUPPORTED, "tensor %.*s: %s %s cannot be written in another order", (int)part->name.n,
-             (const char *)part->name.at, part->format, is_turned ? "columns" : "rows");
+    if (is_turned && part->dtype == SN_NODTYPE) {
+        SN_TRY(unpack(t, part, &plain, err));
+        part = &plain;
+        from = sn_ggml_type_named("F32");
+    }
+    SN_CHECK(shape_of(part, r->order, &rows, &cols) && fits(r, rows), err, SN_ESHAPE,
+             "tensor %.*s: its rows do not fit the numbers of heads", (int)part->name.n,
+             (const char *)part->name.at);
     const int64_t width = is_turned ? rows : cols, height = is_turned ? cols : rows;
     const int64_t step = width >= PIECE ? 1 : PIECE / width;
     const size_t row_size = part->bytes.n / (size_t)height;
-    const bool is_copy = !r->to || (from == r->to && r->shift == 0 && !r->is_log);
+    const bool is_copy = !r->to || (from == r->to && r->shift == 0);
     SN_TRY(reserve(t, &t->in, &t->in_size, (size_t)(step < height ? step : height) * row_size, err));
     for (int64_t i = 0; i < height; i += step) {
         const int64_t n = height - i < step ? height - i : step;

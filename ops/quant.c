@@ -161,6 +161,33 @@ static SnBlocks read_iq4_nl(SnGraph *g, SnValue b)
                       .scale = half_at(g, b, 0)};
 }
 
+/* Numbers of 4 bits, twice their value plus 12, times a power of two, which is a coarse factor: bf16 has the
+ * exponents. `chunk`: after how many bytes the upper halves follow. */
+static SnBlocks read_mx(SnGraph *g, SnValue b, int chunk)
+{
+    static const uint8_t table[] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+    const SnValue values = sn_const_data(g, SN_U8, 1, (const int64_t[]){SN_COUNT(table)}, table);
+    const SnValue at = sn_cast(g, spread(g, field(g, b, 1, 16), 16, chunk, 4), SN_I32);
+    const SnValue e = field(g, b, 0, 1), wide = sn_cast(g, e, SN_U16);
+    const SnValue least =
+        sn_shl(g, sn_const_int(g, SN_U16, 0x20), sn_min(g, wide, sn_const_int(g, SN_U16, 1)));
+    const SnValue bits = sn_shl(g, sn_sub(g, wide, sn_const_int(g, SN_U16, 1)), sn_const_int(g, SN_U16, 7));
+    const SnValue is_least = sn_lt(g, wide, sn_const_int(g, SN_U16, 2));
+    return (SnBlocks){.codes = sn_gather(g, values, 1, (const int[]){0}, &at, NULL),
+                      .scale = sn_max(g, sn_min(g, e, u8(g, 1)), u8(g, 1)),
+                      .coarse = sn_bitcast(g, sn_where(g, is_least, least, bits), SN_BF16)};
+}
+
+static SnBlocks read_mxfp4(SnGraph *g, SnValue b)
+{
+    return read_mx(g, b, 16);
+}
+
+static SnBlocks read_mxfp4_pairs(SnGraph *g, SnValue b)
+{
+    return read_mx(g, b, 1);
+}
+
 /* ---- K blocks: 256 weights, scales in two levels ---- */
 
 static SnBlocks read_q2_k(SnGraph *g, SnValue b)
@@ -436,6 +463,8 @@ static const SnBlockFormat formats[] = {
     {"q5_0", SMALL, 22, 5, 16, 32, read_q5_0, write_q5_0, quantize_q5_0},
     {"q5_1", SMALL, 24, 5, 0, 32, read_q5_1, write_q5_1, quantize_q5_1},
     {"iq4_nl", SMALL, 18, 8, 128, 32, read_iq4_nl, NULL, NULL},
+    {"mxfp4", SMALL, 17, 8, 12, 32, read_mxfp4, NULL, NULL},
+    {"mxfp4_pairs", SMALL, 17, 8, 12, 32, read_mxfp4_pairs, NULL, NULL},
     {"q2_k", SUPER, 84, 2, 0, 16, read_q2_k, NULL, NULL},
     {"q3_k", SUPER, 110, 3, 4, 16, read_q3_k, NULL, NULL},
     {"q4_k", SUPER, 144, 4, 0, 32, read_q4_k, NULL, NULL},
@@ -515,7 +544,8 @@ static SnValue quantize_blocks(SnGraph *g, const SnCall *c)
 const SnOp sn_quant_ops[] = {
     {.sig = "dequantize_blocks(bytes: u8[*]; format: str) -> ?",
      .expand = dequantize_blocks,
-     .doc = "f32 of the last axis in a block format of GGML: q8_0 q4_0 q4_1 q5_0 q5_1 q2_k .. q6_k iq4_nl"},
+     .doc = "f32 of the last axis in a block format of GGML: q8_0 q4_0 q4_1 q5_0 q5_1 q2_k .. q6_k iq4_nl "
+            "mxfp4, mxfp4_pairs (a byte has two neighbours)"},
     {.sig = "quantize_blocks(w: F[*]; format: str) -> ?",
      .expand = quantize_blocks,
      .doc = "bytes of the last axis in a block format: q8_0 q4_0 q4_1 q5_0 q5_1, as ggml's reference makes "

@@ -122,7 +122,8 @@ static const Command commands[] = {
      "--max-shard-size SIZE  of a folder's weight files: 5GB, 500MiB; default: one file\n",
      "sinter convert ./SmolLM2-135M -o smol.gguf --to q4_k_m", command_convert},
     {"quantize", "MODEL", "weights in fewer bits, without calibration",
-     "-o FILE         NAME.gguf\n"
+     "-o PATH         NAME.gguf, NAME.safetensors or a folder; blocks in the latter two are read by sinter "
+     "alone\n"
      "--to FORMAT     q8, q4 (q8_0, q4_k_m), or as for convert\n",
      "sinter quantize ./SmolLM2-135M -o smol.gguf --to q8", command_quantize},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",

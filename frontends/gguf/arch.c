@@ -88,6 +88,69 @@ static const SnGgufPair starcoder_names[] = {
     {NULL, NULL},
 };
 
+static const SnGgufPair gpt2_keys[] = {
+    {"context_length", "n_positions"},
+    {"embedding_length", "n_embd"},
+    {"block_count", "n_layer"},
+    {"attention.head_count", "n_head"},
+    {"feed_forward_length", "n_inner"},
+    {"attention.layer_norm_epsilon", "layer_norm_epsilon"},
+    {NULL, NULL},
+};
+static const SnGgufPair gpt2_names[] = {
+    {"token_embd", "transformer.wte"},
+    {"position_embd", "transformer.wpe"},
+    {"output_norm", "transformer.ln_f"},
+    {"blk.#.attn_norm", "transformer.h.#.ln_1"},
+    {"blk.#.attn_qkv", "transformer.h.#.attn.c_attn", SN_GGUF_TURNED},
+    {"blk.#.attn_output", "transformer.h.#.attn.c_proj", SN_GGUF_TURNED},
+    {"blk.#.ffn_norm", "transformer.h.#.ln_2"},
+    {"blk.#.ffn_up", "transformer.h.#.mlp.c_fc", SN_GGUF_TURNED},
+    {"blk.#.ffn_down", "transformer.h.#.mlp.c_proj", SN_GGUF_TURNED},
+    {NULL, NULL},
+};
+static const SnGgufPair bloom_keys[] = {
+    {"context_length", "seq_length"},
+    {"block_count", "n_layer"},
+    {"attention.head_count", "n_head"},
+    {"attention.layer_norm_epsilon", "layer_norm_epsilon"},
+    {NULL, NULL},
+};
+static const SnGgufPair bloom_names[] = {
+    {"token_embd", "transformer.word_embeddings"},
+    {"token_embd_norm", "transformer.word_embeddings_layernorm"},
+    {"output_norm", "transformer.ln_f"},
+    {"blk.#.attn_norm", "transformer.h.#.input_layernorm"},
+    {"blk.#.attn_qkv", "transformer.h.#.self_attention.query_key_value", SN_GGUF_BY_HEAD},
+    {"blk.#.attn_output", "transformer.h.#.self_attention.dense"},
+    {"blk.#.ffn_norm", "transformer.h.#.post_attention_layernorm"},
+    {"blk.#.attn_norm_2", "transformer.h.#.ln_attn"},
+    {"blk.#.ffn_up", "transformer.h.#.mlp.dense_h_to_4h"},
+    {"blk.#.ffn_down", "transformer.h.#.mlp.dense_4h_to_h"},
+    {NULL, NULL},
+};
+static const SnGgufPair falcon_keys[] = {
+    {"attention.head_count_kv", "num_kv_heads"},
+    {"attention.layer_norm_epsilon", "layer_norm_epsilon"},
+    {NULL, NULL},
+};
+static const SnGgufPair neox_keys[] = {
+    {"use_parallel_residual", "use_parallel_residual"},
+    {NULL, NULL},
+};
+static const SnGgufPair neox_names[] = {
+    {"token_embd", "gpt_neox.embed_in"},
+    {"output_norm", "gpt_neox.final_layer_norm"},
+    {"output", "embed_out"},
+    {"blk.#.attn_norm", "gpt_neox.layers.#.input_layernorm"},
+    {"blk.#.attn_qkv", "gpt_neox.layers.#.attention.query_key_value", SN_GGUF_BY_HEAD},
+    {"blk.#.attn_output", "gpt_neox.layers.#.attention.dense"},
+    {"blk.#.ffn_norm", "gpt_neox.layers.#.post_attention_layernorm"},
+    {"blk.#.ffn_up", "gpt_neox.layers.#.mlp.dense_h_to_4h"},
+    {"blk.#.ffn_down", "gpt_neox.layers.#.mlp.dense_4h_to_h"},
+    {NULL, NULL},
+};
+
 #define GELU_GATED ",\"hidden_act\":\"gelu_pytorch_tanh\",\"hidden_activation\":\"gelu_pytorch_tanh\""
 
 static const SnGgufArch archs[] = {
@@ -112,6 +175,14 @@ static const SnGgufArch archs[] = {
     {"command-r", "cohere", "CohereForCausalLM", 0, cohere_keys, NULL, ""},
     {"granite", "granite", "GraniteForCausalLM", SN_GGUF_PERMUTED, granite_keys, NULL, ""},
     {"smollm3", "smollm3", "SmolLM3ForCausalLM", SN_GGUF_PERMUTED, NULL, NULL, ""},
+    {"gpt2", "gpt2", "GPT2LMHeadModel", SN_GGUF_NO_ROPE | SN_GGUF_TIED, gpt2_keys, gpt2_names,
+     ",\"conv1d_rows\":true"},
+    {"bloom", "bloom", "BloomForCausalLM", SN_GGUF_NO_ROPE | SN_GGUF_TIED, bloom_keys, bloom_names,
+     ",\"qkv_by_kind\":true"},
+    {"falcon", "falcon", "FalconForCausalLM", SN_GGUF_TIED, falcon_keys, bloom_names,
+     ",\"qkv_by_kind\":true,\"parallel_attn\":true,\"alibi\":false,\"bias\":false"},
+    {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", SN_GGUF_PART, neox_keys, neox_names,
+     ",\"qkv_by_kind\":true"},
 };
 
 /* ---- rows ---- */

@@ -11,6 +11,11 @@
 /* A key, or the stem of a tensor's name: # is a number, @ which part along the first axis. */
 typedef struct SnGgufPair {
     const char *gguf, *hf;
+    enum {
+        SN_GGUF_SAME,
+        SN_GGUF_BY_HEAD, /* rows of a checkpoint are q, k, v of one group of heads after the other */
+        SN_GGUF_TURNED   /* and its weights are [in, out] */
+    } change;
 } SnGgufPair;
 
 #define SN_GGUF_PERMUTED   1u /* rows of q and k are in the order of turning pairs */
@@ -18,8 +23,9 @@ typedef struct SnGgufPair {
 #define SN_GGUF_GEMMA      4u
 #define SN_GGUF_EXPERTS    8u /* only files with experts */
 #define SN_GGUF_NO_EXPERTS 16u
-#define SN_GGUF_TIED       64u /* the head is the embedding unless config.json says otherwise */
-#define SN_GGUF_NO_ROPE    32u /* positions are learned, or scores fall with distance */
+#define SN_GGUF_NO_ROPE    32u  /* positions are learned, or scores fall with distance */
+#define SN_GGUF_TIED       64u  /* the head is the embedding unless config.json says otherwise */
+#define SN_GGUF_PART       128u /* the part of a head that turns is always said */
 
 typedef struct SnGgufArch {
     const char *gguf, *type, *class_name;

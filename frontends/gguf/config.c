@@ -112,7 +112,7 @@ static void put_rope(const File *f, SnText *t)
     const SnJson *kind = get(f, "rope.scaling.type"), *theta = get(f, "rope.freq_base");
     const int64_t turning = integer(f, "rope.dimension_count", 0), dim = head_dim(f);
     put_key(t, "rope_theta", theta);
-    if (turning > 0 && turning < dim) {
+    if (turning > 0 && (turning < dim || f->arch->flags & SN_GGUF_PART)) {
         sn_text_printf(t, ",\"partial_rotary_factor\":");
         sn_json_put_f64(t, (double)turning / (double)dim);
     }
@@ -147,15 +147,28 @@ static void put_gemma(const File *f, SnText *t)
     sn_text_printf(t, ",\"query_pre_attn_scalar\":%" PRId64, scalar);
 }
 
+/* One key and value for all heads, or for groups of them. */
+static void put_falcon(const File *f, SnText *t)
+{
+    const int64_t kv = integer(f, "attention.head_count_kv", 1);
+    const bool is_new = sn_gguf_find(f->gguf, "blk.0.attn_norm_2.weight") != NULL;
+    sn_text_printf(t, ",\"new_decoder_architecture\":%s,\"multi_query\":%s",
+                   is_new || (kv > 1 && kv < integer(f, "attention.head_count", 1)) ? "true" : "false",
+                   kv == 1 ? "true" : "false");
+    if (!is_new)
+        sn_text_printf(t, ",\"num_ln_in_parallel_attn\":1");
+}
+
 /* Biases are where the file has them. */
 static void put_biases(const File *f, SnText *t)
 {
-    static const Pair biases[] = {{"blk.0.attn_q.bias", "attention_bias"},
-                                  {"blk.0.attn_q.bias", "use_qkv_bias"},
-                                  {"blk.0.ffn_up.bias", "mlp_bias"}};
-    for (size_t i = 0; i < SN_COUNT(biases); i++)
-        sn_text_printf(t, ",\"%s\":%s", biases[i].hf,
-                       sn_gguf_find(f->gguf, biases[i].gguf) ? "true" : "false");
+    static const char *const bias[][3] = {{"attention_bias", "blk.0.attn_q.bias", "blk.0.attn_qkv.bias"},
+                                          {"use_qkv_bias", "blk.0.attn_q.bias", "blk.0.attn_qkv.bias"},
+                                          {"mlp_bias", "blk.0.ffn_up.bias", "blk.0.ffn_up.bias"}};
+    for (size_t i = 0; i < SN_COUNT(bias); i++) {
+        const bool is_there = sn_gguf_find(f->gguf, bias[i][1]) || sn_gguf_find(f->gguf, bias[i][2]);
+        sn_text_printf(t, ",\"%s\":%s", bias[i][0], is_there ? "true" : "false");
+    }
 }
 
 SnStatus sn_gguf_config(const char *path, const SnGguf *g, SnText *out, SnError *err)
@@ -168,6 +181,8 @@ SnStatus sn_gguf_config(const char *path, const SnGguf *g, SnText *out, SnError 
     put_rope(&f, out);
     if (f.arch->flags & SN_GGUF_GEMMA)
         put_gemma(&f, out);
+    if (strcmp(f.prefix, "falcon") == 0)
+        put_falcon(&f, out);
     put_biases(&f, out);
     sn_text_printf(out, ",\"tie_word_embeddings\":%s%s}", sn_gguf_find(g, "output.weight") ? "false" : "true",
                    f.arch->more);
@@ -176,12 +191,6 @@ SnStatus sn_gguf_config(const char *path, const SnGguf *g, SnText *out, SnError 
 }
 
 /* ---- names ---- */
-
-bool sn_gguf_is_permuted(const SnGguf *g)
-{
-    File f;
-    return open_file("", g, &f, NULL) == SN_OK && f.arch->flags & SN_GGUF_PERMUTED;
-}
 
 static SnStatus add_one(const File *f, const SnGgufTensor *t, SnArena *arena, SnGgufAddFn *add, void *user,
                         SnError *err)

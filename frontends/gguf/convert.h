@@ -11,9 +11,6 @@ SN_MUST_CHECK SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const
 SN_MUST_CHECK SnStatus sn_gguf_tokenizer_config(const char *path, const SnGguf *f, SnText *out, SnError *err);
 bool sn_gguf_has_tokenizer(const SnGguf *f);
 
-/* Rows of q and k are in the order of turning pairs. */
-bool sn_gguf_is_permuted(const SnGguf *f);
-
 /* What a checkpoint calls a tensor; *part is which of the equal parts along its first axis, of nparts
  * (experts of a layer lie in one tensor). false: i is past the end. A tensor that no architecture knows keeps
  * its name. */

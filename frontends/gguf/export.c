@@ -59,7 +59,8 @@ static void put_pairs(const Keys *k)
         size_t first = 0;
         while (strcmp(sn_gguf_key(k->arch, first)->gguf, p->gguf) != 0)
             first++;
-        if (first != i || sn_json_is_null(v) || v->kind > SN_JSON_STRING)
+        if (first != i || strcmp(p->gguf, "attention.head_count_kv") == 0 || sn_json_is_null(v) ||
+            v->kind > SN_JSON_STRING)
             continue;
         put(k, p->gguf,
             v->kind == SN_JSON_BOOL                         ? SN_GGUF_BOOL
@@ -69,10 +70,18 @@ static void put_pairs(const Keys *k)
     }
 }
 
-static int64_t head_dim(const SnConfig *c)
+int64_t sn_gguf_head_dim(const SnConfig *c)
 {
     const int64_t heads = sn_config_int(c, "num_attention_heads", 1);
     return sn_config_int(c, "head_dim", heads > 0 ? sn_config_int(c, "hidden_size", 0) / heads : 0);
+}
+
+int64_t sn_gguf_kv_heads(const SnConfig *c)
+{
+    const int64_t heads = sn_config_int(c, "num_attention_heads", 0);
+    const bool has_groups = sn_config_bool(c, "new_decoder_architecture", true);
+    const int64_t n = sn_config_int(c, "num_key_value_heads", sn_config_int(c, "num_kv_heads", heads));
+    return has_groups ? n : sn_config_bool(c, "multi_query", true) ? 1 : heads;
 }
 
 static const SnJson *rope_of(const SnConfig *c)
@@ -105,7 +114,7 @@ static void put_rope(const Keys *k)
     const SnJson length = {.kind = SN_JSON_INT,
                            .u.integer = (int64_t)number(rope, "original_max_position_embeddings", 0)};
     put_float(k, "rope.freq_base", theta);
-    put_int(k, "rope.dimension_count", (int64_t)(share * (double)head_dim(c)));
+    put_int(k, "rope.dimension_count", (int64_t)(share * (double)sn_gguf_head_dim(c)));
     if (!is_rope(rope, "linear") && !is_rope(rope, "yarn") && !is_rope(rope, "longrope"))
         return;
     if (!is_rope(rope, "longrope")) {
@@ -125,13 +134,11 @@ void sn_gguf_export_config(const SnConfig *c, const SnGgufArch *a, SnGgufMeta *m
     sn_gguf_put_text(m, "general.architecture", a->gguf);
     sn_gguf_put_text(m, "general.type", "model");
     put_pairs(&k);
-    if (!sn_config_get(c, "num_key_value_heads"))
-        put_int(&k, "attention.head_count_kv",
-                sn_config_int(c, "num_kv_heads", sn_config_int(c, "num_attention_heads", 0)));
+    put_int(&k, "attention.head_count_kv", sn_gguf_kv_heads(c));
     if (!sn_config_get(c, "intermediate_size"))
         put_int(&k, "feed_forward_length", 4 * sn_config_int(c, "hidden_size", 0));
     if (sn_config_get(c, "head_dim"))
-        put_int(&k, "attention.value_length", head_dim(c));
+        put_int(&k, "attention.value_length", sn_gguf_head_dim(c));
     if (!(a->flags & SN_GGUF_NO_ROPE))
         put_rope(&k);
 }
@@ -168,7 +175,7 @@ static bool put_list(const SnJson *list, SnArena *arena, SnGgufFactors *out)
 bool sn_gguf_export_factors(const SnConfig *c, size_t i, SnArena *arena, SnGgufFactors *out)
 {
     const SnJson *rope = rope_of(c);
-    const int64_t dim = head_dim(c);
+    const int64_t dim = sn_gguf_head_dim(c);
     if (is_rope(rope, "longrope") || is_rope(rope, "su")) {
         *out = (SnGgufFactors){.name = i == 0 ? "rope_factors_long.weight" : "rope_factors_short.weight"};
         return i < 2 && put_list(sn_json_get(rope, i == 0 ? "long_factor" : "short_factor"), arena, out);

@@ -9,6 +9,8 @@
 
 /* SN_EUNSUPPORTED: no row for this model type. */
 SN_MUST_CHECK SnStatus sn_gguf_export_arch(const SnConfig *c, const SnGgufArch **out, SnError *err);
+int64_t sn_gguf_head_dim(const SnConfig *c);
+int64_t sn_gguf_kv_heads(const SnConfig *c); /* keys and values: heads of them, by any key that says so */
 void sn_gguf_export_config(const SnConfig *c, const SnGgufArch *a, SnGgufMeta *m);
 /* Factors of rotary frequencies that files hold as tensors; i counts from 0, false: no more. */
 typedef struct SnGgufFactors {

@@ -32,6 +32,7 @@ static const SnGgmlType types[] = {
     {27, "I64", SN_I64, 1, 8},
     {28, "F64", SN_F64, 1, 8},
     {30, "BF16", SN_BF16, 1, 2},
+    {39, "MXFP4", SN_NODTYPE, 32, 17},
 };
 
 const SnGgmlType *sn_ggml_type(uint32_t id)

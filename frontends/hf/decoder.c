@@ -66,7 +66,7 @@ SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bo
         return (SnQkv){0};
     }
     const int64_t d = width / parts;
-    if (!in_groups)
+    if (!in_groups || sn_config_bool(b->config, "qkv_by_kind", false)) /* as GGUF files have them */
         return (SnQkv){.q = heads_at(b, x, 0, heads, d),
                        .k = heads_at(b, x, heads * d, kv_heads, d),
                        .v = heads_at(b, x, (heads + kv_heads) * d, kv_heads, d)};

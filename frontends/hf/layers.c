@@ -30,7 +30,9 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
 SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
-    const SnValue w = sn_permute(b->g, sn_nn_param(b, "weight"), (const int[]){1, 0});
+    const SnValue own = sn_nn_param(b, "weight"); /* GGUF files have it turned already */
+    const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false);
+    const SnValue w = is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0});
     const SnValue y = sn_nn_product(b, b->quant, x, w, sn_nn_param(b, "bias"));
     sn_scope_pop(b->g);
     return y;

@@ -92,6 +92,9 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name);
 SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
                             float spread);
 
+/* A number of a normal distribution, and the next state: the same on every machine. */
+float sn_nn_normal(uint64_t *state);
+
 /* x w^T + bias, the one door of weights: w stays in the blocks that it is stored in, or becomes blocks of the
  * format `quant` (NULL: it stays as it is), which is b->quant or b->head_quant. */
 SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias);

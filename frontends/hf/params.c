@@ -169,6 +169,34 @@ static SnValue block_param(SnBuild *b, const SnStTensor *t, const char *file)
     return sn_dequantize_blocks(b->g, sn_param(b->g, file, bytes.dtype, bytes.ndim, bytes.dims), format);
 }
 
+/* gpt-oss keeps its experts as [experts, out, blocks, 16 bytes] beside the exponents of blocks; the tensor
+ * that they stand for is [experts, in, out]. */
+static SnValue mx_param(SnBuild *b, const char *full)
+{
+    static const char *const part[] = {"scales", "blocks"};
+    SnValue x[2], dims[4];
+    char name[NAME_SIZE];
+    for (int i = 0; i < 2; i++) {
+        const SnStTensor *t = snprintf(name, sizeof name, "%s_%s", full, part[i]) < (int)sizeof name
+                                  ? find_tensor(b, name)
+                                  : NULL;
+        if (!t || t->dtype != SN_U8 || t->ndim != 3 + i || (i == 1 && t->dims[3] != 16) ||
+            t->name.n >= sizeof name)
+            return sn_none();
+        memcpy(name, t->name.at, t->name.n);
+        name[t->name.n] = 0;
+        x[i] = sn_param(b->g, name, SN_U8, t->ndim, t->dims);
+    }
+    for (int i = 0; i < 3; i++)
+        dims[i] = sn_dim(b->g, x[1], i);
+    dims[3] = sn_const_int(b->g, SN_I64, 1);
+    x[0] = sn_reshape(b->g, x[0], 4, dims);
+    const SnValue both = sn_concat(b->g, 2, x, 3);
+    dims[2] = sn_mul(b->g, sn_dim(b->g, both, 2), sn_dim(b->g, both, 3));
+    const SnValue w = sn_dequantize_blocks(b->g, sn_reshape(b->g, both, 3, dims), "mxfp4_pairs");
+    return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
+}
+
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
@@ -176,7 +204,7 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
         return sn_none();
     const SnStTensor *t = find_tensor(b, full);
     if (!t || t->name.n >= sizeof file)
-        return sn_none();
+        return t ? sn_none() : mx_param(b, full);
     if (t->dtype != SN_NODTYPE && !sn_dtype_is_float(t->dtype))
         return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
     memcpy(file, t->name.at, t->name.n);
@@ -237,8 +265,8 @@ SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table)
 
 /* ---- parameters that a checkpoint lacks ---- */
 
-/* Sum of twelve uniform numbers minus six: normal enough, and the same on every machine. */
-static float normal(uint64_t *state)
+/* Sum of twelve uniform numbers minus six: normal enough. */
+float sn_nn_normal(uint64_t *state)
 {
     double sum = -6;
     for (int i = 0; i < 12; i++) {
@@ -268,7 +296,7 @@ SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_
         return sn_graph_fail(b->g, SN_ENOMEM, "%s: no memory", full);
     uint64_t state = sn_hash64(full, strlen(full), 0);
     for (size_t i = 0; i < n; i++)
-        data[i] = spread != 0 ? mean + spread * normal(&state) : mean;
+        data[i] = spread != 0 ? mean + spread * sn_nn_normal(&state) : mean;
     const SnStatus st = sn_weights_add(b->weights, full, SN_F32, ndim, dims, data, &err);
     sn_free(memory, data, n * sizeof *data, _Alignof(max_align_t));
     if (st != SN_OK)

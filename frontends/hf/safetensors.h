@@ -18,6 +18,7 @@ typedef struct SnStTensor {
 
 typedef struct SnSafetensors {
     SnFile *file;       /* retained, or NULL when opened from bytes */
+    size_t header;      /* first bytes of the file, which tell it from others */
     SnStTensor *tensor; /* in order of offsets */
     size_t ntensor;
     const SnJson *metadata; /* __metadata__, or NULL */
@@ -32,6 +33,10 @@ SN_MUST_CHECK SnStatus sn_safetensors_open(SnContext *ctx, const char *path, SnS
                                            SnError *err);
 void sn_safetensors_close(SnSafetensors *f);
 const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name); /* NULL: absent */
+
+/* Elements [begin, end) along each axis, read into out, which has room for them. Only whole bytes. */
+SN_MUST_CHECK SnStatus sn_safetensors_slice(const SnStTensor *t, const int64_t *begin, const int64_t *end,
+                                            void *out, SnError *err);
 
 /* One tensor to be written; dense, row-major. */
 typedef struct SnStWrite {

@@ -2,6 +2,7 @@
 #include "frontends/hf/weights.h"
 
 #include "frontends/gguf/convert.h"
+#include "frontends/hf/pickle.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -84,13 +85,6 @@ static bool hash_file(const SnFile *file, size_t header, uint64_t now_ns, SnHash
     return true;
 }
 
-static size_t header_size(const SnSafetensors *f)
-{
-    SnReader r = sn_reader(f->file ? sn_file_bytes(f->file) : sn_bytes(NULL, 0));
-    const uint64_t n = sn_read_u64le(&r);
-    return r.bad || n > r.left ? SIZE_MAX : (size_t)n + 8;
-}
-
 static bool source_identity(void *self, SnHash128 *out)
 {
     const SnWeights *w = (const SnWeights *)self;
@@ -100,7 +94,7 @@ static bool source_identity(void *self, SnHash128 *out)
         return false;
     const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     for (size_t i = 0; i < w->nshard; i++)
-        if (!hash_file(w->shard[i].file, header_size(&w->shard[i]), now_ns, &h))
+        if (!hash_file(w->shard[i].file, w->shard[i].header, now_ns, &h))
             return false;
     if (w->gguf && !hash_file(w->gguf, w->gguf_header, now_ns, &h))
         return false;
@@ -135,14 +129,42 @@ static SnStatus add_tensor(SnWeights *w, const SnStTensor *t, SnError *err)
     return SN_OK;
 }
 
-static SnStatus add_shard(SnWeights *w, const char *path, SnError *err)
+/* A tensor of bytes whose name ends in a type of blocks is one in blocks, without that end: what `sinter
+ * quantize` writes to folders. */
+static void find_blocks(SnStTensor *t)
+{
+    char name[16];
+    size_t n = t->name.n;
+    while (n > 0 && t->name.at[n - 1] != '.')
+        n--;
+    const size_t len = t->name.n - n;
+    if (t->dtype != SN_U8 || t->ndim < 1 || n == 0 || len >= sizeof name)
+        return;
+    memcpy(name, t->name.at + n, len);
+    name[len] = 0;
+    const SnGgmlType *type = sn_ggml_type_named(name);
+    int64_t *last = &t->dims[t->ndim - 1];
+    if (!type || type->dtype != SN_NODTYPE || *last % type->bytes != 0)
+        return;
+    *last = *last / type->bytes * type->block;
+    t->name.n = n - 1;
+    t->format = type->name;
+    t->dtype = SN_NODTYPE;
+}
+
+typedef SnStatus OpenFn(SnContext *ctx, const char *path, SnSafetensors *out, SnError *err);
+
+static SnStatus add_shard(SnWeights *w, const char *path, OpenFn *open, SnError *err)
 {
     SnSafetensors f = {0};
-    SN_TRY(sn_safetensors_open(w->ctx, path, &f, err));
+    SN_TRY(open(w->ctx, path, &f, err));
     SN_ASSERT(w->nshard < w->shard_cap);
     w->shard[w->nshard++] = f;
-    for (size_t i = 0; i < f.ntensor; i++)
-        SN_TRY(add_tensor(w, &f.tensor[i], err));
+    for (size_t i = 0; i < f.ntensor; i++) {
+        SnStTensor t = f.tensor[i];
+        find_blocks(&t);
+        SN_TRY(add_tensor(w, &t, err));
+    }
     return SN_OK;
 }
 
@@ -194,7 +216,7 @@ static SnStatus reserve_shards(SnWeights *w, size_t n, SnError *err)
     return SN_OK;
 }
 
-static SnStatus open_index(SnWeights *w, const char *folder, const char *path, SnError *err)
+static SnStatus open_index(SnWeights *w, const char *folder, const char *path, OpenFn *open, SnError *err)
 {
     SnFile *file = NULL;
     SnArena arena;
@@ -214,7 +236,7 @@ static SnStatus open_index(SnWeights *w, const char *folder, const char *path, S
     for (size_t i = 0; st == SN_OK && i < n; i++) {
         st = join(folder, (const char *)name[i].at, (int)name[i].n, shard, err);
         if (st == SN_OK)
-            st = add_shard(w, shard, err);
+            st = add_shard(w, shard, open, err);
     }
     uint32_t at = 0;
     for (uint32_t i = 0; st == SN_OK && i < map->n; i++)
@@ -226,19 +248,40 @@ static SnStatus open_index(SnWeights *w, const char *folder, const char *path, S
     return st;
 }
 
+/* The first of these that a folder has. */
+static const struct {
+    const char *file;
+    bool is_index;
+    OpenFn *open;
+} kinds[] = {
+    {"model.safetensors", false, sn_safetensors_open},
+    {"model.safetensors.index.json", true, sn_safetensors_open},
+    {"pytorch_model.bin", false, sn_pickle_open},
+    {"pytorch_model.bin.index.json", true, sn_pickle_open},
+};
+
+bool sn_weights_has(const SnFolder *folder)
+{
+    for (size_t i = 0; i < SN_COUNT(kinds); i++)
+        if (sn_folder_has(folder, kinds[i].file))
+            return true;
+    return sn_folder_gguf(folder) != NULL;
+}
+
 static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
 {
     char path[MAX_PATH_SIZE];
-    SN_TRY(join(folder, "model.safetensors", 17, path, err));
-    if (sn_file_exists(path)) {
+    for (size_t i = 0; i < SN_COUNT(kinds); i++) {
+        SN_TRY(join(folder, kinds[i].file, (int)strlen(kinds[i].file), path, err));
+        if (!sn_file_exists(path))
+            continue;
+        if (kinds[i].is_index)
+            return open_index(w, folder, path, kinds[i].open, err);
         SN_TRY(reserve_shards(w, 1, err));
-        return add_shard(w, path, err);
+        return add_shard(w, path, kinds[i].open, err);
     }
-    char index[MAX_PATH_SIZE];
-    SN_TRY(join(folder, "model.safetensors.index.json", 28, index, err));
-    SN_CHECK(sn_file_exists(index), err, SN_EIO,
-             "%s: no such file, and no model.safetensors.index.json beside it", path);
-    return open_index(w, folder, index, err);
+    return sn_fail(err, SN_EIO, "%s: no model.safetensors or pytorch_model.bin, and no index of shards",
+                   folder);
 }
 
 /* ---- GGUF ---- */

@@ -17,6 +17,7 @@ SN_MUST_CHECK SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWei
 /* The same, or those of a GGUF file under the names of checkpoints. */
 SN_MUST_CHECK SnStatus sn_weights_open_folder(SnContext *ctx, const SnFolder *folder, SnWeights **out,
                                               SnError *err);
+bool sn_weights_has(const SnFolder *folder); /* are there any? */
 SnWeights *sn_weights_retain(SnWeights *w);
 void sn_weights_release(SnWeights *w);
 const SnSource *sn_weights_source(SnWeights *w);
