@@ -85,7 +85,7 @@ static const Row refused[] = {
     {"{{ -(-9223372036854775807 - 1) }}", "more than 64 bits"},
     {"{{ l[::0] }}", "slice step cannot be zero"},
     {"{% include 'x' %}", "include is not supported"},
-    {"{{ s|wordwrap(3) }}", "wordwrap is not supported"},
+    {"{{ s|urlize }}", "urlize is not supported"},
     {"{{ l.append(1) }}", "'append' of 'list' object is unsafe"},
     {"{{ s.__class__.x }}", "'__class__' of 'str' object is unsafe"},
     {"{{ range(3).index(9) }}", "not in range"},
