@@ -76,7 +76,7 @@ def write_weights(path, vocab):
         f.write(struct.pack("<Q", len(text)) + text + data)
 
 
-def make_model(folder, template):
+def make_model(folder, template, positions=512):
     special = ["<|im_start|>", "<s>", "<|im_end|>"]
     thought = ["</think>"]
     letters = ["\u010a", "\u0120"] + [chr(c) for c in range(33, 127)]  # bytes as byte-level tokenizers spell them
@@ -87,7 +87,7 @@ def make_model(folder, template):
              "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
              "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]}
     os.mkdir(folder)
-    write(os.path.join(folder, "config.json"), dict(CONFIG, vocab_size=len(vocab)))
+    write(os.path.join(folder, "config.json"), dict(CONFIG, vocab_size=len(vocab), max_position_embeddings=positions))
     write(os.path.join(folder, "generation_config.json"), {"eos_token_id": [2], "max_new_tokens": NEW})
     write(os.path.join(folder, "tokenizer.json"), {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
@@ -197,4 +197,5 @@ def main():
         assert done.returncode and "chat template" in done.stderr, done.stderr
 
 
-main()
+if __name__ == "__main__":
+    main()
