@@ -208,6 +208,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
         [SN_TOK_TRIE] = d->ntrie,
         [SN_TOK_SCORE] = d->score != NULL ? nid + 1 : 0,
         [SN_TOK_BYTE] = d->score != NULL ? BYTES : 0,
+        [SN_TOK_PREFIX] = d->kind == SN_TOK_WORDPIECE ? SN_TOK_PREFIXES / 8 : 0,
         [SN_TOK_SPELL_AT] = d->ndecode > 0 ? nid + 1 : 0,
         [SN_TOK_SPELL] = d->ndecode > 0 ? spelling_size(d, nid) : 0,
     };
@@ -381,6 +382,20 @@ static SnStatus put_spelling(Writer *w, SnError *err)
     return SN_OK;
 }
 
+static void put_prefixes(Writer *w)
+{
+    const SnTokDraft *d = w->d;
+    uint8_t *bits = section(w, SN_TOK_PREFIX);
+    for (uint32_t id = 0; d->kind == SN_TOK_WORDPIECE && id < d->nvocab; id++) {
+        uint64_t h = SN_TOK_HASH;
+        for (size_t i = 0; i < d->vocab[id].n; i++) {
+            h = sn_tok_hash(h, d->vocab[id].at[i]);
+            const uint32_t bit = sn_tok_prefix_bit(h);
+            bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+        }
+    }
+}
+
 static void put_unigram(Writer *w)
 {
     const SnTokDraft *d = w->d;
@@ -418,6 +433,7 @@ static void put_rest(Writer *w)
     t->suffix_size = (uint32_t)d->suffix.n;
     put_decoder(w);
     put_unigram(w);
+    put_prefixes(w);
     sn_draft_put_regexes(d, section(w, SN_TOK_REGEX), section(w, SN_TOK_BLOCK), section(w, SN_TOK_CLASS),
                          section(w, SN_TOK_EDGE));
     put_normal(w);
@@ -462,14 +478,17 @@ static bool has_units(const SnTokDraft *d)
     for (uint32_t i = 0; i < d->nsplit; i++)
         if (d->split[i].kind == SN_SPLIT_SIGN && (d->split[i].arg & SN_SIGN_FIRST))
             return false;
+    bool adds_spaces = false;
     for (uint32_t i = 0; i < d->nstep; i++) {
         const SnDraftNorm *s = &d->step[i];
         bool is_known = s->kind != SN_NORM_REPLACE_REGEX;
+        adds_spaces |= s->kind == SN_NORM_CJK;
         for (size_t k = 0; k < SN_COUNT(patterns); k++)
             is_known |= sn_bytes_equal(s->text, sn_bytes_str(patterns[k]));
         for (size_t k = 0; k < s->text.n && s->kind == SN_NORM_REPLACE; k++)
             is_known &= s->text.at[k] > ' ';
-        if (!is_known || s->kind == SN_NORM_PREPEND || s->kind == SN_NORM_BYTES)
+        if (!is_known || s->kind == SN_NORM_PREPEND || s->kind == SN_NORM_BYTES ||
+            (adds_spaces && s->kind == SN_NORM_REPLACE_REGEX))
             return false;
     }
     return true;

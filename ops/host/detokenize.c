@@ -108,19 +108,20 @@ static SnStatus put_one(Op *op, size_t i, SnError *err)
     return put(op, sn_bytes(sn_tok_SPELL(op->t) + begin, end - begin), err);
 }
 
-/* Puts tokens up to `stop`, or one that needs more than a copy. */
+/* Puts tokens up to `stop`, or one that needs more than a copy: in a run all that are parts, else others. */
 static void copy_tokens(const Op *op, size_t stop)
 {
     const SnView *out = &op->h->out[0];
     const uint8_t *spell = sn_tok_SPELL(op->t);
-    const uint32_t *at = op->at, nid = op->t->facts.vocab_size, odd = op->hidden | SN_TOK_SPELL_PART;
+    const uint32_t *at = op->at, nid = op->t->facts.vocab_size, flags = op->hidden | SN_TOK_SPELL_PART;
+    const uint32_t kind = op->st->in_run ? SN_TOK_SPELL_PART : 0;
     const int32_t *ids = op->ids;
     const size_t room = (size_t)out->child_count;
     uint8_t *text = out->data;
     size_t i = op->st->id, n = op->st->ntext;
     for (; i < stop && (uint32_t)ids[i] < nid; i++) {
         const uint32_t begin = at[ids[i]], size = (at[ids[i] + 1] - begin) & SN_TOK_SPELL_MASK;
-        if ((begin & odd) || size > COPY || room - n < COPY)
+        if ((begin & flags) != kind || size > COPY || room - n < COPY)
             break;
         memcpy(text + n, spell + (begin & SN_TOK_SPELL_MASK), COPY);
         n += size;
@@ -170,7 +171,7 @@ static SnStatus run_spelled(Op *op, SnError *err)
             return SN_AGAIN;
         const size_t stop = end - st->id < BATCH ? end : st->id + BATCH;
         while (st->id < stop) {
-            if (!st->in_run && (st->has_begun || !op->spelling.odd_first))
+            if (st->has_begun || !op->spelling.odd_first)
                 copy_tokens(op, stop);
             if (st->id < stop)
                 SN_TRY(put_one(op, st->id++, err));

@@ -265,11 +265,28 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || byte == '\n';
 }
 
+/* May a text be cut before this character, behind a blank? One that prints; beyond ASCII letters alone, that
+ * no form makes begin with a mark or a space, and that join no cluster: so U+37A and the vowels AM are none.
+ */
+static bool begins_unit(const uint8_t *p, size_t left)
+{
+    enum { THAI_AM = 0xE33, LAO_AM = 0xEB3, YPOGEGRAMMENI = 0x37A };
+    if (*p < 0x80)
+        return *p > ' ' && *p < 0x7F;
+    const uint32_t c = sn_tok_code_point(p, sn_tok_char_size(p, left));
+    if (!((c >= 0xC0 && c < 0x2000) || (c > 0x3040 && c < 0xD7A4)) || c == THAI_AM || c == LAO_AM ||
+        c == YPOGEGRAMMENI)
+        return false;
+    const SnCodeClass *k = sn_code_class(c);
+    return k->order == 0 &&
+           (k->flags & (SN_CP_WORD | SN_CP_SPACE | SN_CP_DROP | SN_CP_NONSPACING | SN_CP_MARK)) == SN_CP_WORD;
+}
+
 /* The part that begins at `at`; *next is where the one behind it does. */
 static SnBytes unit_at(SnBytes text, size_t at, size_t end, size_t *next)
 {
     size_t i = at + 1, n;
-    while (i < end && !(is_blank(text.at[i - 1]) && text.at[i] > ' ' && text.at[i] < 0x7F))
+    while (i < end && !(is_blank(text.at[i - 1]) && begins_unit(text.at + i, end - i)))
         i++;
     *next = i;
     for (n = i - at; n > 0 && is_blank(text.at[at + n - 1]);)

@@ -225,6 +225,11 @@ static bool check_spelling(const SnTokTable *t)
     return (at[n - 1] & SN_TOK_SPELL_MASK) + SN_TOK_SPELL_SLACK <= sn_tok_count(t, SN_TOK_SPELL);
 }
 
+static bool check_wordpiece(const SnTokTable *t)
+{
+    return t->model != SN_TOK_WORDPIECE || sn_tok_count(t, SN_TOK_PREFIX) == SN_TOK_PREFIXES / 8;
+}
+
 static bool check_unigram(const SnTokTable *t)
 {
     const uint32_t nid = t->facts.vocab_size, nword = sn_tok_count(t, SN_TOK_TRIE);
@@ -284,7 +289,7 @@ SnStatus sn_tokenizer_check(SnBytes table, SnError *err)
     SN_CHECK(check_steps(t), err, SN_EFORMAT, "tokenizer table: bad steps");
     SN_CHECK(sn_tok_check_forms(t), err, SN_EFORMAT, "tokenizer table: bad normalisation forms");
     SN_CHECK(check_decoder(t) && check_spelling(t), err, SN_EFORMAT, "tokenizer table: bad decoder");
-    SN_CHECK(check_unigram(t), err, SN_EFORMAT, "tokenizer table: bad pieces");
+    SN_CHECK(check_unigram(t) && check_wordpiece(t), err, SN_EFORMAT, "tokenizer table: bad pieces");
     SN_CHECK(check_template(t, SN_TOK_SINGLE, sn_tok_SINGLE(t), t->facts.added_single) &&
                  check_template(t, SN_TOK_PAIR, sn_tok_PAIR(t), t->facts.added_pair),
              err, SN_EFORMAT, "tokenizer table: bad template");

@@ -192,6 +192,7 @@ typedef enum SnTokModel {
     X(JUNCTION, uint8_t)  /* BPE: bits of pairs of characters that some merge joins; none: not known */      \
     X(TRIE, uint32_t)     /* Unigram: double array over the pieces' bytes, two of each node */               \
     X(SCORE, double)      /* Unigram: nid + 1, the last one of unknown characters */                         \
+    X(PREFIX, uint8_t)    /* WordPiece: bits of hashes of all that tokens begin with */                      \
     X(DECODE, SnTokDecodeStep)                                                                               \
     X(CHARSMAP, uint32_t) /* of normaliser steps */                                                          \
     X(REGEX, SnTokRegex)  /* patterns, of splits and of normalising */                                       \
@@ -367,8 +368,8 @@ typedef struct SnTokDecodeStep {
 
 #define SN_TOK_NO_TEMPLATE    1u /* no post-processor: texts are joined, and some sequence ids are odd */
 #define SN_TOK_OVERFLOW_ZEROS 2u /* RobertaProcessing: overflowing windows have type 0 */
-/* A text may be cut behind spaces and newlines that a printing ASCII character follows: the parts give their
- * ids alone, also without the white space at their ends. */
+/* A text may be cut behind spaces and newlines that a printing ASCII character or a letter follows: the parts
+ * give their ids alone, also without the white space at their ends. */
 #define SN_TOK_UNITS (1u << 31)
 
 typedef struct SnTokTable {
@@ -431,6 +432,12 @@ static inline uint32_t sn_tok_junction(uint32_t a, uint32_t b)
 {
     const uint32_t h = (a * 0x9E3779B1u ^ b) * 0x85EBCA77u;
     return (a | b) < 128 ? a << 7 | b : (1u << 14) + (h >> 14) % (SN_TOK_JUNCTIONS - (1u << 14));
+}
+
+#define SN_TOK_PREFIXES (1u << 20)
+static inline uint32_t sn_tok_prefix_bit(uint64_t h) /* h: as it is before sn_tok_hash_end */
+{
+    return (uint32_t)(h * 0x9E3779B97F4A7C15u >> 44);
 }
 
 /* Finds a token of the model: h is sn_tok_hash_end of all of its bytes, prefix and rest its two parts. */

@@ -3,7 +3,7 @@
  * A word is first looked up as a whole. Where it is none, its first piece is the longest beginning that is a
  * token, and each further piece the longest one that is a token after the prefix ("##"); if some piece is
  * none, the whole word is the unknown token. All beginnings are hashed in one pass and looked up as they
- * grow.
+ * grow, until no token begins like that.
  *
  * Schuster & Nakajima, "Japanese and Korean Voice Search" (2012). */
 #include "ops/host/tok.h"
@@ -39,11 +39,15 @@ static size_t longest(const SnTokTable *t, SnBytes word, size_t begin, uint64_t 
     uint64_t h = begin == 0 ? SN_TOK_HASH : prefix_hash;
     const size_t most = t->model_token_size > prefix.n ? t->model_token_size - prefix.n : 0;
     const size_t stop = word.n - begin < most ? word.n : begin + most;
+    const uint8_t *may_go_on = sn_tok_PREFIX(t);
     size_t best = begin;
     for (size_t i = begin; i < stop;) {
         h = sn_tok_hash(h, word.at[i++]);
         if (i < word.n && sn_tok_is_tail(word.at[i]))
             continue;
+        const uint32_t bit = sn_tok_prefix_bit(h);
+        if (!(may_go_on[bit >> 3] >> (bit & 7) & 1))
+            break;
         const uint32_t found =
             sn_tok_find(t, sn_tok_hash_end(h), prefix, sn_bytes(word.at + begin, i - begin));
         if (found != SN_TOK_NONE) {
