@@ -483,8 +483,9 @@ static bool has_units(const SnTokDraft *d)
         const SnDraftNorm *s = &d->step[i];
         bool is_known = s->kind != SN_NORM_REPLACE_REGEX;
         adds_spaces |= s->kind == SN_NORM_CJK;
-        for (size_t k = 0; k < SN_COUNT(patterns); k++)
-            is_known |= sn_bytes_equal(s->text, sn_bytes_str(patterns[k]));
+        for (size_t k = 0; k < SN_COUNT(patterns); k++) /* what becomes a space still parts words */
+            is_known |= sn_bytes_equal(s->text, sn_bytes_str(patterns[k])) && sn_bytes_is(s->to, " ");
+        is_known &= s->kind != SN_NORM_REPLACE || s->text.n > 0;
         for (size_t k = 0; k < s->text.n && s->kind == SN_NORM_REPLACE; k++)
             is_known &= s->text.at[k] > ' ';
         if (!is_known || s->kind == SN_NORM_PREPEND || s->kind == SN_NORM_BYTES ||

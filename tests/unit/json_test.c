@@ -130,6 +130,59 @@ static void json_memory_is_bounded_by_text(void **state)
     sn_arena_clear(&arena);
 }
 
+static SnStatus walk_values(SnArena *arena, const char *text, SnText *out, SnError *err)
+{
+    static const char *const later[] = {"vocab", "merges", NULL};
+    SnJson *root, v;
+    SnJsonWalk w;
+    SnBytes key, s;
+    SN_TRY(sn_json_parse_some(arena, "t.json", sn_bytes_str(text), later, &root, err));
+    const SnJson *all = sn_json_get(sn_json_get(root, "model"), "vocab");
+    sn_text_printf(out, "%d %u:", all->kind == SN_JSON_LATER, all->n);
+    sn_json_walk(&w, arena, "t.json", sn_bytes_str(text), all, err);
+    for (bool is_in = sn_json_open(&w); is_in && sn_json_more(&w, &key);) {
+        sn_text_printf(out, " %.*s=", (int)key.n, (const char *)key.at);
+        if (sn_json_open(&w)) {
+            while (sn_json_more(&w, &key) && sn_json_take_string(&w, &s))
+                sn_text_printf(out, "<%.*s>", (int)s.n, (const char *)s.at);
+        } else if (sn_json_take(&w, &v)) {
+            sn_json_put(out, &v);
+        }
+    }
+    return sn_json_walk_end(&w);
+}
+
+static void json_left_for_later_is_walked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *values, *message; /* NULL: none */
+    } cases[] = {
+        {"{\"vocab\": [1], \"model\": {\"x\": {\"vocab\": {}}, \"vocab\": {\"a\": 1, \"\\u00e4\\\"}\": "
+         "-2.5}}}",
+         "1 2: a=1 \xC3\xA4\"}=-2.5", NULL},
+        {"{\"model\":{\"vocab\":[[\"a\",\"\\n]\"] , [ ],\"b\",[\"c\"]]}}", "1 4: =<a><\n]> = =\"b\" =<c>",
+         NULL},
+        {"{\"model\": {\"vocab\": [\"a\", [1]]}}", NULL, "t.json: line 1, column 28: expected ',' or ']'"},
+        {"{\"model\": {\"vocab\": [\"a\\x\"]}}", NULL, "t.json: line 1, column 26: bad escape in a string"},
+        {"{\"model\": {\"vocab\": [1,]}}", NULL, "t.json: line 1, column 24: expected a value"},
+        {"{\"model\": {\"vocab\": {1}}}", NULL, "t.json: line 1, column 22: expected a key"},
+        {"{\"model\": {\"vocab\": [\"a}", NULL, "t.json: line 1, column 25: expected ',' or '}'"},
+    };
+    SnArena arena;
+    sn_arena_init(&arena, &sn_default_allocator);
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnError err = {0};
+        SnText t = {.memory = &sn_default_allocator};
+        const SnStatus st = walk_values(&arena, cases[i].text, &t, &err);
+        assert_int_equal(st, cases[i].message != NULL ? SN_EFORMAT : SN_OK);
+        assert_string_equal(cases[i].message != NULL ? err.message : t.at,
+                            cases[i].message != NULL ? cases[i].message : cases[i].values);
+        sn_text_clear(&t);
+    }
+    sn_arena_clear(&arena);
+}
+
 static void json_accessors_check_kinds(void **state)
 {
     (void)state;
@@ -289,6 +342,7 @@ int main(void)
         cmocka_unit_test(json_malformed_fails),
         cmocka_unit_test(json_depth_64_passes_65_fails),
         cmocka_unit_test(json_memory_is_bounded_by_text),
+        cmocka_unit_test(json_left_for_later_is_walked),
         cmocka_unit_test(json_accessors_check_kinds),
         cmocka_unit_test(number_parse_is_exact),
         cmocka_unit_test(number_print_is_shortest),

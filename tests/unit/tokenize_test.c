@@ -405,6 +405,49 @@ static void ids_decode_to_text(void **state)
     assert_decodes(f, load(f, "{" MODEL "}"), ids, 5, false, "[CLS] ##ld hello , wor");
 }
 
+/* What depends on its place in a row, or on neighbours: the first and last token, bytes, ends that are taken
+ * off. */
+static void tokens_decode_by_their_places(void **state)
+{
+    Fixture *f = *state;
+#define VOCAB                                                                                                \
+    "{\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"a\",\"vocab\":{\"a\":0,\"\xE2\x96\x81\":1,"          \
+    "\"\xE2\x96\x81"                                                                                         \
+    "b\":2,\"<0xE4>\":3,\"<0xB8>\":4,\"<0xAD>\":5,\"x</w>\":6,\"\xC3\xA4\":7,\"\xC2\xB8\":"                  \
+    "8,\"\xC2\xAD!\":9,\"longer than what is copied at once, and more\":10}},\"decoder\":"
+#define FALLS "{\"type\":\"ByteFallback\"}"
+    static const struct {
+        const char *json, *text;
+        int32_t n, ids[6];
+    } cases[] = {
+        {VOCAB "{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\",\"prepend_scheme\":\"always\"}}",
+         "b b ",
+         4,
+         {99, 2, 2, 1}},
+        {VOCAB "{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"}}", "x ax", 4, {6, 0, 6, 99}},
+        {VOCAB FALLS "}",
+         "\xE4\xB8\xAD"
+         "a\xEF\xBF\xBD\xEF\xBF\xBD",
+         6,
+         {3, 4, 5, 0, 3, 4}},
+        {VOCAB "{\"type\":\"Sequence\",\"decoders\":[" FALLS
+               ",{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":"
+               "\"a\",\"start\":1,\"stop\":2}]}}",
+         "\xEF\xBF\xBDlonger than what is copied at once, and more",
+         5,
+         {0, 4, 10, 0, 0}},
+    };
+    for (size_t i = 0; i < SN_COUNT(cases); i++)
+        assert_decodes(f, load(f, cases[i].json), cases[i].ids, cases[i].n, false, cases[i].text);
+    /* Signs for the bytes E4, B8, AD: a character, then parts of one. */
+    const SnBytes bytes = load(f, VOCAB "{\"type\":\"ByteLevel\"}}");
+    assert_decodes(f, bytes, (int32_t[]){7, 8, 0, 7, 99, 8, 7}, 7, false,
+                   "\xEF\xBF\xBD"
+                   "a\xEF\xBF\xBD\xEF\xBF\xBD");
+#undef VOCAB
+#undef FALLS
+}
+
 static void a_negative_id_does_not_decode(void **state)
 {
     Fixture *f = *state;
@@ -542,6 +585,7 @@ int main(void)
         cmocka_unit_test(without_a_template_texts_are_joined),
         cmocka_unit_test(rows_are_padded_on_either_side),
         cmocka_unit_test(ids_decode_to_text),
+        cmocka_unit_test(tokens_decode_by_their_places),
         cmocka_unit_test(a_negative_id_does_not_decode),
         cmocka_unit_test(a_deadline_does_not_change_results),
         cmocka_unit_test(rows_that_share_their_bytes_may_exceed_the_bound),
