@@ -8,7 +8,7 @@
 #include "frontends/hf/regex.h"
 #include "ops/host/tokenize.h"
 
-enum { MAX_STATES = 1 << 12, FIRST = 1, FAR = 0 };
+enum { MAX_STATES = 1 << 12, MAX_CLASSES = 128, FIRST = 1, FAR = 0 };
 
 typedef struct Machine {
     const uint32_t *edge; /* of the DFA: nclass a state, state 0 is dead, 1 the first */
@@ -104,7 +104,7 @@ SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32
     for (size_t i = 0; i < d->nchar; i++)
         is_used[d->class[i]] = true;
     *nout = 0;
-    if (d->nstate >= MAX_STATES)
+    if (d->nstate >= MAX_STATES || d->nclass > MAX_CLASSES)
         return SN_OK;
     const size_t nnumber = (size_t)d->nclass * (1 + d->nstate);
     m.number = sn_arena_array(work, nnumber, sizeof *m.number);

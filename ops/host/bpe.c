@@ -406,7 +406,7 @@ static Whole spell(const Bpe *b, SnBytes word, uint8_t *sign)
     for (size_t i = 0; i < w.text.n; i++)
         w.hash = sn_tok_hash(w.hash, w.text.at[i]);
     w.hash = sn_tok_hash_end(w.hash);
-    sn_prefetch(&sn_tok_SLOT(b->t)[w.hash & (sn_tok_count(b->t, SN_TOK_SLOT) - 1)]);
+    sn_prefetch(&sn_tok_SLOT(b->t)[w.hash >> 32 & (sn_tok_count(b->t, SN_TOK_SLOT) - 1)]);
     return w;
 }
 

@@ -177,13 +177,12 @@ static size_t learn(const SnTokEncoder *e, SnBytes text, size_t at, const uint32
 /* Puts the words that the cache knows up to one that it does not; returns how many. */
 static size_t put_known(const SnWordCache *c, const Batch *b, size_t i, size_t n, SnTokSink *out)
 {
-    size_t at = out->n, count;
-    const int32_t *id;
-    while (i < n && out->max - at >= SN_WORD_IDS &&
-           (id = sn_word_find(c, b->set[i], b->key[i], &count)) != NULL) {
-        memcpy(out->id + at, id, SN_WORD_IDS * sizeof *id);
-        at += count;
-        i++;
+    size_t at = out->n;
+    for (; i < n && out->max - at >= SN_WORD_MOST; i++) {
+        const SnWordFew *known = sn_word_find(c, b->set[i], b->key[i]);
+        if (known == NULL)
+            break;
+        at += sn_word_put(known, out->id + at);
     }
     out->n = at;
     return i;
@@ -209,10 +208,18 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
         }
         if (i == n)
             break;
-        if (learns && i >= learnt)
-            learnt = learn(e, text, w->cut_at, end, i, n);
         w->word = (SnTokEvent){w->cut_at, end[i], false};
         w->cut_at = end[i];
+        if (learns && i >= learnt) {
+            const SnBytes word = sn_bytes(text.at + w->word.begin, end[i] - w->word.begin);
+            const size_t nid =
+                sn_word_copy(&e->cache, word, text.n - w->word.begin, out->id + out->n, out->max - out->n);
+            if (nid != SIZE_MAX) {
+                out->n += nid;
+                continue;
+            }
+            learnt = learn(e, text, w->word.begin, end, i, n);
+        }
         SN_TRY(sn_tok_words_one(e, w, out, err));
     }
     return SN_OK;

@@ -68,18 +68,15 @@ static size_t well_formed(const uint8_t *p, size_t left, size_t *bad)
  */
 static size_t valid_size(const uint8_t *p, size_t left, size_t most, size_t *bad)
 {
-    uint64_t part[4];
     size_t i = 0, n;
-    for (*bad = 0; i < most; i += n) {
-        n = sizeof part;
-        if (left - i >= n) {
-            memcpy(part, p + i, n);
-            if (((part[0] | part[1] | part[2] | part[3]) & 0x8080808080808080u) == 0)
-                continue;
+    *bad = 0;
+    while (i < most) {
+        i += sn_tok_ascii_begin(p + i, left - i);
+        for (; i < most && p[i] >= 0x80; i += n) {
+            n = well_formed(p + i, left - i, bad);
+            if (n == 0)
+                return i;
         }
-        n = p[i] < 0x80 ? 1 : well_formed(p + i, left - i, bad);
-        if (n == 0)
-            return i;
     }
     return i;
 }

@@ -122,6 +122,17 @@ static inline uint32_t sn_tok_byte_char(uint8_t b)
     return 0x100u + (b <= 0x20 ? b : b <= 0xA0 ? 0x21u + (b - 0x7Fu) : 0x43u);
 }
 
+/* How many of eight or fewer bytes at p, of which there are n > 0, are ASCII before the first that is not. */
+static inline size_t sn_tok_ascii_begin(const uint8_t *p, size_t n)
+{
+    uint64_t part;
+    if (n < sizeof part)
+        return *p < 0x80;
+    memcpy(&part, p, sizeof part);
+    part &= 0x8080808080808080u;
+    return part != 0 ? sn_low_bit(part) / 8 : sizeof part;
+}
+
 /* A place in valid UTF-8, in bytes and in characters. */
 typedef struct SnTokPlace {
     size_t byte, character;

@@ -6,48 +6,50 @@
  * a match to end where one ended there too, and from that place on what was found there is true. */
 #include "ops/host/split.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 enum { WAYS = SN_TOK_WALK_WAYS, SHORT = 32, LONG = SN_TOK_WALK_MOST / WAYS };
 enum { HERE = SN_TOK_WALK_HERE, BACK = SN_TOK_WALK_BACK, AGAIN = SN_TOK_WALK_AGAIN };
 
 _Static_assert(WAYS *SHORT % 64 == 0, "chunks are words of borders");
 
-#define NOT_ASCII   0x8080808080808080u
 #define FOR_WAYS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+
+enum { NO_ASCII = 0x80 };
 
 typedef struct Walk {
     const SnTokPattern *p;
-    const uint8_t *text;  /* of the chunk */
-    const uint8_t *class; /* of its bytes; NULL: all are ASCII */
-    uint8_t *flag;        /* SN_TOK_WALK_ of each character */
+    const uint8_t *text; /* of the chunk */
+    uint8_t *kind;       /* its bytes; of characters that are not ASCII NO_ASCII + class, and NO_ASCII */
+    uint8_t *flag;       /* SN_TOK_WALK_ of each character */
+    uint8_t class[256];  /* of each kind */
 } Walk;
 
 static inline uint32_t class_at(const Walk *w, size_t at)
 {
-    return w->class != NULL ? w->class[at] : w->p->ascii[w->text[at]];
+    return w->class[w->kind[at]];
 }
 
-static inline uint64_t eight(const uint8_t *bytes)
+/* Returns whether all of the first n bytes are ASCII. */
+static bool read_kinds(Walk *w, SnBytes text, size_t n)
 {
-    uint64_t all;
-    memcpy(&all, bytes, sizeof all);
-    return all;
-}
-
-static void read_classes(const SnTokPattern *p, SnBytes text, size_t n, uint8_t *class)
-{
-    for (size_t at = 0, size; at < n; at += size) {
-        if (at % 8 == 0 && (eight(text.at + at) & NOT_ASCII) == 0) {
-#define X(k) class[at + k] = p->ascii[text.at[at + k]];
-            FOR_WAYS(X)
-#undef X
-            size = 8;
-            continue;
+    bool is_ascii = true;
+    memcpy(w->kind, text.at, n);
+    memcpy(w->class, w->p->ascii, NO_ASCII);
+    for (unsigned i = 0; i < NO_ASCII; i++)
+        w->class[NO_ASCII + i] = (uint8_t)i;
+    for (size_t at = 0, size; at < n;) {
+        const size_t more = sn_tok_ascii_begin(text.at + at, text.n - at);
+        for (at += more; at < n && text.at[at] >= 0x80; at += size) {
+            w->kind[at] = (uint8_t)(NO_ASCII + sn_tok_class_at(w->p, text.at + at, text.n - at, &size));
+            for (size_t i = at + 1; i < at + size && i < n; i++)
+                w->kind[i] = NO_ASCII;
+            is_ascii = false;
         }
-        const uint32_t first = sn_tok_class_at(p, text.at + at, text.n - at, &size);
-        class[at] = (uint8_t)first;
-        for (size_t i = 1; i < size && at + i < n; i++)
-            class[at + i] = 0;
     }
+    return is_ascii;
 }
 
 /* ---- places that are read again ----------------------------------------------------------------------- */
@@ -55,9 +57,8 @@ static void read_classes(const SnTokPattern *p, SnBytes text, size_t n, uint8_t 
 /* Where the character before the one at `at` begins. */
 static size_t before(const Walk *w, size_t from, size_t at)
 {
-    do
-        at--;
-    while (at > from && sn_tok_is_tail(w->text[at]));
+    while (at > from && sn_tok_is_tail(w->text[--at]))
+        ;
     return at;
 }
 
@@ -106,10 +107,10 @@ static uint32_t read_again(const Walk *w, size_t from, size_t at)
 /* ---- stretches ---------------------------------------------------------------------------------------- */
 
 /* Reads all stretches; row[i] is where the walk of each is at its end. The rows lie in registers. */
-static inline void read_stretches(const Walk *w, size_t size, bool maps, uint32_t row[WAYS])
+static inline void read_stretches(const Walk *w, size_t size, uint32_t row[WAYS])
 {
     const uint32_t *walk = w->p->walk;
-    const uint8_t *class = maps ? w->text : w->class, *ascii = w->p->ascii;
+    const uint8_t *kind = w->kind, *class = w->class;
     uint8_t *flag = w->flag;
 #define X(k) uint32_t row##k = 0;
     FOR_WAYS(X)
@@ -117,7 +118,7 @@ static inline void read_stretches(const Walk *w, size_t size, bool maps, uint32_
     for (size_t i = 0; i < size; i++) {
         uint32_t all = 0;
 #define X(k)                                                                                                 \
-    row##k = walk[row##k + (maps ? ascii[class[k * size + i]] : class[k * size + i])];                       \
+    row##k = walk[row##k + class[kind[k * size + i]]];                                                       \
     flag[k * size + i] = (uint8_t)row##k;                                                                    \
     all |= row##k;                                                                                           \
     row##k >>= SN_TOK_WALK_BITS;
@@ -158,22 +159,29 @@ static void join(const Walk *w, size_t size, uint32_t row[WAYS])
 /* ---- borders ------------------------------------------------------------------------------------------ */
 
 /* Bit `bit` of each of 64 bytes. */
-static inline uint64_t bits_of(const uint8_t *flag, unsigned bit)
+static inline uint64_t bits_of(const uint8_t *flag, int bit)
 {
     uint64_t all = 0;
-    for (unsigned i = 0; i < 8; i++)
-        all |= ((eight(flag + 8 * i) >> bit & 0x0101010101010101u) * 0x0102040810204080u >> 56) << 8 * i;
+#if defined(__SSE2__)
+    for (unsigned i = 0; i < 64; i += 16) {
+        const __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(flag + i));
+        all |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_slli_epi16(part, 7 - bit)) << i;
+    }
+#else
+    for (unsigned i = 0; i < 64; i++)
+        all |= (uint64_t)(flag[i] >> bit & 1) << i;
+#endif
     return all;
 }
 
-static uint32_t put_ends(const Walk *w, size_t n, uint32_t base, uint32_t *end)
+static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, uint32_t *end)
 {
     uint64_t border[SN_TOK_WALK_MOST / 64 + 1] = {0};
     uint32_t nend = 0;
     for (size_t i = 0; i < n / 64; i++) {
         uint64_t back = bits_of(w->flag + 64 * i, 1);
         border[i] |= bits_of(w->flag + 64 * i, 0);
-        if (w->class == NULL) {
+        if (is_ascii) {
             border[i] |= back >> 1;
             border[i > 0 ? i - 1 : 0] |= i > 0 ? back << 63 : 0;
             continue;
@@ -192,26 +200,17 @@ static uint32_t put_ends(const Walk *w, size_t n, uint32_t base, uint32_t *end)
 
 uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_MOST])
 {
-    uint8_t class[SN_TOK_WALK_MOST], flag[SN_TOK_WALK_MOST];
+    uint8_t kind[SN_TOK_WALK_MOST], flag[SN_TOK_WALK_MOST];
     uint32_t row[WAYS];
-    uint64_t all = 0;
     const size_t left = text.n - at, size = left < WAYS * LONG ? SHORT : LONG;
-    Walk w = {.p = p, .text = text.at + at, .flag = flag};
+    Walk w = {.p = p, .text = text.at + at, .kind = kind, .flag = flag};
     if (p->walk == NULL || left < WAYS * SHORT)
         return 0;
-    for (size_t i = 0; i < WAYS * size; i += sizeof all)
-        all |= eight(w.text + i);
-    const bool has_more = all & NOT_ASCII;
-    if (has_more) {
-        read_classes(p, sn_bytes(w.text, left), WAYS * size, class);
-        w.class = class;
-    }
-    if (size == LONG && !has_more)
-        read_stretches(&w, LONG, true, row);
-    else if (size == LONG)
-        read_stretches(&w, LONG, false, row);
+    const bool is_ascii = read_kinds(&w, sn_bytes(w.text, left), WAYS * size);
+    if (size == LONG)
+        read_stretches(&w, LONG, row);
     else
-        read_stretches(&w, SHORT, !has_more, row);
+        read_stretches(&w, SHORT, row);
     join(&w, size, row);
-    return put_ends(&w, WAYS * size, (uint32_t)at, end);
+    return put_ends(&w, WAYS * size, is_ascii, (uint32_t)at, end);
 }

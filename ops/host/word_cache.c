@@ -1,7 +1,7 @@
 /* word_cache.c -- words whose ids are known: longer ones, and keeping them. */
 #include "ops/host/word_cache.h"
 
-enum { LONG = 128, LONGEST = 256 };
+enum { LONG = 128, LONGEST = 512 };
 
 typedef struct Head {     /* of a longer entry: its ids follow, then its bytes */
     uint16_t size, count; /* size 0: free */
@@ -9,10 +9,10 @@ typedef struct Head {     /* of a longer entry: its ids follow, then its bytes *
 
 SnWordCache sn_word_cache(void *memo, size_t size)
 {
-    enum { PART = 16 }; /* of n sets of longer words: twice as many of short ones, a part of the longest */
+    enum { PART = 32 }; /* of n sets of longer words: twice as many of short ones, a part of the longest */
     const size_t of_n = 2 * (2 * sizeof(SnWordFew) + LONG + LONGEST / PART);
     size_t n = PART;
-    unsigned bits = 5;
+    unsigned bits = 6;
     if (memo == NULL || size < PART * of_n)
         return (SnWordCache){.few = NULL};
     for (; 2 * n * of_n <= size; n *= 2)
@@ -84,61 +84,84 @@ void sn_word_fetch(const SnWordCache *c, SnBytes word)
     sn_prefetch(set + LONG);
 }
 
-/* The ids of a word, *count of them; NULL: not known. */
-static const void *find(const SnWordCache *c, SnBytes word, size_t left, size_t *count)
+static const SnWordFew *find_short(const SnWordCache *c, SnBytes word, size_t left)
 {
-    if (c->few == NULL || word.n > LONGEST)
+    if (word.n > SN_WORD_SHORT)
         return NULL;
-    if (word.n <= SN_WORD_SHORT) {
-        const SnWordKey k = sn_word_key(word.at, word.n, left);
-        const int32_t *id = sn_word_find(c, sn_word_set(c, k), k, count);
-        if (id != NULL)
-            return id;
-    }
+    const SnWordKey k = sn_word_key(word.at, word.n, left);
+    return sn_word_find(c, sn_word_set(c, k), k);
+}
+
+static const uint8_t *find_long(const SnWordCache *c, SnBytes word, Head *head)
+{
     const uint64_t hash = hash_of(word);
-    for (size_t i = 0; i < SN_COUNT(c->more); i++) {
-        Head head;
-        const uint8_t *entry = find_in(&c->more[i], hash, word, &head);
-        *count = head.count;
-        if (entry != NULL)
-            return entry + sizeof head;
-    }
-    return NULL;
+    const uint8_t *entry = find_in(&c->more[0], hash, word, head);
+    return entry != NULL ? entry : find_in(&c->more[1], hash, word, head);
 }
 
 bool sn_word_has(const SnWordCache *c, SnBytes word, size_t left)
 {
-    size_t count;
-    return find(c, word, left, &count) != NULL;
+    Head head;
+    return c->few != NULL && word.n <= LONGEST &&
+           (find_short(c, word, left) != NULL || find_long(c, word, &head) != NULL);
 }
 
 size_t sn_word_copy(const SnWordCache *c, SnBytes word, size_t left, int32_t *out, size_t room)
 {
-    size_t count;
-    const void *id = find(c, word, left, &count);
-    if (id == NULL || count > room)
+    Head head;
+    if (c->few == NULL || word.n > LONGEST)
         return SIZE_MAX;
-    memcpy(out, id, count * sizeof *out);
-    return count;
+    const SnWordFew *few = room >= SN_WORD_MOST ? find_short(c, word, left) : NULL;
+    if (few != NULL)
+        return sn_word_put(few, out);
+    const uint8_t *entry = find_long(c, word, &head);
+    if (entry == NULL || head.count > room)
+        return SIZE_MAX;
+    memcpy(out, entry + sizeof head, head.count * sizeof *out);
+    return head.count;
 }
 
-static void keep_short(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count)
+/* false: there are too many ids, or too large ones. */
+static bool pack(const int32_t *id, size_t count, int32_t out[SN_WORD_IDS])
+{
+    uint64_t half[2] = {0, 0}, all = 0;
+    if (count <= SN_WORD_IDS) {
+        memcpy(out, id, count * sizeof *id);
+        return true;
+    }
+    if (count > SN_WORD_MOST)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        all |= (uint64_t)id[i];
+        if (i < 6)
+            half[i / 3] |= (uint64_t)id[i] << i % 3 * SN_WORD_BITS;
+    }
+    if (count == SN_WORD_MOST) {
+        half[0] |= (uint64_t)id[6] << 54;
+        half[1] |= (uint64_t)id[6] >> 10 << 54;
+    }
+    memcpy(out, half, sizeof half);
+    return all >> SN_WORD_BITS == 0;
+}
+
+static void keep_short(const SnWordCache *c, SnBytes word, const SnWordFew *ids, size_t count)
 {
     SnWordKey k = sn_word_key(word.at, word.n, word.n);
-    SnWordFew *set = sn_word_set(c, k);
-    neighbour(c, set)[1] = set[1];
+    SnWordFew *set = sn_word_set(c, k), *other = neighbour(c, set);
+    other[other[0].key.high != 0] = set[1];
     set[1] = set[0];
+    set[0] = *ids;
     k.high |= (uint64_t)count << SN_WORD_COUNT;
     set[0].key = k;
-    memcpy(set[0].id, id, count * sizeof *id);
 }
 
 void sn_word_keep(const SnWordCache *c, SnBytes word, const int32_t *id, size_t count)
 {
+    SnWordFew few = {.key = {0, 0}};
     if (c->few == NULL || word.n > LONGEST || count > LONGEST)
         return;
-    if (word.n <= SN_WORD_SHORT && count <= SN_WORD_IDS) {
-        keep_short(c, word, id, count);
+    if (word.n <= SN_WORD_SHORT && pack(id, count, few.id)) {
+        keep_short(c, word, &few, count);
         return;
     }
     const size_t size = sizeof(Head) + count * sizeof *id + word.n;

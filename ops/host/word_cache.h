@@ -2,14 +2,14 @@
  * ops/host.
  *
  * Most words are short and have few ids: sets of two entries of 32 bytes in one line of the CPU's caches, the
- * newer first. What does not fit goes to sets of two larger entries, of 128 or 256 bytes, or is not kept. A
+ * newer first. What does not fit goes to sets of two larger entries, of 128 or 512 bytes, or is not kept. A
  * whole word and its length are compared, so a hit is exact. */
 #ifndef SN_WORD_CACHE_H
 #define SN_WORD_CACHE_H
 
 #include "ops/host/tok.h"
 
-enum { SN_WORD_SHORT = 15, SN_WORD_IDS = 4 };
+enum { SN_WORD_SHORT = 15, SN_WORD_IDS = 4, SN_WORD_MOST = 7, SN_WORD_BITS = 18 };
 
 /* The bytes of a word, zeros behind them; the high byte of the second half is its size and, in a cache, above
  * four bits of that the number of its ids. Size 0: none. */
@@ -20,7 +20,7 @@ typedef struct SnWordKey {
 
 typedef struct SnWordFew {
     SnWordKey key;
-    int32_t id[SN_WORD_IDS];
+    int32_t id[SN_WORD_IDS]; /* more than these, of SN_WORD_BITS bits: three and a part in each half */
 } SnWordFew;
 
 _Static_assert(sizeof(SnWordFew) == 32, "a set of two is a line of the CPU's caches");
@@ -73,13 +73,28 @@ static inline bool sn_word_is(const SnWordFew *w, SnWordKey k)
 /* Looks in the set's second place and in its neighbour; brings a word forward. */
 bool sn_word_look(const SnWordCache *c, SnWordFew *set, SnWordKey k);
 
-/* The ids of a short word, SN_WORD_IDS to copy of which *count count; NULL: not known. */
-static inline const int32_t *sn_word_find(const SnWordCache *c, SnWordFew *set, SnWordKey k, size_t *count)
+/* A short word; NULL: not known. */
+static inline const SnWordFew *sn_word_find(const SnWordCache *c, SnWordFew *set, SnWordKey k)
 {
-    if (!sn_word_is(&set[0], k) && !sn_word_look(c, set, k))
-        return NULL;
-    *count = set[0].key.high >> SN_WORD_COUNT;
-    return set[0].id;
+    return sn_word_is(&set[0], k) || sn_word_look(c, set, k) ? set : NULL;
+}
+
+/* Writes a word's ids, and what lies behind them up to SN_WORD_MOST; returns how many. */
+static inline size_t sn_word_put(const SnWordFew *w, int32_t *out)
+{
+    const size_t count = w->key.high >> SN_WORD_COUNT;
+    memcpy(out, w->id, sizeof w->id);
+    if (count > SN_WORD_IDS) {
+        const uint64_t mask = (1u << SN_WORD_BITS) - 1;
+        uint64_t half[2];
+        memcpy(half, w->id, sizeof half);
+        for (unsigned i = 0; i < 3; i++) {
+            out[i] = (int32_t)(half[0] >> i * SN_WORD_BITS & mask);
+            out[3 + i] = (int32_t)(half[1] >> i * SN_WORD_BITS & mask);
+        }
+        out[6] = (int32_t)(half[0] >> 54 | half[1] >> 54 << 10);
+    }
+    return count;
 }
 
 /* Asks for the memory where a word longer than SN_WORD_SHORT may lie. */
