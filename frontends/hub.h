@@ -124,6 +124,26 @@ SN_API SN_MUST_CHECK SnStatus sn_model_tokenize(SnModel *m, const SnBytes *text,
 SN_API SN_MUST_CHECK SnStatus sn_model_decode(SnModel *m, const int64_t *ids, size_t n, bool skip_special,
                                               SnText *out, SnError *err);
 
+/* A token to add, as in AddedToken: one that is there gets these flags, another the next free id. */
+typedef struct SnAddedToken {
+    const char *content;
+    bool single_word, lstrip, rstrip, normalized, special;
+} SnAddedToken;
+typedef struct SnTokenName { /* {"pad_token", "</s>"} */
+    const char *key, *token;
+} SnTokenName;
+typedef struct SnTokenizerEdits {
+    uint32_t struct_size;
+    const SnAddedToken *added;
+    size_t nadded;
+    const SnTokenName *names; /* which tokens are bos, eos, pad ... */
+    size_t nname;
+} SnTokenizerEdits;
+/* save_pretrained: writes the tokenizer of a model (a folder or a GGUF file) to a folder, which is made, with
+ * edits or NULL: tokenizer.json, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. */
+SN_API SN_MUST_CHECK SnStatus sn_tokenizer_save(SnContext *ctx, const char *model, const char *folder,
+                                                const SnTokenizerEdits *edits, SnError *err);
+
 /* The programs of the tokenizer by themselves, for who binds or measures them: over one text and without
  * special tokens. encode takes `text` and gives `ids`, decode the other way. Lent until the model is closed.
  */
