@@ -204,7 +204,12 @@ static void next(Entry *e)
     const SnValue logits = build_model(e, true), scores = process(e, logits, &length);
     const SnValue id =
         c->do_sample ? sn_categorical(g, scores, uniform(e, length)) : sn_argmax(g, scores, 1, false);
-    const SnValue is_nan = sn_reduce(g, "or", sn_ne(g, scores, scores), 1, &(int){1}, false);
+    /* Warpers may hide NaN, one processor takes it away. */
+    const SnValue seen =
+        sn_logits_asks(c->json, "remove_invalid_values", false)
+            ? scores
+            : sn_reshape(g, logits, 2, (SnValue[]){sn_dim(g, scores, 0), sn_dim(g, scores, 1)});
+    const SnValue is_nan = sn_reduce(g, "or", sn_ne(g, seen, seen), 1, &(int){1}, false);
     const SnValue real_id = sn_where(g, is_nan, sn_const_int(g, SN_I64, -1), id);
     sn_output(g, "id", sn_cast(g, sn_reshape(g, real_id, 2, dims), SN_I32));
     if (c->output_logits)

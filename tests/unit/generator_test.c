@@ -6,9 +6,7 @@
 
 #include "backends/backends.h"
 #include "ops/ops.h"
-#include "tests/unit/unit.h"
-
-#include <stdio.h>
+#include "tests/unit/scratch.h"
 
 #define FOLDER "tests/golden/forward/llama-seqcls/model"
 #define WORDS  24
@@ -309,6 +307,47 @@ static void longer_prompts_than_the_context_are_refused(void **state)
     sn_generator_destroy(g);
 }
 
+/* All weights are NaN. */
+static SnModel *open_broken(const Scratch *folder)
+{
+    static uint8_t bytes[1 << 16], config[1 << 12];
+    static const SnModelOptions o = {.struct_size = sizeof o, .task = "text-generation", .device = "interp"};
+    SnModel *m = NULL;
+    SnError err;
+    FILE *f = fopen(FOLDER "/model.safetensors", "rb");
+    assert_non_null(f);
+    const size_t n = fread(bytes, 1, sizeof bytes, f), header = 8 + bytes[0] + 256u * bytes[1];
+    assert_int_equal(fclose(f), 0);
+    assert_true(n > header && n < sizeof bytes);
+    memset(bytes + header, 0xFF, n - header);
+    scratch_write(folder, "model.safetensors", bytes, n);
+    f = fopen(FOLDER "/config.json", "rb");
+    assert_non_null(f);
+    scratch_write(folder, "config.json", config, fread(config, 1, sizeof config, f));
+    assert_int_equal(fclose(f), 0);
+    assert_ok(sn_model_open(room.cc, folder->dir, &o, &m, &err));
+    return m;
+}
+
+static void weights_that_are_no_numbers_are_an_error(void **state)
+{
+    (void)state;
+    static const char *const config[] = {"{}", "{\"do_sample\": true}", "{\"num_beams\": 2}"};
+    Scratch folder;
+    scratch_open(&folder);
+    SnModel *m = open_broken(&folder);
+    int64_t prompt[] = {4, 9, 17}, dims[] = {1, 3};
+    const SnView ids = sn_view(SN_I64, prompt, 2, dims);
+    for (size_t i = 0; i < SN_COUNT(config); i++) {
+        SnResults *r = NULL;
+        SnError err = {0};
+        assert_int_equal(sn_model_generate(m, &ids, NULL, options(config[i]), &r, &err), SN_EINVAL);
+        assert_non_null(strstr(err.message, "NaN"));
+    }
+    sn_model_close(m);
+    scratch_close(&folder);
+}
+
 /* ---- draws of beams ---- */
 
 static void draw_beams(int64_t seed, int64_t out[3][16], int64_t *n)
@@ -352,6 +391,62 @@ static void beams_are_drawn_by_their_seed(void **state)
     assert_true(nother >= 3);
 }
 
+/* ---- levels ---- */
+
+#ifdef SN_TEST_LLVM
+#define NATIVE "cpu"
+#else
+#define NATIVE "interp"
+#endif
+
+static void draw_on(const char *device, const char *level, Answer *to, bool *is_there)
+{
+    static const SnCompilerDesc compiler = {
+        .struct_size = sizeof compiler, .ops = sn_all_ops, .backends = sn_all_backends};
+    const SnContextDesc desc = {.struct_size = sizeof desc, .cpu_level = level};
+    const SnModelOptions o = {.struct_size = sizeof o, .task = "text-generation", .device = device};
+    Room own = {0}, kept = room;
+    SnError err;
+    *is_there = sn_context_create(&desc, &own.ctx, &err) == SN_OK;
+    if (!*is_there)
+        return;
+    assert_ok(sn_compiler_create(own.ctx, &compiler, &own.cc, &err));
+    assert_ok(sn_model_open(own.cc, FOLDER, &o, &own.model, &err));
+    sn_arena_init(&own.arena, sn_allocator(own.ctx));
+    room = own;
+    SnGenerator *g =
+        open_generator("{\"do_sample\": true, \"top_p\": 0.95, \"temperature\": 2.0, \"eos_token_id\": "
+                       "null, \"max_new_tokens\": 60}",
+                       (SnGeneratorDesc){.rows = 4});
+    for (uint32_t i = 0; i < 4; i++)
+        (void)ask(g, i, NULL);
+    run(g, to);
+    sn_generator_destroy(g);
+    own = room;
+    room = kept;
+    sn_arena_clear(&own.arena);
+    sn_model_close(own.model);
+    sn_compiler_destroy(own.cc);
+    sn_context_destroy(own.ctx);
+}
+
+static void draws_are_equal_on_every_level(void **state)
+{
+    (void)state;
+    static const char *const level[] = {"v3", "v4", "v4d"};
+    static Answer expected[4], found[4];
+    bool is_there = false;
+    memset(expected, 0, sizeof expected);
+    draw_on("interp", NULL, expected, &is_there);
+    assert_true(is_there);
+    for (size_t i = 0; i < SN_COUNT(level); i++) {
+        memset(found, 0, sizeof found);
+        draw_on(NATIVE, level[i], found, &is_there);
+        for (uint32_t k = 0; k < 4 && is_there; k++)
+            assert_same(&expected[k], &found[k]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,7 +459,9 @@ int main(void)
         cmocka_unit_test(the_host_ends_a_request),
         cmocka_unit_test(requests_end_in_time),
         cmocka_unit_test(longer_prompts_than_the_context_are_refused),
+        cmocka_unit_test(weights_that_are_no_numbers_are_an_error),
         cmocka_unit_test(beams_are_drawn_by_their_seed),
+        cmocka_unit_test(draws_are_equal_on_every_level),
     };
     return cmocka_run_group_tests_name("generator", tests, open_room, close_room);
 }
