@@ -93,7 +93,7 @@ static SnStatus read_want(SnPipe *p, Continue *c, SnError *err)
     SN_TRY(sn_pipe_bool(p, "skip_special_tokens", &is_special, err));
     SN_TRY(sn_pipe_bool(p, "clean_up_tokenization_spaces", &p->tokenizer.cleans_up, err));
     c->want = has_tensors ? TOKENS : is_full ? FULL_TEXT : NEW_TEXT;
-    c->keeps_special = !is_special;
+    c->keeps_special = !is_special || p->tokenizer.has_response;
     return SN_OK;
 }
 
@@ -269,7 +269,22 @@ static void put_continued(SnPipe *p, const SnJson *message, SnBytes text)
     sn_text_clear(&all);
 }
 
-static void put_chat(SnPipe *p, const Prompt *in, SnBytes text)
+/* The answer as the tokenizer's response_template has it. */
+static SnStatus put_response(SnPipe *p, const int64_t *prompt, size_t n, SnBytes text, SnError *err)
+{
+    SnJson message;
+    SnText prefix = {.memory = p->arena.memory};
+    SnStatus st = sn_pipe_decode(p, prompt, n, false, &prefix, err);
+    if (st == SN_OK)
+        st = sn_model_parse_response(p->m, text, sn_bytes(prefix.at ? prefix.at : "", prefix.n), NULL,
+                                     sn_pipe_arg(p, "tools"), &p->arena, &message, err);
+    if (st == SN_OK)
+        sn_json_put(p->out, &message);
+    sn_text_clear(&prefix);
+    return st;
+}
+
+static SnStatus put_chat(SnPipe *p, const Prompt *in, const int64_t *prompt, SnBytes text, SnError *err)
 {
     const uint32_t n = in->messages->n - in->continues;
     sn_text_add(p->out, "[", 1);
@@ -279,11 +294,16 @@ static void put_chat(SnPipe *p, const Prompt *in, SnBytes text)
     }
     if (in->continues) {
         put_continued(p, &in->messages->u.child[n], text);
+        sn_text_add(p->out, "}", 1);
+    } else if (p->tokenizer.has_response) {
+        SN_TRY(put_response(p, prompt, in->n, text, err));
     } else {
         sn_text_printf(p->out, "{\"role\": \"assistant\", \"content\": ");
         sn_json_put_string(p->out, text);
+        sn_text_add(p->out, "}", 1);
     }
-    sn_text_add(p->out, "}]", 2);
+    sn_text_add(p->out, "]", 1);
+    return SN_OK;
 }
 
 static SnStatus put_text(SnPipe *p, const Continue *c, const Prompt *in, const int64_t *ids, size_t n,
@@ -293,10 +313,10 @@ static SnStatus put_text(SnPipe *p, const Continue *c, const Prompt *in, const i
     sn_text_printf(p->out, "{\"generated_text\": ");
     if (c->want == FULL_TEXT && !in->messages)
         sn_text_add(&text, (const char *)in->text.at, in->text.n);
-    const SnStatus st = sn_pipe_decode(p, ids, n, !c->keeps_special, &text, err);
+    SnStatus st = sn_pipe_decode(p, ids + in->n, n - in->n, !c->keeps_special, &text, err);
     const SnBytes all = sn_bytes(text.at ? text.at : "", text.n);
     if (st == SN_OK && c->want == FULL_TEXT && in->messages)
-        put_chat(p, in, all);
+        st = put_chat(p, in, ids, all, err);
     else if (st == SN_OK)
         sn_json_put_string(p->out, all);
     sn_text_add(p->out, "}", 1);
@@ -309,7 +329,7 @@ static SnStatus put_row(SnPipe *p, const Continue *c, const Prompt *in, const in
                         SnError *err)
 {
     if (c->want != TOKENS)
-        return put_text(p, c, in, ids + in->n, n - in->n, err);
+        return put_text(p, c, in, ids, n, err);
     sn_text_printf(p->out, "{\"generated_token_ids\": [");
     for (size_t i = 0; i < n; i++)
         sn_text_printf(p->out, i ? ", %lld" : "%lld", (long long)ids[i]);

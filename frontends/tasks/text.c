@@ -62,6 +62,7 @@ SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err)
     out->is_generic =
         !sn_json_get(json, "model_input_names") &&
         (sn_json_is(class, "PreTrainedTokenizerFast") || sn_json_is(class, "TokenizersBackend"));
+    out->has_response = !sn_json_is_null(sn_json_get(json, "response_template"));
     out->cuts_left = sn_json_is(sn_json_get(json, "truncation_side"), "left");
     out->pads_left = sn_json_is(sn_json_get(json, "padding_side"), "left");
     (void)sn_json_bool(sn_json_get(json, "clean_up_tokenization_spaces"), &out->cleans_up);

@@ -11,8 +11,9 @@ SN_MUST_CHECK SnStatus sn_text_need(SnModel *m, SnError *err);
 /* What tokenizer_config.json says. */
 typedef struct SnTextConfig {
     bool cuts_left, pads_left, cleans_up;
-    bool gives_types; /* token_type_ids go to the model: as its class does where nothing is said */
-    bool is_generic;  /* nothing is said and the class is no model's: up to transformers 4 it gave them */
+    bool gives_types;  /* token_type_ids go to the model: as its class does where nothing is said */
+    bool has_response; /* response_template: answers are parsed */
+    bool is_generic;   /* nothing is said and the class is no model's: up to transformers 4 it gave them */
 } SnTextConfig;
 SN_MUST_CHECK SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err);
 
