@@ -51,7 +51,10 @@ typedef struct SnContract {
     char pair;       /* the innermost k where that is 2 and lies behind the lane: words of two bf16 or f16 */
     bool is_ragged;  /* the last panel may not be whole */
     SnRef npanel;    /* a dim */
-    SnBlockProduct *blocks;             /* NULL: an ordinary product */
+    SnBlockProduct *blocks; /* NULL: an ordinary product */
+    SnRef group;            /* i64[rows]: which part of operand 1 each is for; 0: all of it */
+    int64_t ngroup;
+    SnRef part;                         /* of the rows at hand */
     SnTail tail;                        /* what the root makes of the product */
     SnRef first_row, nrow, first_panel; /* of the tile at hand */
     int sums;                           /* LOCAL: the outputs of a tile, by row */

@@ -24,7 +24,8 @@ static const SnClaim claims[] = {
     {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"quantize_rows", sn_block_rows_accepts, sn_lower_block_rows, "o", false},
-    {"product_blocks", sn_blocks_accepts, sn_lower_contract, "rrrrrr", false, .is_product = true},
+    {"product_grouped", sn_grouped_accepts, sn_lower_contract, "rrr", false, .is_product = true},
+    {"product_blocks", sn_blocks_accepts, sn_lower_contract, "rrrrrrr", false, .is_product = true},
 };
 
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r)

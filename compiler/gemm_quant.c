@@ -33,7 +33,7 @@ bool sn_blocks_accepts(const SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
     bool is = is_known(s, sn_type_of(s, t->arg[0]), 1);
-    for (int i = 1; i < t->narg; i++) {
+    for (int i = 1; i < t->narg && i < 6; i++) {
         const bool is_given = sn_term(s, t->arg[i])->op != SN_OP_NONE;
         is = is && (!is_given || (is_known(s, sn_type_of(s, t->arg[i]), 0) &&
                                   sn_dtype_size(sn_type_of(s, t->arg[i])->dtype) <= 4));
@@ -62,8 +62,8 @@ static SnLabelGroup one_label(char label, SnRef dim)
 void sn_blocks_read(SnLower *l, SnContract *c, SnRef r)
 {
     const SnTerm *t = sn_term(l->s, r);
-    SnRef of[6] = {0};
-    for (int i = 0; i < 6 && i < t->narg; i++)
+    SnRef of[7] = {0};
+    for (int i = 0; i < 7 && i < t->narg; i++)
         of[i] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
     SnBlockProduct *b = c->blocks;
     *b = (SnBlockProduct){.rows = of[0],
@@ -79,6 +79,8 @@ void sn_blocks_read(SnLower *l, SnContract *c, SnRef r)
     b->halves = groups / b->blocks;
     b->per_coarse = b->coarse != 0 ? groups / dim_of(l, b->coarse, 1) : 1;
     b->per_coarse_low = b->coarse_low != 0 ? groups / dim_of(l, b->coarse_low, 1) : 1;
+    c->group = of[6];
+    c->ngroup = sn_attr_int(l->s, r, "parts", 1);
     c->result = (SnLabels){.n = 2, .at = "rn"};
     c->row = one_label('r', sn_type_of(l->s, r)->dims[0]);
     c->lane = one_label('n', sn_type_of(l->s, r)->dims[1]);
@@ -115,6 +117,7 @@ typedef struct Body {
 typedef struct Vector {
     SnStmt **mark[2];
     SnRef row, panel; /* of the product */
+    SnRef from;       /* the panel that it is read from */
     SnRef slot, lane;
 } Vector;
 
@@ -131,6 +134,7 @@ static Vector open_vector(SnLower *l, const SnContract *c, const Body *b, SnRef 
     const SnRef past = sn_dim_mod(l->s, c->npanel, i_const(l, b->panels));
     if (!sn_is_const_i64(l->s, past, &n) || n != 0) /* the last panel again: its sums go nowhere */
         v.panel = i_min(l, v.panel, i_add(l, sn_lower_dim(l, c->npanel), i_const(l, -1)));
+    v.from = c->group != 0 ? i_add(l, i_mul(l, c->part, sn_lower_dim(l, c->npanel)), v.panel) : v.panel;
     return v;
 }
 
@@ -173,7 +177,7 @@ static SnRef codes_of(SnLower *l, const SnContract *c, const Body *b, const Vect
         if (!(p->bits & bits))
             continue;
         const SnRef step = i_mul(l, group, i_const(l, bits)), eight = i_const(l, 8);
-        const SnRef index[] = {v->panel, b->block, i_add(l, i_div(l, step, eight), i_const(l, at)), v->lane};
+        const SnRef index[] = {v->from, b->block, i_add(l, i_div(l, step, eight), i_const(l, at)), v->lane};
         SnRef x = sn_lower_scalar(l, p->codes, index, 0);
         if (bits < 8) {
             const int64_t mask = 0x01010101 * ((1 << bits) - 1);
@@ -191,7 +195,7 @@ static SnRef codes_of(SnLower *l, const SnContract *c, const Body *b, const Vect
 /* scale or low of a group, with its coarse factor. */
 static SnRef factor(SnLower *l, const Vector *v, SnRef group, SnRef fine, SnRef coarse, int64_t per)
 {
-    SnRef index[] = {v->panel, group, v->lane};
+    SnRef index[] = {v->from, group, v->lane};
     const SnRef x = sn_s_cast(l->s, SN_F32, sn_lower_scalar(l, fine, index, 0));
     if (coarse == 0)
         return x;

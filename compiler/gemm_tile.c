@@ -81,7 +81,7 @@ void sn_tiles_find(SnLower *l, SnContract *c)
     int64_t n;
     c->tiles.side = rows;
     c->panels = 1;
-    if (!(t->fits_tiles || t->has_tiles) || t->exact || c->pair == 0 || c->is_strided || c->is_ragged ||
+    if (!(t->fits_tiles || t->has_tiles) || t->exact || c->group != 0 || c->pair == 0 || c->is_strided || c->is_ragged ||
         c->width != SIDE || c->summed.n < 2 || !sn_is_const_i64(l->s, c->summed.dims[c->summed.n - 2], &n))
         return;
     const SnRef row = probe(l, 0), panel = probe(l, 1), lane = probe(l, 2), k = probe(l, 3),

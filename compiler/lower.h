@@ -205,7 +205,8 @@ bool sn_lower_panels(SnLower *l, SnRef root); /* lower_panel.c */
 typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax; /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                               /* lower_contract.c */
-SnLowerFn sn_lower_attend, sn_lower_past;                  /* attend.c */
+bool sn_grouped_accepts(const SnStore *s, SnRef r);
+SnLowerFn sn_lower_attend, sn_lower_past; /* attend.c */
 bool sn_attend_accepts(const SnStore *s, SnRef r);
 bool sn_past_accepts(const SnStore *s, SnRef r);
 /* First kernel of what changes a part of its base: result = base; and, once all kernels are made: the base

@@ -10,6 +10,7 @@
  * are read from memory once, and each panel once for them all. */
 #include "compiler/contract.h"
 
+#define PART        'g'         /* the label of parts, of which each row has one */
 #define WALK_BYTES  (448 << 10) /* of rows that stay in L2 */
 #define WALK_LEAST  3
 #define AHEAD_BYTES (16 << 10) /* more than memory has on the way; three such streams fit in L2 */
@@ -78,7 +79,8 @@ static void group_labels(SnLower *l, SnContract *c)
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < c->of[side].n; i++) {
             const char label = c->of[side].at[i];
-            if (!has_label(out, label) && !(side == 1 && has_label(&c->of[0], label)))
+            if (!has_label(out, label) && !(side == 1 && has_label(&c->of[0], label)) &&
+                !(c->group != 0 && label == PART))
                 add_label(l, c, &c->summed, label);
         }
     }
@@ -245,6 +247,55 @@ static void set_tile(SnLower *l, SnContract *c, SnRef nrow, SnRef ncol)
     set_point(l, c, &c->outer, tile);
 }
 
+static void emit_sums(SnLower *l, SnContract *c, int buf)
+{
+    (c->blocks != NULL ? sn_blocks_tile : sn_gemm_tile)(l, c);
+    emit_result(l, c, buf);
+}
+
+/* ---- rows that have a part of the second operand each ---- */
+
+static SnRef part_of(SnLower *l, const SnContract *c, SnRef row)
+{
+    const SnRef part = sn_s_cast(l->s, SN_I64, sn_lower_scalar(l, c->group, &row, 0));
+    return i_max(l, i_min(l, part, i_const(l, c->ngroup - 1)), i_const(l, 0));
+}
+
+/* How many rows from j on, of `here` from `first` on, have the part that row j has. */
+static SnRef rows_alike(SnLower *l, const SnContract *c, SnRef first, SnRef here, SnRef j, int count)
+{
+    SnStmt **mark;
+    const SnRef zero = i_const(l, 0), left = i_sub(l, here, j);
+    sn_lower_store(l, count, SN_I64, zero, left, 0);
+    const SnRef i = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, left, &mark);
+    const SnRef other = part_of(l, c, i_add(l, i_add(l, first, j), i));
+    const SnRef is_same = sn_s2(l->s, SN_OP_EQ, other, c->part);
+    const SnRef n = sn_lower_load(l, count, SN_I64, zero, 0);
+    sn_lower_store(l, count, SN_I64, zero, sn_s3(l->s, SN_OP_WHERE, is_same, n, i_min(l, n, i)), 0);
+    sn_lower_close(l, mark);
+    return sn_lower_load(l, count, SN_I64, zero, 0);
+}
+
+/* Rows of a part that lie side by side are a tile of their own. */
+static void emit_parts(SnLower *l, SnContract *c, int buf)
+{
+    SnStmt **rows, **is_first, **local;
+    const SnRef first = c->first_row, here = c->nrow, one = i_const(l, 1);
+    const int count = sn_kernel_local(&l->kb, SN_I64, 1, &local);
+    const SnRef j = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, here, &rows);
+    const SnRef before = i_add(l, first, i_max(l, i_sub(l, j, one), i_const(l, 0)));
+    c->first_row = i_add(l, first, j);
+    c->part = part_of(l, c, c->first_row);
+    c->point[(unsigned char)PART] = c->part;
+    const SnRef goes_on = i_both(l, sn_s2(l->s, SN_OP_EQ, c->part, part_of(l, c, before)), i_ge(l, j, one));
+    sn_kernel_if(&l->kb, sn_s_not(l->s, goes_on), &is_first);
+    c->nrow = rows_alike(l, c, first, here, j, count);
+    emit_sums(l, c, buf);
+    sn_lower_close(l, is_first);
+    sn_lower_close(l, rows);
+    sn_lower_close(l, local);
+}
+
 static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol)
 {
     int64_t n;
@@ -255,9 +306,28 @@ static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol
     c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
     const int64_t block = c->tiles.is_used ? SN_LANES : 1, room = (c->rows + block - 1) / block * block;
     c->sums = sn_kernel_local(&l->kb, c->acc, room * c->panels * c->width, &local);
-    (c->blocks != NULL ? sn_blocks_tile : sn_gemm_tile)(l, c);
-    emit_result(l, c, buf);
+    (c->group != 0 ? emit_parts : emit_sums)(l, c, buf);
     sn_lower_close(l, local);
+}
+
+/* product_grouped: rows [r, k..], panels [part, j, k.., l]. */
+static void read_grouped(SnLower *l, SnContract *c, SnRef r)
+{
+    const SnTerm *t = sn_term(l->s, r);
+    const bool is_paired = sn_type_of(l->s, t->arg[0])->ndim == 3;
+    c->operand[0] = t->arg[0];
+    c->operand[1] = t->arg[1];
+    c->group = t->arg[2];
+    (void)sn_is_const_i64(l->s, sn_type_of(l->s, t->arg[1])->dims[0], &c->ngroup);
+    (void)read_labels(is_paired ? "rkp" : "rk", &c->of[0]);
+    (void)read_labels(is_paired ? "gjklp" : "gjkl", &c->of[1]);
+    (void)read_labels("rjl", &c->result);
+    group_labels(l, c);
+}
+
+bool sn_grouped_accepts(const SnStore *s, SnRef r)
+{
+    return sn_dtype_size(sn_type_of(s, r)->dtype) == 4;
 }
 
 static void read_contract(SnLower *l, SnContract *c, SnRef r)
@@ -275,13 +345,14 @@ static void read_contract(SnLower *l, SnContract *c, SnRef r)
 static void lower_product(SnLower *l, const SnTail *tail)
 {
     const SnRef r = tail->product;
-    const bool has_blocks = sn_term(l->s, r)->op >= SN_PRIM_COUNT;
+    const bool is_claimed = sn_term(l->s, r)->op >= SN_PRIM_COUNT;
+    const bool has_blocks = is_claimed && !sn_dtype_is_float(sn_dtype_of(l->s, sn_term(l->s, r)->arg[1]));
     SnBlockProduct blocks = {0};
     SnContract c = {
         .to = sn_dtype_of(l->s, r), .width = SN_LANES, .blocks = has_blocks ? &blocks : NULL, .tail = *tail};
     c.acc = sn_lower_acc(c.to);
     sn_lower_begin(l, has_blocks ? "blocks" : "contract");
-    (has_blocks ? sn_blocks_read : read_contract)(l, &c, r);
+    (has_blocks ? sn_blocks_read : is_claimed ? read_grouped : read_contract)(l, &c, r);
     if (l->status != SN_OK)
         return;
     int64_t n;

@@ -227,10 +227,22 @@ static SnValue beside(SnGraph *g, SnValue of_row)
     return sn_insert_axis(g, sn_insert_axis(g, of_row, 1), 3);
 }
 
+/* What each row is multiplied by, where rows have parts of their own: [parts * p, ..] ▶ [rows, p, ..]. */
+static SnValue of_rows(SnGraph *g, const SnCall *c, SnValue x)
+{
+    SnValue dims[SN_MAX_RANK + 1];
+    if (!sn_call_has(c, 6) || !x.ref)
+        return x;
+    const int rank = sn_dims(g, x, dims + 1);
+    dims[0] = sn_size(g, sn_call_int(c, "parts"));
+    dims[1] = sn_idiv(g, dims[1], dims[0]);
+    return sn_gather(g, sn_reshape(g, x, rank + 1, dims), 1, (const int[]){0}, &c->in[6], NULL);
+}
+
 static SnValue product_blocks(SnGraph *g, const SnCall *c)
 {
     const SnValue x = c->in[0], rows = sn_dim(g, x, 0);
-    const int64_t panels = known(g, c->in[1], 0), blocks = known(g, c->in[1], 1);
+    const int64_t panels = known(g, c->in[1], 0) / sn_call_int(c, "parts"), blocks = known(g, c->in[1], 1);
     const int64_t groups = known(g, c->in[2], 1), halves = blocks > 0 ? groups / blocks : 0;
     if ((halves != 1 && halves != 2) || groups % blocks != 0)
         return sn_graph_fail(g, SN_ESHAPE, "product_blocks: %lld groups for %lld blocks", (long long)groups,
@@ -239,17 +251,20 @@ static SnValue product_blocks(SnGraph *g, const SnCall *c)
     const SnValue sum = sn_bitcast(g, words_at(g, x, halves == 1 ? 9 : 10, (int)halves), SN_I32);
     const SnValue dims[] = {rows, sn_size(g, groups), sn_size(g, BLOCK / halves)};
     const SnValue sums = sn_reshape(g, sum, 2, dims), wide = sn_cast(g, sums, SN_F32);
-    const SnValue total =
-        sn_contract(g, "rjk,pjkl->rpjl", sn_reshape(g, q, 3, dims), unpacked(g, c->in[1], groups), SN_I32);
+    const SnValue codes = of_rows(g, c, unpacked(g, c->in[1], groups));
+    const char *eq = sn_call_has(c, 6) ? "rjk,rpjkl->rpjl" : "rjk,pjkl->rpjl";
+    const SnValue total = sn_contract(g, eq, sn_reshape(g, q, 3, dims), codes, SN_I32);
     const SnValue zero = sn_const_int(g, SN_I32, sn_call_int(c, "zero"));
     const SnValue whole = sn_cast(g, sn_sub(g, total, beside(g, sn_mul(g, sums, zero))), SN_F32);
     const SnValue d = sn_broadcast(g, sn_bitcast(g, words_at(g, x, 8, 1), SN_F32), 3,
                                    (const SnValue[]){rows, sn_size(g, blocks), sn_size(g, halves)});
     const SnValue step = sn_reshape(g, d, 2, dims);
-    SnValue a = whole, b = sn_mul(g, factor(g, c->in[2], c->in[3]), beside(g, step));
+    const SnValue scale = of_rows(g, c, factor(g, c->in[2], c->in[3]));
+    SnValue a = whole, b = sn_mul(g, scale, beside(g, step));
     const bool has_low = sn_call_has(c, 4);
     const SnValue whole_dims[] = {rows, sn_size(g, panels), sn_size(g, groups), sn_size(g, LANES)};
-    const SnValue low = has_low ? sn_broadcast(g, factor(g, c->in[4], c->in[5]), 4, whole_dims) : sn_none();
+    const SnValue lows = has_low ? of_rows(g, c, factor(g, c->in[4], c->in[5])) : sn_none();
+    const SnValue low = has_low ? sn_broadcast(g, lows, 4, whole_dims) : sn_none();
     const SnValue share =
         has_low ? sn_broadcast(g, beside(g, sn_mul(g, step, wide)), 4, whole_dims) : sn_none();
     a = stack(g, a, low);
@@ -274,7 +289,10 @@ static SnStatus infer_product(SnGraph *g, const SnCall *c, SnTypeId *out, SnErro
             SN_CHECK(sn_is_const_i64(s, sn_type_of(s, c->in[i].ref)->dims[1], &n) && n > 0 && groups % n == 0,
                      err, SN_ESHAPE, "%lld groups for %lld coarse ones", (long long)groups, (long long)n);
     }
-    const SnRef dims[] = {sn_type_of(s, c->in[0].ref)->dims[0], sn_const_i64(s, panels * LANES)};
+    const int64_t parts = sn_call_int(c, "parts");
+    SN_CHECK(parts > 0 && panels % parts == 0 && (parts == 1 || sn_call_has(c, 6)), err, SN_ESHAPE,
+             "%lld panels in %lld parts", (long long)panels, (long long)parts);
+    const SnRef dims[] = {sn_type_of(s, c->in[0].ref)->dims[0], sn_const_i64(s, panels / parts * LANES)};
     *out = sn_type_tensor(s, SN_F32, 2, dims);
     SN_CHECK(*out != 0, err, SN_ENOMEM, "no memory for types");
     return SN_OK;
@@ -282,13 +300,19 @@ static SnStatus infer_product(SnGraph *g, const SnCall *c, SnTypeId *out, SnErro
 
 /* ---- linear ---- */
 
-/* x times weights [n, ..] in parts; n rows of them. */
-static SnValue linear(SnGraph *g, const SnBlockFormat *f, const SnBlocks *w, SnValue n, SnValue x, SnValue b)
+/* x times weights [parts * n, ..]; n rows of them for each row of x, which group chooses. */
+typedef struct Linear {
+    const SnBlockFormat *f;
+    SnValue n, group; /* group: none where there is one part */
+    int64_t parts;
+} Linear;
+
+static SnValue linear(SnGraph *g, const Linear *as, const SnBlocks *w, SnValue x, SnValue b)
 {
-    const SnValue rows = sn_quantize_rows(g, sn_rows_of(g, x));
-    SnValue y = sn_product_blocks(g, rows, code_panels(g, w->codes, f->bits), table_panels(g, w->scale),
+    const SnValue rows = sn_quantize_rows(g, sn_rows_of(g, x)), n = as->n;
+    SnValue y = sn_product_blocks(g, rows, code_panels(g, w->codes, as->f->bits), table_panels(g, w->scale),
                                   table_panels(g, w->coarse), table_panels(g, w->low),
-                                  table_panels(g, w->coarse_low), f->zero);
+                                  table_panels(g, w->coarse_low), as->group, as->f->zero, as->parts);
     y = sn_slice_axis(g, y, 1, sn_size(g, 0), n);
     if (b.ref)
         y = sn_add(g, y, sn_wide(g, b));
@@ -303,7 +327,7 @@ static SnValue linear_blocks(SnGraph *g, const SnCall *c)
     if (f->read == NULL)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
     const SnBlocks w = f->read(g, sn_in_blocks(g, c->in[1], f->bytes));
-    return linear(g, f, &w, sn_dim(g, c->in[1], 0), c->in[0], c->in[2]);
+    return linear(g, &(Linear){f, sn_dim(g, c->in[1], 0), sn_none(), 1}, &w, c->in[0], c->in[2]);
 }
 
 static SnValue linear_quantized(SnGraph *g, const SnCall *c)
@@ -314,7 +338,55 @@ static SnValue linear_quantized(SnGraph *g, const SnCall *c)
     if (f->quantize == NULL)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is only read", f->name);
     const SnBlocks w = f->quantize(g, sn_cast(g, sn_in_blocks(g, c->in[1], f->block), SN_F32));
-    return linear(g, f, &w, sn_dim(g, c->in[1], 0), c->in[0], c->in[2]);
+    return linear(g, &(Linear){f, sn_dim(g, c->in[1], 0), sn_none(), 1}, &w, c->in[0], c->in[2]);
+}
+
+/* ---- the same of rows that have a part each ---- */
+
+/* [e, n, k] ▶ [e * n, k], n up to whole panels. */
+static SnValue joined_parts(SnGraph *g, SnValue w)
+{
+    const int64_t e = known(g, w, 0), n = known(g, w, 1), more = (LANES - n % LANES) % LANES;
+    const SnValue none = sn_size(g, 0), lo[] = {none, none, none}, hi[] = {none, sn_size(g, more), none};
+    if (e < 1 || n < 1)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "dims of weights in blocks are constants");
+    if (more > 0)
+        w = sn_pad(g, w, lo, hi, sn_const(g, sn_value_dtype(g, w), 0), NULL);
+    const SnValue dims[] = {sn_size(g, e * (n + more)), sn_dim(g, w, 2)};
+    return sn_reshape(g, w, 2, dims);
+}
+
+static SnValue grouped(SnGraph *g, const SnCall *c, const SnBlockFormat *f, const SnBlocks *w)
+{
+    const Linear as = {f, sn_dim(g, c->in[1], 1), c->in[3], known(g, c->in[1], 0)};
+    const SnValue y = linear(g, &as, w, c->in[0], sn_none());
+    if (!sn_call_has(c, 2))
+        return y;
+    const SnValue bias = sn_gather(g, c->in[2], 1, (const int[]){0}, &c->in[3], NULL);
+    return sn_like(g, sn_add(g, sn_wide(g, y), sn_wide(g, bias)), y);
+}
+
+static SnValue grouped_blocks(SnGraph *g, const SnCall *c)
+{
+    const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
+    if (f == NULL)
+        return sn_none();
+    if (f->read == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
+    const SnBlocks w = f->read(g, sn_in_blocks(g, joined_parts(g, c->in[1]), f->bytes));
+    return grouped(g, c, f, &w);
+}
+
+static SnValue grouped_quantized(SnGraph *g, const SnCall *c)
+{
+    const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
+    if (f == NULL)
+        return sn_none();
+    if (f->quantize == NULL)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is only read", f->name);
+    const SnValue whole = sn_cast(g, joined_parts(g, c->in[1]), SN_F32);
+    const SnBlocks w = f->quantize(g, sn_in_blocks(g, whole, f->block));
+    return grouped(g, c, f, &w);
 }
 
 const SnOp sn_quant_linear_ops[] = {
@@ -324,14 +396,25 @@ const SnOp sn_quant_linear_ops[] = {
     {.sig = "linear_quantized(x: F[.., k], w: F2[n, k], b: F3[n]?; format: str) -> F[.., n]",
      .expand = linear_quantized,
      .doc = "linear_blocks with w brought into the format first"},
+    {.sig = "grouped_blocks(x: F[r, k], bytes: u8[e, n, s], b: F2[e, n]?, group: i64[r]; format: str) -> "
+            "F[r, n]",
+     .expand = grouped_blocks,
+     .doc = "linear_grouped with w in a block format, x rounded to 8 bits in blocks of 32"},
+    {.sig =
+         "grouped_quantized(x: F[r, k], w: F2[e, n, k], b: F3[e, n]?, group: i64[r]; format: str) -> F[r, n]",
+     .expand = grouped_quantized,
+     .doc = "grouped_blocks with w brought into the format first"},
     {.sig = "quantize_rows(x: F[*]) -> ?",
      .expand = quantize_rows,
      .infer = infer_rows,
      .doc = "u32[.., k / 32, 12]: 32 i8 codes, their f32 step, their sum and those of both halves"},
     {.sig = "product_blocks(x: u32[m, j, 12], codes: u32[p, j, c, 16], scale: T[p, s, 16], coarse: F[p, t, "
-            "16]?, low: T2[p, s, 16]?, coarse_low: F2[p, u, 16]?; zero: int = 0) -> ?",
+            "16]?, low: T2[p, s, 16]?, coarse_low: F2[p, u, 16]?, group: i64[m]?; zero: int = 0, parts: int "
+            "= 1) "
+            "-> ?",
      .expand = product_blocks,
      .infer = infer_product,
-     .doc = "f32[m, 16 p]: rows of quantize_rows times panels of blocks"},
+     .doc =
+         "f32[m, 16 p / parts]: rows of quantize_rows times panels of blocks; group: the part of each row"},
     {0},
 };

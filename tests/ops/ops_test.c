@@ -204,8 +204,9 @@ static void run_once(Run *r)
 /* Lists, objects and blocks of weights have tests of their own. */
 static bool is_covered(const SnOpRow *row)
 {
-    static const char *const blocks[] = {"dequantize_blocks", "quantize_blocks", "linear_blocks",
-                                         "linear_quantized",  "quantize_rows",   "product_blocks"};
+    static const char *const blocks[] = {"dequantize_blocks", "quantize_blocks",   "linear_blocks",
+                                         "linear_quantized",  "quantize_rows",     "product_blocks",
+                                         "grouped_blocks",    "grouped_quantized", "product_grouped"};
     for (size_t i = 0; i < SN_COUNT(blocks); i++) {
         if (strcmp(row->sig.name, blocks[i]) == 0)
             return false;
