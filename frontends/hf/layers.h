@@ -98,6 +98,11 @@ float sn_nn_normal(uint64_t *state);
 /* x w^T + bias, the one door of weights: w stays in the blocks that it is stored in, or becomes blocks of the
  * format `quant` (NULL: it stays as it is), which is b->quant or b->head_quant. */
 SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias);
+/* The same where each row of x [rows, k] has its own of w [e, n, k], by group i64[rows]: those that lie side
+ * by side and have the same are multiplied as one. */
+SnValue sn_nn_product_grouped(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias,
+                              SnValue group);
+SnValue sn_nn_stack(SnBuild *b, int n, const SnValue *w); /* weights as one, [n, ..]; in blocks if they are */
 SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table); /* rows of a table, of its bytes if in blocks */
 
 /* ---- blocks ---- */
@@ -274,6 +279,9 @@ SnNormFn sn_nn_ln;  /* by layer_norm_eps or layer_norm_epsilon */
 int64_t sn_nn_head_dim(SnBuild *b);
 /* Of that, `partial` unless the config says how much; theta where it says none. */
 SnRope sn_nn_rope_heads(SnBuild *b, double theta, double partial);
+/* The same of a layer with a window (is_near) or without one; rope_scaling of older configs means the latter.
+ */
+SnRope sn_nn_rope_by_reach(SnBuild *b, bool is_near, double theta);
 /* Causal, num_attention_heads and num_key_value_heads, projections q_proj, k_proj, v_proj, o_proj, norms
  * (when there are any) q_norm, k_norm. */
 SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope);
@@ -283,8 +291,9 @@ int64_t sn_nn_window(SnBuild *b, int64_t layer, bool otherwise);
 bool sn_nn_is_sliding(const SnBuild *b, int64_t layer, bool otherwise);
 SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x); /* gate_proj, up_proj, down_proj */
 SnValue sn_nn_gated_mlp_by(SnBuild *b, const char *name, const char *act, SnValue x);
-SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight); /* layer norm of each, weight [heads, d] */
-SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);       /* x as it is where that is 1 */
+SnValue sn_nn_fused_mlp(SnBuild *b, const char *name, SnValue x); /* gate_up_proj, down_proj */
+SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight);  /* layer norm of each, weight [heads, d] */
+SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);        /* x as it is where that is 1 */
 SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n); /* of the last axis */
 
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */

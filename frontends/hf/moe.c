@@ -3,9 +3,6 @@
 
 #include "ops/ops.h"
 
-#include <math.h>
-#include <stdio.h>
-
 static SnValue size(SnBuild *b, int64_t n)
 {
     return sn_const_int(b->g, SN_I64, n);
@@ -41,18 +38,36 @@ SnValue sn_moe_greatest(SnBuild *b, SnValue scores, int64_t k)
     return sn_reduce(g, "or", is, 1, &(int){2}, false);
 }
 
-SnValue sn_moe_choose(SnBuild *b, SnValue logits, int64_t k, bool is_normed)
+/* Numbers of x [batch, seq, n] at places [batch, seq, k] of its last axis. */
+static SnValue along(SnBuild *b, SnValue x, SnValue place)
 {
     SnGraph *g = b->g;
-    const SnValue p = sn_softmax(g, logits, -1);
-    const SnValue chosen = sn_where(g, sn_moe_greatest(b, p, k), p, sn_const(g, SN_F32, 0));
-    return is_normed ? sn_div(g, chosen, sn_sum_of(g, chosen, -1)) : chosen;
+    const SnValue dims[] = {sn_dim(g, place, 0), sn_dim(g, place, 1), sn_dim(g, place, 2)};
+    const SnValue at[] = {sn_iota(g, SN_I64, 0, 3, dims), sn_iota(g, SN_I64, 1, 3, dims), place};
+    return sn_gather(g, x, 3, (const int[]){0, 1, 2}, at, NULL);
 }
 
-SnValue sn_moe_choose_first(SnBuild *b, SnValue logits, int64_t k)
+SnChoice sn_moe_choose_by(SnBuild *b, SnValue by, SnValue of, int64_t k)
 {
-    const SnValue never = sn_const(b->g, SN_F32, -HUGE_VAL);
-    return sn_softmax(b->g, sn_where(b->g, sn_moe_greatest(b, logits, k), logits, never), -1);
+    const SnValue best = sn_get(b->g, sn_top_k(b->g, by, k, -1, true), 1);
+    const SnValue rising = sn_get(b->g, sn_sort(b->g, 1, &best, 1, 2, false, 0), 0);
+    return (SnChoice){.nexpert = sn_nn_dim(b, by, -1), .expert = rising, .weight = along(b, of, rising)};
+}
+
+SnChoice sn_moe_choose(SnBuild *b, SnValue logits, int64_t k, bool is_normed)
+{
+    const SnValue p = sn_softmax(b->g, logits, -1);
+    SnChoice c = sn_moe_choose_by(b, p, p, k);
+    if (is_normed)
+        c.weight = sn_div(b->g, c.weight, sn_sum_of(b->g, c.weight, -1));
+    return c;
+}
+
+SnChoice sn_moe_choose_first(SnBuild *b, SnValue logits, int64_t k)
+{
+    SnChoice c = sn_moe_choose_by(b, logits, logits, k);
+    c.weight = sn_softmax(b->g, c.weight, -1);
+    return c;
 }
 
 /* ---- how evenly ---- */
@@ -100,64 +115,92 @@ SnValue sn_nn_balance(SnBuild *b)
 
 /* ---- what they say ---- */
 
-SnValue sn_moe_part(SnBuild *b, SnValue all, int64_t i)
+SnValue sn_moe_linear(SnBuild *b, const SnExpertRows *rows, SnValue x, SnValue w, SnValue bias)
 {
-    SnValue dims[SN_MAX_RANK];
-    const int rank = sn_rank(b->g, all) - 1;
-    for (int k = 0; k < rank; k++)
-        dims[k] = sn_dim(b->g, all, k + 1);
-    return sn_reshape(b->g, sn_slice_axis(b->g, all, 0, size(b, i), size(b, 1)), rank, dims);
+    return sn_nn_product_grouped(b, b->quant, x, w, bias, rows->expert);
+}
+
+SnValue sn_moe_stack(SnBuild *b, const SnExpertRows *rows, const char *name)
+{
+    SnValue *all = sn_arena_array(b->arena, (size_t)rows->nexpert, sizeof *all);
+    if (!all)
+        return sn_graph_fail(b->g, SN_ENOMEM, "no memory for %lld experts", (long long)rows->nexpert);
+    for (int64_t i = 0; i < rows->nexpert; i++) {
+        sn_scope_push(b->g, "%lld.%s", (long long)i, name);
+        all[i] = sn_nn_param(b, "weight");
+        sn_scope_pop(b->g);
+    }
+    return sn_nn_stack(b, (int)rows->nexpert, all);
 }
 
 typedef struct Names {
     const char *gate, *up, *down;
 } Names;
 
+SnValue sn_moe_fused(SnBuild *b, const SnExpertRows *rows, SnValue x, SnValue both, SnValue down)
+{
+    const char *act = sn_config_string(b->config, "hidden_act", "silu");
+    const SnValue wide = sn_moe_linear(b, rows, x, both, sn_none());
+    const int64_t n = sn_nn_dim(b, wide, -1) / 2;
+    const SnValue gate = sn_nn_act(b, act, sn_nn_part(b, wide, 0, n));
+    return sn_moe_linear(b, rows, sn_mul(b->g, gate, sn_nn_part(b, wide, n, n)), down, sn_none());
+}
+
 /* Transformers 5 has all experts in two tensors, published checkpoints have three for each. */
-static SnValue gated(SnBuild *b, int64_t i, const Names *names, SnValue x)
+static SnValue gated(SnBuild *b, const SnExpertRows *rows, const Names *names, SnValue x)
+{
+    const char *act = sn_config_string(b->config, "hidden_act", "silu");
+    const SnValue both = sn_nn_param_or_none(b, "gate_up_proj"), none = sn_none();
+    if (both.ref)
+        return sn_moe_fused(b, rows, x, both, sn_nn_param(b, "down_proj"));
+    const SnValue gate = sn_moe_linear(b, rows, x, sn_moe_stack(b, rows, names->gate), none);
+    const SnValue up = sn_moe_linear(b, rows, x, sn_moe_stack(b, rows, names->up), none);
+    const SnValue h = sn_mul(b->g, sn_nn_act(b, act, gate), up);
+    return sn_moe_linear(b, rows, h, sn_moe_stack(b, rows, names->down), none);
+}
+
+SnValue sn_moe_gated(SnBuild *b, const SnExpertRows *rows, SnValue x)
+{
+    return gated(b, rows, &(Names){"gate_proj", "up_proj", "down_proj"}, x);
+}
+
+SnValue sn_moe_mixtral(SnBuild *b, const SnExpertRows *rows, SnValue x)
+{
+    return gated(b, rows, &(Names){"w1", "w3", "w2"}, x);
+}
+
+/* Rows [tokens * k] are the choices of all tokens; `order` sorts them by expert, `back` undoes that. */
+typedef struct Sorted {
+    SnValue expert, order, back;
+} Sorted;
+
+static Sorted sort_rows(SnBuild *b, SnValue expert)
 {
     SnGraph *g = b->g;
-    const char *act = sn_config_string(b->config, "hidden_act", "silu");
-    const SnValue all = sn_nn_param_or_none(b, "gate_up_proj");
-    if (all.ref) {
-        const SnValue both = sn_nn_product(b, b->quant, x, sn_moe_part(b, all, i), sn_none());
-        const int64_t n = sn_nn_dim(b, both, -1) / 2;
-        const SnValue h = sn_mul(g, sn_nn_act(b, act, sn_nn_part(b, both, 0, n)), sn_nn_part(b, both, n, n));
-        return sn_nn_product(b, b->quant, h, sn_moe_part(b, sn_nn_param(b, "down_proj"), i), sn_none());
-    }
-    sn_scope_push(g, "%lld", (long long)i);
-    const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, names->gate, x));
-    const SnValue y = sn_nn_linear(b, names->down, sn_mul(g, gate, sn_nn_linear(b, names->up, x)));
+    const SnValue n = sn_dim(g, expert, 0), rows = sn_iota(g, SN_I64, 0, 1, &n);
+    const SnValue both = sn_sort(g, 2, (const SnValue[]){expert, rows}, 1, 0, false, 0);
+    const Sorted s = {.expert = sn_get(g, both, 0), .order = sn_get(g, both, 1)};
+    const SnValue zeros = sn_broadcast(g, size(b, 0), 1, &n);
+    return (Sorted){.expert = s.expert,
+                    .order = s.order,
+                    .back = sn_scatter(g, "set", zeros, 1, (const int[]){0}, &s.order, rows)};
+}
+
+SnValue sn_moe_mix(SnBuild *b, const char *name, SnChoice choice, SnExpertFn *experts, SnValue x)
+{
+    SnGraph *g = b->g;
+    const SnValue batch = sn_dim(g, x, 0), seq = sn_dim(g, x, 1), width = sn_dim(g, x, 2);
+    const SnValue tokens = sn_mul(g, batch, seq), k = sn_dim(g, choice.expert, 2);
+    const SnValue n = sn_mul(g, tokens, k), flat[] = {tokens, width}, each[] = {tokens, k, width};
+    const SnValue one[] = {tokens, k, size(b, 1)}, whole[] = {batch, seq, width};
+    const Sorted s = sort_rows(b, sn_reshape(g, choice.expert, 1, &n));
+    const SnExpertRows rows = {.nexpert = choice.nexpert, .expert = s.expert};
+    const SnValue token = sn_idiv(g, s.order, k), axis = sn_reshape(g, x, 2, flat);
+    sn_scope_push(g, "%s", name);
+    const SnValue y = experts(b, &rows, sn_gather(g, axis, 1, (const int[]){0}, &token, NULL));
     sn_scope_pop(g);
-    return y;
-}
-
-SnValue sn_moe_gated(SnBuild *b, int64_t i, SnValue x)
-{
-    return gated(b, i, &(Names){"gate_proj", "up_proj", "down_proj"}, x);
-}
-
-SnValue sn_moe_mixtral(SnBuild *b, int64_t i, SnValue x)
-{
-    return gated(b, i, &(Names){"w1", "w3", "w2"}, x);
-}
-
-/* weight * expert(x), 0 for tokens that did not choose it, whatever it says. */
-static SnValue weighted(SnBuild *b, SnValue weight, SnValue y)
-{
-    const SnValue zero = sn_const(b->g, SN_F32, 0), wide = sn_mul(b->g, weight, sn_cast(b->g, y, SN_F32));
-    return sn_cast(b->g, sn_where(b->g, sn_eq(b->g, weight, zero), zero, wide), sn_value_dtype(b->g, y));
-}
-
-SnValue sn_moe_mix(SnBuild *b, const char *name, SnValue choice, SnExpertFn *expert, SnValue x)
-{
-    const int64_t n = sn_nn_dim(b, choice, -1);
-    SnValue sum = sn_none();
-    sn_scope_push(b->g, "%s", name);
-    for (int64_t i = 0; i < n; i++) {
-        const SnValue y = weighted(b, sn_nn_part(b, choice, i, 1), expert(b, i, x));
-        sum = sum.ref ? sn_add(b->g, sum, y) : y;
-    }
-    sn_scope_pop(b->g);
-    return sum;
+    const SnValue said = sn_reshape(g, sn_gather(g, y, 1, (const int[]){0}, &s.back, NULL), 3, each);
+    const SnValue weighed = sn_mul(g, sn_cast(g, said, SN_F32), sn_reshape(g, choice.weight, 3, one));
+    const SnValue sum = sn_reduce(g, "add", weighed, 1, &(int){1}, false);
+    return sn_reshape(g, sn_cast(g, sum, sn_value_dtype(g, x)), 3, whole);
 }

@@ -235,22 +235,73 @@ static SnRef blocks_of(SnBuild *b, SnValue w)
     return row && strcmp(row->sig.name, "dequantize_blocks") == 0 ? r : 0;
 }
 
+/* Should it become blocks of the format `quant`? */
+static bool becomes_blocks(SnBuild *b, const char *quant, SnValue w)
+{
+    const SnStore *s = sn_graph_store(b->g);
+    int64_t n = 0, k = 0;
+    return quant && sn_is_const_i64(s, sn_dim(b->g, w, -2).ref, &n) &&
+           sn_is_const_i64(s, sn_dim(b->g, w, -1).ref, &k) && n >= LEAST_ROWS && k > 0 && k % BLOCK == 0;
+}
+
 SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias)
 {
     if (sn_graph_check(b->g, NULL) != SN_OK)
         return sn_none();
     const SnStore *s = sn_graph_store(b->g);
     const SnRef blocks = blocks_of(b, w);
-    int64_t n = 0, k = 0;
     if (blocks) {
         const SnValue bytes = {sn_term(s, blocks)->arg[0], w.scope};
         return sn_linear_blocks(b->g, x, bytes, bias, sn_attr_string(s, blocks, "format"));
     }
-    const bool is_sized =
-        sn_is_const_i64(s, sn_dim(b->g, w, 0).ref, &n) && sn_is_const_i64(s, sn_dim(b->g, w, 1).ref, &k);
-    if (quant && is_sized && n >= LEAST_ROWS && k > 0 && k % BLOCK == 0)
-        return sn_linear_quantized(b->g, x, w, bias, quant);
-    return sn_linear(b->g, x, w, bias);
+    return becomes_blocks(b, quant, w) ? sn_linear_quantized(b->g, x, w, bias, quant)
+                                       : sn_linear(b->g, x, w, bias);
+}
+
+SnValue sn_nn_product_grouped(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias,
+                              SnValue group)
+{
+    if (sn_graph_check(b->g, NULL) != SN_OK)
+        return sn_none();
+    const SnStore *s = sn_graph_store(b->g);
+    const SnRef blocks = blocks_of(b, w);
+    if (blocks) {
+        const SnValue bytes = {sn_term(s, blocks)->arg[0], w.scope};
+        return sn_grouped_blocks(b->g, x, bytes, bias, group, sn_attr_string(s, blocks, "format"));
+    }
+    return becomes_blocks(b, quant, w) ? sn_grouped_quantized(b->g, x, w, bias, group, quant)
+                                       : sn_linear_grouped(b->g, x, w, bias, group);
+}
+
+/* x [..] as [1, ..] */
+static SnValue in_front(SnBuild *b, SnValue x)
+{
+    SnValue dims[SN_MAX_RANK] = {sn_const_int(b->g, SN_I64, 1)};
+    const int rank = sn_rank(b->g, x);
+    for (int i = 0; i < rank && i + 1 < SN_MAX_RANK; i++)
+        dims[i + 1] = sn_dim(b->g, x, i);
+    return sn_reshape(b->g, x, rank + 1, dims);
+}
+
+SnValue sn_nn_stack(SnBuild *b, int n, const SnValue *w)
+{
+    SnValue *part = sn_arena_array(b->arena, (size_t)n, sizeof *part);
+    if (!part)
+        return sn_graph_fail(b->g, SN_ENOMEM, "no memory for %d weights", n);
+    if (sn_graph_check(b->g, NULL) != SN_OK)
+        return sn_none();
+    const SnStore *s = sn_graph_store(b->g);
+    const SnRef first = blocks_of(b, w[0]);
+    const char *format = first ? sn_attr_string(s, first, "format") : NULL;
+    for (int i = 0; i < n && format; i++) {
+        const SnRef blocks = blocks_of(b, w[i]);
+        if (!blocks || strcmp(sn_attr_string(s, blocks, "format"), format) != 0)
+            format = NULL;
+    }
+    for (int i = 0; i < n; i++)
+        part[i] = in_front(b, format ? (SnValue){sn_term(s, blocks_of(b, w[i]))->arg[0], w[i].scope} : w[i]);
+    const SnValue all = sn_concat(b->g, n, part, 0);
+    return format ? sn_cast(b->g, sn_dequantize_blocks(b->g, all, format), sn_value_dtype(b->g, w[0])) : all;
 }
 
 SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table)

@@ -90,7 +90,7 @@ static SnValue of_best_groups(SnBuild *b, SnValue scores, int64_t groups, int64_
 }
 
 /* The bias balances the load: it decides who is chosen, not with what weight. */
-static SnValue choose(SnBuild *b, SnValue logits)
+static SnChoice choose(SnBuild *b, SnValue logits)
 {
     SnGraph *g = b->g;
     const int64_t n = sn_nn_dim(b, logits, -1), groups = sn_nn_int(b, "n_group", 8, 1, n);
@@ -98,17 +98,17 @@ static SnValue choose(SnBuild *b, SnValue logits)
     const SnValue bias = sn_cast(g, sn_nn_param(b, "gate.e_score_correction_bias"), SN_F32);
     const SnValue balanced =
         of_best_groups(b, sn_add(g, scores, bias), groups, sn_nn_int(b, "topk_group", 4, 1, groups));
-    const SnValue chosen = sn_moe_greatest(b, balanced, sn_nn_int(b, "num_experts_per_tok", 8, 1, n));
-    SnValue weights = sn_where(g, chosen, scores, sn_const(g, SN_F32, 0));
+    SnChoice c = sn_moe_choose_by(b, balanced, scores, sn_nn_int(b, "num_experts_per_tok", 8, 1, n));
     if (sn_config_bool(b->config, "norm_topk_prob", true))
-        weights = sn_div(g, weights, sn_add(g, sn_sum_of(g, weights, -1), sn_const(g, SN_F32, 1e-20)));
-    return sn_nn_times(b, weights, sn_config_float(b->config, "routed_scaling_factor", 2.5));
+        c.weight = sn_div(g, c.weight, sn_add(g, sn_sum_of(g, c.weight, -1), sn_const(g, SN_F32, 1e-20)));
+    c.weight = sn_nn_times(b, c.weight, sn_config_float(b->config, "routed_scaling_factor", 2.5));
+    return c;
 }
 
 static SnValue mixture(SnBuild *b, SnValue x)
 {
     sn_scope_push(b->g, "mlp");
-    const SnValue choice = choose(b, sn_moe_router(b, "gate", sn_cast(b->g, x, SN_F32)));
+    const SnChoice choice = choose(b, sn_moe_router(b, "gate", sn_cast(b->g, x, SN_F32)));
     const SnValue y = sn_moe_mix(b, "experts", choice, sn_moe_gated, x);
     const SnValue shared = sn_nn_gated_mlp(b, "shared_experts", x);
     sn_scope_pop(b->g);

@@ -10,31 +10,31 @@
 static SnValue one_of_two(SnBuild *b, SnValue x, int64_t first)
 {
     SnGraph *g = b->g;
-    const SnValue zero = sn_const_int(g, SN_I64, 0), half = sn_const_int(g, SN_I64, sn_nn_dim(b, x, -1) / 2);
-    const SnValue starts[] = {zero, zero, sn_const_int(g, SN_I64, first)};
-    const SnValue sizes[] = {sn_dim(g, x, 0), sn_dim(g, x, 1), half};
-    return sn_slice(g, x, starts, sizes, (const int64_t[]){1, 1, EVERY_OTHER});
+    const SnValue half = sn_const_int(g, SN_I64, sn_nn_dim(b, x, -1) / 2);
+    const SnValue starts[] = {sn_const_int(g, SN_I64, 0), sn_const_int(g, SN_I64, first)};
+    const SnValue sizes[] = {sn_dim(g, x, 0), half};
+    return sn_slice(g, x, starts, sizes, (const int64_t[]){1, EVERY_OTHER});
 }
 
 /* Weights lie as [experts, in, out]. */
-static SnValue part_linear(SnBuild *b, const char *name, const char *bias, int64_t i, SnValue x)
+static SnValue turned_linear(SnBuild *b, const SnExpertRows *rows, const char *name, const char *bias,
+                             SnValue x)
 {
-    const SnValue w = sn_moe_part(b, sn_nn_param(b, name), i);
-    const SnValue turned = sn_permute(b->g, w, (const int[]){1, 0});
-    return sn_nn_product(b, b->quant, x, turned, sn_moe_part(b, sn_nn_param(b, bias), i));
+    const SnValue w = sn_permute(b->g, sn_nn_param(b, name), (const int[]){0, 2, 1});
+    return sn_moe_linear(b, rows, x, w, sn_nn_param(b, bias));
 }
 
-static SnValue expert(SnBuild *b, int64_t i, SnValue x)
+static SnValue experts(SnBuild *b, const SnExpertRows *rows, SnValue x)
 {
     SnGraph *g = b->g;
     const double most = sn_config_float(b->config, "swiglu_limit", 7);
     const double alpha = sn_config_float(b->config, "swiglu_alpha", 1.702);
-    const SnValue both = part_linear(b, "gate_up_proj", "gate_up_proj_bias", i, x);
+    const SnValue both = turned_linear(b, rows, "gate_up_proj", "gate_up_proj_bias", x);
     const SnValue gate = sn_min(g, one_of_two(b, both, 0), sn_const(g, SN_F64, most));
     const SnValue up = sn_clamp(g, one_of_two(b, both, 1), -most, most);
     const SnValue open = sn_mul(g, gate, sn_sigmoid(g, sn_nn_times(b, gate, alpha)));
     const SnValue h = sn_mul(g, sn_add(g, up, sn_const(g, SN_F64, 1)), open);
-    return part_linear(b, "down_proj", "down_proj_bias", i, h);
+    return turned_linear(b, rows, "down_proj", "down_proj_bias", h);
 }
 
 static SnValue mixture(SnBuild *b, SnValue x)
@@ -42,7 +42,7 @@ static SnValue mixture(SnBuild *b, SnValue x)
     sn_scope_push(b->g, "mlp");
     const SnValue logits = sn_moe_router(b, "router", x);
     const int64_t k = sn_nn_int(b, "num_experts_per_tok", 4, 1, sn_nn_dim(b, logits, -1));
-    const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose_first(b, logits, k), expert, x);
+    const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose_first(b, logits, k), experts, x);
     sn_scope_pop(b->g);
     return y;
 }
