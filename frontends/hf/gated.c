@@ -28,6 +28,14 @@ SnRope sn_nn_rope_heads(SnBuild *b, double theta, double partial)
     return sn_nn_rope_part(b, NULL, theta, partial, sn_nn_head_dim(b));
 }
 
+SnRope sn_nn_rope_by_reach(SnBuild *b, bool is_near, double theta)
+{
+    const int64_t dim = sn_nn_head_dim(b);
+    if (is_near && sn_config_get(b->config, "rope_scaling"))
+        return sn_nn_rope_plain(b, theta, dim);
+    return sn_nn_rope_of(b, is_near ? "sliding_attention" : "full_attention", theta, dim);
+}
+
 SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope)
 {
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 32, 1, 1 << 16);
@@ -74,6 +82,18 @@ SnValue sn_nn_gated_mlp_by(SnBuild *b, const char *name, const char *act, SnValu
 SnValue sn_nn_gated_mlp(SnBuild *b, const char *name, SnValue x)
 {
     return sn_nn_gated_mlp_by(b, name, sn_config_string(b->config, "hidden_act", "silu"), x);
+}
+
+SnValue sn_nn_fused_mlp(SnBuild *b, const char *name, SnValue x)
+{
+    const char *act = sn_config_string(b->config, "hidden_act", "silu");
+    sn_scope_push(b->g, "%s", name);
+    const SnValue wide = sn_nn_linear(b, "gate_up_proj", x);
+    const int64_t n = sn_nn_dim(b, wide, -1) / 2;
+    const SnValue gate = sn_nn_act(b, act, sn_nn_part(b, wide, 0, n));
+    const SnValue y = sn_nn_linear(b, "down_proj", sn_mul(b->g, gate, sn_nn_part(b, wide, n, n)));
+    sn_scope_pop(b->g);
+    return y;
 }
 
 SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight)

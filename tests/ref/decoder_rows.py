@@ -71,11 +71,11 @@ def rope(theta, **more):
 
 # What random mixtures of variants take in beside the family's own: shapes, and changes that any family may have.
 SHAPES = {
+    "expand": [dict(hidden_size=e, num_heads=h) for e, h in ((24, 6), (40, 10), (16, 4), (48, 12))],
     "n_embd": [dict(n_embd=e, n_head=h) for e, h in ((24, 4), (24, 3), (32, 8), (20, 2), (40, 5))],
     "n_layer": [dict(hidden_size=e, n_head=h) for e, h in ((24, 4), (24, 3), (32, 8), (40, 5), (28, 7))],
     "num_heads": [dict(hidden_size=e, num_heads=h) for e, h in ((24, 4), (24, 3), (32, 8), (40, 5))],
     "d_model": [dict(d_model=e, n_heads=h) for e, h in ((24, 4), (24, 3), (32, 8), (40, 5), (24, 6))],
-    "expand": [dict(expand=2), dict(num_hidden_layers=2)],
     "num_key_value_heads": [
         dict(hidden_size=8 * h, num_attention_heads=h, num_key_value_heads=kv, intermediate_size=m)
         for h, kv, m in ((4, 1, 37), (4, 2, 48), (4, 4, 65), (8, 2, 40), (8, 4, 33), (2, 1, 17), (5, 5, 64), (6, 3, 50))],
@@ -302,6 +302,61 @@ FAMILIES = {
         dict(rope_parameters=dict(ROPES["yarn"], mscale=1.0, mscale_all_dim=1.0), long=40,
             edit_json=older("type")),
     ], "DeepseekV3"),
+    "granitemoe": (dict(SMALL, num_local_experts=4, num_experts_per_tok=2), [
+        {}, dict(num_experts_per_tok=1, attention_bias=True, embedding_multiplier=3.0, residual_multiplier=0.3),
+        dict(attention_multiplier=0.2, logits_scaling=5.0, num_local_experts=7, num_experts_per_tok=3),
+        dict(output_router_logits=True, router_aux_loss_coef=0.3),
+    ], "GraniteMoe"),
+    "seed_oss": (SMALL, [
+        dict(head_dim=8),
+        dict(head_dim=16, attention_bias=False, attention_out_bias=True, mlp_bias=True, **rope(500.0)),
+    ], "SeedOss"),
+    "arcee": (SMALL, [
+        {}, dict(mlp_bias=True, attention_bias=True, hidden_act="gelu"), *ropes(),
+    ], "Arcee"),
+    "helium": (SMALL, [
+        dict(head_dim=8), dict(head_dim=8, attention_bias=True, **rope(300.0)),
+    ], "Helium"),
+    "ernie4_5": (SMALL, [
+        dict(head_dim=8), dict(head_dim=16, use_bias=True), dict(head_dim=8, tie_word_embeddings=False),
+    ], "Ernie4_5"),
+    "glm": (SMALL, [
+        dict(head_dim=8), dict(head_dim=16, attention_bias=False),
+        dict(head_dim=8, edit_json=older(partial_rotary_factor=0.5)),
+        dict(head_dim=8, rope_parameters={
+            "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0}),
+    ], "Glm"),
+    "glm4": (SMALL, [
+        dict(head_dim=8), dict(head_dim=16, attention_bias=True, hidden_act="gelu"),
+    ], "Glm4"),
+    "nemotron": (SMALL, [
+        {}, dict(attention_bias=True, mlp_bias=True, norm_eps=0.01),
+        dict(head_dim=16, edit_json=older(partial_rotary_factor=0.5)),
+    ], "Nemotron"),
+    "persimmon": (dict(SMALL, num_key_value_heads=4), [
+        {}, dict(qk_layernorm=False, layer_norm_eps=0.01), dict(hidden_act="gelu"),
+    ], "Persimmon"),
+    "olmo3": (SMALL, [
+        dict(sliding_window=4, num_hidden_layers=4),
+        dict(sliding_window=4, attention_bias=True,
+            layer_types=["full_attention", "sliding_attention", "full_attention"]),
+        dict(sliding_window=4, long=30, rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+            "full_attention": dict(ROPES["yarn"])},
+            layer_types=["full_attention", "sliding_attention", "full_attention"]),
+        dict(sliding_window=4, num_hidden_layers=4, long=30, rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            "full_attention": dict(ROPES["yarn"])}, edit_json=older("rope_type", layer_types="gone")),
+    ], "Olmo3"),
+    "exaone4": (SMALL, [
+        dict(sliding_window=4, num_hidden_layers=4), dict(sliding_window=None),
+        dict(sliding_window=3, layer_types=["full_attention", "sliding_attention", "full_attention"]),
+        dict(sliding_window=4, num_hidden_layers=4, edit_json=lambda c: {
+            k: v for k, v in c.items() if k != "layer_types"}),
+    ], "Exaone4"),
+    "falcon_mamba": ({"hidden_size": 24, "num_hidden_layers": 3, "state_size": 5, "expand": 2}, [
+        {}, {"mixer_rms_eps": 0.01}, {"use_bias": True, "use_conv_bias": False}, {"time_step_rank": 5},
+    ], "FalconMamba"),
     "gpt_oss": (dict(SMALL, **GPT_OSS), [
         {},
         dict(rope_parameters={

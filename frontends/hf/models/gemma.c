@@ -51,17 +51,13 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 
 /* ---- Gemma 2 and 3 ---- */
 
-/* Configs of Gemma 3 that have rope_scaling mean layers that see everything. */
 static SnRope rope_of(SnBuild *b, bool is_third, bool is_near)
 {
-    const int64_t dim = sn_nn_head_dim(b);
     if (!is_third)
         return sn_nn_rope_heads(b, 1e4, 1);
     const double far = sn_config_float(b->config, "rope_theta", 1e6);
     const double near = sn_config_float(b->config, "rope_local_base_freq", 1e4);
-    if (is_near && sn_config_get(b->config, "rope_scaling"))
-        return sn_nn_rope_plain(b, near, dim);
-    return sn_nn_rope_of(b, is_near ? "sliding_attention" : "full_attention", is_near ? near : far, dim);
+    return sn_nn_rope_by_reach(b, is_near, is_near ? near : far);
 }
 
 static SnValue sandwich_layer(SnBuild *b, SnValue x, int64_t i)

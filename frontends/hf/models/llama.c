@@ -3,6 +3,7 @@
  * Llama: Touvron et al. 2023, arXiv:2302.13971. Mistral: Jiang et al. 2023, arXiv:2310.06825. Qwen2: Yang et
  * al. 2024, arXiv:2407.10671. Qwen3: Yang et al. 2025, arXiv:2505.09388. Granite: Mishra et al. 2024,
  * arXiv:2405.04324. SmolLM3 leaves some layers without positions: Kazemnejad et al. 2023, arXiv:2305.19466.
+ * Helium: Kyutai 2025. ERNIE 4.5: Baidu 2025. Seed-OSS: ByteDance 2025. Arcee: AFM-4.5B, 2025.
  * Biases are there where the checkpoint has them. */
 #include "frontends/hf/moe.h"
 
@@ -73,6 +74,12 @@ static SnValue dense(SnBuild *b, SnValue x, int64_t layer)
     return sn_nn_gated_mlp(b, "mlp", x);
 }
 
+static SnValue ungated(SnBuild *b, SnValue x, int64_t layer)
+{
+    (void)layer;
+    return sn_nn_gpt_mlp(b, "mlp.up_proj", "mlp.down_proj", "relu2", x);
+}
+
 static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
 {
     (void)layer;
@@ -83,6 +90,20 @@ static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
     const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose(b, logits, k, true), sn_moe_mixtral, x);
     sn_scope_pop(b->g);
     return y;
+}
+
+static SnValue granite_experts(SnBuild *b, const SnExpertRows *rows, SnValue x)
+{
+    const SnValue both = sn_nn_param(b, "input_linear.weight");
+    return sn_moe_fused(b, rows, x, both, sn_nn_param(b, "output_linear.weight"));
+}
+
+static SnValue granite_moe(SnBuild *b, SnValue x, int64_t layer)
+{
+    (void)layer;
+    const SnValue logits = sn_moe_router(b, "block_sparse_moe.router.layer", x);
+    const int64_t k = sn_nn_int(b, "num_experts_per_tok", 2, 1, sn_nn_dim(b, logits, -1));
+    return sn_moe_mix(b, "block_sparse_moe", sn_moe_choose_first(b, logits, k), granite_experts, x);
 }
 
 static bool is_listed(const SnJson *list, int64_t v)
@@ -122,11 +143,17 @@ typedef struct Kind {
     SnLayerFn *mlp;
     double scale; /* of scores; 0: 1 / sqrt(head_dim) */
     bool has_head_norms, skips_positions;
+    bool pairs; /* dims turn as in GPT-J */
 } Kind;
 
 static const Kind kinds[] = {
     {"llama", 1e4, no_window, dense},
+    {"arcee", 1e4, no_window, ungated},
+    {"ernie4_5", 5e5, no_window, dense, .pairs = true},
     {"granite", 1e4, no_window, dense, .scale = 1},
+    {"granitemoe", 1e4, no_window, granite_moe, .scale = 1},
+    {"helium", 1e5, no_window, dense, .pairs = true},
+    {"seed_oss", 1e4, no_window, dense},
     {"mistral", 1e4, every_layer, dense},
     {"mixtral", 1e6, every_layer, mixtral},
     {"ministral", 1e4, every_layer_by_type, dense},
@@ -151,7 +178,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const Kind *kind = kind_of(b);
     const double residual = sn_config_float(b->config, "residual_multiplier", 1);
-    const SnRope rope = sn_nn_rope_heads(b, kind->theta, 1);
+    SnRope rope = sn_nn_rope_heads(b, kind->theta, 1);
+    rope.pairs |= kind->pairs;
     SnAttn attn = sn_nn_causal(b, kind->skips_positions && !has_positions(b, i) ? NULL : &rope);
     attn.window = kind->window(b, i);
     attn.scale = sn_config_float(b->config, "attention_multiplier", kind->scale);
@@ -189,7 +217,14 @@ const SnArch sn_arch_llama[] = {
     CLASSES("qwen3", "Qwen3", "transformer"),
     CLASSES("qwen3_moe", "Qwen3Moe", "transformer"),
     CLASSES("smollm3", "SmolLM3", "transformer"),
+    CLASSES("seed_oss", "SeedOss", "transformer"),
+    CLASSES("arcee", "Arcee", "transformer"),
+    SN_DECODER_ROWS("helium", "Helium", &llama),
+    SN_SEQUENCE_ROW("helium", "Helium", &llama),
+    SN_TOKEN_ROW("helium", "Helium", &llama),
+    SN_DECODER_ROWS("ernie4_5", "Ernie4_5", &llama),
     SN_DECODER_ROWS("granite", "Granite", &llama),
+    SN_DECODER_ROWS("granitemoe", "GraniteMoe", &llama),
     {0},
 };
 /* clang-format on */

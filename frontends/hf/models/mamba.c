@@ -1,7 +1,8 @@
 /* mamba.c -- Mamba: layers of a gated causal convolution and a state space whose step sizes and ways in and
  * out depend on the token.
  *
- * Gu & Dao 2023, arXiv:2312.00752. Its hidden states are those after each layer. */
+ * Gu & Dao 2023, arXiv:2312.00752. Falcon Mamba normalises what depends on the token: Zuo et al. 2024,
+ * arXiv:2410.05355. Hidden states are those after each layer. */
 #include "frontends/hf/layers.h"
 
 #include "ops/ops.h"
@@ -64,6 +65,13 @@ static SnValue state_space(SnBuild *b, SnStateSpace m)
 
 /* ---- Mamba: each channel has a state of its own ---- */
 
+static SnValue evened(SnBuild *b, SnValue x)
+{
+    if (strcmp(b->arch->type, "falcon_mamba") != 0)
+        return x;
+    return sn_rms_norm(b->g, x, sn_none(), sn_config_float(b->config, "mixer_rms_eps", 1e-6), 0);
+}
+
 static SnValue mixer(SnBuild *b, SnValue x)
 {
     SnGraph *g = b->g;
@@ -71,12 +79,12 @@ static SnValue mixer(SnBuild *b, SnValue x)
     const int64_t width = sn_nn_dim(b, log_a, 0), n = sn_nn_dim(b, log_a, 1);
     const SnValue u = convolved(b, columns(b, both, 0, width)), picked = sn_nn_linear(b, "x_proj", u);
     const int64_t rank = sn_nn_dim(b, picked, -1) - 2 * n;
-    const SnValue time = sn_softplus(g, sn_nn_linear(b, "dt_proj", columns(b, picked, 0, rank)));
+    const SnValue time = sn_softplus(g, sn_nn_linear(b, "dt_proj", evened(b, columns(b, picked, 0, rank))));
     const SnStateSpace m = {.x = apart(b, u, width),
                             .time = sn_cast(g, time, SN_F32),
                             .a = sn_neg(g, sn_exp(g, log_a)),
-                            .in = apart(b, columns(b, picked, rank, n), 1),
-                            .out = apart(b, columns(b, picked, rank + n, n), 1)};
+                            .in = apart(b, evened(b, columns(b, picked, rank, n)), 1),
+                            .out = apart(b, evened(b, columns(b, picked, rank + n, n)), 1)};
     const SnValue gate = sn_silu(g, columns(b, both, width, width), 1);
     const SnValue y = sn_mul(g, sn_cast(g, state_space(b, m), b->dtype), gate);
     return sn_nn_linear(b, "out_proj", y);
@@ -180,6 +188,8 @@ static const SnFamily mamba = {.encoder = decoder, .words = words};
 const SnArch sn_arch_mamba[] = {
     {"mamba", "MambaModel", "feature-extraction", "backbone", sn_head_hidden, &mamba},
     {"mamba", "MambaForCausalLM", "text-generation", "backbone", sn_head_next_word, &mamba},
+    {"falcon_mamba", "FalconMambaModel", "feature-extraction", "backbone", sn_head_hidden, &mamba},
+    {"falcon_mamba", "FalconMambaForCausalLM", "text-generation", "backbone", sn_head_next_word, &mamba},
     {"mamba2", "Mamba2Model", "feature-extraction", "backbone", sn_head_hidden, &mamba},
     {"mamba2", "Mamba2ForCausalLM", "text-generation", "backbone", sn_head_next_word, &mamba},
     {0},

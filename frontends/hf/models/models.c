@@ -13,6 +13,7 @@
     X(electra) \
     X(falcon) \
     X(gemma) \
+    X(glm) \
     X(gpt2) \
     X(gpt_bigcode) \
     X(gpt_neo) \
@@ -24,8 +25,10 @@
     X(modernbert) \
     X(mpnet) \
     X(mpt) \
+    X(nemotron) \
     X(olmo) \
     X(opt) \
+    X(persimmon) \
     X(phi) \
     X(phi3) \
     X(roberta) \

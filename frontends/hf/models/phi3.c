@@ -14,15 +14,6 @@ static SnValue attention(SnBuild *b, const SnAttn *a, SnValue x)
     return y;
 }
 
-static SnValue mlp(SnBuild *b, SnValue x)
-{
-    const SnValue wide = sn_nn_linear(b, "mlp.gate_up_proj", x);
-    const int64_t n = sn_nn_dim(b, wide, -1) / 2;
-    const char *act = sn_config_string(b->config, "hidden_act", "silu");
-    const SnValue gate = sn_nn_act(b, act, sn_nn_part(b, wide, 0, n));
-    return sn_nn_linear(b, "mlp.down_proj", sn_mul(b->g, gate, sn_nn_part(b, wide, n, n)));
-}
-
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
@@ -30,7 +21,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
     x = sn_add(b->g, x, attention(b, &attn, sn_nn_rms(b, "input_layernorm", x)));
-    return sn_add(b->g, x, mlp(b, sn_nn_rms(b, "post_attention_layernorm", x)));
+    return sn_add(b->g, x, sn_nn_fused_mlp(b, "mlp", sn_nn_rms(b, "post_attention_layernorm", x)));
 }
 
 static const SnFamily phi3 = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer};
