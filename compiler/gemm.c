@@ -340,7 +340,8 @@ static void emit_body(SnLower *l, SnContract *c, Body b)
 static bool may_be_left(SnLower *l, const SnContract *c, int64_t n)
 {
     int64_t count;
-    if (!sn_is_const_i64(l->s, c->row.count, &count) || c->rows % c->body_rows % (2 * n) >= n)
+    if (c->group != 0 || !sn_is_const_i64(l->s, c->row.count, &count) ||
+        c->rows % c->body_rows % (2 * n) >= n)
         return true;
     return count % c->rows % c->body_rows % (2 * n) >= n;
 }
