@@ -135,6 +135,8 @@ void sn_gguf_export_config(const SnConfig *c, const SnGgufArch *a, SnGgufMeta *m
     sn_gguf_put_text(m, "general.type", "model");
     put_pairs(&k);
     put_int(&k, "attention.head_count_kv", sn_gguf_kv_heads(c));
+    if (!sn_config_get(c, "max_position_embeddings") && !sn_config_get(c, "seq_length"))
+        put_int(&k, "context_length", 2048); /* any number: its positions have no end */
     if (!sn_config_get(c, "intermediate_size"))
         put_int(&k, "feed_forward_length", 4 * sn_config_int(c, "hidden_size", 0));
     if (sn_config_get(c, "head_dim"))
