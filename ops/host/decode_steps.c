@@ -431,6 +431,25 @@ SnTokSpelling sn_tok_spelling(const SnTokTable *t)
     return p;
 }
 
+/* The step that ends spelling, in place; there is room for a byte more. */
+static SnBytes end_spelling(const SnTokSpelling *p, uint8_t *at, size_t n, bool is_behind, bool *is_part)
+{
+    const int byte = p->end == SN_TOK_DECODE_FALLBACK ? fallback_byte(sn_bytes(at, n)) : -1;
+    *is_part = byte >= 0;
+    if (byte >= 0) {
+        at[0] = (uint8_t)byte;
+        return sn_bytes(at, 1);
+    }
+    if (p->end == SN_TOK_DECODE_BYTES) {
+        n = to_bytes(at, n);
+        *is_part = !sn_utf8_valid(sn_bytes(at, n));
+    } else if (p->end == SN_TOK_DECODE_JOIN && is_behind) {
+        memmove(at + 1, at, n++);
+        at[0] = ' ';
+    }
+    return sn_bytes(at, n);
+}
+
 SnBytes sn_tok_spell(const SnTokTable *t, const SnTokSpelling *p, SnTokDecodeWork *work, SnBytes token,
                      SnTokPosition position, bool *is_part)
 {
@@ -446,23 +465,7 @@ SnBytes sn_tok_spell(const SnTokTable *t, const SnTokSpelling *p, SnTokDecodeWor
     if (all->is_full || all->size == all->room)
         return sn_bytes(NULL, 0);
     const SnBytes s = string_at(all, position == SN_TOK_BEHIND);
-    uint8_t *at = all->text + (s.at - all->text);
-    if (p->end == SN_TOK_DECODE_BYTES) {
-        const SnBytes bytes = sn_bytes(at, to_bytes(at, s.n));
-        *is_part = !sn_utf8_valid(bytes);
-        return bytes;
-    }
-    if (p->end == SN_TOK_DECODE_FALLBACK && fallback_byte(s) >= 0) {
-        *is_part = true;
-        at[0] = (uint8_t)fallback_byte(s);
-        return sn_bytes(at, 1);
-    }
-    if (p->end == SN_TOK_DECODE_JOIN && position == SN_TOK_BEHIND) {
-        memmove(at + 1, at, s.n);
-        at[0] = ' ';
-        return sn_bytes(at, s.n + 1);
-    }
-    return s;
+    return end_spelling(p, all->text + (s.at - all->text), s.n, position == SN_TOK_BEHIND, is_part);
 }
 
 SnBytes sn_tok_strip_ends(const SnTokTable *t, const SnTokSpelling *p, SnBytes text)
@@ -486,6 +489,23 @@ SnBytes sn_tok_spelled(const SnTokTable *t, SnBytes token, bool is_first, void *
                : sn_bytes(NULL, 0);
 }
 
+/* One token into `spell`, which has room for `left` bytes; at NULL: too few. */
+static SnBytes fill_one(const SnTokTable *t, const SnTokSpelling *p, SnTokDecodeWork *work, SnBytes token,
+                        uint8_t *spell, size_t left, bool *is_part)
+{
+    if (p->nstep > 0) {
+        const SnBytes s =
+            sn_tok_spell(t, p, work, token, p->odd_last ? SN_TOK_BEFORE : SN_TOK_BEHIND, is_part);
+        if (s.at == NULL || s.n > left)
+            return sn_bytes(NULL, 0);
+        return sn_bytes(memcpy(spell, s.at, s.n), s.n);
+    }
+    if (token.n >= left)
+        return sn_bytes(NULL, 0);
+    memcpy(spell, token.at, token.n);
+    return end_spelling(p, spell, token.n, true, is_part);
+}
+
 size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8_t *spell, size_t size)
 {
     const SnBytes table = sn_bytes(t, t->size);
@@ -498,14 +518,12 @@ size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8
         bool is_part = false;
         SnBytes s = token;
         if (token.at != NULL)
-            s = sn_tok_spell(t, &p, &w, token, p.odd_last ? SN_TOK_BEFORE : SN_TOK_BEHIND, &is_part);
-        if (s.n > size - n || n > SN_TOK_SPELL_MASK || (token.at != NULL && s.at == NULL))
+            s = fill_one(t, &p, &w, token, spell + n, size - n, &is_part);
+        if (n > SN_TOK_SPELL_MASK || (token.at != NULL && s.at == NULL))
             return 0;
         at[id] = (uint32_t)n | (token.at == NULL ? SN_TOK_SPELL_NONE : 0) |
                  (is_part ? SN_TOK_SPELL_PART : 0) |
                  (sn_tokenizer_is_special(table, id) ? SN_TOK_SPELL_SPECIAL : 0);
-        if (s.n > 0)
-            memcpy(spell + n, s.at, s.n);
         n += s.n;
     }
     at[t->facts.vocab_size] = (uint32_t)n;

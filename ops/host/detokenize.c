@@ -88,24 +88,30 @@ static SnStatus put_alone(Op *op, uint32_t id, SnError *err)
     return put(op, s, err);
 }
 
-static SnStatus put_one(Op *op, size_t i, SnError *err)
+/* The token at st->id, one that is not simply copied, or where a run begins or ends. */
+static SnStatus put_one(Op *op, SnError *err)
 {
     State *st = op->st;
     uint32_t id = SN_TOK_NONE;
-    SN_TRY(token_at(op, i, &id, err));
-    if (id == SN_TOK_NONE)
+    SN_TRY(token_at(op, st->id, &id, err));
+    if (id == SN_TOK_NONE) {
+        st->id++;
         return SN_OK;
+    }
     const bool is_first = !st->has_begun, is_part = op->at[id] & SN_TOK_SPELL_PART;
     const uint32_t begin = op->at[id] & SN_TOK_SPELL_MASK, end = op->at[id + 1] & SN_TOK_SPELL_MASK;
     st->has_begun = true;
-    if (is_first && op->spelling.odd_first)
-        return put_alone(op, id, err);
-    if (st->in_run && !is_part)
-        SN_TRY(end_run(op, err));
-    if (!st->in_run && is_part)
+    if (is_part != st->in_run) {
+        if (st->in_run)
+            return end_run(op, err);
         st->run = st->ntext;
-    st->in_run = is_part;
-    return put(op, sn_bytes(sn_tok_SPELL(op->t) + begin, end - begin), err);
+        st->in_run = true;
+        return SN_OK;
+    }
+    st->id++;
+    return is_first && op->spelling.odd_first
+               ? put_alone(op, id, err)
+               : put(op, sn_bytes(sn_tok_SPELL(op->t) + begin, end - begin), err);
 }
 
 /* Puts tokens up to `stop`, or one that needs more than a copy: in a run all that are parts, else others. */
@@ -174,7 +180,7 @@ static SnStatus run_spelled(Op *op, SnError *err)
             if (st->has_begun || !op->spelling.odd_first)
                 copy_tokens(op, stop);
             if (st->id < stop)
-                SN_TRY(put_one(op, st->id++, err));
+                SN_TRY(put_one(op, err));
         }
     }
     return end_row(op, end, err);
