@@ -61,7 +61,7 @@ SnStatus sn_zip_open(const char *path, SnBytes file, SnZip *out, SnError *err)
 static void read_extra(SnBytes extra, uint64_t *number[3])
 {
     SnReader r = sn_reader(extra);
-    while (r.left >= 4) {
+    while (!r.bad && r.left >= 4) {
         const uint16_t id = sn_read_u16le(&r), size = sn_read_u16le(&r);
         SnReader field = sn_reader(sn_take(&r, size));
         for (int i = 0; id == 1 && i < 3; i++)

@@ -254,7 +254,7 @@ static SnStatus read_tensor(Load *l, SnGgufTensor *t, uint64_t *offset, uint64_t
 {
     uint64_t count = 0;
     SN_TRY(read_string(l, &t->name, err));
-    SN_CHECK(t->name.n <= MAX_NAME && sn_utf8_valid(t->name), err, SN_EFORMAT,
+    SN_CHECK(t->name.n > 0 && t->name.n <= MAX_NAME && sn_utf8_valid(t->name), err, SN_EFORMAT,
              "%s: a tensor's name is no text", l->name);
     SN_TRY(read_dims(l, t, &count, err));
     const uint32_t type = sn_read_u32le(&l->r);

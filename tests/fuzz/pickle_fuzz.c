@@ -29,7 +29,7 @@ static void check(SnContext *ctx, SnBytes file)
 static void put(SnText *t, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++) {
-        const char c = (char)(v >> (8 * i));
+        const char c = i < 8 ? (char)(v >> (8 * i)) : 0;
         sn_text_add(t, &c, 1);
     }
 }
