@@ -1,4 +1,5 @@
 /* tokenizer.c -- tokenizer files of a folder to a table: tokenizer.json, or the vocab.txt of BERT. */
+#include "frontends/hf/spm.h"
 #include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/unicode.h"
 #include "runtime/cache.h"
@@ -202,8 +203,10 @@ static SnStatus read_files(SnTokDraft *d, const SnTokenizerFiles *f, SnArena *ar
     const Config c = {config, special};
     if (f->tokenizer.at != NULL)
         SN_TRY(sn_draft_read_json(d, f->tokenizer, err));
-    else
+    else {
+        SN_TRY(sn_vocab_check_class(f->folder, config, err));
         SN_TRY(read_vocab_txt(d, f->vocab, &c, err));
+    }
     read_facts(d, &c);
     for (uint32_t i = 0; i < d->nsingle; i++)
         d->facts.added_single += d->single[i].kind == SN_TOK_TOKEN;

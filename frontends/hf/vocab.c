@@ -231,6 +231,7 @@ static SnStatus write_spm(Files *f, SnBytes model, SnText *out, SnError *err)
     SnSpm spm;
     SnBytes class = {0};
     SN_TRY(sn_spm_parse(&f->arena, f->path, model, &spm, err));
+    SN_TRY(sn_vocab_check_class(f->path, f->config, err));
     if (sn_json_string(sn_json_get(f->config, "tokenizer_class"), &class)) {
         const SnVocabClass *row = sn_vocab_class(class);
         if (row || !spm.is_bpe)

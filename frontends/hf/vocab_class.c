@@ -150,6 +150,18 @@ const SnVocabClass *sn_vocab_class(SnBytes name)
     return NULL;
 }
 
+SnStatus sn_vocab_check_class(const char *path, const SnJson *config, SnError *err)
+{
+    static const char *const others[] = {"Funnel", "M2M100", "MPNet", "RoFormer", "SeamlessM4T", "Splinter"};
+    SnBytes name = {0};
+    (void)sn_json_string(sn_json_get(config, "tokenizer_class"), &name);
+    for (size_t i = 0; i < SN_COUNT(others); i++)
+        SN_CHECK(name.n < strlen(others[i]) || memcmp(name.at, others[i], strlen(others[i])) != 0, err,
+                 SN_EUNSUPPORTED, "%s: %.*s without tokenizer.json is not supported", path, (int)name.n,
+                 (const char *)name.at);
+    return SN_OK;
+}
+
 /* ---- pieces ---- */
 
 typedef struct Own { /* a vocabulary being made */

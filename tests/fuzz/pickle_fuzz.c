@@ -29,7 +29,9 @@ static void check(SnContext *ctx, SnBytes file)
 static void put(SnText *t, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++) {
-        const char c = i < 8 ? (char)(v >> (8 * i)) : 0;
+        char c = 0;
+        if (i < 8)
+            c = (char)(v >> (8 * i));
         sn_text_add(t, &c, 1);
     }
 }

@@ -124,6 +124,8 @@ static void listed_tokens_are_added_in_the_order_of_their_ids(void **state)
     assert_ids(f, table, "Hellos  <b> W\xC3\xB6rld   [MASK] <B>", (const int32_t[]){2, 7, 8, 9, 6, 8, 9, 3},
                8);
     assert_fails(SN_EFORMAT, load(f, NULL, vocab_txt, "{\"added_tokens_decoder\":{\"x\":{}}}", &table, &err));
+    assert_fails(SN_EUNSUPPORTED,
+                 load(f, NULL, vocab_txt, "{\"tokenizer_class\":\"MPNetTokenizerFast\"}", &table, &err));
 }
 
 static void a_vocab_txt_must_be_text(void **state)
