@@ -29,7 +29,7 @@ typedef struct SnModelOptions {
      * as stored */
     const char *quant;
     /* What decoders keep of keys and values: f32, f16, bf16, f8e4m3fn, or i8, with a scale for each position
-     * and head. SN_NODTYPE: what is computed in, and f16 in the place of f32 where weights are blocks */
+     * and head. SN_NODTYPE: what is computed in */
     SnDtype kv_dtype;
 } SnModelOptions;
 

@@ -180,15 +180,6 @@ static SnDtype dtype_of(const SnModel *m)
     return SN_F32;
 }
 
-/* Are weights blocks of few bits? Then keys and values in f16 lose nothing that is there. */
-static bool has_blocks(const SnModel *m)
-{
-    bool has = m->quant != NULL;
-    for (size_t i = 0; i < sn_weights_count(m->weights) && !has; i++)
-        has = sn_weights_at(m->weights, i)->dtype == SN_NODTYPE;
-    return has;
-}
-
 SnStatus sn_model_need(SnModel *m, SnError *err)
 {
     if (m->arch)
@@ -207,7 +198,7 @@ SnStatus sn_model_need(SnModel *m, SnError *err)
     if (m->dtype == SN_NODTYPE)
         m->dtype = m->quant ? SN_F32 : dtype_of(m);
     if (m->kv_dtype == SN_NODTYPE)
-        m->kv_dtype = m->dtype == SN_F32 && has_blocks(m) ? SN_F16 : m->dtype;
+        m->kv_dtype = m->dtype;
     return SN_OK;
 }
 
