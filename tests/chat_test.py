@@ -2,7 +2,7 @@
 """chat_test.py SINTER: `sinter chat` at a terminal, driven as a person would.
 
 A small model of random weights talks (embed/so/talk_test.py makes it). Every turn feeds what is new alone; an interrupt
-ends an answer, or a line that was begun, and not the program.
+ends an answer, or a line that was begun, and not the program. Exit 77: no terminal can be made.
 """
 
 import json
@@ -125,6 +125,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         model = os.path.join(work, "model")
         make_model(model, TEMPLATE, 65536)
+        try:
+            os.close(pty.openpty()[1])
+        except OSError:
+            sys.exit(77)  # no terminal can be made here
         t = Terminal(sinter, "chat", model, "--system", "You are kind.", "--max-new-tokens", "24", "--max-length", "60000",
                      "-v", log=os.path.join(work, "log"))
         t.until(b"> ")

@@ -28,7 +28,7 @@ TEXT = "The capital of France is"
 
 def sinter_bench(sinter, model, batch, prompt, new):
     done = subprocess.run([sinter, "bench", model, "--shape", f"batch={batch},prompt={prompt},new={new}", "--threads", THREADS,
-                           "--json"], check=True, capture_output=True, text=True)
+                           "--kv-dtype", "f16", "--json"], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 

@@ -42,8 +42,8 @@ static size_t to_write(const SnSafetensors *f, SnArena *arena, SnStWrite out[MOS
         if (f->ntensor > MOST_WRITTEN || t->dtype == SN_NODTYPE || memchr(t->name.at, 0, t->name.n) ||
             sn_bytes_is(t->name, "__metadata__"))
             return 0;
-        out[i].name = sn_arena_strndup(arena, (const char *)t->name.at, t->name.n);
-        out[i].view = sn_view(t->dtype, (void *)(uintptr_t)t->bytes.at, t->ndim, t->dims);
+        out[i] = (SnStWrite){.name = sn_arena_strndup(arena, (const char *)t->name.at, t->name.n),
+                             .view = sn_view(t->dtype, (void *)(uintptr_t)t->bytes.at, t->ndim, t->dims)};
     }
     return f->ntensor;
 }
