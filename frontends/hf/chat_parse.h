@@ -23,6 +23,9 @@ typedef struct SnChatRegion {
     uint32_t nscope;
     const SnJson *tools;
 } SnChatRegion;
+/* White space of Python among ASCII; a text without that at its ends. */
+bool sn_chat_is_blank(uint8_t b);
+SnBytes sn_chat_strip(SnBytes s);
 bool sn_chat_content(const SnJson *name); /* there is such a content */
 SN_MUST_CHECK SnStatus sn_chat_check_transform(SnArena *a, const char *field, const SnJson *transform,
                                                SnError *err);

@@ -403,20 +403,6 @@ static SnStatus tag_message(Chat *c)
     return SN_OK;
 }
 
-static bool is_blank(uint8_t b)
-{
-    return b == ' ' || (b >= '\t' && b <= '\r') || (b >= 0x1C && b <= 0x1F);
-}
-
-static SnBytes strip(SnBytes s)
-{
-    while (s.n && is_blank(s.at[0]))
-        s = sn_bytes(s.at + 1, s.n - 1);
-    while (s.n && is_blank(s.at[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 /* The text ends where the final message does. */
 static SnStatus cut_at_tag(Chat *c, SnText *text)
 {
@@ -425,12 +411,13 @@ static SnStatus cut_at_tag(Chat *c, SnText *text)
     while (at > 0 && (text->n - at < tag || memcmp(text->at + at, CONTINUED_TAG, tag) != 0))
         at--;
     const bool is_there = text->n - at >= tag && memcmp(text->at + at, CONTINUED_TAG, tag) == 0;
-    SN_CHECK(is_there && has_text(sn_bytes(text->at, text->n), strip(c->continued)), c->err, SN_EINVAL,
+    SN_CHECK(is_there && has_text(sn_bytes(text->at, text->n), sn_chat_strip(c->continued)), c->err,
+             SN_EINVAL,
              "continue_final_message is set but the final message does not appear in the chat after applying "
              "the chat "
              "template! This can happen if the chat template deletes portions of the final message.");
     const bool keeps_space = text->n - at > tag && text->at[at + tag] == ' ';
-    while (!keeps_space && at > 0 && is_blank((uint8_t)text->at[at - 1]))
+    while (!keeps_space && at > 0 && sn_chat_is_blank((uint8_t)text->at[at - 1]))
         at--;
     text->n = at;
     text->at[text->n] = '\0';

@@ -53,23 +53,23 @@ static SnBytes own_text(const Value *v, SnText *t)
 
 /* ---- text ---- */
 
-static bool is_blank(uint8_t b)
+bool sn_chat_is_blank(uint8_t b)
 {
     return b == ' ' || (b >= '\t' && b <= '\r') || (b >= 0x1C && b <= 0x1F);
 }
 
-static SnBytes strip(SnBytes s)
+SnBytes sn_chat_strip(SnBytes s)
 {
-    while (s.n && is_blank(s.at[0]))
+    while (s.n && sn_chat_is_blank(s.at[0]))
         s = sn_bytes(s.at + 1, s.n - 1);
-    while (s.n && is_blank(s.at[s.n - 1]))
+    while (s.n && sn_chat_is_blank(s.at[s.n - 1]))
         s.n--;
     return s;
 }
 
 static SnBytes strip_by(SnBytes s, const SnJson *args)
 {
-    return is_true(args, "strip", true) ? strip(s) : s;
+    return is_true(args, "strip", true) ? sn_chat_strip(s) : s;
 }
 
 /* Where `what` stands in s; s.n: nowhere. */
@@ -96,7 +96,7 @@ static bool is_word(SnBytes s, const char *lower)
 static size_t plain_number(SnBytes s, char *out, size_t room)
 {
     size_t n = 0;
-    s = strip(s);
+    s = sn_chat_strip(s);
     for (size_t i = s.n && s.at[0] == '+'; i < s.n && n < room; i++) {
         const bool joins = i > 0 && i + 1 < s.n && s.at[i - 1] >= '0' && s.at[i - 1] <= '9' &&
                            s.at[i + 1] >= '0' && s.at[i + 1] <= '9';
@@ -128,7 +128,7 @@ static SnBytes without_zeros(char *s, size_t n)
 static bool read_float(SnBytes s, double *out)
 {
     char own[512];
-    const SnBytes word = strip(s);
+    const SnBytes word = sn_chat_strip(s);
     const size_t sign = word.n && (word.at[0] == '-' || word.at[0] == '+');
     const SnBytes rest = sn_bytes(word.at + sign, word.n - sign);
     if (is_word(rest, "inf") || is_word(rest, "infinity") || is_word(rest, "nan")) {
@@ -584,7 +584,7 @@ static bool cast_number(SnBytes raw, uint8_t type, SnJson *out)
 
 static bool cast(const Value *v, SnBytes raw, uint8_t type, SnJson *out)
 {
-    const SnBytes s = strip(raw);
+    const SnBytes s = sn_chat_strip(raw);
     const bool yes = is_word(s, "true") || is_word(s, "1");
     SnJson *json = NULL;
     switch (type) {
