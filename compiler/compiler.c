@@ -144,12 +144,6 @@ const SnOpRow *sn_compiler_row_of(const SnCompiler *cc, uint16_t op_id)
                : NULL;
 }
 
-const SnOp *sn_compiler_op_of(const SnCompiler *cc, uint16_t op_id)
-{
-    const SnOpRow *const row = sn_compiler_row_of(cc, op_id);
-    return row != NULL ? row->op : NULL;
-}
-
 /* ---- backends ---- */
 
 static SnStatus open_module(SnCompiler *cc, Backend *b, SnError *err)

@@ -15,7 +15,6 @@ typedef struct SnOpRow {
 /* Row of a composite or host op; NULL: there is none. A term's op is SN_PRIM_COUNT + row. */
 const SnOp *sn_compiler_find_op(const SnCompiler *cc, const char *name);
 const SnOpRow *sn_compiler_find_row(const SnCompiler *cc, const char *name, uint16_t *op_id);
-const SnOp *sn_compiler_op_of(const SnCompiler *cc, uint16_t op_id);
 const SnOpRow *sn_compiler_row_of(const SnCompiler *cc, uint16_t op_id);
 
 const char *sn_compiler_module_dir(const SnCompiler *cc); /* NULL: the linker's search path */

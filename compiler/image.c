@@ -44,11 +44,6 @@ static bool remember(SnSteps *x, SnRef dim, uint32_t reg)
     return true;
 }
 
-SnStatus sn_steps_reg_const(SnSteps *x, int64_t value, uint32_t *reg, SnError *err)
-{
-    return sn_steps_reg(x, sn_const_i64(x->s, value), reg, err);
-}
-
 /* A symbol has one register an entry; one that is bound at create has one for all. */
 static uint32_t symbol_reg(SnSteps *x, SnRef dim)
 {

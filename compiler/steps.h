@@ -85,7 +85,6 @@ uint32_t sn_steps_string(SnSteps *x, const char *text);
 SN_MUST_CHECK SnStatus sn_steps_reg(SnSteps *x, SnRef dim, uint32_t *reg, SnError *err);
 /* A new register that `point` sets. */
 uint32_t sn_steps_new_reg(SnSteps *x, uint32_t point);
-SN_MUST_CHECK SnStatus sn_steps_reg_const(SnSteps *x, int64_t value, uint32_t *reg, SnError *err);
 SN_MUST_CHECK SnStatus sn_steps_check(SnSteps *x, SnRef a, SnRef b, const char *what, SnError *err);
 /* The image, in memory of the arena. */
 SN_MUST_CHECK SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err);

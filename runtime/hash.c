@@ -70,12 +70,6 @@ bool sn_map_get(const SnMap *m, SnBytes key, uint32_t *value)
     return true;
 }
 
-void sn_map_fetch(const SnMap *m, SnBytes key)
-{
-    if (m->cap > 0)
-        __builtin_prefetch(&m->slot[(uint32_t)sn_hash64(key.at, key.n, 0) & (m->cap - 1)]);
-}
-
 bool sn_map_put(SnMap *m, SnBytes key, uint32_t value)
 {
     if (m->n >= m->cap / 4 * 3 && !map_grow(m))

@@ -19,8 +19,6 @@ typedef struct SnMap {
 void sn_map_init(SnMap *m, const SnAllocator *memory);
 void sn_map_clear(SnMap *m);
 bool sn_map_get(const SnMap *m, SnBytes key, uint32_t *value);
-/* Says that a key will be looked for soon, so that the memory is there by then. */
-void sn_map_fetch(const SnMap *m, SnBytes key);
 bool sn_map_put(SnMap *m, SnBytes key, uint32_t value); /* replaces; false: no memory */
 
 #endif

@@ -4,6 +4,7 @@
 #include "frontends/model.h"
 #include "ops/host/greenlist.h"
 #include "ops/ops.h"
+#include "runtime/hash.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -151,6 +152,7 @@ static bool has_end(const SnLogits *l)
 
 typedef struct Words {
     SnArena arena;
+    SnMap row;             /* a list of tokens counts once, with the bias that stands last */
     int64_t n, width, *id; /* [n][width], -1 in front of what is shorter */
     float *bias;
 } Words;
@@ -165,6 +167,17 @@ static bool read_word(Words *w, const SnJson *word, int64_t i)
         is_right = k < 0 || (sn_json_int(sn_json_at(word, (uint32_t)k), at) && *at >= 0);
     }
     return is_right;
+}
+
+static bool put_word(Words *w, float bias)
+{
+    const SnBytes key = {(const uint8_t *)(w->id + w->n * w->width), (size_t)w->width * sizeof *w->id};
+    uint32_t row = (uint32_t)w->n;
+    if (!sn_map_get(&w->row, key, &row) && !sn_map_put(&w->row, key, row))
+        return false;
+    w->n += row == w->n;
+    w->bias[row] = bias;
+    return true;
 }
 
 static const SnJson *word_of(const SnJson *list, uint32_t i, bool has_bias)
@@ -205,9 +218,9 @@ static bool read_words(SnLogits *l, Words *w, const SnJson *list, bool has_bias)
         if (!has_bias && is_end(l, word))
             continue;
         if (!read_word(w, word, w->n) ||
-            (has_bias && !sn_json_number(sn_json_at(sn_json_at(list, i), 1), &bias)))
+            (has_bias && !sn_json_number(sn_json_at(sn_json_at(list, i), 1), &bias)) ||
+            !put_word(w, (float)bias))
             return false;
-        w->bias[w->n++] = (float)bias;
     }
     return w->id && w->bias;
 }
@@ -216,7 +229,9 @@ static void words(SnLogits *l, const Row *row, bool has_bias)
 {
     Words w = {0};
     const SnJson *list = own(l, row);
-    sn_arena_init(&w.arena, sn_allocator(sn_compiler_context(sn_graph_compiler(l->g))));
+    const SnAllocator *memory = sn_allocator(sn_compiler_context(sn_graph_compiler(l->g)));
+    sn_arena_init(&w.arena, memory);
+    sn_map_init(&w.row, memory);
     if (!list || list->kind != SN_JSON_ARRAY || list->n == 0 || !read_words(l, &w, list, has_bias)) {
         fail(l, row->key, has_bias ? "a list of [tokens, bias]" : "a list of lists of tokens");
     } else if (w.n) {
@@ -224,6 +239,7 @@ static void words(SnLogits *l, const Row *row, bool has_bias)
         const SnValue bias = sn_const_data(l->g, SN_F32, 1, &w.n, w.bias);
         l->scores = sn_logits_sequence_bias(l->g, l->scores, l->ids, l->length, id, bias);
     }
+    sn_map_clear(&w.row);
     sn_arena_clear(&w.arena);
 }
 

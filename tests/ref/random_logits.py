@@ -104,7 +104,7 @@ def one(args, seed, folder):
     scores = torch.randn(batch, v) * r.choice([0.5, 3, 10])
     if r.random() < 0.3:
         scores[torch.rand(batch, v) < 0.2] = -float("inf")
-    inputs, outputs, calls = {"input_ids": ids}, {}, []
+    inputs, outputs, calls, atol = {"input_ids": ids}, {}, [], {}
     for name, kwargs in choices(r, v, seq).items():
         own = scores
         if name == "SynthIDTextWatermarkLogitsProcessor" or name == "TopHLogitsWarper":
@@ -121,6 +121,9 @@ def one(args, seed, folder):
             if args.v:
                 print(f"skipped {seed} {name}: {e}"[:300])
             continue
+        if name.startswith("SynthID"):  # 30 products of 1 - mass: as far as the library's f32 is from its f64
+            far = (build(name, kwargs, v)(ids, own.double()) - outputs[name]).abs().max().item()
+            atol[name] = max(1e-6, 30 * far)
         calls.append({"name": name, "op": "logits_processor", "class": name, "kwargs": kwargs,
                       "inputs": {"input_ids": "input_ids", "scores": "scores." + name},
                       "outputs": {"scores": {"tensor": name}}})
@@ -128,7 +131,7 @@ def one(args, seed, folder):
     save_file(outputs, os.path.join(folder, "expected.safetensors"))
     case = {"name": f"random-{seed}", "kind": "logits", "calls": calls,
             "tolerance": {"atol": 1e-6, "rtol": 2e-6, "infinities": "exact",
-                          "atol_by_tensor": {"SynthIDTextWatermarkLogitsProcessor": 2e-3}}, "allow_nonfinite": True}
+                          "atol_by_tensor": atol}, "allow_nonfinite": True}
     with open(os.path.join(folder, "case.json"), "w") as f:
         json.dump(case, f)
     done = subprocess.run([args.conform, folder, os.path.join(folder, "out"), "--check", "--device", args.device],
