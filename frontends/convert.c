@@ -118,16 +118,16 @@ static SnStatus add_out(SnConverter *c, const SnOutTensor *o, SnError *err)
 {
     SnOutTensor own = *o;
     SN_CHECK(sn_recode_size(&own.recode, &own.size), err, SN_EUNSUPPORTED,
-             "%s: tensor %.*s: its rows are no whole blocks", c->model->folder, (int)o->name.n,
+             "%s: tensor %.*s: its rows are no whole blocks", c->name, (int)o->name.n,
              (const char *)o->name.at);
-    SN_CHECK(sn_vec_push(c->arena.memory, &c->out, own), err, SN_ENOMEM, "%s: no memory", c->model->folder);
+    SN_CHECK(sn_vec_push(c->arena.memory, &c->out, own), err, SN_ENOMEM, "%s: no memory", c->name);
     return SN_OK;
 }
 
 static SnStatus one_part(SnConverter *c, const SnStTensor *t, SnOutTensor *o, SnError *err)
 {
     const SnStTensor **part = sn_arena_array(&c->arena, 1, sizeof *part);
-    SN_CHECK(part, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+    SN_CHECK(part, err, SN_ENOMEM, "%s: no memory", c->name);
     *part = t;
     o->recode.part = part;
     o->recode.npart = 1;
@@ -158,6 +158,18 @@ static const Format *format_of(const SnConverter *c)
     return find_format("f32");
 }
 
+SnStatus sn_convert_add(SnConverter *c, const SnStTensor *t, SnBytes name, const SnGgmlType *to, SnError *err)
+{
+    SnOutTensor o = {.name = name, .type = to};
+    uint32_t at = 0;
+    SN_CHECK(!sn_map_get(&c->place, name, &at), err, SN_EINVAL, "%s: two tensors are named %.*s", c->name,
+             (int)name.n, (const char *)name.at);
+    SN_CHECK(sn_map_put(&c->place, name, 0), err, SN_ENOMEM, "%s: no memory", c->name);
+    SN_TRY(one_part(c, t, &o, err));
+    o.recode.to = to;
+    return add_out(c, &o, err);
+}
+
 /* ---- GGUF ▶ GGUF ---- */
 
 static SnStatus requantize(SnConverter *c, const SnGguf *g, SnGgufMeta *meta, SnError *err)
@@ -176,7 +188,7 @@ static SnStatus requantize(SnConverter *c, const SnGguf *g, SnGgufMeta *meta, Sn
         const SnGgufTensor *t = &g->tensor[i];
         SnStTensor *x = sn_arena_alloc(&c->arena, sizeof *x);
         SnOutTensor o = {.name = t->name};
-        SN_CHECK(x, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+        SN_CHECK(x, err, SN_ENOMEM, "%s: no memory", c->name);
         *x = (SnStTensor){.name = t->name, .format = t->type->name, .dtype = t->type->dtype, .ndim = t->ndim};
         memcpy(x->dims, t->dims, sizeof t->dims);
         x->bytes = t->bytes;
@@ -228,12 +240,12 @@ static bool is_left_out(SnBytes name)
 static SnStatus add_part(SnConverter *c, const SnStTensor *t, const SnGgufPlace *place, SnError *err)
 {
     uint32_t at = 0;
-    SN_CHECK(place->part < c->nexpert, err, SN_EFORMAT, "%s: tensor %.*s: there are %lld experts",
-             c->model->folder, (int)t->name.n, (const char *)t->name.at, (long long)c->nexpert);
+    SN_CHECK(place->part < c->nexpert, err, SN_EFORMAT, "%s: tensor %.*s: there are %lld experts", c->name,
+             (int)t->name.n, (const char *)t->name.at, (long long)c->nexpert);
     if (!sn_map_get(&c->place, place->name, &at)) {
         SnOutTensor o = {.name = place->name, .ndim = t->ndim + 1};
         o.recode.part = sn_arena_array(&c->arena, (size_t)c->nexpert, sizeof *o.recode.part);
-        SN_CHECK(t->ndim < 4 && o.recode.part, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+        SN_CHECK(t->ndim < 4 && o.recode.part, err, SN_ENOMEM, "%s: no memory", c->name);
         for (int64_t i = 0; i < c->nexpert; i++)
             ((const SnStTensor **)(uintptr_t)o.recode.part)[i] = t;
         o.recode.npart = (size_t)c->nexpert;
@@ -242,13 +254,13 @@ static SnStatus add_part(SnConverter *c, const SnStTensor *t, const SnGgufPlace 
         o.type = type_for(c, format_of(c), o.name, o.ndim, t->dims[t->ndim - 1]);
         o.recode.to = o.type;
         at = (uint32_t)c->out.n;
-        SN_CHECK(sn_map_put(&c->place, place->name, at), err, SN_ENOMEM, "%s: no memory", c->model->folder);
+        SN_CHECK(sn_map_put(&c->place, place->name, at), err, SN_ENOMEM, "%s: no memory", c->name);
         SN_TRY(add_out(c, &o, err));
     }
     const SnStTensor **part = (const SnStTensor **)(uintptr_t)c->out.at[at].recode.part;
     SN_CHECK(t->ndim == part[0]->ndim && memcmp(t->dims, part[0]->dims, sizeof t->dims) == 0 &&
                  strcmp(t->format, part[0]->format) == 0,
-             err, SN_ESHAPE, "%s: tensor %.*s: its shape is not that of other experts", c->model->folder,
+             err, SN_ESHAPE, "%s: tensor %.*s: its shape is not that of other experts", c->name,
              (int)t->name.n, (const char *)t->name.at);
     part[place->part] = t;
     return SN_OK;
@@ -261,11 +273,11 @@ static SnStatus add_named(SnConverter *c, const SnStTensor *t, SnError *err)
     if (is_left_out(t->name) || (c->is_tied && sn_bytes_is(t->name, "lm_head.weight")))
         return SN_OK;
     SN_TRY(sn_gguf_export_name(c->arch, t->name, &c->arena, &place, err));
-    SN_CHECK(place.name.at, err, SN_EUNSUPPORTED, "%s: tensor %.*s has no name in a GGUF file",
-             c->model->folder, (int)t->name.n, (const char *)t->name.at);
+    SN_CHECK(place.name.at, err, SN_EUNSUPPORTED, "%s: tensor %.*s has no name in a GGUF file", c->name,
+             (int)t->name.n, (const char *)t->name.at);
     SN_CHECK(sn_is_recodable(t) && t->ndim <= 4, err, SN_EUNSUPPORTED,
-             "%s: tensor %.*s of dtype %s in a GGUF file", c->model->folder, (int)t->name.n,
-             (const char *)t->name.at, t->format);
+             "%s: tensor %.*s of dtype %s in a GGUF file", c->name, (int)t->name.n, (const char *)t->name.at,
+             t->format);
     if (place.part >= 0)
         return add_part(c, t, &place, err);
     SN_TRY(one_part(c, t, &o, err));
@@ -285,7 +297,7 @@ static SnStatus add_factors(SnConverter *c, SnError *err)
     for (size_t i = 0; sn_gguf_export_factors(&c->model->config, i, &c->arena, &f); i++) {
         SnStTensor *x = sn_arena_alloc(&c->arena, sizeof *x);
         SnOutTensor o = {.name = sn_bytes_str(f.name), .type = sn_ggml_type_named("F32")};
-        SN_CHECK(x && f.at, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+        SN_CHECK(x && f.at, err, SN_ENOMEM, "%s: no memory", c->name);
         *x = (SnStTensor){.name = o.name, .format = "F32", .dtype = SN_F32, .ndim = 1, .dims = {f.n}};
         x->bytes = sn_bytes(f.at, (size_t)f.n * sizeof *f.at);
         SN_TRY(one_part(c, x, &o, err));
@@ -298,14 +310,14 @@ static SnStatus add_factors(SnConverter *c, SnError *err)
 static SnStatus export(SnConverter *c, SnGgufMeta *meta, SnError *err)
 {
     const SnConfig *config = &c->model->config;
-    SN_CHECK(config->json, err, SN_EIO, "%s: no config.json", c->model->folder);
+    SN_CHECK(config->json, err, SN_EIO, "%s: no config.json", c->name);
     SN_TRY(sn_gguf_export_arch(config, &c->arch, err));
     c->is_tied = sn_config_bool(config, "tie_word_embeddings", c->arch->flags & SN_GGUF_TIED) ||
                  !sn_weights_find(c->weights, "lm_head.weight");
-    SN_CHECK(c->nexpert >= 0 && c->nexpert < 65536, err, SN_EFORMAT, "%s: %lld experts", c->model->folder,
+    SN_CHECK(c->nexpert >= 0 && c->nexpert < 65536, err, SN_EFORMAT, "%s: %lld experts", c->name,
              (long long)c->nexpert);
     sn_gguf_export_config(config, c->arch, meta);
-    SN_TRY(sn_gguf_export_tokenizer(c->model->ctx, c->model->files, config, meta, err));
+    SN_TRY(sn_gguf_export_tokenizer(c->ctx, c->model->files, config, meta, err));
     for (size_t i = 0; i < sn_weights_count(c->weights); i++)
         SN_TRY(add_named(c, sn_weights_at(c->weights, i), err));
     return add_factors(c, err);
@@ -339,7 +351,7 @@ static SnStatus write_gguf(SnConverter *c, const char *path, SnError *err)
         t[i].bytes.n = o->size;
     }
     if (st == SN_OK)
-        st = sn_gguf_write(c->model->ctx, path, &meta, t, c->out.n, fill, c, err);
+        st = sn_gguf_write(c->ctx, path, &meta, t, c->out.n, fill, c, err);
     sn_text_clear(&meta.text);
     return st;
 }
@@ -408,7 +420,7 @@ static SnStatus list_tensors(SnConverter *c, SnError *err)
         if (o.recode.to && o.recode.to->dtype == SN_NODTYPE) {
             const char *name = sn_arena_printf(&c->arena, "%.*s.%s", (int)t->name.n, (const char *)t->name.at,
                                                o.recode.to->name);
-            SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", c->model->folder);
+            SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", c->name);
             o.name = sn_bytes_str(name);
             o.dims[o.ndim - 1] = o.dims[o.ndim - 1] / o.recode.to->block * o.recode.to->bytes;
         }
@@ -419,8 +431,7 @@ static SnStatus list_tensors(SnConverter *c, SnError *err)
 
 SnStatus sn_convert_tensors(SnConverter *c, const char *path, size_t first, size_t n, SnError *err)
 {
-    static const char *const metadata[][2] = {{"format", "pt"}};
-    const SnStWriteOptions o = {.metadata = metadata, .nmetadata = 1, .fill = fill, .user = c};
+    const SnStWriteOptions o = {.metadata = c->metadata, .nmetadata = c->nmetadata, .fill = fill, .user = c};
     SnStWrite *w = sn_arena_array(&c->arena, n + 1, sizeof *w);
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", path);
     for (size_t i = 0; i < n; i++) {
@@ -433,7 +444,7 @@ SnStatus sn_convert_tensors(SnConverter *c, const char *path, size_t first, size
         SN_CHECK(w[i].name, err, SN_ENOMEM, "%s: no memory", path);
     }
     c->first = first;
-    return sn_safetensors_write(c->model->ctx, path, w, n, &o, err);
+    return sn_safetensors_write(c->ctx, path, w, n, &o, err);
 }
 
 static bool ends_with(const char *s, const char *end)
@@ -442,21 +453,42 @@ static bool ends_with(const char *s, const char *end)
     return n > m && strcmp(s + n - m, end) == 0;
 }
 
-static SnStatus write_any(SnConverter *c, const char *path, SnError *err)
+static SnStatus write_any(SnConverter *c, const char *path, void *user, SnError *err)
 {
+    (void)user;
     if (ends_with(path, ".gguf"))
         return write_gguf(c, path, err);
     SN_TRY(list_tensors(c, err));
-    return ends_with(path, ".safetensors") ? sn_convert_tensors(c, path, 0, c->out.n, err)
-                                           : sn_convert_folder(c, path, err);
+    return sn_convert_folder(c, path, err);
+}
+
+SnStatus sn_convert_run(SnConverter *c, SnCompiler *cc, const char *device,
+                        SnStatus (*list)(SnConverter *c, const char *path, void *user, SnError *err),
+                        const char *path, void *user, SnError *err)
+{
+    c->ctx = sn_compiler_context(cc);
+    sn_arena_init(&c->arena, sn_allocator(c->ctx));
+    sn_map_init(&c->place, sn_allocator(c->ctx));
+    SnStatus st = sn_transcoder_create(cc, device, c->weights, &c->transcoder, err);
+    if (st == SN_OK)
+        st = list(c, path, user, err);
+    sn_transcoder_destroy(c->transcoder);
+    sn_vec_clear(c->arena.memory, &c->out);
+    sn_map_clear(&c->place);
+    sn_arena_clear(&c->arena);
+    return st;
 }
 
 SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *path, SnError *err)
 {
+    static const char *const metadata[][2] = {{"format", "pt"}};
     SN_CHECK(m->files, err, SN_EUNSUPPORTED, "%s: only folders and .gguf files are converted", m->folder);
     SN_CHECK(!ends_with(path, ".onnx"), err, SN_EUNSUPPORTED, "%s: ONNX is not written by this build", path);
     SnConverter c = {.model = m,
+                     .name = m->folder,
                      .max_shard = o && o->max_shard_size ? o->max_shard_size : UINT64_MAX,
+                     .metadata = metadata,
+                     .nmetadata = 1,
                      .nlayer = sn_config_int(&m->config, "num_hidden_layers", 0),
                      .nexpert = sn_config_int(&m->config, "num_local_experts",
                                               sn_config_int(&m->config, "num_experts", 0))};
@@ -467,14 +499,5 @@ SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *pat
     if (!m->weights)
         SN_TRY(sn_weights_open_folder(m->ctx, m->files, &m->weights, err));
     c.weights = m->weights;
-    sn_arena_init(&c.arena, sn_allocator(m->ctx));
-    sn_map_init(&c.place, sn_allocator(m->ctx));
-    SnStatus st = sn_transcoder_create(m->cc, m->device, m->weights, &c.transcoder, err);
-    if (st == SN_OK)
-        st = write_any(&c, path, err);
-    sn_transcoder_destroy(c.transcoder);
-    sn_vec_clear(c.arena.memory, &c.out);
-    sn_map_clear(&c.place);
-    sn_arena_clear(&c.arena);
-    return st;
+    return sn_convert_run(&c, m->cc, m->device, write_any, path, NULL, err);
 }

@@ -68,7 +68,7 @@ static SnStatus put_file(Folder *f, const char *name, SnBytes bytes, SnError *er
 {
     char path[MAX_PATH_SIZE];
     SN_TRY(begin_file(f, name, path, err));
-    return sn_file_write(f->c->model->ctx, path, &bytes, 1, err);
+    return sn_file_write(f->c->ctx, path, &bytes, 1, err);
 }
 
 static SnStatus put_text(Folder *f, const char *name, SnText *text, SnError *err)
@@ -257,7 +257,10 @@ static SnStatus take_place(Folder *f, SnError *err)
 SnStatus sn_convert_folder(SnConverter *c, const char *path, SnError *err)
 {
     char name[MAX_PATH_SIZE];
+    const char *end = strrchr(path, '.');
     size_t n = strlen(path);
+    if (end && strcmp(end, ".safetensors") == 0)
+        return sn_convert_tensors(c, path, 0, c->out.n, err);
     while (n > 1 && path[n - 1] == '/')
         n--;
     Folder f = {.c = c, .path = sn_arena_strndup(&c->arena, path, n)};
@@ -266,7 +269,7 @@ SnStatus sn_convert_folder(SnConverter *c, const char *path, SnError *err)
     f.temporary = name;
     SN_CHECK(mkdir(name, 0777) == 0, err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
     SnStatus st = put_weights(&f, err);
-    if (st == SN_OK)
+    if (st == SN_OK && c->model)
         st = put_others(&f, err);
     if (st == SN_OK)
         st = take_place(&f, err);

@@ -88,6 +88,53 @@ SN_API SN_MUST_CHECK SnStatus sn_model_prepare(SnModel *m, const char *const *in
                                                const char *const *want, size_t nwant, SnPrepared *out,
                                                SnError *err);
 
+/* ---- tensors in files that memory does not hold ---- */
+/* Those of files (.safetensors, .bin) and folders together, in order of names, which differ. Headers are
+ * read; data a piece at a time, when it is asked for. */
+typedef struct SnTensorSet SnTensorSet;
+typedef struct SnTensorInfo { /* lent until the set is closed */
+    SnBytes name;
+    const char *format; /* "F32", "F8_E4M3", as files spell it */
+    int ndim;
+    const int64_t *dims;
+    uint64_t count, size; /* numbers, bytes */
+} SnTensorInfo;
+SN_API SN_MUST_CHECK SnStatus sn_tensor_set_open(SnCompiler *cc, const char *const *path, size_t n,
+                                                 SnTensorSet **out, SnError *err);
+SN_API void sn_tensor_set_close(SnTensorSet *s);
+SN_API bool sn_tensor_set_at(const SnTensorSet *s, size_t i, SnTensorInfo *out); /* false: past the end */
+SN_API bool sn_tensor_set_find(const SnTensorSet *s, SnBytes name, size_t *i);
+/* XXH3 of its format, dims and bytes, whatever file they lie in. all, zero at first, becomes the hash of what
+ * it was and of this tensor and its name. */
+SN_API void sn_tensor_set_hash(const SnTensorSet *s, size_t i, uint64_t out[2], uint64_t all[2]);
+/* Numbers [first, first + n), each followed by `after`, as JSON has them: with as many digits as tell them
+ * apart. SN_EUNSUPPORTED: a format whose numbers this build only carries (F4, F6, C64). */
+SN_API SN_MUST_CHECK SnStatus sn_tensor_set_print(const SnTensorSet *s, size_t i, uint64_t first, uint64_t n,
+                                                  char after, SnText *out, SnError *err);
+typedef struct SnTensorDiff {
+    bool is_like, is_same; /* same format and dims; and same bytes */
+    bool has_numbers;      /* dims are equal and both can be compared as numbers: */
+    uint64_t ndiffer;      /* not equal, where NaN equals NaN */
+    double max_abs, max_rel;
+} SnTensorDiff;
+SN_API void sn_tensor_set_diff(const SnTensorSet *a, size_t i, const SnTensorSet *b, size_t j,
+                               SnTensorDiff *out);
+typedef struct SnTensorRename { /* a `*` in `from` is any text, which stands for that in `to`; to "": left out
+                                 */
+    const char *from, *to;
+} SnTensorRename;
+typedef struct SnTensorWrite {
+    uint32_t struct_size;
+    const char *format;           /* of floats: "F32", "BF16", "F8_E4M3", ...; NULL: as they are */
+    const SnTensorRename *rename; /* the first that fits a name */
+    size_t nrename;
+    uint64_t max_shard_size; /* bytes of a file of a folder; 0: no limit */
+} SnTensorWrite;
+/* All of them to PATH.safetensors, byte for byte what safetensors would write, or to a folder, as files with
+ * an index; beside, then renamed. Metadata are those of the files, the first of each key. o may be NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_tensor_set_write(const SnTensorSet *s, const SnTensorWrite *o,
+                                                  const char *path, SnError *err);
+
 /* ---- text ---- */
 typedef enum SnTruncation {
     SN_TRUNCATE_NONE,

@@ -64,9 +64,22 @@ void sn_transcoder_destroy(SnTranscoder *t)
 
 /* ---- shapes ---- */
 
+const SnGgmlType *sn_number_type(const char *format)
+{
+    static const SnGgmlType more[] = {{.name = "F8_E4M3", .dtype = SN_F8E4M3FN, .block = 1, .bytes = 1},
+                                      {.name = "F8_E5M2", .dtype = SN_F8E5M2, .block = 1, .bytes = 1},
+                                      {.name = "F8_E4M3FNUZ", .dtype = SN_F8E4M3FNUZ, .block = 1, .bytes = 1},
+                                      {.name = "F8_E5M2FNUZ", .dtype = SN_F8E5M2FNUZ, .block = 1, .bytes = 1},
+                                      {.name = "F8_E8M0", .dtype = SN_F8E8M0, .block = 1, .bytes = 1}};
+    for (size_t i = 0; i < SN_COUNT(more); i++)
+        if (strcmp(more[i].name, format) == 0)
+            return &more[i];
+    return sn_ggml_type_named(format);
+}
+
 bool sn_is_recodable(const SnStTensor *t)
 {
-    const SnGgmlType *type = sn_ggml_type_named(t->format);
+    const SnGgmlType *type = sn_number_type(t->format);
     return type && (type->dtype == SN_NODTYPE || sn_dtype_is_float(type->dtype));
 }
 
@@ -124,6 +137,8 @@ static void build(SnGraph *g, const Program *p)
     }
     if (p->shift != 0)
         x = sn_add(g, sn_cast(g, x, SN_F32), sn_const(g, SN_F32, (double)p->shift));
+    if (p->to->dtype == SN_F8E4M3FN) /* it has no infinity: the largest instead, as PyTorch does it */
+        x = sn_max(g, sn_min(g, sn_cast(g, x, SN_F32), sn_const(g, SN_F32, 448)), sn_const(g, SN_F32, -448));
     lower(p->to->name, format);
     if (p->to->dtype != SN_NODTYPE)
         x = sn_cast(g, x, p->to->dtype);
@@ -321,15 +336,29 @@ static SnStatus unpack(SnTranscoder *t, const SnStTensor *part, SnStTensor *out,
     return SN_OK;
 }
 
+/* Rows of less than a byte for each number may begin within a byte. */
+static SnStatus put_bytes(SnTranscoder *t, SnBytes bytes, SnOutFile *out, SnError *err)
+{
+    const SnSource *s = sn_weights_source(t->weights);
+    for (size_t at = 0, n = 0; at < bytes.n; at += n) {
+        n = bytes.n - at < 4 * PIECE ? bytes.n - at : 4 * PIECE;
+        SN_TRY(sn_out_add(out, sn_bytes(bytes.at + at, n), err));
+        s->forget(s->self, sn_bytes(bytes.at + at, n));
+    }
+    return SN_OK;
+}
+
 static SnStatus put_part(SnTranscoder *t, const SnRecode *r, const SnStTensor *part, SnOutFile *out,
                          SnError *err)
 {
-    const SnGgmlType *from = sn_ggml_type_named(part->format);
+    const SnGgmlType *from = sn_number_type(part->format);
     const bool is_turned = r->order == SN_TRANSPOSED;
     SnStTensor plain;
     int64_t rows, cols;
     if (part->bytes.n == 0)
         return SN_OK;
+    if (r->order == SN_ROWS_KEPT && (!r->to || (from == r->to && r->shift == 0)))
+        return put_bytes(t, part->bytes, out, err);
     if (is_turned && part->dtype == SN_NODTYPE) {
         SN_TRY(unpack(t, part, &plain, err));
         part = &plain;

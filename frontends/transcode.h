@@ -31,6 +31,8 @@ SN_MUST_CHECK SnStatus sn_transcoder_create(SnCompiler *cc, const char *device, 
 void sn_transcoder_destroy(SnTranscoder *t);
 /* Bytes that it becomes; false: rows are no whole blocks, or it overflows. */
 bool sn_recode_size(const SnRecode *r, size_t *out);
+/* Numbers by the name of their form in any format: GGML's types and floats of 8 bits; NULL: none of these. */
+const SnGgmlType *sn_number_type(const char *format);
 /* Can its numbers be read? Whole numbers cannot. */
 bool sn_is_recodable(const SnStTensor *t);
 SN_MUST_CHECK SnStatus sn_transcode(SnTranscoder *t, const SnRecode *r, SnOutFile *out, SnError *err);

@@ -164,6 +164,35 @@ expect 2 'NAME=NUMBER' bench "$label" --shape 3
 expect 2 'no dim height' bench "$label" --shape height=3
 expect 3 'image-segmentation' bench "$label" --task image-segmentation
 
+# ---- tensors
+a=$dir/a.safetensors
+expect 0 '' tensors merge "$mask" -o "$a"
+expect 0 '' tensors split "$a" -o "$dir/shards" --max-shard-size 10KB
+expect 0 '' tensors merge "$dir/shards" -o "$dir/b.safetensors"
+cmp -s "$a" "$dir/b.safetensors" || fail "split and merged: other bytes"
+expect 0 '' tensors diff "$dir/shards" "$a"
+lines 0
+expect 0 '' tensors hash "$a"
+cp "$dir/out" "$dir/hash"
+expect 0 '' tensors hash "$dir"/shards/*.safetensors
+cmp -s "$dir/hash" "$dir/out" || fail "hashes of shards differ"
+expect 0 '' tensors cast "$a" --to bf16 -o "$dir/b.safetensors"
+expect 0 '^cls.predictions.bias  BF16  \[[0-9]*\]  [0-9]*$' tensors ls "$dir/b.safetensors"
+"$sinter" tensors diff "$a" "$dir/b.safetensors" >"$dir/out"
+[ $? -eq 1 ] && grep -q '^! cls.predictions.bias  F32 \[.*\] | BF16 \[.*\]  [0-9]* of [0-9]* differ' "$dir/out" || fail "diff"
+expect 0 '' tensors rename "$a" 'cls.*=' 'bert.*=*' -o "$dir/b.safetensors"
+expect 0 '^embeddings.word_embeddings.weight ' tensors ls "$dir/b.safetensors"
+grep -q cls "$dir/out" && fail "a tensor that was left out"
+expect 0 '^-\{0,1\}[0-9.e-]* -\{0,1\}[0-9.e-]* ' tensors cat "$a" bert.embeddings.LayerNorm.weight
+expect 1 'no tensor is named x' tensors cat "$a" x
+expect 1 'tensor .* is in another file too' tensors ls "$a" "$a"
+expect 1 'two tensors are named x' tensors rename "$a" '*=x' -o "$dir/c.safetensors"
+[ -e "$dir/c.safetensors" ] && fail "half a file"
+expect 3 'no floats in a format "I8"' tensors cast "$a" --to i8 -o "$dir/c.safetensors"
+expect 2 'expected ls, cat' tensors sum "$a"
+expect 2 'expected diff A B' tensors diff "$a"
+expect 2 'expected FROM=TO' tensors rename "$a" x -o "$dir/c.safetensors"
+
 # ---- compile
 so=$dir/m.so
 expect 2 'o is needed' compile "$label"

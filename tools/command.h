@@ -39,6 +39,8 @@ bool arg_flag(const Args *a, const char *option);
 /* A whole number; false: not given. A malformed one ends the command with EXIT_USAGE through *status. */
 bool arg_int(const Args *a, const char *option, int64_t *out, int *status);
 
+uint64_t read_size(const char *text); /* "5GB", "500MiB", "1000": bytes; 0: malformed */
+
 /* Everything a command needs to run a model; close takes a partly opened one. */
 typedef struct Session {
     SnContext *ctx;
@@ -84,6 +86,7 @@ int command_inspect(const Args *a);
 int command_compile(const Args *a);
 int command_convert(const Args *a);
 int command_quantize(const Args *a);
+int command_tensors(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

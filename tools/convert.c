@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-/* "5GB", "500MiB", "1000": bytes; 0: malformed. */
-static uint64_t read_size(const char *text)
+uint64_t read_size(const char *text)
 {
     static const struct {
         const char *unit;

@@ -126,6 +126,21 @@ static const Command commands[] = {
      "alone\n"
      "--to FORMAT     q8, q4 (q8_0, q4_k_m), or as for convert\n",
      "sinter quantize ./SmolLM2-135M -o smol.gguf --to q8", command_quantize},
+    {"tensors", "WHAT FILE...", "tensors in .safetensors and .bin files or folders, larger than memory too",
+     "ls FILE...             name, dtype, shape and bytes of each\n"
+     "cat FILE NAME...       numbers, a row a line\n"
+     "diff A B               < only in A, > only in B, ! other dtype or shape, ~ other numbers; exit 1: some "
+     "differ\n"
+     "hash FILE...           of dtype, shape and bytes of each; the last line is of all of them and their "
+     "names\n"
+     "split FILE... -o DIR   files with an index\n"
+     "merge FILE... -o OUT   one .safetensors file\n"
+     "rename FILE FROM=TO... -o OUT  a * is any text; FROM= leaves tensors out\n"
+     "cast FILE... -o OUT    floats in another dtype\n"
+     "-o PATH                NAME.safetensors or a folder\n"
+     "--to DTYPE             f64 f32 f16 bf16 f8_e4m3 f8_e5m2\n"
+     "--max-shard-size SIZE  of the files of a folder: 5GB, 500MiB; default: 5GB for split\n",
+     "sinter tensors rename a.safetensors 'model.*=*' 'lm_head.*=' -o b.safetensors", command_tensors},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL [FILE...]", "time, rates and shares of what this machine can do",

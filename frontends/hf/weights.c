@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define MAX_PATH_SIZE 4096
@@ -16,8 +17,8 @@ struct SnWeights {
     SnContext *ctx;
     _Atomic uint32_t nref;
     SnSource source;
-    SnSafetensors *shard;
-    size_t nshard, shard_cap;
+    SN_VEC(SnSafetensors) shard;
+    bool is_as_stored;         /* names are those of the files, and stand once */
     SnFile *gguf;              /* or this file */
     size_t gguf_header;        /* bytes of its header */
     SN_VEC(SnStTensor) tensor; /* copies of the shards' rows, then made ones */
@@ -62,8 +63,8 @@ static void source_forget(void *self, SnBytes bytes)
     const SnWeights *w = self;
     if (w->gguf && sn_file_forget(w->gguf, bytes))
         return;
-    for (size_t i = 0; i < w->nshard; i++)
-        if (w->shard[i].file && sn_file_forget(w->shard[i].file, bytes))
+    for (size_t i = 0; i < w->shard.n; i++)
+        if (w->shard.at[i].file && sn_file_forget(w->shard.at[i].file, bytes))
             return;
 }
 
@@ -93,8 +94,8 @@ static bool source_identity(void *self, SnHash128 *out)
     if (clock_gettime(CLOCK_REALTIME, &now) != 0)
         return false;
     const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    for (size_t i = 0; i < w->nshard; i++)
-        if (!hash_file(w->shard[i].file, w->shard[i].header, now_ns, &h))
+    for (size_t i = 0; i < w->shard.n; i++)
+        if (!hash_file(w->shard.at[i].file, w->shard.at[i].header, now_ns, &h))
             return false;
     if (w->gguf && !hash_file(w->gguf, w->gguf_header, now_ns, &h))
         return false;
@@ -158,11 +159,17 @@ static SnStatus add_shard(SnWeights *w, const char *path, OpenFn *open, SnError 
 {
     SnSafetensors f = {0};
     SN_TRY(open(w->ctx, path, &f, err));
-    SN_ASSERT(w->nshard < w->shard_cap);
-    w->shard[w->nshard++] = f;
+    if (!sn_vec_push(sn_allocator(w->ctx), &w->shard, f)) {
+        sn_safetensors_close(&f);
+        return sn_fail(err, SN_ENOMEM, "%s: no memory", path);
+    }
     for (size_t i = 0; i < f.ntensor; i++) {
         SnStTensor t = f.tensor[i];
-        find_blocks(&t);
+        uint32_t at = 0;
+        SN_CHECK(!w->is_as_stored || !sn_map_get(&w->index, t.name, &at), err, SN_EINVAL,
+                 "%s: tensor %.*s is in another file too", path, (int)t.name.n, (const char *)t.name.at);
+        if (!w->is_as_stored)
+            find_blocks(&t);
         SN_TRY(add_tensor(w, &t, err));
     }
     return SN_OK;
@@ -208,14 +215,6 @@ static SnStatus join(const char *folder, const char *file, int n, char out[MAX_P
     return SN_OK;
 }
 
-static SnStatus reserve_shards(SnWeights *w, size_t n, SnError *err)
-{
-    w->shard = sn_arena_array(&w->arena, n, sizeof *w->shard);
-    SN_CHECK(w->shard, err, SN_ENOMEM, "weights: no memory for %zu files", n);
-    w->shard_cap = n;
-    return SN_OK;
-}
-
 static SnStatus open_index(SnWeights *w, const char *folder, const char *path, OpenFn *open, SnError *err)
 {
     SnFile *file = NULL;
@@ -231,8 +230,6 @@ static SnStatus open_index(SnWeights *w, const char *folder, const char *path, O
     const SnJson *map = st == SN_OK ? sn_json_get(json, "weight_map") : NULL;
     if (st == SN_OK)
         st = list_shards(path, map, &arena, &name, &n, err);
-    if (st == SN_OK)
-        st = reserve_shards(w, n, err);
     for (size_t i = 0; st == SN_OK && i < n; i++) {
         st = join(folder, (const char *)name[i].at, (int)name[i].n, shard, err);
         if (st == SN_OK)
@@ -277,7 +274,6 @@ static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
             continue;
         if (kinds[i].is_index)
             return open_index(w, folder, path, kinds[i].open, err);
-        SN_TRY(reserve_shards(w, 1, err));
         return add_shard(w, path, kinds[i].open, err);
     }
     return sn_fail(err, SN_EIO, "%s: no model.safetensors or pytorch_model.bin, and no index of shards",
@@ -358,6 +354,39 @@ SnStatus sn_weights_open(SnContext *ctx, const char *folder, SnWeights **out, Sn
     return st;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static SnStatus open_path(SnWeights *w, const char *path, SnError *err)
+{
+    static const char *const pickled[] = {".bin", ".pt", ".pth"};
+    const char *end = strrchr(path, '.');
+    bool is_pickle = false;
+    for (size_t i = 0; end && i < SN_COUNT(pickled); i++)
+        is_pickle = is_pickle || strcmp(end, pickled[i]) == 0;
+    if (is_folder(path))
+        return open_files(w, path, err);
+    return add_shard(w, path, is_pickle ? sn_pickle_open : sn_safetensors_open, err);
+}
+
+SnStatus sn_weights_open_all(SnContext *ctx, const char *const *path, size_t n, SnWeights **out, SnError *err)
+{
+    SnWeights *w = NULL;
+    SnStatus st = create(ctx, "weights", &w, err);
+    if (st == SN_OK)
+        w->is_as_stored = true;
+    for (size_t i = 0; st == SN_OK && i < n; i++)
+        st = open_path(w, path[i], err);
+    if (st == SN_OK)
+        *out = w;
+    else
+        sn_weights_release(w);
+    return st;
+}
+
 SnStatus sn_weights_open_folder(SnContext *ctx, const SnFolder *folder, SnWeights **out, SnError *err)
 {
     SnWeights *w = NULL;
@@ -385,8 +414,9 @@ void sn_weights_release(SnWeights *w)
     /* Acquire and release: all uses by other holders happen before the last one frees. */
     if (!w || atomic_fetch_sub_explicit(&w->nref, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < w->nshard; i++)
-        sn_safetensors_close(&w->shard[i]);
+    for (size_t i = 0; i < w->shard.n; i++)
+        sn_safetensors_close(&w->shard.at[i]);
+    sn_vec_clear(sn_allocator(w->ctx), &w->shard);
     sn_file_release(w->gguf);
     sn_vec_clear(sn_allocator(w->ctx), &w->tensor);
     sn_map_clear(&w->index);
@@ -407,6 +437,16 @@ size_t sn_weights_count(const SnWeights *w)
 const SnStTensor *sn_weights_at(const SnWeights *w, size_t i)
 {
     return &w->tensor.at[i];
+}
+
+const SnJson *sn_weights_metadata(const SnWeights *w, size_t i)
+{
+    return i < w->shard.n ? w->shard.at[i].metadata : NULL;
+}
+
+size_t sn_weights_files(const SnWeights *w)
+{
+    return w->shard.n;
 }
 
 const SnStTensor *sn_weights_find(const SnWeights *w, const char *name)
