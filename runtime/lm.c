@@ -69,13 +69,13 @@ static SnStatus read_entries(SnLm *lm, SnError *err)
     return SN_OK;
 }
 
-/* The least number of pages of layers with a window, as the program has it; 0: there are none. */
-static uint32_t least_near(const SnProgram *p)
+/* The least value of an `at create` symbol, by which a program tells a number; 0: it has no such symbol. */
+static uint32_t least_of(const SnProgram *p, const char *name)
 {
     const SnSymbolRow *row = SN_ROWS(p->image, SnSymbolRow, symbol);
     const SnRange r = p->image->create_symbol;
     for (uint32_t i = r.first; i < r.first + r.count; i++)
-        if (strcmp(sn_image_string(p->image, row[i].name), "near_pages") == 0)
+        if (strcmp(sn_image_string(p->image, row[i].name), name) == 0)
             return (uint32_t)row[i].lo;
     return 0;
 }
@@ -95,10 +95,12 @@ static SnStatus read_desc(SnLm *lm, const SnLmDesc *d, SnError *err)
     lm->chunks = (lm->context + SN_LM_PAGE - 1) / SN_LM_PAGE;
     const uint64_t all = (uint64_t)lm->chunks * lm->rows;
     SN_CHECK(all <= INT32_MAX, err, SN_EINVAL, "decoder: %u rows of %u tokens", lm->rows, lm->context);
-    const uint32_t pages = d->pages ? d->pages : (uint32_t)all, least = least_near(lm->program);
+    const uint32_t pages = d->pages ? d->pages : (uint32_t)all;
+    const uint32_t least = least_of(lm->program, "near_pages");
     SN_CHECK(pages >= lm->chunks && pages <= INT32_MAX, err, SN_EINVAL,
              "decoder: %u pages, %u are needed for one row of %u tokens", pages, lm->chunks, lm->context);
     const uint32_t side = lm->rows * lm->wanted;
+    lm->turn = least_of(lm->program, "turn");
     lm->tokens = side > lm->chunk ? side : lm->chunk;
     lm->pool[SN_LM_FAR].pages = pages;
     if (least) {
@@ -182,9 +184,9 @@ static SnStatus plan_all(SnLm *lm, SnError *err)
 
 static SnStatus make_instance(SnLm *lm, SnError *err)
 {
-    static const char *const symbol[] = {"pages", "near_pages", "chunks", "slots", "context"};
-    const int64_t value[] = {lm->pool[SN_LM_FAR].pages, lm->pool[SN_LM_NEAR].pages, lm->chunks, lm->rows,
-                             lm->context};
+    static const char *const symbol[] = {"pages", "near_pages", "chunks", "slots", "context", "turn"};
+    const int64_t value[] = {
+        lm->pool[SN_LM_FAR].pages, lm->pool[SN_LM_NEAR].pages, lm->chunks, lm->rows, lm->context, lm->turn};
     SnInstanceDesc d = {.struct_size = sizeof d, .ndim = SN_COUNT(symbol)};
     for (uint32_t i = 0; i < d.ndim; i++) {
         d.dim[i].symbol = symbol[i];
@@ -244,8 +246,8 @@ static SnStatus state_of(const SnProgram *p, uint32_t pages, uint32_t near_pages
     SnMemoryUse use;
     char text[160];
     (void)snprintf(text, sizeof text,
-                   "pages=%u,near_pages=%u,slots=%u,chunks=1,context=1,batch=1,seq=1,wanted=1", pages,
-                   near_pages, slots);
+                   "pages=%u,near_pages=%u,slots=%u,turn=%u,chunks=1,context=1,batch=1,seq=1,wanted=1", pages,
+                   near_pages, slots, least_of(p, "turn"));
     SN_TRY(sn_program_plan(p, "fill", text, &use, err));
     *out = use.state_bytes;
     return SN_OK;
@@ -253,7 +255,7 @@ static SnStatus state_of(const SnProgram *p, uint32_t pages, uint32_t near_pages
 
 SnStatus sn_lm_sizes(const SnProgram *p, SnLmSizes *out, SnError *err)
 {
-    const uint32_t least = least_near(p);
+    const uint32_t least = least_of(p, "near_pages");
     uint64_t none, pages, near, slots;
     SN_TRY(state_of(p, 64, least, 1, &none, err));
     SN_TRY(state_of(p, 128, least, 1, &pages, err));
@@ -268,13 +270,18 @@ SnStatus sn_lm_sizes(const SnProgram *p, SnLmSizes *out, SnError *err)
 
 /* ---- rows ---- */
 
+static bool is_far(const SnLm *lm, uint32_t npos)
+{
+    return lm->turn && npos > lm->turn;
+}
+
 /* Positions whose past o has and whose tokens are the same. */
 static uint32_t count_common(const SnLm *lm, const SnLmSlot *o, const SnLmRow *row)
 {
     const uint32_t most = row->nid - row->npad - 1, known = o->nid - o->npad;
     uint32_t n = 0, end = o->fed < most ? o->fed : most;
     end = end < known ? end : known;
-    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED)
+    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED || o->is_far != is_far(lm, most + 1))
         return 0;
     while (n < end && o->ids[o->npad + n] == row->ids[row->npad + n])
         n++;
@@ -360,6 +367,7 @@ static void set_row(SnLm *lm, SnLmSlot *s, SnLmUse use, const SnLmRow *row, uint
                     .ngram = row->ngram ? row->ngram : 2,
                     .stop = row->stop,
                     .nstop = row->nstop,
+                    .is_far = is_far(lm, row->nid - row->npad),
                     .twin = SN_LM_NONE,
                     .allow = row->allow,
                     .allow_self = row->allow_self,

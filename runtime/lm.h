@@ -27,7 +27,8 @@
  *          same with slots
  *
  * Symbols at create: pages, near_pages (at least so many as the window has, and one), chunks (of a row),
- * slots, context (tokens of a row in the history). */
+ * slots, context (tokens of a row in the history), turn (at least the length beyond which a row has another
+ * past: all of it is fed again). */
 #ifndef SN_LM_H
 #define SN_LM_H
 

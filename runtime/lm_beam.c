@@ -345,16 +345,25 @@ static SnStatus join(SnLmBeam *b, uint32_t beam, uint32_t to, SnError *err)
     return SN_OK;
 }
 
+/* All tokens of a beam but the last `keep`. */
+static SnStatus feed(SnLmBeam *b, uint32_t beam, uint32_t keep, SnError *err)
+{
+    SnLm *lm = b->lm;
+    SnLmSlot *s = slot_of(b, beam);
+    for (uint32_t left; (left = s->nid - s->npad - s->fed) > keep;) {
+        sn_lm_round_begin(lm, SN_LM_FILL);
+        SN_TRY(join(b, beam, s->npad + s->fed + (left - keep < lm->chunk ? left - keep : lm->chunk), err));
+        SN_TRY(run_round(lm, err));
+    }
+    return SN_OK;
+}
+
 /* The prompt, by the first beam alone. */
 static SnStatus begin(SnLmBeam *b, SnError *err)
 {
     SnLm *lm = b->lm;
     SnLmSlot *s = slot_of(b, 0);
-    for (uint32_t left; (left = s->nid - s->npad - s->fed) > lm->chunk;) {
-        sn_lm_round_begin(lm, SN_LM_FILL);
-        SN_TRY(join(b, 0, s->npad + s->fed + lm->chunk, err));
-        SN_TRY(run_round(lm, err));
-    }
+    SN_TRY(feed(b, 0, lm->chunk, err));
     sn_lm_round_begin(lm, SN_LM_BEAM);
     SN_TRY(join(b, 0, s->nid, err));
     SN_TRY(run_round(lm, err));
@@ -365,6 +374,11 @@ static SnStatus begin(SnLmBeam *b, SnError *err)
 static SnStatus go_on(SnLm *lm, SnError *err)
 {
     uint32_t row = 0;
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        for (uint32_t i = 0; !b->is_done && i < b->beams; i++) {
+            sn_lm_turn(lm, slot_of(b, i));
+            SN_TRY(feed(b, i, 1, err));
+        }
     sn_lm_round_begin(lm, SN_LM_BEAM);
     for (SnLmBeam *b = lm->beam; b; b = b->next)
         for (uint32_t i = 0; !b->is_done && i < b->beams; i++)

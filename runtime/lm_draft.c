@@ -8,8 +8,11 @@
 /* How many of a row can be guessed: those that it may still get but one, and have room. */
 static uint32_t room_of(const SnLm *lm, const SnLmSlot *s)
 {
-    const uint32_t left = s->end - s->nid - 1, space = lm->context - s->nid;
-    const uint32_t most = left < space ? left : space;
+    const uint32_t left = s->end - s->nid - 1, space = lm->context - s->nid,
+                   near = lm->turn + s->npad - s->nid;
+    uint32_t most = left < space ? left : space;
+    if (lm->turn && !s->is_far && near < most) /* guesses are of the past that the row has now */
+        most = near;
     return s->ndraft < most ? s->ndraft : most;
 }
 

@@ -102,10 +102,21 @@ static bool is_any_ready(const SnLm *lm)
     return false;
 }
 
+void sn_lm_turn(SnLm *lm, SnLmSlot *s)
+{
+    if (lm->turn == 0 || s->is_far || s->nid - s->npad <= lm->turn)
+        return;
+    sn_lm_release(lm, s, 0);
+    s->is_far = true;
+}
+
 /* Prompts and next tokens take turns, so that neither waits for all of the other. *done: there is a round, or
  * nothing to do; else guesses are not done. */
 static SnStatus choose(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err)
 {
+    for (uint32_t i = 0; i < lm->rows; i++)
+        if (goes_on(lm, &lm->slot[i]))
+            sn_lm_turn(lm, &lm->slot[i]);
     SnLmSlot *s = find_fed(lm);
     const bool is_ready = is_any_ready(lm);
     *done = true;

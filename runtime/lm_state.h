@@ -38,6 +38,7 @@ typedef struct SnLmSlot {
     uint32_t nguess; /* tokens behind nid that were guessed */
     const int32_t *stop;
     uint32_t nstop;
+    bool is_far;   /* its past is that of a row of more than `turn` positions, see SnLm */
     uint32_t twin; /* the slot that guides this one, or is led by it; SN_LM_NONE: none */
     SnLmAllow *allow;
     void *allow_self;
@@ -97,6 +98,7 @@ struct SnLm {
     /* Positions that layers with a window keep: what they see in whole pages, and a page, so that a row may
      * go back a little; 0: there are no such layers */
     uint32_t window;
+    uint32_t turn; /* a row with more positions than these has another past; 0: it goes on as it is */
     bool has[SN_LM_ENTRIES];
     SnLmInput input[SN_LM_NUMBERS];
     uint32_t ninput;
@@ -133,6 +135,8 @@ void sn_lm_share(SnLm *lm, SnLmSlot *to, const SnLmSlot *from, uint32_t npos);
 SN_MUST_CHECK SnStatus sn_lm_guess(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
 
 /* ---- lm_round.c ---- */
+/* What a row has that is longer than `turn` now is forgotten, if it was made when it was not. */
+void sn_lm_turn(SnLm *lm, SnLmSlot *s);
 void sn_lm_round_begin(SnLm *lm, SnLmEntry entry);
 /* Tokens of a row up to index `to` join the round, `guess` of them drafts. */
 void sn_lm_round_add(SnLm *lm, uint32_t slot, uint32_t to, uint32_t guess);

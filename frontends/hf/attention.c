@@ -47,7 +47,12 @@ SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
 {
     const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, rope->freq, -1)};
     const SnValue freq = sn_broadcast(b->g, rope->freq, 2, dims);
-    return sn_rope(b->g, x, sn_nn_place(b), freq, rope->pairs, rope->scale);
+    const SnValue y = sn_rope(b->g, x, sn_nn_place(b), freq, rope->pairs, rope->scale);
+    if (!rope->row_scale.ref)
+        return y;
+    const SnValue one = size(b, 1), each[] = {sn_dim(b->g, rope->row_scale, 0), one, one, one};
+    const SnValue scale = sn_cast(b->g, sn_reshape(b->g, rope->row_scale, 4, each), sn_value_dtype(b->g, y));
+    return sn_mul(b->g, y, scale);
 }
 
 /* ---- bias of scores ---- */

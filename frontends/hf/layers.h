@@ -129,7 +129,8 @@ SnValue sn_nn_place(SnBuild *b);
 typedef struct SnRope {
     SnValue freq; /* radians a position, f32[head_dim / 2] or, where rows differ, [batch, head_dim / 2] */
     double scale; /* of cos and sin */
-    bool pairs;   /* dims turn as (even, odd), in GPT-J's way; else as (first half, second half) */
+    SnValue row_scale; /* the same, f32[batch, 1], where rows differ; all dims turn; or none */
+    bool pairs;        /* dims turn as (even, odd), in GPT-J's way; else as (first half, second half) */
 } SnRope;
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
@@ -218,6 +219,8 @@ void sn_nn_state_next(SnBuild *b, const char *name, SnValue next);
 SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n);
 /* Tokens that each row has up to and with this call, i64[batch]: what scaling by length goes by. */
 SnValue sn_nn_reach(SnBuild *b);
+/* A length n as an i64. The driver of a family that refeeds makes the past of a row anew beyond it. */
+SnValue sn_nn_turning_point(SnBuild *b, int64_t n);
 
 /* ---- recurrences (recurrence.c) ---- */
 /* Each channel of x [batch, seq, width] by itself; weight [width, 1, taps], the last tap is of the token. */
@@ -323,6 +326,7 @@ typedef struct SnFamily {
     const char *table, *layers, *last;       /* names: embed_tokens, layers, norm */
     SnValue (*embed)(SnBuild *b, SnValue x); /* what becomes of words before the first layer; nothing */
     int64_t nlayer;                          /* where the config does not say: 32 */
+    bool refeeds; /* where longrope takes its other factors, the past is made anew with them */
 } SnFamily;
 
 /* A decoder by its family's frame; gives the last of hidden_states. */

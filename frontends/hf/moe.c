@@ -3,6 +3,8 @@
 
 #include "ops/ops.h"
 
+#include <math.h>
+
 static SnValue size(SnBuild *b, int64_t n)
 {
     return sn_const_int(b->g, SN_I64, n);
@@ -68,6 +70,26 @@ SnChoice sn_moe_choose_first(SnBuild *b, SnValue logits, int64_t k)
     SnChoice c = sn_moe_choose_by(b, logits, logits, k);
     c.weight = sn_softmax(b->g, c.weight, -1);
     return c;
+}
+
+/* Softmax of left [.., experts] over those whose logits are near its greatest. */
+static SnValue near_softmax(SnBuild *b, SnValue left, SnValue logits, double jitter)
+{
+    SnGraph *g = b->g;
+    const SnValue top = sn_max_of(g, left, -1), size_of = sn_max(g, sn_abs(g, logits), top);
+    const SnValue behind = sn_div(g, sn_sub(g, top, logits), size_of);
+    const SnValue is_far = sn_gt(g, behind, sn_const(g, SN_F32, 2 * jitter));
+    return sn_softmax(g, sn_where(g, is_far, sn_const(g, SN_F32, -HUGE_VAL), left), -1);
+}
+
+SnChoice sn_moe_choose_sparse(SnBuild *b, SnValue logits, double jitter)
+{
+    SnGraph *g = b->g;
+    const SnValue first = sn_moe_greatest(b, logits, 1);
+    const SnValue rest = sn_where(g, first, sn_const(g, SN_F32, -HUGE_VAL), logits);
+    const SnValue weight =
+        sn_where(g, first, near_softmax(b, logits, logits, jitter), near_softmax(b, rest, logits, jitter));
+    return sn_moe_choose_by(b, logits, weight, 2);
 }
 
 /* ---- how evenly ---- */

@@ -24,6 +24,9 @@ SnChoice sn_moe_choose_by(SnBuild *b, SnValue by, SnValue of, int64_t k);
 SnChoice sn_moe_choose(SnBuild *b, SnValue logits, int64_t k, bool is_normed);
 /* The k greatest logits, then their softmax. */
 SnChoice sn_moe_choose_first(SnBuild *b, SnValue logits, int64_t k);
+/* SparseMixer: the two greatest, each with its softmax among those (but the first) that are no farther below
+ * it than 2 * jitter of their size. Liu et al. 2024, arXiv:2409.12136. */
+SnChoice sn_moe_choose_sparse(SnBuild *b, SnValue logits, double jitter);
 
 /* Rows that are for one expert each, sorted by expert. */
 typedef struct SnExpertRows {

@@ -169,6 +169,12 @@ SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)
     return sn_gather(g, joined, 2, (const int[]){0, 1}, at, NULL);
 }
 
+SnValue sn_nn_turning_point(SnBuild *b, int64_t n)
+{
+    const bool refeeds = b->past && b->arch->family->refeeds && n >= 1 && n < INT32_MAX;
+    return refeeds ? sn_symbol_at_create(b->g, "turn", n, INT32_MAX) : size(b, n);
+}
+
 SnValue sn_nn_reach(SnBuild *b)
 {
     if (b->past)

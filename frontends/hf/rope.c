@@ -63,6 +63,13 @@ static SnValue row_length(const Spec *s) /* tokens of each row, i64[batch, 1] */
     return sn_reshape(s->b->g, sn_nn_reach(s->b), 2, dims);
 }
 
+/* One of two values for each row, by whether it is longer than what the model was trained on. */
+static SnValue if_long(const Spec *s, SnValue far, SnValue near)
+{
+    const SnValue known = sn_nn_turning_point(s->b, (int64_t)trained_length(s));
+    return sn_where(s->b->g, sn_gt(s->b->g, row_length(s), known), far, near);
+}
+
 /* ---- types: freq holds those of the default type; each returns the scale of cos and sin ---- */
 
 typedef double ScaleFn(const Spec *s, double *freq, SnValue *by_length);
@@ -139,18 +146,22 @@ static bool divide(const Spec *s, const char *key, const double *freq, double *o
     return true;
 }
 
+/* Phi-3.5-MoE says what cos and sin are scaled by, and keeps the factors of short rows for long ones. */
+static bool has_own_scale(const Spec *s)
+{
+    return sn_json_get(s->json, "short_mscale") != NULL;
+}
+
 static double scale_longrope(const Spec *s, double *freq, SnValue *by_length)
 {
-    SnGraph *g = s->b->g;
     const double factor = stretch(s), length = trained_length(s);
     double near[MAX_FREQS], far[MAX_FREQS];
     if (!divide(s, "short_factor", freq, near) || !divide(s, "long_factor", freq, far)) {
-        sn_graph_fail(g, SN_EFORMAT, "%s: expected %lld numbers in short_factor and in long_factor",
+        sn_graph_fail(s->b->g, SN_EFORMAT, "%s: expected %lld numbers in short_factor and in long_factor",
                       s->b->config->path, (long long)s->nfreq);
         return 1;
     }
-    const SnValue is_long = sn_gt(g, row_length(s), sn_const_int(g, SN_I64, (int64_t)length));
-    *by_length = sn_where(g, is_long, numbers(s, far), numbers(s, near));
+    *by_length = has_own_scale(s) ? numbers(s, near) : if_long(s, numbers(s, far), numbers(s, near));
     return number(s, "attention_factor", factor <= 1 ? 1 : sqrt(1 + log(factor) / log(length)));
 }
 
@@ -178,8 +189,9 @@ static double scale_yarn(const Spec *s, double *freq, SnValue *by_length)
     hi = fmin(truncate ? ceil(hi) : hi, (double)s->dim - 1);
     if (lo == hi)
         hi += 0.001;
+    const double last = (double)(s->dim / 2 - 1); /* ramps of an odd number of dims are one fewer */
     for (int64_t i = 0; i < s->nfreq; i++) {
-        const double ramp = fmin(fmax(((double)i - lo) / (hi - lo), 0), 1);
+        const double ramp = fmin(fmax((fmin((double)i, last) - lo) / (hi - lo), 0), 1);
         freq[i] = freq[i] / factor * ramp + freq[i] * (1 - ramp);
     }
     const double inferred =
@@ -244,6 +256,14 @@ SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim)
     return default_freqs(&s, freq) ? (SnRope){.freq = numbers(&s, freq), .scale = 1} : (SnRope){0};
 }
 
+static SnValue own_scale(const Spec *s)
+{
+    if (!has_own_scale(s))
+        return sn_none();
+    return if_long(s, sn_const(s->b->g, SN_F32, number(s, "long_mscale", 1)),
+                   sn_const(s->b->g, SN_F32, number(s, "short_mscale", 1)));
+}
+
 SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partial, int64_t head_dim)
 {
     double freq[MAX_FREQS];
@@ -256,7 +276,8 @@ SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partia
             continue;
         const double scale = types[k].scale(&s, freq, &by_length);
         return (SnRope){.freq = by_length.ref ? by_length : numbers(&s, freq),
-                        .scale = scale,
+                        .scale = has_own_scale(&s) ? 1 : scale,
+                        .row_scale = own_scale(&s),
                         .pairs = sn_config_bool(b->config, "rope_interleave", false)};
     }
     sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: unknown rope_type", b->config->path);

@@ -275,6 +275,14 @@ FAMILIES = {
         dict(num_local_experts=4, num_experts_per_tok=3, output_router_logits=True,
             router_aux_loss_coef=0.3),
     ], "Mixtral"),
+    "phimoe": (dict(SMALL, num_local_experts=4, rms_norm_eps=1e-5), [
+        {}, dict(router_jitter_noise=0.3, num_local_experts=6, hidden_act="gelu"),
+        dict(attention_bias=True, lm_head_bias=True, sliding_window=4),
+        dict(output_router_logits=True, router_aux_loss_coef=0.3),
+        dict(rope_parameters=dict(ROPES["longrope"], short_mscale=1.1, long_mscale=1.4), long=30),
+        dict(rope_parameters=dict(ROPES["linear"], original_max_position_embeddings=16, short_mscale=1.1,
+            long_mscale=0.8), long=30),
+    ], "Phimoe"),
     "qwen2_moe": (SMALL, [
         dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24,
             shared_expert_intermediate_size=40),

@@ -3,8 +3,8 @@
  * Llama: Touvron et al. 2023, arXiv:2302.13971. Mistral: Jiang et al. 2023, arXiv:2310.06825. Qwen2: Yang et
  * al. 2024, arXiv:2407.10671. Qwen3: Yang et al. 2025, arXiv:2505.09388. Granite: Mishra et al. 2024,
  * arXiv:2405.04324. SmolLM3 leaves some layers without positions: Kazemnejad et al. 2023, arXiv:2305.19466.
- * Helium: Kyutai 2025. ERNIE 4.5: Baidu 2025. Seed-OSS: ByteDance 2025. Arcee: AFM-4.5B, 2025.
- * Biases are there where the checkpoint has them. */
+ * Phi-3.5-MoE: Abdin et al. 2024, arXiv:2404.14219. Helium: Kyutai 2025. ERNIE 4.5: Baidu 2025. Seed-OSS:
+ * ByteDance 2025. Arcee: AFM-4.5B, 2025. Biases are there where the checkpoint has them. */
 #include "frontends/hf/moe.h"
 
 #include "ops/ops.h"
@@ -92,6 +92,18 @@ static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
     return y;
 }
 
+static SnValue phimoe(SnBuild *b, SnValue x, int64_t layer)
+{
+    (void)layer;
+    const bool is_published = sn_nn_param_or_none(b, "block_sparse_moe.gate.weight").ref != 0;
+    const double jitter = sn_config_float(b->config, "router_jitter_noise", 0.01);
+    sn_scope_push(b->g, is_published ? "block_sparse_moe" : "mlp");
+    const SnValue logits = sn_moe_router(b, is_published ? "gate" : "router", x);
+    const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose_sparse(b, logits, jitter), sn_moe_mixtral, x);
+    sn_scope_pop(b->g);
+    return y;
+}
+
 static SnValue granite_experts(SnBuild *b, const SnExpertRows *rows, SnValue x)
 {
     const SnValue both = sn_nn_param(b, "input_linear.weight");
@@ -157,6 +169,7 @@ static const Kind kinds[] = {
     {"mistral", 1e4, every_layer, dense},
     {"mixtral", 1e6, every_layer, mixtral},
     {"ministral", 1e4, every_layer_by_type, dense},
+    {"phimoe", 1e6, every_layer, phimoe},
     {"qwen2", 1e4, last_layers, dense},
     {"qwen2_moe", 1e4, first_layers_in_turn, qwen_moe},
     {"qwen3", 1e4, last_layers, dense, .has_head_norms = true},
@@ -177,6 +190,7 @@ static const Kind *kind_of(const SnBuild *b)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const Kind *kind = kind_of(b);
+    SnNormFn *norm = b->arch->family->norm;
     const double residual = sn_config_float(b->config, "residual_multiplier", 1);
     SnRope rope = sn_nn_rope_heads(b, kind->theta, 1);
     rope.pairs |= kind->pairs;
@@ -184,9 +198,9 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     attn.window = kind->window(b, i);
     attn.scale = sn_config_float(b->config, "attention_multiplier", kind->scale);
     attn.norm = kind->has_head_norms ? sn_nn_rms : NULL;
-    const SnValue seen = sn_nn_self_attention(b, &attn, sn_nn_rms(b, "input_layernorm", x));
+    const SnValue seen = sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x));
     x = sn_add(b->g, x, sn_nn_times(b, seen, residual));
-    const SnValue thought = kind->mlp(b, sn_nn_rms(b, "post_attention_layernorm", x), i);
+    const SnValue thought = kind->mlp(b, norm(b, "post_attention_layernorm", x), i);
     return sn_add(b->g, x, sn_nn_times(b, thought, residual));
 }
 
@@ -200,7 +214,18 @@ static SnValue words(SnBuild *b, SnValue x)
     return sn_nn_times(b, sn_nn_lm_head(b, x), 1 / sn_config_float(b->config, "logits_scaling", 1));
 }
 
-static const SnFamily llama = {.encoder = sn_nn_decode, .words = words, .layer = layer, .embed = embed};
+static SnValue phimoe_norm(SnBuild *b, const char *name, SnValue x)
+{
+    return sn_nn_layer_norm(b, name, x, sn_config_float(b->config, "rms_norm_eps", 1e-5));
+}
+
+static const SnFamily llama = {
+    .encoder = sn_nn_decode, .words = words, .layer = layer, .norm = sn_nn_rms, .embed = embed};
+static const SnFamily phimoe_family = {.encoder = sn_nn_decode,
+                                       .words = sn_nn_lm_head_biased,
+                                       .layer = layer,
+                                       .norm = phimoe_norm,
+                                       .refeeds = true};
 
 #define CLASSES(type, Name, question_prefix)                                                                 \
     SN_DECODER_ROWS(type, Name, &llama), SN_SEQUENCE_ROW(type, Name, &llama),                                \
@@ -219,6 +244,8 @@ const SnArch sn_arch_llama[] = {
     CLASSES("smollm3", "SmolLM3", "transformer"),
     CLASSES("seed_oss", "SeedOss", "transformer"),
     CLASSES("arcee", "Arcee", "transformer"),
+    SN_DECODER_ROWS("phimoe", "Phimoe", &phimoe_family),
+    SN_SEQUENCE_ROW("phimoe", "Phimoe", &phimoe_family),
     SN_DECODER_ROWS("helium", "Helium", &llama),
     SN_SEQUENCE_ROW("helium", "Helium", &llama),
     SN_TOKEN_ROW("helium", "Helium", &llama),

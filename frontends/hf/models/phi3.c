@@ -24,7 +24,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, sn_nn_fused_mlp(b, "mlp", sn_nn_rms(b, "post_attention_layernorm", x)));
 }
 
-static const SnFamily phi3 = {.encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer};
+static const SnFamily phi3 = {
+    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .refeeds = true};
 
 const SnArch sn_arch_phi3[] = {
     SN_DECODER_ROWS("phi3", "Phi3", &phi3),
