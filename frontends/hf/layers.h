@@ -349,6 +349,13 @@ SnHeadFn sn_head_token_score;   /* the same, named `score` */
 SnHeadFn sn_head_question;      /* qa_outputs */
 SnHeadFn sn_head_choice;        /* classifier of what is pooled, one logit a choice */
 
+/* Decoders named as GPT-2: transformer.h.0 ..., ln_f; the file's own `layer`. */
+#define SN_GPT_FAMILY(head, words_table, embedding, layer_count)                                             \
+    {                                                                                                        \
+        .encoder = sn_nn_decode, .words = head, .layer = layer, .norm = sn_nn_ln, .table = words_table,      \
+        .layers = "h", .last = "ln_f", .embed = embedding, .nlayer = layer_count                             \
+    }
+
 /* Rows of the classes that most decoders have. */
 #define SN_DECODER_ROWS(type, Name, family)                                                                  \
     {type, Name "Model", "feature-extraction", "model", sn_head_hidden, family},                             \

@@ -29,15 +29,7 @@ static SnValue embed(SnBuild *b, SnValue words)
     return sn_nn_ln(b, "word_embeddings_layernorm", words);
 }
 
-static const SnFamily bloom = {.encoder = sn_nn_decode,
-                               .words = sn_nn_lm_head,
-                               .layer = layer,
-                               .norm = sn_nn_ln,
-                               .table = "word_embeddings",
-                               .layers = "h",
-                               .last = "ln_f",
-                               .embed = embed,
-                               .nlayer = 2};
+static const SnFamily bloom = SN_GPT_FAMILY(sn_nn_lm_head, "word_embeddings", embed, 2);
 
 const SnArch sn_arch_bloom[] = {
     {"bloom", "BloomModel", "feature-extraction", "transformer", sn_head_hidden, &bloom},

@@ -50,14 +50,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, seen, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", m));
 }
 
-static const SnFamily falcon = {.encoder = sn_nn_decode,
-                                .words = sn_nn_lm_head,
-                                .layer = layer,
-                                .norm = sn_nn_ln,
-                                .table = "word_embeddings",
-                                .layers = "h",
-                                .last = "ln_f",
-                                .nlayer = 32};
+static const SnFamily falcon = SN_GPT_FAMILY(sn_nn_lm_head, "word_embeddings", NULL, 32);
 
 const SnArch sn_arch_falcon[] = {
     {"falcon", "FalconModel", "feature-extraction", "transformer", sn_head_hidden, &falcon},

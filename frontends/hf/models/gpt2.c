@@ -31,15 +31,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, mlp(b, sn_nn_ln(b, "ln_2", x)));
 }
 
-static const SnFamily gpt2 = {.encoder = sn_nn_decode,
-                              .words = sn_nn_lm_head,
-                              .layer = layer,
-                              .norm = sn_nn_ln,
-                              .table = "wte",
-                              .layers = "h",
-                              .last = "ln_f",
-                              .embed = sn_nn_gpt_places,
-                              .nlayer = 12};
+static const SnFamily gpt2 = SN_GPT_FAMILY(sn_nn_lm_head, "wte", sn_nn_gpt_places, 12);
 
 const SnArch sn_arch_gpt2[] = {
     {"gpt2", "GPT2Model", "feature-extraction", "transformer", sn_head_hidden, &gpt2},

@@ -22,15 +22,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", m));
 }
 
-static const SnFamily big = {.encoder = sn_nn_decode,
-                             .words = sn_nn_lm_head,
-                             .layer = layer,
-                             .norm = sn_nn_ln,
-                             .table = "wte",
-                             .layers = "h",
-                             .last = "ln_f",
-                             .embed = sn_nn_gpt_places,
-                             .nlayer = 12};
+static const SnFamily big = SN_GPT_FAMILY(sn_nn_lm_head, "wte", sn_nn_gpt_places, 12);
 
 const SnArch sn_arch_gpt_bigcode[] = {
     {"gpt_bigcode", "GPTBigCodeModel", "feature-extraction", "transformer", sn_head_hidden, &big},

@@ -43,15 +43,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_new", m));
 }
 
-static const SnFamily neo = {.encoder = sn_nn_decode,
-                             .words = sn_nn_lm_head,
-                             .layer = layer,
-                             .norm = sn_nn_ln,
-                             .table = "wte",
-                             .layers = "h",
-                             .last = "ln_f",
-                             .embed = sn_nn_gpt_places,
-                             .nlayer = 24};
+static const SnFamily neo = SN_GPT_FAMILY(sn_nn_lm_head, "wte", sn_nn_gpt_places, 24);
 
 const SnArch sn_arch_gpt_neo[] = {
     {"gpt_neo", "GPTNeoModel", "feature-extraction", "transformer", sn_head_hidden, &neo},

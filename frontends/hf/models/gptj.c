@@ -25,15 +25,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.fc_in", "mlp.fc_out", "gelu_new", h));
 }
 
-static const SnFamily gptj = {.encoder = sn_nn_decode,
-                              .words = sn_nn_lm_head_biased,
-                              .layer = layer,
-                              .norm = sn_nn_ln,
-                              .table = "wte",
-                              .layers = "h",
-                              .last = "ln_f",
-                              .embed = sn_nn_gpt_types,
-                              .nlayer = 28};
+static const SnFamily gptj = SN_GPT_FAMILY(sn_nn_lm_head_biased, "wte", sn_nn_gpt_types, 28);
 
 const SnArch sn_arch_gptj[] = {
     {"gptj", "GPTJModel", "feature-extraction", "transformer", sn_head_hidden, &gptj},
