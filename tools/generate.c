@@ -31,7 +31,8 @@ static void put_flag(const Args *a, const char *option, size_t n, bool takes_val
 
 static bool is_own(const char *option, size_t n)
 {
-    static const char *const own[] = {"--prompt", "--inputs", "--outputs", "--assistant-model", "--system"};
+    static const char *const own[] = {"--prompt",          "--inputs", "--outputs",
+                                      "--assistant-model", "--system", "--print-config"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
             return true;
@@ -206,6 +207,17 @@ static SnStatus run_tensors(const Args *a, Session *s, SnArena *arena, const SnJ
     return st;
 }
 
+static int print_config(Session *s, const SnJson *config)
+{
+    SnError err = {0};
+    SnText text = {.memory = sn_allocator(s->ctx)};
+    const SnStatus st = sn_model_generation_config(s->model, config, &text, &err);
+    if (st == SN_OK)
+        (void)fwrite(text.at, 1, text.n, stdout);
+    sn_text_clear(&text);
+    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+}
+
 int command_generate(const Args *a)
 {
     Session s = {0};
@@ -213,7 +225,8 @@ int command_generate(const Args *a)
     SnError err = {0};
     const SnJson *config = NULL;
     const char *prompt = arg_value(a, "--prompt");
-    if (a->n != 1 || (prompt != NULL) == (arg_value(a, "--inputs") != NULL))
+    const bool prints_config = arg_flag(a, "--print-config");
+    if (a->n != 1 || (!prints_config && (prompt != NULL) == (arg_value(a, "--inputs") != NULL)))
         return usage_error(a, "expected MODEL, and one of --prompt TEXT and --inputs FILE");
     int status = session_open(a, a->at[0], "text-generation", &s);
     if (status != EXIT_DONE) {
@@ -223,7 +236,9 @@ int command_generate(const Args *a)
     sn_arena_init(&arena, sn_allocator(s.ctx));
     status = read_generation(a, &arena, &config);
     const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
-    if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && sn_model_talks(s.model))
+    if (status == EXIT_DONE && prints_config)
+        status = print_config(&s, config);
+    else if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && sn_model_talks(s.model))
         status = run_compiled(a, &s, prompt, config);
     else if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
         status = run_prompt(a, &s, prompt, config);

@@ -37,7 +37,7 @@
     "--max-time SECONDS\n"                                                                                   \
     "--prompt-lookup-num-tokens N tokens to guess from what was there\n"                                     \
     "--max-matching-ngram-size N\n"                                                                          \
-    "--remove-invalid-values NaN and infinities become numbers\n"                                            \
+    "--remove-invalid-values scores that are NaN or infinite become numbers\n"                               \
     "--renormalize-logits after all processors\n"                                                            \
     "--guidance-scale X away from what comes without the prompt\n"                                           \
     "--negative-prompt-ids LIST or from what comes after these tokens\n"                                     \
@@ -71,7 +71,8 @@ static const Command commands[] = {
      "--forced-bos-token-id N\n"
      "--num-assistant-tokens N\n"
      "--output-scores beside sequences\n"
-     "--output-logits beside sequences\n",
+     "--output-logits beside sequences\n"
+     "--print-config  only what generation_config.json would be with these options\n",
      "sinter generate ./SmolLM2-135M --prompt \"Once upon a time\" --max-new-tokens 40", command_generate},
     {"chat", "MODEL", "a conversation, by the model's own template; a message is a line of standard input",
      "--system TEXT   what the conversation is about\n"
