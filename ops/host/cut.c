@@ -140,17 +140,21 @@ SnBytes sn_tok_cut_word(const SnTokEncoder *e, SnTokWords *w, SnBytes word)
 
 typedef struct Batch { /* words that the cache may know are fetched all together */
     SnWordKey key[BATCH];
-    SnWordFew *set[BATCH];
+    SnWordFew *set[BATCH]; /* NULL: of a long word, whose hash the key is */
 } Batch;
 
 static void fetch(const SnWordCache *c, SnBytes text, size_t at, const uint32_t *end, size_t n, Batch *b)
 {
     for (size_t i = 0; i < n; at = end[i++]) {
-        b->key[i] = sn_word_key(text.at + at, end[i] - at, text.n - at);
-        b->set[i] = sn_word_set(c, b->key[i]);
-        sn_prefetch(b->set[i]);
-        if (end[i] - at > SN_WORD_SHORT)
-            sn_word_fetch(c, sn_bytes(text.at + at, end[i] - at));
+        if (end[i] - at <= SN_WORD_SHORT) {
+            b->key[i] = sn_word_key(text.at + at, end[i] - at, text.n - at);
+            b->set[i] = sn_word_set(c, b->key[i]);
+            sn_prefetch(b->set[i]);
+        } else {
+            b->key[i].low = sn_word_hash(sn_bytes(text.at + at, end[i] - at));
+            b->set[i] = NULL;
+            sn_prefetch(sn_word_line(c, b->key[i].low));
+        }
     }
 }
 
@@ -175,16 +179,24 @@ static size_t learn(const SnTokEncoder *e, SnBytes text, size_t at, const uint32
 }
 
 /* Puts the words that the cache knows up to one that it does not; returns how many. */
-static size_t put_known(const SnWordCache *c, const Batch *b, size_t i, size_t n, SnTokSink *out)
+static size_t put_known(const SnWordCache *c, SnBytes text, size_t at, const Batch *b, const uint32_t *end,
+                        size_t i, size_t n, SnTokSink *out)
 {
-    size_t at = out->n;
-    for (; i < n && out->max - at >= SN_WORD_MOST; i++) {
-        const SnWordFew *known = sn_word_find(c, b->set[i], b->key[i]);
-        if (known == NULL)
+    size_t nid = out->n;
+    for (; i < n && out->max - nid >= SN_WORD_MOST; at = end[i++]) {
+        const SnBytes word = sn_bytes(text.at + at, end[i] - at);
+        const SnWordFew *few = b->set[i] != NULL ? sn_word_find(c, b->set[i], b->key[i]) : NULL;
+        size_t count;
+        if (few != NULL)
+            count = sn_word_put(few, out->id + nid);
+        else
+            count = sn_word_copy_long(c, b->set[i] == NULL ? b->key[i].low : sn_word_hash(word), word,
+                                      out->id + nid, out->max - nid);
+        if (count == SIZE_MAX)
             break;
-        at += sn_word_put(known, out->id + at);
+        nid += count;
     }
-    out->n = at;
+    out->n = nid;
     return i;
 }
 
@@ -202,7 +214,7 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
     for (size_t i = 0; i < n; i++) {
         w->has_sign = w->cut_at == 0 && takes_sign(w, &sign, text);
         if (e->cache.few != NULL && !w->has_sign) {
-            const size_t known = put_known(&e->cache, &b, i, n, out);
+            const size_t known = put_known(&e->cache, text, w->cut_at, &b, end, i, n, out);
             w->cut_at = known > i ? end[known - 1] : w->cut_at;
             i = known;
         }
@@ -210,16 +222,8 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
             break;
         w->word = (SnTokEvent){w->cut_at, end[i], false};
         w->cut_at = end[i];
-        if (learns && i >= learnt) {
-            const SnBytes word = sn_bytes(text.at + w->word.begin, end[i] - w->word.begin);
-            const size_t nid =
-                sn_word_copy(&e->cache, word, text.n - w->word.begin, out->id + out->n, out->max - out->n);
-            if (nid != SIZE_MAX) {
-                out->n += nid;
-                continue;
-            }
+        if (learns && i >= learnt)
             learnt = learn(e, text, w->word.begin, end, i, n);
-        }
         SN_TRY(sn_tok_words_one(e, w, out, err));
     }
     return SN_OK;
