@@ -95,30 +95,50 @@ static SnRef fixed_scratch(SnGraph *g, size_t size)
     return sn_const_i64(sn_graph_store(g), (int64_t)size);
 }
 
+static SnStatus infer_room(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
+{
+    (void)c;
+    *out = sn_type_tensor(sn_graph_store(g), SN_I64, 0, NULL);
+    SN_CHECK(*out != 0, err, SN_ENOMEM, "no memory for types");
+    return SN_OK;
+}
+
+static SnRef scratch_room(SnGraph *g, const SnCall *c)
+{
+    (void)c;
+    return fixed_scratch(g, SN_TOK_ROOM_SCRATCH);
+}
+
+static SnRef room_of(SnGraph *g, const SnCall *c)
+{
+    const SnRef room = c->in[2].ref;
+    return sn_is_dim(sn_graph_store(g), room)
+               ? room
+               : sn_graph_fail(g, SN_EINVAL, "tok_encode: room is no dim: measure it").ref;
+}
+
 static SnStatus infer_encode(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
 {
-    enum { MOST = 4096 };
     Result result[] = {{"ids", SN_I32, 1},
                        {"offset", SN_I32, 2},
                        {"word_id", SN_I32, 1},
                        {"about", SN_I32, 3},
                        {"own", SN_U8, 1}};
-    const int64_t grow = sn_call_int(c, "grow");
-    SN_CHECK(grow > 0 && grow <= MOST, err, SN_EINVAL, "tok_encode: grow is out of range");
-    for (size_t i = 0; i < SN_COUNT(result); i++) {
-        result[i].times *= grow;
-        result[i].is_none = i > 0 && sn_call_int(c, i > 2 ? "about" : "places") == 0;
-    }
-    const SnRef rows = rows_of(g, c->in[sn_call_has(c, 2) ? 2 : 1]);
-    return lists_type(g, rows, capacity(g, c->in[1]), result, SN_COUNT(result), out, err);
+    for (size_t i = 1; i < SN_COUNT(result); i++)
+        result[i].is_none = sn_call_int(c, i > 2 ? "about" : "places") == 0;
+    const SnRef rows = rows_of(g, c->in[sn_call_has(c, 3) ? 3 : 1]);
+    const SnRef room = room_of(g, c);
+    return lists_type(g, rows, room, result, SN_COUNT(result), out, err);
 }
 
 static SnRef scratch_encode(SnGraph *g, const SnCall *c)
 {
-    const int64_t grow = sn_call_int(c, "grow");
-    const size_t none = SN_TOK_ENCODE_SCRATCH(0, grow), one = SN_TOK_ENCODE_SCRATCH(1, grow);
-    return sn_dim_add(sn_graph_store(g), fixed_scratch(g, none),
-                      times(g, capacity(g, c->in[1]), (int64_t)(one - none)));
+    SnStore *const s = sn_graph_store(g);
+    const size_t none = SN_TOK_ENCODE_SCRATCH(0, 0), text = SN_TOK_ENCODE_SCRATCH(1, 0) - none;
+    const size_t room = SN_TOK_ENCODE_SCRATCH(0, 1) - none;
+    const SnRef all =
+        sn_dim_add(s, times(g, capacity(g, c->in[1]), (int64_t)text), times(g, room_of(g, c), (int64_t)room));
+    return sn_dim_add(s, fixed_scratch(g, none), all);
 }
 
 static SnStatus infer_window(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *err)
@@ -205,8 +225,15 @@ const SnOp sn_host_ops[] = {
          "pad_mask(x: list<T>[b], width: i64[]; dtype: dtype = i64, left: bool = false) -> dtype[b, width]",
      .expand = pad_mask,
      .doc = "1 where pad_list has an element of the list, 0 where it has a filler"},
-    {.sig = "tok_encode(tok: object<tokenizer>, text: list<u8>[w], words: i64[b]?; places: bool = false, "
-            "grow: int = 3, memo: int = 0, about: int = 0) -> ?",
+    {.sig = "tok_room(tok: object<tokenizer>, text: list<u8>[b]) -> ?",
+     .run = sn_tok_room,
+     .symbol = "sn_tok_room",
+     .infer = infer_room,
+     .scratch = scratch_room,
+     .doc = "how many tokens, or bytes normalised, texts become at most"},
+    {.sig =
+         "tok_encode(tok: object<tokenizer>, text: list<u8>[w], room: i64[], words: i64[b]?; places: bool = "
+         "false, memo: int = 0, about: int = 0) -> ?",
      .run = sn_tok_encode,
      .symbol = "sn_tok_encode",
      .infer = infer_encode,

@@ -85,8 +85,8 @@ typedef enum SnPatternKind {
     SN_PATTERN_TEXT,   /* the text itself */
     SN_PATTERN_SCRIPTS /* characters of one of the scripts that UnicodeScripts knows; the text says nothing */
 } SnPatternKind;
-/* Compiles a pattern (tok_regex.c); equal ones are shared. What is not supported is SN_EUNSUPPORTED and named.
- * *index is for sn_tok_match. */
+/* Compiles a pattern (tok_regex.c); equal ones are shared. What is not supported is SN_EUNSUPPORTED and
+ * named. *index is for sn_tok_match. */
 SN_MUST_CHECK SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, uint32_t *index,
                                           SnError *err);
 void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION]);
@@ -110,6 +110,9 @@ SN_MUST_CHECK SnStatus sn_draft_read_post_processor(SnTokDraft *d, const SnJson 
 SN_MUST_CHECK SnStatus sn_draft_read_unigram(SnTokDraft *d, SnBytes text, const SnJson *v, SnError *err);
 /* How many bytes one byte of text may become, after all steps and after any of them. */
 SN_MUST_CHECK SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err);
+/* How many each character may, signs included: SN_TOK_WIDTHS of a table that has the draft's steps. false:
+ * they act on more than characters. */
+bool sn_draft_widths(const SnTokDraft *d, const SnTokTable *t, uint8_t *width);
 
 /* The pre-tokenizer of tokenizer.json, or NULL (tokenizer_split.c). */
 SN_MUST_CHECK SnStatus sn_draft_read_pre_tokenizer(SnTokDraft *d, const SnJson *v, SnError *err);

@@ -2,7 +2,7 @@
  *
  * As the reference does, a part without a type is told by its fields. */
 #include "frontends/hf/tokenizer_draft.h"
-#include "ops/host/tok.h"
+#include "ops/host/normal.h"
 
 #define MOST_GROWTH 4096.0
 
@@ -190,23 +190,52 @@ SnStatus sn_draft_read_normalizer(SnTokDraft *d, const SnJson *v, SnError *err)
 
 /* ---- growth ------------------------------------------------------------------------------------------- */
 
+enum { LONGEST_KEY = 5, MOST_WIDTH = 200 };
+
 typedef struct Walk {
     const SnDraftNorm *map;
     uint64_t left; /* nodes to visit: a double array that is none may have circles */
     double ratio;
+    uint8_t key[LONGEST_KEY];
+    uint8_t *width; /* see sn_draft_widths, NULL: not asked for; no_width: there are none */
+    uint32_t sign;
+    bool no_width;
 } Walk;
+
+/* White space in a text, whose places signs may take. */
+static uint32_t count_spaces(SnBytes s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0, size; i < s.n; i += size) {
+        size = sn_tok_char_size(s.at + i, s.n - i);
+        n += (sn_code_class(sn_tok_code_point(s.at + i, size))->flags & SN_CP_SPACE) != 0;
+    }
+    return n;
+}
+
+/* What a key becomes counts for its first character, where it is longer than the key. */
+static void widen(Walk *w, size_t n, SnBytes to)
+{
+    const size_t need = to.n + (size_t)w->sign * count_spaces(to),
+                 size = sn_tok_char_size(w->key, LONGEST_KEY);
+    if (need <= n)
+        return;
+    w->no_width |= need > MOST_WIDTH || size > n || (size == 1 && n > 1);
+    uint8_t *width = &w->width[SN_TOK_WIDTH_OF(sn_tok_code_point(w->key, size))];
+    *width = need > *width ? (uint8_t)need : *width;
+}
 
 /* All keys whose beginnings are no keys, `depth` bytes so far: longer ones are never asked for. */
 static bool walk(Walk *w, uint32_t at, uint32_t depth)
 {
-    enum { LONGEST = 5 };
-    for (uint32_t c = 1; c < 256 && depth < LONGEST; c++) {
+    for (uint32_t c = 1; c < 256 && depth < LONGEST_KEY; c++) {
         const uint32_t child = at ^ c, *unit = w->map->unit;
         if (child >= w->map->nunit || (unit[child] & 0x800000FFu) != c)
             continue;
         if (w->left-- == 0)
             return false;
         const uint32_t next = child ^ sn_charsmap_offset(unit[child]);
+        w->key[depth] = (uint8_t)c;
         if (!(unit[child] & SN_CHARSMAP_LEAF)) {
             if (!walk(w, next, depth + 1))
                 return false;
@@ -219,13 +248,15 @@ static bool walk(Walk *w, uint32_t at, uint32_t depth)
         const size_t n = end != NULL ? (size_t)(end - begin) : w->map->text.n - value;
         const double ratio = (double)n / (depth + 1);
         w->ratio = ratio > w->ratio ? ratio : w->ratio;
+        if (w->width != NULL)
+            widen(w, depth + 1, sn_bytes(begin, n));
     }
     return true;
 }
 
 static SnStatus charsmap_ratio(const SnDraftNorm *s, double *ratio, SnError *err)
 {
-    Walk w = {s, 2 * (uint64_t)s->nunit, 1};
+    Walk w = {.map = s, .left = 2 * (uint64_t)s->nunit, .ratio = 1};
     SN_CHECK(s->nunit == 0 || walk(&w, sn_charsmap_offset(s->unit[0]), 0), err, SN_EFORMAT,
              "the units of a character map run in circles");
     *ratio = w.ratio;
@@ -284,4 +315,134 @@ SnStatus sn_draft_growth(const SnTokDraft *d, uint32_t *grow, SnError *err)
     all *= (has_compat ? 11 : has_form ? 3 : 1) * (has_lower ? 1.5 : 1);
     *grow = (uint32_t)all + (all > (uint32_t)all);
     return SN_OK;
+}
+
+/* ---- widths ------------------------------------------------------------------------------------------- */
+
+typedef struct Steps { /* of a normaliser: what they do to characters one by one */
+    const SnTokTable *t;
+    const SnDraftNorm *map;
+    uint32_t form, sign; /* form: a character that it changes becomes so many times as long */
+    bool has_lower, has_cjk, has_compat;
+} Steps;
+
+/* May it put white space where there was none? A pattern that is not known might. */
+static bool adds_space(const SnDraftNorm *s)
+{
+    static const char *const patterns[] = {" {2,}", " +", "\\s+", "\\s{2,}"};
+    bool is_space = s->kind == SN_NORM_REPLACE && count_spaces(s->text) >= count_spaces(s->to);
+    for (size_t i = 0; i < SN_COUNT(patterns) && s->kind == SN_NORM_REPLACE_REGEX; i++)
+        is_space |= sn_bytes_is(s->text, patterns[i]);
+    return count_spaces(s->to) > 0 && !is_space;
+}
+
+static bool read_step(Steps *all, const SnDraftNorm *s)
+{
+    switch (s->kind) {
+    case SN_NORM_NFC:
+    case SN_NORM_NFD:
+        all->form = all->form > 3 ? all->form : 3;
+        return true;
+    case SN_NORM_NFKC:
+    case SN_NORM_NFKD:
+        all->form = 11;
+        all->has_compat = true;
+        return true;
+    case SN_NORM_LOWER:
+        all->has_lower = true;
+        return true;
+    case SN_NORM_CJK:
+        all->has_cjk = true;
+        return true;
+    case SN_NORM_CHARSMAP:
+        if (all->map != NULL)
+            return false;
+        all->map = s;
+        return true;
+    case SN_NORM_REPLACE:
+        return s->text.n > 0 && s->to.n <= s->text.n && (all->sign == 0 || !adds_space(s));
+    case SN_NORM_REPLACE_REGEX:
+        return !may_be_empty(s->text) && s->to.n <= 1 && (all->sign == 0 || !adds_space(s));
+    case SN_NORM_PREPEND:
+    case SN_NORM_BYTES:
+    case SN_NORM_NMT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Signs stand for white space, or before parts that nothing but white space parts. */
+static bool read_steps(const SnTokDraft *d, Steps *all)
+{
+    uint32_t at = 0;
+    while (at < d->nsplit && d->split[at].kind != SN_SPLIT_SIGN)
+        at++;
+    all->sign = at < d->nsplit ? (uint32_t)d->sign.n : 0;
+    for (uint32_t i = 0; i < at && at < d->nsplit; i++) {
+        const SnTokSplit *s = &d->split[i];
+        if (s->kind != SN_SPLIT_CLASS || s->flags != SN_CP_SPACE || s->code_point != SN_TOK_NONE ||
+            s->behavior != SN_SPLIT_REMOVED || s->inverts)
+            return false;
+    }
+    for (uint32_t i = 0; i < d->nstep; i++)
+        if (!read_step(all, &d->step[i]))
+            return false;
+    return all->map == NULL || (all->form == 1 && !all->has_lower && !all->has_cjk);
+}
+
+/* The widest of 128 characters beyond ASCII. */
+static uint32_t block_width(const Steps *s, uint32_t first)
+{
+    enum { MOST_SPACES = 3 }; /* that one character decomposes to */
+    bool is_changed = false, is_cjk = false, is_space = false, is_lower = false;
+    for (uint32_t cp = first; cp < first + 128; cp++) {
+        const SnCodeClass *c = sn_code_class(cp);
+        is_changed |= s->form > 1 && ((c->flags & SN_CP_DECOMPOSES) ||
+                                      (s->has_compat && (sn_form(s->t, cp) & SN_FORM_COMPAT)));
+        is_cjk |= s->has_cjk && (c->flags & SN_CP_CJK);
+        is_space |= c->flags & SN_CP_SPACE;
+        is_lower |= s->has_lower && c->lower != 0;
+    }
+    uint8_t byte[4];
+    uint32_t width = (uint32_t)sn_tok_put_char(first, byte) * (is_changed ? s->form : 1);
+    width += is_lower || (s->has_lower && is_changed) ? (width + 1) / 2 : 0;
+    return width + (is_cjk ? 2 + 2 * s->sign : 0) +
+           (is_changed && s->has_compat ? MOST_SPACES : is_space) * s->sign;
+}
+
+/* A text begins anew behind an added token. */
+static void widen_added(const SnTokDraft *d, uint32_t sign, uint8_t *width)
+{
+    bool begins[256] = {false};
+    uint8_t byte[4];
+    for (uint32_t i = 0; i < d->nadded; i++) {
+        const SnBytes s = d->added[i].is_normalized ? d->added[i].match : d->added[i].content;
+        begins[s.n > 0 ? s.at[0] : 0] = true;
+    }
+    for (uint32_t cp = 0; cp <= SN_CP_LAST; cp += cp < 128 ? 1 : 128) {
+        (void)sn_tok_put_char(cp, byte);
+        width[SN_TOK_WIDTH_OF(cp)] = (uint8_t)(width[SN_TOK_WIDTH_OF(cp)] + (begins[byte[0]] ? sign : 0));
+    }
+}
+
+bool sn_draft_widths(const SnTokDraft *d, const SnTokTable *t, uint8_t *width)
+{
+    Steps s = {.t = t, .form = 1};
+    if (!read_steps(d, &s))
+        return false;
+    for (uint32_t c = 0; c < 128; c++)
+        width[c] = (uint8_t)(1 + (sn_code_class(c)->flags & SN_CP_SPACE ? s.sign : 0));
+    for (uint32_t b = 1; b <= SN_CP_LAST >> 7; b++) {
+        const bool is_same = b > 16 && b != 512 && sn_code_first[b] == sn_code_first[b - 1] && !s.has_compat;
+        width[128 + b] = is_same ? width[127 + b] : (uint8_t)block_width(&s, b << 7);
+    }
+    if (s.map != NULL) {
+        Walk w = {.map = s.map, .left = 2 * (uint64_t)s.map->nunit, .width = width, .sign = s.sign};
+        if (s.map->nunit > 0 && (!walk(&w, sn_charsmap_offset(s.map->unit[0]), 0) || w.no_width))
+            return false;
+    }
+    if (s.sign > 0)
+        widen_added(d, s.sign, width);
+    return true;
 }

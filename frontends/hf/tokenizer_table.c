@@ -209,6 +209,7 @@ static SnStatus make_table(Writer *w, SnArena *arena, SnError *err)
         [SN_TOK_SCORE] = d->score != NULL ? nid + 1 : 0,
         [SN_TOK_BYTE] = d->score != NULL ? BYTES : 0,
         [SN_TOK_PREFIX] = d->kind == SN_TOK_WORDPIECE ? SN_TOK_PREFIXES / 8 : 0,
+        [SN_TOK_WIDTH] = d->nstep + d->nsplit > 0 ? SN_TOK_WIDTHS : 0,
         [SN_TOK_SPELL_AT] = d->ndecode > 0 ? nid + 1 : 0,
         [SN_TOK_SPELL] = d->ndecode > 0 ? spelling_size(d, nid) : 0,
     };
@@ -439,6 +440,8 @@ static void put_rest(Writer *w)
     put_normal(w);
     put_steps(w);
     put_splits(w);
+    if (t->facts.grow == 1 || !sn_draft_widths(d, t, section(w, SN_TOK_WIDTH)))
+        t->section[SN_TOK_WIDTH].count = 0;
     if (d->nsingle > 0)
         memcpy(section(w, SN_TOK_SINGLE), d->single, d->nsingle * sizeof *d->single);
     if (d->npair > 0)

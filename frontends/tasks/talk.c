@@ -92,10 +92,11 @@ SnStatus sn_talk_open(SnModel *m, SnTaskProgram *t, uint32_t context, const char
 static void fill_tokens(SnModel *m, SnGraph *g, SnValue tok)
 {
     const SnValue one = sn_const_int(g, SN_I64, 1);
-    const SnAttr attr[] = {SN_INT("grow", sn_tokenizer_facts(m->tokenizer).grow), SN_INT("memo", WORD_CACHE)};
+    const SnAttr attr[] = {SN_INT("memo", WORD_CACHE)};
     sn_entry_begin(g, "tokens");
-    const SnValue in[] = {tok, sn_input_list(g, "text", SN_U8, 1, &one)};
-    sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 2, attr, SN_COUNT(attr)), 0));
+    const SnValue text = sn_input_list(g, "text", SN_U8, 1, &one);
+    const SnValue in[] = {tok, text, sn_text_room(m, g, tok, text)};
+    sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 3, attr, SN_COUNT(attr)), 0));
 }
 
 /* The stop strings as a list; none: sn_none(). */

@@ -79,6 +79,14 @@ int64_t sn_text_limit(const SnModel *m)
 
 /* ---- graph ---- */
 
+SnValue sn_text_room(SnModel *m, SnGraph *g, SnValue tok, SnValue text)
+{
+    const uint32_t grow = sn_tokenizer_facts(m->tokenizer).grow;
+    const SnValue most =
+        sn_mul(g, (SnValue){sn_value_type(g, text)->bound, 0}, sn_const_int(g, SN_I64, grow));
+    return grow == 1 ? most : sn_measure(g, sn_op(g, "tok_room", (SnValue[]){tok, text}, 2, NULL, 0), most);
+}
+
 /* ids, offsets and word ids of one of the two texts; the rest goes to w. */
 static void text_tokens(SnModel *m, SnGraph *g, const SnWindowing *o, int which, SnValue in[7], SnWindows *w)
 {
@@ -87,9 +95,9 @@ static void text_tokens(SnModel *m, SnGraph *g, const SnWindowing *o, int which,
     const SnValue rows = o->has_words ? sn_symbol(g, name[which][2], 0, INT32_MAX) : batch;
     const SnValue text = sn_input_list(g, name[which][0], SN_U8, 1, &rows);
     const SnValue words = o->has_words ? sn_input(g, name[which][1], SN_I64, 1, &batch) : (SnValue){0};
-    const SnAttr attr[] = {SN_INT("places", true), SN_INT("grow", sn_tokenizer_facts(m->tokenizer).grow),
-                           SN_INT("about", o->has_about ? which + 1 : 0)};
-    const SnValue t = sn_op(g, "tok_encode", (SnValue[]){in[0], text, words}, 3, attr, SN_COUNT(attr));
+    const SnAttr attr[] = {SN_INT("places", true), SN_INT("about", o->has_about ? which + 1 : 0)};
+    const SnValue of[] = {in[0], text, sn_text_room(m, g, in[0], text), words};
+    const SnValue t = sn_op(g, "tok_encode", of, 4, attr, SN_COUNT(attr));
     for (int i = 0; i < 3; i++)
         in[1 + 3 * which + i] = sn_get(g, t, i);
     w->about[which] = sn_get(g, t, 3);
@@ -505,10 +513,11 @@ static void fill_encode(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     (void)p;
     (void)user;
     const SnValue one = sn_const_int(g, SN_I64, 1);
-    const SnValue in[] = {sn_object(g, "tokenizer", "tokenizer", m->tokenizer),
-                          sn_input_list(g, "text", SN_U8, 1, &one)};
-    const SnAttr attr[] = {SN_INT("grow", sn_tokenizer_facts(m->tokenizer).grow), SN_INT("memo", WORD_CACHE)};
-    sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 2, attr, SN_COUNT(attr)), 0));
+    const SnValue tok = sn_object(g, "tokenizer", "tokenizer", m->tokenizer);
+    const SnValue text = sn_input_list(g, "text", SN_U8, 1, &one);
+    const SnValue in[] = {tok, text, sn_text_room(m, g, tok, text)};
+    const SnAttr attr[] = {SN_INT("memo", WORD_CACHE)};
+    sn_output(g, "ids", sn_get(g, sn_op(g, "tok_encode", in, 3, attr, SN_COUNT(attr)), 0));
 }
 
 SnStatus sn_model_codec(SnModel *m, SnPrepared *encode, SnPrepared *decode, SnError *err)

@@ -40,6 +40,8 @@ SnWindows sn_text_windows(SnModel *m, SnGraph *g, const SnWindowing *w);
 typedef struct SnPadded {
     SnValue ids, mask, types;
 } SnPadded;
+/* Tokens that texts become at most: a dim. */
+SnValue sn_text_room(SnModel *m, SnGraph *g, SnValue tok, SnValue text);
 SnPadded sn_text_pad(SnModel *m, SnGraph *g, const SnWindows *w, int64_t bound);
 
 /* Texts as one list view; memory of the arena. */

@@ -118,10 +118,12 @@ SnBytes sn_tok_cut_word(const SnTokEncoder *e, SnTokWords *w, SnBytes word)
 {
     const Sign sign = sign_of(e->t);
     const bool replaces = sign.how & SN_SIGN_REPLACES;
-    size_t n = 0;
-    if (!w->has_sign && (!replaces || memchr(word.at, ' ', word.n) == NULL))
+    size_t n = 0, nspace = w->has_sign;
+    for (size_t i = 0; replaces && i < word.n; i++)
+        nspace += word.at[i] == ' ';
+    if (nspace == 0)
         return word;
-    if (word.n + 1 > e->room / sign.text.n)
+    if (word.n > e->room || nspace > (e->room - word.n) / sign.text.n)
         return sn_bytes(NULL, 0);
     if (w->has_sign) {
         memcpy(e->signed_text, sign.text.at, sign.text.n);

@@ -32,7 +32,7 @@ typedef struct Op {
 static SnStatus put(const Op *op, SnBytes s, SnError *err)
 {
     const SnView *out = &op->h->out[0];
-    SN_TRY(sn_tok_room(out, (int64_t)op->st->ntext, (int64_t)s.n, "text", err));
+    SN_TRY(sn_tok_fits(out, (int64_t)op->st->ntext, (int64_t)s.n, "text", err));
     if (s.n > 0)
         memcpy((uint8_t *)out->data + op->st->ntext, s.at, s.n);
     op->st->ntext += s.n;

@@ -6,7 +6,7 @@
 #include "ops/host/encode.h"
 
 enum { IDS, OFFSET, WORD_ID, ABOUT, OWN, NRESULT }; /* results */
-enum { PLACES, GROW, MEMO, NUMBERS };               /* attributes */
+enum { PLACES, MEMO, NUMBERS };                     /* attributes */
 
 typedef enum Phase { BEGIN_ROW, REPAIR, FIND, NORMALIZE, SPLIT, WORDS, UNITS, END_ROW } Phase;
 
@@ -43,9 +43,8 @@ typedef struct Op {
 
 /* ---- malformed text ----------------------------------------------------------------------------------- */
 
-/* How many bytes at p make one character; 0: none, and then *bad bytes are one U+FFFD: the longest beginning
- * of a character, or one byte. Unicode Standard, table 3-7 and section 3.9. */
-static size_t well_formed(const uint8_t *p, size_t left, size_t *bad)
+/* Unicode Standard, table 3-7 and section 3.9. */
+size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad)
 {
     const uint8_t c = p[0];
     *bad = 1;
@@ -73,7 +72,7 @@ static size_t valid_size(const uint8_t *p, size_t left, size_t most, size_t *bad
     while (i < most) {
         i += sn_tok_ascii_begin(p + i, left - i);
         for (; i < most && p[i] >= 0x80; i += n) {
-            n = well_formed(p + i, left - i, bad);
+            n = sn_tok_well_formed(p + i, left - i, bad);
             if (n == 0)
                 return i;
         }
@@ -393,9 +392,8 @@ static SnStatus step(Op *op, State *st, SnError *err)
 /* The parts of scratch; see SN_TOK_ENCODE_SCRATCH. */
 static void lay_out(SnTokEncoder *e, const SnHostCall *h)
 {
-    const size_t n = (size_t)h->in[1].child_count;
     uint8_t *at = (uint8_t *)h->scratch + SN_HOST_STATE;
-    e->room = SN_TOK_ENCODE_ROOM(n, h->attr[GROW].i);
+    e->room = (size_t)h->out[IDS].child_count + SN_TOK_RUN;
     e->work = at;
     at += SN_TOK_WORK(e->room) / 64 * 64 + 64;
     sn_tok_norm_init(&e->norm, e->t, at, e->room, e->places || asks_for_first(e->t));
@@ -432,7 +430,7 @@ SnStatus sn_tok_encode(const SnHostCall *h, SnError *err)
         st->out.first_number = (int32_t)((h->attr[NUMBERS].i - 1) << 30);
     }
     const int64_t nrow = out[IDS].dims[0];
-    op.words = h->nin > 2 ? h->in[2].data : NULL;
+    op.words = h->nin > 3 ? h->in[3].data : NULL;
     st->out.is_word = op.words != NULL;
     for (skip_rows(&op, st, nrow); st->row < nrow; skip_rows(&op, st, nrow)) {
         int64_t start, size;

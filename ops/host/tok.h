@@ -55,7 +55,7 @@ static inline const uint8_t *sn_tok_u8(const SnView *list, int64_t start)
     return list->data != NULL ? (const uint8_t *)list->data + start : NULL;
 }
 
-static inline SnStatus sn_tok_room(const SnView *list, int64_t used, int64_t more, const char *what,
+static inline SnStatus sn_tok_fits(const SnView *list, int64_t used, int64_t more, const char *what,
                                    SnError *err)
 {
     SN_CHECK(more <= list->child_count - used, err, SN_ESHAPE,
@@ -95,6 +95,10 @@ static inline uint32_t sn_tok_code_point(const uint8_t *p, size_t n)
         return p[0];
     }
 }
+
+/* How many bytes at p make one character; 0: none, and then *bad bytes are one U+FFFD: the longest beginning
+ * of a character, or one byte. (encode.c) */
+size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad);
 
 static inline bool sn_tok_is_tail(uint8_t byte) /* of a character of several bytes */
 {

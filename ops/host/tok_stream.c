@@ -25,7 +25,7 @@ typedef struct Op {
 static SnStatus put(Op *op, SnBytes text, SnError *err)
 {
     const SnView *out = &op->h->out[OUT_TEXT];
-    SN_TRY(sn_tok_room(out, (int64_t)op->ntext, (int64_t)text.n, "text", err));
+    SN_TRY(sn_tok_fits(out, (int64_t)op->ntext, (int64_t)text.n, "text", err));
     if (text.n > 0)
         memcpy((uint8_t *)out->data + op->ntext, text.at, text.n);
     op->ntext += text.n;

@@ -142,6 +142,7 @@ static bool check_sections(const SnTokTable *t)
     return nid <= SN_TOK_MAX_IDS && sn_tok_count(t, SN_TOK_TEXT) == nid + 1 &&
            sn_tok_count(t, SN_TOK_FLAG) == nid && sn_tok_count(t, SN_TOK_RAW_FIRST) == 257 &&
            sn_tok_count(t, SN_TOK_NORMED_FIRST) == 257 && sn_tok_count(t, SN_TOK_NORMALIZE) <= SN_TOK_NORMS &&
+           (sn_tok_count(t, SN_TOK_WIDTH) == 0 || sn_tok_count(t, SN_TOK_WIDTH) == SN_TOK_WIDTHS) &&
            sn_tok_count(t, SN_TOK_SPLIT) <= SN_TOK_STEPS && sn_tok_count(t, SN_TOK_ASCII) == 256;
 }
 

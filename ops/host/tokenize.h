@@ -10,25 +10,26 @@
  * The ops. n is the number of bytes in the operand's child, c(x) the capacity of list x, b the number of
  texts.
  *
- *   tok_encode(tok: object<tokenizer>, text: list<u8>[b], words: i64[b]?; places: bool = false, grow: int =
- 3,
+ *   tok_room(tok: object<tokenizer>, text: list<u8>[b]) -> room: i64[]
+ *     scratch SN_TOK_ROOM_SCRATCH
+ *     How many tokens, or bytes normalised, all the texts become at most; never more than grow n.
+ *   tok_encode(tok: object<tokenizer>, text: list<u8>[b], room: i64[], words: i64[b]?; places: bool = false,
  *              memo: int = 0, about: int = 0)
- *     -> ids:     list<i32>[b]  max grow n
- *        offset:  list<i32>[b]  max 2 grow n   (begin, end) of each token, in code points of text; marked
- where
- *                                              white space was left out of it, see sn_tok_trim_own
- *        word_id: list<i32>[b]  max grow n
- *        about:   list<i32>[b]  max 3 grow n   (word id, begin, end in own) of each token
- *        own:     list<u8>[b]   max grow n     texts of tokens that are not those of their ids: of added ones
- *                                              that took white space along, of what a Unigram does not know
- *     scratch SN_TOK_ENCODE_SCRATCH(n, grow)
+ *     -> ids:     list<i32>[b]  max room
+ *        offset:  list<i32>[b]  max 2 room   (begin, end) of each token, in code points of text; marked where
+ *                                            white space was left out of it, see sn_tok_trim_own
+ *        word_id: list<i32>[b]  max room
+ *        about:   list<i32>[b]  max 3 room   (word id, begin, end in own) of each token
+ *        own:     list<u8>[b]   max room     texts of tokens that are not those of their ids: of added ones
+ *                                            that took white space along, of what a Unigram does not know
+ *     scratch SN_TOK_ENCODE_SCRATCH(n, room)
+ *     room is what tok_room gives, or grow n: SnTokenizerFacts.grow.
  *     about and own only with about (and places): word_id is then the number of the token in the row, and
  *     (about - 1) << 30 more, so that who cuts rows can look it up.
  *     With words the rows of text are words: row i of the results is of the next words[i] of them, each read
  *     alone, with its offsets in it and its number as word_id.
- *     offset and word_id only with places, else they are empty (max 0). grow is SnTokenizerFacts.grow; memo
- is
- *     the size of the cache of words, in bytes.
+ *     offset and word_id only with places, else they are empty (max 0). memo is the size of the cache of
+ *     words, in bytes.
  *   tok_window(tok, ids, offset, word_id: list<i32>[b], (ids2, offset2, word_id2: list<i32>[b])?;
  *              max_length: int = -1, stride: int = 0, strategy: int = 0, left: bool = false, special: bool =
  true,
@@ -69,13 +70,12 @@
 #include "runtime/bytes.h"
 #include "runtime/hostcall.h"
 
-SnHostFn sn_tok_encode, sn_tok_window, sn_tok_decode, sn_tok_stream;
+SnHostFn sn_tok_room, sn_tok_encode, sn_tok_window, sn_tok_decode, sn_tok_stream;
 
 #define SN_TOK_RUN 2048
-/* Bytes of normalised text that there is room for. */
-#define SN_TOK_ENCODE_ROOM(n, grow) ((size_t)(grow) * (size_t)(n) + SN_TOK_RUN)
-#define SN_TOK_ENCODE_SCRATCH(n, grow)                                                                       \
-    (SN_HOST_STATE + 2048 + 58 * SN_TOK_ENCODE_ROOM(n, grow) + 3 * (size_t)(n))
+#define SN_TOK_ROOM_SCRATCH 64
+#define SN_TOK_ENCODE_SCRATCH(n, room)                                                                       \
+    (SN_HOST_STATE + 2048 + 58 * ((size_t)(room) + SN_TOK_RUN) + 3 * (size_t)(n))
 #define SN_TOK_WINDOW_SCRATCH 128
 #define SN_TOK_DECODE_SCRATCH(n, token_size)                                                                 \
     (128 + 2 * ((size_t)(n) * ((size_t)(token_size) + 1) + 4 * ((size_t)(n) + 1)))
@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  6u
+#define SN_TOK_VERSION  7u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -211,6 +211,8 @@ typedef enum SnTokModel {
     X(NFKD_POOL, uint32_t)                                                                                   \
     X(COMPOSE_PAIR, uint64_t)                                                                                \
     X(COMPOSE_TO, uint32_t)                                                                                  \
+    X(WIDTH, uint8_t)     /* bytes, or tokens, that one character becomes at most, see SN_TOK_WIDTH_OF; none: \
+                             only SnTokenizerFacts.grow is known */                                          \
     X(SPELL_AT, uint32_t) /* nid + 1: what id i decodes to is SPELL from SPELL_AT[i], less the flags, to the \
                              next; none: that depends on what is beside it */                                \
     X(SPELL, uint8_t)
@@ -230,6 +232,11 @@ typedef enum SnTokSectionName {
 #define SN_TOK_SINGLE_WORD 1u
 #define SN_TOK_LSTRIP      2u
 #define SN_TOK_RSTRIP      4u
+
+/* Each ASCII character has a width, others have one for 128 of them. */
+#define SN_TOK_WIDTHS       (128u + 8704u)
+#define SN_TOK_WIDTH_OF(cp) ((cp) < 128 ? (cp) : 128 + ((cp) >> 7))
+#define SN_TOK_ROW_ROOM     4u /* what a text needs that has no characters */
 
 #define SN_TOK_SPELL_NONE    (1u << 29) /* there is no such id */
 #define SN_TOK_SPELL_PART    (1u << 30) /* bytes that are no characters alone */

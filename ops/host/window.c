@@ -241,7 +241,7 @@ static SnStatus put_window(Op *op, State *st, const int64_t part[2], SnError *er
     const int64_t begin = st->ntoken, n = window_size(op, part);
     for (int i = IDS; i <= SEQUENCE; i++) {
         const int64_t per = i == OFFSET ? 2 : 1;
-        SN_TRY(sn_tok_room(&h->out[i], per * begin, per * n, "a list of windows", err));
+        SN_TRY(sn_tok_fits(&h->out[i], per * begin, per * n, "a list of windows", err));
         sn_tok_end_row(&h->out[i], st->nwindow, per * begin, per * (begin + n));
     }
     int64_t range[2][2] = {{0, -1}, {0, -1}}, at = begin;

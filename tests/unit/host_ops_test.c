@@ -89,12 +89,17 @@ static void rows_state_capacities(void **state)
 {
     SnGraph *const g = ((Fixture *)*state)->g;
     const SnValue tok = sn_object(g, "tok", "tokenizer", sn_bytes_str("table")), text = list(g, "t", SN_U8);
-    const SnValue bare = sn_op_tok_encode(g, tok, text, (SnValue){0}, false, 3, 1 << 20, 0);
+    const SnValue size = {sn_value_type(g, text)->bound, 0}, three = sn_const_int(g, SN_I64, 3);
+    const SnValue bare =
+        sn_op_tok_encode(g, tok, text, sn_mul(g, size, three), (SnValue){0}, false, 1 << 20, 0);
     assert_type(
         g, bare,
         "tuple<ids: list<i32>[b] max=3*t.size, offset: list<i32>[b] max=0, word_id: list<i32>[b] max=0, "
         "about: list<i32>[b] max=0, own: list<u8>[b] max=0>");
-    const SnValue ids = sn_op_tok_encode(g, tok, text, (SnValue){0}, true, 2, 0, 0);
+    const SnValue room = sn_measure(g, sn_op_tok_room(g, tok, text), sn_mul(g, size, three));
+    assert_type(g, sn_get(g, sn_op_tok_encode(g, tok, text, room, (SnValue){0}, true, 0, 0), 4),
+                "list<u8>[b] max=0");
+    const SnValue ids = sn_op_tok_encode(g, tok, text, sn_add(g, size, size), (SnValue){0}, true, 0, 0);
     assert_type(g, sn_get(g, ids, 1), "list<i32>[b] max=4*t.size");
     const SnValue in[] = {sn_get(g, ids, 0), sn_get(g, ids, 1), sn_get(g, ids, 2)};
     const SnValue none = sn_none();

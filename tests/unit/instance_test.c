@@ -269,7 +269,8 @@ static void entries_share_constants_and_objects(void **state)
         const SnValue row =
             sn_gather(r.g, sn_const_data(r.g, SN_F32, 1, &size, table), 1, (const int[]){0}, &i, "clamp");
         sn_output(r.g, "y", sn_mul(r.g, row, sn_const(r.g, SN_F32, k + 1)));
-        const SnValue tokens = sn_op(r.g, "tok_encode", (SnValue[]){tok, text}, 2, NULL, 0);
+        const SnValue in[] = {tok, text, sn_const_int(r.g, SN_I64, SIZE)};
+        const SnValue tokens = sn_op(r.g, "tok_encode", in, 3, NULL, 0);
         sn_output(r.g, "ids", sn_get(r.g, tokens, 0));
     }
     rig_finish(&r);

@@ -57,21 +57,30 @@ static inline SnStatus run_op(SnArena *a, SnHostFn *fn, SnHostCall h, size_t scr
     return st;
 }
 
+static inline SnStatus run_room(SnArena *a, const SnView in[2], uint64_t deadline_ns, int64_t *room,
+                                SnError *err)
+{
+    const SnView out = sn_view(SN_I64, room, 0, NULL);
+    uint32_t nagain = 0;
+    const SnHostCall h = {.in = in, .nin = 2, .out = &out, .nout = 1, .deadline_ns = deadline_ns};
+    return run_op(a, sn_tok_room, h, SN_TOK_ROOM_SCRATCH, &nagain, err);
+}
+
 /* Texts to ids, offsets, word ids; memo may be NULL, then without a cache of words. */
 static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView *text, bool places,
                                   void *memo, SnView out[5], uint64_t deadline_ns, uint32_t *nagain,
                                   SnError *err)
 {
     const int64_t b = text->dims[0], n = text->child_count;
-    const int64_t grow = sn_tokenizer_facts(sn_bytes(table->data, (size_t)table->dims[0])).grow;
-    const SnView in[] = {*table, *text};
-    const SnScalar attr[] = {{.i = places}, {.i = grow}, {.i = memo != NULL ? RUN_MEMO : 0}, {.i = 0}};
+    int64_t room = 0;
+    const SnView in[] = {*table, *text, sn_view(SN_I64, &room, 0, NULL)};
+    const SnScalar attr[] = {{.i = places}, {.i = memo != NULL ? RUN_MEMO : 0}, {.i = 0}};
+    SN_TRY(run_room(a, in, deadline_ns, &room, err));
     for (int i = 0; i < 5; i++)
-        out[i] =
-            run_list(a, i == 4 ? SN_U8 : SN_I32, b, i > (places ? 2 : 0) ? 0 : grow * n * (i == 1 ? 2 : 1));
+        out[i] = run_list(a, i == 4 ? SN_U8 : SN_I32, b, i > (places ? 2 : 0) ? 0 : room * (i == 1 ? 2 : 1));
     return run_op(a, sn_tok_encode,
                   (SnHostCall){.in = in,
-                               .nin = 2,
+                               .nin = 3,
                                .out = out,
                                .nout = 5,
                                .attr = attr,
@@ -79,7 +88,7 @@ static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView 
                                .memo = memo,
                                .memo_size = memo != NULL ? RUN_MEMO : 0,
                                .deadline_ns = deadline_ns},
-                  SN_TOK_ENCODE_SCRATCH(n, grow), nagain, err);
+                  SN_TOK_ENCODE_SCRATCH(n, room), nagain, err);
 }
 
 /* The same; ids alone, with a cache that is empty and then is not, must be these. */
