@@ -222,9 +222,9 @@ SN_API SN_MUST_CHECK SnStatus sn_logits_process(SnCompiler *cc, const char *devi
 /* ---- generation ---- */
 /* generate() of Transformers. config: keys of GenerationConfig over those of the folder, an object; or NULL.
  * ids i64[batch, seq]; mask i64[batch, seq] is 0 at padding, which is on the left; or NULL. Results:
- * sequences i64[rows, n] with the prompt, filled up with pad_token_id; sequences_scores f32[rows] of beam
- * search; logits, scores f32[rows, steps, vocabulary] where output_logits and output_scores ask for them, 0
- * behind the end of a row. */
+ * sequences i64[rows, n] with the prompt, filled up with pad_token_id; of beam search also sequences_scores
+ * f32[rows] and beam_indices i32[rows, new]; logits, scores f32[rows (batch * beams), steps, vocabulary]
+ * where output_logits and output_scores ask for them, 0 behind the end of a row without beams. */
 SN_API SN_MUST_CHECK SnStatus sn_model_generate(SnModel *m, const SnView *ids, const SnView *mask,
                                                 const SnJson *config, SnResults **out, SnError *err);
 

@@ -21,7 +21,8 @@
  * scores f32[batch, wanted, vocabulary]
  *
  *   beam   as next, and score f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the next
- *          tokens that come first by order f32[batch, keep], what they add to the score included
+ *          tokens that come first by order f32[batch, keep], what they add to the score included; and perhaps
+ *          logits, all f32[batch, wanted, vocabulary]: scores of all tokens
  *
  *   copy   from, to i64[moves]: pages that become others; copy_near: of layers with a window; copy_state: the
  *          same with slots
@@ -147,14 +148,21 @@ typedef struct SnLmBeamDesc {
     uint32_t beams;
     SnLmEarly early_stopping;
     double length_penalty;
+    /* Sees each step of the beams, in order, before they change: logits and scores of the vocabulary, those
+     * that the program gives. A search that has ended is shown as long as another one goes on. Or NULL */
+    void (*seen)(void *self, uint32_t beam, const float *logits, const float *scores, uint32_t vocabulary);
+    void *self;
 } SnLmBeamDesc;
 typedef struct SnLmBeam SnLmBeam;
-/* A search of one prompt: takes `beams` slots. */
+/* A search of one prompt: takes `beams` slots, twice as many where rows are guided. What guides beam i gets
+ * the tokens that beam i has in each step, as in Transformers: it does not change places. */
 SN_MUST_CHECK SnStatus sn_lm_beam_create(SnLm *lm, const SnLmBeamDesc *d, SnLmBeam **out, SnError *err);
 void sn_lm_beam_destroy(SnLmBeam *b);
 /* One step of all searches of the driver; *done: they have all ended. */
 SN_MUST_CHECK SnStatus sn_lm_beam_step(SnLm *lm, bool *done, SnError *err);
 /* The i-th best: its tokens with the prompt, and its score. */
 const int32_t *sn_lm_beam_result(const SnLmBeam *b, uint32_t i, uint32_t *nid, float *score);
+/* And the beams that gave its tokens behind the prompt. */
+const int32_t *sn_lm_beam_path(const SnLmBeam *b, uint32_t i);
 
 #endif

@@ -27,15 +27,19 @@ struct SnLmBeam {
     SnLm *lm;
     SnLmBeam *next;
     SnArena arena;
-    uint32_t beams, ncandidate, length, nprompt; /* length: tokens at which it ends */
+    uint32_t beams, slots, ncandidate; /* slots: of a beam */
+    uint32_t length, nprompt;          /* length: tokens at which it ends */
     SnLmEarly early;
     double penalty;
     uint32_t *slot;
-    float *score; /* of the beams that go on */
-    bool has_begun, can_improve, is_done;
-    Candidate *all, *best, *going; /* [beams * keep], [ncandidate], [ncandidate] */
-    Ended *ended, *merged;         /* [beams], [beams + ncandidate] */
-    int32_t *kept;                 /* [2 * beams][context]: tokens of those that ended */
+    float *score;                                  /* of the beams that go on */
+    bool has_begun, can_improve, goes_on, is_done; /* goes_on: not all candidates have ended */
+    Candidate *all, *best, *going;                 /* [beams * keep], [ncandidate], [ncandidate] */
+    Ended *ended, *merged;                         /* [beams], [beams + ncandidate] */
+    int32_t *kept, *path; /* [2 * beams][context], [2 * beams][new]: tokens, beams of those that ended */
+    uint32_t *parent;     /* [new][beams]: from which each beam went on */
+    void (*seen)(void *self, uint32_t beam, const float *logits, const float *scores, uint32_t vocabulary);
+    void *self;
 };
 
 static SnLmSlot *slot_of(const SnLmBeam *b, uint32_t beam)
@@ -48,10 +52,16 @@ static SnLmSlot *slot_of(const SnLmBeam *b, uint32_t beam)
 static SnStatus take_slots(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
 {
     SnLm *lm = b->lm;
+    const SnLmRow guide = {.ids = d->row.guide, .nid = d->row.nguide};
     for (uint32_t i = 0; i < b->beams; i++) {
         SnLmSlot *s = sn_lm_take(lm, SN_LM_SEARCHED, &d->row);
-        SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken, a search needs %u", lm->rows, b->beams);
+        SnLmSlot *twin = s && b->slots > 1 ? sn_lm_take(lm, SN_LM_LED, &guide) : NULL;
+        SN_CHECK(s, err, SN_ENOMEM, "all %u rows are taken, a search needs %u", lm->rows,
+                 b->beams * b->slots);
         b->slot[i] = (uint32_t)(s - lm->slot);
+        s->twin = twin ? (uint32_t)(twin - lm->slot) : SN_LM_NONE;
+        if (twin)
+            twin->twin = b->slot[i];
         for (uint32_t k = 0; k < d->row.nnumber; k++) /* beams draw numbers of their own */
             if (strcmp(d->row.number[k].name, "seed") == 0)
                 sn_lm_set(lm, b->slot[i], "seed", d->row.number[k].value + i);
@@ -66,12 +76,18 @@ static SnStatus make_search(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
     const size_t beams = d->beams, context = b->lm->context;
     const uint32_t room = b->lm->context - d->row.nid;
     b->beams = d->beams;
+    b->slots = d->row.nguide ? 2 : 1;
+    b->seen = d->seen;
+    b->self = d->self;
     b->ncandidate = keep;
     b->early = d->early_stopping;
     b->penalty = d->length_penalty;
     b->nprompt = d->row.nid;
     b->length = d->row.nid + (d->row.max_new && d->row.max_new < room ? d->row.max_new : room);
-    b->can_improve = true;
+    const size_t new = b->length - b->nprompt;
+    b->can_improve = b->goes_on = true;
+    b->path = sn_arena_array(a, 2 * beams * new, sizeof *b->path);
+    b->parent = sn_arena_array(a, beams * new, sizeof *b->parent);
     b->slot = sn_arena_array(a, beams, sizeof *b->slot);
     b->score = sn_arena_array(a, beams, sizeof *b->score);
     b->all = sn_arena_array(a, beams * keep, sizeof *b->all);
@@ -93,7 +109,8 @@ SnStatus sn_lm_beam_create(SnLm *lm, const SnLmBeamDesc *d, SnLmBeam **out, SnEr
 {
     SN_CHECK(lm->has[SN_LM_BEAM] && lm->shadow, err, SN_EUNSUPPORTED,
              "a decoder that was made without beams");
-    SN_CHECK(d->beams >= 1 && d->beams <= lm->rows, err, SN_EINVAL, "%u beams, there are %u rows", d->beams,
+    const uint64_t need = (uint64_t)d->beams * (d->row.nguide ? 2 : 1);
+    SN_CHECK(need >= 1 && need <= lm->rows, err, SN_EINVAL, "%u beams, there are %u rows", d->beams,
              lm->rows);
     SN_TRY(sn_lm_check_row(lm, &d->row, err));
     SnLmBeam *b = sn_alloc_zero(&lm->ctx->memory, sizeof *b, _Alignof(max_align_t));
@@ -112,6 +129,13 @@ SnStatus sn_lm_beam_create(SnLm *lm, const SnLmBeamDesc *d, SnLmBeam **out, SnEr
     return st;
 }
 
+static void free_slot(SnLm *lm, SnLmSlot *s)
+{
+    sn_lm_release(lm, s, 0);
+    s->use = SN_LM_FREE;
+    s->twin = SN_LM_NONE;
+}
+
 void sn_lm_beam_destroy(SnLmBeam *b)
 {
     if (!b)
@@ -119,8 +143,9 @@ void sn_lm_beam_destroy(SnLmBeam *b)
     SnLm *lm = b->lm;
     for (uint32_t i = 0; i < lm->rows && b->slot && i < b->beams; i++)
         if (slot_of(b, i)->use == SN_LM_SEARCHED) {
-            sn_lm_release(lm, slot_of(b, i), 0);
-            slot_of(b, i)->use = SN_LM_FREE;
+            if (slot_of(b, i)->twin != SN_LM_NONE)
+                free_slot(lm, &lm->slot[slot_of(b, i)->twin]);
+            free_slot(lm, slot_of(b, i));
         }
     for (SnLmBeam **at = &lm->beam; *at; at = &(*at)->next)
         if (*at == b) {
@@ -137,6 +162,11 @@ const int32_t *sn_lm_beam_result(const SnLmBeam *b, uint32_t i, uint32_t *nid, f
     *nid = e->nid;
     *score = e->score;
     return b->kept + (size_t)e->ids * b->lm->context;
+}
+
+const int32_t *sn_lm_beam_path(const SnLmBeam *b, uint32_t i)
+{
+    return b->path + (size_t)b->ended[i < b->beams ? i : 0].ids * (b->length - b->nprompt);
 }
 
 /* ---- choosing ---- */
@@ -164,16 +194,17 @@ static void sort_ended(Ended *e, uint32_t n)
     }
 }
 
-/* The likeliest candidates of the rows of this search, which are [row, row + nrow) of the round. */
+/* The likeliest candidates of the rows of this search, nrow from row on; each is followed by what guides it.
+ */
 static void find_candidates(SnLmBeam *b, uint32_t row, uint32_t nrow)
 {
     const SnLmRound *r = &b->lm->round;
     const uint32_t keep = (uint32_t)r->id.dims[1];
     uint32_t n = 0;
     for (uint32_t i = 0; i < nrow; i++) {
-        const int32_t *id = (const int32_t *)r->id.data + (size_t)(row + i) * keep;
-        const float *score = (const float *)r->scores.data + (size_t)(row + i) * keep;
-        const float *key = (const float *)r->order.data + (size_t)(row + i) * keep;
+        const size_t at = (size_t)(row + i * b->slots) * keep;
+        const int32_t *id = (const int32_t *)r->id.data + at;
+        const float *score = (const float *)r->scores.data + at, *key = (const float *)r->order.data + at;
         for (uint32_t k = 0; k < keep && k < b->ncandidate; k++)
             b->all[n++] = (Candidate){.score = score[k], .key = key[k], .beam = i, .id = id[k]};
     }
@@ -204,6 +235,14 @@ static void write_ended(SnLmBeam *b, Ended *e, const Candidate *c)
     memcpy(to, s->ids, s->nid * sizeof *to);
     to[s->nid] = c->id;
     e->nid = s->nid + 1;
+    int32_t *path = b->path + (size_t)e->ids * (b->length - b->nprompt);
+    uint32_t beam = c->beam;
+    for (uint32_t i = s->nid - b->nprompt;; i--) {
+        path[i] = (int32_t)beam;
+        if (i == 0)
+            break;
+        beam = b->parent[(size_t)(i - 1) * b->beams + beam];
+    }
 }
 
 static bool all_ended(const SnLmBeam *b)
@@ -287,6 +326,9 @@ static void move_beams(SnLmBeam *b)
         s->nid = nid + 1;
         s->fed = fed;
         b->score[i] = b->going[i].score;
+        b->parent[(size_t)(nid - b->nprompt) * b->beams + i] = b->going[i].beam;
+        if (s->twin != SN_LM_NONE)
+            sn_lm_lead(lm, s);
         if (lm->has[SN_LM_COPY_STATE] && b->going[i].beam != i) {
             SnLmMoves *m = &lm->move[SN_LM_COPY_STATE - SN_LM_COPY];
             m->from[m->n] = b->slot[b->going[i].beam];
@@ -311,18 +353,31 @@ static bool can_improve(const SnLmBeam *b)
     return false;
 }
 
+/* All beams of a step; those of the first one are alike. */
+static void show(const SnLmBeam *b, uint32_t row, uint32_t nrow)
+{
+    const SnView *logits = &b->lm->round.logits, *all = &b->lm->round.all;
+    const int64_t v = logits->data ? logits->dims[2] : all->data ? all->dims[2] : 0;
+    for (uint32_t i = 0; b->seen && i < b->beams; i++) {
+        const size_t at = (row + (nrow > 1 ? i : 0) * b->slots) * (size_t)v;
+        b->seen(b->self, i, logits->data ? (const float *)logits->data + at : NULL,
+                all->data ? (const float *)all->data + at : NULL, (uint32_t)v);
+    }
+}
+
 static void choose(SnLmBeam *b, uint32_t row, uint32_t nrow)
 {
-    bool goes_on = false;
+    show(b, row, nrow);
     find_candidates(b, row, nrow);
+    b->goes_on = false;
     for (uint32_t i = 0; i < b->ncandidate; i++)
-        goes_on = goes_on || !b->best[i].ends;
+        b->goes_on = b->goes_on || !b->best[i].ends;
     find_going(b);
     update_ended(b);
     move_beams(b);
-    b->has_begun = true;
     b->can_improve = b->can_improve && can_improve(b);
-    b->is_done = !b->can_improve || !goes_on || (b->early == SN_LM_EARLY_TRUE && all_ended(b));
+    b->is_done =
+        b->is_done || !b->can_improve || !b->goes_on || (b->early == SN_LM_EARLY_TRUE && all_ended(b));
 }
 
 /* ---- steps ---- */
@@ -335,69 +390,92 @@ static SnStatus run_round(SnLm *lm, SnError *err)
     return SN_OK;
 }
 
-static SnStatus join(SnLmBeam *b, uint32_t beam, uint32_t to, SnError *err)
+static SnStatus join(SnLmBeam *b, uint32_t slot, uint32_t to, float score, SnError *err)
 {
     SnLm *lm = b->lm;
-    SnLmSlot *s = slot_of(b, beam);
+    SnLmSlot *s = &lm->slot[slot];
     SN_CHECK(sn_lm_hold(lm, s, to - s->npad), err, SN_ENOMEM, "no pages for %u beams", b->beams);
-    lm->round.score[lm->round.nrow] = b->has_begun ? b->score[beam] : 0;
-    sn_lm_round_add(lm, b->slot[beam], to, 0);
+    lm->round.score[lm->round.nrow] = score;
+    sn_lm_round_add(lm, slot, to, 0);
     return SN_OK;
 }
 
-/* All tokens of a beam but the last `keep`. */
-static SnStatus feed(SnLmBeam *b, uint32_t beam, uint32_t keep, SnError *err)
+/* Chunks of what a row begins with, but for what its first step takes. */
+static SnStatus feed(SnLmBeam *b, uint32_t slot, SnError *err)
 {
     SnLm *lm = b->lm;
-    SnLmSlot *s = slot_of(b, beam);
-    for (uint32_t left; (left = s->nid - s->npad - s->fed) > keep;) {
+    const SnLmSlot *s = &lm->slot[slot];
+    const uint32_t most = b->slots > 1 ? 1 : lm->chunk;
+    for (uint32_t left; (left = s->nid - s->npad - s->fed) > most;) {
         sn_lm_round_begin(lm, SN_LM_FILL);
-        SN_TRY(join(b, beam, s->npad + s->fed + (left - keep < lm->chunk ? left - keep : lm->chunk), err));
+        SN_TRY(join(b, slot, s->npad + s->fed + (left - 1 < lm->chunk ? left - 1 : lm->chunk), 0, err));
         SN_TRY(run_round(lm, err));
     }
     return SN_OK;
 }
 
-/* The prompt, by the first beam alone. */
+/* The prompt, by the first beam alone; and what guides each of them. */
 static SnStatus begin(SnLmBeam *b, SnError *err)
 {
     SnLm *lm = b->lm;
-    SnLmSlot *s = slot_of(b, 0);
-    SN_TRY(feed(b, 0, lm->chunk, err));
+    SN_TRY(feed(b, b->slot[0], err));
+    for (uint32_t i = 0; b->slots > 1 && i < b->beams; i++)
+        SN_TRY(feed(b, slot_of(b, i)->twin, err));
     sn_lm_round_begin(lm, SN_LM_BEAM);
-    SN_TRY(join(b, 0, s->nid, err));
+    SN_TRY(join(b, b->slot[0], slot_of(b, 0)->nid, 0, err));
+    for (uint32_t i = 0; b->slots > 1 && i < b->beams; i++)
+        SN_TRY(join(b, slot_of(b, i)->twin, lm->slot[slot_of(b, i)->twin].nid, 0, err));
     SN_TRY(run_round(lm, err));
     choose(b, 0, 1);
+    b->has_begun = true;
     return SN_OK;
+}
+
+/* Is it part of the next step? One that has ended is, if somebody looks. */
+static bool takes_part(const SnLmBeam *b)
+{
+    return !b->is_done || (b->seen && slot_of(b, 0)->nid < b->length);
 }
 
 static SnStatus go_on(SnLm *lm, SnError *err)
 {
     uint32_t row = 0;
-    for (SnLmBeam *b = lm->beam; b; b = b->next)
-        for (uint32_t i = 0; !b->is_done && i < b->beams; i++) {
-            sn_lm_turn(lm, slot_of(b, i));
-            SN_TRY(feed(b, i, 1, err));
-        }
     sn_lm_round_begin(lm, SN_LM_BEAM);
     for (SnLmBeam *b = lm->beam; b; b = b->next)
-        for (uint32_t i = 0; !b->is_done && i < b->beams; i++)
-            SN_TRY(join(b, i, slot_of(b, i)->nid, err));
+        for (uint32_t i = 0; takes_part(b) && i < b->beams; i++) {
+            const SnLmSlot *s = slot_of(b, i);
+            SN_TRY(join(b, b->slot[i], s->nid, b->score[i], err));
+            if (b->slots > 1)
+                SN_TRY(join(b, s->twin, lm->slot[s->twin].nid, 0, err));
+        }
     if (lm->round.nrow == 0)
         return SN_OK;
     SN_TRY(run_round(lm, err));
     for (SnLmBeam *b = lm->beam; b; b = b->next)
-        if (!b->is_done) {
+        if (takes_part(b)) {
             choose(b, row, b->beams);
-            row += b->beams;
+            row += b->beams * b->slots;
         }
     return SN_OK;
+}
+
+/* Where somebody looks, all searches go on as long as one can improve, one is open and one has a beam. */
+static bool all_done(const SnLm *lm)
+{
+    bool done = true, seen = false, can_improve = false, is_open = false, goes_on = false;
+    for (const SnLmBeam *b = lm->beam; b; b = b->next) {
+        done = done && b->is_done;
+        seen = seen || b->seen;
+        can_improve = can_improve || b->can_improve;
+        is_open = is_open || b->early != SN_LM_EARLY_TRUE || !all_ended(b);
+        goes_on = goes_on || b->goes_on;
+    }
+    return seen ? !can_improve || !is_open || !goes_on : done;
 }
 
 SnStatus sn_lm_beam_step(SnLm *lm, bool *done, SnError *err)
 {
     bool is_new = false;
-    *done = true;
     SN_CHECK(!lm->round.is_open, err, SN_EINVAL, "a step is not done");
     for (SnLmBeam *b = lm->beam; b; b = b->next)
         if (!b->has_begun) {
@@ -406,7 +484,6 @@ SnStatus sn_lm_beam_step(SnLm *lm, bool *done, SnError *err)
         }
     if (!is_new)
         SN_TRY(go_on(lm, err));
-    for (SnLmBeam *b = lm->beam; b; b = b->next)
-        *done = *done && b->is_done;
+    *done = all_done(lm);
     return SN_OK;
 }

@@ -154,7 +154,7 @@ static void lay_tokens(SnLm *lm)
         }
         for (uint32_t k = 0; k < SN_LM_KINDS; k++)
             memcpy(r->page[k] + (size_t)i * lm->chunks, s->table[k], lm->chunks * sizeof **s->table);
-        const bool is_led = s->use == SN_LM_LIVE && s->twin != SN_LM_NONE;
+        const bool is_led = s->use != SN_LM_LED && s->twin != SN_LM_NONE;
         const int64_t number[] = {
             r->slot[i], (int64_t)s->nid - s->npad + r->guess[i], s->npad, s->nprompt, s->end, i + is_led};
         for (uint32_t k = 0; k < SN_COUNT(number); k++)
@@ -268,8 +268,7 @@ static void take_tokens(SnLmSlot *s, const int32_t *id, uint32_t guess)
     s->naccepted += right;
 }
 
-/* A row that guides gets the token too. */
-static void lead_twin(SnLm *lm, const SnLmSlot *s)
+void sn_lm_lead(SnLm *lm, const SnLmSlot *s)
 {
     SnLmSlot *twin = &lm->slot[s->twin];
     twin->fed = twin->nid;
@@ -304,7 +303,7 @@ static SnStatus check_scores(const SnView *v, SnError *err)
 static SnStatus take_results(SnLm *lm, SnError *err)
 {
     SnLmRound *r = &lm->round;
-    r->id = r->logits = r->scores = r->order = (SnView){0};
+    r->id = r->logits = r->scores = r->order = r->all = (SnView){0};
     if (r->entry == SN_LM_FILL) {
         SnLmSlot *s = &lm->slot[r->slot[0]];
         s->fed += r->count[0];
@@ -315,6 +314,8 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         SN_TRY(sn_result(lm->instance, "logits", &r->logits, err));
     if (sn_instance_slot(lm->instance, lm->instance->entry->output, "scores"))
         SN_TRY(sn_result(lm->instance, "scores", &r->scores, err));
+    if (sn_instance_slot(lm->instance, lm->instance->entry->output, "all"))
+        SN_TRY(sn_result(lm->instance, "all", &r->all, err));
     if (r->entry != SN_LM_NEXT) {
         SN_TRY(sn_result(lm->instance, "order", &r->order, err));
         SN_TRY(check_scores(&r->scores, err));
@@ -328,7 +329,7 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         if (s->use == SN_LM_LIVE) {
             take_tokens(s, (const int32_t *)r->id.data + (size_t)i * r->wanted, r->guess[i]);
             if (s->twin != SN_LM_NONE)
-                lead_twin(lm, s);
+                sn_lm_lead(lm, s);
         } else if (s->use != SN_LM_LED) {
             lose_state(lm, r->slot[i]);
         }

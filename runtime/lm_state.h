@@ -85,7 +85,7 @@ typedef struct SnLmRound {
     float *score;                   /* [rows] */
     bool *allowed;                  /* [rows * wanted * vocabulary]; or NULL */
     uint32_t shown_row, shown;      /* tokens that were taken */
-    SnView id, logits, scores, order;
+    SnView id, logits, scores, order, all;
 } SnLmRound;
 
 struct SnLm {
@@ -141,6 +141,8 @@ void sn_lm_round_begin(SnLm *lm, SnLmEntry entry);
 /* Tokens of a row up to index `to` join the round, `guess` of them drafts. */
 void sn_lm_round_add(SnLm *lm, uint32_t slot, uint32_t to, uint32_t guess);
 SN_MUST_CHECK SnStatus sn_lm_round_run(SnLm *lm, uint64_t budget_ns, bool *done, SnError *err);
+/* The row that guides s gets its last token. */
+void sn_lm_lead(SnLm *lm, const SnLmSlot *s);
 /* Does a token end the row? */
 bool sn_lm_stops(const SnLmSlot *s, int32_t id);
 

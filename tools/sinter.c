@@ -24,7 +24,9 @@
     "--epsilon-cutoff X\n"                                                                                   \
     "--eta-cutoff X\n"                                                                                       \
     "--repetition-penalty X\n"                                                                               \
+    "--encoder-repetition-penalty X of tokens that the prompt lacks\n"                                       \
     "--no-repeat-ngram-size N\n"                                                                             \
+    "--encoder-no-repeat-ngram-size N of those of the prompt\n"                                              \
     "--bad-words-ids LIST [[3], [16, 9]]\n"                                                                  \
     "--sequence-bias LIST [[[4], -2.5]]\n"                                                                   \
     "--suppress-tokens LIST [1, 7]\n"                                                                        \

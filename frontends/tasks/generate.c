@@ -19,6 +19,7 @@ typedef struct Call {
     SnLmNumber number[SN_GEN_NUMBERS];
     uint32_t nnumber;
     float *logits, *scores; /* [rows][length - seq][vocabulary] */
+    int64_t steps;          /* of them */
     size_t vocabulary;
     SnGenText *text; /* [rows], where there are stop strings */
     SnResults *out;
@@ -138,19 +139,20 @@ static SnStatus keep_step(Call *c, const float *step, float **all, int64_t row, 
         *all = sn_arena_array(&c->arena, n, sizeof **all);
         SN_CHECK(*all, err, SN_ENOMEM, "no memory for %zu logits", n);
     }
+    c->steps = at + 1 > c->steps ? at + 1 : c->steps;
     memcpy(*all + ((size_t)row * steps + (size_t)at) * vocabulary, step, vocabulary * sizeof *step);
     return SN_OK;
 }
 
-static SnStatus give_steps(Call *c, const char *name, const float *all, int64_t steps, SnError *err)
+static SnStatus give_steps(Call *c, const char *name, const float *all, SnError *err)
 {
-    const int64_t dims[] = {c->rows, steps, (int64_t)c->vocabulary};
+    const int64_t dims[] = {c->rows, c->steps, (int64_t)c->vocabulary};
     SnView v = sn_view(SN_F32, NULL, 3, dims);
     if (!all)
         return SN_OK;
     SN_TRY(sn_results_reserve(c->out, name, &v, err));
     float *to = sn_results_find(c->out, name)->view.data;
-    const size_t row = (size_t)(c->length - c->seq) * c->vocabulary, n = (size_t)steps * c->vocabulary;
+    const size_t row = (size_t)(c->length - c->seq) * c->vocabulary, n = (size_t)c->steps * c->vocabulary;
     for (int64_t i = 0; i < c->rows; i++)
         memcpy(to + (size_t)i * n, all + (size_t)i * row, n * sizeof *to);
     return SN_OK;
@@ -164,14 +166,14 @@ static SnStatus give_sequences(Call *c, const int32_t *const *ids, const uint32_
         longest = nid[i] > longest ? nid[i] : longest;
     const int64_t dims[] = {rows, longest};
     const SnView v = sn_view(SN_I64, NULL, 2, dims);
-    SN_TRY(sn_results_create(c->m->ctx, 4, &c->out, err));
+    SN_TRY(sn_results_create(c->m->ctx, 5, &c->out, err));
     SN_TRY(sn_results_reserve(c->out, "sequences", &v, err));
     int64_t *to = sn_results_find(c->out, "sequences")->view.data;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < longest; k++)
             to[i * longest + k] = k < nid[i] ? ids[i][k] : pad;
-    SN_TRY(give_steps(c, "logits", c->logits, longest - c->seq, err));
-    return give_steps(c, "scores", c->scores, longest - c->seq, err);
+    SN_TRY(give_steps(c, "logits", c->logits, err));
+    return give_steps(c, "scores", c->scores, err);
 }
 
 /* ---- one token after the other ---- */
@@ -243,29 +245,78 @@ static SnStatus run_rows(Call *c, SnError *err)
 
 /* ---- beams ---- */
 
+/* A search as its steps are kept. */
+typedef struct Search {
+    Call *call;
+    SnLmBeam *beam;
+    int64_t row, step; /* its first row */
+    SnStatus st;
+    SnError *err;
+} Search;
+
+static void keep_beam(void *self, uint32_t beam, const float *logits, const float *scores,
+                      uint32_t vocabulary)
+{
+    Search *s = self;
+    Call *c = s->call;
+    const int64_t row = s->row + beam;
+    if (s->st == SN_OK)
+        s->st = keep_step(c, logits, &c->logits, row, s->step, vocabulary, s->err);
+    if (s->st == SN_OK)
+        s->st = keep_step(c, scores, &c->scores, row, s->step, vocabulary, s->err);
+    s->step += beam + 1 == (uint32_t)c->config.num_beams;
+}
+
+static SnStatus begin_search(Call *c, Search *s, int64_t b, SnError *err)
+{
+    const SnGenConfig *g = &c->config;
+    *s = (Search){.call = c, .row = b * g->num_beams, .err = err};
+    const SnLmBeamDesc d = {.row = row_of(c, s->row),
+                            .beams = (uint32_t)g->num_beams,
+                            .early_stopping = g->early_stopping,
+                            .length_penalty = g->length_penalty,
+                            .seen = g->output_logits || g->output_scores ? keep_beam : NULL,
+                            .self = s};
+    return sn_lm_beam_create(c->lm, &d, &s->beam, err);
+}
+
+/* beam_indices: the row that gave each token, -1 behind the end. */
+static SnStatus give_paths(Call *c, const Search *search, const uint32_t *nid, SnError *err)
+{
+    const int64_t kept = c->config.num_return_sequences, rows = c->batch * kept;
+    const int64_t steps = sn_results_find(c->out, "sequences")->view.dims[1] - c->seq;
+    const SnView v = sn_view(SN_I32, NULL, 2, (int64_t[]){rows, steps});
+    SN_TRY(sn_results_reserve(c->out, "beam_indices", &v, err));
+    int32_t *to = sn_results_find(c->out, "beam_indices")->view.data;
+    for (int64_t i = 0; i < rows; i++) {
+        const int32_t *path = sn_lm_beam_path(search[i / kept].beam, (uint32_t)(i % kept));
+        for (int64_t k = 0; k < steps; k++)
+            to[i * steps + k] = k < nid[i] - c->seq ? path[k] + (int32_t)search[i / kept].row : -1;
+    }
+    return SN_OK;
+}
+
 static SnStatus run_beams(Call *c, SnError *err)
 {
     const SnGenConfig *g = &c->config;
     const int64_t kept = g->num_return_sequences, rows = c->batch * kept;
-    SnLmBeam **beam = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *beam);
+    Search *search = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *search);
     const int32_t **ids = sn_arena_array(&c->arena, (size_t)rows, sizeof *ids);
     uint32_t *nid = sn_arena_array(&c->arena, (size_t)rows, sizeof *nid);
     float *score = sn_arena_array(&c->arena, (size_t)rows, sizeof *score);
     bool done = false;
-    SN_CHECK(beam && ids && nid && score, err, SN_ENOMEM, "no memory for %lld rows", (long long)rows);
-    for (int64_t b = 0; b < c->batch; b++) {
-        const SnLmBeamDesc d = {.row = row_of(c, b * g->num_beams),
-                                .beams = (uint32_t)g->num_beams,
-                                .early_stopping = g->early_stopping,
-                                .length_penalty = g->length_penalty};
-        SN_TRY(sn_lm_beam_create(c->lm, &d, &beam[b], err));
-    }
+    SN_CHECK(search && ids && nid && score, err, SN_ENOMEM, "no memory for %lld rows", (long long)rows);
+    for (int64_t b = 0; b < c->batch; b++)
+        SN_TRY(begin_search(c, &search[b], b, err));
     while (!done)
         SN_TRY(sn_lm_beam_step(c->lm, &done, err));
+    for (int64_t b = 0; b < c->batch; b++)
+        SN_TRY(search[b].st);
     for (int64_t i = 0; i < rows; i++)
-        ids[i] = sn_lm_beam_result(beam[i / kept], (uint32_t)(i % kept), &nid[i], &score[i]);
+        ids[i] = sn_lm_beam_result(search[i / kept].beam, (uint32_t)(i % kept), &nid[i], &score[i]);
     const int64_t pad = g->end.n == 0 ? -1 : g->pad > 0 ? g->pad : g->end.at[0];
     SN_TRY(give_sequences(c, ids, nid, rows, pad, err));
+    SN_TRY(give_paths(c, search, nid, err));
     const SnView v = sn_view(SN_F32, score, 1, &rows);
     return sn_results_add(c->out, "sequences_scores", &v, err);
 }

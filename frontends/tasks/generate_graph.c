@@ -96,12 +96,10 @@ static void give_numbers(Entry *e, SnNamedValue *given)
         given[i] = (SnNamedValue){e->spec->number[i], spread(e, of_row(e, e->spec->number[i], SN_F32))};
 }
 
-/* Scores of the rows that guide those of scores [batch * wanted, v]; none in a search. */
+/* Scores of the rows that guide those of scores [batch * wanted, v]. */
 static SnValue guiding(Entry *e, SnValue scores)
 {
     SnGraph *g = e->g;
-    if (e->spec->keep)
-        return sn_none();
     const SnValue dims[] = {e->batch, e->wanted}, column[] = {e->batch, size(e, 1)};
     const SnValue other = sn_reshape(g, sn_mul(g, of_row(e, "other", SN_I64), e->wanted), 2, column);
     const SnValue n = sn_dim(g, scores, 0);
@@ -131,7 +129,9 @@ static SnValue process(Entry *e, SnValue logits, SnValue *length)
                   .prompt = spread(e, of_row(e, "prompt", SN_I64)),
                   .first = spread(e, of_row(e, "first", SN_I64)),
                   .limit = spread(e, of_row(e, "limit", SN_I64)),
+                  .source_length = spread(e, of_row(e, "prompt", SN_I64)),
                   .keep = c->num_beams > 1 ? (c->end.n ? c->end.n : 1) + 1 : 1};
+    l.source = l.ids; /* what an encoder would read is the prompt */
     if (sn_logits_asks(c->json, "guidance_scale", false))
         l.free = guiding(e, l.scores);
     if (e->spec->is_constrained) {
@@ -235,6 +235,8 @@ static void beam(Entry *e)
     sn_output(g, "order", sn_get(g, best, 0));
     if (e->spec->config->output_logits)
         output(e, "logits", logits);
+    if (e->spec->config->output_scores)
+        output(e, "all", scores);
 }
 
 /* Pages, or states, that become others: all are read before one is written. */
