@@ -23,6 +23,7 @@ static const SnClaim claims[] = {
     {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrrrr", false},
     {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},
+    {"state_space", sn_state_accepts, sn_lower_state, "rrrrro", false},
     {"quantize_rows", sn_block_rows_accepts, sn_lower_block_rows, "o", false},
     {"product_grouped", sn_grouped_accepts, sn_lower_contract, "rrr", false, .is_product = true},
     {"product_blocks", sn_blocks_accepts, sn_lower_contract, "rrrrrrr", false, .is_product = true},

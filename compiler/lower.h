@@ -218,6 +218,8 @@ bool sn_block_rows_accepts(const SnStore *s, SnRef r);
 bool sn_blocks_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_cache; /* lower_cache.c */
 bool sn_cache_accepts(const SnStore *s, SnRef r);
+SnLowerFn sn_lower_state; /* lower_state.c */
+bool sn_state_accepts(const SnStore *s, SnRef r);
 SnLowerFn sn_lower_scatter, sn_lower_update, sn_lower_sort, sn_lower_compact; /* lower_index.c */
 
 SnDtype sn_lower_acc(SnDtype d); /* what a dtype is summed in: f32 for narrower floats, else itself */

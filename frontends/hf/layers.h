@@ -135,7 +135,7 @@ typedef struct SnRope {
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
 SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim);
-/* The same, where `partial` of the dims turn unless the config says how many do. */
+/* The same, where `partial` of the dims turn unless the config says how many do; 0: all, whatever it says. */
 SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partial, int64_t head_dim);
 SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim); /* whatever the config says */
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x);  /* [batch, heads, seq, head_dim] */
@@ -232,7 +232,6 @@ typedef struct SnStateSpace {
     SnValue time;    /* f32[batch, seq, heads] */
     SnValue a;       /* f32[heads, n or 1] */
     SnValue in, out; /* [batch, seq, groups, n]: heads / groups share one */
-    SnValue state;   /* f32[batch, heads, d, n]; filled */
 } SnStateSpace;
 SnValue sn_nn_state_space(SnBuild *b, SnStateSpace m);
 
@@ -280,7 +279,7 @@ SnValue sn_nn_gpt_mlp(SnBuild *b, const char *up, const char *down, const char *
 SnNormFn sn_nn_rms; /* by rms_norm_eps */
 SnNormFn sn_nn_ln;  /* by layer_norm_eps or layer_norm_epsilon */
 int64_t sn_nn_head_dim(SnBuild *b);
-/* Of that, `partial` unless the config says how much; theta where it says none. */
+/* Of that, `partial` as above; theta where the config says none. */
 SnRope sn_nn_rope_heads(SnBuild *b, double theta, double partial);
 /* The same of a layer with a window (is_near) or without one; rope_scaling of older configs means the latter.
  */

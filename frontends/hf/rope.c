@@ -228,7 +228,8 @@ static Spec spec_of(SnBuild *b, const char *kind, double theta, double partial, 
         s.json = sn_config_get(c, "rope_parameters");
     if (kind && sn_json_get(s.json, kind))
         s.json = sn_json_get(s.json, kind);
-    partial = number(&s, "partial_rotary_factor", sn_config_float(c, "partial_rotary_factor", partial));
+    if (partial > 0)
+        partial = number(&s, "partial_rotary_factor", sn_config_float(c, "partial_rotary_factor", partial));
     if (partial > 0 && partial < 1 && !is_type(&s, "proportional"))
         s.dim = (int64_t)((double)head_dim * partial);
     s.nfreq = (s.dim + 1) / 2;
@@ -286,5 +287,5 @@ SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partia
 
 SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim)
 {
-    return sn_nn_rope_part(b, kind, theta, 1, head_dim);
+    return sn_nn_rope_part(b, kind, theta, 0, head_dim);
 }

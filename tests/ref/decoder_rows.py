@@ -83,7 +83,8 @@ SHAPES = {
 }
 COMMON = [
     dict(tie_word_embeddings=True), dict(tie_word_embeddings=False), dict(attention_bias=True),
-    dict(rms_norm_eps=0.01, layer_norm_eps=0.01), *({"rope_parameters": r} for r in ROPES.values()), rope(300.0),
+    dict(rms_norm_eps=0.01, layer_norm_eps=0.01),
+    rope(900.0, partial_rotary_factor=0.5), *({"rope_parameters": r} for r in ROPES.values()), rope(300.0),
 ]
 
 FAMILIES = {

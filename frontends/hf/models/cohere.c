@@ -19,7 +19,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const bool has_windows = strcmp(b->arch->type, "cohere2") == 0;
     const int64_t period = sn_nn_int(b, "sliding_window_pattern", 4, 1, INT64_MAX);
-    SnRope rope = sn_nn_rope_heads(b, has_windows ? 1e4 : 5e5, 1);
+    SnRope rope = sn_nn_rope_heads(b, has_windows ? 1e4 : 5e5, 0);
     SnAttn attn = sn_nn_causal(b, &rope);
     rope.pairs = true;
     attn.norm = sn_config_bool(b->config, "use_qk_norm", false) ? norm_heads : NULL;

@@ -43,7 +43,7 @@ static double cap(const SnBuild *b, const char *key, double otherwise)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     const SnAttn attn = sn_nn_causal(b, &rope);
     x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x)));
     return sn_add(b->g, x, mlp(b, norm(b, "post_attention_layernorm", x)));
@@ -54,7 +54,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 static SnRope rope_of(SnBuild *b, bool is_third, bool is_near)
 {
     if (!is_third)
-        return sn_nn_rope_heads(b, 1e4, 1);
+        return sn_nn_rope_heads(b, 1e4, 0);
     const double far = sn_config_float(b->config, "rope_theta", 1e6);
     const double near = sn_config_float(b->config, "rope_local_base_freq", 1e4);
     return sn_nn_rope_by_reach(b, is_near, is_near ? near : far);

@@ -49,7 +49,7 @@ static SnValue mixture(SnBuild *b, SnValue x)
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
-    const SnRope rope = sn_nn_rope_heads(b, 1.5e5, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1.5e5, 0);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_window(b, i, i % 2 == 0);
     const SnValue h = sn_nn_rms(b, "input_layernorm", x);

@@ -192,7 +192,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const Kind *kind = kind_of(b);
     SnNormFn *norm = b->arch->family->norm;
     const double residual = sn_config_float(b->config, "residual_multiplier", 1);
-    SnRope rope = sn_nn_rope_heads(b, kind->theta, 1);
+    SnRope rope = sn_nn_rope_heads(b, kind->theta, 0);
     rope.pairs |= kind->pairs;
     SnAttn attn = sn_nn_causal(b, kind->skips_positions && !has_positions(b, i) ? NULL : &rope);
     attn.window = kind->window(b, i);

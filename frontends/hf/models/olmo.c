@@ -25,7 +25,7 @@ static SnValue clip(SnBuild *b, SnValue x)
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     const SnAttn attn = sn_nn_causal(b, &rope);
     sn_scope_push(b->g, "self_attn");
     const SnQkv h = sn_nn_project(b, &attn, plain_norm(b, "input_layernorm", x));
@@ -47,7 +47,7 @@ static SnValue layer_behind(SnBuild *b, SnValue x, SnAttn attn)
 static SnValue layer_2(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.norms_whole = true;
     return layer_behind(b, x, attn);
@@ -83,7 +83,7 @@ static SnValue layer_exaone(SnBuild *b, SnValue x, int64_t i)
     const int64_t window = has_windows && sn_nn_is_sliding(b, i, is_local(b, i))
                                ? sn_nn_int(b, "sliding_window", 4096, 1, INT64_MAX)
                                : 0;
-    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     SnAttn attn = sn_nn_causal(b, has_windows && window == 0 ? NULL : &rope);
     attn.window = window;
     return layer_behind(b, x, attn);

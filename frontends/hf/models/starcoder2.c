@@ -8,7 +8,7 @@
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
-    const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
+    const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
     x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, sn_nn_ln(b, "input_layernorm", x)));
