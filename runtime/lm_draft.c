@@ -49,6 +49,17 @@ static bool is_ready(const SnLmSlot *s)
     return s->use == SN_LM_LIVE && s->nid - s->npad - s->fed == 1 && s->ndraft > 0;
 }
 
+/* A row of the draft has the numbers of its own: its seed too. */
+static void copy_numbers(SnLm *lm, uint32_t slot)
+{
+    for (uint32_t i = 0; i < lm->ninput; i++)
+        for (uint32_t k = 0; k < lm->draft->ninput; k++)
+            if (strcmp(lm->input[i].name, lm->draft->input[k].name) == 0 &&
+                lm->input[i].dtype == lm->draft->input[k].dtype)
+                memcpy(lm->draft->input[k].value + 8 * (size_t)lm->draft_slot[slot],
+                       lm->input[i].value + 8 * (size_t)slot, 8);
+}
+
 /* The draft's rows know what the rows have in common with what they were: only new tokens are fed there. */
 static SnStatus begin(SnLm *lm, SnError *err)
 {
@@ -59,6 +70,7 @@ static SnStatus begin(SnLm *lm, SnError *err)
             continue;
         const SnLmRow row = {.ids = s->ids, .nid = s->nid, .npad = s->npad, .max_new = room_of(lm, s)};
         SN_TRY(sn_lm_add(lm->draft, &row, &lm->draft_slot[i], NULL, err));
+        copy_numbers(lm, i);
     }
     lm->is_drafting = true;
     return SN_OK;

@@ -330,11 +330,24 @@ static bool is_row_number(const SnGenProgram *s, const char *key)
     return false;
 }
 
+/* The member of an object whose key comes next, in their order; NULL: none does. */
+static const SnJson *key_after(const SnJson *object, const SnJson *last)
+{
+    const SnJson *next = NULL;
+    for (uint32_t i = 0; i < object->n; i++) {
+        const SnJson *v = &object->u.child[i];
+        const char *key = (const char *)v->key.at;
+        if ((!last || strcmp(key, (const char *)last->key.at) > 0) &&
+            (!next || strcmp(key, (const char *)next->key.at) < 0))
+            next = v;
+    }
+    return next;
+}
+
 static void put_key(SnText *t, const SnGenProgram *spec)
 {
     sn_text_printf(t, "generate keep=%u allowed=%d", spec->keep, spec->is_constrained);
-    for (uint32_t i = 0; i < spec->config->json->n; i++) {
-        const SnJson *v = &spec->config->json->u.child[i];
+    for (const SnJson *v = NULL; (v = key_after(spec->config->json, v)) != NULL;) {
         const char *key = (const char *)v->key.at;
         if (is_of_runs(key) || v->kind == SN_JSON_NULL)
             continue;

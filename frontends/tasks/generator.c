@@ -87,18 +87,17 @@ SnStatus sn_model_kv_bytes(SnModel *m, uint64_t *out, SnError *err)
     return st;
 }
 
-/* The assistant takes the likeliest tokens. */
+/* The assistant picks tokens as the model does. Where they are drawn, both use the same random numbers: what
+ * the model draws is as without guesses, and often what was guessed. */
 static SnStatus open_draft(SnGenerator *g, const SnGeneratorDesc *d, SnError *err)
 {
-    const SnBytes name = sn_bytes_str("do_sample");
-    SnJson key = {.kind = SN_JSON_BOOL, .key = name};
-    const SnJson greedy = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &key};
     const SnLmDesc lm = {.struct_size = sizeof lm, .rows = d->rows, .context = g->context, .chunk = d->chunk};
     SnGenConfig config;
     SnProgram *program = NULL;
     SnGenProgram spec = {.config = &config};
     SN_TRY(sn_model_need(d->assistant, err));
-    SN_TRY(sn_gen_config(d->assistant, NULL, &greedy, &g->arena, &config, err));
+    SN_TRY(sn_gen_config(d->assistant, NULL, g->config.json, &g->arena, &config, err));
+    config.output_logits = config.output_scores = false;
     SN_TRY(sn_gen_program(d->assistant, &spec, &program, err));
     SN_TRY(sn_lm_create(program, &lm, &g->draft, err));
     return sn_lm_assist(g->lm, g->draft, err);

@@ -147,6 +147,47 @@ static void requests_of_mixed_length_equal_one_at_a_time(void **state)
     check_side_by_side("{\"do_sample\": true, \"top_p\": 0.9}", (SnGeneratorDesc){.rows = 5, .chunk = 16});
 }
 
+/* What is drawn is what is drawn without guesses, by a model that is nearly the same or from the prompt. */
+static void guesses_do_not_change_draws(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 8 };
+    static Answer all[3][REQUESTS];
+    static const char *const config[] = {
+        "{\"do_sample\": true, \"temperature\": 0.8, \"top_p\": 0.9, \"repetition_penalty\": 1.1}",
+        "{\"do_sample\": true, \"temperature\": 0.8, \"top_p\": 0.9, \"repetition_penalty\": 1.1, "
+        "\"num_assistant_tokens\": 4}",
+        "{\"do_sample\": true, \"temperature\": 0.8, \"top_p\": 0.9, \"repetition_penalty\": 1.1, "
+        "\"prompt_lookup_num_tokens\": 3}"};
+    const SnModelOptions o = {
+        .struct_size = sizeof o, .task = "text-generation", .device = "interp", .quant = "q8"};
+    SnModel *near = NULL;
+    SnError err;
+    assert_ok(sn_model_open(room.cc, FOLDER, &o, &near, &err));
+    memset(all, 0, sizeof all);
+    for (uint32_t k = 0; k < SN_COUNT(config); k++) {
+        SnGeneratorStats stats;
+        SnGenerator *g =
+            open_generator(config[k], (SnGeneratorDesc){.assistant = k == 1 ? near : NULL, .rows = 3});
+        for (uint32_t i = 0; i < REQUESTS; i++) {
+            char own[96];
+            (void)snprintf(own, sizeof own, "{\"max_new_tokens\": 40, \"seed\": %u, \"temperature\": %g}", i,
+                           0.45 + i * 0.06);
+            (void)ask(g, i, own);
+        }
+        run(g, all[k]);
+        sn_generator_stats(g, &stats);
+        assert_true(k == 0 || stats.guessed_tokens > 0);
+        if (k == 1 && 10 * stats.accepted_tokens < 7 * stats.guessed_tokens)
+            fail_msg("%llu of %llu guesses", (unsigned long long)stats.accepted_tokens,
+                     (unsigned long long)stats.guessed_tokens);
+        for (uint32_t i = 0; i < REQUESTS; i++)
+            assert_same(&all[k][i], &all[0][i]);
+        sn_generator_destroy(g);
+    }
+    sn_model_close(near);
+}
+
 static void guided_requests_equal_one_at_a_time(void **state)
 {
     (void)state;
@@ -451,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_of_mixed_length_equal_one_at_a_time),
+        cmocka_unit_test(guesses_do_not_change_draws),
         cmocka_unit_test(guided_requests_equal_one_at_a_time),
         cmocka_unit_test(marked_requests_equal_one_at_a_time),
         cmocka_unit_test(guidance_changes_what_comes),
