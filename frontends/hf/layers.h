@@ -196,6 +196,7 @@ struct SnPast {
     SnValue slot;      /* i64[batch]: which state a row has; -1: none, nothing is kept */
     SnValue page;      /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
     SnValue reach;     /* i64[batch]: tokens that the row has up to and with this call */
+    SnValue given;     /* i64[batch]: tokens that it began with; none where no layer asks */
     SnValue places;    /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
     SnValue near_page; /* i32[batch, chunks]: likewise, of layers with a window */
     int64_t window;    /* that those have at most; 0: there are none */
@@ -217,6 +218,8 @@ void sn_nn_state_next(SnBuild *b, const char *name, SnValue next);
 /* State of a causal convolution: the last n rows [batch, n, width] of joined [batch, n + seq, width] (state,
  * then the tokens of this call) that are no padding. */
 SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n);
+/* Which tokens a row began with, bool[batch, seq]: the others were drawn one by one. Whole: none, all are. */
+SnValue sn_nn_given(SnBuild *b);
 /* Tokens that each row has up to and with this call, i64[batch]: what scaling by length goes by. */
 SnValue sn_nn_reach(SnBuild *b);
 /* A length n as an i64. The driver of a family that refeeds makes the past of a row anew beyond it. */

@@ -169,6 +169,14 @@ SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)
     return sn_gather(g, joined, 2, (const int[]){0, 1}, at, NULL);
 }
 
+SnValue sn_nn_given(SnBuild *b)
+{
+    if (!b->past || !b->past->given.ref)
+        return sn_none();
+    const SnValue column[] = {b->batch, size(b, 1)};
+    return sn_lt(b->g, b->past->pos, sn_reshape(b->g, b->past->given, 2, column));
+}
+
 SnValue sn_nn_turning_point(SnBuild *b, int64_t n)
 {
     const bool refeeds = b->past && b->arch->family->refeeds && n >= 1 && n < INT32_MAX;

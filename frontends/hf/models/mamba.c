@@ -108,6 +108,15 @@ static double time_limit(SnBuild *b, uint32_t i, double otherwise)
     return sn_json_number(sn_json_at(sn_config_get(b->config, "time_step_limit"), i), &v) ? v : otherwise;
 }
 
+/* The library's step for one token has no limits, so they hold for what a row begins with. */
+static SnValue limited(SnBuild *b, SnValue time)
+{
+    SnGraph *g = b->g;
+    const SnValue limits = sn_clamp(g, time, time_limit(b, 0, 0), time_limit(b, 1, HUGE_VAL));
+    const SnValue given = sn_nn_given(b), dims[] = {b->batch, b->seq, size(b, 1)};
+    return given.ref ? sn_where(g, sn_reshape(g, given, 3, dims), limits, time) : limits;
+}
+
 static SnValue mixer2(SnBuild *b, SnValue x)
 {
     SnGraph *g = b->g;
@@ -122,12 +131,11 @@ static SnValue mixer2(SnBuild *b, SnValue x)
     const SnValue raw = columns(b, all, 2 * width + 2 * ways, heads);
     const SnValue time = sn_softplus(g, sn_add(g, raw, sn_nn_param(b, "dt_bias")));
     const SnValue dims[] = {size(b, heads), size(b, 1)};
-    const SnStateSpace m = {
-        .x = apart(b, columns(b, u, 0, width), heads),
-        .time = sn_clamp(g, sn_cast(g, time, SN_F32), time_limit(b, 0, 0), time_limit(b, 1, HUGE_VAL)),
-        .a = sn_reshape(g, sn_neg(g, sn_exp(g, log_a)), 2, dims),
-        .in = apart(b, columns(b, u, width, ways), groups),
-        .out = apart(b, columns(b, u, width + ways, ways), groups)};
+    const SnStateSpace m = {.x = apart(b, columns(b, u, 0, width), heads),
+                            .time = limited(b, sn_cast(g, time, SN_F32)),
+                            .a = sn_reshape(g, sn_neg(g, sn_exp(g, log_a)), 2, dims),
+                            .in = apart(b, columns(b, u, width, ways), groups),
+                            .out = apart(b, columns(b, u, width + ways, ways), groups)};
     const SnValue y = gated_norm(b, state_space(b, m), columns(b, all, 0, width), groups);
     return sn_nn_linear(b, "out_proj", y);
 }
