@@ -90,7 +90,7 @@ static SnStatus watch_runs(Workload *w, Profile *p, int n, SnError *err)
     for (int i = 0; i < n; i++) {
         profile_begin(p);
         SN_TRY(workload_run(w, err));
-        profile_end(p);
+        profile_end(p, true);
     }
     SN_CHECK(!p->failed, err, SN_ENOMEM, "no memory for a profile");
     return SN_OK;

@@ -60,11 +60,11 @@ static SnStatus run_step(Generation *b, SnError *err)
     if (b->profile && b->is_steady)
         profile_begin(b->profile);
     SN_TRY(sn_generator_step(b->g, 0, &done, err));
-    if (b->profile && b->is_steady)
-        profile_end(b->profile);
     sn_generator_stats(b->g, &after);
     SN_TRY(count_tokens(b, &n, err));
     const uint64_t new_ns = after.new_ns - before.new_ns;
+    if (b->profile && b->is_steady)
+        profile_end(b->profile, new_ns > 0 && n == b->batch);
     b->is_steady = new_ns > 0 && n == b->batch && sn_generator_is_busy(b->g);
     if (b->npass == 0)
         return SN_OK;

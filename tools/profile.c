@@ -49,15 +49,18 @@ void profile_begin(Profile *p)
         p->row.at[i].now_ns = 0;
 }
 
-void profile_end(Profile *p)
+void profile_end(Profile *p, bool counts)
 {
     p->is_on = false;
-    for (size_t i = 0; i < p->row.n; i++) {
+    for (size_t i = 0; counts && i < p->row.n; i++) {
         ProfileRow *r = &p->row.at[i];
         if (p->nrun == 0 || r->now_ns < r->ns)
             r->ns = r->now_ns;
     }
-    p->nrun++;
+    if (counts)
+        p->nrun++;
+    else if (p->nrun == 0)
+        profile_clear(p);
 }
 
 uint64_t profile_flops(const Profile *p)
@@ -118,6 +121,8 @@ void profile_print(const Profile *p, const SnLimits *l, SnDtype dtype)
                  "KB", "kflop", "GB/s", "GF/s", "share", "gap us");
     for (size_t i = 0; i < p->row.n; i++) {
         const ProfileRow *r = &p->row.at[i];
+        if (r->calls == 0)
+            continue;
         const double ns = r->ns ? (double)r->ns : 1, calls = r->calls;
         (void)printf("%-44.44s %5u %8lld %9.1f %6.1f %9.1f %9.1f %8.1f %8.1f %6.2f %9.1f\n", r->name,
                      r->calls, (long long)r->tiles, ns / 1e3, 100 * ns / (total ? (double)total : 1),

@@ -24,8 +24,8 @@ typedef struct Profile {
 void profile_init(Profile *p, const SnAllocator *memory);
 void profile_clear(Profile *p);
 SnTrace profile_hook(Profile *p); /* p must stay where it is */
-void profile_begin(Profile *p);   /* before and after each run that counts */
-void profile_end(Profile *p);
+void profile_begin(Profile *p);   /* before and after each run */
+void profile_end(Profile *p, bool counts);
 uint64_t profile_flops(const Profile *p); /* of a run */
 uint64_t profile_bytes(const Profile *p);
 
