@@ -6,17 +6,19 @@
  * bits depend neither on the target nor on how many rows there are.
  *
  * A tile is what it is in gemm.c, with bodies of fewer rows: registers hold whole numbers and f32 sums. All
- * words of a panel are read once a body, one for four k of 16 outputs, or for so many more as fit in them. */
+ * words of a panel are read once a body, one for four k of 16 outputs, or for so many more as fit in them.
+ * Several rows are busy with a tile for as long as memory takes to bring the next one, so they ask for it. */
 #include "compiler/contract.h"
 
-#define ROWS       24 /* a multiple of every body */
-#define BLOCK      32
-#define GROUPS     8 /* of four k */
-#define RECORD     12
-#define AT_STEP    8
-#define AT_SUM     9     /* then those of both halves */
-#define ROW_BLOCKS 64    /* of a tile of sn_lower_block_rows */
-#define LEAST      1e-30 /* of the largest number of a block: what is less is zero */
+#define ROWS        24 /* a multiple of every body */
+#define BLOCK       32
+#define GROUPS      8 /* of four k */
+#define RECORD      12
+#define PLANE_BYTES 64 /* of a block: one bit of each code of 16 outputs */
+#define AT_STEP     8
+#define AT_SUM      9     /* then those of both halves */
+#define ROW_BLOCKS  64    /* of a tile of sn_lower_block_rows */
+#define LEAST       1e-30 /* of the largest number of a block: what is less is zero */
 
 /* ---- reading the term ---- */
 
@@ -102,6 +104,7 @@ void sn_blocks_shape(SnLower *l, SnContract *c)
     most = most > 1 ? most : 1;
     c->body_panels = most >= c->panels ? c->panels : 1;
     c->body_rows = most / c->body_panels < c->rows ? most / c->body_panels : c->rows;
+    c->ahead = c->panels * c->blocks->blocks * c->blocks->bits * PLANE_BYTES;
 }
 
 /* ---- a body ---- */
@@ -179,6 +182,8 @@ static SnRef codes_of(SnLower *l, const SnContract *c, const Body *b, const Vect
         const SnRef step = i_mul(l, group, i_const(l, bits)), eight = i_const(l, 8);
         const SnRef index[] = {v->from, b->block, i_add(l, i_div(l, step, eight), i_const(l, at)), v->lane};
         SnRef x = sn_lower_scalar(l, p->codes, index, 0);
+        if (b->rows > 1)
+            x = sn_lower_ahead(l, x, c->ahead);
         if (bits < 8) {
             const int64_t mask = 0x01010101 * ((1 << bits) - 1);
             x = sn_s2(l->s, SN_OP_SHR, x, sn_s_cast(l->s, SN_U32, i_mod(l, step, eight)));
