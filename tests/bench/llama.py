@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """llama.py [--only PARTS] SINTER LLAMA_BIN MODEL.gguf...: a decoder beside llama.cpp, in alternation in one run.
 
-LLAMA_BIN is the folder of a native build of the source package llama-cpp-python, with llama-bench, llama-batched-bench and
-llama-simple. PARTS, comma-separated, all by default:
+LLAMA_BIN is the folder of a native build of the source package llama-cpp-python, with llama-bench, llama-batched-bench,
+llama-server and llama-simple. PARTS, comma-separated, all by default:
   decode   new tokens behind 16, with the share of the bandwidth that is measured in the same process
   past     a prompt of 512, then new tokens behind it
-  streams  16 rows of 32 tokens that get 48 new ones each: new tokens over all the time
+  streams  16 rows of 32 tokens that get 48 new ones each: new tokens over all the time, beside llama-batched-bench
+  server   the same beside llama-server with 16 slots, warm, asked by 16 clients at once; left out where there is none,
+           or where a model has no tokenizer. Answers come whole, which costs it least
   start    whole processes, from nothing to one token; llama-bench stands in where a model has no tokenizer
   memory   resident at most, of weights and what is kept of 512 tokens
 Rates are tokens a second, medians of three rounds, on two threads.
 """
 
+import concurrent.futures
+import http.client
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -44,6 +49,35 @@ def llama_streams(folder, model):
                           capture_output=True, text=True)
     row = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
     return 16 * 48 / row["t"]
+
+
+def ask(port, ids, new):
+    """One request to llama-server: how many new tokens came."""
+    body = {"prompt": ids, "n_predict": new, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
+    link = http.client.HTTPConnection("127.0.0.1", port)
+    link.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
+    return json.load(link.getresponse())["tokens_predicted"]
+
+
+def llama_server(folder, model):
+    """The process and its port, ready for requests; None, None where it cannot serve."""
+    program = os.path.join(folder, "llama-server")
+    if not os.path.exists(program):
+        return None, None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    child = subprocess.Popen([program, "-m", model, "-t", THREADS, "-tb", THREADS, "-np", "16", "-c", "2048", "--port", str(port)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while child.poll() is None:
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", port)
+            link.request("GET", "/health")
+            if link.getresponse().status == 200:
+                return child, port
+        except OSError:
+            pass
+        time.sleep(0.1)
+    return None, None
 
 
 def process(command):
@@ -88,6 +122,26 @@ def streams(sinter, folder, model, _):
     return f"16 streams {own:.0f}, llama.cpp {peer:.0f}: {own / peer:.2f} x"
 
 
+def server(sinter, folder, model, _):
+    child, port = llama_server(folder, model)
+    if not child:
+        return None
+    prompts = np.random.default_rng(0).integers(100, 20000, (16, 32)).tolist()
+    rows = []
+    try:
+        with concurrent.futures.ThreadPoolExecutor(16) as clients:
+            for _ in range(ROUNDS + 1):
+                own = sinter_bench(sinter, model, 16, 32, 48)["items_per_s"]
+                begin = time.monotonic()
+                new = sum(clients.map(lambda ids: ask(port, ids, 48), prompts))
+                rows.append((own, new / (time.monotonic() - begin)))
+    finally:
+        child.terminate()
+        child.wait()
+    own, peer = median(rows[1:])
+    return f"16 streams {own:.0f}, llama-server {peer:.0f}: {own / peer:.2f} x"
+
+
 def start(sinter, folder, model, ids):
     simple = [os.path.join(folder, "llama-simple"), "-m", model, "-n", "1", TEXT]
     bench = [os.path.join(folder, "llama-bench"), "-m", model, "-t", THREADS, "-p", "6", "-n", "0", "-r", "1", "--no-warmup"]
@@ -110,7 +164,7 @@ def memory(sinter, _, model, ids):
             f"{peak / (weights + kept):.3f} x")
 
 
-PARTS = {"decode": decode, "past": past, "streams": streams, "start": start, "memory": memory}
+PARTS = {"decode": decode, "past": past, "streams": streams, "server": server, "start": start, "memory": memory}
 
 
 def main():
@@ -126,7 +180,9 @@ def main():
             save_file({"input_ids": np.arange(100, 100 + n)[None].astype(np.int64)}, ids[n])
         for model in args[2:]:
             for part in only:
-                print(f"{os.path.basename(model)}: {PARTS[part](args[0], args[1], model, ids)}", flush=True)
+                said = PARTS[part](args[0], args[1], model, ids)
+                if said:
+                    print(f"{os.path.basename(model)}: {said}", flush=True)
 
 
 main()
