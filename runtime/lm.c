@@ -235,11 +235,6 @@ SnInstance *sn_lm_instance(SnLm *lm)
     return lm->instance;
 }
 
-void sn_lm_cancel(SnLm *lm)
-{
-    sn_cancel(lm->instance);
-}
-
 static SnStatus state_of(const SnProgram *p, uint32_t pages, uint32_t near_pages, uint32_t slots,
                          uint64_t *out, SnError *err)
 {

@@ -139,7 +139,6 @@ typedef struct SnLmToken {
 } SnLmToken;
 /* Tokens of the last step, one after the other; of a row in order. false: no more. */
 bool sn_lm_token(SnLm *lm, SnLmToken *out);
-void sn_lm_cancel(SnLm *lm); /* any thread: the step that goes on fails; then destroy */
 
 /* ---- beam search, as Transformers has it (lm_beam.c) ---- */
 typedef enum SnLmEarly { SN_LM_EARLY_FALSE, SN_LM_EARLY_TRUE, SN_LM_EARLY_NEVER } SnLmEarly;

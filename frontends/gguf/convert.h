@@ -9,7 +9,10 @@ SN_MUST_CHECK SnStatus sn_gguf_config(const char *path, const SnGguf *f, SnText 
 SN_MUST_CHECK SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const SnGguf *f, SnText *out,
                                          SnError *err);
 SN_MUST_CHECK SnStatus sn_gguf_tokenizer_config(const char *path, const SnGguf *f, SnText *out, SnError *err);
-bool sn_gguf_has_tokenizer(const SnGguf *f);
+bool sn_gguf_has_tokenizer(const SnGguf *f); /* as tokenizer.json */
+/* Or it is WordPiece, of which there is a vocab.txt. */
+bool sn_gguf_has_words(const SnGguf *f);
+SN_MUST_CHECK SnStatus sn_gguf_words(const char *path, const SnGguf *g, SnText *out, SnError *err);
 
 /* What a checkpoint calls a tensor; *part is which of the equal parts along its first axis, of nparts
  * (experts of a layer lie in one tensor). false: i is past the end. A tensor that no architecture knows keeps

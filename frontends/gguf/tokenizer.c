@@ -20,9 +20,14 @@ static const SnJson *meta(const Source *s, const char *key)
     return sn_json_get(s->g->metadata, key);
 }
 
+bool sn_gguf_has_words(const SnGguf *f)
+{
+    return sn_json_is(sn_json_get(f->metadata, "tokenizer.ggml.model"), "bert");
+}
+
 bool sn_gguf_has_tokenizer(const SnGguf *f)
 {
-    return sn_json_get(f->metadata, "tokenizer.ggml.tokens") != NULL;
+    return sn_json_get(f->metadata, "tokenizer.ggml.tokens") != NULL && !sn_gguf_has_words(f);
 }
 
 static SnStatus open_source(const char *path, const SnGguf *g, Source *s, SnError *err)
@@ -67,6 +72,38 @@ static bool flag(const Source *s, const char *key, bool otherwise)
 {
     bool v = otherwise;
     return sn_json_bool(meta(s, key), &v) ? v : otherwise;
+}
+
+/* ---- WordPiece ---- */
+
+static const char space_mark[] =
+    "\xE2\x96\x81"; /* a token that begins a word begins with it; ## is left out */
+
+SnStatus sn_gguf_words(const char *path, const SnGguf *g, SnText *out, SnError *err)
+{
+    Source s;
+    SN_TRY(open_source(path, g, &s, err));
+    for (uint32_t i = 0; i < s.tokens->n; i++) {
+        const SnBytes t = token(&s, i);
+        const bool begins = t.n >= 3 && memcmp(t.at, space_mark, 3) == 0;
+        const bool is_whole = type_of(&s, i) == SN_PIECE_CONTROL || type_of(&s, i) == SN_PIECE_USER;
+        sn_text_printf(out, "%s", begins || is_whole ? "" : "##");
+        sn_text_add(out, (const char *)t.at + (begins ? 3 : 0), t.n - (begins ? 3 : 0));
+        sn_text_add(out, "\n", 1);
+    }
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for its tokenizer", path);
+    return SN_OK;
+}
+
+/* Nothing says whether texts are lowered: they are, where no word of the vocabulary has a capital letter. */
+static bool lowers(const Source *s)
+{
+    for (uint32_t i = 0; i < s->tokens->n; i++) {
+        const SnBytes t = token(s, i);
+        if (t.n == 4 && memcmp(t.at, space_mark, 3) == 0 && t.at[3] >= 'A' && t.at[3] <= 'Z')
+            return false;
+    }
+    return true;
 }
 
 /* ---- SentencePiece ---- */
@@ -232,16 +269,20 @@ SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const SnGguf *g, Sn
 
 SnStatus sn_gguf_tokenizer_config(const char *path, const SnGguf *g, SnText *out, SnError *err)
 {
-    static const char *const ids[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
-                                         {"eos_token", "tokenizer.ggml.eos_token_id"},
-                                         {"unk_token", "tokenizer.ggml.unknown_token_id"},
-                                         {"pad_token", "tokenizer.ggml.padding_token_id"}};
+    static const char *const ids[][2] = {
+        {"bos_token", "tokenizer.ggml.bos_token_id"},     {"eos_token", "tokenizer.ggml.eos_token_id"},
+        {"unk_token", "tokenizer.ggml.unknown_token_id"}, {"pad_token", "tokenizer.ggml.padding_token_id"},
+        {"cls_token", "tokenizer.ggml.cls_token_id"},     {"sep_token", "tokenizer.ggml.seperator_token_id"},
+        {"mask_token", "tokenizer.ggml.mask_token_id"}};
     Source s;
     SN_TRY(open_source(path, g, &s, err));
-    sn_text_printf(out, "{\"clean_up_tokenization_spaces\":false");
+    sn_text_printf(out, "{\"clean_up_tokenization_spaces\":%s", sn_gguf_has_words(g) ? "true" : "false");
+    if (sn_gguf_has_words(g))
+        sn_text_printf(out, ",\"tokenizer_class\":\"BertTokenizer\",\"do_lower_case\":%s",
+                       lowers(&s) ? "true" : "false");
     for (size_t i = 0; i < SN_COUNT(ids); i++) {
         const int64_t id = id_of(&s, ids[i][1]);
-        if (id < 0)
+        if (id < 0 || (i >= 4 && !sn_gguf_has_words(g)))
             continue;
         sn_text_printf(out, ",\"%s\":", ids[i][0]);
         sn_json_put_string(out, token(&s, id));

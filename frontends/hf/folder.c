@@ -50,6 +50,21 @@ static SnStatus write_tokenizer(SnFolder *f, SnText *out, SnError *err)
     return sn_gguf_tokenizer(f->ctx, f->path, &f->gguf, out, err);
 }
 
+static bool has_gguf_words(const SnFolder *f)
+{
+    return f->is_gguf && sn_gguf_has_words(&f->gguf);
+}
+
+static bool has_gguf_tokens(const SnFolder *f)
+{
+    return has_gguf_tokenizer(f) || has_gguf_words(f);
+}
+
+static SnStatus write_words(SnFolder *f, SnText *out, SnError *err)
+{
+    return sn_gguf_words(f->path, &f->gguf, out, err);
+}
+
 static SnStatus write_tokenizer_config(SnFolder *f, SnText *out, SnError *err)
 {
     return sn_gguf_tokenizer_config(f->path, &f->gguf, out, err);
@@ -69,7 +84,8 @@ static const Made made[] = {
     {"config.json", is_gguf, write_config},
     {"tokenizer.json", has_gguf_tokenizer, write_tokenizer},
     {"tokenizer.json", has_vocab, write_vocab},
-    {"tokenizer_config.json", has_gguf_tokenizer, write_tokenizer_config},
+    {"vocab.txt", has_gguf_words, write_words},
+    {"tokenizer_config.json", has_gguf_tokens, write_tokenizer_config},
 };
 
 static bool ends_with(const char *s, const char *end)
