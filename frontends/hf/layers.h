@@ -135,7 +135,7 @@ typedef struct SnRope {
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
 SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim);
-/* The same, where `partial` of the dims turn unless the config says how many do; 0: all, whatever it says. */
+/* The same, where `partial` of the dims turn unless the config says how many do; 0: all, where nothing scales them. */
 SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partial, int64_t head_dim);
 SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim); /* whatever the config says */
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x);  /* [batch, heads, seq, head_dim] */

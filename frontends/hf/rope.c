@@ -93,7 +93,9 @@ static double scale_linear(const Spec *s, double *freq, SnValue *by_length)
 /* A share of the pairs turns, as fast as if all did. */
 static double scale_proportional(const Spec *s, double *freq, SnValue *by_length)
 {
-    const int64_t turning = (int64_t)(number(s, "partial_rotary_factor", 1) * (double)s->head_dim / 2);
+    const double share =
+        number(s, "partial_rotary_factor", sn_config_float(s->b->config, "partial_rotary_factor", 1));
+    const int64_t turning = (int64_t)(share * (double)s->head_dim / 2);
     for (int64_t i = turning > 0 ? turning : 0; i < s->nfreq; i++)
         freq[i] = 0;
     return scale_linear(s, freq, by_length);
@@ -228,7 +230,7 @@ static Spec spec_of(SnBuild *b, const char *kind, double theta, double partial, 
         s.json = sn_config_get(c, "rope_parameters");
     if (kind && sn_json_get(s.json, kind))
         s.json = sn_json_get(s.json, kind);
-    if (partial > 0)
+    if (partial > 0 || !is_type(&s, "default"))
         partial = number(&s, "partial_rotary_factor", sn_config_float(c, "partial_rotary_factor", partial));
     if (partial > 0 && partial < 1 && !is_type(&s, "proportional"))
         s.dim = (int64_t)((double)head_dim * partial);
