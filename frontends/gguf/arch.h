@@ -14,7 +14,8 @@ typedef struct SnGgufPair {
     enum {
         SN_GGUF_SAME,
         SN_GGUF_BY_HEAD, /* rows of a checkpoint are q, k, v of one group of heads after the other */
-        SN_GGUF_TURNED   /* and its weights are [in, out] */
+        SN_GGUF_TURNED,  /* and its weights are [in, out] */
+        SN_GGUF_BESIDE   /* a norm: only where files have a second one, blk.0.attn_norm_2 */
     } change;
 } SnGgufPair;
 

@@ -164,7 +164,8 @@ static void put_biases(const File *f, SnText *t)
 {
     static const char *const bias[][3] = {{"attention_bias", "blk.0.attn_q.bias", "blk.0.attn_qkv.bias"},
                                           {"use_qkv_bias", "blk.0.attn_q.bias", "blk.0.attn_qkv.bias"},
-                                          {"mlp_bias", "blk.0.ffn_up.bias", "blk.0.ffn_up.bias"}};
+                                          {"mlp_bias", "blk.0.ffn_up.bias", "blk.0.ffn_up.bias"},
+                                          {"lm_head_bias", "output.bias", "output.bias"}};
     for (size_t i = 0; i < SN_COUNT(bias); i++) {
         const bool is_there = sn_gguf_find(f->gguf, bias[i][1]) || sn_gguf_find(f->gguf, bias[i][2]);
         sn_text_printf(t, ",\"%s\":%s", bias[i][0], is_there ? "true" : "false");
@@ -205,8 +206,10 @@ static SnStatus add_one(const File *f, const SnGgufTensor *t, SnArena *arena, Sn
                   suffix = sn_bytes(stem.at + stem.n, nsuffix);
     SnGgufMatch m = {0};
     const Pair *pair = NULL;
-    for (size_t i = 0; (pair = sn_gguf_name(f->arch, i)) != NULL && !sn_gguf_match(pair->gguf, stem, &m); i++)
-        continue;
+    const bool has_second = sn_gguf_find(f->gguf, "blk.0.attn_norm_2.weight") != NULL;
+    for (size_t i = 0; (pair = sn_gguf_name(f->arch, i)) != NULL; i++)
+        if (sn_gguf_match(pair->gguf, stem, &m) && (pair->change != SN_GGUF_BESIDE || has_second))
+            break;
     SnGgufName as = {.name = t->name, .nparts = 1};
     if (!pair)
         return add(user, t, &as, err);
