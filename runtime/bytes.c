@@ -143,22 +143,60 @@ static inline size_t ascii_prefix(SnBytes b)
     return i;
 }
 
-/* A character of two bytes. */
-static inline bool is_pair(const uint8_t *p)
+/* Bytes in the order of signed numbers, which compare faster. */
+static inline int8_t signed_byte(int byte)
 {
-    return p[0] >= 0xC2 && p[0] < 0xE0 && (p[1] & 0xC0) == 0x80;
+    return (int8_t)(byte - 0x80);
+}
+
+/* Is the byte at p one that cannot follow the three before it? By bytes alone, so that many are looked at
+ * together: what they say about a continuation differs from what it is, or it is none that they may have. */
+static inline bool breaks_utf8(const uint8_t *p)
+{
+    const int8_t c = signed_byte(p[0]), a = signed_byte(p[-1]);
+    const bool is_tail = (c >= signed_byte(0x80)) & (c < signed_byte(0xC0));
+    const bool follows = (a >= signed_byte(0xC0)) | (signed_byte(p[-2]) >= signed_byte(0xE0)) |
+                         (signed_byte(p[-3]) >= signed_byte(0xF0));
+    return (is_tail != follows) | (p[0] == 0xC0) | (p[0] == 0xC1) | (c > signed_byte(0xF4)) |
+           ((p[-1] == 0xE0) & (c < signed_byte(0xA0))) | ((p[-1] == 0xED) & (c > signed_byte(0x9F))) |
+           ((p[-1] == 0xF0) & (c < signed_byte(0x90))) | ((p[-1] == 0xF4) & (c > signed_byte(0x8F)));
+}
+
+enum { UTF8_CHUNK = 128 };
+
+/* A character begins at p. Where the last character begins of as many chunks as are well-formed. */
+static size_t utf8_chunks(const uint8_t *p, size_t n)
+{
+    size_t at = 0;
+    while (n - at >= UTF8_CHUNK) {
+        uint8_t head[6] = {0}, all = 0, bad = 0;
+        const uint8_t *const chunk = p + at;
+        for (int i = 0; i < UTF8_CHUNK; i++)
+            all |= chunk[i];
+        at += UTF8_CHUNK;
+        if (all < 0x80)
+            continue;
+        memcpy(head + 3, chunk, 3);
+        for (int i = 3; i < 6; i++)
+            bad |= breaks_utf8(head + i);
+        for (int i = 3; i < UTF8_CHUNK; i++)
+            bad |= breaks_utf8(chunk + i);
+        if (bad)
+            return (size_t)(chunk - p);
+        for (at--; (p[at] & 0xC0) == 0x80;)
+            at--;
+    }
+    return at;
 }
 
 size_t sn_utf8_prefix(SnBytes b)
 {
-    size_t i = 0, n;
+    size_t i = utf8_chunks(b.at, b.n), n;
     while (i < b.n) {
         const SnBytes rest = {b.at + i, b.n - i};
-        for (n = 0; n + 1 < rest.n && is_pair(rest.at + n); n += 2)
-            ;
-        if (n == 0 && rest.at[0] < 0x80)
+        if (rest.at[0] < 0x80)
             n = ascii_prefix(rest);
-        else if (n == 0 && utf8_decode(rest, &n) == SN_UTF8_BAD)
+        else if (utf8_decode(rest, &n) == SN_UTF8_BAD)
             break;
         i += n;
     }

@@ -63,23 +63,6 @@ size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad)
     return n;
 }
 
-/* How many bytes from p on are well-formed characters: at least `most`, or all up to what is not; see above.
- */
-static size_t valid_size(const uint8_t *p, size_t left, size_t most, size_t *bad)
-{
-    size_t i = 0, n;
-    *bad = 0;
-    while (i < most) {
-        i += sn_tok_ascii_begin(p + i, left - i);
-        for (; i < most && p[i] >= 0x80; i += n) {
-            n = sn_tok_well_formed(p + i, left - i, bad);
-            if (n == 0)
-                return i;
-        }
-    }
-    return i;
-}
-
 static void copy_repaired(Op *op, State *st, const uint8_t *from, size_t n)
 {
     if (st->is_repaired)
@@ -96,7 +79,7 @@ static void repair(Op *op, State *st)
         const uint8_t *p = row.at + st->read;
         const size_t left = row.n - st->read;
         size_t bad;
-        n = valid_size(p, left, left < STRETCH ? left : STRETCH, &bad);
+        n = sn_utf8_prefix(sn_bytes(p, left < STRETCH ? left : STRETCH));
         copy_repaired(op, st, p, n);
         if (n > 0)
             continue;
@@ -104,6 +87,7 @@ static void repair(Op *op, State *st)
             memcpy(op->e.repaired, row.at, st->read);
         st->is_repaired = true;
         copy_repaired(op, st, replacement, sizeof replacement);
+        (void)sn_tok_well_formed(p, left, &bad);
         n = bad;
     }
     if (st->read == row.n)

@@ -71,6 +71,30 @@ static void utf8_ill_formed_takes_one_byte(void **state)
 
 #define FFFD "\xEF\xBF\xBD"
 
+/* Long texts are looked at in chunks: one odd byte at every place, of all that may be odd there. */
+static void utf8_prefix_ends_at_any_place(void **state)
+{
+    (void)state;
+    enum { SIZE = 300 };
+    static const char part[] =
+        "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\xE0\xA4\x95\xED\x95\x9C\xF4\x8F\xBF\xBFz";
+    uint8_t text[SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        text[i] = (uint8_t)part[i % (sizeof part - 1)];
+    for (size_t at = 0; at < SIZE; at++) {
+        const uint8_t was = text[at];
+        for (uint32_t odd = 0; odd < 256; odd++) {
+            SnReader r = {text, SIZE};
+            size_t end = 0;
+            text[at] = (uint8_t)odd;
+            while (r.left > 0 && sn_read_utf8(&r) != SN_UTF8_BAD)
+                end = SIZE - r.left;
+            assert_int_equal(sn_utf8_prefix(sn_bytes(text, SIZE)), end);
+        }
+        text[at] = was;
+    }
+}
+
 static void utf8_repair_marks_maximal_parts(void **state)
 {
     (void)state;
@@ -160,6 +184,7 @@ int main(void)
         cmocka_unit_test(reader_truncated_sticks),
         cmocka_unit_test(utf8_every_code_point_round_trips),
         cmocka_unit_test(utf8_ill_formed_takes_one_byte),
+        cmocka_unit_test(utf8_prefix_ends_at_any_place),
         cmocka_unit_test(utf8_repair_marks_maximal_parts),
         cmocka_unit_test(file_written_whole_and_mapped),
         cmocka_unit_test(file_special_read_and_not_replaced),
