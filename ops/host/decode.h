@@ -38,8 +38,8 @@ typedef enum SnTokPosition { SN_TOK_ALONE, SN_TOK_BEHIND, SN_TOK_BEFORE } SnTokP
 
 SnTokSpelling sn_tok_spelling(const SnTokTable *t);
 /* What a token of any bytes decodes to behind, or before, another one; lent by the work, which has room for
- * two strings and a byte more. {NULL, 0}: it does not fit. *is_part: its bytes are no
- * characters alone. */
+ * two strings and a byte more. {NULL, 0}: it does not fit. *is_part: it is a byte that
+ * fell back. */
 SnBytes sn_tok_spell(const SnTokTable *t, const SnTokSpelling *p, SnTokDecodeWork *work, SnBytes token,
                      SnTokPosition position, bool *is_part);
 /* What the steps behind those that are spelled leave of a row. */

@@ -177,11 +177,14 @@ static inline int byte_at(const uint8_t *s, size_t left, size_t *size)
 /* In place: a string of nothing but signs for bytes becomes these. */
 static size_t to_bytes(uint8_t *s, size_t n)
 {
-    size_t m = 0, size;
-    for (size_t i = 0; i < n; i += size)
+    size_t begin = 0, size;
+    while (begin < n && s[begin] > 0x20 && s[begin] < 0x7F) /* stand for themselves */
+        begin++;
+    for (size_t i = begin; i < n; i += size)
         if (byte_at(s + i, n - i, &size) < 0)
             return n;
-    for (size_t i = 0; i < n; i += size)
+    size_t m = begin;
+    for (size_t i = begin; i < n; i += size)
         s[m++] = (uint8_t)byte_at(s + i, n - i, &size);
     return m;
 }
@@ -442,7 +445,6 @@ static SnBytes end_spelling(const SnTokSpelling *p, uint8_t *at, size_t n, bool 
     }
     if (p->end == SN_TOK_DECODE_BYTES) {
         n = to_bytes(at, n);
-        *is_part = !sn_utf8_valid(sn_bytes(at, n));
     } else if (p->end == SN_TOK_DECODE_JOIN && is_behind) {
         memmove(at + 1, at, n++);
         at[0] = ' ';

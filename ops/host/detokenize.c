@@ -1,16 +1,17 @@
 /* detokenize.c -- tok_decode: ids to text.
  *
  * Where a token's text depends on nothing beside it, the table has it spelled: a row is copied together.
- * Bytes that are no characters alone are looked at as a run. Other decoders get the row as a list. */
+ * Where tokens are bytes, what was copied is looked at as UTF-8; bytes that fell back are, as a run. Other
+ * decoders get the row as a list. */
 #include "ops/host/decode.h"
 
-enum { BATCH = 256, COPY = SN_TOK_SPELL_SLACK };
+enum { BATCH = 2048, COPY = SN_TOK_SPELL_SLACK };
 
 typedef struct State {
     int64_t row;
     size_t id; /* of the row */
     size_t ntext, row_text;
-    size_t run; /* bytes that are no characters alone begin here */
+    size_t run; /* bytes that are to be looked at begin here */
     bool in_run, has_begun;
 } State;
 
@@ -22,6 +23,7 @@ typedef struct Op {
     State *st;
     SnTokSpelling spelling;
     const uint32_t *at;
+    bool is_bytes;      /* all tokens are */
     uint32_t hidden;    /* flags of tokens that are left out */
     const int32_t *ids; /* of the row */
     size_t n;
@@ -41,30 +43,46 @@ static SnStatus put(const Op *op, SnBytes s, SnError *err)
 
 /* ---- rows of spelled tokens --------------------------------------------------------------------------- */
 
-/* A run that is not well-formed: fallen back bytes become an U+FFFD each, others each ill-formed part. */
-static SnStatus end_run(const Op *op, SnError *err)
+/* Writes bytes that are not well-formed again: each that fell back becomes an U+FFFD, of others each
+ * ill-formed part, but for one that may go on. */
+static SnStatus repair(const Op *op, bool is_end, SnError *err)
 {
     State *st = op->st;
-    const uint8_t *text = (const uint8_t *)op->h->out[0].data + st->run;
-    SnBytes rest = sn_bytes(text, st->ntext - st->run);
-    const bool is_fallback = op->spelling.end == SN_TOK_DECODE_FALLBACK;
-    st->in_run = false;
-    if (sn_utf8_valid(rest))
-        return SN_OK;
+    SnBytes rest = sn_bytes((const uint8_t *)op->h->out[0].data + st->run, st->ntext - st->run);
     SN_CHECK(rest.n <= op->work.a.room, err, SN_ESHAPE, "tok_decode: %zu bytes without a character", rest.n);
     rest.at = memcpy(op->work.a.text, rest.at, rest.n);
-    st->ntext = st->run;
-    while (rest.n > 0) {
-        const size_t good = is_fallback ? 0 : sn_utf8_prefix(rest);
+    for (st->ntext = st->run; rest.n > 0; st->run = st->ntext) {
+        const size_t good = op->is_bytes ? sn_utf8_prefix(rest) : 0;
         SN_TRY(put(op, sn_bytes(rest.at, good), err));
         rest = sn_bytes(rest.at + good, rest.n - good);
-        if (rest.n == 0)
-            break;
+        st->run = st->ntext;
+        const size_t bad = !op->is_bytes ? 1 : rest.n > 0 ? sn_utf8_size(rest) : 0;
+        if (rest.n == 0 || (!is_end && bad == rest.n))
+            return put(op, rest, err);
         SN_TRY(put(op, sn_bytes("\xEF\xBF\xBD", 3), err));
-        const size_t bad = is_fallback ? 1 : sn_utf8_size(rest);
         rest = sn_bytes(rest.at + bad, rest.n - bad);
     }
     return SN_OK;
+}
+
+/* Looks at the bytes that came, up to a character that may go on. */
+static SnStatus check_bytes(const Op *op, bool is_end, SnError *err)
+{
+    State *st = op->st;
+    const uint8_t *text = (const uint8_t *)op->h->out[0].data;
+    if (st->ntext > st->run)
+        st->run += sn_utf8_prefix(sn_bytes(text + st->run, st->ntext - st->run));
+    const SnBytes rest = sn_bytes(text + st->run, st->ntext - st->run);
+    const bool goes_on = rest.n > 0 && !is_end && sn_utf8_size(rest) == rest.n;
+    return rest.n == 0 || goes_on ? SN_OK : repair(op, is_end, err);
+}
+
+static SnStatus end_run(const Op *op, SnError *err)
+{
+    State *st = op->st;
+    const uint8_t *run = (const uint8_t *)op->h->out[0].data + st->run;
+    st->in_run = false;
+    return sn_utf8_valid(sn_bytes(run, st->ntext - st->run)) ? SN_OK : repair(op, true, err);
 }
 
 /* SN_TOK_NONE: an id that is left out. */
@@ -139,8 +157,8 @@ static void copy_tokens(const Op *op, size_t stop)
 static SnStatus end_row(Op *op, size_t last, SnError *err)
 {
     State *st = op->st;
-    if (st->in_run)
-        SN_TRY(end_run(op, err));
+    if (st->in_run || op->is_bytes)
+        SN_TRY(op->is_bytes ? check_bytes(op, true, err) : end_run(op, err));
     if (last < op->n)
         SN_TRY(put_alone(op, (uint32_t)op->ids[last], err));
     uint8_t *text = (uint8_t *)op->h->out[0].data;
@@ -182,6 +200,8 @@ static SnStatus run_spelled(Op *op, SnError *err)
             if (st->id < stop)
                 SN_TRY(put_one(op, err));
         }
+        if (op->is_bytes)
+            SN_TRY(check_bytes(op, false, err));
     }
     return end_row(op, end, err);
 }
@@ -207,6 +227,7 @@ SnStatus sn_tok_decode(const SnHostCall *h, SnError *err)
              .clock = {.deadline_ns = h->deadline_ns}};
     op.at = sn_tok_SPELL_AT(op.t);
     op.spelling = sn_tok_spelling(op.t);
+    op.is_bytes = op.spelling.end == SN_TOK_DECODE_BYTES;
     const bool is_list = !op.spelling.is_possible || sn_tok_count(op.t, SN_TOK_SPELL_AT) == 0;
     const size_t room = (h->scratch_size - SN_TOK_DECODE_SCRATCH(ids->child_count, -1)) / 2;
     sn_tok_decode_init(&op.work, st + 1, (size_t)ids->child_count, room);
@@ -220,7 +241,7 @@ SnStatus sn_tok_decode(const SnHostCall *h, SnError *err)
         SN_TRY(is_list ? run_list(&op, err) : run_spelled(&op, err));
         (void)sn_tok_due(&op.clock, is_list ? 16 * (size_t)n : 0);
         sn_tok_end_row(&h->out[0], st->row, (int64_t)st->row_text, (int64_t)st->ntext);
-        st->row_text = st->ntext;
+        st->row_text = st->run = st->ntext;
         st->id = 0;
         st->has_begun = false;
     }

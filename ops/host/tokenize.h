@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  7u
+#define SN_TOK_VERSION  8u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -239,7 +239,7 @@ typedef enum SnTokSectionName {
 #define SN_TOK_ROW_ROOM     4u /* what a text needs that has no characters */
 
 #define SN_TOK_SPELL_NONE    (1u << 29) /* there is no such id */
-#define SN_TOK_SPELL_PART    (1u << 30) /* bytes that are no characters alone */
+#define SN_TOK_SPELL_PART    (1u << 30) /* a byte that fell back */
 #define SN_TOK_SPELL_SPECIAL (1u << 31)
 #define SN_TOK_SPELL_MASK    (SN_TOK_SPELL_NONE - 1)
 #define SN_TOK_SPELL_SLACK   32u /* so many bytes of SPELL may be read from any place on */
