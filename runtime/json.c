@@ -437,6 +437,32 @@ bool sn_json_take_string(SnJsonWalk *w, SnBytes *out)
     return w->st == SN_OK && accept(&w->r, '"') && read_string(w, out);
 }
 
+static bool take_plain(SnReader *r, SnBytes *out)
+{
+    skip_space(r);
+    if (!accept(r, '"'))
+        return false;
+    *out = advance(r, plain_size(*r));
+    return accept(r, '"');
+}
+
+bool sn_json_take_pair(SnJsonWalk *w, SnBytes out[2])
+{
+    SnBytes key;
+    skip_space(&w->r);
+    SnReader r = w->r;
+    bool is_plain = w->st == SN_OK && accept(&r, '[') && take_plain(&r, &out[0]);
+    skip_space(&r);
+    is_plain = is_plain && accept(&r, ',') && take_plain(&r, &out[1]);
+    skip_space(&r);
+    if (is_plain && accept(&r, ']')) {
+        w->r = r;
+        return true;
+    }
+    return sn_json_open(w) && sn_json_more(w, &key) && sn_json_take_string(w, &out[0]) &&
+           sn_json_more(w, &key) && sn_json_take_string(w, &out[1]) && !sn_json_more(w, &key);
+}
+
 bool sn_json_take(SnJsonWalk *w, SnJson *v)
 {
     static const struct {

@@ -69,6 +69,7 @@ bool sn_json_open(SnJsonWalk *w); /* goes into the container that comes next; fa
 bool sn_json_more(SnJsonWalk *w, SnBytes *key); /* is there one more value in it? Else goes out of it */
 bool sn_json_take(SnJsonWalk *w, SnJson *v);    /* reads the value that comes next, without its key */
 bool sn_json_take_string(SnJsonWalk *w, SnBytes *out); /* false: failed, or it is something else */
+bool sn_json_take_pair(SnJsonWalk *w, SnBytes out[2]); /* an array of two strings; the same */
 SN_MUST_CHECK SnStatus sn_json_walk_end(SnJsonWalk *w);
 
 const SnJson *sn_json_get(const SnJson *object, const char *key); /* NULL: absent or not an object */

@@ -21,12 +21,9 @@ struct SnDraftMerges {
 /* "a b" or ["a", "b"]; false: neither, or the walk failed. */
 static bool read_pair(SnJsonWalk *w, SnBytes part[2])
 {
-    SnBytes key, text;
-    if (sn_json_open(w))
-        return sn_json_more(w, &key) && sn_json_take_string(w, &part[0]) && sn_json_more(w, &key) &&
-               sn_json_take_string(w, &part[1]) && !sn_json_more(w, &key);
+    SnBytes text;
     if (!sn_json_take_string(w, &text))
-        return false;
+        return sn_json_take_pair(w, part);
     const uint8_t *space = text.n > 0 ? memchr(text.at, ' ', text.n) : NULL;
     if (space == NULL)
         return false;

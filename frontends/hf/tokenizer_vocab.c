@@ -16,10 +16,24 @@ uint64_t sn_draft_hash(SnBytes a, SnBytes b)
     return sn_tok_hash_end(hash_on(hash_on(SN_TOK_HASH, a), b));
 }
 
+/* Mostly of a few bytes. */
+static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint32_t x[4];
+    if (n == 0 || n > 2 * sizeof *x)
+        return n == 0 || memcmp(a, b, n) == 0;
+    if (n < sizeof *x)
+        return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
+    memcpy(&x[0], a, sizeof *x);
+    memcpy(&x[1], a + n - sizeof *x, sizeof *x);
+    memcpy(&x[2], b, sizeof *x);
+    memcpy(&x[3], b + n - sizeof *x, sizeof *x);
+    return x[0] == x[2] && x[1] == x[3];
+}
+
 static inline bool is_joined(SnBytes token, SnBytes a, SnBytes b)
 {
-    return token.n == a.n + b.n && (a.n == 0 || memcmp(token.at, a.at, a.n) == 0) &&
-           (b.n == 0 || memcmp(token.at + a.n, b.at, b.n) == 0);
+    return token.n == a.n + b.n && same(token.at, a.at, a.n) && same(token.at + a.n, b.at, b.n);
 }
 
 bool sn_draft_is(const SnTokDraft *d, uint32_t id, SnBytes a, SnBytes b)
