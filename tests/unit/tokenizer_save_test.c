@@ -1,7 +1,12 @@
 /* tokenizer_save_test.c -- tokenizer.json as the reference saves it; the expected texts are the reference's.
- */
+ * Every tokenizer.json in SN_SHARED (default ../shared), which the reference wrote, is written back byte for
+ * byte. */
 #include "frontends/hf/tokenizer_save.h"
 #include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static void assert_saved(const char *json, const SnTokenizerEdits *edits, const char *want)
 {
@@ -64,12 +69,58 @@ static void added_tokens_get_ids(void **state)
              "\"a\":0,\"b\":1},\"unk_token\":\"a\"}}");
 }
 
+static void check_file(SnContext *ctx, const char *path)
+{
+    SnArena arena;
+    SnError err = {0};
+    SnFile *file = NULL;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    assert_ok(sn_file_open(ctx, path, &file, &err));
+    const SnBytes want = sn_file_bytes(file);
+    SnText out = {.memory = sn_allocator(ctx)};
+    assert_ok(sn_tokenizer_json_save(&arena, want, NULL, &out, &err));
+    size_t i = 0;
+    while (i < want.n && i < out.n && (uint8_t)out.at[i] == want.at[i])
+        i++;
+    if (i < want.n || out.n != want.n)
+        fail_msg("%s: %zu bytes become %zu, others from byte %zu on", path, want.n, out.n, i);
+    sn_text_clear(&out);
+    sn_file_release(file);
+    sn_arena_clear(&arena);
+}
+
+static void files_are_written_back(void **state)
+{
+    (void)state;
+    SnError err = {0};
+    char path[512];
+    int n = 0;
+    SnContext *ctx = NULL;
+    const char *shared = getenv("SN_SHARED") != NULL ? getenv("SN_SHARED") : "../shared";
+    (void)snprintf(path, sizeof path, "%s/tokenizers", shared);
+    DIR *d = opendir(path);
+    if (d == NULL)
+        skip();
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        (void)snprintf(path, sizeof path, "%s/tokenizers/%s/tokenizer.json", shared, e->d_name);
+        if (!sn_file_exists(path))
+            continue;
+        check_file(ctx, path);
+        n++;
+    }
+    assert_true(n > 5);
+    closedir(d);
+    sn_context_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_forms_become_new_ones),
         cmocka_unit_test(floats_are_those_of_the_reference),
         cmocka_unit_test(added_tokens_get_ids),
+        cmocka_unit_test(files_are_written_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
