@@ -44,7 +44,7 @@ MODELS = {
                     num_kv_heads=2, new_decoder_architecture=True),
                dict(vocab_size=71, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, alibi=False, bias=False,
                     num_kv_heads=2, new_decoder_architecture=True, num_ln_in_parallel_attn=1)],
-    "phimoe": [dict(GROUPED, num_local_experts=4, sliding_window=None, attention_bias=True, lm_head_bias=True)],
+    "phimoe": [dict(GROUPED, num_local_experts=2, sliding_window=None, attention_bias=True, lm_head_bias=True)],
     "gpt_neox": [dict(PLAIN, rope_parameters=dict(rope_type="default", rope_theta=10000.0,
                                                   partial_rotary_factor=0.25)),
                  dict(PLAIN, use_parallel_residual=False)],
