@@ -42,6 +42,16 @@ static SnStatus put_ids(Conform *c, SnModel *m, SnBytes text, SnError *err)
     return SN_OK;
 }
 
+static void put_spans(Conform *c, const SnChatText *chat)
+{
+    put_key(&c->data, sn_bytes_str("expected_spans"), false);
+    sn_text_add(&c->data, "[", 1);
+    for (size_t i = 0; i < chat->nspan; i++)
+        sn_text_printf(&c->data, "%s[%llu, %llu]", i ? ", " : "", (unsigned long long)chat->span[i].begin,
+                       (unsigned long long)chat->span[i].end);
+    sn_text_add(&c->data, "]", 1);
+}
+
 /* The row with what came out in the place of all that is expected. */
 static SnStatus run_row(Conform *c, SnModel *m, const SnJson *row, SnError *err)
 {
@@ -68,6 +78,8 @@ static SnStatus run_row(Conform *c, SnModel *m, const SnJson *row, SnError *err)
         sn_json_put_string(&c->data, chat.text);
         if (sn_json_get(row, "expected_ids"))
             SN_TRY(put_ids(c, m, chat.text, err));
+        if (sn_json_get(row, "expected_spans"))
+            put_spans(c, &chat);
     }
     sn_text_add(&c->data, "}", 1);
     /* What a build lacks or runs out of is no property of the row. */

@@ -2,8 +2,8 @@
 """random_templates.py CONFORM [SEED [COUNT]]
 
 Random templates (statements, expressions, filters, tests, methods) over random variables, through `conform` as rows of
-kind chat, against jinja2 as transformers sets it up: the same text, or an error from both; what a template raises
-itself word for word. Exit 1: something differs.
+kind chat, against jinja2 as transformers sets it up: the same text and the same spans of {% generation %}, or an
+error from both; what a template raises itself word for word. Exit 1: something differs.
 """
 
 import json
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from transformers.utils.chat_template_utils import _compile_jinja_template
+from transformers.utils.chat_template_utils import _compile_jinja_template, _render_with_assistant_indices
 
 NAMES = ["s", "t", "n", "f", "b", "none", "l", "d", "nested", "missing", "messages", "x", "loop"]
 FILTERS = ["upper", "lower", "title", "capitalize", "trim", "length", "first", "last", "list", "string", "int", "float",
@@ -70,7 +70,7 @@ class Maker:
         return "".join(self.statement(depth) for _ in range(self.rng.randrange(1, 4)))
 
     def statement(self, depth=0):
-        kind = self.rng.randrange(14) if depth < 3 else self.rng.randrange(6)
+        kind = self.rng.randrange(16) if depth < 3 else self.rng.randrange(6)
         dash = lambda: self.pick("", "", "-")  # noqa: E731
         tag = lambda text: f"{{%{dash()} {text} {dash()}%}}"  # noqa: E731
         inner = lambda: self.body(depth + 1)  # noqa: E731
@@ -92,6 +92,8 @@ class Maker:
         if kind == 11:
             return tag("set ns = namespace(v=0)") + tag("for i in range(3)") + tag("set ns.v = ns.v + i") + tag("endfor") + \
                 "{{ ns.v }}"
+        if kind > 13:
+            return tag("generation") + inner() + tag("endgeneration")
         if kind == 12:
             return tag(f"macro m(a, b={self.literal()})") + "{{ a }}" + inner() + tag("endmacro") + f"{{{{ m({self.expr(2)}) }}}}"
         return self.pick(tag(f"filter {self.rng.choice(['upper', 'trim', 'indent', 'title'])}") + inner() + tag("endfilter"),
@@ -110,8 +112,8 @@ class Maker:
 def reference(template, messages, kwargs):
     try:
         compiled = _compile_jinja_template(template)
-        return {"expected": compiled.render(messages=messages, tools=None, documents=None, add_generation_prompt=False,
-                                            **kwargs)}
+        text, spans = _render_with_assistant_indices(compiled, messages, None, None, False, **kwargs)
+        return {"expected": text, "spans": [list(span) for span in spans]}
     except Exception as error:  # whatever the template, or Python, says
         name = type(error).__name__
         return {"expected_error": str(error) if name == "TemplateError" else None, "why": f"{name}: {error}"}
@@ -129,7 +131,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(os.path.join(folder, "model"))
         for path, value in (("case.json", {"name": "random", "kind": "chat", "model": "model", "data": "data.json"}),
-                            ("data.json", {"rows": [dict(row, expected=None) for row in rows]}),
+                            ("data.json", {"rows": [dict(row, expected=None, expected_spans=None) for row in rows]}),
                             ("model/tokenizer_config.json", {})):
             with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
                 json.dump(value, file)
@@ -147,12 +149,12 @@ def main():
         error = got.get("expected_error")
         errors += "expected_error" in want
         if "expected" in want:
-            same = got.get("expected") == want["expected"]
+            same = got.get("expected") == want["expected"] and got["expected_spans"] == want["spans"]
         else:
             same = error is not None and want["expected_error"] in (None, error.removeprefix("TemplateError: "))
         if not same and " at 0x" not in want.get("expected", ""):
             differ += 1
-            print(f"{template!r} with {json.dumps(kwargs)}\n  want {want}\n  got  {got.get('expected')!r} {error!r}")
+            print(f"{template!r} with {json.dumps(kwargs)}\n  want {want}\n  got  {got.get('expected')!r} {got.get('expected_spans')} {error!r}")
     print(f"seed {seed}: {count} templates, {errors} errors, {differ} differ")
     sys.exit(differ > 0)
 
