@@ -145,6 +145,7 @@ static void fill_tag(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     SnTaskProgram *t = user;
     SnTextNet net = net_of(t, SN_TRUNCATE_LONGEST_FIRST, "logits");
+    net.windowing.has_places = true;
     sn_text_net(m, g, p, &net);
     const SnValue score = sn_softmax(g, net.out[0], -1);
     set_labels(m, g, t, score);
@@ -159,6 +160,7 @@ static SnWindowing answer_windows(int64_t limit, bool cuts_left)
 {
     const int64_t seq = limit && limit < SN_ANSWER_SEQ ? limit : SN_ANSWER_SEQ;
     return (SnWindowing){.has_pair = true,
+                         .has_places = true,
                          .truncation = SN_TRUNCATE_ONLY_SECOND,
                          .max_length = seq,
                          .stride = seq / 2 < SN_ANSWER_SHARE ? seq / 2 : SN_ANSWER_SHARE,

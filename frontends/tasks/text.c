@@ -95,7 +95,7 @@ static void text_tokens(SnModel *m, SnGraph *g, const SnWindowing *o, int which,
     const SnValue rows = o->has_words ? sn_symbol(g, name[which][2], 0, INT32_MAX) : batch;
     const SnValue text = sn_input_list(g, name[which][0], SN_U8, 1, &rows);
     const SnValue words = o->has_words ? sn_input(g, name[which][1], SN_I64, 1, &batch) : (SnValue){0};
-    const SnAttr attr[] = {SN_INT("places", true), SN_INT("about", o->has_about ? which + 1 : 0)};
+    const SnAttr attr[] = {SN_INT("places", o->has_places), SN_INT("about", o->has_about ? which + 1 : 0)};
     const SnValue of[] = {in[0], text, sn_text_room(m, g, in[0], text), words};
     const SnValue t = sn_op(g, "tok_encode", of, 4, attr, SN_COUNT(attr));
     for (int i = 0; i < 3; i++)
@@ -429,6 +429,7 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
     const int64_t own = sn_text_limit(m);
     SnWindowing w = {.has_pair = pair != NULL,
                      .has_words = o->words != NULL,
+                     .has_places = true,
                      .has_about = true,
                      .no_special = o->no_special,
                      .truncate_left = o->truncate_left,

@@ -20,7 +20,8 @@ SN_MUST_CHECK SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *er
 /* How texts become windows; fields as in SnTokenizeOptions. */
 typedef struct SnWindowing {
     bool has_pair, no_special, truncate_left, has_words;
-    bool has_about; /* word_ids are numbers of tokens, see tok_encode */
+    bool has_places; /* offsets and word_ids are asked for: ids alone are made faster */
+    bool has_about;  /* word_ids are numbers of tokens, see tok_encode */
     SnTruncation truncation;
     int64_t max_length, stride;
     int64_t windows; /* 0: one a text; else at most so many, further ones of a text behind its first */
