@@ -320,9 +320,10 @@ static void ban(SnLogits *l, SnValue tokens, SnValue rows)
     l->scores = sn_logits_ban(l->g, l->scores, tokens, rows);
 }
 
+/* min_new_tokens takes its place. */
 static void min_length(SnLogits *l, const Row *row)
 {
-    if (has_end(l))
+    if (has_end(l) && (l->is_class || sn_json_is_null(sn_json_get(l->config, "min_new_tokens"))))
         ban(l, end_tokens(l), sn_lt(l->g, l->length, number(l, row)));
 }
 
