@@ -64,6 +64,19 @@ static inline unsigned sn_low_bit(uint64_t x)
 #endif
 }
 
+/* The place of the highest bit that is set; x is not 0. */
+static inline unsigned sn_high_bit(uint64_t x)
+{
+#if defined(__GNUC__)
+    return 63 - (unsigned)__builtin_clzll(x);
+#else
+    unsigned n = 0;
+    for (; x > 1; x >>= 1)
+        n++;
+    return n;
+#endif
+}
+
 /* What lies there will be read soon. */
 static inline void sn_prefetch(const void *at)
 {

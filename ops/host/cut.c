@@ -9,7 +9,7 @@
 enum { BATCH = 128 };
 
 typedef struct Ends { /* of words, one after the other */
-    uint32_t n, at[SN_TOK_WALK_MOST];
+    uint32_t n, at[SN_TOK_WALK_ENDS];
 } Ends;
 
 static bool is_pattern(const SnTokEncoder *e, const SnTokSplit *s)

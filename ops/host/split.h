@@ -49,8 +49,9 @@ bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTok
 
 /* Where the matches from byte `at` of text (valid UTF-8) on end, one beginning there: of a chunk as many as
  * it shows. 0: none, or the pattern has no walk; a matcher finds the next one. (walk.c) */
-enum { SN_TOK_WALK_WAYS = 8, SN_TOK_WALK_MOST = 2048 };
-uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_MOST]);
+enum { SN_TOK_WALK_WAYS = 8, SN_TOK_WALK_MOST = 2048, SN_TOK_WALK_SLACK = 8 };
+enum { SN_TOK_WALK_ENDS = SN_TOK_WALK_MOST + SN_TOK_WALK_SLACK };
+uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS]);
 
 /* ---- the pre-tokenizer -------------------------------------------------------------------------------- */
 

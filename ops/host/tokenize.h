@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  8u
+#define SN_TOK_VERSION  9u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -268,6 +268,8 @@ typedef struct SnTokRegex {
 #define SN_TOK_WALK_HERE  1u /* a match ends before the character that was read */
 #define SN_TOK_WALK_BACK  2u /* ... before the one before that */
 #define SN_TOK_WALK_AGAIN 4u /* the text is to be read again from the match before on; no other flag */
+#define SN_TOK_WALK_MAYBE 8u /* a match ends before the character that was read, if no longer one is found */
+#define SN_TOK_WALK_LAST  16u /* none was: a match ends at the last such place before this one */
 #define SN_TOK_WALK_BITS  8u
 #define SN_TOK_BLOCKS  8704u /* 0x110000 / 128 */
 

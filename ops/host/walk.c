@@ -12,6 +12,7 @@
 
 enum { WAYS = SN_TOK_WALK_WAYS, SHORT = 32, LONG = SN_TOK_WALK_MOST / WAYS };
 enum { HERE = SN_TOK_WALK_HERE, BACK = SN_TOK_WALK_BACK, AGAIN = SN_TOK_WALK_AGAIN };
+enum { MAYBE = SN_TOK_WALK_MAYBE, LAST = SN_TOK_WALK_LAST };
 
 _Static_assert(WAYS *SHORT % 64 == 0, "chunks are words of borders");
 
@@ -32,24 +33,53 @@ static inline uint32_t class_at(const Walk *w, size_t at)
     return w->class[w->kind[at]];
 }
 
-/* Returns whether all of the first n bytes are ASCII. */
+#if defined(__SSE2__)
+static inline uint64_t bytes_where(__m128i all)
+{
+    return (unsigned)_mm_movemask_epi8(all);
+}
+#endif
+
+/* Which of 64 bytes begin a character that is not ASCII. */
+static inline uint64_t leads_of(const uint8_t *text)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < 64; i += 16) {
+#if defined(__SSE2__)
+        const __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
+        const __m128i is_lead = _mm_cmpgt_epi8(part, _mm_set1_epi8(-65)); /* or ASCII */
+        all |= (bytes_where(is_lead) & bytes_where(part)) << i;
+#else
+        for (unsigned k = i; k < i + 16; k++)
+            all |= (uint64_t)(text[k] >= 0xC0) << k;
+#endif
+    }
+    return all;
+}
+
+/* Returns whether all of the first n bytes, a multiple of 64, are ASCII. */
 static bool read_kinds(Walk *w, SnBytes text, size_t n)
 {
-    bool is_ascii = true;
-    memcpy(w->kind, text.at, n);
-    memcpy(w->class, w->p->ascii, NO_ASCII);
+    const SnTokPattern *p = w->p;
+    uint64_t any = 0;
+    for (size_t i = 0; i < n; i++)
+        w->kind[i] = text.at[i] < NO_ASCII ? text.at[i] : NO_ASCII;
+    memcpy(w->class, p->ascii, NO_ASCII);
     for (unsigned i = 0; i < NO_ASCII; i++)
         w->class[NO_ASCII + i] = (uint8_t)i;
-    for (size_t at = 0, size; at < n;) {
-        const size_t more = sn_tok_ascii_begin(text.at + at, text.n - at);
-        for (at += more; at < n && text.at[at] >= 0x80; at += size) {
-            w->kind[at] = (uint8_t)(NO_ASCII + sn_tok_class_at(w->p, text.at + at, text.n - at, &size));
-            for (size_t i = at + 1; i < at + size && i < n; i++)
-                w->kind[i] = NO_ASCII;
-            is_ascii = false;
+    for (size_t i = 0; i < n; i += 64) {
+        const uint64_t leads = leads_of(text.at + i);
+        any |= leads;
+        for (uint64_t left = leads; left != 0; left &= left - 1) {
+            const size_t at = i + sn_low_bit(left);
+            const uint8_t *c = text.at + at;
+            size_t size;
+            w->kind[at] = (uint8_t)(NO_ASCII + (*c < 0xE0 && at + 1 < text.n
+                                                    ? sn_tok_class_of(p, (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu))
+                                                    : sn_tok_class_at(p, c, text.n - at, &size)));
         }
     }
-    return is_ascii;
+    return any == 0;
 }
 
 /* ---- places that are read again ----------------------------------------------------------------------- */
@@ -65,11 +95,15 @@ static size_t before(const Walk *w, size_t from, size_t at)
 /* Where the match begins that the character at `at` is read in; not before `from`. */
 static size_t begin_of(const Walk *w, size_t from, size_t at)
 {
-    while (at > from && (w->flag[at - 1] & (HERE | BACK)) == 0)
+    while (at > from && (w->flag[at - 1] & (HERE | BACK | LAST)) == 0)
         at--;
     if (at == from || (w->flag[at - 1] & HERE))
         return at == from ? from : at - 1;
-    return before(w, from, at - 1);
+    if (w->flag[--at] & BACK)
+        return before(w, from, at);
+    while (at > from && (w->flag[--at] & MAYBE) == 0)
+        ;
+    return at;
 }
 
 /* The end of the match that begins at `begin` and is known when the character at `at` is read. */
@@ -116,43 +150,57 @@ static inline void read_stretches(const Walk *w, size_t size, uint32_t row[WAYS]
     FOR_WAYS(X)
 #undef X
     for (size_t i = 0; i < size; i++) {
-        uint32_t all = 0;
 #define X(k)                                                                                                 \
     row##k = walk[row##k + class[kind[k * size + i]]];                                                       \
     flag[k * size + i] = (uint8_t)row##k;                                                                    \
-    all |= row##k;                                                                                           \
     row##k >>= SN_TOK_WALK_BITS;
         FOR_WAYS(X)
 #undef X
-        if (all & AGAIN) {
-#define X(k)                                                                                                 \
-    if (flag[k * size + i] & AGAIN)                                                                          \
-        row##k = read_again(w, k * size, k * size + i);
-            FOR_WAYS(X)
-#undef X
-        }
     }
 #define X(k) row[k] = row##k;
     FOR_WAYS(X)
 #undef X
 }
 
-/* The true walk from one stretch into the next ones. */
-static void join(const Walk *w, size_t size, uint32_t row[WAYS])
+/* The true walk from `at` on, until it meets what was found before; returns where, or end. */
+static size_t follow(const Walk *w, size_t at, size_t end, uint32_t *row)
 {
-    for (size_t k = 1; k < WAYS; k++) {
-        uint32_t now = row[k - 1];
-        size_t at = k * size;
-        for (; at < (k + 1) * size; at++) {
-            const uint32_t edge = w->p->walk[now + class_at(w, at)];
-            const uint8_t flags = (uint8_t)edge;
-            if (flags != 0 && flags != AGAIN && flags == w->flag[at])
-                break;
-            w->flag[at] = flags;
-            now = flags & AGAIN ? read_again(w, 0, at) : edge >> SN_TOK_WALK_BITS;
+    for (; at < end; at++) {
+        const uint32_t edge = w->p->walk[*row + class_at(w, at)];
+        const uint8_t flags = (uint8_t)edge;
+        if ((flags & (HERE | BACK)) && flags == w->flag[at])
+            break;
+        w->flag[at] = flags;
+        *row = flags & AGAIN ? read_again(w, 0, at) : edge >> SN_TOK_WALK_BITS;
+    }
+    return at;
+}
+
+static size_t next_again(const Walk *w, size_t at, size_t end)
+{
+    uint8_t all = 0;
+    for (size_t i = at; i < end; i++)
+        all |= w->flag[i];
+    while ((all & AGAIN) && at < end && !(w->flag[at] & AGAIN))
+        at++;
+    return all & AGAIN ? at : end;
+}
+
+/* The true walk through all stretches. */
+static void join(const Walk *w, size_t size, const uint32_t row[WAYS])
+{
+    uint32_t now = 0;
+    for (size_t k = 0; k < WAYS; k++) {
+        const size_t end = (k + 1) * size;
+        size_t at = k > 0 ? follow(w, k * size, end, &now) : 0;
+        while (at < end) {
+            now = row[k];
+            at = next_again(w, at, end);
+            if (at < end) {
+                now = read_again(w, 0, at);
+                at = follow(w, at + 1, end, &now);
+            }
         }
-        if (at == (k + 1) * size)
-            row[k] = now;
     }
 }
 
@@ -165,7 +213,7 @@ static inline uint64_t bits_of(const uint8_t *flag, int bit)
 #if defined(__SSE2__)
     for (unsigned i = 0; i < 64; i += 16) {
         const __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(flag + i));
-        all |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_slli_epi16(part, 7 - bit)) << i;
+        all |= bytes_where(_mm_slli_epi16(part, 7 - bit)) << i;
     }
 #else
     for (unsigned i = 0; i < 64; i++)
@@ -174,13 +222,35 @@ static inline uint64_t bits_of(const uint8_t *flag, int bit)
     return all;
 }
 
+/* Puts the places of bits; returns how many. Writes up to SN_TOK_WALK_SLACK more. */
+static inline uint32_t put_places(uint64_t bits, uint32_t base, uint32_t *out)
+{
+    uint32_t n = 0;
+    while (bits != 0) {
+        for (uint32_t i = 0; i < SN_TOK_WALK_SLACK; i++) {
+            out[n] = base + sn_low_bit(bits | (uint64_t)1 << 63);
+            n += bits != 0;
+            bits &= bits - 1;
+        }
+    }
+    return n;
+}
+
 static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, uint32_t *end)
 {
     uint64_t border[SN_TOK_WALK_MOST / 64 + 1] = {0};
     uint32_t nend = 0;
+    size_t maybe_at = 0;
     for (size_t i = 0; i < n / 64; i++) {
         uint64_t back = bits_of(w->flag + 64 * i, 1);
+        const uint64_t maybe = bits_of(w->flag + 64 * i, 3);
         border[i] |= bits_of(w->flag + 64 * i, 0);
+        for (uint64_t last = bits_of(w->flag + 64 * i, 4); last != 0; last &= last - 1) {
+            const uint64_t before_it = maybe & ((last & -last) - 1);
+            const size_t at = before_it != 0 ? 64 * i + sn_high_bit(before_it) : maybe_at;
+            border[at / 64] |= (uint64_t)1 << at % 64;
+        }
+        maybe_at = maybe != 0 ? 64 * i + sn_high_bit(maybe) : maybe_at;
         if (is_ascii) {
             border[i] |= back >> 1;
             border[i > 0 ? i - 1 : 0] |= i > 0 ? back << 63 : 0;
@@ -193,12 +263,11 @@ static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, 
     }
     border[0] &= ~(uint64_t)1;
     for (size_t i = 0; i < n / 64; i++)
-        for (uint64_t b = border[i]; b != 0; b &= b - 1)
-            end[nend++] = base + (uint32_t)(64 * i + sn_low_bit(b));
+        nend += put_places(border[i], base + (uint32_t)(64 * i), end + nend);
     return nend;
 }
 
-uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_MOST])
+uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS])
 {
     uint8_t kind[SN_TOK_WALK_MOST], flag[SN_TOK_WALK_MOST];
     uint32_t row[WAYS];

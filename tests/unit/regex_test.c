@@ -112,7 +112,7 @@ static size_t fill_text(uint64_t *seed, uint8_t *text, size_t room)
 
 static void check_walk(const SnTokPattern *p, const SnTokTable *t, SnBytes text, uint64_t seed)
 {
-    uint32_t end[SN_TOK_WALK_MOST];
+    uint32_t end[SN_TOK_WALK_ENDS];
     for (size_t at = 0, n; (n = sn_tok_walk(p, text, at, end)) > 0;) {
         for (size_t i = 0; i < n; i++) {
             const size_t want = sn_tok_match(t, 0, text, at);
