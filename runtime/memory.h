@@ -64,17 +64,11 @@ static inline unsigned sn_low_bit(uint64_t x)
 #endif
 }
 
-/* The place of the highest bit that is set; x is not 0. */
-static inline unsigned sn_high_bit(uint64_t x)
+static inline unsigned sn_count_bits(uint64_t x)
 {
-#if defined(__GNUC__)
-    return 63 - (unsigned)__builtin_clzll(x);
-#else
-    unsigned n = 0;
-    for (; x > 1; x >>= 1)
-        n++;
-    return n;
-#endif
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    return (unsigned)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
 /* What lies there will be read soon. */

@@ -14,7 +14,7 @@ typedef struct State {
     int64_t text, row; /* text: of the operand; row: of the results */
     int64_t word;      /* texts of the row so far */
     Phase phase;
-    bool is_repaired;
+    bool is_repaired, is_ascii;
     size_t text_size;        /* of the row, repaired */
     size_t read;             /* REPAIR: bytes of the row that were looked at */
     SnTokFinder raw, normed; /* in the text; in the stretch just normalised */
@@ -63,6 +63,14 @@ size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad)
     return n;
 }
 
+static bool is_ascii(SnBytes text)
+{
+    uint8_t all = 0;
+    for (size_t i = 0; i < text.n; i++)
+        all |= text.at[i];
+    return all < 0x80;
+}
+
 static void copy_repaired(Op *op, State *st, const uint8_t *from, size_t n)
 {
     if (st->is_repaired)
@@ -79,7 +87,10 @@ static void repair(Op *op, State *st)
         const uint8_t *p = row.at + st->read;
         const size_t left = row.n - st->read;
         size_t bad;
-        n = sn_utf8_prefix(sn_bytes(p, left < STRETCH ? left : STRETCH));
+        const SnBytes part = sn_bytes(p, left < STRETCH ? left : STRETCH);
+        const bool is_plain = is_ascii(part);
+        st->is_ascii &= is_plain;
+        n = is_plain ? part.n : sn_utf8_prefix(part);
         copy_repaired(op, st, p, n);
         if (n > 0)
             continue;
@@ -116,6 +127,7 @@ static int32_t place(const Op *op, SnTokPlace *at, const uint8_t *text, size_t b
 static void begin_row(State *st)
 {
     st->is_repaired = false;
+    st->is_ascii = true;
     st->text_size = st->read = 0;
     st->raw = (SnTokFinder){0, 0};
     st->at = (SnTokPlace){0, 0};
@@ -154,13 +166,19 @@ static void find(Op *op, State *st)
     st->piece.n = st->end - taken;
 }
 
+/* Does normalising leave the text as it is? */
+static bool is_same(const Op *op, const State *st)
+{
+    return op->e.norm.nstep == 0 || (st->is_ascii && op->e.norm.keeps_ascii);
+}
+
 static SnStatus normalize(Op *op, State *st, SnError *err)
 {
     const SnBytes in = text_of(op, st);
     SnTokOut out = {op->e.text, op->needs_from ? op->e.from : NULL, st->ntext, st->nfrom, op->e.room,
                     op->e.room};
     bool is_due = false;
-    while (op->e.norm.nstep > 0 && st->at.byte < st->end && !is_due) {
+    while (!is_same(op, st) && st->at.byte < st->end && !is_due) {
         const size_t before = st->at.byte;
         SN_CHECK(sn_tok_norm_run(&op->e.norm, in.at, &st->at, st->end, &out), err, SN_ESHAPE,
                  "tok_encode: normalised text has more than its bound of %zu bytes", op->e.room);
@@ -168,7 +186,7 @@ static SnStatus normalize(Op *op, State *st, SnError *err)
     }
     st->ntext = out.ntext;
     st->nfrom = out.nfrom;
-    if (op->e.norm.nstep == 0 || st->at.byte == st->end) {
+    if (is_same(op, st) || st->at.byte == st->end) {
         st->normed = (SnTokFinder){0, 0};
         st->normed_at = (SnTokPlace){0, 0};
         st->phase = SPLIT;
@@ -179,7 +197,7 @@ static SnStatus normalize(Op *op, State *st, SnError *err)
 /* The stretch, normalised: a part of the text where nothing is to be done. */
 static SnTokStretch stretch_of(const Op *op, const State *st)
 {
-    if (op->e.norm.nstep == 0) {
+    if (is_same(op, st)) {
         const size_t begin = st->at.byte;
         return (SnTokStretch){text_of(op, st).at + begin, st->end - begin, NULL, st->first,
                               st->piece.is_first};
@@ -280,8 +298,8 @@ static SnStatus begin_unit(Op *op, State *st, SnBytes unit, SnError *err)
     for (SnTokPlace at = {0, 0}; op->e.norm.nstep > 0 && at.byte < unit.n;)
         SN_CHECK(sn_tok_norm_run(&op->e.norm, unit.at, &at, unit.n, &out), err, SN_ESHAPE,
                  "tok_encode: normalised text has more than its bound of %zu bytes", op->e.room);
-    const bool is_same = op->e.norm.nstep == 0;
-    const SnTokStretch s = {.at = is_same ? unit.at : op->e.text, .n = is_same ? unit.n : out.ntext};
+    const bool has_steps = op->e.norm.nstep > 0;
+    const SnTokStretch s = {.at = has_steps ? op->e.text : unit.at, .n = has_steps ? out.ntext : unit.n};
     st->unit = unit;
     st->unit_id = st->out.n;
     sn_tok_words_begin(&op->e, &st->words, &s);

@@ -424,6 +424,9 @@ void sn_tok_norm_init(SnTokNorm *m, const SnTokTable *t, void *scratch, size_t c
         m->joins |= kinds[kind].joins && !single;
         m->keeps_far &= kinds[kind].keeps_far;
     }
+    m->keeps_ascii = m->is_local;
+    for (uint32_t c = 0; c < 128; c++)
+        m->keeps_ascii &= m->ascii[c] == c;
 }
 
 size_t sn_tok_normalize_text(const SnTokTable *t, SnBytes text, void *scratch, size_t cap, SnBytes out)

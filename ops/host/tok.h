@@ -164,10 +164,11 @@ typedef struct SnTokNorm {
     uint32_t nstep;
     const uint8_t *ascii; /* 128 */
     SnTokChar *buf[3];
-    size_t cap;     /* characters in each */
-    bool is_local;  /* a text may be cut into runs */
-    bool joins;     /* ... but not beside an ASCII character */
-    bool keeps_far; /* ... nor, without this, at others */
+    size_t cap;       /* characters in each */
+    bool is_local;    /* a text may be cut into runs */
+    bool joins;       /* ... but not beside an ASCII character */
+    bool keeps_far;   /* ... nor, without this, at others */
+    bool keeps_ascii; /* a text of ASCII is the same */
 } SnTokNorm;
 
 /* Begin and end of what a character of normalised text stands for. */

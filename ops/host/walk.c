@@ -23,9 +23,10 @@ enum { NO_ASCII = 0x80 };
 typedef struct Walk {
     const SnTokPattern *p;
     const uint8_t *text; /* of the chunk */
-    uint8_t *kind;       /* its bytes; of characters that are not ASCII NO_ASCII + class, and NO_ASCII */
-    uint8_t *flag;       /* SN_TOK_WALK_ of each character */
     uint8_t class[256];  /* of each kind */
+    /* Its bytes; of characters that are not ASCII NO_ASCII + class, and NO_ASCII. */
+    uint8_t kind[SN_TOK_WALK_MOST];
+    uint8_t flag[SN_TOK_WALK_MOST]; /* SN_TOK_WALK_ of each character */
 } Walk;
 
 static inline uint32_t class_at(const Walk *w, size_t at)
@@ -92,6 +93,14 @@ static size_t before(const Walk *w, size_t from, size_t at)
     return at;
 }
 
+/* The last place where a match may have ended before `at`. */
+static size_t maybe_before(const Walk *w, size_t from, size_t at)
+{
+    while (at > from && (w->flag[--at] & MAYBE) == 0)
+        ;
+    return at;
+}
+
 /* Where the match begins that the character at `at` is read in; not before `from`. */
 static size_t begin_of(const Walk *w, size_t from, size_t at)
 {
@@ -101,9 +110,7 @@ static size_t begin_of(const Walk *w, size_t from, size_t at)
         return at == from ? from : at - 1;
     if (w->flag[--at] & BACK)
         return before(w, from, at);
-    while (at > from && (w->flag[--at] & MAYBE) == 0)
-        ;
-    return at;
+    return maybe_before(w, from, at);
 }
 
 /* The end of the match that begins at `begin` and is known when the character at `at` is read. */
@@ -120,7 +127,7 @@ static size_t end_of(const Walk *w, size_t begin, size_t at)
 }
 
 /* What lies between `from` and `at`, where the walk has to read again; returns the row behind `at`. */
-static uint32_t read_again(const Walk *w, size_t from, size_t at)
+static uint32_t read_again(Walk *w, size_t from, size_t at)
 {
     uint32_t row = 0;
     for (size_t k = at; k <= at;) {
@@ -141,18 +148,16 @@ static uint32_t read_again(const Walk *w, size_t from, size_t at)
 /* ---- stretches ---------------------------------------------------------------------------------------- */
 
 /* Reads all stretches; row[i] is where the walk of each is at its end. The rows lie in registers. */
-static inline void read_stretches(const Walk *w, size_t size, uint32_t row[WAYS])
+static inline void read_stretches(Walk *w, size_t size, uint32_t row[WAYS])
 {
     const uint32_t *walk = w->p->walk;
-    const uint8_t *kind = w->kind, *class = w->class;
-    uint8_t *flag = w->flag;
 #define X(k) uint32_t row##k = 0;
     FOR_WAYS(X)
 #undef X
     for (size_t i = 0; i < size; i++) {
 #define X(k)                                                                                                 \
-    row##k = walk[row##k + class[kind[k * size + i]]];                                                       \
-    flag[k * size + i] = (uint8_t)row##k;                                                                    \
+    row##k = walk[row##k + w->class[w->kind[k * size + i]]];                                                 \
+    w->flag[k * size + i] = (uint8_t)row##k;                                                                 \
     row##k >>= SN_TOK_WALK_BITS;
         FOR_WAYS(X)
 #undef X
@@ -163,7 +168,7 @@ static inline void read_stretches(const Walk *w, size_t size, uint32_t row[WAYS]
 }
 
 /* The true walk from `at` on, until it meets what was found before; returns where, or end. */
-static size_t follow(const Walk *w, size_t at, size_t end, uint32_t *row)
+static size_t follow(Walk *w, size_t at, size_t end, uint32_t *row)
 {
     for (; at < end; at++) {
         const uint32_t edge = w->p->walk[*row + class_at(w, at)];
@@ -187,7 +192,7 @@ static size_t next_again(const Walk *w, size_t at, size_t end)
 }
 
 /* The true walk through all stretches. */
-static void join(const Walk *w, size_t size, const uint32_t row[WAYS])
+static void join(Walk *w, size_t size, const uint32_t row[WAYS])
 {
     uint32_t now = 0;
     for (size_t k = 0; k < WAYS; k++) {
@@ -225,11 +230,10 @@ static inline uint64_t bits_of(const uint8_t *flag, int bit)
 /* Puts the places of bits; returns how many. Writes up to SN_TOK_WALK_SLACK more. */
 static inline uint32_t put_places(uint64_t bits, uint32_t base, uint32_t *out)
 {
-    uint32_t n = 0;
-    while (bits != 0) {
-        for (uint32_t i = 0; i < SN_TOK_WALK_SLACK; i++) {
-            out[n] = base + sn_low_bit(bits | (uint64_t)1 << 63);
-            n += bits != 0;
+    const uint32_t n = sn_count_bits(bits);
+    for (uint32_t i = 0; i < n;) {
+        for (const uint32_t stop = i + SN_TOK_WALK_SLACK; i < stop; i++) {
+            out[i] = base + sn_low_bit(bits | (uint64_t)1 << 63);
             bits &= bits - 1;
         }
     }
@@ -240,17 +244,13 @@ static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, 
 {
     uint64_t border[SN_TOK_WALK_MOST / 64 + 1] = {0};
     uint32_t nend = 0;
-    size_t maybe_at = 0;
     for (size_t i = 0; i < n / 64; i++) {
         uint64_t back = bits_of(w->flag + 64 * i, 1);
-        const uint64_t maybe = bits_of(w->flag + 64 * i, 3);
         border[i] |= bits_of(w->flag + 64 * i, 0);
         for (uint64_t last = bits_of(w->flag + 64 * i, 4); last != 0; last &= last - 1) {
-            const uint64_t before_it = maybe & ((last & -last) - 1);
-            const size_t at = before_it != 0 ? 64 * i + sn_high_bit(before_it) : maybe_at;
+            const size_t at = maybe_before(w, 0, 64 * i + sn_low_bit(last));
             border[at / 64] |= (uint64_t)1 << at % 64;
         }
-        maybe_at = maybe != 0 ? 64 * i + sn_high_bit(maybe) : maybe_at;
         if (is_ascii) {
             border[i] |= back >> 1;
             border[i > 0 ? i - 1 : 0] |= i > 0 ? back << 63 : 0;
@@ -269,10 +269,11 @@ static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, 
 
 uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS])
 {
-    uint8_t kind[SN_TOK_WALK_MOST], flag[SN_TOK_WALK_MOST];
     uint32_t row[WAYS];
     const size_t left = text.n - at, size = left < WAYS * LONG ? SHORT : LONG;
-    Walk w = {.p = p, .text = text.at + at, .kind = kind, .flag = flag};
+    Walk w;
+    w.p = p;
+    w.text = text.at + at;
     if (p->walk == NULL || left < WAYS * SHORT)
         return 0;
     const bool is_ascii = read_kinds(&w, sn_bytes(w.text, left), WAYS * size);

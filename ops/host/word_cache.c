@@ -188,11 +188,16 @@ static uint64_t pack(const int32_t *id, size_t count, int32_t out[SN_WORD_IDS])
     return all >> SN_WORD_BITS == 0 ? count : 0;
 }
 
+/* What falls out of a full set is found by the index. */
 static void keep_short(const SnWordCache *c, SnBytes word, const SnWordFew *ids, uint64_t count)
 {
+    int32_t id[SN_WORD_MOST];
     SnWordKey k = sn_word_key(word.at, word.n, word.n);
-    SnWordFew *set = sn_word_set(c, k), *other = neighbour(c, set);
-    other[other[0].key.high != 0] = set[1];
+    SnWordFew *set = sn_word_set(c, k), *other = neighbour(c, set), *last = &other[other[0].key.high != 0];
+    const size_t size = last->key.high >> 56 & SN_WORD_SHORT;
+    if (size > 0)
+        keep_long(c, sn_bytes(&last->key, size), id, sn_word_put(last, id));
+    *last = set[1];
     set[1] = set[0];
     set[0] = *ids;
     k.high |= count << SN_WORD_COUNT;
