@@ -155,8 +155,8 @@ def start(sinter, folder, model, ids):
 
 
 def memory(sinter, _, model, ids):
-    command = [sinter, "generate", model, "--max-new-tokens", "16", "--threads", THREADS, "-q", "--inputs", ids[PROMPT],
-               "--outputs", ids["out"]]
+    command = [sinter, "generate", model, "--max-new-tokens", "16", "--threads", THREADS, "--kv-dtype", "f16", "-q",
+               "--inputs", ids[PROMPT], "--outputs", ids["out"]]
     process(command)
     peak, weights = process(command)[1], os.path.getsize(model)
     kept = sinter_bench(sinter, model, 1, PROMPT, 16)["state_bytes"]
