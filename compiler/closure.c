@@ -356,3 +356,63 @@ SnValue sn_cond(SnGraph *g, SnValue p, SnValue then_fn, SnValue else_fn, int n, 
     sn_vec_clear(g->memory, &c.captured);
     return out;
 }
+
+/* By operand of a grad term, from the front: which of wrt it is. */
+static int find_wrt(SnGraph *g, SnValue wrt, int n, const SnValue *args, const Closures *c)
+{
+    const SnRef r = sn_use(g, wrt);
+    for (int i = 0; i < n; i++) {
+        if (sn_use(g, args[i]) == r)
+            return i;
+    }
+    for (size_t i = 0; i < c->captured.n; i++) {
+        if (c->captured.at[i] == r)
+            return n + (int)i;
+    }
+    return -1;
+}
+
+static SnValue zeros_like(SnGraph *g, SnValue v)
+{
+    SnValue dims[SN_MAX_RANK];
+    const int n = sn_rank(g, v);
+    for (int i = 0; i < n; i++)
+        dims[i] = sn_dim(g, v, i);
+    return sn_broadcast(g, sn_const(g, sn_value_dtype(g, v), 0), n, dims);
+}
+
+SnValue sn_grad(SnGraph *g, SnValue fn, int n, const SnValue *args, int nwrt, const SnValue *wrt)
+{
+    SnArena *const arena = sn_store_arena(g->s);
+    int64_t *const at = sn_arena_array(arena, (size_t)nwrt + 1, sizeof *at);
+    SnValue *const d = sn_arena_array(arena, (size_t)nwrt + 1, sizeof *d);
+    Closures c = {{0}};
+    SnValue out = sn_none();
+    int nat = 0;
+    if (at == NULL || d == NULL)
+        return sn_graph_no_memory(g);
+    if (check_fn(g, "grad", fn) && join_closures(g, &fn, 1, &c)) {
+        for (int i = 0; i < nwrt; i++) {
+            const int k = find_wrt(g, wrt[i], n, args, &c);
+            if (k >= 0)
+                at[nat++] = k;
+        }
+        const SnAttr attr = SN_INTS("wrt", at, nat);
+        const SnValue y = make_applied(g, SN_OP_GRAD, &attr, 1, c.fn, 1, (const SnValue *const[]){args, NULL},
+                                       (const int[]){n, 0}, &c);
+        const SnValue known = sn_get(g, y, 1);
+        nat = 0;
+        for (int i = 0; i < nwrt; i++)
+            d[i] = find_wrt(g, wrt[i], n, args, &c) >= 0 ? sn_get(g, known, nat++) : zeros_like(g, wrt[i]);
+        const SnValue both[] = {sn_get(g, y, 0), sn_tuple(g, nwrt, d, NULL)};
+        out = sn_tuple(g, 2, both, NULL);
+    }
+    sn_vec_clear(g->memory, &c.captured);
+    return out;
+}
+
+SnValue sn_stop_gradient(SnGraph *g, SnValue x)
+{
+    const SnRef r = sn_use(g, x);
+    return r != 0 ? sn_make(g, SN_OP_STOP, NULL, 0, &r, 1) : sn_none();
+}

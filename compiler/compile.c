@@ -1,6 +1,6 @@
 /* compile.c -- the pipeline. Read this first.
  *
- *   graph ▶ simplify ▶ expand ▶ simplify ▶ inline ▶ flatten ▶ simplify ▶ pack ▶ hoist   terms to terms
+ *   graph ▶ simplify ▶ grad ▶ expand ▶ simplify ▶ inline ▶ flatten ▶ simplify ▶ pack ▶ hoist   terms to terms
  *         ▶ load      work on parameters alone: a program of its own, run here (load.c)
  *         ▶ fuse      which terms lie in memory
  *         ▶ steps     each of those lowered to kernels, in order, with buffers and dims: the image
@@ -21,6 +21,7 @@ static const struct {
     uint32_t flag; /* what sn_verify may demand from here on */
 } stages[] = {
     {"simplify", sn_pass_simplify, 0},
+    {"grad", sn_pass_grad, 0},
     {"expand", sn_pass_expand, SN_PASS_EXPANDED},
     {"algebra", sn_pass_simplify, 0},
     {"inline", sn_pass_inline, SN_PASS_INLINED},

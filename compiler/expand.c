@@ -15,7 +15,8 @@ typedef struct Expand {
     SnStore *s;
     SnRef *map; /* by ref: what it became; 0: not reached */
     uint32_t n;
-    SnRef last; /* a composite that was expanded in this round; 0: none */
+    SnRef last;    /* a composite that was expanded in this round; 0: none */
+    bool for_grad; /* what has a gradient of its own stays, nothing is claimed, and `stop` stays */
 } Expand;
 
 static const SnClaim claims[] = {
@@ -88,9 +89,11 @@ static SnStatus expand_one(Expand *x, SnRef mapped, SnRef *out, SnError *err)
     const SnOpRow *row = NULL;
     SnCall c;
     *out = mapped;
-    if (sn_claim_of(x->p, mapped) != NULL)
+    if (!x->for_grad && sn_claim_of(x->p, mapped) != NULL)
         return SN_OK;
     SN_TRY(sn_call_of(x->g, mapped, x->p->arena, &row, &c, err));
+    if (x->for_grad && row->op->grad != NULL)
+        return SN_OK;
     x->last = mapped;
     if (row->op->run != NULL)
         return make_host(x, row, &c, t->type, t->arg, t->narg, out, err);
@@ -107,6 +110,10 @@ static SnStatus rebuild(Expand *x, SnRef r, SnRef *out, SnError *err)
     SN_CHECK(in != NULL, err, SN_ENOMEM, "expand: no memory");
     for (int i = 0; i < t->narg; i++)
         in[i] = x->map[t->arg[i]];
+    if (t->op == SN_OP_STOP && !x->for_grad) {
+        *out = in[0];
+        return SN_OK;
+    }
     SN_TRY(sn_term_again(x->s, r, t->attr, in, map_dim, x, out, err));
     return t->op >= SN_PRIM_COUNT ? expand_one(x, *out, out, err) : SN_OK;
 }
@@ -127,16 +134,25 @@ static SnStatus round_over(Expand *x, SnRef *root, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_pass_expand(SnPass *p, SnRef root, SnRef *out, SnError *err)
+static SnStatus rounds(Expand *x, SnRef root, SnRef *out, SnError *err)
 {
-    Expand x = {.p = p, .g = p->g, .s = p->s};
     for (int i = 0; i < MAX_ROUNDS; i++) {
-        SN_TRY(round_over(&x, &root, err));
-        if (x.last == 0) {
+        SN_TRY(round_over(x, &root, err));
+        if (x->last == 0) {
             *out = root;
             return SN_OK;
         }
     }
-    const SnOpRow *const row = sn_compiler_row_of(p->cc, sn_term(p->s, x.last)->op);
+    const SnOpRow *const row = sn_compiler_row_of(x->p->cc, sn_term(x->s, x->last)->op);
     return sn_fail(err, SN_EINVAL, "%s: its expansion never ends", row->sig.name);
+}
+
+SnStatus sn_pass_expand(SnPass *p, SnRef root, SnRef *out, SnError *err)
+{
+    return rounds(&(Expand){.p = p, .g = p->g, .s = p->s}, root, out, err);
+}
+
+SnStatus sn_expand_for_grad(SnPass *p, SnRef fn, SnRef *out, SnError *err)
+{
+    return rounds(&(Expand){.p = p, .g = p->g, .s = p->s, .for_grad = true}, fn, out, err);
 }

@@ -218,6 +218,10 @@ SN_API SnValue sn_call(SnGraph *g, SnValue fn, int n, const SnValue *args);
 SN_API SnValue sn_loop(SnGraph *g, SnValue body, SnValue while_fn, SnValue bound, int ncarry,
                        const SnValue *carry, int nscan, const SnValue *scan);
 SN_API SnValue sn_cond(SnGraph *g, SnValue p, SnValue then_fn, SnValue else_fn, int n, const SnValue *args);
+/* tuple(what fn gives for args, tuple(gradients of its first result with respect to wrt)). fn gives a scalar of
+ * floats, or a tuple that begins with one; wrt are among args, or outer values: 0 where fn does not use one. */
+SN_API SnValue sn_grad(SnGraph *g, SnValue fn, int n, const SnValue *args, int nwrt, const SnValue *wrt);
+SN_API SnValue sn_stop_gradient(SnGraph *g, SnValue x); /* x, whose gradient is 0 */
 
 /* ---- text form ---- */
 SN_API SN_MUST_CHECK SnStatus sn_graph_parse(SnGraph *g, const char *name, SnBytes text, SnError *err);

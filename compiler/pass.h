@@ -1,5 +1,6 @@
 /* pass.h -- the passes and what they share. compile.c has the list in order.
  *
+ *   grad     terms grad ▶ calls of functions that return gradients too
  *   expand   composites ▶ their definition; of a host term operand 0 becomes its scratch bytes
  *   inline   calls ▶ the bodies; bodies of loop and cond get the dims of their call site
  *   flatten  lists ▶ (start, len, child) tensors, tuples ▶ leaves: after it every value that a kernel or host
@@ -45,6 +46,7 @@ typedef struct SnPass {
 /* Each takes the program term and returns the new one. */
 typedef SnStatus SnPassFn(SnPass *p, SnRef root, SnRef *out, SnError *err);
 SnPassFn sn_pass_simplify; /* rewrite.c with rules_*.c */
+SnPassFn sn_pass_grad;     /* grad.c */
 SnPassFn sn_pass_expand;   /* expand.c */
 SnPassFn sn_pass_inline;   /* inline.c */
 SnPassFn sn_pass_flatten;  /* flatten.c */
@@ -60,6 +62,10 @@ SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
 /* The program with copies of entries in which symbols are fixed. The copies are entries with attributes base
  * (whose copy it is), symbols and values. text: SnCompileOptions.specialise, or NULL. */
 SN_MUST_CHECK SnStatus sn_specialise(SnPass *p, const char *text, SnRef root, SnRef *out, SnError *err);
+
+/* ---- expand.c ---- */
+/* A function without composites but those that have a gradient of their own. */
+SN_MUST_CHECK SnStatus sn_expand_for_grad(SnPass *p, SnRef fn, SnRef *out, SnError *err);
 
 /* ---- expand.c: composites that the target has a loop nest for. They stay, as roots that are lowered ---- */
 struct SnLower;
