@@ -291,18 +291,29 @@ SnValue sn_carry(SnGraph *g, const char *name, SnValue init)
     return named_leaf(g, SN_OP_CARRY, sn_term(g->s, r)->type, &SN_STRING("name", name), 1, &r);
 }
 
+uint32_t sn_outside_begin(SnGraph *g)
+{
+    const uint32_t inside = g->current;
+    g->current = 0;
+    return inside;
+}
+
+void sn_outside_end(SnGraph *g, uint32_t scope)
+{
+    g->current = scope;
+}
+
 SnValue sn_carry_zeros(SnGraph *g, const char *name, SnDtype dtype, SnValue rows, int ndim,
                        const int64_t *dims)
 {
-    const uint32_t inside = g->current;
     SnValue all[SN_MAX_RANK] = {rows};
     if (!sn_graph_ok(g) || ndim >= SN_MAX_RANK)
         return sn_none();
-    g->current = 0;
+    const uint32_t inside = sn_outside_begin(g);
     for (int i = 0; i < ndim; i++)
         all[i + 1] = sn_const_int(g, SN_I64, dims[i]);
     const SnValue carry = sn_carry(g, name, sn_broadcast(g, sn_const(g, dtype, 0), ndim + 1, all));
-    g->current = inside;
+    sn_outside_end(g, inside);
     return carry;
 }
 

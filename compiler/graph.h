@@ -127,6 +127,9 @@ SN_API SnValue sn_carry(SnGraph *g, const char *name, SnValue init);
 /* [rows, dims..] of zeros; also from inside of a function. rows: a symbol at create. */
 SN_API SnValue sn_carry_zeros(SnGraph *g, const char *name, SnDtype dtype, SnValue rows, int ndim,
                               const int64_t *dims);
+/* What is built between these is of the entry, also inside of a function: leaves, and what is made of them. */
+SN_API uint32_t sn_outside_begin(SnGraph *g);
+SN_API void sn_outside_end(SnGraph *g, uint32_t scope); /* what sn_outside_begin gave */
 SN_API void sn_next(SnGraph *g, SnValue carry, SnValue next);
 SN_API void sn_output(SnGraph *g, const char *name, SnValue v);
 /* An output whose rows the host may read while the run goes on (sn_rows, sn_on_rows): stacked rows of a loop

@@ -301,7 +301,10 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
         in[i] = (SnNamedValue){own ? own : "", make_input(g, r->name[i], &r->shape[i])};
     }
     SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
-    sn_model_build(m, g, &part);
+    if (sn_wants_gradients(part.want, part.nwant))
+        sn_model_build_gradients(m, g, &part);
+    else
+        sn_model_build(m, g, &part);
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(g, part.out.at[i].name, part.out.at[i].value);
     p->range = part.range;

@@ -70,8 +70,9 @@ SN_API SN_MUST_CHECK SnStatus sn_tensors_save(SnContext *ctx, const char *path, 
                                               size_t n, SnError *err);
 
 /* Names as in Transformers: input_ids, attention_mask, token_type_ids, labels ... in; logits,
- * last_hidden_state, hidden_states.5, attentions.0, loss ... out. nwant 0: every output of the head. A name
- * that the model does not have is SN_EUNSUPPORTED. */
+ * last_hidden_state, hidden_states.5, attentions.0, loss ... out; grad.NAME is the gradient of loss with
+ * respect to a parameter, by its name in the file, f32; "grad.*": of all. nwant 0: every output of the head.
+ * A name that the model does not have is SN_EUNSUPPORTED. */
 SN_API SN_MUST_CHECK SnStatus sn_model_forward(SnModel *m, const SnNamedTensor *in, size_t nin,
                                                const char *const *want, size_t nwant, SnResults **out,
                                                SnError *err);

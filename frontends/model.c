@@ -227,6 +227,7 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .nwant = part->nwant,
                  .num_labels = m->num_labels,
                  .past = part->past,
+                 .trained = part->trained,
                  .made = {.memory = memory}};
     if (!arch) {
         sn_graph_fail(g, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, part->head, m->config.model_type);

@@ -65,8 +65,9 @@ typedef struct SnModelPart {
     size_t nin;
     const char *const *want; /* results; nwant 0: every output of the head */
     size_t nwant;
-    SnPast *past;      /* built in the cached form; or NULL */
-    SnNamedValues out; /* filled: f32; sn_named_value finds one by name */
+    SnPast *past;           /* built in the cached form; or NULL */
+    SnNamedValues *trained; /* filled: as in SnBuild; or NULL */
+    SnNamedValues out;      /* filled: f32; sn_named_value finds one by name */
     const SnIdRange *range;
     size_t nrange;
     int64_t max_seq;
@@ -74,6 +75,10 @@ typedef struct SnModelPart {
 /* Builds a head into g, after sn_model_need. Errors stick to the graph. */
 void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part);
 void sn_model_part_clear(SnModel *m, SnModelPart *part);
+/* gradients.c: the same, with gradients of its loss among what is wanted: "grad.NAME", or "grad.*" for all.
+ */
+bool sn_wants_gradients(const char *const *want, size_t n);
+void sn_model_build_gradients(SnModel *m, SnGraph *g, SnModelPart *part);
 
 /* ---- results ---- */
 /* Room for n tensors; add copies a view, lists too. */

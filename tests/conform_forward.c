@@ -56,8 +56,9 @@ static SnStatus run_call(Conform *c, SnModel *m, const SnJson *call, const char 
     size_t nin = 0;
     SnResults *r = NULL;
     const SnJson *outputs = sn_json_get(call, "outputs");
-    SN_CHECK(sn_json_is(sn_json_get(call, "op"), "forward"), err, SN_EUNSUPPORTED,
-             "calls other than forward");
+    const SnJson *op = sn_json_get(call, "op");
+    SN_CHECK(sn_json_is(op, "forward") || sn_json_is(op, "loss_and_grads"), err, SN_EUNSUPPORTED,
+             "calls other than forward and loss_and_grads");
     SN_TRY(check_kwargs(sn_json_get(call, "kwargs"), err));
     SN_TRY(read_inputs(c, sn_json_get(call, "inputs"), in, &nin, err));
     SN_CHECK(outputs && outputs->kind == SN_JSON_OBJECT && outputs->n, err, SN_EFORMAT, "%s: no outputs",

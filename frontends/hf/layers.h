@@ -61,6 +61,8 @@ typedef struct SnBuild {
     bool want_probs;
     SnRouting routing;
     SnPast *past; /* cached form; NULL: whole rows */
+    /* Filled: parameters that were read, by their names in the file, f32, values of the entry; or NULL */
+    SnNamedValues *trained;
     SnText made;  /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 

@@ -197,6 +197,21 @@ static SnValue mx_param(SnBuild *b, const char *full)
     return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
 }
 
+/* A parameter as training sees it: the same value wherever it is read, whatever is computed in. */
+static SnValue trained(SnBuild *b, const char *file, SnValue param)
+{
+    SnValue v = sn_named_value(b->trained->at, b->trained->n, file);
+    if (v.ref || !param.ref)
+        return v;
+    const uint32_t inside = sn_outside_begin(b->g);
+    v = sn_cast(b->g, param, SN_F32);
+    sn_outside_end(b->g, inside);
+    const char *own = sn_arena_strndup(b->arena, file, strlen(file));
+    if (!own || !sn_vec_push(b->arena->memory, b->trained, (SnNamedValue){own, v}))
+        return sn_graph_fail(b->g, SN_ENOMEM, "%s: no memory", file);
+    return v;
+}
+
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
@@ -209,8 +224,10 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
         return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
     memcpy(file, t->name.at, t->name.n);
     file[t->name.n] = 0;
-    const SnValue v =
+    SnValue v =
         t->dtype == SN_NODTYPE ? block_param(b, t, file) : sn_param(b->g, file, t->dtype, t->ndim, t->dims);
+    if (b->trained && t->dtype != SN_NODTYPE)
+        v = trained(b, file, v);
     return sn_cast(b->g, v, b->dtype);
 }
 
