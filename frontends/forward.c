@@ -214,14 +214,6 @@ static bool tags_tokens(const SnArch *a)
     return false;
 }
 
-/* What is known of an input before it is there. */
-typedef struct Shape {
-    SnDtype dtype;
-    int ndim;
-    const char *symbol[SN_MAX_RANK]; /* or NULL: */
-    int64_t dims[SN_MAX_RANK];
-} Shape;
-
 /* A first dim of 1 stands for every row where other inputs have more. */
 static const char *batch_symbol(const SnNamedTensor *t, const SnNamedTensor *in, size_t nin)
 {
@@ -232,8 +224,8 @@ static const char *batch_symbol(const SnNamedTensor *t, const SnNamedTensor *in,
     return "batch";
 }
 
-static SnStatus shape_of(const SnArch *arch, const SnNamedTensor *t, const SnNamedTensor *in, size_t nin,
-                         Shape *s, SnError *err)
+SnStatus sn_input_shape(const SnArch *arch, const SnNamedTensor *t, const SnNamedTensor *in, size_t nin,
+                        SnInputShape *s, SnError *err)
 {
     static const char *const plain[] = {"batch", "seq"}, *const chosen[] = {"batch", "choices", "seq"};
     const SnView *v = &t->view;
@@ -244,7 +236,7 @@ static SnStatus shape_of(const SnArch *arch, const SnNamedTensor *t, const SnNam
     SN_CHECK(by_token ? rank == 2 || rank == 3 : rank == 1 || rank == 2, err, SN_ESHAPE,
              "input %s: %d dims, expected %s", t->name, v->ndim,
              by_token ? "[batch, seq] or [batch, choices, seq]" : "[batch] or [batch, labels]");
-    *s = (Shape){.dtype = v->dtype, .ndim = v->ndim};
+    *s = (SnInputShape){.dtype = v->dtype, .ndim = v->ndim};
     for (int i = 0; i < v->ndim; i++) {
         s->dims[i] = v->dims[i];
         SN_CHECK(v->dims[i] >= 1, err, SN_ESHAPE, "input %s: dim %d is %lld", t->name, i,
@@ -256,7 +248,7 @@ static SnStatus shape_of(const SnArch *arch, const SnNamedTensor *t, const SnNam
     return SN_OK;
 }
 
-static void put_shape(SnText *key, const char *name, const Shape *s)
+static void put_shape(SnText *key, const char *name, const SnInputShape *s)
 {
     sn_text_printf(key, "%s:%s", name, sn_dtype(s->dtype)->name);
     for (int i = 0; i < s->ndim; i++)
@@ -272,19 +264,22 @@ static void put_shape(SnText *key, const char *name, const Shape *s)
 typedef struct Request {
     const char *head; /* NULL: the model's own */
     const char *const *name;
-    const Shape *shape;
+    const SnInputShape *shape;
     size_t nin;
     const char *const *want;
     size_t nwant;
 } Request;
 
-static SnValue make_input(SnGraph *g, const char *name, const Shape *s)
+SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64_t times)
 {
     static const int64_t most = (int64_t)1 << 24;
     SnValue dims[SN_MAX_RANK];
-    for (int i = 0; i < s->ndim; i++)
-        dims[i] = s->symbol[i] ? sn_symbol(g, s->symbol[i], 1, most) : sn_const_int(g, SN_I64, s->dims[i]);
-    const SnValue v = sn_input(g, name, s->dtype, s->ndim, dims);
+    int n = 0;
+    if (times)
+        dims[n++] = sn_const_int(g, SN_I64, times);
+    for (int i = 0; i < s->ndim && n < SN_MAX_RANK; i++)
+        dims[n++] = s->symbol[i] ? sn_symbol(g, s->symbol[i], 1, most) : sn_const_int(g, SN_I64, s->dims[i]);
+    const SnValue v = sn_input(g, name, s->dtype, n, dims);
     return sn_dtype_is_float(s->dtype) ? sn_cast(g, v, SN_F32) : sn_cast(g, v, SN_I64);
 }
 
@@ -298,7 +293,7 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     }
     for (size_t i = 0; i < r->nin; i++) {
         const char *own = sn_arena_strndup(&m->arena, r->name[i], strlen(r->name[i]));
-        in[i] = (SnNamedValue){own ? own : "", make_input(g, r->name[i], &r->shape[i])};
+        in[i] = (SnNamedValue){own ? own : "", sn_input_make(g, r->name[i], &r->shape[i], 0)};
     }
     SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
     if (sn_wants_gradients(part.want, part.nwant))
@@ -438,12 +433,12 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
     const SnArch *arch = head ? sn_arch_find(m->config.model_type, head) : m->arch;
     SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, head, m->config.model_type);
     sn_arena_init(&arena, sn_allocator(m->ctx));
-    Shape *shape = sn_arena_array(&arena, nin + 1, sizeof *shape);
+    SnInputShape *shape = sn_arena_array(&arena, nin + 1, sizeof *shape);
     const char **name = sn_arena_array(&arena, nin + 1, sizeof *name);
     SnStatus st = shape && name ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
     for (size_t i = 0; st == SN_OK && i < nin; i++) {
         name[i] = in[i].name;
-        st = shape_of(arch, &in[i], in, nin, &shape[i], err);
+        st = sn_input_shape(arch, &in[i], in, nin, &shape[i], err);
     }
     const Request r = {.head = head, .name = name, .shape = shape, .nin = nin, .want = want, .nwant = nwant};
     if (st == SN_OK)
@@ -457,7 +452,8 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
 }
 
 /* Inputs by name as they would come: whole numbers, with the dims of their kind. */
-static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, Shape *shape, SnError *err)
+static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, SnInputShape *shape,
+                             SnError *err)
 {
     static const int64_t dims[SN_MAX_RANK] = {1, 1, 1};
     const int rank = strcmp(m->arch->task, "multiple-choice") == 0 ? 3 : 2;
@@ -466,7 +462,7 @@ static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t 
         const bool by_row = kind_of(input[i], &kind) && kind == BY_LABEL &&
                             !(strcmp(input[i], "labels") == 0 && tags_tokens(m->arch));
         const SnNamedTensor t = {input[i], sn_view(SN_I64, NULL, by_row ? 1 : rank, dims)};
-        SN_TRY(shape_of(m->arch, &t, NULL, 0, &shape[i], err));
+        SN_TRY(sn_input_shape(m->arch, &t, NULL, 0, &shape[i], err));
     }
     return SN_OK;
 }
@@ -483,7 +479,7 @@ static SnStatus usual_request(SnModel *m, SnArena *arena, Request *r, SnError *e
         r->name = usual_inputs;
         r->nin = SN_COUNT(usual_inputs);
     }
-    Shape *shape = sn_arena_array(arena, r->nin, sizeof *shape);
+    SnInputShape *shape = sn_arena_array(arena, r->nin, sizeof *shape);
     SN_CHECK(shape, err, SN_ENOMEM, "%s: no memory", m->folder);
     r->shape = shape;
     return m->text ? SN_OK : usual_shapes(m, r->name, r->nin, shape, err);

@@ -32,7 +32,7 @@ static SnValue results_of(SnModel *m, SnGraph *g, const SnNamedValues *out)
 }
 
 /* The outputs of the function, and the gradients that are wanted, as outputs of the part. */
-static void name_results(SnModel *m, SnGraph *g, SnModelPart *part, SnValue y, const SnNamedValues *trained,
+static void name_results(SnModel *m, SnGraph *g, SnModelPart *part, SnValue y, const SnNamedValues *leaf,
                          const char *const *want, size_t nwant)
 {
     const SnAllocator *memory = sn_allocator(m->ctx);
@@ -43,10 +43,10 @@ static void name_results(SnModel *m, SnGraph *g, SnModelPart *part, SnValue y, c
         const char *name = gradient_of(want[w]);
         const bool is_all = name && strcmp(name, "*") == 0;
         bool found = !name;
-        for (size_t i = 0; name && i < trained->n; i++) {
-            if (!is_all && strcmp(trained->at[i].name, name) != 0)
+        for (size_t i = 0; name && i < leaf->n; i++) {
+            if (!is_all && strcmp(leaf->at[i].name, name) != 0)
                 continue;
-            const char *full = sn_arena_printf(&m->arena, PREFIX "%s", trained->at[i].name);
+            const char *full = sn_arena_printf(&m->arena, PREFIX "%s", leaf->at[i].name);
             found = full && sn_vec_push(memory, &part->out, (SnNamedValue){full, sn_get(g, d, (int)i)});
         }
         if (!found)
@@ -58,7 +58,7 @@ void sn_model_build_gradients(SnModel *m, SnGraph *g, SnModelPart *part)
 {
     const char *const *want = part->want;
     const size_t nwant = part->nwant;
-    SnNamedValues trained = {0};
+    SnTrained trained = {0};
     const char **plain = sn_arena_array(&m->arena, nwant + 1, sizeof *plain);
     SnValue *wrt = NULL;
     if (!plain) {
@@ -76,13 +76,14 @@ void sn_model_build_gradients(SnModel *m, SnGraph *g, SnModelPart *part)
     sn_fn_begin(g, "loss");
     sn_model_build(m, g, part);
     const SnValue fn = sn_fn_end(g, results_of(m, g, &part->out));
-    wrt = sn_arena_array(&m->arena, trained.n + 1, sizeof *wrt);
-    for (size_t i = 0; wrt && i < trained.n; i++)
-        wrt[i] = trained.at[i].value;
+    wrt = sn_arena_array(&m->arena, trained.leaf.n + 1, sizeof *wrt);
+    for (size_t i = 0; wrt && i < trained.leaf.n; i++)
+        wrt[i] = trained.leaf.at[i].value;
     if (wrt)
-        name_results(m, g, part, sn_grad(g, fn, 0, NULL, (int)trained.n, wrt), &trained, want, nwant);
+        name_results(m, g, part, sn_grad(g, fn, 0, NULL, (int)trained.leaf.n, wrt), &trained.leaf, want,
+                     nwant);
     else
         sn_graph_fail(g, SN_ENOMEM, "%s: no memory", m->folder);
     part->trained = NULL;
-    sn_vec_clear(sn_allocator(m->ctx), &trained);
+    sn_trained_clear(&trained, sn_allocator(m->ctx));
 }

@@ -65,9 +65,9 @@ typedef struct SnModelPart {
     size_t nin;
     const char *const *want; /* results; nwant 0: every output of the head */
     size_t nwant;
-    SnPast *past;           /* built in the cached form; or NULL */
-    SnNamedValues *trained; /* filled: as in SnBuild; or NULL */
-    SnNamedValues out;      /* filled: f32; sn_named_value finds one by name */
+    SnPast *past;       /* built in the cached form; or NULL */
+    SnTrained *trained; /* as in SnBuild; or NULL */
+    SnNamedValues out;  /* filled: f32; sn_named_value finds one by name */
     const SnIdRange *range;
     size_t nrange;
     int64_t max_seq;
@@ -79,6 +79,20 @@ void sn_model_part_clear(SnModel *m, SnModelPart *part);
  */
 bool sn_wants_gradients(const char *const *want, size_t n);
 void sn_model_build_gradients(SnModel *m, SnGraph *g, SnModelPart *part);
+
+/* ---- inputs ---- */
+/* What is known of an input before it is there. */
+typedef struct SnInputShape {
+    SnDtype dtype;
+    int ndim;
+    const char *symbol[SN_MAX_RANK]; /* or NULL: */
+    int64_t dims[SN_MAX_RANK];
+} SnInputShape;
+/* Of an input of this name, as it comes with the others. */
+SN_MUST_CHECK SnStatus sn_input_shape(const SnArch *arch, const SnNamedTensor *t, const SnNamedTensor *in,
+                                      size_t nin, SnInputShape *s, SnError *err);
+/* i64 or f32; [times, ..] where that is not 0. */
+SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64_t times);
 
 /* ---- results ---- */
 /* Room for n tensors; add copies a view, lists too. */

@@ -24,7 +24,7 @@ typedef struct Conform {
 /* A kind of case: runs it and leaves its results. */
 typedef SnStatus ConformKind(Conform *c, SnError *err);
 ConformKind conform_forward, conform_sentence, conform_pipeline, conform_logits, conform_quant,
-    conform_generate, conform_chat;
+    conform_generate, conform_chat, conform_train;
 
 /* DIR/FILE in the arena. */
 SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);
@@ -32,6 +32,9 @@ SN_MUST_CHECK SnStatus conform_json(Conform *c, const char *file, const SnJson *
 /* Opens a folder of the case, computing in dtype. */
 SN_MUST_CHECK SnStatus conform_model(Conform *c, const char *folder, SnDtype dtype, SnModel **out,
                                      SnError *err);
+/* The tensors of a call's `inputs`, at most MAX_INPUTS behind the n that there are (conform_forward.c). */
+SN_MUST_CHECK SnStatus conform_inputs(Conform *c, const SnJson *inputs, SnNamedTensor *in, size_t *n,
+                                      SnError *err);
 /* Copies v, converted to a dtype; name is copied. */
 SN_MUST_CHECK SnStatus conform_add(Conform *c, const char *name, const SnView *v, SnDtype dtype,
                                    SnError *err);

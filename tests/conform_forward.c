@@ -24,7 +24,7 @@ static SnStatus check_kwargs(const SnJson *kwargs, SnError *err)
     return SN_OK;
 }
 
-static SnStatus read_inputs(Conform *c, const SnJson *inputs, SnNamedTensor *in, size_t *n, SnError *err)
+SnStatus conform_inputs(Conform *c, const SnJson *inputs, SnNamedTensor *in, size_t *n, SnError *err)
 {
     for (uint32_t i = 0; inputs && i < inputs->n; i++) {
         const SnJson *j = &inputs->u.child[i];
@@ -60,7 +60,7 @@ static SnStatus run_call(Conform *c, SnModel *m, const SnJson *call, const char 
     SN_CHECK(sn_json_is(op, "forward") || sn_json_is(op, "loss_and_grads"), err, SN_EUNSUPPORTED,
              "calls other than forward and loss_and_grads");
     SN_TRY(check_kwargs(sn_json_get(call, "kwargs"), err));
-    SN_TRY(read_inputs(c, sn_json_get(call, "inputs"), in, &nin, err));
+    SN_TRY(conform_inputs(c, sn_json_get(call, "inputs"), in, &nin, err));
     SN_CHECK(outputs && outputs->kind == SN_JSON_OBJECT && outputs->n, err, SN_EFORMAT, "%s: no outputs",
              c->dir);
     const char **want = sn_arena_array(&c->arena, outputs->n, sizeof *want);

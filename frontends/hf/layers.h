@@ -36,6 +36,16 @@ typedef struct SnRouting {
     int64_t nlayer;
 } SnRouting;
 
+/* Parameters that something learns: each is one value of the entry, f32, wherever it is read. */
+typedef struct SnTrained {
+    bool is_state;                               /* carries, zeros at first; else what the file has */
+    bool (*picks)(void *self, const char *name); /* which, by their names in the file; NULL: all */
+    void *self;
+    SnNamedValues leaf; /* filled: those that were read, */
+    SnNamedValues file; /* and each as the file has it */
+} SnTrained;
+void sn_trained_clear(SnTrained *t, const SnAllocator *memory);
+
 /* One model being built. */
 typedef struct SnBuild {
     SnGraph *g;
@@ -60,10 +70,9 @@ typedef struct SnBuild {
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
     SnRouting routing;
-    SnPast *past; /* cached form; NULL: whole rows */
-    /* Filled: parameters that were read, by their names in the file, f32, values of the entry; or NULL */
-    SnNamedValues *trained;
-    SnText made;  /* names of parameters that the checkpoint lacks and that were made, for a warning */
+    SnPast *past;       /* cached form; NULL: whole rows */
+    SnTrained *trained; /* or NULL */
+    SnText made;        /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 
 /* ---- inputs and outputs (params.c) ---- */

@@ -197,19 +197,31 @@ static SnValue mx_param(SnBuild *b, const char *full)
     return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
 }
 
-/* A parameter as training sees it: the same value wherever it is read, whatever is computed in. */
 static SnValue trained(SnBuild *b, const char *file, SnValue param)
 {
-    SnValue v = sn_named_value(b->trained->at, b->trained->n, file);
-    if (v.ref || !param.ref)
-        return v;
+    SnTrained *t = b->trained;
+    SnValue v = sn_named_value(t->leaf.at, t->leaf.n, file);
+    if (v.ref || !param.ref || (t->picks && !t->picks(t->self, file)))
+        return v.ref ? v : param;
+    SnValue dims[SN_MAX_RANK];
     const uint32_t inside = sn_outside_begin(b->g);
-    v = sn_cast(b->g, param, SN_F32);
+    const SnValue own = sn_cast(b->g, param, SN_F32);
+    const int n = sn_rank(b->g, own);
+    for (int i = 0; i < n; i++)
+        dims[i] = sn_dim(b->g, own, i);
+    v = t->is_state ? sn_carry(b->g, file, sn_broadcast(b->g, sn_const(b->g, SN_F32, 0), n, dims)) : own;
     sn_outside_end(b->g, inside);
-    const char *own = sn_arena_strndup(b->arena, file, strlen(file));
-    if (!own || !sn_vec_push(b->arena->memory, b->trained, (SnNamedValue){own, v}))
+    const char *name = sn_arena_strndup(b->arena, file, strlen(file));
+    if (!name || !sn_vec_push(b->arena->memory, &t->leaf, (SnNamedValue){name, v}) ||
+        !sn_vec_push(b->arena->memory, &t->file, (SnNamedValue){name, own}))
         return sn_graph_fail(b->g, SN_ENOMEM, "%s: no memory", file);
     return v;
+}
+
+void sn_trained_clear(SnTrained *t, const SnAllocator *memory)
+{
+    sn_vec_clear(memory, &t->leaf);
+    sn_vec_clear(memory, &t->file);
 }
 
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name)

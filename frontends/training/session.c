@@ -1,0 +1,250 @@
+/* session.c -- a training program and its instance, entry by entry. */
+#include "frontends/training.h"
+
+#include "frontends/training/train.h"
+
+struct SnTraining {
+    SnModel *m;
+    SnModelProgram *program;
+    SnArena arena;
+    SnTrainSpec spec;
+};
+
+/* ---- arguments ---- */
+
+typedef struct NamedAttr {
+    const char *argument, *attr;
+} NamedAttr;
+
+static const struct Optim {
+    const char *name, *op;
+    NamedAttr attr[4];
+} optims[] = {
+    {"adamw_torch", "adamw", {{"adam_beta1", "beta1"}, {"adam_beta2", "beta2"}, {"adam_epsilon", "eps"}}},
+    {"sgd", "sgd", {{NULL, NULL}}},
+    {"adagrad", "adagrad", {{NULL, NULL}}},
+    {"rmsprop", "rmsprop", {{NULL, NULL}}},
+    {"lion_32bit", "lion", {{"adam_beta1", "beta1"}, {"adam_beta2", "beta2"}}},
+    {"adafactor", "adafactor", {{NULL, NULL}}},
+};
+
+static const struct Schedule {
+    const char *name, *kind;
+    bool has_warmup, has_end;
+    double cycles;
+} schedules[] = {
+    {"linear", "linear", true, true, 0},
+    {"cosine", "cosine", true, true, 0.5},
+    {"cosine_with_restarts", "restarts", true, true, 1},
+    {"polynomial", "polynomial", true, true, 0},
+    {"constant", "constant", false, false, 0},
+    {"constant_with_warmup", "constant", true, false, 0},
+    {"inverse_sqrt", "inverse_sqrt", true, false, 0},
+};
+
+static double number(const SnJson *args, const char *key, double otherwise)
+{
+    double v = otherwise;
+    return sn_json_number(sn_json_get(args, key), &v) ? v : otherwise;
+}
+
+static const char *string(SnTraining *t, const SnJson *args, const char *key, const char *otherwise)
+{
+    const SnJson *v = sn_json_get(args, key);
+    return v && v->kind == SN_JSON_STRING
+               ? sn_arena_strndup(&t->arena, (const char *)v->u.string.at, v->u.string.n)
+               : otherwise;
+}
+
+static SnStatus read_optimizer(SnTraining *t, const SnJson *args, SnError *err)
+{
+    SnOptimizer *o = &t->spec.optimizer;
+    const char *name = string(t, args, "optim", optims[0].name);
+    size_t i = 0;
+    while (i < SN_COUNT(optims) && strcmp(optims[i].name, name) != 0)
+        i++;
+    SN_CHECK(i < SN_COUNT(optims), err, SN_EUNSUPPORTED, "optim %s: not yet", name);
+    o->op = optims[i].op;
+    o->attr[o->nattr++] = SN_FLOAT("weight_decay", number(args, "weight_decay", 0));
+    for (const NamedAttr *a = optims[i].attr; a->argument; a++)
+        if (!sn_json_is_null(sn_json_get(args, a->argument)))
+            o->attr[o->nattr++] = SN_FLOAT(a->attr, number(args, a->argument, 0));
+    const SnJson *more = sn_json_get(args, "optim_args");
+    for (uint32_t k = 0; more && more->kind == SN_JSON_OBJECT && k < more->n && o->nattr < SN_OPTIM_ATTRS;
+         k++) {
+        const SnJson *v = &more->u.child[k];
+        const char *key = sn_arena_strndup(&t->arena, (const char *)v->key.at, v->key.n);
+        SN_CHECK(key, err, SN_ENOMEM, "training: no memory");
+        if (v->kind == SN_JSON_BOOL)
+            o->attr[o->nattr++] = SN_INT(key, v->u.boolean);
+        else
+            o->attr[o->nattr++] = SN_FLOAT(key, number(more, key, 0));
+    }
+    return SN_OK;
+}
+
+static SnStatus read_schedule(SnTraining *t, const SnJson *args, SnError *err)
+{
+    SnLrSchedule *r = &t->spec.schedule;
+    const SnJson *more = sn_json_get(args, "lr_scheduler_kwargs");
+    const char *name = string(t, args, "lr_scheduler_type", "linear");
+    const struct Schedule *s = schedules;
+    while (s < schedules + SN_COUNT(schedules) && strcmp(s->name, name) != 0)
+        s++;
+    SN_CHECK(s < schedules + SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet",
+             name);
+    r->lr = number(args, "learning_rate", 5e-5);
+    r->attr[r->nattr++] = SN_STRING("kind", s->kind);
+    r->attr[r->nattr++] = SN_FLOAT("warmup", s->has_warmup ? number(args, "warmup_steps", 0) : 0);
+    if (s->has_end)
+        r->attr[r->nattr++] = SN_FLOAT("total", number(args, "max_steps", 0));
+    if (s->cycles != 0)
+        r->attr[r->nattr++] = SN_FLOAT("num_cycles", number(more, "num_cycles", s->cycles));
+    if (strcmp(s->kind, "polynomial") == 0) {
+        r->attr[r->nattr++] = SN_FLOAT("power", number(more, "power", 1));
+        r->attr[r->nattr++] = SN_FLOAT("lr_end", number(more, "lr_end", 1e-7) / r->lr);
+    }
+    if (strcmp(s->kind, "inverse_sqrt") == 0) {
+        const double warmup = number(args, "warmup_steps", 0);
+        r->attr[r->nattr++] = SN_FLOAT("timescale", number(more, "timescale", warmup != 0 ? warmup : 10000));
+    }
+    return SN_OK;
+}
+
+static SnStatus read_inputs(SnTraining *t, const SnTrainingDesc *d, SnError *err)
+{
+    SnTrainSpec *s = &t->spec;
+    SnInputShape *shape = sn_arena_array(&t->arena, d->nsample + 1, sizeof *shape);
+    const char **name = sn_arena_array(&t->arena, d->nsample + 1, sizeof *name);
+    SN_CHECK(shape && name, err, SN_ENOMEM, "training: no memory");
+    for (size_t i = 0; i < d->nsample; i++) {
+        SN_TRY(sn_input_shape(t->m->arch, &d->sample[i], d->sample, d->nsample, &shape[i], err));
+        name[i] = sn_arena_strndup(&t->arena, d->sample[i].name, strlen(d->sample[i].name));
+        SN_CHECK(name[i], err, SN_ENOMEM, "training: no memory");
+    }
+    s->input = name;
+    s->shape = shape;
+    s->ninput = d->nsample;
+    return SN_OK;
+}
+
+static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
+{
+    SnTrainSpec *s = &t->spec;
+    s->accumulate = (int64_t)number(d->args, "gradient_accumulation_steps", 1);
+    SN_CHECK(s->accumulate >= 1 && s->accumulate <= 4096, err, SN_EINVAL,
+             "gradient_accumulation_steps: expected 1 to 4096, found %g",
+             number(d->args, "gradient_accumulation_steps", 1));
+    s->max_grad_norm = number(d->args, "max_grad_norm", 1);
+    s->trains = d->trains;
+    s->decays = d->decays;
+    s->self = d->self;
+    SN_TRY(read_optimizer(t, d->args, err));
+    SN_TRY(read_schedule(t, d->args, err));
+    return read_inputs(t, d, err);
+}
+
+/* ---- a training ---- */
+
+static SnStatus run(SnTraining *t, const char *entry, const SnNamedTensor *in, size_t nin, SnError *err)
+{
+    SnInstance *s = t->program->instance;
+    SnSlotInfo slot;
+    SN_TRY(sn_entry(s, entry, err));
+    for (uint32_t i = 0; sn_program_input(t->program->program, entry, i, &slot); i++) {
+        const char *name = strncmp(slot.name, "eval.", 5) == 0 ? slot.name + 5 : slot.name;
+        size_t k = 0;
+        while (k < nin && strcmp(in[k].name, name) != 0)
+            k++;
+        SN_CHECK(k < nin || slot.is_unused, err, SN_EINVAL, "%s: input %s is not given", entry, name);
+        if (k < nin)
+            SN_TRY(sn_bind(s, slot.name, &in[k].view, err));
+    }
+    return sn_run(s, err);
+}
+
+SnStatus sn_training_create(SnModel *m, const SnTrainingDesc *d, SnTraining **out, SnError *err)
+{
+    SN_TRY(sn_model_need(m, err));
+    SnTraining *t = sn_alloc_zero(sn_allocator(m->ctx), sizeof *t, _Alignof(max_align_t));
+    SN_CHECK(t, err, SN_ENOMEM, "training: no memory");
+    t->m = m;
+    sn_arena_init(&t->arena, sn_allocator(m->ctx));
+    SnStatus st = read_spec(t, d, err);
+    const char *key = sn_arena_printf(&t->arena, "training %p", (void *)t);
+    if (st == SN_OK)
+        st = key ? sn_model_program(m, key, sn_train_fill, &t->spec, &t->program, err)
+                 : sn_fail(err, SN_ENOMEM, "training: no memory");
+    if (st == SN_OK)
+        st = run(t, "begin", NULL, 0, err);
+    if (st == SN_OK)
+        *out = t;
+    else
+        sn_training_destroy(t);
+    return st;
+}
+
+void sn_training_destroy(SnTraining *t)
+{
+    if (!t)
+        return;
+    const SnAllocator *memory = sn_allocator(t->m->ctx);
+    sn_arena_clear(&t->arena);
+    sn_free(memory, t, sizeof *t, _Alignof(max_align_t));
+}
+
+static SnStatus results(SnTraining *t, const char *entry, SnResults **out, SnError *err)
+{
+    SnSlotInfo slot;
+    uint32_t n = 0;
+    SnResults *r = NULL;
+    while (sn_program_output(t->program->program, entry, n, &slot))
+        n++;
+    SnStatus st = sn_results_create(t->m->ctx, n, &r, err);
+    for (uint32_t i = 0; st == SN_OK && i < n && sn_program_output(t->program->program, entry, i, &slot);
+         i++) {
+        SnView v;
+        st = sn_result(t->program->instance, slot.name, &v, err);
+        if (st == SN_OK)
+            st = sn_results_add(r, slot.name, &v, err);
+    }
+    if (st == SN_OK)
+        *out = r;
+    else
+        sn_results_destroy(r);
+    return st;
+}
+
+static SnStatus scalar(SnTraining *t, const char *name, double *out, SnError *err)
+{
+    SnView v;
+    SN_TRY(sn_result(t->program->instance, name, &v, err));
+    *out = sn_scalar_cast(v.dtype, SN_F64, sn_scalar_load(v.dtype, v.data), false).f;
+    return SN_OK;
+}
+
+SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin, SnTrainingStep *out,
+                          SnError *err)
+{
+    SN_TRY(run(t, "step", in, nin, err));
+    SN_TRY(scalar(t, "loss", &out->loss, err));
+    SN_TRY(scalar(t, "grad_norm", &out->grad_norm, err));
+    return scalar(t, "learning_rate", &out->learning_rate, err);
+}
+
+SnStatus sn_training_eval(SnTraining *t, const SnNamedTensor *in, size_t nin, SnResults **out, SnError *err)
+{
+    SN_TRY(run(t, "eval", in, nin, err));
+    return results(t, "eval", out, err);
+}
+
+SnStatus sn_training_state(SnTraining *t, SnResults **out, SnError *err)
+{
+    SN_TRY(run(t, "state", NULL, 0, err));
+    return results(t, "state", out, err);
+}
+
+SnStatus sn_training_restore(SnTraining *t, const SnNamedTensor *state, size_t n, SnError *err)
+{
+    return run(t, "restore", state, n, err);
+}

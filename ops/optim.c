@@ -1,0 +1,295 @@
+/* optim.c -- optimizers: what a parameter and what is kept of it become after a step; and learning rates.
+ *
+ * As torch.optim computes them, and Adafactor as Transformers does: numbers of the step in f64, tensors in
+ * the dtype of the parameter. `step` counts from 1. Each gives tuple(w, kept..). */
+#include "ops/help.h"
+
+#include <math.h>
+
+static SnValue attr(SnGraph *g, const SnCall *c, const char *name)
+{
+    return sn_num(g, sn_call_float(c, name));
+}
+
+/* A scalar of a step, as tensors take it. */
+static SnValue as(SnGraph *g, SnValue scalar, SnValue w)
+{
+    return sn_like(g, scalar, w);
+}
+
+/* a x + (1 - a) y */
+static SnValue blend(SnGraph *g, double a, SnValue x, SnValue y)
+{
+    return sn_add(g, sn_mul(g, x, sn_num(g, a)), sn_mul(g, y, sn_num(g, 1 - a)));
+}
+
+static SnValue decayed(SnGraph *g, const SnCall *c, SnValue w, SnValue lr)
+{
+    const double decay = sn_call_float(c, "weight_decay");
+    return decay == 0 ? w : sn_mul(g, w, as(g, sn_sub(g, sn_num(g, 1), sn_mul(g, lr, sn_num(g, decay))), w));
+}
+
+/* 1 - beta^step */
+static SnValue correction(SnGraph *g, double beta, SnValue step)
+{
+    return sn_sub(g, sn_num(g, 1), sn_pow(g, sn_const(g, SN_F64, beta), step));
+}
+
+static SnValue tuple(SnGraph *g, int n, const SnValue *v)
+{
+    return sn_tuple(g, n, v, NULL);
+}
+
+/* ---- Adam; Kingma & Ba 2014, arXiv:1412.6980; decoupled decay: Loshchilov & Hutter 2017, arXiv:1711.05101
+ * ---- */
+
+static SnValue adamw(SnGraph *g, const SnCall *c)
+{
+    const SnValue d = c->in[1], step = c->in[4], lr = c->in[5];
+    const double beta1 = sn_call_float(c, "beta1"), beta2 = sn_call_float(c, "beta2");
+    const SnValue w = decayed(g, c, c->in[0], lr);
+    const SnValue m = blend(g, beta1, c->in[2], d), v = blend(g, beta2, c->in[3], sn_square(g, d));
+    const SnValue size = sn_div(g, lr, correction(g, beta1, step));
+    const SnValue root = sn_sqrt(g, correction(g, beta2, step));
+    const SnValue below = sn_add(g, sn_div(g, sn_sqrt(g, v), as(g, root, w)), attr(g, c, "eps"));
+    const SnValue next = sn_sub(g, w, sn_mul(g, as(g, size, w), sn_div(g, m, below)));
+    return tuple(g, 3, (const SnValue[]){next, m, v});
+}
+
+/* ---- SGD ---- */
+
+static SnValue sgd(SnGraph *g, const SnCall *c)
+{
+    const SnValue w = c->in[0], step = c->in[3], lr = as(g, c->in[4], w);
+    const double momentum = sn_call_float(c, "momentum"), decay = sn_call_float(c, "weight_decay");
+    const bool nesterov = sn_call_int(c, "nesterov") != 0;
+    SnValue d = c->in[1], kept = c->in[2];
+    if (decay != 0)
+        d = sn_add(g, d, sn_mul(g, w, sn_num(g, decay)));
+    if (momentum != 0) {
+        const SnValue share = sn_sub(g, sn_num(g, 1), attr(g, c, "dampening"));
+        const SnValue is_first = sn_eq(g, step, sn_num(g, 1));
+        const SnValue some = sn_where(g, is_first, d, sn_mul(g, d, as(g, share, w)));
+        kept = sn_add(g, sn_mul(g, kept, sn_num(g, momentum)), some);
+        d = nesterov ? sn_add(g, d, sn_mul(g, kept, sn_num(g, momentum))) : kept;
+    }
+    return tuple(g, 2, (const SnValue[]){sn_sub(g, w, sn_mul(g, d, lr)), kept});
+}
+
+/* ---- Adagrad; Duchi et al. 2011. RMSprop; Tieleman & Hinton 2012. Lion; Chen et al. 2023, arXiv:2302.06675
+ * ---- */
+
+static SnValue l2(SnGraph *g, const SnCall *c)
+{
+    const double decay = sn_call_float(c, "weight_decay");
+    return decay == 0 ? c->in[1] : sn_add(g, c->in[1], sn_mul(g, c->in[0], sn_num(g, decay)));
+}
+
+static SnValue adagrad(SnGraph *g, const SnCall *c)
+{
+    const SnValue w = c->in[0], d = l2(g, c), step = c->in[3], one = sn_num(g, 1);
+    const SnValue slower = sn_mul(g, sn_sub(g, step, one), attr(g, c, "lr_decay"));
+    const SnValue lr = as(g, sn_div(g, c->in[4], sn_add(g, slower, one)), w);
+    const SnValue sum = sn_add(g, c->in[2], sn_square(g, d));
+    const SnValue below = sn_add(g, sn_sqrt(g, sum), attr(g, c, "eps"));
+    return tuple(g, 2, (const SnValue[]){sn_sub(g, w, sn_mul(g, lr, sn_div(g, d, below))), sum});
+}
+
+static SnValue rmsprop(SnGraph *g, const SnCall *c)
+{
+    const SnValue w = c->in[0], d = l2(g, c), lr = as(g, c->in[5], w);
+    const double alpha = sn_call_float(c, "alpha"), momentum = sn_call_float(c, "momentum");
+    const bool centered = sn_call_int(c, "centered") != 0;
+    const SnValue square = blend(g, alpha, c->in[2], sn_square(g, d));
+    const SnValue mean = centered ? blend(g, alpha, c->in[4], d) : c->in[4];
+    const SnValue spread = centered ? sn_sub(g, square, sn_square(g, mean)) : square;
+    const SnValue move = sn_div(g, d, sn_add(g, sn_sqrt(g, spread), attr(g, c, "eps")));
+    const SnValue kept = momentum != 0 ? sn_add(g, sn_mul(g, c->in[3], sn_num(g, momentum)), move) : c->in[3];
+    const SnValue next = sn_sub(g, w, sn_mul(g, lr, momentum != 0 ? kept : move));
+    return tuple(g, 4, (const SnValue[]){next, square, kept, mean});
+}
+
+static SnValue lion(SnGraph *g, const SnCall *c)
+{
+    const SnValue d = c->in[1], lr = c->in[3], w = decayed(g, c, c->in[0], lr), zero = sn_num(g, 0);
+    const SnValue way = blend(g, sn_call_float(c, "beta1"), c->in[2], d);
+    const SnValue step = as(g, lr, w), back = sn_neg(g, step);
+    const SnValue move = sn_where(g, sn_lt(g, zero, way), step, sn_where(g, sn_lt(g, way, zero), back, zero));
+    const SnValue m = blend(g, sn_call_float(c, "beta2"), c->in[2], d);
+    return tuple(g, 2, (const SnValue[]){sn_sub(g, w, move), m});
+}
+
+/* ---- Adafactor; Shazeer & Stern 2018, arXiv:1804.04235 ---- */
+
+static SnValue mean_of(SnGraph *g, SnValue x, int axis)
+{
+    return sn_mean(g, x, (const int64_t[]){axis}, 1, false);
+}
+
+static SnValue rms(SnGraph *g, SnValue x)
+{
+    SnValue n = sn_size(g, 1);
+    for (int i = 0; i < sn_rank(g, x); i++)
+        n = sn_mul(g, n, sn_dim(g, x, i));
+    return sn_sqrt(g, sn_div(g, sn_reduce(g, "add", sn_square(g, x), 0, NULL, false), n));
+}
+
+/* row, col: means over the last axis and the one before; of vectors and scalars row is all of it. */
+static SnValue adafactor(SnGraph *g, const SnCall *c)
+{
+    const SnValue d = c->in[1], step = c->in[5];
+    const int rank = sn_rank(g, d);
+    const double beta1 = sn_call_float(c, "beta1"), eps = sn_call_float(c, "eps"), one = 1;
+    const SnValue size = rms(g, c->in[0]), least = attr(g, c, "eps_scale");
+    SnValue lr = as(g, c->in[6], d), w = c->in[0], row = c->in[2], col = c->in[3], move = d;
+    if (sn_call_int(c, "scale_parameter"))
+        lr = sn_mul(g, lr, sn_max(g, size, least));
+    const SnValue keep =
+        as(g, sn_sub(g, sn_num(g, one), sn_pow(g, step, sn_const(g, SN_F64, sn_call_float(c, "decay_rate")))),
+           d);
+    const SnValue share = sn_sub(g, sn_num(g, one), keep);
+    const SnValue square = sn_add(g, sn_square(g, d), sn_num(g, eps));
+    if (rank >= 2) {
+        row = sn_add(g, sn_mul(g, row, keep), sn_mul(g, mean_of(g, square, -1), share));
+        col = sn_add(g, sn_mul(g, col, keep), sn_mul(g, mean_of(g, square, -2), share));
+        const SnValue whole = sn_mean(g, row, (const int64_t[]){-1}, 1, true);
+        const SnValue r = sn_insert_axis(g, sn_rsqrt(g, sn_div(g, row, whole)), rank - 1);
+        move = sn_mul(g, sn_mul(g, r, sn_insert_axis(g, sn_rsqrt(g, col), rank - 2)), d);
+    } else {
+        row = sn_add(g, sn_mul(g, row, keep), sn_mul(g, square, share));
+        move = sn_mul(g, sn_rsqrt(g, row), d);
+    }
+    const SnValue over = sn_div(g, rms(g, move), attr(g, c, "clip_threshold"));
+    move = sn_mul(g, sn_div(g, move, sn_max(g, over, sn_num(g, one))), lr);
+    SnValue kept = c->in[4];
+    if (beta1 != 0)
+        move = kept = blend(g, beta1, kept, move);
+    if (sn_call_float(c, "weight_decay") != 0)
+        w = sn_sub(g, w, sn_mul(g, w, sn_mul(g, lr, attr(g, c, "weight_decay"))));
+    return tuple(g, 4, (const SnValue[]){sn_sub(g, w, move), row, col, kept});
+}
+
+/* ---- learning rates: what the base rate is multiplied with, as get_scheduler of Transformers does ---- */
+
+typedef struct Rate {
+    SnGraph *g;
+    const SnCall *c;
+    SnValue step, warmup, total; /* f64; step counts from 0 */
+    SnValue progress;            /* 0..1 behind the warmup */
+} Rate;
+typedef SnValue RateFn(const Rate *r);
+
+static SnValue clamp0(const Rate *r, SnValue x)
+{
+    return sn_max(r->g, x, sn_num(r->g, 0));
+}
+
+static SnValue constant(const Rate *r)
+{
+    return sn_const(r->g, SN_F64, 1);
+}
+
+static SnValue linear(const Rate *r)
+{
+    return clamp0(r, sn_sub(r->g, sn_num(r->g, 1), r->progress));
+}
+
+/* (1 + cos(pi x)) / 2 */
+static SnValue half_wave(const Rate *r, SnValue x)
+{
+    const SnValue y = sn_cos(r->g, sn_mul(r->g, x, sn_const(r->g, SN_F64, 3.14159265358979323846)));
+    return clamp0(r, sn_mul(r->g, sn_add(r->g, y, sn_num(r->g, 1)), sn_num(r->g, 0.5)));
+}
+
+static SnValue cosine(const Rate *r)
+{
+    const SnValue twice = sn_num(r->g, 2 * sn_call_float(r->c, "num_cycles"));
+    const SnValue y = half_wave(r, sn_mul(r->g, r->progress, twice));
+    const double least = sn_call_float(r->c, "min_lr_rate");
+    return least == 0 ? y : sn_add(r->g, sn_mul(r->g, y, sn_num(r->g, 1 - least)), sn_num(r->g, least));
+}
+
+static SnValue restarts(const Rate *r)
+{
+    const SnValue x = sn_mul(r->g, r->progress, sn_num(r->g, sn_call_float(r->c, "num_cycles")));
+    const SnValue y = half_wave(r, sn_sub(r->g, x, sn_floor(r->g, x)));
+    return sn_where(r->g, sn_lt(r->g, r->progress, sn_num(r->g, 1)), y, sn_num(r->g, 0));
+}
+
+static SnValue polynomial(const Rate *r)
+{
+    SnGraph *g = r->g;
+    const double end = sn_call_float(r->c, "lr_end"), power = sn_call_float(r->c, "power");
+    const SnValue left = linear(r);
+    const SnValue y = sn_mul(g, sn_pow(g, left, sn_const(g, SN_F64, power)), sn_num(g, 1 - end));
+    return sn_add(g, y, sn_num(g, end));
+}
+
+static SnValue inverse_root(const Rate *r)
+{
+    SnGraph *g = r->g;
+    const double scale = sn_call_float(r->c, "timescale");
+    const SnValue long_ = scale != 0 ? sn_const(g, SN_F64, scale) : r->warmup;
+    const SnValue shift = sn_sub(g, long_, r->warmup);
+    return sn_div(g, sn_num(g, 1), sn_sqrt(g, sn_div(g, sn_add(g, r->step, shift), long_)));
+}
+
+static SnValue lr_factor(SnGraph *g, const SnCall *c)
+{
+    static const struct {
+        const char *kind;
+        RateFn *fn;
+    } rows[] = {{"constant", constant}, {"linear", linear},         {"cosine", cosine},
+                {"restarts", restarts}, {"polynomial", polynomial}, {"inverse_sqrt", inverse_root}};
+    const char *kind = sn_call_string(c, "kind");
+    Rate r = {.g = g, .c = c, .step = sn_cast(g, c->in[0], SN_F64)};
+    const SnValue one = sn_num(g, 1);
+    r.warmup = sn_const(g, SN_F64, sn_call_float(c, "warmup"));
+    r.total = sn_const(g, SN_F64, sn_call_float(c, "total"));
+    r.progress = sn_div(g, sn_sub(g, r.step, r.warmup), sn_max(g, sn_sub(g, r.total, r.warmup), one));
+    const SnValue rising = sn_div(g, r.step, sn_max(g, r.warmup, one));
+    for (size_t i = 0; i < SN_COUNT(rows); i++)
+        if (strcmp(rows[i].kind, kind) == 0)
+            return sn_where(g, sn_lt(g, r.step, r.warmup), rising, rows[i].fn(&r));
+    return sn_graph_fail(g, SN_EINVAL, "lr_factor: unknown kind %s", kind);
+}
+
+const SnOp sn_optim_ops[] = {
+    {.sig =
+         "adamw(w: F[..], d: F[..], m: F[..], v: F[..], step: f64[], lr: f64[]; beta1: f64 = 0.9, beta2: f64 = "
+         "0.999, eps: f64 = 1e-8, weight_decay: f64 = 0) -> ?",
+     .expand = adamw,
+     .doc = "Adam with decoupled decay: tuple(w, m, v); Loshchilov & Hutter 2017"},
+    {.sig = "sgd(w: F[..], d: F[..], m: F[..], step: f64[], lr: f64[]; momentum: f64 = 0, dampening: f64 = 0, "
+            "weight_decay: f64 = 0, nesterov: bool = false) -> ?",
+     .expand = sgd,
+     .doc = "tuple(w, m); torch.optim.SGD"},
+    {.sig =
+         "adagrad(w: F[..], d: F[..], sum: F[..], step: f64[], lr: f64[]; lr_decay: f64 = 0, eps: f64 = 1e-10, "
+         "weight_decay: f64 = 0) -> ?",
+     .expand = adagrad,
+     .doc = "tuple(w, sum); Duchi et al. 2011"},
+    {.sig =
+         "rmsprop(w: F[..], d: F[..], square: F[..], m: F[..], mean: F[..], lr: f64[]; alpha: f64 = 0.99, eps: "
+         "f64 = 1e-8, momentum: f64 = 0, centered: bool = false, weight_decay: f64 = 0) -> ?",
+     .expand = rmsprop,
+     .doc = "tuple(w, square, m, mean); Tieleman & Hinton 2012"},
+    {.sig = "lion(w: F[..], d: F[..], m: F[..], lr: f64[]; beta1: f64 = 0.9, beta2: f64 = 0.99, weight_decay: "
+            "f64 = "
+            "0) -> ?",
+     .expand = lion,
+     .doc = "tuple(w, m); Chen et al. 2023"},
+    {.sig =
+         "adafactor(w: F[..], d: F[..], row: F[?], col: F[?], m: F[?], step: f64[], lr: f64[]; eps: f64 = 1e-30, "
+         "eps_scale: f64 = 1e-3, clip_threshold: f64 = 1, decay_rate: f64 = -0.8, beta1: f64 = 0, "
+         "weight_decay: f64 = 0, scale_parameter: bool = true) -> ?",
+     .expand = adafactor,
+     .doc = "tuple(w, row, col, m), row and col the means of squares; Shazeer & Stern 2018"},
+    {.sig =
+         "lr_factor(step: I[]; kind: str = \"linear\", warmup: f64 = 0, total: f64 = 1, num_cycles: f64 = 0.5, "
+         "min_lr_rate: f64 = 0, power: f64 = 1, lr_end: f64 = 0, timescale: f64 = 0) -> f64[]",
+     .expand = lr_factor,
+     .doc =
+         "what a learning rate is multiplied with after `step` steps: rises over warmup, then as kind says"},
+    {0},
+};
