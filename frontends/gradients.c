@@ -68,7 +68,7 @@ void sn_model_build_gradients(SnModel *m, SnGraph *g, SnModelPart *part)
     size_t n = 0;
     plain[n++] = "loss";
     for (size_t i = 0; i < nwant; i++)
-        if (!gradient_of(want[i]) && strcmp(want[i], "loss") != 0)
+        if (!gradient_of(want[i]) && strcmp(want[i], plain[0]) != 0)
             plain[n++] = want[i];
     part->want = plain;
     part->nwant = n;

@@ -79,6 +79,7 @@ int read_texts(const Args *a, SnArena *arena, Lines *out);
 int command_run(const Args *a);
 int command_embed(const Args *a);
 int command_forward(const Args *a);
+int command_grad(const Args *a);
 int command_generate(const Args *a);
 int command_chat(const Args *a);
 int command_tokenize(const Args *a);

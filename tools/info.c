@@ -3,13 +3,13 @@
 
 /* ---- forward ---- */
 
-static SnStatus forward(const Args *a, Session *s, SnError *err)
+static SnStatus forward(const Args *a, Session *s, const char *names, SnError *err)
 {
     SnResults *in = NULL, *out = NULL;
     SnArena arena;
     size_t nwant = 0;
     sn_arena_init(&arena, sn_allocator(s->ctx));
-    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
+    const char *const *want = split_names(&arena, names, &nwant);
     SnStatus st = want ? sn_tensors_load(s->ctx, arg_value(a, "--inputs"), &in, err)
                        : sn_fail(err, SN_ENOMEM, "no memory");
     if (st == SN_OK) {
@@ -27,7 +27,7 @@ static SnStatus forward(const Args *a, Session *s, SnError *err)
     return st;
 }
 
-int command_forward(const Args *a)
+static int run_forward(const Args *a, const char *names)
 {
     Session s = {0};
     SnError err = {0};
@@ -35,11 +35,21 @@ int command_forward(const Args *a)
         return usage_error(a, "--inputs and --outputs are needed");
     int status = session_open(a, a->at[0], NULL, &s);
     if (status == EXIT_DONE) {
-        const SnStatus st = forward(a, &s, &err);
+        const SnStatus st = forward(a, &s, names, &err);
         status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
     }
     session_close(&s);
     return status;
+}
+
+int command_forward(const Args *a)
+{
+    return run_forward(a, arg_value(a, "--want"));
+}
+
+int command_grad(const Args *a)
+{
+    return run_forward(a, "loss,grad.*");
 }
 
 /* ---- inspect ---- */
@@ -101,7 +111,7 @@ static SnStatus inspect(const Args *a, Session *s, SnError *err)
     static const char *const input[] = {"input_ids", "attention_mask"};
     sn_arena_init(&arena, sn_allocator(s->ctx));
     SnText text = {.memory = arena.memory};
-    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
+    const char *const *want = split_names(&arena, names, &nwant);
     const bool graph = arg_flag(a, "--graph");
     SnStatus st = !want   ? sn_fail(err, SN_ENOMEM, "no memory")
                   : graph ? sn_model_graph(s->model, input, SN_COUNT(input), want, nwant, &text, err)

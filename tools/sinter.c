@@ -61,6 +61,10 @@ static const Command commands[] = {
      "--want NAMES    comma-separated outputs; default: every output of the task head\n",
      "sinter forward ./bert --inputs in.safetensors --outputs out.safetensors --want logits",
      command_forward},
+    {"grad", "MODEL", "the loss of labels, and its gradient for every parameter (grad.NAME)",
+     "--inputs FILE   .safetensors or .npz with the inputs, labels among them\n"
+     "--outputs FILE  where the results go\n",
+     "sinter grad ./bert --inputs in.safetensors --outputs grads.safetensors", command_grad},
     {"generate", "MODEL", "what comes next, token by token",
      "--prompt TEXT   what to go on from\n"
      "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
