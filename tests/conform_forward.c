@@ -75,7 +75,10 @@ static SnStatus run_call(Conform *c, SnModel *m, const SnJson *call, const char 
         const char *plain = conform_string(c, sn_json_get(&outputs->u.child[i], "tensor"));
         const char *name = plain ? sn_arena_printf(&c->arena, "%s%s", plain, suffix) : NULL;
         const SnNamedTensor *t = sn_results_find(r, want[i]);
-        st = name && t ? conform_add(c, name, &t->view, stored_dtype(c, name), err)
+        SnView v = t ? t->view : (SnView){0};
+        if (v.ndim == 0 && !sn_json_is(op, "forward")) /* cases of training list their losses */
+            v = sn_view(v.dtype, v.data, 1, (const int64_t[]){1});
+        st = name && t ? conform_add(c, name, &v, stored_dtype(c, name), err)
                        : sn_fail(err, SN_EFORMAT, "%s: no tensor named for %s", c->dir, want[i]);
     }
     sn_results_destroy(r);

@@ -111,7 +111,7 @@ static SnStatus inspect(const Args *a, Session *s, SnError *err)
     static const char *const input[] = {"input_ids", "attention_mask"};
     sn_arena_init(&arena, sn_allocator(s->ctx));
     SnText text = {.memory = arena.memory};
-    const char *const *want = split_names(&arena, names, &nwant);
+    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
     const bool graph = arg_flag(a, "--graph");
     SnStatus st = !want   ? sn_fail(err, SN_ENOMEM, "no memory")
                   : graph ? sn_model_graph(s->model, input, SN_COUNT(input), want, nwant, &text, err)

@@ -107,11 +107,11 @@ SnValue calls_build(Calls *r, SnGraph *g, SnValue *in)
 
 bool calls_covers(const SnOpRow *row)
 {
-    static const char *const blocks[] = {"dequantize_blocks", "quantize_blocks",   "linear_blocks",
-                                         "linear_quantized",  "quantize_rows",     "product_blocks",
-                                         "grouped_blocks",    "grouped_quantized", "product_grouped"};
-    for (size_t i = 0; i < SN_COUNT(blocks); i++) {
-        if (strcmp(row->sig.name, blocks[i]) == 0)
+    static const char *const own[] = {
+        "dequantize_blocks", "quantize_blocks", "linear_blocks",     "linear_quantized", "quantize_rows",
+        "product_blocks",    "grouped_blocks",  "grouped_quantized", "product_grouped",  "adafactor"};
+    for (size_t i = 0; i < SN_COUNT(own); i++) {
+        if (strcmp(row->sig.name, own[i]) == 0)
             return false;
     }
     for (int i = 0; i < row->sig.noperand; i++) {

@@ -24,7 +24,8 @@ typedef struct Calls { /* one op, one way */
 
 void calls_open(Calls *r);
 void calls_close(Calls *r);
-/* Lists, objects, host ops and blocks of weights have tests of their own. */
+/* Lists, objects, host ops, blocks of weights, and what keeps other dims than a parameter have tests of their
+ * own. */
 bool calls_covers(const SnOpRow *row);
 double calls_random(Calls *r); /* in 0..1 */
 /* The call of r->row; its inputs x0.. are r->in, and in[] by operand ({0}: not given). Names of dims stand
