@@ -2,7 +2,7 @@
  * and what an optimizer makes of parameters with them. */
 #include "frontends/training/train.h"
 
-#include "ops/help.h"
+#include "ops/ops.h"
 
 typedef struct Train {
     SnModel *m;
@@ -15,6 +15,24 @@ typedef struct Train {
     SnValue loss;        /* of the step; f32 */
     SnValue *d;          /* by parameter */
 } Train;
+
+static SnValue num(Train *t, double v)
+{
+    return sn_const(t->g, SN_F64, v);
+}
+
+static SnValue size(Train *t, int64_t v)
+{
+    return sn_const_int(t->g, SN_I64, v);
+}
+
+static int dims_of(Train *t, SnValue v, SnValue *out)
+{
+    const int n = sn_rank(t->g, v);
+    for (int i = 0; i < n; i++)
+        out[i] = sn_dim(t->g, v, i);
+    return n;
+}
 
 static void *array(Train *t, size_t n, size_t size)
 {
@@ -65,7 +83,7 @@ static SnValue gradients(Train *t, const SnValue *in)
 static SnValue zeros_like(Train *t, SnValue v)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = sn_dims(t->g, v, dims);
+    const int n = dims_of(t, v, dims);
     return sn_broadcast(t->g, sn_const(t->g, sn_value_dtype(t->g, v), 0), n, dims);
 }
 
@@ -82,8 +100,9 @@ static void find_parameters(Train *t, const SnValue *in)
 static void pick(Train *t, SnValue i, SnValue *in)
 {
     for (size_t k = 0; k < t->spec->ninput; k++) {
-        const SnValue all = t->in[k];
-        in[k] = sn_drop_axis(t->g, sn_slice_axis(t->g, all, 0, i, sn_size(t->g, 1)), 0);
+        SnValue dims[SN_MAX_RANK];
+        const int n = dims_of(t, t->in[k], dims);
+        in[k] = sn_reshape(t->g, sn_slice_axis(t->g, t->in[k], 0, i, size(t, 1)), n - 1, dims + 1);
     }
 }
 
@@ -95,7 +114,7 @@ static void sum_up(Train *t)
     SnValue *in = array(t, t->spec->ninput, sizeof *in);
     if (!in)
         return;
-    pick(t, sn_size(g, 0), in);
+    pick(t, size(t, 0), in);
     find_parameters(t, times > 1 ? in : t->in);
     const size_t n = t->trained.leaf.n;
     SnValue *sum = array(t, n + 1, sizeof *sum);
@@ -110,7 +129,7 @@ static void sum_up(Train *t)
             t->d[i] = sn_get(g, sn_get(g, y, 1), (int)i);
         return;
     }
-    const SnValue share = sn_num(g, 1 / (double)times);
+    const SnValue share = num(t, 1 / (double)times);
     sum[0] = sn_const(g, SN_F32, 0);
     for (size_t i = 0; i < n; i++)
         sum[1 + i] = zeros_like(t, t->trained.leaf.at[i].value);
@@ -126,7 +145,7 @@ static void sum_up(Train *t)
         next[i] = sn_add(g, next[i], sn_mul(g, more, share));
     }
     const SnValue body = sn_fn_end(g, next ? sn_tuple(g, (int)n + 1, next, NULL) : sn_none());
-    const SnValue all = sn_loop(g, body, sn_none(), sn_size(g, times), (int)n + 1, sum, 0, NULL);
+    const SnValue all = sn_loop(g, body, sn_none(), size(t, times), (int)n + 1, sum, 0, NULL);
     t->loss = sn_get(g, all, 0);
     for (size_t i = 0; i < n; i++)
         t->d[i] = sn_get(g, all, (int)i + 1);
@@ -147,8 +166,8 @@ static void clip(Train *t, SnValue norm)
     SnGraph *g = t->g;
     if (t->spec->max_grad_norm == 0)
         return;
-    const SnValue over = sn_add(g, norm, sn_num(g, 1e-6));
-    const SnValue by = sn_min(g, sn_div(g, sn_num(g, t->spec->max_grad_norm), over), sn_num(g, 1));
+    const SnValue over = sn_add(g, norm, num(t, 1e-6));
+    const SnValue by = sn_min(g, sn_div(g, num(t, t->spec->max_grad_norm), over), num(t, 1));
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         t->d[i] = sn_mul(g, t->d[i], by);
 }
@@ -190,7 +209,7 @@ static bool is_set(const SnOptimizer *o, const char *attr)
 static SnValue begin_state(Train *t, SnValue w, Kept dims)
 {
     SnValue all[SN_MAX_RANK];
-    int n = sn_dims(t->g, w, all);
+    int n = dims_of(t, w, all);
     if (n >= 2 && dims == COLUMNS)
         all[n - 2] = all[n - 1];
     if (n >= 2 && dims != LIKE)
@@ -252,7 +271,7 @@ static void entry_step(Train *t)
     const SnLrSchedule *r = &t->spec->schedule;
     sn_entry_begin(g, "step");
     make_inputs(t, "", t->spec->accumulate > 1 ? t->spec->accumulate : 0);
-    t->step = kept(t, "step", sn_size(g, 0));
+    t->step = kept(t, "step", size(t, 0));
     sum_up(t);
     if (sn_graph_check(g, NULL) != SN_OK)
         return;
@@ -260,7 +279,7 @@ static void entry_step(Train *t)
     clip(t, norm);
     const SnValue factor = sn_op(g, "lr_factor", &t->step, 1, r->attr, r->nattr);
     const SnValue lr = sn_mul(g, factor, sn_const(g, SN_F64, r->lr));
-    const SnValue next = sn_add(g, t->step, sn_size(g, 1)), count = sn_cast(g, next, SN_F64);
+    const SnValue next = sn_add(g, t->step, size(t, 1)), count = sn_cast(g, next, SN_F64);
     size_t k = 0;
     while (k < SN_COUNT(optimizers) && strcmp(optimizers[k].op, t->spec->optimizer.op) != 0)
         k++;
@@ -307,7 +326,7 @@ static void show(Train *t, const SnNamedValue *carry)
 static void restore(Train *t, const SnNamedValue *carry)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = sn_dims(t->g, carry->value, dims);
+    const int n = dims_of(t, carry->value, dims);
     const SnDtype dtype = sn_value_dtype(t->g, carry->value);
     sn_next(t->g, carry->value, sn_input(t->g, carry->name, dtype, n, dims));
 }
