@@ -42,4 +42,97 @@ SN_API SN_MUST_CHECK SnStatus sn_training_state(SnTraining *t, SnResults **out, 
 SN_API SN_MUST_CHECK SnStatus sn_training_restore(SnTraining *t, const SnNamedTensor *state, size_t n,
                                                   SnError *err);
 
+/* ---- the Trainer: from files to a folder of weights ---- */
+
+typedef enum SnTrainKeyKind {
+    SN_KEY_BOOL,
+    SN_KEY_INT,
+    SN_KEY_FLOAT,
+    SN_KEY_STRING,
+    SN_KEY_OBJECT, /* {"key": value}, or a string "key=value,key=value" */
+    SN_KEY_ANY
+} SnTrainKeyKind;
+/* A key that a config may have: a name of TrainingArguments, or of our own (model_name_or_path, train_file,
+ * ...). */
+typedef struct SnTrainKey {
+    const char *name;
+    SnTrainKeyKind kind;
+    const char *otherwise; /* its default, as JSON */
+    double least, most;    /* of numbers */
+    const char *choice;    /* of strings: "no|steps|epoch"; NULL: any */
+    const char *does;
+} SnTrainKey;
+SN_API const SnTrainKey *sn_train_key(size_t i); /* NULL: past the end */
+/* Checks a config: SN_EINVAL names a key that is none, and the nearest one, or a value out of its range. */
+SN_API SN_MUST_CHECK SnStatus sn_train_config_check(const SnJson *config, SnError *err);
+
+/* TrainerState of Transformers; what trainer_state.json has. */
+typedef struct SnTrainerState {
+    double epoch;
+    int64_t global_step, max_steps, num_train_epochs;
+    int64_t logging_steps, eval_steps, save_steps, train_batch_size;
+    int64_t best_global_step; /* 0: none */
+    double best_metric;       /* NaN: none */
+    const char *best_model_checkpoint;
+    double loss, grad_norm, learning_rate; /* of the last step */
+    uint64_t tokens;                       /* that were trained on since this run began, without padding */
+    double seconds;                        /* since then */
+} SnTrainerState;
+typedef struct SnTrainerControl {
+    bool should_training_stop, should_epoch_stop, should_save, should_evaluate, should_log;
+} SnTrainerControl;
+
+/* TrainerCallback of Transformers. logs: what is logged, of on_log, on_evaluate and on_predict; else NULL. */
+#define SN_TRAINER_EVENTS(X)                                                                                 \
+    X(init_end)                                                                                              \
+    X(train_begin)                                                                                           \
+    X(train_end)                                                                                             \
+    X(epoch_begin)                                                                                           \
+    X(epoch_end)                                                                                             \
+    X(step_begin)                                                                                            \
+    X(pre_optimizer_step)                                                                                    \
+    X(optimizer_step)                                                                                        \
+    X(substep_end)                                                                                           \
+    X(step_end)                                                                                              \
+    X(evaluate)                                                                                              \
+    X(predict)                                                                                               \
+    X(save)                                                                                                  \
+    X(log)                                                                                                   \
+    X(prediction_step)                                                                                       \
+    X(push_begin)
+typedef void SnTrainerEvent(void *self, const SnTrainerState *state, SnTrainerControl *control,
+                            const SnJson *logs);
+typedef struct SnTrainerCallback {
+    void *self;
+#define SN_X(NAME) SnTrainerEvent *on_##NAME; /* NULL: not heard */
+    SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+} SnTrainerCallback;
+
+typedef struct SnTrainer SnTrainer;
+typedef struct SnTrainerDesc {
+    uint32_t struct_size;
+    const SnJson *config; /* lives as long as the trainer */
+    const char *device;   /* NULL: auto */
+    const SnTrainerCallback *callback;
+    size_t ncallback;
+    /* Logits f32[rows, ..] and labels i64[rows, ..] of an evaluation ▶ members of a JSON object,
+     * "\"accuracy\": 0.5"; NULL: the metrics that the config names. */
+    SnStatus (*compute_metrics)(void *self, const SnView *logits, const SnView *labels, SnText *members,
+                                SnError *err);
+    void *self;
+} SnTrainerDesc;
+/* Opens the model, reads the data. */
+SN_API SN_MUST_CHECK SnStatus sn_trainer_create(SnCompiler *cc, const SnTrainerDesc *d, SnTrainer **out,
+                                                SnError *err);
+SN_API void sn_trainer_destroy(SnTrainer *t);
+/* Trains and leaves the weights in output_dir. json: what train() of Transformers gives, an object. */
+SN_API SN_MUST_CHECK SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err);
+/* Metrics of the validation file with the weights as they are. */
+SN_API SN_MUST_CHECK SnStatus sn_trainer_evaluate(SnTrainer *t, SnText *json, SnError *err);
+/* A folder with the model as it is: weights, config, tokenizer files. */
+SN_API SN_MUST_CHECK SnStatus sn_trainer_save(SnTrainer *t, const char *folder, SnError *err);
+SN_API const SnTrainerState *sn_trainer_state(const SnTrainer *t);
+SN_API const SnJson *sn_trainer_log(const SnTrainer *t); /* log_history so far: an array of objects */
+
 #endif
