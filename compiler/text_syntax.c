@@ -47,7 +47,6 @@ static const struct {
     {SN_OP_LOOP, {"nscan", SN_ATTR_INT, false}},       {SN_OP_LOOP, {"overrun", SN_ATTR_INT, true}},
     {SN_OP_COPY, {"device", SN_ATTR_STRING, false}},   {SN_OP_COLLECTIVE, {"kind", SN_ATTR_STRING, false}},
     {SN_OP_COLLECTIVE, {"group", SN_ATTR_INT, false}}, {SN_OP_GRAD, {"wrt", SN_ATTR_INTS, false}},
-    {SN_OP_GRAD, {"aux", SN_ATTR_INT, true}},
 };
 
 bool sn_text_attr(uint16_t prim, const SnOpRow *row, const char *name, SnTextAttr *out)
