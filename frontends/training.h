@@ -57,7 +57,7 @@ typedef enum SnTrainKeyKind {
 typedef struct SnTrainKey {
     const char *name;
     SnTrainKeyKind kind;
-    const char *otherwise; /* its default, as JSON */
+    const char *otherwise; /* its default; NULL: null */
     double least, most;    /* of numbers */
     const char *choice;    /* of strings: "no|steps|epoch"; NULL: any */
     const char *does;

@@ -34,6 +34,8 @@ static SnStatus arguments(Conform *c, const SnJson *training, const SnJson **out
             sn_text_printf(&text, ", \"%s\": %.17g", numbers[i][1], v);
     if (sn_json_number(sn_json_at(betas, 0), &v) && sn_json_number(sn_json_at(betas, 1), &w))
         sn_text_printf(&text, ", \"adam_beta1\": %.17g, \"adam_beta2\": %.17g", v, w);
+    else if (strcmp(optim, "lion_32bit") == 0)
+        sn_text_printf(&text, ", \"adam_beta2\": 0.99"); /* its own; TrainingArguments say 0.999 */
     if (sn_json_number(sn_json_get(training, "steps"), &v))
         sn_text_printf(&text, ", \"max_steps\": %.17g", v);
     if (sn_json_number(sn_json_get(training, "gradient_accumulation_steps"), &v))

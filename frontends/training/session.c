@@ -1,6 +1,7 @@
 /* session.c -- a training program and its instance, entry by entry. */
 #include "frontends/training.h"
 
+#include "frontends/training/arguments.h"
 #include "frontends/training/train.h"
 
 struct SnTraining {
@@ -48,27 +49,24 @@ static double number(const SnJson *args, const char *key, double otherwise)
     return sn_json_number(sn_json_get(args, key), &v) ? v : otherwise;
 }
 
-static const char *string(SnTraining *t, const SnJson *args, const char *key, const char *otherwise)
+static const char *string(SnTraining *t, const SnJson *args, const char *key)
 {
-    const SnJson *v = sn_json_get(args, key);
-    return v && v->kind == SN_JSON_STRING
-               ? sn_arena_strndup(&t->arena, (const char *)v->u.string.at, v->u.string.n)
-               : otherwise;
+    const char *s = sn_arg_string(args, key);
+    return s ? sn_arena_strndup(&t->arena, s, strlen(s)) : NULL;
 }
 
 static SnStatus read_optimizer(SnTraining *t, const SnJson *args, SnError *err)
 {
     SnOptimizer *o = &t->spec.optimizer;
-    const char *name = string(t, args, "optim", optims[0].name);
+    const char *name = string(t, args, "optim");
     size_t i = 0;
     while (i < SN_COUNT(optims) && strcmp(optims[i].name, name) != 0)
         i++;
     SN_CHECK(i < SN_COUNT(optims), err, SN_EUNSUPPORTED, "optim %s: not yet", name);
     o->op = optims[i].op;
-    o->attr[o->nattr++] = SN_FLOAT("weight_decay", number(args, "weight_decay", 0));
+    o->attr[o->nattr++] = SN_FLOAT("weight_decay", sn_arg_number(args, "weight_decay"));
     for (const NamedAttr *a = optims[i].attr; a->argument; a++)
-        if (!sn_json_is_null(sn_json_get(args, a->argument)))
-            o->attr[o->nattr++] = SN_FLOAT(a->attr, number(args, a->argument, 0));
+        o->attr[o->nattr++] = SN_FLOAT(a->attr, sn_arg_number(args, a->argument));
     const SnJson *more = sn_json_get(args, "optim_args");
     for (uint32_t k = 0; more && more->kind == SN_JSON_OBJECT && k < more->n && o->nattr < SN_OPTIM_ATTRS;
          k++) {
@@ -87,17 +85,17 @@ static SnStatus read_schedule(SnTraining *t, const SnJson *args, SnError *err)
 {
     SnLrSchedule *r = &t->spec.schedule;
     const SnJson *more = sn_json_get(args, "lr_scheduler_kwargs");
-    const char *name = string(t, args, "lr_scheduler_type", "linear");
+    const char *name = string(t, args, "lr_scheduler_type");
     const struct Schedule *s = schedules;
     while (s < schedules + SN_COUNT(schedules) && strcmp(s->name, name) != 0)
         s++;
     SN_CHECK(s < schedules + SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet",
              name);
-    r->lr = number(args, "learning_rate", 5e-5);
+    r->lr = sn_arg_number(args, "learning_rate");
     r->attr[r->nattr++] = SN_STRING("kind", s->kind);
-    r->attr[r->nattr++] = SN_FLOAT("warmup", s->has_warmup ? number(args, "warmup_steps", 0) : 0);
+    r->attr[r->nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
     if (s->has_end)
-        r->attr[r->nattr++] = SN_FLOAT("total", number(args, "max_steps", 0));
+        r->attr[r->nattr++] = SN_FLOAT("total", sn_arg_number(args, "max_steps"));
     if (s->cycles != 0)
         r->attr[r->nattr++] = SN_FLOAT("num_cycles", number(more, "num_cycles", s->cycles));
     if (strcmp(s->kind, "polynomial") == 0) {
@@ -105,7 +103,7 @@ static SnStatus read_schedule(SnTraining *t, const SnJson *args, SnError *err)
         r->attr[r->nattr++] = SN_FLOAT("lr_end", number(more, "lr_end", 1e-7) / r->lr);
     }
     if (strcmp(s->kind, "inverse_sqrt") == 0) {
-        const double warmup = number(args, "warmup_steps", 0);
+        const double warmup = sn_arg_number(args, "warmup_steps");
         r->attr[r->nattr++] = SN_FLOAT("timescale", number(more, "timescale", warmup != 0 ? warmup : 10000));
     }
     return SN_OK;
@@ -131,11 +129,11 @@ static SnStatus read_inputs(SnTraining *t, const SnTrainingDesc *d, SnError *err
 static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
 {
     SnTrainSpec *s = &t->spec;
-    s->accumulate = (int64_t)number(d->args, "gradient_accumulation_steps", 1);
+    s->accumulate = sn_arg_int(d->args, "gradient_accumulation_steps");
     SN_CHECK(s->accumulate >= 1 && s->accumulate <= 4096, err, SN_EINVAL,
              "gradient_accumulation_steps: expected 1 to 4096, found %g",
-             number(d->args, "gradient_accumulation_steps", 1));
-    s->max_grad_norm = number(d->args, "max_grad_norm", 1);
+             sn_arg_number(d->args, "gradient_accumulation_steps"));
+    s->max_grad_norm = sn_arg_number(d->args, "max_grad_norm");
     s->trains = d->trains;
     s->decays = d->decays;
     s->self = d->self;

@@ -1,0 +1,245 @@
+/* arguments.c -- the one table of what a training can be told, and what reads it.
+ *
+ * Names, defaults and ranges are those of TrainingArguments of Transformers 5; the last part is ours. */
+#include "frontends/training/arguments.h"
+
+#include <math.h>
+
+#define WHEN    "no|steps|epoch"
+#define COUNT   0x1p53
+#define MAX_KEY 64
+
+/* name, kind, default, least, most, choice, what it does */
+static const SnTrainKey keys[] = {
+    {"output_dir", SN_KEY_STRING, "trainer_output", 0, 0, NULL, "where checkpoints, logs and the model go"},
+    {"per_device_train_batch_size", SN_KEY_INT, "8", 1, 65536, NULL, "rows of a micro-batch"},
+    {"per_device_eval_batch_size", SN_KEY_INT, "8", 1, 65536, NULL, "rows of a batch of an evaluation"},
+    {"num_train_epochs", SN_KEY_FLOAT, "3.0", 0, 1e6, NULL, "times that all rows are seen"},
+    {"max_steps", SN_KEY_INT, "-1", -1, COUNT, NULL, "steps in all; over num_train_epochs if above 0"},
+    {"learning_rate", SN_KEY_FLOAT, "5e-05", 0, 1e6, NULL, "at its highest"},
+    {"lr_scheduler_type", SN_KEY_STRING, "linear", 0, 0, NULL, "how the rate goes on"},
+    {"lr_scheduler_kwargs", SN_KEY_OBJECT, NULL, 0, 0, NULL, "numbers of the schedule"},
+    {"warmup_steps", SN_KEY_FLOAT, "0", 0, COUNT, NULL, "steps in which the rate rises; below 1: a share"},
+    {"warmup_ratio", SN_KEY_FLOAT, NULL, 0, 1, NULL, "the same as a share, of Transformers 4"},
+    {"optim", SN_KEY_STRING, "adamw_torch", 0, 0, NULL, "the optimizer"},
+    {"optim_args", SN_KEY_OBJECT, NULL, 0, 0, NULL, "numbers of the optimizer"},
+    {"weight_decay", SN_KEY_FLOAT, "0.0", 0, 1e6, NULL, "of all but biases and norms"},
+    {"adam_beta1", SN_KEY_FLOAT, "0.9", 0, 1, NULL, "of adamw and lion"},
+    {"adam_beta2", SN_KEY_FLOAT, "0.999", 0, 1, NULL, "of adamw and lion"},
+    {"adam_epsilon", SN_KEY_FLOAT, "1e-08", 0, 1, NULL, "of adamw"},
+    {"gradient_accumulation_steps", SN_KEY_INT, "1", 1, 4096, NULL, "micro-batches of a step"},
+    {"max_grad_norm", SN_KEY_FLOAT, "1.0", 0, 1e30, NULL, "gradients are clipped to this; 0: they are not"},
+    {"logging_strategy", SN_KEY_STRING, "steps", 0, 0, WHEN, "when a line is logged"},
+    {"logging_steps", SN_KEY_FLOAT, "500", 0, COUNT, NULL, "every so many; below 1: a share of all"},
+    {"logging_first_step", SN_KEY_BOOL, "false", 0, 0, NULL, "log the first step too"},
+    {"logging_dir", SN_KEY_STRING, NULL, 0, 0, NULL, "of TensorBoard files; default: runs in output_dir"},
+    {"report_to", SN_KEY_ANY, "none", 0, 0, NULL, "tensorboard, all or none; JSON lines are always written"},
+    {"run_name", SN_KEY_STRING, NULL, 0, 0, NULL, "of TensorBoard files"},
+    {"eval_strategy", SN_KEY_STRING, "no", 0, 0, WHEN, "when the validation file is evaluated"},
+    {"eval_steps", SN_KEY_FLOAT, NULL, 0, COUNT, NULL, "every so many; default: logging_steps"},
+    {"eval_delay", SN_KEY_FLOAT, "0", 0, COUNT, NULL, "not before this step, or epoch"},
+    {"eval_on_start", SN_KEY_BOOL, "false", 0, 0, NULL, "evaluate before the first step"},
+    {"prediction_loss_only", SN_KEY_BOOL, "false", 0, 0, NULL, "no metrics but the loss"},
+    {"save_strategy", SN_KEY_STRING, "steps", 0, 0, WHEN "|best", "when a checkpoint is written"},
+    {"save_steps", SN_KEY_FLOAT, "500", 0, COUNT, NULL, "every so many; below 1: a share of all"},
+    {"save_total_limit", SN_KEY_INT, NULL, 1, 1e6, NULL, "checkpoints that are kept"},
+    {"save_only_model", SN_KEY_BOOL, "false", 0, 0, NULL, "checkpoints that cannot be resumed"},
+    {"load_best_model_at_end", SN_KEY_BOOL, "false", 0, 0, NULL, "leave the best checkpoint's weights"},
+    {"metric_for_best_model", SN_KEY_STRING, NULL, 0, 0, NULL, "which metric is best; default: loss"},
+    {"greater_is_better", SN_KEY_BOOL, NULL, 0, 0, NULL, "default: unless the metric ends in loss"},
+    {"resume_from_checkpoint", SN_KEY_ANY, NULL, 0, 0, NULL, "a checkpoint, or true: the last one"},
+    {"ignore_data_skip", SN_KEY_BOOL, "false", 0, 0, NULL, "a resumed epoch begins at its first row"},
+    {"seed", SN_KEY_INT, "42", 0, COUNT, NULL, "of new weights, masks and the order of rows"},
+    {"data_seed", SN_KEY_INT, NULL, 0, COUNT, NULL, "of the order of rows; default: seed"},
+    {"dataloader_drop_last", SN_KEY_BOOL, "false", 0, 0, NULL, "leave out a last batch with fewer rows"},
+    {"train_sampling_strategy", SN_KEY_STRING, "random", 0, 0, "random|sequential|group_by_length",
+     "the order of rows"},
+    /* what has no meaning here, or only one */
+    {"do_train", SN_KEY_BOOL, "false", 0, 0, NULL, "of scripts; not looked at"},
+    {"do_eval", SN_KEY_BOOL, "false", 0, 0, NULL, "of scripts; not looked at"},
+    {"disable_tqdm", SN_KEY_BOOL, NULL, 0, 0, NULL, "no progress line"},
+    {"use_cpu", SN_KEY_BOOL, "false", 0, 0, NULL, "not looked at: --device"},
+    {"dataloader_num_workers", SN_KEY_INT, "0", 0, 4096, NULL, "not looked at: --threads"},
+    {"dataloader_pin_memory", SN_KEY_BOOL, "true", 0, 0, NULL, "not looked at"},
+    {"remove_unused_columns", SN_KEY_BOOL, "true", 0, 0, NULL, "not looked at: they are not read"},
+    {"full_determinism", SN_KEY_BOOL, "false", 0, 0, NULL, "not looked at: it is always so"},
+    /* what to train, and on what */
+    {"model_name_or_path", SN_KEY_STRING, NULL, 0, 0, NULL, "a folder with weights"},
+    {"init_from_config", SN_KEY_ANY, NULL, 0, 0, NULL,
+     "new weights: a config.json, its folder, or its object"},
+    {"tokenizer_name", SN_KEY_STRING, NULL, 0, 0, NULL, "a folder with a tokenizer; default: the model's"},
+    {"task", SN_KEY_STRING, NULL, 0, 0, "text-classification|token-classification|text-generation|fill-mask",
+     "default: the model's"},
+    {"train_file", SN_KEY_ANY, NULL, 0, 0, NULL, "a file, several, or a folder of load_from_disk"},
+    {"validation_file", SN_KEY_ANY, NULL, 0, 0, NULL, "the same"},
+    {"file_format", SN_KEY_STRING, NULL, 0, 0, NULL, "csv, tsv, json, text, ..; default: by the name"},
+    {"column_names", SN_KEY_ANY, NULL, 0, 0, NULL, "of csv and tsv files without a header: a list"},
+    {"validation_split", SN_KEY_FLOAT, "0", 0, 1, NULL, "a share of the rows, where there is no file"},
+    {"max_train_samples", SN_KEY_INT, NULL, 1, COUNT, NULL, "only the first rows"},
+    {"max_eval_samples", SN_KEY_INT, NULL, 1, COUNT, NULL, "the same"},
+    {"text_column", SN_KEY_STRING, NULL, 0, 0, NULL, "default: text, sentence, tokens, or the first texts"},
+    {"text_pair_column", SN_KEY_STRING, NULL, 0, 0, NULL, "the second text of a pair"},
+    {"label_column", SN_KEY_STRING, NULL, 0, 0, NULL, "default: label, labels, ner_tags or tags"},
+    {"num_labels", SN_KEY_INT, NULL, 1, 1e6, NULL, "of a new head; default: as the rows have them"},
+    {"max_length", SN_KEY_INT, NULL, 1, 1e6, NULL, "tokens of a row; default: the tokenizer's"},
+    {"block_size", SN_KEY_INT, NULL, 1, 1e6, NULL, "tokens of a block; default: the model's, at most 1024"},
+    {"packing", SN_KEY_BOOL, "true", 0, 0, NULL, "texts are cut to blocks one behind the other"},
+    {"mlm_probability", SN_KEY_FLOAT, "0.15", 0, 1, NULL, "tokens that are guessed"},
+    {"label_all_tokens", SN_KEY_BOOL, "false", 0, 0, NULL, "of a word, not only its first one"},
+    {"metrics", SN_KEY_ANY, NULL, 0, 0, NULL, "names; default: accuracy and f1"},
+    {"early_stopping_patience", SN_KEY_INT, NULL, 1, 1e6, NULL, "evaluations that may be no better"},
+    {"early_stopping_threshold", SN_KEY_FLOAT, "0.0", 0, 1e30, NULL, "by which they are better"},
+};
+
+const SnTrainKey *sn_train_key(size_t i)
+{
+    return i < SN_COUNT(keys) ? &keys[i] : NULL;
+}
+
+static const SnTrainKey *find(const char *name)
+{
+    for (size_t i = 0; i < SN_COUNT(keys); i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+/* ---- values ---- */
+
+const SnJson *sn_arg(const SnJson *config, const char *key)
+{
+    const SnJson *v = sn_json_get(config, key);
+    SN_ASSERT(find(key) != NULL);
+    return sn_json_is_null(v) ? NULL : v;
+}
+
+static const char *otherwise(const char *key)
+{
+    const SnTrainKey *k = find(key);
+    return k ? k->otherwise : NULL;
+}
+
+bool sn_arg_bool(const SnJson *config, const char *key)
+{
+    bool v = false;
+    const char *d = otherwise(key);
+    return sn_json_bool(sn_arg(config, key), &v) ? v : d && strcmp(d, "true") == 0;
+}
+
+double sn_arg_number(const SnJson *config, const char *key)
+{
+    double v = 0;
+    const char *d = otherwise(key);
+    if (!sn_json_number(sn_arg(config, key), &v) && d)
+        (void)sn_parse_f64(sn_bytes_str(d), &v);
+    return v;
+}
+
+int64_t sn_arg_int(const SnJson *config, const char *key)
+{
+    return (int64_t)sn_arg_number(config, key);
+}
+
+const char *sn_arg_string(const SnJson *config, const char *key)
+{
+    const SnJson *v = sn_arg(config, key);
+    return v && v->kind == SN_JSON_STRING ? (const char *)v->u.string.at : otherwise(key);
+}
+
+/* ---- checks ---- */
+
+/* Edits that make b of a: insertions, removals, replacements. */
+static size_t distance(SnBytes a, const char *b)
+{
+    size_t row[MAX_KEY + 1];
+    const size_t n = strlen(b);
+    if (n > MAX_KEY || a.n > MAX_KEY)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            const size_t change = corner + (a.at[i - 1] != (uint8_t)b[j - 1]);
+            const size_t least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            corner = row[j];
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[n];
+}
+
+static SnStatus unknown(const SnJson *v, SnError *err)
+{
+    size_t best = SIZE_MAX;
+    const char *near = "";
+    for (size_t i = 0; i < SN_COUNT(keys); i++) {
+        const size_t d = distance(v->key, keys[i].name);
+        if (d < best) {
+            best = d;
+            near = keys[i].name;
+        }
+    }
+    const int n = v->key.n < MAX_KEY ? (int)v->key.n : MAX_KEY;
+    SN_CHECK(best > v->key.n / 2, err, SN_EINVAL, "config: no key %.*s; the nearest one is %s", n,
+             (const char *)v->key.at, near);
+    return sn_fail(err, SN_EINVAL, "config: no key %.*s; --print-config lists them", n,
+                   (const char *)v->key.at);
+}
+
+static bool is_choice(const char *choice, SnBytes s)
+{
+    for (const char *c = choice; *c;) {
+        const size_t n = strcspn(c, "|");
+        if (n == s.n && memcmp(c, s.at, n) == 0)
+            return true;
+        c += n + (c[n] == '|');
+    }
+    return false;
+}
+
+static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
+{
+    static const char *const kinds[] = {
+        [SN_KEY_BOOL] = "true or false", [SN_KEY_INT] = "a whole number", [SN_KEY_FLOAT] = "a number",
+        [SN_KEY_STRING] = "a string",    [SN_KEY_OBJECT] = "an object",   [SN_KEY_ANY] = ""};
+    double x = 0;
+    int64_t n = 0;
+    const bool fits[] = {[SN_KEY_BOOL] = v->kind == SN_JSON_BOOL,
+                         [SN_KEY_INT] = sn_json_int(v, &n),
+                         [SN_KEY_FLOAT] = sn_json_number(v, &x),
+                         [SN_KEY_STRING] = v->kind == SN_JSON_STRING,
+                         [SN_KEY_OBJECT] = v->kind == SN_JSON_OBJECT || v->kind == SN_JSON_STRING,
+                         [SN_KEY_ANY] = true};
+    SN_CHECK(fits[k->kind], err, SN_EINVAL, "config: %s: expected %s", k->name, kinds[k->kind]);
+    if (k->kind == SN_KEY_INT || k->kind == SN_KEY_FLOAT) {
+        (void)sn_json_number(v, &x);
+        SN_CHECK(x >= k->least && x <= k->most, err, SN_EINVAL, "config: %s: expected %g to %g, found %g",
+                 k->name, k->least, k->most, x);
+    }
+    if (v->kind == SN_JSON_STRING)
+        SN_CHECK(memchr(v->u.string.at, 0, v->u.string.n) == NULL, err, SN_EINVAL, "config: %s: holds a NUL",
+                 k->name);
+    if (k->choice && k->kind == SN_KEY_STRING)
+        SN_CHECK(is_choice(k->choice, v->u.string), err, SN_EINVAL, "config: %s: expected %s, found %.*s",
+                 k->name, k->choice, (int)(v->u.string.n < 80 ? v->u.string.n : 80),
+                 (const char *)v->u.string.at);
+    return SN_OK;
+}
+
+SnStatus sn_train_config_check(const SnJson *config, SnError *err)
+{
+    SN_CHECK(config && config->kind == SN_JSON_OBJECT, err, SN_EINVAL, "config: expected an object");
+    for (uint32_t i = 0; i < config->n; i++) {
+        const SnJson *v = &config->u.child[i];
+        const SnTrainKey *k = NULL;
+        for (size_t j = 0; j < SN_COUNT(keys) && !k; j++)
+            k = sn_bytes_is(v->key, keys[j].name) ? &keys[j] : NULL;
+        if (!k)
+            return unknown(v, err);
+        if (!sn_json_is_null(v))
+            SN_TRY(check_value(k, v, err));
+    }
+    return SN_OK;
+}
