@@ -2,7 +2,7 @@
 # Installs what building (and, without --build-only, testing) needs from Debian 12's packages; only what is missing.
 set -eu
 
-packages="meson ninja-build pkg-config gcc g++ libc6-dev llvm-19-dev libxxhash-dev
+packages="meson ninja-build pkg-config gcc g++ libc6-dev llvm-19-dev libxxhash-dev zlib1g-dev
           ocl-icd-opencl-dev opencl-headers python3 python3-venv ca-certificates"
 test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd luajit
                libsdl2-dev love xvfb xauth"

@@ -68,6 +68,7 @@ typedef struct SnDataOptions {
     const char *const *names; /* csv: names of columns of a file without a header */
     size_t nname;
     bool no_header;        /* csv: columns are named "0", "1", .. where names does not */
+    bool no_quotes;        /* csv: a quote is a character like others */
     char delimiter;        /* csv; 0: by the name, else a comma */
     const char *sample_by; /* text: "line" (NULL), "paragraph", "document" */
     const char *field;     /* json: the key of the list of rows */

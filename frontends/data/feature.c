@@ -1,0 +1,165 @@
+/* feature.c -- types of columns: their names, and Features of datasets as JSON both ways. */
+#include "frontends/data/table.h"
+
+static const SnFeature plain[] = {
+    {.name = "null", .kind = SN_DATA_NULL},
+    {.name = "bool", .kind = SN_DATA_NUMBER, .dtype = SN_BOOL},
+    {.name = "int8", .kind = SN_DATA_NUMBER, .dtype = SN_I8},
+    {.name = "int16", .kind = SN_DATA_NUMBER, .dtype = SN_I16},
+    {.name = "int32", .kind = SN_DATA_NUMBER, .dtype = SN_I32},
+    {.name = "int64", .kind = SN_DATA_NUMBER, .dtype = SN_I64},
+    {.name = "uint8", .kind = SN_DATA_NUMBER, .dtype = SN_U8},
+    {.name = "uint16", .kind = SN_DATA_NUMBER, .dtype = SN_U16},
+    {.name = "uint32", .kind = SN_DATA_NUMBER, .dtype = SN_U32},
+    {.name = "uint64", .kind = SN_DATA_NUMBER, .dtype = SN_U64},
+    {.name = "float16", .kind = SN_DATA_NUMBER, .dtype = SN_F16},
+    {.name = "float32", .kind = SN_DATA_NUMBER, .dtype = SN_F32},
+    {.name = "float64", .kind = SN_DATA_NUMBER, .dtype = SN_F64},
+    {.name = "string", .kind = SN_DATA_TEXT},
+    {.name = "large_string", .kind = SN_DATA_TEXT, .is_wide = true},
+    {.name = "binary", .kind = SN_DATA_BINARY},
+    {.name = "large_binary", .kind = SN_DATA_BINARY, .is_wide = true},
+};
+
+bool sn_feature_named(SnBytes name, SnFeature *out)
+{
+    for (size_t i = 0; i < SN_COUNT(plain); i++)
+        if (sn_bytes_is(name, plain[i].name)) {
+            *out = plain[i];
+            return true;
+        }
+    return false;
+}
+
+const char *sn_feature_name(const SnFeature *f)
+{
+    if (f->kind == SN_DATA_LABEL)
+        return "int64";
+    if (f->unit)
+        return f->unit;
+    for (size_t i = 0; i < SN_COUNT(plain); i++)
+        if (plain[i].kind == f->kind && plain[i].dtype == f->dtype && plain[i].is_wide == f->is_wide)
+            return plain[i].name;
+    return NULL;
+}
+
+bool sn_feature_copy(SnArena *arena, const SnFeature *f, SnFeature *out)
+{
+    const char *name = f->name ? f->name : "", *unit = f->unit;
+    SnFeature to = *f;
+    to.name = sn_arena_strndup(arena, name, strlen(name));
+    to.unit = unit ? sn_arena_strndup(arena, unit, strlen(unit)) : NULL;
+    SnFeature *child = sn_arena_array(arena, f->nchild, sizeof *child);
+    const char **label = sn_arena_array(arena, f->nlabel, sizeof *label);
+    bool ok = to.name && (to.unit || !unit) && (child || !f->nchild) && (label || !f->nlabel);
+    for (uint32_t i = 0; ok && i < f->nchild; i++)
+        ok = sn_feature_copy(arena, &f->child[i], &child[i]);
+    for (uint32_t i = 0; ok && i < f->nlabel; i++) {
+        label[i] = sn_arena_strndup(arena, f->label[i], strlen(f->label[i]));
+        ok = label[i] != NULL;
+    }
+    to.child = child;
+    to.label = label;
+    *out = to;
+    return ok;
+}
+
+bool sn_feature_equal(const SnFeature *a, const SnFeature *b)
+{
+    if (a->kind != b->kind || a->dtype != b->dtype || a->is_wide != b->is_wide || a->length != b->length ||
+        a->nchild != b->nchild || !a->unit != !b->unit || (a->unit && strcmp(a->unit, b->unit) != 0))
+        return false;
+    for (uint32_t i = 0; i < a->nchild; i++)
+        if ((a->kind == SN_DATA_STRUCT && strcmp(a->child[i].name, b->child[i].name) != 0) ||
+            !sn_feature_equal(&a->child[i], &b->child[i]))
+            return false;
+    return true;
+}
+
+/* ---- JSON ---- */
+
+void sn_features_json(SnText *t, const SnFeature *f, uint32_t n, size_t stride)
+{
+    sn_text_add(t, "{", 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const SnFeature *field = (const void *)((const char *)f + i * stride);
+        sn_text_add(t, ", ", i ? 2 : 0);
+        sn_json_put_string(t, sn_bytes_str(field->name));
+        sn_text_add(t, ": ", 2);
+        sn_feature_json(t, field);
+    }
+    sn_text_add(t, "}", 1);
+}
+
+void sn_feature_json(SnText *t, const SnFeature *f)
+{
+    switch (f->kind) {
+    case SN_DATA_STRUCT:
+        sn_features_json(t, f->child, f->nchild, sizeof *f->child);
+        return;
+    case SN_DATA_LIST:
+        sn_text_printf(t, "{\"feature\": ");
+        sn_feature_json(t, f->child);
+        if (f->length)
+            sn_text_printf(t, ", \"length\": %lld", (long long)f->length);
+        sn_text_printf(t, ", \"_type\": \"%s\"}", f->is_wide ? "LargeList" : "List");
+        return;
+    case SN_DATA_LABEL:
+        sn_text_printf(t, "{\"names\": [");
+        for (uint32_t i = 0; i < f->nlabel; i++) {
+            sn_text_add(t, ", ", i ? 2 : 0);
+            sn_json_put_string(t, sn_bytes_str(f->label[i]));
+        }
+        sn_text_printf(t, "], \"_type\": \"ClassLabel\"}");
+        return;
+    case SN_DATA_NULL:
+    case SN_DATA_NUMBER:
+    case SN_DATA_TEXT:
+    case SN_DATA_BINARY:
+        sn_text_printf(t, "{\"dtype\": \"%s\", \"_type\": \"Value\"}", sn_feature_name(f));
+    }
+}
+
+/* What stands in a list: {"feature": X}, or [X] of older files. */
+static const SnJson *item_of(const SnJson *v)
+{
+    return v->kind == SN_JSON_ARRAY ? sn_json_at(v, 0) : sn_json_get(v, "feature");
+}
+
+static SnStatus add_names(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err)
+{
+    const SnJson *names = sn_json_get(v, "names");
+    const uint32_t n = names && names->kind == SN_JSON_ARRAY ? names->n : 0;
+    const char **label = sn_arena_array(arena, n, sizeof *label);
+    SN_CHECK(label || n == 0, err, SN_ENOMEM, "features: no memory");
+    for (uint32_t i = 0; i < n; i++) {
+        SnBytes s;
+        SN_CHECK(sn_json_string(sn_json_at(names, i), &s), err, SN_EFORMAT,
+                 "features: %s: name %u of a label is no string", f->name, i);
+        label[i] = sn_arena_strndup(arena, (const char *)s.at, s.n);
+        SN_CHECK(label[i], err, SN_ENOMEM, "features: no memory");
+    }
+    f->kind = SN_DATA_LABEL;
+    f->nlabel = n;
+    f->label = label;
+    return SN_OK;
+}
+
+SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err)
+{
+    if (!v || (v->kind != SN_JSON_OBJECT && v->kind != SN_JSON_ARRAY))
+        return SN_OK;
+    if (f->kind == SN_DATA_NUMBER && f->dtype == SN_I64 && sn_json_is(sn_json_get(v, "_type"), "ClassLabel"))
+        return add_names(arena, v, f, err);
+    if ((f->kind != SN_DATA_LIST && f->kind != SN_DATA_STRUCT) || f->nchild == 0)
+        return SN_OK;
+    SnFeature *child = sn_arena_array(arena, f->nchild, sizeof *child);
+    SN_CHECK(child, err, SN_ENOMEM, "features: no memory");
+    memcpy(child, f->child, f->nchild * sizeof *child);
+    f->child = child;
+    if (f->kind == SN_DATA_LIST)
+        return sn_feature_parse(arena, item_of(v), child, err);
+    for (uint32_t i = 0; i < f->nchild; i++)
+        SN_TRY(sn_feature_parse(arena, sn_json_get(v, child[i].name), &child[i], err));
+    return SN_OK;
+}

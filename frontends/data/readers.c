@@ -1,0 +1,159 @@
+/* readers.c -- files by their format: a row of the table each; what several files hold is one dataset. */
+#include "frontends/data/table.h"
+#include "ops/media/gzip.h"
+
+typedef struct Format {
+    const char *name, *ending;
+    SnStatus (*read)(const SnDataFile *f, SnDataset **out, SnError *err);
+    SnStatus (*write)(const SnDataset *d, SnOutFile *f, SnError *err);
+    char delimiter;
+} Format;
+
+static const Format formats[] = {
+    {"csv", ".csv", sn_read_csv, sn_write_csv, ','},
+    {"tsv", ".tsv", sn_read_csv, sn_write_tsv, '\t'},
+    {"jsonl", ".jsonl", sn_read_json_rows, sn_write_json_rows, 0},
+    {"jsonl", ".ndjson", sn_read_json_rows, sn_write_json_rows, 0},
+    {"json", ".json", sn_read_json_rows, sn_write_json_list, 0},
+    {"text", ".txt", sn_read_text, sn_write_text, 0},
+    {"arrow", ".arrow", sn_read_arrow, sn_write_arrow, 0},
+    {"idx", "-ubyte", sn_read_idx, NULL, 0},
+};
+
+static bool ends_with(const char *path, size_t n, const char *end)
+{
+    const size_t m = strlen(end);
+    return n >= m && memcmp(path + n - m, end, m) == 0;
+}
+
+static const Format *find_format(const char *path, const char *name)
+{
+    size_t n = strlen(path);
+    n -= ends_with(path, n, ".gz") ? 3 : 0;
+    for (size_t i = 0; i < SN_COUNT(formats); i++)
+        if (name ? strcmp(formats[i].name, name) == 0 : ends_with(path, n, formats[i].ending))
+            return &formats[i];
+    return NULL;
+}
+
+static SnStatus read_format(SnDataFile *f, const SnDataOptions *given, SnDataset **out, SnError *err)
+{
+    const Format *format = find_format(f->path, given->format);
+    SN_CHECK(format, err, SN_EUNSUPPORTED, "%s: format %s is none of csv, tsv, jsonl, json, text, arrow, idx",
+             f->path, given->format ? given->format : "(by the name's ending)");
+    SnDataOptions o = *given;
+    o.delimiter = o.delimiter ? o.delimiter : format->delimiter;
+    f->o = &o;
+    return format->read(f, out, err);
+}
+
+/* One file; what was decompressed belongs to the dataset. */
+static SnStatus read_file(SnContext *ctx, const char *path, const SnDataOptions *o, SnDataset **out,
+                          SnError *err)
+{
+    SnFile *file = NULL;
+    SnDataset *d = NULL;
+    void *inflated = NULL;
+    size_t size = 0;
+    uint64_t identity[4];
+    SN_TRY(sn_file_open(ctx, path, &file, err));
+    SnDataFile f = {.ctx = ctx, .file = file, .path = path, .bytes = sn_file_bytes(file)};
+    SnStatus st = SN_OK;
+    if (sn_gzip_is(f.bytes)) {
+        st = sn_gzip_inflate(sn_allocator(ctx), path, f.bytes, &inflated, &size, err);
+        f.bytes = sn_bytes(inflated, size);
+    }
+    if (st == SN_OK)
+        st = read_format(&f, o, &d, err);
+    if (st == SN_OK && inflated) {
+        st = sn_table_own(d, inflated, size, err);
+        inflated = NULL;
+    }
+    if (st == SN_OK)
+        st = sn_table_keep_file(d, file, err);
+    sn_free(sn_allocator(ctx), inflated, size, _Alignof(max_align_t));
+    sn_file_identity(file, identity);
+    sn_file_release(file);
+    if (st != SN_OK) {
+        sn_dataset_release(d);
+        return st;
+    }
+    sn_table_stamp(d, path, identity, sizeof identity);
+    *out = d;
+    return SN_OK;
+}
+
+/* Files of other columns stand beside each other, as images and their labels; else rows behind rows. */
+static SnStatus beside(SnDataset *const *part, size_t npart, SnDataset **out, SnError *err)
+{
+    SnDataset *d = NULL;
+    uint32_t ncol = 0;
+    for (size_t i = 0; i < npart; i++)
+        ncol += part[i]->ncol;
+    SN_TRY(sn_table_create(part[0]->ctx, ncol, &d, err));
+    SnStatus st = SN_OK;
+    d->nrow = part[0]->nrow;
+    ncol = 0;
+    for (size_t i = 0; st == SN_OK && i < npart; i++) {
+        st = sn_table_keep(d, part[i], err);
+        if (st == SN_OK && part[i]->nrow != d->nrow)
+            st = sn_fail(err, SN_EFORMAT, "%lld rows of %s, but %lld of %s", (long long)d->nrow,
+                         d->col[0].type.name, (long long)part[i]->nrow, part[i]->col[0].type.name);
+        memcpy(d->col + ncol, part[i]->col, part[i]->ncol * sizeof *d->col);
+        ncol += part[i]->ncol;
+        sn_table_stamp(d, "beside", &part[i]->fingerprint, sizeof part[i]->fingerprint);
+    }
+    if (st == SN_OK)
+        *out = d;
+    else
+        sn_dataset_release(d);
+    return st;
+}
+
+static SnStatus read_files(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
+                           SnDataset **out, SnError *err)
+{
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnDataset **part = sn_arena_array(&arena, npath, sizeof(SnDataset *));
+    SnStatus st = part ? SN_OK : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    for (size_t i = 0; st == SN_OK && i < npath; i++)
+        st = read_file(ctx, path[i], o, &part[i], err);
+    if (st == SN_OK && npath == 1)
+        *out = sn_dataset_retain(part[0]);
+    else if (st == SN_OK && part[0]->ncol && part[1]->ncol &&
+             strcmp(part[0]->col[0].type.name, part[1]->col[0].type.name) != 0)
+        st = beside(part, npath, out, err);
+    else if (st == SN_OK)
+        st = sn_dataset_concatenate(part, npath, out, err);
+    for (size_t i = 0; part && i < npath; i++)
+        sn_dataset_release(part[i]);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
+                         SnDataset **out, SnError *err)
+{
+    static const SnDataOptions none = {.struct_size = sizeof none};
+    SN_CHECK(npath > 0, err, SN_EINVAL, "dataset: no files");
+    o = o ? o : &none;
+    if (npath == 1 && sn_saved_is(path[0]))
+        return sn_saved_open(ctx, path[0], o->split, out, err);
+    return read_files(ctx, path, npath, o, out, err);
+}
+
+SnStatus sn_dataset_save(const SnDataset *d, const char *path, SnError *err)
+{
+    const Format *format = find_format(path, NULL);
+    if (!format)
+        return sn_saved_write(d, path, err);
+    SN_CHECK(format->write, err, SN_EUNSUPPORTED, "%s: %s files are only read", path, format->name);
+    SnOutFile *f = NULL;
+    SN_TRY(sn_out_begin(d->ctx, path, 0, &f, err));
+    const SnStatus st = format->write(d, f, err);
+    if (st == SN_OK)
+        return sn_out_end(f, err);
+    sn_out_abandon(f);
+    return st;
+}

@@ -1,0 +1,325 @@
+/* rows_json.c -- JSON lines, and JSON files with a list of rows: types as pyarrow infers them.
+ *
+ * A column is null until it has a value. Whole numbers become floats where one is; strings that are all dates
+ * become timestamps; other mixtures are errors, which name row and column. */
+#include "frontends/data/table.h"
+
+#include <stdio.h>
+
+typedef struct Rows {
+    const SnDataFile *f;
+    SnArena arena; /* of one row */
+    SnArena keys;
+    SnBuilder *root; /* a STRUCT: the columns */
+    SnError *err;
+} Rows;
+
+static const SnFeature types[] = {
+    [SN_JSON_BOOL] = {.kind = SN_DATA_NUMBER, .dtype = SN_BOOL},
+    [SN_JSON_INT] = {.kind = SN_DATA_NUMBER, .dtype = SN_I64},
+    [SN_JSON_FLOAT] = {.kind = SN_DATA_NUMBER, .dtype = SN_F64},
+    [SN_JSON_STRING] = {.kind = SN_DATA_TEXT},
+    [SN_JSON_ARRAY] = {.kind = SN_DATA_LIST},
+    [SN_JSON_OBJECT] = {.kind = SN_DATA_STRUCT},
+};
+static const char *const kinds[] = {
+    [SN_JSON_NULL] = "null",       [SN_JSON_BOOL] = "a bool",   [SN_JSON_INT] = "a number",
+    [SN_JSON_FLOAT] = "a number",  [SN_JSON_STRING] = "a text", [SN_JSON_ARRAY] = "a list",
+    [SN_JSON_OBJECT] = "an object"};
+
+static const char *kind_of(const SnFeature *type)
+{
+    for (size_t i = 1; i < SN_COUNT(types); i++)
+        if (types[i].kind == type->kind && (types[i].dtype == type->dtype))
+            return kinds[i];
+    return "null";
+}
+
+/* Whole numbers so far become floats. */
+static void widen(SnBuilder *b)
+{
+    for (size_t i = 0; i + 8 <= b->data.n; i += 8) {
+        int64_t v;
+        memcpy(&v, b->data.at + i, sizeof v);
+        const double x = (double)v;
+        memcpy(b->data.at + i, &x, sizeof x);
+    }
+    b->type.dtype = SN_F64;
+}
+
+static SnBuilder *field(Rows *r, SnBuilder *b, SnBytes key)
+{
+    uint32_t at = 0;
+    if (sn_map_get(&b->field, key, &at))
+        return b->child.at[at];
+    const char *copy = sn_arena_strndup(&r->keys, (const char *)key.at, key.n);
+    SnBuilder *c = copy ? sn_builder_child(b, sn_bytes(copy, key.n)) : NULL;
+    if (!c || !sn_map_put(&b->field, c->key, (uint32_t)b->child.n - 1)) {
+        b->failed = true;
+        return NULL;
+    }
+    for (int64_t i = 0; i < b->n; i++)
+        sn_builder_null(c);
+    return c;
+}
+
+static bool add(Rows *r, SnBuilder *b, const SnJson *v);
+
+static bool add_container(Rows *r, SnBuilder *b, const SnJson *v)
+{
+    if (v->kind == SN_JSON_ARRAY && b->child.n == 0 && !sn_builder_child(b, sn_bytes_str("item")))
+        return false;
+    for (uint32_t i = 0; i < v->n; i++) {
+        const SnJson *item = &v->u.child[i];
+        SnBuilder *c = v->kind == SN_JSON_ARRAY ? b->child.at[0] : field(r, b, item->key);
+        if (!c)
+            return false;
+        if (v->kind == SN_JSON_OBJECT && c->n > b->n)
+            return sn_fail(r->err, SN_EFORMAT, "column %.*s is there twice", (int)item->key.n,
+                           (const char *)item->key.at) == SN_OK;
+        if (!add(r, c, item))
+            return false;
+    }
+    sn_builder_row(b);
+    return true;
+}
+
+static bool add(Rows *r, SnBuilder *b, const SnJson *v)
+{
+    if (v->kind == SN_JSON_NULL) {
+        sn_builder_null(b);
+        return true;
+    }
+    if (b->type.kind == SN_DATA_NULL)
+        sn_builder_become(b, &types[v->kind]);
+    const bool is_int = v->kind == SN_JSON_INT;
+    if (v->kind == SN_JSON_FLOAT && b->type.kind == SN_DATA_NUMBER && b->type.dtype == SN_I64)
+        widen(b);
+    const bool is_widened = is_int && b->type.dtype == SN_F64;
+    if (b->type.kind != types[v->kind].kind || (b->type.dtype != types[v->kind].dtype && !is_widened))
+        return sn_fail(r->err, SN_EFORMAT, "column %.*s: %s, where %s stood before", (int)b->key.n,
+                       (const char *)b->key.at, kinds[v->kind], kind_of(&b->type)) == SN_OK;
+    const double number = is_int ? (double)v->u.integer : v->u.number;
+    const uint8_t truth = v->kind == SN_JSON_BOOL && v->u.boolean;
+    switch (v->kind) {
+    case SN_JSON_ARRAY:
+    case SN_JSON_OBJECT:
+        return add_container(r, b, v);
+    case SN_JSON_STRING:
+        sn_builder_text(b, v->u.string);
+        break;
+    case SN_JSON_BOOL:
+        sn_builder_raw(b, &truth);
+        break;
+    default:
+        sn_builder_raw(b, b->type.dtype == SN_I64 ? (const void *)&v->u.integer : &number);
+    }
+    return true;
+}
+
+/* Adds the row at v; a text alone is the column "text". */
+static SnStatus add_value(Rows *r, const SnJson *v, int64_t row)
+{
+    SnJson text = {.kind = SN_JSON_OBJECT, .n = 1}, item;
+    if (v->kind == SN_JSON_STRING) {
+        item = *v;
+        item.key = sn_bytes_str("text");
+        text.u.child = &item;
+        v = &text;
+    }
+    char where[64];
+    (void)snprintf(where, sizeof where, "row %lld", (long long)row);
+    SN_CHECK(v->kind == SN_JSON_OBJECT, r->err, SN_EFORMAT, "%s: %s: %s, where an object was expected",
+             r->f->path, where, kinds[v->kind]);
+    if (r->err)
+        r->err->message[0] = '\0';
+    if (add_container(r, r->root, v) && !r->root->failed)
+        return SN_OK;
+    if (r->root->failed || !r->err || !r->err->message[0])
+        return sn_fail(r->err, SN_ENOMEM, "%s: no memory", r->f->path);
+    (void)sn_fail_in(r->err, SN_EFORMAT, where);
+    return sn_fail_in(r->err, SN_EFORMAT, r->f->path);
+}
+
+static SnBytes trim(SnBytes s)
+{
+    while (s.n && (s.at[0] == ' ' || s.at[0] == '\t' || s.at[0] == '\n' || s.at[0] == '\r'))
+        s = sn_bytes(s.at + 1, s.n - 1);
+    while (s.n &&
+           (s.at[s.n - 1] == ' ' || s.at[s.n - 1] == '\t' || s.at[s.n - 1] == '\r' || s.at[s.n - 1] == '\n'))
+        s.n--;
+    return s;
+}
+
+static SnStatus read_lines(Rows *r, SnBytes text)
+{
+    int64_t row = 0, line_number = 0;
+    for (size_t at = 0; at < text.n;) {
+        const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
+        const size_t n = end ? (size_t)(end - text.at) - at : text.n - at;
+        const SnBytes line = trim(sn_bytes(text.at + at, n));
+        at += n + 1;
+        line_number++;
+        if (line.n == 0)
+            continue;
+        char name[600];
+        (void)snprintf(name, sizeof name, "%s: row %lld (line %lld)", r->f->path, (long long)row + 1,
+                       (long long)line_number);
+        SnJson *v = NULL;
+        sn_arena_clear(&r->arena);
+        SN_TRY(sn_json_parse(&r->arena, name, line, &v, r->err));
+        SN_TRY(add_value(r, v, ++row));
+    }
+    return SN_OK;
+}
+
+/* {"a": [1, 2], "b": [..]}: columns of one length. */
+static bool is_columns(const SnJson *v)
+{
+    for (uint32_t i = 0; i < v->n; i++)
+        if (v->u.child[i].kind != SN_JSON_ARRAY || v->u.child[i].n != v->u.child[0].n)
+            return false;
+    return v->n > 0;
+}
+
+static SnStatus read_columns(Rows *r, const SnJson *v)
+{
+    SnJson row = {.kind = SN_JSON_OBJECT, .n = v->n};
+    row.u.child = sn_arena_array(&r->keys, v->n, sizeof *row.u.child);
+    SN_CHECK(row.u.child, r->err, SN_ENOMEM, "%s: no memory", r->f->path);
+    for (uint32_t i = 0; i < v->u.child[0].n; i++) {
+        for (uint32_t k = 0; k < v->n; k++) {
+            row.u.child[k] = v->u.child[k].u.child[i];
+            row.u.child[k].key = v->u.child[k].key;
+        }
+        SN_TRY(add_value(r, &row, (int64_t)i + 1));
+    }
+    return SN_OK;
+}
+
+static SnStatus read_whole(Rows *r, SnBytes text)
+{
+    SnJson *v = NULL;
+    const char *key = r->f->o->field;
+    SN_TRY(sn_json_parse(&r->arena, r->f->path, text, &v, r->err));
+    const SnJson *rows = key ? sn_json_get(v, key) : v;
+    SN_CHECK(rows, r->err, SN_EFORMAT, "%s: there is no field %s", r->f->path, key);
+    if (rows->kind == SN_JSON_OBJECT)
+        return is_columns(rows) ? read_columns(r, rows) : add_value(r, rows, 1);
+    SN_CHECK(rows->kind == SN_JSON_ARRAY, r->err, SN_EFORMAT, "%s: expected a list of rows, found %s",
+             r->f->path, kinds[rows->kind]);
+    for (uint32_t i = 0; i < rows->n; i++)
+        SN_TRY(add_value(r, &rows->u.child[i], (int64_t)i + 1));
+    return SN_OK;
+}
+
+/* One value over several lines: no line but the last ends one. */
+static bool is_whole(const Rows *r, SnBytes text)
+{
+    if (r->f->o->field || (text.n && text.at[0] == '['))
+        return true;
+    const uint8_t *end = text.n ? memchr(text.at, '\n', text.n) : NULL;
+    return end && trim(sn_bytes(text.at, (size_t)(end - text.at))).n == 1;
+}
+
+/* ---- dates ---- */
+
+static bool digits(SnBytes s, size_t at, size_t n, int64_t *out)
+{
+    *out = 0;
+    for (size_t i = at; i < at + n; i++) {
+        if (i >= s.n || s.at[i] < '0' || s.at[i] > '9')
+            return false;
+        *out = *out * 10 + (s.at[i] - '0');
+    }
+    return true;
+}
+
+static bool is_at(SnBytes s, size_t at, char c)
+{
+    return at < s.n && s.at[at] == (uint8_t)c;
+}
+
+/* "2012-01-31", with " 12:30" or "T12:30:59" behind it: seconds since 1970. */
+static bool parse_date(SnBytes s, int64_t *out)
+{
+    static const int64_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int64_t y, m, d, hour = 0, minute = 0, second = 0;
+    if (!digits(s, 0, 4, &y) || !is_at(s, 4, '-') || !digits(s, 5, 2, &m) || !is_at(s, 7, '-') ||
+        !digits(s, 8, 2, &d) || m < 1 || m > 12)
+        return false;
+    const bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+    if (d < 1 || d > month_days[m - 1] + (m == 2 && leap))
+        return false;
+    if (s.n > 10) {
+        if ((!is_at(s, 10, ' ') && !is_at(s, 10, 'T')) || !digits(s, 11, 2, &hour) || hour > 23)
+            return false;
+        if (s.n > 13 && (!is_at(s, 13, ':') || !digits(s, 14, 2, &minute) || minute > 59))
+            return false;
+        if (s.n > 16 && (!is_at(s, 16, ':') || !digits(s, 17, 2, &second) || second > 59))
+            return false;
+        if (s.n != 13 && s.n != 16 && s.n != 19)
+            return false;
+    }
+    const int64_t year = y - (m <= 2), era = year >= 0 ? year / 400 : (year - 399) / 400;
+    const int64_t in_era = year - era * 400, in_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    const int64_t day = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
+    *out = ((day * 24 + hour) * 60 + minute) * 60 + second;
+    return true;
+}
+
+/* A column of texts that are all dates becomes one of timestamps; so inside of lists and objects. */
+static void find_dates(SnBuilder *b)
+{
+    for (size_t i = 0; i < b->child.n; i++)
+        find_dates(b->child.at[i]);
+    if (b->type.kind != SN_DATA_TEXT || b->nnull == b->n || b->failed)
+        return;
+    SN_VEC(uint8_t) data = {0};
+    int64_t begin = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < b->end.n; begin = b->end.at[i++]) {
+        int64_t second = 0;
+        ok = !b->valid.at[i] ||
+             parse_date(sn_bytes(b->data.at + begin, (size_t)(b->end.at[i] - begin)), &second);
+        if (ok && !sn_vec_reserve(b->memory, &data, sizeof second)) {
+            b->failed = true;
+            ok = false;
+        }
+        if (ok)
+            memcpy(data.at + data.n, &second, sizeof second);
+        data.n += ok ? sizeof second : 0;
+    }
+    if (!ok) {
+        sn_vec_clear(b->memory, &data);
+        return;
+    }
+    sn_vec_clear(b->memory, &b->data);
+    sn_vec_clear(b->memory, &b->end);
+    b->data.at = data.at;
+    b->data.n = data.n;
+    b->data.cap = data.cap;
+    b->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = SN_I64, .unit = "timestamp[s]"};
+}
+
+SnStatus sn_read_json_rows(const SnDataFile *f, SnDataset **out, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(f->ctx);
+    SnError local = {0};
+    SnBuilder root = {.memory = memory, .type = {.kind = SN_DATA_STRUCT}};
+    Rows r = {.f = f, .root = &root, .err = err ? err : &local};
+    sn_arena_init(&r.arena, memory);
+    sn_arena_init(&r.keys, memory);
+    sn_map_init(&root.field, memory);
+    SnBytes text = trim(f->bytes);
+    if (text.n >= 3 && memcmp(text.at, "\xEF\xBB\xBF", 3) == 0)
+        text = trim(sn_bytes(text.at + 3, text.n - 3));
+    SnStatus st = is_whole(&r, text) ? read_whole(&r, text) : read_lines(&r, text);
+    find_dates(&root);
+    if (st == SN_OK)
+        st = sn_builders_end(root.child.at, root.child.n, f->ctx, root.n, out, r.err);
+    sn_builder_clear(&root);
+    sn_arena_clear(&r.arena);
+    sn_arena_clear(&r.keys);
+    return st;
+}

@@ -1,0 +1,159 @@
+/* saved.c -- folders of save_to_disk: data-0000i-of-0000n.arrow, state.json, dataset_info.json; and those of
+ * several splits, which dataset_dict.json lists. */
+#include "frontends/data/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { PATH = 4096 };
+
+static bool join_path(char out[PATH], const char *folder, const char *name)
+{
+    const int n = snprintf(out, PATH, "%s/%s", folder, name);
+    return n > 0 && n < PATH;
+}
+
+static bool has(const char *folder, const char *name)
+{
+    char path[PATH];
+    return join_path(path, folder, name) && sn_file_exists(path);
+}
+
+bool sn_saved_is(const char *folder)
+{
+    return has(folder, "state.json") || has(folder, "dataset_dict.json");
+}
+
+static SnStatus read_json(SnContext *ctx, SnArena *arena, const char *folder, const char *name, SnJson **out,
+                          SnError *err)
+{
+    char path[PATH];
+    SnFile *file = NULL;
+    SN_CHECK(join_path(path, folder, name), err, SN_EINVAL, "%s: the path is too long", folder);
+    SN_TRY(sn_file_open(ctx, path, &file, err));
+    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
+    sn_file_release(file);
+    return st;
+}
+
+/* A name that stays inside of its folder. */
+static bool is_plain_name(SnBytes s)
+{
+    return s.n > 0 && s.n < 256 && !memchr(s.at, '/', s.n) && !memchr(s.at, '\0', s.n) && s.at[0] != '.';
+}
+
+static SnStatus open_one(SnContext *ctx, SnArena *arena, const char *folder, SnDataset **out, SnError *err)
+{
+    SnJson *state = NULL;
+    SN_TRY(read_json(ctx, arena, folder, "state.json", &state, err));
+    const SnJson *files = sn_json_get(state, "_data_files");
+    const uint32_t n = files && files->kind == SN_JSON_ARRAY ? files->n : 0;
+    const char **path = sn_arena_array(arena, (size_t)n + 1, sizeof *path);
+    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", folder);
+    SN_CHECK(n > 0, err, SN_EFORMAT, "%s/state.json: _data_files lists no files", folder);
+    for (uint32_t i = 0; i < n; i++) {
+        SnBytes name;
+        SN_CHECK(sn_json_string(sn_json_get(sn_json_at(files, i), "filename"), &name) && is_plain_name(name),
+                 err, SN_EFORMAT, "%s/state.json: file %u has no plain name", folder, i);
+        path[i] = sn_arena_printf(arena, "%s/%.*s", folder, (int)name.n, (const char *)name.at);
+        SN_CHECK(path[i], err, SN_ENOMEM, "%s: no memory", folder);
+    }
+    const SnDataOptions o = {.struct_size = sizeof o, .format = "arrow"};
+    return sn_dataset_open(ctx, path, n, &o, out, err);
+}
+
+/* The split that is meant: the only one, or train where none is. */
+static SnStatus find_split(SnContext *ctx, SnArena *arena, const char *folder, const char *split,
+                           char out[PATH], SnError *err)
+{
+    SnJson *dict = NULL;
+    SnBytes name = {NULL, 0};
+    char list[300] = "";
+    SN_TRY(read_json(ctx, arena, folder, "dataset_dict.json", &dict, err));
+    const SnJson *splits = sn_json_get(dict, "splits");
+    const uint32_t n = splits && splits->kind == SN_JSON_ARRAY ? splits->n : 0;
+    const char *want = split ? split : n == 1 ? NULL : "train";
+    for (uint32_t i = 0; i < n; i++) {
+        SnBytes s;
+        SN_CHECK(sn_json_string(sn_json_at(splits, i), &s) && is_plain_name(s), err, SN_EFORMAT,
+                 "%s/dataset_dict.json: split %u has no plain name", folder, i);
+        if (!want || sn_bytes_is(s, want))
+            name = s;
+        const size_t used = strlen(list);
+        (void)snprintf(list + used, sizeof list - used, "%s%.*s", i ? ", " : "", (int)s.n,
+                       (const char *)s.at);
+    }
+    SN_CHECK(name.n, err, SN_EINVAL, "%s: no split %s; there are %s", folder, want ? want : "", list);
+    const int size = snprintf(out, PATH, "%s/%.*s", folder, (int)name.n, (const char *)name.at);
+    SN_CHECK(size > 0 && size < PATH, err, SN_EINVAL, "%s: the path is too long", folder);
+    return SN_OK;
+}
+
+SnStatus sn_saved_open(SnContext *ctx, const char *folder, const char *split, SnDataset **out, SnError *err)
+{
+    char path[PATH];
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnStatus st = SN_OK;
+    if (has(folder, "dataset_dict.json")) {
+        st = find_split(ctx, &arena, folder, split, path, err);
+        folder = path;
+    }
+    if (st == SN_OK)
+        st = open_one(ctx, &arena, folder, out, err);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+/* ---- write ---- */
+
+static SnStatus write_json(const SnDataset *d, const char *folder, const char *name, SnText *t, SnError *err)
+{
+    char path[PATH];
+    const SnBytes bytes = sn_bytes(t->at, t->n);
+    SN_CHECK(!t->failed && join_path(path, folder, name), err, SN_ENOMEM, "%s: no memory", folder);
+    return sn_file_write(d->ctx, path, &bytes, 1, err);
+}
+
+static SnStatus write_info(const SnDataset *d, const char *folder, SnError *err)
+{
+    SnText t = {.memory = sn_allocator(d->ctx)};
+    sn_text_printf(&t, "{\n  \"citation\": \"\",\n  \"description\": \"\",\n  \"features\": ");
+    sn_features_json(&t, &d->col[0].type, d->ncol, sizeof *d->col);
+    sn_text_printf(&t, ",\n  \"homepage\": \"\",\n  \"license\": \"\"\n}");
+    const SnStatus st = write_json(d, folder, "dataset_info.json", &t, err);
+    sn_text_clear(&t);
+    return st;
+}
+
+static SnStatus write_state(const SnDataset *d, const char *folder, SnError *err)
+{
+    SnText t = {.memory = sn_allocator(d->ctx)};
+    sn_text_printf(
+        &t,
+        "{\n  \"_data_files\": [\n    {\n      \"filename\": \"data-00000-of-00001.arrow\"\n    }\n  ],\n"
+        "  \"_fingerprint\": \"%016llx\",\n  \"_format_columns\": [",
+        (unsigned long long)d->fingerprint);
+    for (uint32_t i = 0; i < d->ncol; i++) {
+        sn_text_printf(&t, "%s\n    ", i ? "," : "");
+        sn_json_put_string(&t, sn_bytes_str(d->col[i].type.name));
+    }
+    sn_text_printf(&t, "\n  ],\n  \"_format_kwargs\": {},\n  \"_format_type\": null,\n"
+                       "  \"_output_all_columns\": false,\n  \"_split\": null\n}");
+    const SnStatus st = write_json(d, folder, "state.json", &t, err);
+    sn_text_clear(&t);
+    return st;
+}
+
+/* state.json is written last: a folder without it is not whole. */
+SnStatus sn_saved_write(const SnDataset *d, const char *folder, SnError *err)
+{
+    char path[PATH];
+    SN_CHECK(join_path(path, folder, "data-00000-of-00001.arrow"), err, SN_EINVAL, "%s: the path is too long",
+             folder);
+    SN_CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: %s", folder, strerror(errno));
+    SN_TRY(sn_dataset_save(d, path, err));
+    SN_TRY(write_info(d, folder, err));
+    return write_state(d, folder, err);
+}

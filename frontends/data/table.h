@@ -1,0 +1,154 @@
+/* table.h -- the inside of a dataset: what readers make, and what operations share. */
+#ifndef SN_TABLE_H
+#define SN_TABLE_H
+
+#include "frontends/data/dataset.h"
+#include "runtime/dtype.h"
+#include "runtime/hash.h"
+
+typedef struct SnColumn {
+    SnFeature type;
+    uint32_t nchunk;
+    const SnArray *chunk;
+    const int64_t *first; /* [nchunk + 1]: rows before each chunk */
+    const int64_t *order; /* the row of the chunks that each row is; NULL: base, base + 1, .. */
+    int64_t base;
+} SnColumn;
+
+typedef struct SnOwned { /* of the context's memory, aligned as vectors are */
+    void *at;
+    size_t size;
+} SnOwned;
+
+struct SnDataset {
+    SnContext *ctx;
+    uint32_t refs;
+    SnArena arena; /* columns, types, arrays */
+    SN_VEC(SnOwned) block;
+    SN_VEC(SnFile *) file;
+    SN_VEC(SnDataset *) of; /* whose memory this one uses */
+    int64_t nrow;
+    uint32_t ncol;
+    SnColumn *col;
+    uint64_t fingerprint;
+};
+
+/* A dataset of ncol columns that are all zero. */
+SN_MUST_CHECK SnStatus sn_table_create(SnContext *ctx, uint32_t ncol, SnDataset **out, SnError *err);
+/* The columns, rows and fingerprint of d, whose memory it keeps; room for `more` columns. */
+SN_MUST_CHECK SnStatus sn_table_derive(const SnDataset *d, uint32_t more, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_table_keep(SnDataset *d, const SnDataset *of, SnError *err);
+SN_MUST_CHECK SnStatus sn_table_keep_file(SnDataset *d, SnFile *f, SnError *err);
+/* Takes a block; on failure it is freed. */
+SN_MUST_CHECK SnStatus sn_table_own(SnDataset *d, void *at, size_t size, SnError *err);
+/* Memory that lives as long as the dataset, zeroed. */
+SN_MUST_CHECK SnStatus sn_table_alloc(SnDataset *d, size_t n, size_t size, void *out, SnError *err);
+/* Numbers the rows of a column's chunks. */
+SN_MUST_CHECK SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnArray *chunk, uint32_t nchunk,
+                                       int64_t *nrow, SnError *err);
+void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n);
+
+/* Where a row of a column lies. */
+static inline int64_t sn_column_row(const SnColumn *c, int64_t row)
+{
+    return c->order ? c->order[row] : c->base + row;
+}
+SnCell sn_column_at(const SnColumn *c, int64_t row);
+
+static inline bool sn_array_valid(const SnArray *a, int64_t i)
+{
+    const int64_t at = a->offset + i;
+    return !a->valid || (a->valid[at >> 3] >> (at & 7) & 1) != 0;
+}
+static inline int64_t sn_array_offset(const SnArray *a, int64_t i)
+{
+    return a->type->is_wide ? ((const int64_t *)a->offsets)[a->offset + i]
+                            : ((const int32_t *)a->offsets)[a->offset + i];
+}
+
+/* ---- types (feature.c) ---- */
+/* A type with a copy of all it names. */
+bool sn_feature_copy(SnArena *arena, const SnFeature *f, SnFeature *out);
+bool sn_feature_equal(const SnFeature *a, const SnFeature *b); /* names of labels and columns aside */
+/* "int64", "string", "timestamp[s]"; false: no such type of plain values. */
+bool sn_feature_named(SnBytes name, SnFeature *out);
+const char *sn_feature_name(const SnFeature *f); /* the same the other way; NULL: not of plain values */
+/* {"dtype": "int64", "_type": "Value"} and what else Features.to_dict gives. */
+void sn_feature_json(SnText *t, const SnFeature *f);
+void sn_features_json(SnText *t, const SnFeature *f, uint32_t n, size_t stride);
+/* Gives a type, which the data have, the names of labels that Features as JSON have for it. */
+SN_MUST_CHECK SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err);
+
+/* ---- columns while they are written (builder.c) ---- */
+typedef struct SnBuilder SnBuilder;
+struct SnBuilder {
+    const SnAllocator *memory;
+    SnFeature type; /* kind NULL until something else comes */
+    SnBytes key;
+    int64_t n, nnull;
+    SN_VEC(uint8_t) valid; /* a byte a row */
+    SN_VEC(uint8_t) data;
+    SN_VEC(int64_t) end; /* TEXT, BINARY, LIST: where each row ends */
+    SN_VEC(SnBuilder *) child;
+    SnMap field; /* STRUCT: child by key */
+    bool failed;
+};
+void sn_builder_clear(SnBuilder *b);
+void sn_builder_null(SnBuilder *b);
+void sn_builder_text(SnBuilder *b, SnBytes s);          /* kind is TEXT or BINARY */
+void sn_builder_raw(SnBuilder *b, const void *value);   /* dtype of the type; bool is a byte */
+SnBuilder *sn_builder_child(SnBuilder *b, SnBytes key); /* key is borrowed; NULL: no memory */
+/* A row of a LIST, whose items were added to its child, or of a STRUCT: fields without one get a null. */
+void sn_builder_row(SnBuilder *b);
+void sn_builder_become(SnBuilder *b, const SnFeature *type); /* from NULL; rows so far stay null */
+/* What it holds as an array of d; is then empty. A STRUCT without fields and a column of nulls are fine. */
+SN_MUST_CHECK SnStatus sn_builder_end(SnBuilder *b, SnDataset *d, SnArray *out, SnError *err);
+
+/* The children of a STRUCT, or others, as columns of nrow rows. */
+SN_MUST_CHECK SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext *ctx, int64_t nrow,
+                                       SnDataset **out, SnError *err);
+
+/* Copies rows: one array a column (gather.c). */
+SN_MUST_CHECK SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset **out,
+                                       SnError *err);
+
+/* ---- readers: a file's rows as a dataset, without a fingerprint ---- */
+typedef struct SnDataFile {
+    SnContext *ctx;
+    SnFile *file;
+    const char *path;
+    SnBytes bytes; /* of the file, or what they are when decompressed */
+    const SnDataOptions *o;
+} SnDataFile;
+SN_MUST_CHECK SnStatus sn_read_json_rows(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_text(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_idx(const SnDataFile *f, SnDataset **out, SnError *err);
+
+/* ---- writers: to an open file ---- */
+SN_MUST_CHECK SnStatus sn_write_json_rows(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_json_list(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_csv(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_tsv(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_text(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err);
+
+/* Folders of save_to_disk (saved.c). */
+bool sn_saved_is(const char *folder);
+SN_MUST_CHECK SnStatus sn_saved_open(SnContext *ctx, const char *folder, const char *split, SnDataset **out,
+                                     SnError *err);
+SN_MUST_CHECK SnStatus sn_saved_write(const SnDataset *d, const char *folder, SnError *err);
+
+/* NumPy's default_rng(seed): PCG64 seeded by SeedSequence (draw.c). */
+typedef struct SnDraw {
+    uint64_t hi, lo, inc_hi, inc_lo;
+    uint32_t spare;
+    bool has_spare;
+} SnDraw;
+SnDraw sn_draw(uint64_t seed);
+uint64_t sn_draw_u64(SnDraw *r);
+double sn_draw_f64(SnDraw *r);                               /* [0, 1) */
+void sn_draw_permutation(SnDraw *r, int64_t *at, int64_t n); /* of 0 .. n - 1 */
+
+#endif
