@@ -5,32 +5,34 @@
 #include <stdio.h>
 
 /* The attribute maps of Transformers' config classes, in one list: a key is looked up under its own name
- * first. */
+ * first, but where the class of a model type knows it by the alias alone. */
+#define GPT "gpt2 gpt_bigcode gptj "
 static const struct {
-    const char *key, *alias;
+    const char *key, *alias, *first_in; /* model types, each with a space behind it */
 } aliases[] = {
-    {"hidden_size", "n_embd"},
-    {"hidden_size", "dim"},
-    {"hidden_size", "d_model"},
-    {"num_hidden_layers", "n_layer"},
-    {"num_hidden_layers", "n_layers"},
-    {"num_hidden_layers", "num_layers"},
-    {"num_attention_heads", "n_head"},
-    {"num_attention_heads", "n_heads"},
-    {"num_attention_heads", "num_heads"},
-    {"num_kv_heads", "n_head_kv"},
-    {"intermediate_size", "hidden_dim"},
-    {"intermediate_size", "n_inner"},
-    {"max_position_embeddings", "n_positions"},
-    {"hidden_act", "activation"},
-    {"hidden_act", "activation_function"},
-    {"hidden_act", "hidden_activation"},
-    {"layer_norm_eps", "norm_eps"},
-    {"layer_norm_eps", "layer_norm_epsilon"},
-    {"layer_norm_eps", "norm_epsilon"},
-    {"partial_rotary_factor", "rotary_pct"},
-    {"rope_theta", "rotary_emb_base"},
-    {"dtype", "torch_dtype"},
+    {"hidden_size", "n_embd", ""},
+    {"hidden_size", "n_embed", "bloom "},
+    {"hidden_size", "dim", ""},
+    {"hidden_size", "d_model", ""},
+    {"num_hidden_layers", "n_layer", ""},
+    {"num_hidden_layers", "n_layers", ""},
+    {"num_hidden_layers", "num_layers", ""},
+    {"num_attention_heads", "n_head", ""},
+    {"num_attention_heads", "n_heads", ""},
+    {"num_attention_heads", "num_heads", "mamba2 "},
+    {"num_kv_heads", "n_head_kv", ""},
+    {"intermediate_size", "hidden_dim", "distilbert "},
+    {"intermediate_size", "n_inner", GPT},
+    {"max_position_embeddings", "n_positions", ""},
+    {"hidden_act", "activation", "distilbert falcon "},
+    {"hidden_act", "activation_function", GPT "gpt_neo opt "},
+    {"hidden_act", "hidden_activation", "gemma2 gemma3_text modernbert "},
+    {"layer_norm_eps", "norm_eps", "modernbert nemotron "},
+    {"layer_norm_eps", "layer_norm_epsilon", GPT "bloom falcon falcon_mamba gpt_neo mamba mamba2 mpt "},
+    {"layer_norm_eps", "norm_epsilon", "starcoder2 "},
+    {"partial_rotary_factor", "rotary_pct", "gpt_neox "},
+    {"rope_theta", "rotary_emb_base", "gpt_neox "},
+    {"dtype", "torch_dtype", ""},
 };
 
 SnStatus sn_config_parse(SnContext *ctx, const char *path, SnBytes bytes, SnConfig *out, SnError *err)
@@ -73,12 +75,31 @@ void sn_config_clear(SnConfig *c)
     *c = (SnConfig){0};
 }
 
+static bool is_word_of(const char *words, const char *word)
+{
+    const size_t n = word ? strlen(word) : 0;
+    for (const char *at = words; n > 0 && *at != 0; at = strchr(at, ' ') + 1)
+        if (strncmp(at, word, n) == 0 && at[n] == ' ')
+            return true;
+    return false;
+}
+
+static const SnJson *by_alias(const SnConfig *c, const char *key, bool is_first)
+{
+    const SnJson *v = NULL;
+    for (size_t i = 0; sn_json_is_null(v) && i < SN_COUNT(aliases); i++)
+        if (strcmp(aliases[i].key, key) == 0 && (!is_first || is_word_of(aliases[i].first_in, c->model_type)))
+            v = sn_json_get(c->json, aliases[i].alias);
+    return v;
+}
+
 const SnJson *sn_config_get(const SnConfig *c, const char *key)
 {
-    const SnJson *v = sn_json_get(c->json, key);
-    for (size_t i = 0; sn_json_is_null(v) && i < SN_COUNT(aliases); i++)
-        if (strcmp(aliases[i].key, key) == 0)
-            v = sn_json_get(c->json, aliases[i].alias);
+    const SnJson *v = by_alias(c, key, true);
+    if (sn_json_is_null(v))
+        v = sn_json_get(c->json, key);
+    if (sn_json_is_null(v))
+        v = by_alias(c, key, false);
     return sn_json_is_null(v) ? NULL : v;
 }
 

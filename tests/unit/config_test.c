@@ -43,6 +43,23 @@ static void config_key_is_found_under_the_names_of_architectures(void **state)
     sn_config_clear(&c);
 }
 
+/* What else a file may say under names of other classes. */
+static void config_a_class_reads_its_own_name_first(void **state)
+{
+    (void)state;
+    SnConfig c = parse("{\"model_type\":\"starcoder2\",\"layer_norm_eps\":1,\"norm_epsilon\":2}");
+    assert_true(sn_config_float(&c, "layer_norm_eps", 0) == 2);
+    sn_config_clear(&c);
+    c = parse("{\"model_type\":\"gpt_neo\",\"hidden_act\":\"relu\",\"activation_function\":\"gelu\","
+              "\"intermediate_size\":8,\"n_inner\":9}");
+    assert_string_equal(sn_config_string(&c, "hidden_act", ""), "gelu");
+    assert_int_equal(sn_config_int(&c, "intermediate_size", 0), 8);
+    sn_config_clear(&c);
+    c = parse("{\"model_type\":\"llama\",\"hidden_act\":\"relu\",\"activation_function\":\"gelu\"}");
+    assert_string_equal(sn_config_string(&c, "hidden_act", ""), "relu");
+    sn_config_clear(&c);
+}
+
 static void config_absent_and_null_give_the_default(void **state)
 {
     (void)state;
@@ -128,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_key_is_found_under_the_names_of_architectures),
+        cmocka_unit_test(config_a_class_reads_its_own_name_first),
         cmocka_unit_test(config_absent_and_null_give_the_default),
         cmocka_unit_test(config_needed_key_is_checked),
         cmocka_unit_test(config_dtype_is_read_in_both_forms),

@@ -65,11 +65,28 @@ static void a_bad_word_named_twice_is_one(void **state)
     assert_true(s[3] == (float)0);
 }
 
+/* The prompt counts: two tokens are behind. */
+static void no_end_comes_below_the_least_length(void **state)
+{
+    (void)state;
+    float s[VOCAB];
+    process("[{\"class\": \"MinLengthLogitsProcessor\", \"kwargs\": {\"min_length\": 3,"
+            " \"eos_token_id\": [0, 2]}}]",
+            s);
+    assert_true(s[0] == -INFINITY && s[2] == -INFINITY);
+    assert_true(s[1] == (float)0 && s[3] == (float)0);
+    process("[{\"class\": \"MinLengthLogitsProcessor\", \"kwargs\": {\"min_length\": 2,"
+            " \"eos_token_id\": [0, 2]}}]",
+            s);
+    assert_true(s[0] == (float)0 && s[2] == (float)0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_bias_of_a_sequence_counts),
         cmocka_unit_test(a_bad_word_named_twice_is_one),
+        cmocka_unit_test(no_end_comes_below_the_least_length),
     };
     return cmocka_run_group_tests_name("logits", tests, NULL, NULL);
 }
