@@ -55,7 +55,7 @@ static void read_gradients(Loss *l)
     SnError err;
     for (size_t i = 0; i < l->r->nin; i++) {
         const SnView *x = &l->r->in[i].view;
-        char name[16];
+        char name[32];
         SnView d;
         if (x->dtype != SN_F64)
             continue;
