@@ -148,6 +148,38 @@ static const Command commands[] = {
      "--to DTYPE             f64 f32 f16 bf16 f8_e4m3 f8_e5m2\n"
      "--max-shard-size SIZE  of the files of a folder: 5GB, 500MiB; default: 5GB for split\n",
      "sinter tensors rename a.safetensors 'model.*=*' 'lm_head.*=' -o b.safetensors", command_tensors},
+    {"data", "FILE...", "datasets: opened, changed by these options in their order, and written",
+     "--where EXPR          rows for which it is true: 'len(text) > 100 and label in [0, 1]'\n"
+     "--map NAME=EXPR       a column that is computed\n"
+     "--select ROWS         3,1,-1\n"
+     "--take N              the first rows\n"
+     "--skip N              all but those\n"
+     "--shuffle             by --seed (42), in the order of datasets\n"
+     "--sort COLUMN         -COLUMN: the largest first\n"
+     "--train-part SIZE     of train_test_split(test_size=SIZE, seed)\n"
+     "--test-part SIZE      the other side\n"
+     "--in-order            splits are not shuffled\n"
+     "--shard I/N           the I-th of N parts\n"
+     "--rename OLD=NEW      a column\n"
+     "--cast COLUMN=TYPE    int32, float32, string ..\n"
+     "--labels COLUMN=A,B   class labels; COLUMN alone: its values, sorted\n"
+     "--columns NAMES       only these, in this order\n"
+     "--remove NAMES        columns\n"
+     "--tokenize MODEL      adds input_ids and attention_mask\n"
+     "--text NAMES          of this column, or of pairs of two\n"
+     "--max-length N        cut to N tokens\n"
+     "Several files are rows behind rows. How they are read:\n"
+     "--format F            csv, tsv, jsonl, json, text, arrow, idx; default: by the name's ending\n"
+     "--split NAME          of a folder with several\n"
+     "--no-header           csv: the first line is a row\n"
+     "--names NAMES         csv: of the columns\n"
+     "--delimiter C         csv: between fields\n"
+     "--no-quotes           csv: quotes are characters like others\n"
+     "--sample-by WHAT      text: line, paragraph or document\n"
+     "--field NAME          json: where the list of rows is\n"
+     "--output PATH         .csv .tsv .json .jsonl .txt .arrow, or a folder of save_to_disk\n"
+     "--info                number of rows and types; without either: rows as JSON lines\n",
+     "sinter data train.csv --where 'label == 1' --shuffle --take 100 --output ones.jsonl", command_data},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL [FILE...]", "time, rates and shares of what this machine can do",

@@ -21,14 +21,6 @@ static bool lies_together(const Batch *b, SnCell *cell)
     return b->n <= cell->array->n - cell->at;
 }
 
-static SnStatus check_valid(const Batch *b)
-{
-    for (int64_t i = 0; i < b->n; i++)
-        SN_CHECK(!sn_cell_is_null(sn_column_at(b->c, b->first + i)), b->err, SN_EINVAL,
-                 "column %s, row %lld: null", b->c->type.name, (long long)(b->first + i));
-    return SN_OK;
-}
-
 /* The numbers inside of lists of one length; NULL: it holds others. */
 static const SnFeature *leaf_type(const SnFeature *f, SnView *v)
 {
@@ -116,8 +108,8 @@ static SnStatus view_lists(const Batch *b, const SnFeature *item, SnView *v)
     return SN_OK;
 }
 
-SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n, SnArena *arena,
-                         SnView *out, SnError *err)
+SnStatus sn_table_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n, SnArena *arena,
+                       SnView *out, SnError *err)
 {
     SN_CHECK(column < d->ncol && first >= 0 && n >= 0 && first <= d->nrow && n <= d->nrow - first, err,
              SN_EINVAL, "rows %lld to %lld of column %u: there are %lld rows and %u columns",
@@ -125,7 +117,6 @@ SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int
     const SnColumn *c = &d->col[column];
     const Batch b = {c, first, n, arena, err};
     SnView v = {.ndim = 1, .dims = {n}};
-    SN_TRY(check_valid(&b));
     const SnFeature *leaf = leaf_type(&c->type, &v);
     int64_t size = 1;
     for (int k = 1; k < v.ndim; k++)
@@ -145,4 +136,17 @@ SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int
     if (st == SN_OK)
         *out = v;
     return st;
+}
+
+SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n, SnArena *arena,
+                         SnView *out, SnError *err)
+{
+    SnView v;
+    SN_TRY(sn_table_view(d, column, first, n, arena, &v, err));
+    const SnColumn *c = &d->col[column];
+    for (int64_t i = 0; i < n; i++)
+        SN_CHECK(!sn_cell_is_null(sn_column_at(c, first + i)), err, SN_EINVAL, "column %s, row %lld: null",
+                 c->type.name, (long long)(first + i));
+    *out = v;
+    return SN_OK;
 }

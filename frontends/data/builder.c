@@ -210,3 +210,23 @@ SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext *ctx, int64_t 
         sn_dataset_release(d);
     return st;
 }
+
+SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err)
+{
+    SnArray *a = sn_arena_alloc(&d->arena, sizeof *a);
+    int64_t n = 0;
+    SN_CHECK(a, err, SN_ENOMEM, "dataset: no memory");
+    SN_TRY(sn_builder_end(b, d, a, err));
+    d->col[column] = (SnColumn){.type = *a->type};
+    return sn_table_chunks(d, column, a, 1, &n, err);
+}
+
+SnStatus sn_table_add(SnDataset *d, SnBuilder *b, SnError *err)
+{
+    uint32_t at = 0;
+    while (at < d->ncol && !sn_bytes_is(b->key, d->col[at].type.name))
+        at++;
+    SN_TRY(sn_table_put(d, at, b, err));
+    d->ncol += at == d->ncol;
+    return SN_OK;
+}

@@ -137,6 +137,11 @@ const SnFeature *sn_dataset_feature(const SnDataset *d, uint32_t column)
     return column < d->ncol ? &d->col[column].type : NULL;
 }
 
+void sn_dataset_features(const SnDataset *d, SnText *json)
+{
+    sn_features_json(json, &d->col[0].type, d->ncol, sizeof *d->col);
+}
+
 uint64_t sn_dataset_fingerprint(const SnDataset *d)
 {
     return d->fingerprint;

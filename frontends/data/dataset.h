@@ -7,7 +7,7 @@
 #ifndef SN_DATASET_H
 #define SN_DATASET_H
 
-#include "runtime/json.h"
+#include "frontends/hub.h"
 
 /* ---- types ---- */
 typedef enum SnDataKind {
@@ -86,6 +86,7 @@ SN_API void sn_dataset_release(SnDataset *d);
 SN_API int64_t sn_dataset_rows(const SnDataset *d);
 SN_API uint32_t sn_dataset_columns(const SnDataset *d);
 SN_API const SnFeature *sn_dataset_feature(const SnDataset *d, uint32_t column); /* NULL past the end */
+SN_API void sn_dataset_features(const SnDataset *d, SnText *json);               /* Features.to_dict() */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_find(const SnDataset *d, const char *name, uint32_t *column,
                                               SnError *err); /* names the columns that there are */
 SN_API SnCell sn_dataset_cell(const SnDataset *d, uint32_t column, int64_t row); /* both inside */
@@ -118,6 +119,19 @@ SN_API SN_MUST_CHECK SnStatus sn_dataset_concatenate(SnDataset *const *part, siz
 SN_API SN_MUST_CHECK SnStatus sn_dataset_interleave(SnDataset *const *part, size_t npart,
                                                     const double *probability, uint64_t seed, bool all,
                                                     SnDataset **out, SnError *err);
+
+/* ---- expressions ----
+ * Those of Python over the columns of a row, compiled: "len(text) > 100 and label in [0, 1]" (formula.c). */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where,
+                                                SnDataset **out, SnError *err);
+/* Adds or replaces the column `name`: bool, int64 or float64. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name,
+                                             const char *expression, SnDataset **out, SnError *err);
+/* Adds input_ids and attention_mask, lists of int32 and int8, and token_type_ids where with_types: the texts
+ * of a column, and those of `pair` behind them (NULL: none). o may be NULL. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column,
+                                                  const char *pair, const SnTokenizeOptions *o,
+                                                  bool with_types, SnDataset **out, SnError *err);
 
 /* ---- columns ---- */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_rename(const SnDataset *d, const char *from, const char *to,

@@ -107,17 +107,6 @@ static SnStatus cast_cell(SnBuilder *b, SnCell c, int64_t row, SnText *text, SnE
     return SN_OK;
 }
 
-/* The column at `at` of r, made anew by a function of its cells; without an order of its own. */
-static SnStatus remake(SnDataset *r, uint32_t at, SnBuilder *b, SnError *err)
-{
-    SnArray *a = sn_arena_alloc(&r->arena, sizeof *a);
-    int64_t n = 0;
-    SN_CHECK(a, err, SN_ENOMEM, "dataset: no memory");
-    SN_TRY(sn_builder_end(b, r, a, err));
-    r->col[at] = (SnColumn){.type = *a->type};
-    return sn_table_chunks(r, at, a, 1, &n, err);
-}
-
 SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *type, SnDataset **out,
                          SnError *err)
 {
@@ -137,7 +126,7 @@ SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *typ
     for (int64_t i = 0; st == SN_OK && i < d->nrow; i++)
         st = cast_cell(&b, sn_column_at(&d->col[at], i), i, &text, err);
     if (st == SN_OK)
-        st = remake(r, at, &b, err);
+        st = sn_table_put(r, at, &b, err);
     sn_builder_clear(&b);
     sn_text_clear(&text);
     sn_table_stamp(r, "cast", &at, sizeof at);
@@ -232,7 +221,7 @@ static SnStatus encode(const SnDataset *d, SnDataset *r, uint32_t at, bool by_va
         sn_builder_raw(&b, &id);
     }
     if (st == SN_OK)
-        st = remake(r, at, &b, err);
+        st = sn_table_put(r, at, &b, err);
     sn_builder_clear(&b);
     sn_text_clear(&text);
     return st;

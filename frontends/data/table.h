@@ -48,6 +48,10 @@ SN_MUST_CHECK SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnAr
                                        int64_t *nrow, SnError *err);
 void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n);
 
+/* sn_dataset_view, where a null is whatever stands there. */
+SN_MUST_CHECK SnStatus sn_table_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n,
+                                     SnArena *arena, SnView *out, SnError *err);
+
 /* Where a row of a column lies. */
 static inline int64_t sn_column_row(const SnColumn *c, int64_t row)
 {
@@ -108,6 +112,10 @@ SN_MUST_CHECK SnStatus sn_builder_end(SnBuilder *b, SnDataset *d, SnArray *out, 
 SN_MUST_CHECK SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext *ctx, int64_t nrow,
                                        SnDataset **out, SnError *err);
 
+/* What a builder holds as the column at `column`, without an order; add: as the one of its name, or as one
+ * more, for which there is room. */
+SN_MUST_CHECK SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err);
+SN_MUST_CHECK SnStatus sn_table_add(SnDataset *d, SnBuilder *b, SnError *err);
 /* Copies rows: one array a column (gather.c). */
 SN_MUST_CHECK SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset **out,
                                        SnError *err);

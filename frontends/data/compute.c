@@ -1,0 +1,185 @@
+/* compute.c -- filter and map by compiled expressions: blocks of columns go through a program, where they
+ * lie. */
+#include "frontends/data/formula.h"
+
+typedef struct Compute {
+    const SnDataset *d;
+    SnFormula f;
+    SnInstance *run;
+    SnArena arena; /* of one block */
+    SnError *err;
+} Compute;
+
+/* ---- what a program reads of texts and lists ---- */
+
+static int64_t characters(SnBytes s)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += (s.at[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static bool has_text(SnBytes s, SnBytes part)
+{
+    if (part.n == 0)
+        return true;
+    for (const uint8_t *at = s.at, *end = s.at + s.n; s.n && (size_t)(end - at) >= part.n; at++) {
+        at = memchr(at, part.at[0], (size_t)(end - at) - part.n + 1);
+        if (!at)
+            return false;
+        if (memcmp(at, part.at, part.n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool test_text(SnFormulaKind kind, SnBytes s, SnBytes t)
+{
+    switch (kind) {
+    case SN_FORMULA_EQUAL:
+        return sn_bytes_equal(s, t);
+    case SN_FORMULA_HAS:
+        return has_text(s, t);
+    case SN_FORMULA_BEGINS:
+        return s.n >= t.n && sn_bytes_equal(sn_bytes(s.at, t.n), t);
+    case SN_FORMULA_ENDS:
+        return s.n >= t.n && sn_bytes_equal(sn_bytes(s.at + (s.n - t.n), t.n), t);
+    default:
+        return false;
+    }
+}
+
+static void fill(const SnFormulaInput *in, const SnColumn *c, int64_t first, int64_t n, void *to)
+{
+    const bool is_list = c->type.kind == SN_DATA_LIST;
+    for (int64_t i = 0; i < n; i++) {
+        SnCell cell = sn_column_at(c, first + i), item;
+        if (in->kind == SN_FORMULA_LENGTH)
+            ((int64_t *)to)[i] = is_list ? sn_cell_list(cell, &item) : characters(sn_cell_bytes(cell));
+        else if (in->kind == SN_FORMULA_VALID)
+            ((uint8_t *)to)[i] = !sn_cell_is_null(cell);
+        else
+            ((uint8_t *)to)[i] = !sn_cell_is_null(cell) && test_text(in->kind, sn_cell_bytes(cell), in->text);
+    }
+}
+
+static SnStatus bind_input(Compute *c, const SnFormulaInput *in, int64_t first, int64_t n)
+{
+    SnView v = {0};
+    if (in->kind == SN_FORMULA_VALUE) {
+        SN_TRY(sn_table_view(c->d, in->column, first, n, &c->arena, &v, c->err));
+    } else {
+        void *to = sn_arena_array(&c->arena, (size_t)n, sn_dtype_size(in->dtype));
+        SN_CHECK(to, c->err, SN_ENOMEM, "dataset: no memory");
+        fill(in, &c->d->col[in->column], first, n, to);
+        v = sn_view(in->dtype, to, 1, &n);
+    }
+    return sn_bind(c->run, in->name, &v, c->err);
+}
+
+/* The result of rows [first, first + n), and which of them are not null (NULL: all). */
+static SnStatus run_block(Compute *c, int64_t first, int64_t n, const uint8_t **result, const uint8_t **valid)
+{
+    SnView v;
+    sn_arena_clear(&c->arena);
+    for (size_t i = 0; i < c->f.in.n; i++)
+        SN_TRY(bind_input(c, &c->f.in.at[i], first, n));
+    SN_TRY(sn_run(c->run, c->err));
+    SN_TRY(sn_result(c->run, "result", &v, c->err));
+    *result = v.data;
+    *valid = NULL;
+    if (c->f.has_null) {
+        SN_TRY(sn_result(c->run, "valid", &v, c->err));
+        *valid = v.data;
+    }
+    return SN_OK;
+}
+
+static SnStatus begin(Compute *c, SnCompiler *cc, const SnDataset *d, const char *text, bool is_test,
+                      SnError *err)
+{
+    *c = (Compute){.d = d, .err = err};
+    sn_arena_init(&c->arena, sn_allocator(d->ctx));
+    SN_TRY(sn_formula_open(cc, d, text, is_test, &c->f, err));
+    return sn_instance_create(c->f.program, NULL, &c->run, err);
+}
+
+static void end(Compute *c)
+{
+    sn_instance_destroy(c->run);
+    sn_formula_close(&c->f, c->d->ctx);
+    sn_arena_clear(&c->arena);
+}
+
+static int64_t block_rows(const SnDataset *d, int64_t at)
+{
+    return d->nrow - at < SN_FORMULA_ROWS ? d->nrow - at : SN_FORMULA_ROWS;
+}
+
+SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where, SnDataset **out,
+                           SnError *err)
+{
+    Compute c;
+    const SnAllocator *memory = sn_allocator(d->ctx);
+    SN_VEC(int64_t) row = {0};
+    SnStatus st = begin(&c, cc, d, where, true, err);
+    for (int64_t at = 0; st == SN_OK && at < d->nrow; at += SN_FORMULA_ROWS) {
+        const uint8_t *keep = NULL, *valid = NULL;
+        const int64_t n = block_rows(d, at);
+        st = run_block(&c, at, n, &keep, &valid);
+        if (st == SN_OK && !sn_vec_reserve(memory, &row, (size_t)n))
+            st = sn_fail(err, SN_ENOMEM, "filter: no memory");
+        for (int64_t i = 0; st == SN_OK && i < n; i++) {
+            row.at[row.n] = at + i;
+            row.n += keep[i];
+        }
+    }
+    if (st == SN_OK)
+        st = sn_dataset_select(d, row.at, (int64_t)row.n, out, err);
+    end(&c);
+    sn_vec_clear(memory, &row);
+    return st;
+}
+
+static SnStatus compute_column(Compute *c, SnBuilder *b)
+{
+    const size_t each = sn_dtype_size(b->type.dtype);
+    SnStatus st = SN_OK;
+    for (int64_t at = 0; st == SN_OK && at < c->d->nrow; at += SN_FORMULA_ROWS) {
+        const uint8_t *result = NULL, *valid = NULL;
+        const int64_t n = block_rows(c->d, at);
+        st = run_block(c, at, n, &result, &valid);
+        for (int64_t i = 0; st == SN_OK && i < n; i++)
+            if (valid && !valid[i])
+                sn_builder_null(b);
+            else
+                sn_builder_raw(b, result + (size_t)i * each);
+    }
+    return st;
+}
+
+SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, const char *expression,
+                        SnDataset **out, SnError *err)
+{
+    Compute c;
+    SnDataset *to = NULL;
+    SnStatus st = begin(&c, cc, d, expression, false, err);
+    SnBuilder b = {.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)};
+    b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = c.f.dtype};
+    if (st == SN_OK)
+        st = compute_column(&c, &b);
+    if (st == SN_OK)
+        st = sn_table_derive(d, 1, &to, err);
+    if (st == SN_OK) {
+        sn_table_stamp(to, name, expression, strlen(expression));
+        st = sn_table_add(to, &b, err);
+    }
+    end(&c);
+    sn_builder_clear(&b);
+    if (st == SN_OK)
+        *out = to;
+    else
+        sn_dataset_release(to);
+    return st;
+}

@@ -1,0 +1,109 @@
+/* text_ids.c -- columns of ids from columns of texts, a batch of rows after the other. */
+#include "frontends/data/table.h"
+
+enum { BATCH = 4096, NLIST = 3 };
+
+typedef struct Ids { /* input_ids, attention_mask, token_type_ids */
+    SnBuilder list[NLIST];
+    SnBuilder *item[NLIST];
+} Ids;
+
+static SnStatus take_texts(const SnDataset *d, uint32_t column, int64_t first, size_t n, SnArena *arena,
+                           const SnBytes **out, SnError *err)
+{
+    const SnColumn *c = &d->col[column];
+    SnBytes *text = sn_arena_array(arena, n + 1, sizeof *text);
+    SN_CHECK(text, err, SN_ENOMEM, "tokenize: no memory");
+    for (size_t i = 0; i < n; i++) {
+        const SnCell cell = sn_column_at(c, first + (int64_t)i);
+        SN_CHECK(!sn_cell_is_null(cell), err, SN_EINVAL, "column %s, row %lld: null", c->type.name,
+                 (long long)first + (long long)i);
+        text[i] = sn_cell_bytes(cell);
+    }
+    *out = text;
+    return SN_OK;
+}
+
+static void add_encoding(Ids *ids, const SnEncoding *e)
+{
+    for (size_t k = 0; k < e->n; k++) {
+        const int8_t narrow[NLIST] = {0, (int8_t)e->attention_mask[k], (int8_t)e->type_ids[k]};
+        sn_builder_raw(ids->item[0], &e->ids[k]);
+        for (int i = 1; i < NLIST; i++)
+            if (ids->item[i])
+                sn_builder_raw(ids->item[i], &narrow[i]);
+    }
+    for (int i = 0; i < NLIST; i++)
+        if (ids->item[i])
+            sn_builder_row(&ids->list[i]);
+}
+
+static SnStatus encode(SnModel *m, const SnDataset *d, const uint32_t column[2], bool is_pair,
+                       const SnTokenizeOptions *o, Ids *ids, SnError *err)
+{
+    SnArena arena;
+    SnStatus st = SN_OK;
+    sn_arena_init(&arena, sn_allocator(d->ctx));
+    for (int64_t at = 0; st == SN_OK && at < d->nrow; at += BATCH) {
+        const size_t n = d->nrow - at < BATCH ? (size_t)(d->nrow - at) : BATCH;
+        const SnBytes *text = NULL, *pair = NULL;
+        SnEncoding *e = NULL;
+        st = take_texts(d, column[0], at, n, &arena, &text, err);
+        if (st == SN_OK && is_pair)
+            st = take_texts(d, column[1], at, n, &arena, &pair, err);
+        if (st == SN_OK)
+            st = sn_model_tokenize(m, text, pair, n, o, &arena, &e, err);
+        for (size_t i = 0; st == SN_OK && i < n; i++)
+            add_encoding(ids, &e[i]);
+        sn_arena_clear(&arena);
+    }
+    return st;
+}
+
+static SnStatus find_texts(const SnDataset *d, const char *column, const char *pair, uint32_t at[2],
+                           SnError *err)
+{
+    const char *const name[2] = {column, pair};
+    for (int i = 0; i < 2 && name[i]; i++) {
+        SN_TRY(sn_dataset_find(d, name[i], &at[i], err));
+        SN_CHECK(d->col[at[i]].type.kind == SN_DATA_TEXT, err, SN_EINVAL,
+                 "tokenize: column %s holds no texts", name[i]);
+    }
+    return SN_OK;
+}
+
+SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column, const char *pair,
+                             const SnTokenizeOptions *o, bool with_types, SnDataset **out, SnError *err)
+{
+    static const char *const names[NLIST] = {"input_ids", "attention_mask", "token_type_ids"};
+    static const SnDtype dtypes[NLIST] = {SN_I32, SN_I8, SN_I8};
+    uint32_t at[2] = {0, 0};
+    SnDataset *to = NULL;
+    Ids ids = {0};
+    SN_TRY(find_texts(d, column, pair, at, err));
+    SN_TRY(sn_table_derive(d, NLIST, &to, err));
+    const int nlist = with_types ? NLIST : NLIST - 1;
+    SnStatus st = SN_OK;
+    for (int i = 0; i < nlist; i++) {
+        ids.list[i] = (SnBuilder){
+            .memory = sn_allocator(d->ctx), .type = {.kind = SN_DATA_LIST}, .key = sn_bytes_str(names[i])};
+        ids.item[i] = sn_builder_child(&ids.list[i], sn_bytes_str("item"));
+        if (!ids.item[i])
+            st = sn_fail(err, SN_ENOMEM, "tokenize: no memory");
+        else
+            ids.item[i]->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = dtypes[i]};
+    }
+    if (st == SN_OK)
+        st = encode(m, d, at, pair != NULL, o, &ids, err);
+    for (int i = 0; st == SN_OK && i < nlist; i++)
+        st = sn_table_add(to, &ids.list[i], err);
+    for (int i = 0; i < nlist; i++)
+        sn_builder_clear(&ids.list[i]);
+    if (st == SN_OK) {
+        sn_table_stamp(to, "tokenize", column, strlen(column));
+        *out = to;
+    } else {
+        sn_dataset_release(to);
+    }
+    return st;
+}
