@@ -162,30 +162,33 @@ static inline bool breaks_utf8(const uint8_t *p)
            ((p[-1] == 0xF0) & (c < signed_byte(0x90))) | ((p[-1] == 0xF4) & (c > signed_byte(0x8F)));
 }
 
-enum { UTF8_CHUNK = 128 };
+enum { UTF8_CHUNK = 32, UTF8_HEAD = 3 };
 
 /* A character begins at p. Where the last character begins of as many chunks as are well-formed. */
 static size_t utf8_chunks(const uint8_t *p, size_t n)
 {
-    size_t at = 0;
-    while (n - at >= UTF8_CHUNK) {
-        uint8_t head[6] = {0}, all = 0, bad = 0;
+    uint8_t head[2 * UTF8_HEAD] = {0};
+    size_t at = UTF8_HEAD;
+    if (n < UTF8_HEAD + UTF8_CHUNK)
+        return 0;
+    memcpy(head + UTF8_HEAD, p, UTF8_HEAD);
+    for (int i = 0; i < UTF8_HEAD; i++)
+        if (breaks_utf8(head + UTF8_HEAD + i))
+            return 0;
+    for (; n - at >= UTF8_CHUNK; at += UTF8_CHUNK) {
         const uint8_t *const chunk = p + at;
+        uint8_t all = chunk[-3] | chunk[-2] | chunk[-1], bad = 0;
         for (int i = 0; i < UTF8_CHUNK; i++)
             all |= chunk[i];
-        at += UTF8_CHUNK;
         if (all < 0x80)
             continue;
-        memcpy(head + 3, chunk, 3);
-        for (int i = 3; i < 6; i++)
-            bad |= breaks_utf8(head + i);
-        for (int i = 3; i < UTF8_CHUNK; i++)
+        for (int i = 0; i < UTF8_CHUNK; i++)
             bad |= breaks_utf8(chunk + i);
         if (bad)
-            return (size_t)(chunk - p);
-        for (at--; (p[at] & 0xC0) == 0x80;)
-            at--;
+            break;
     }
+    while ((p[--at] & 0xC0) == 0x80)
+        ;
     return at;
 }
 
