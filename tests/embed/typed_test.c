@@ -611,5 +611,8 @@ int main(int argc, char **argv)
     const bool read = f && fread(&expected, sizeof expected, 1, f) == 1;
     if (f)
         (void)fclose(f);
+    if (!read)
+        (void)fprintf(stderr, "%s: no numbers of typed_emit in %s\n", argv[0],
+                      argc > 1 ? argv[1] : "no file");
     return read ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
