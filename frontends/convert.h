@@ -49,5 +49,7 @@ SN_MUST_CHECK SnStatus sn_convert_tensors(SnConverter *c, const char *path, size
                                           SnError *err);
 /* All of them: PATH.safetensors, or a folder with the other files of a model (convert_folder.c). */
 SN_MUST_CHECK SnStatus sn_convert_folder(SnConverter *c, const char *path, SnError *err);
+/* Files of a folder that belong to its tokenizer and to generation; NULL past the end. */
+const char *sn_tokenizer_file(size_t i);
 
 #endif

@@ -42,6 +42,13 @@ static const char *const copied[] = {
     "1_Pooling/config.json",
 };
 
+#define TOKENIZER_FILES 12 /* the first of them */
+
+const char *sn_tokenizer_file(size_t i)
+{
+    return i < TOKENIZER_FILES ? copied[i] : NULL;
+}
+
 static SnStatus join(const char *folder, const char *name, char out[MAX_PATH_SIZE], SnError *err)
 {
     const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, name);

@@ -18,6 +18,8 @@ typedef struct SnTrainingDesc {
     const SnJson *args;
     const SnNamedTensor *sample; /* a micro-batch: which inputs there are, and of what kind */
     size_t nsample;
+    const char *const *want; /* outputs of an evaluation; nwant 0: all of the head */
+    size_t nwant;
     /* Which parameters learn, and which of those decay, by their names in the file; NULL: all */
     bool (*trains)(void *self, const char *name);
     bool (*decays)(void *self, const char *name);
@@ -114,6 +116,7 @@ typedef struct SnTrainerDesc {
     uint32_t struct_size;
     const SnJson *config; /* lives as long as the trainer */
     const char *device;   /* NULL: auto */
+    uint32_t flags;       /* SN_EXACT */
     const SnTrainerCallback *callback;
     size_t ncallback;
     /* Logits f32[rows, ..] and labels i64[rows, ..] of an evaluation ▶ members of a JSON object,
@@ -133,6 +136,7 @@ SN_API SN_MUST_CHECK SnStatus sn_trainer_evaluate(SnTrainer *t, SnText *json, Sn
 /* A folder with the model as it is: weights, config, tokenizer files. */
 SN_API SN_MUST_CHECK SnStatus sn_trainer_save(SnTrainer *t, const char *folder, SnError *err);
 SN_API const SnTrainerState *sn_trainer_state(const SnTrainer *t);
-SN_API const SnJson *sn_trainer_log(const SnTrainer *t); /* log_history so far: an array of objects */
+/* log_history so far: an array of objects. */
+SN_API SN_MUST_CHECK SnStatus sn_trainer_log(const SnTrainer *t, SnText *json, SnError *err);
 
 #endif

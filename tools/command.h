@@ -89,6 +89,7 @@ int command_convert(const Args *a);
 int command_quantize(const Args *a);
 int command_tensors(const Args *a);
 int command_data(const Args *a);
+int command_train(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

@@ -65,6 +65,11 @@ static const Command commands[] = {
      "--inputs FILE   .safetensors or .npz with the inputs, labels among them\n"
      "--outputs FILE  where the results go\n",
      "sinter grad ./bert --inputs in.safetensors --outputs grads.safetensors", command_grad},
+    {"train", "[CONFIG.json]", "from files to weights, as a config says: names of TrainingArguments",
+     "--print-config  every key with its value or default; with --json as an object\n"
+     "output_dir gets the model, checkpoint-N folders, train_log.jsonl, loss.svg and, with report_to\n"
+     "tensorboard, event files. A run that was stopped goes on with \"resume_from_checkpoint\": true.\n",
+     "sinter train config.json", command_train},
     {"generate", "MODEL", "what comes next, token by token",
      "--prompt TEXT   what to go on from\n"
      "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
@@ -582,8 +587,9 @@ static int run_command(const Command *c, int argc, char **argv)
     const bool needs_model = strncmp(c->operands, "MODEL", 5) == 0;
     if (status == EXIT_DONE && needs_model && a.n == 0)
         status = usage_error(&a, "expected a model");
-    if (status == EXIT_DONE && !strstr(c->operands, "...") && a.n > needs_model)
-        status = usage_error(&a, "%s is one operand too many", a.at[needs_model]);
+    const int most = *c->operands ? 1 : 0;
+    if (status == EXIT_DONE && !strstr(c->operands, "...") && a.n > most)
+        status = usage_error(&a, "%s is one operand too many", a.at[most]);
     if (status == EXIT_DONE)
         status = c->run(&a);
     free(a.at);

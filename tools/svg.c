@@ -146,26 +146,103 @@ static void draw_plan(SnText *t, const SnInstance *s)
     text(t, RIGHT, PLAN_LOW + 16, "end", "step %u", last);
 }
 
-SnStatus svg_write(SnContext *ctx, const Picture *p, const char *path, SnError *err)
+/* ---- the loss of a training ---- */
+
+static const struct Series {
+    const char *key, *name, *kind;
+} series[] = {{"loss", "train", "train"}, {"eval_loss", "eval", "eval"}};
+
+/* The largest values of all that is drawn; false: nothing is. */
+static bool find_range(const SnJson *log, double *steps, double *loss)
+{
+    double x = 0, y = 0;
+    for (uint32_t i = 0; i < log->n; i++)
+        for (size_t k = 0; k < SN_COUNT(series); k++)
+            if (sn_json_number(sn_json_get(&log->u.child[i], "step"), &x) &&
+                sn_json_number(sn_json_get(&log->u.child[i], series[k].key), &y)) {
+                *steps = x > *steps ? x : *steps;
+                *loss = y > *loss ? y : *loss;
+            }
+    return *steps > 0 && *loss > 0;
+}
+
+static void draw_series(SnText *t, const SnJson *log, const struct Series *s, double steps, double loss)
+{
+    double x = 0, y = 0, left = 0, top = 0;
+    bool is_first = true;
+    for (uint32_t i = 0; i < log->n; i++) {
+        if (!sn_json_number(sn_json_get(&log->u.child[i], "step"), &x) ||
+            !sn_json_number(sn_json_get(&log->u.child[i], s->key), &y))
+            continue;
+        const double at = LEFT + (RIGHT - LEFT) * x / steps,
+                     height = ROOF_LOW - (ROOF_LOW - ROOF_TOP) * y / loss;
+        if (!is_first)
+            line(t, left, top, at, height, s->kind);
+        left = at;
+        top = height;
+        is_first = false;
+    }
+    if (!is_first)
+        text(t, left - 4, top - 6, "end", "%s %.4g", s->name, y);
+}
+
+static void draw_curve(SnText *t, const SnJson *log)
+{
+    double steps = 0, loss = 0;
+    if (!find_range(log, &steps, &loss))
+        return;
+    for (int i = 0; i <= 4; i++) {
+        const double y = ROOF_LOW - (ROOF_LOW - ROOF_TOP) * i / 4, x = LEFT + (RIGHT - LEFT) * i / 4;
+        line(t, LEFT, y, RIGHT, y, "grid");
+        text(t, LEFT - 6, y + 4, "end", "%.3g", loss * i / 4);
+        text(t, x, ROOF_LOW + 16, "middle", "%.0f", steps * i / 4);
+    }
+    text(t, (LEFT + RIGHT) / 2, ROOF_LOW + 34, "middle", "steps");
+    for (size_t k = 0; k < SN_COUNT(series); k++)
+        draw_series(t, log, &series[k], steps, loss);
+}
+
+/* ---- pictures ---- */
+
+static SnText begin(SnContext *ctx, double height, const char *title)
 {
     SnText t = {.memory = sn_allocator(ctx)};
     sn_text_printf(
         &t,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" font-size=\"12\" "
         "font-family=\"sans-serif\">\n",
-        WIDTH, p->instance ? PLAN_LOW + 30 : PLAN_TOP - 30);
+        WIDTH, height);
     sn_text_printf(
         &t, "<style>.grid{stroke:#ddd}.roof{stroke:#333;stroke-width:2}circle{fill:#27c;fill-opacity:.5}"
+            ".train{stroke:#27c;stroke-width:1.5}.eval{stroke:#c52;stroke-width:2}"
             "rect{stroke:#fff;stroke-width:.5}</style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n");
-    text(&t, LEFT, 22, "start", "%s", p->title);
+    text(&t, LEFT, 22, "start", "%s", title);
+    return t;
+}
+
+static SnStatus end(SnContext *ctx, SnText *t, const char *path, SnError *err)
+{
+    sn_text_printf(t, "</svg>\n");
+    const SnBytes all = sn_bytes(t->at, t->n);
+    const SnStatus st =
+        t->failed ? sn_fail(err, SN_ENOMEM, "%s: no memory", path) : sn_file_write(ctx, path, &all, 1, err);
+    sn_text_clear(t);
+    return st;
+}
+
+SnStatus svg_write(SnContext *ctx, const Picture *p, const char *path, SnError *err)
+{
+    SnText t = begin(ctx, p->instance ? PLAN_LOW + 30 : PLAN_TOP - 30, p->title);
     draw_roofline(&t, p);
     if (p->instance)
         draw_plan(&t, p->instance);
-    sn_text_printf(&t, "</svg>\n");
-    const SnBytes all = sn_bytes(t.at, t.n);
-    const SnStatus st =
-        t.failed ? sn_fail(err, SN_ENOMEM, "%s: no memory", path) : sn_file_write(ctx, path, &all, 1, err);
-    sn_text_clear(&t);
-    return st;
+    return end(ctx, &t, path, err);
+}
+
+SnStatus svg_curve(SnContext *ctx, const SnJson *log, const char *title, const char *path, SnError *err)
+{
+    SnText t = begin(ctx, PLAN_TOP - 30, title);
+    draw_curve(&t, log);
+    return end(ctx, &t, path, err);
 }

@@ -14,5 +14,8 @@ typedef struct Picture {
 
 /* Written beside, then renamed. */
 SN_MUST_CHECK SnStatus svg_write(SnContext *ctx, const Picture *p, const char *path, SnError *err);
+/* The loss of a training by step: log is log_history of Transformers. The same. */
+SN_MUST_CHECK SnStatus svg_curve(SnContext *ctx, const SnJson *log, const char *title, const char *path,
+                                 SnError *err);
 
 #endif

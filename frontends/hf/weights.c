@@ -22,6 +22,7 @@ struct SnWeights {
     SnFile *gguf;              /* or this file */
     size_t gguf_header;        /* bytes of its header */
     SN_VEC(SnStTensor) tensor; /* copies of the shards' rows, then made ones */
+    size_t nmade, nread;       /* nread: tensors before the first made one */
     SnMap index;               /* name ▶ tensor */
     SnArena arena;             /* made tensors, paths */
     SnHash128 made;            /* of the tensors made here */
@@ -471,7 +472,15 @@ SnStatus sn_weights_add(SnWeights *w, const char *name, SnDtype dtype, int ndim,
     memcpy(bytes, data, size);
     t.name = sn_bytes_str(copy);
     t.bytes = sn_bytes(bytes, size);
+    if (w->nmade++ == 0)
+        w->nread = w->tensor.n;
     SN_TRY(add_tensor(w, &t, err));
     hash_made(w, &t);
     return SN_OK;
+}
+
+bool sn_weights_is_made(const SnWeights *w, SnBytes name)
+{
+    uint32_t at = 0;
+    return w->nmade && sn_map_get(&w->index, name, &at) && at >= w->nread;
 }

@@ -137,6 +137,8 @@ static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
     s->trains = d->trains;
     s->decays = d->decays;
     s->self = d->self;
+    s->want = d->want;
+    s->nwant = d->nwant;
     SN_TRY(read_optimizer(t, d->args, err));
     SN_TRY(read_schedule(t, d->args, err));
     return read_inputs(t, d, err);

@@ -301,7 +301,7 @@ static void entry_eval(Train *t, SnModelProgram *p)
     make_inputs(t, "eval", 0);
     if (!t->in)
         return;
-    SnModelPart part = head_of(t, t->in, NULL, 0);
+    SnModelPart part = head_of(t, t->in, t->spec->want, t->spec->nwant);
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(t->g, part.out.at[i].name, part.out.at[i].value);
     p->range = part.range;

@@ -33,6 +33,8 @@ typedef struct SnTrainSpec {
     const char *const *input; /* names, and what each is in one micro-batch */
     const SnInputShape *shape;
     size_t ninput;
+    const char *const *want; /* outputs of `eval`; nwant 0: all of the head */
+    size_t nwant;
     int64_t accumulate;   /* micro-batches of a step; 1: inputs have no axis for them */
     double max_grad_norm; /* 0: gradients are not clipped */
     SnOptimizer optimizer;

@@ -1,0 +1,476 @@
+/* checkpoint.c -- checkpoint-N folders: weights, optimizer, state. One is written beside, brought to the disk
+ * and renamed, so that what has the name is whole, whenever a run ends.
+ *
+ * Keys of trainer_state.json are those of Transformers' TrainerState. */
+#include "frontends/training/trainer.h"
+
+#include "frontends/convert.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_PATH_SIZE 4096
+#define MAX_DEPTH     4
+#define PREFIX        "checkpoint-"
+#define UNFINISHED    ".unfinished"
+
+static SnStatus join(const char *folder, const char *name, char out[MAX_PATH_SIZE], SnError *err)
+{
+    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, name);
+    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
+    return SN_OK;
+}
+
+static SnStatus sync_path(const char *path, SnError *err)
+{
+    const int f = open(path, O_RDONLY | O_CLOEXEC);
+    SN_CHECK(f >= 0, err, SN_EIO, "%s: %s", path, strerror(errno));
+    const int failed = fsync(f), why = errno;
+    (void)close(f);
+    SN_CHECK(failed == 0, err, SN_EIO, "%s: cannot write: %s", path, strerror(why));
+    return SN_OK;
+}
+
+static void remove_folder(const char *path, int depth)
+{
+    DIR *d = depth < MAX_DEPTH ? opendir(path) : NULL;
+    char name[MAX_PATH_SIZE];
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            join(path, e->d_name, name, NULL) != SN_OK)
+            continue;
+        if (unlink(name) != 0)
+            remove_folder(name, depth + 1);
+    }
+    if (d)
+        (void)closedir(d);
+    (void)rmdir(path);
+}
+
+static SnStatus put_file(SnTrainer *t, const char *folder, const char *name, SnBytes bytes, SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SN_TRY(join(folder, name, path, err));
+    SN_TRY(sn_file_write(t->ctx, path, &bytes, 1, err));
+    return sync_path(path, err);
+}
+
+static SnStatus put_text(SnTrainer *t, const char *folder, const char *name, SnText *text, SnError *err)
+{
+    const SnStatus st = text->failed ? sn_fail(err, SN_ENOMEM, "%s: no memory for %s", folder, name)
+                                     : put_file(t, folder, name, sn_bytes(text->at, text->n), err);
+    sn_text_clear(text);
+    return st;
+}
+
+/* ---- the model ---- */
+
+/* Checkpoints of a base model lack the prefix of the class that wraps it: written, all names have it. What
+ * was made here has it already. */
+static const char *written_name(SnTrainer *t, const char *name)
+{
+    const SnWeights *w = t->model->weights;
+    const char *prefix = t->model->arch->prefix;
+    const size_t n = strlen(prefix);
+    if (n == 0 || sn_weights_is_made(w, sn_bytes_str(name)))
+        return name;
+    for (size_t i = 0; i < sn_weights_count(w); i++) {
+        const SnBytes s = sn_weights_at(w, i)->name;
+        if (s.n > n && memcmp(s.at, prefix, n) == 0 && s.at[n] == '.' && !sn_weights_is_made(w, s))
+            return name;
+    }
+    return sn_arena_printf(&t->batch_arena, "%s.%s", prefix, name);
+}
+
+static bool is_parameter(const SnTrainer *t, const char *name)
+{
+    for (size_t i = 0; i < t->used.n; i++)
+        if (strcmp(t->used.at[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* KIND.NAME of what the optimizer keeps, with the name as it is written. */
+static const char *kept_name(SnTrainer *t, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    if (!dot)
+        return name;
+    const char *own = written_name(t, dot + 1);
+    return own ? sn_arena_printf(&t->batch_arena, "%.*s.%s", (int)(dot - name), name, own) : NULL;
+}
+
+/* The tensors of a state that are parameters, or the others. */
+static SnStatus put_tensors(SnTrainer *t, const SnResults *state, const char *folder, bool parameters,
+                            SnError *err)
+{
+    static const char *const metadata[][2] = {{"format", "pt"}};
+    const SnStWriteOptions o = {.metadata = metadata, .nmetadata = 1};
+    const size_t n = parameters ? t->used.n : sn_results_count(state);
+    SnStWrite *w = sn_arena_array(&t->batch_arena, n + 1, sizeof *w);
+    size_t count = 0;
+    char path[MAX_PATH_SIZE];
+    SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
+    for (size_t i = 0; parameters && i < n; i++) {
+        const SnNamedTensor *own = sn_results_find(state, t->used.at[i]);
+        const SnStTensor *file = sn_weights_find(t->model->weights, t->used.at[i]);
+        const char *name = written_name(t, t->used.at[i]);
+        SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", folder);
+        if (own)
+            w[count++] = (SnStWrite){.name = name, .view = own->view};
+        else if (file)
+            w[count++] = (SnStWrite){
+                .name = name,
+                .view = sn_view(file->dtype, (void *)(uintptr_t)file->bytes.at, file->ndim, file->dims)};
+    }
+    for (size_t i = 0; !parameters && i < n; i++) {
+        const SnNamedTensor *s = sn_results_get(state, i);
+        const char *name = kept_name(t, s->name);
+        SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", folder);
+        if (!is_parameter(t, s->name))
+            w[count++] = (SnStWrite){.name = name, .view = s->view};
+    }
+    SN_TRY(join(folder, parameters ? "model.safetensors" : "optimizer.safetensors", path, err));
+    SN_TRY(sn_safetensors_write(t->ctx, path, w, count, parameters ? &o : NULL, err));
+    return sync_path(path, err);
+}
+
+static SnStatus put_config(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    const SnJson *config = t->model->config.json;
+    sn_text_add(&text, "{", 1);
+    for (uint32_t i = 0; i < config->n; i++) {
+        sn_text_printf(&text, "%s\n  ", i ? "," : "");
+        sn_json_put_string(&text, config->u.child[i].key);
+        sn_text_printf(&text, ": ");
+        sn_json_put(&text, &config->u.child[i]);
+    }
+    sn_text_printf(&text, "\n}\n");
+    return put_text(t, folder, "config.json", &text, err);
+}
+
+static SnStatus put_model(SnTrainer *t, const SnResults *state, const char *folder, SnError *err)
+{
+    for (size_t i = 0; sn_tokenizer_file(i); i++) {
+        SnBytes bytes = {0};
+        SN_TRY(sn_folder_read(t->text->files, sn_tokenizer_file(i), &bytes, err));
+        if (bytes.at)
+            SN_TRY(put_file(t, folder, sn_tokenizer_file(i), bytes, err));
+    }
+    SN_TRY(put_config(t, folder, err));
+    return put_tensors(t, state, folder, true, err);
+}
+
+SnStatus sn_checkpoint_model(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnResults *state = NULL;
+    SN_CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", folder,
+             strerror(errno));
+    SN_TRY(sn_training_state(t->session, &state, err));
+    const SnStatus st = put_model(t, state, folder, err);
+    sn_results_destroy(state);
+    sn_arena_clear(&t->batch_arena);
+    return st == SN_OK ? sync_path(folder, err) : st;
+}
+
+/* ---- the state ---- */
+
+static void put_number(SnText *text, const char *key, double v)
+{
+    sn_text_printf(text, "  \"%s\": ", key);
+    if (isfinite(v))
+        sn_json_put_f64(text, v);
+    else
+        sn_text_printf(text, "null");
+    sn_text_printf(text, ",\n");
+}
+
+static void put_count(SnText *text, const char *key, int64_t v)
+{
+    sn_text_printf(text, "  \"%s\": %lld,\n", key, (long long)v);
+}
+
+static SnStatus put_state(SnTrainer *t, const char *folder, SnError *err)
+{
+    const SnTrainerState *s = &t->state;
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    sn_text_printf(&text, "{\n");
+    if (s->best_global_step)
+        put_count(&text, "best_global_step", s->best_global_step);
+    else
+        sn_text_printf(&text, "  \"best_global_step\": null,\n");
+    put_number(&text, "best_metric", s->best_metric);
+    sn_text_printf(&text, "  \"best_model_checkpoint\": ");
+    if (s->best_model_checkpoint)
+        sn_json_put_string(&text, sn_bytes_str(s->best_model_checkpoint));
+    else
+        sn_text_printf(&text, "null");
+    sn_text_printf(&text, ",\n");
+    put_number(&text, "epoch", s->epoch);
+    put_count(&text, "eval_steps", s->eval_steps);
+    put_count(&text, "global_step", s->global_step);
+    sn_text_printf(&text, "  \"is_hyper_param_search\": false,\n  \"is_local_process_zero\": true,\n"
+                          "  \"is_world_process_zero\": true,\n  \"log_history\": [");
+    sn_text_add(&text, t->log.history.at, t->log.history.n);
+    sn_text_printf(&text, "],\n");
+    put_count(&text, "logging_steps", s->logging_steps);
+    put_count(&text, "max_steps", s->max_steps);
+    put_count(&text, "num_input_tokens_seen", 0);
+    put_count(&text, "num_train_epochs", s->num_train_epochs);
+    put_count(&text, "save_steps", s->save_steps);
+    sn_text_printf(&text, "  \"stateful_callbacks\": {");
+    if (sn_arg(t->config, "early_stopping_patience"))
+        sn_text_printf(&text,
+                       "\"EarlyStoppingCallback\": {\"args\": {\"early_stopping_patience\": %lld, "
+                       "\"early_stopping_threshold\": %.17g}, \"attributes\": "
+                       "{\"early_stopping_patience_counter\": %lld}}",
+                       (long long)sn_arg_int(t->config, "early_stopping_patience"),
+                       sn_arg_number(t->config, "early_stopping_threshold"), (long long)t->patience);
+    sn_text_printf(&text, "},\n  \"total_flos\": 0,\n");
+    put_count(&text, "train_batch_size", s->train_batch_size);
+    sn_text_printf(&text, "  \"trial_name\": null,\n  \"trial_params\": null\n}\n");
+    return put_text(t, folder, "trainer_state.json", &text, err);
+}
+
+/* Batches are functions of these: nothing else is drawn. */
+static SnStatus put_cursor(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnText rng = {.memory = sn_allocator(t->ctx)}, schedule = {.memory = rng.memory};
+    const char *key = sn_arg(t->config, "data_seed") ? "data_seed" : "seed";
+    sn_text_printf(&rng, "{\"seed\": %lld, \"data_seed\": %lld, \"global_step\": %lld}\n",
+                   (long long)sn_arg_int(t->config, "seed"), (long long)sn_arg_int(t->config, key),
+                   (long long)t->state.global_step);
+    sn_text_printf(&schedule, "{\"last_epoch\": %lld, \"_last_lr\": [%.17g]}\n",
+                   (long long)t->state.global_step, t->state.learning_rate);
+    const SnStatus st = put_text(t, folder, "rng_state.json", &rng, err);
+    if (st != SN_OK) {
+        sn_text_clear(&schedule);
+        return st;
+    }
+    return put_text(t, folder, "scheduler.json", &schedule, err);
+}
+
+static SnStatus put_arguments(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    sn_json_put(&text, t->config);
+    sn_text_printf(&text, "\n");
+    return put_text(t, folder, "training_args.json", &text, err);
+}
+
+static SnStatus fill(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnResults *state = NULL;
+    SN_TRY(sn_training_state(t->session, &state, err));
+    SnStatus st = put_model(t, state, folder, err);
+    if (st == SN_OK && !sn_arg_bool(t->config, "save_only_model"))
+        st = put_tensors(t, state, folder, false, err);
+    sn_results_destroy(state);
+    if (st == SN_OK)
+        st = put_cursor(t, folder, err);
+    if (st == SN_OK)
+        st = put_arguments(t, folder, err);
+    if (st == SN_OK)
+        st = put_state(t, folder, err);
+    return st == SN_OK ? sync_path(folder, err) : st;
+}
+
+/* ---- folders ---- */
+
+const char *sn_checkpoint_path(SnTrainer *t, int64_t step)
+{
+    return sn_arena_printf(&t->arena, "%s/" PREFIX "%lld", t->output, (long long)step);
+}
+
+/* Steps of the checkpoints that there are, ascending, in the arena of a batch. Removes unfinished ones. */
+static SnStatus list(SnTrainer *t, int64_t **out, size_t *n, SnError *err)
+{
+    SN_VEC(int64_t) step = {0};
+    char path[MAX_PATH_SIZE];
+    const SnAllocator *memory = sn_allocator(t->ctx);
+    SnStatus st = SN_OK;
+    DIR *d = opendir(t->output);
+    for (struct dirent *e = d ? readdir(d) : NULL; e && st == SN_OK; e = readdir(d)) {
+        char *end = e->d_name;
+        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0)
+            continue;
+        errno = 0;
+        const long long v = strtoll(e->d_name + strlen(PREFIX), &end, 10);
+        if (strcmp(end, UNFINISHED) == 0 && join(t->output, e->d_name, path, NULL) == SN_OK)
+            remove_folder(path, 0);
+        else if (*end == 0 && errno == 0 && v > 0 && !sn_vec_push(memory, &step, v))
+            st = sn_fail(err, SN_ENOMEM, "%s: no memory", t->output);
+    }
+    if (d)
+        (void)closedir(d);
+    for (size_t i = 1; i < step.n; i++)
+        for (size_t k = i; k > 0 && step.at[k - 1] > step.at[k]; k--) {
+            const int64_t v = step.at[k];
+            step.at[k] = step.at[k - 1];
+            step.at[k - 1] = v;
+        }
+    *n = step.n;
+    *out = sn_arena_array(&t->batch_arena, step.n + 1, sizeof **out);
+    if (*out && step.n)
+        memcpy(*out, step.at, step.n * sizeof **out);
+    sn_vec_clear(memory, &step);
+    SN_CHECK(*out || st != SN_OK, err, SN_ENOMEM, "%s: no memory", t->output);
+    return st;
+}
+
+SnStatus sn_checkpoint_last(SnTrainer *t, const char **out, SnError *err)
+{
+    int64_t *step = NULL;
+    size_t n = 0;
+    SN_TRY(list(t, &step, &n, err));
+    *out = n ? sn_checkpoint_path(t, step[n - 1]) : NULL;
+    sn_arena_clear(&t->batch_arena);
+    return SN_OK;
+}
+
+/* The oldest ones go, but the best and the last stay. */
+static SnStatus drop_old(SnTrainer *t, SnError *err)
+{
+    int64_t *step = NULL, keep = sn_arg_int(t->config, "save_total_limit");
+    size_t n = 0;
+    if (!sn_arg(t->config, "save_total_limit"))
+        return SN_OK;
+    SN_TRY(list(t, &step, &n, err));
+    const int64_t best = sn_arg_bool(t->config, "load_best_model_at_end") ? t->state.best_global_step : 0;
+    if (keep == 1 && best && n && step[n - 1] != best)
+        keep = 2;
+    int64_t left = (int64_t)n;
+    for (size_t i = 0; i + 1 < n && left > keep; i++) {
+        const char *path = step[i] == best ? NULL : sn_checkpoint_path(t, step[i]);
+        if (path) {
+            remove_folder(path, 0);
+            left--;
+        }
+    }
+    return SN_OK;
+}
+
+SnStatus sn_checkpoint_write(SnTrainer *t, SnError *err)
+{
+    const char *path = sn_checkpoint_path(t, t->state.global_step);
+    const char *beside = sn_arena_printf(&t->arena, "%s" UNFINISHED, path ? path : "");
+    SN_CHECK(path && beside, err, SN_ENOMEM, "%s: no memory", t->output);
+    remove_folder(beside, 0);
+    SN_CHECK(mkdir(beside, 0777) == 0, err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
+    SnStatus st = fill(t, beside, err);
+    sn_arena_clear(&t->batch_arena);
+    if (st == SN_OK && rename(beside, path) != 0) {
+        remove_folder(path, 0); /* of an earlier run, which this one overtakes */
+        if (rename(beside, path) != 0)
+            st = sn_fail(err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));
+    }
+    if (st != SN_OK) {
+        remove_folder(beside, 0);
+        return st;
+    }
+    SN_TRY(sync_path(t->output, err));
+    st = drop_old(t, err);
+    sn_arena_clear(&t->batch_arena);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static SnStatus open_tensors(SnTrainer *t, const char *folder, const char *file, SnSafetensors *out,
+                             SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SN_TRY(join(folder, file, path, err));
+    return sn_safetensors_open(t->ctx, path, out, err);
+}
+
+/* Every carry, as the checkpoint has it; what the optimizer keeps as it is where optimizer is NULL. */
+static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *model,
+                        const SnSafetensors *optimizer, SnError *err)
+{
+    SnResults *now = NULL;
+    SN_TRY(sn_training_state(t->session, &now, err));
+    const size_t n = sn_results_count(now);
+    SnNamedTensor *in = sn_arena_array(&t->batch_arena, n + 1, sizeof *in);
+    SnStatus st = in ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
+    for (size_t i = 0; st == SN_OK && i < n; i++) {
+        const SnNamedTensor *own = sn_results_get(now, i);
+        const bool is_weight = is_parameter(t, own->name);
+        in[i] = *own;
+        if (!is_weight && !optimizer)
+            continue;
+        const char *name = is_weight ? written_name(t, own->name) : kept_name(t, own->name);
+        const SnStTensor *s = name ? sn_safetensors_find(is_weight ? model : optimizer, name) : NULL;
+        bool fits = s && s->dtype == own->view.dtype && s->ndim == own->view.ndim;
+        for (int k = 0; fits && k < s->ndim; k++)
+            fits = s->dims[k] == own->view.dims[k];
+        if (!fits)
+            st = sn_fail(err, SN_EFORMAT, "%s: %s: no such tensor, or another shape", folder, own->name);
+        else
+            memcpy(own->view.data, s->bytes.at, s->bytes.n);
+    }
+    if (st == SN_OK)
+        st = sn_training_restore(t->session, in, n, err);
+    sn_results_destroy(now);
+    sn_arena_clear(&t->batch_arena);
+    return st;
+}
+
+SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnSafetensors model = {0};
+    SN_TRY(open_tensors(t, folder, "model.safetensors", &model, err));
+    const SnStatus st = restore(t, folder, &model, NULL, err);
+    sn_safetensors_close(&model);
+    return st;
+}
+
+static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SnFile *file = NULL;
+    SnJson *json = NULL;
+    SnBytes best = {0};
+    SnTrainerState *s = &t->state;
+    SN_TRY(join(folder, "trainer_state.json", path, err));
+    SN_TRY(sn_file_open(t->ctx, path, &file, err));
+    SnStatus st = sn_json_parse(&t->arena, path, sn_file_bytes(file), &json, err);
+    sn_file_release(file);
+    SN_TRY(st);
+    SN_CHECK(sn_json_int(sn_json_get(json, "global_step"), &s->global_step) && s->global_step >= 0, err,
+             SN_EFORMAT, "%s: no global_step", path);
+    (void)sn_json_number(sn_json_get(json, "epoch"), &s->epoch);
+    (void)sn_json_number(sn_json_get(json, "best_metric"), &s->best_metric);
+    (void)sn_json_int(sn_json_get(json, "best_global_step"), &s->best_global_step);
+    if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best))
+        s->best_model_checkpoint = (const char *)best.at;
+    const SnJson *early = sn_json_get(sn_json_get(json, "stateful_callbacks"), "EarlyStoppingCallback");
+    (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
+                      &t->patience);
+    const SnJson *history = sn_json_get(json, "log_history");
+    for (uint32_t i = 0; history && history->kind == SN_JSON_ARRAY && i < history->n; i++) {
+        sn_text_add(&t->log.history, ",\n", t->log.history.n ? 2 : 0);
+        sn_json_put(&t->log.history, &history->u.child[i]);
+    }
+    SN_CHECK(!t->log.history.failed, err, SN_ENOMEM, "%s: no memory", path);
+    return SN_OK;
+}
+
+SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnSafetensors model = {0}, optimizer = {0};
+    SN_TRY(open_tensors(t, folder, "model.safetensors", &model, err));
+    SnStatus st = open_tensors(t, folder, "optimizer.safetensors", &optimizer, err);
+    if (st == SN_OK)
+        st = restore(t, folder, &model, &optimizer, err);
+    sn_safetensors_close(&optimizer);
+    sn_safetensors_close(&model);
+    return st == SN_OK ? read_state(t, folder, err) : st;
+}

@@ -1,0 +1,542 @@
+/* collate.c -- texts of a dataset become rows of tokens, rows become batches: Transformers' collators. */
+#include "frontends/training/collate.h"
+
+#include "frontends/tasks/text.h"
+#include "runtime/hash.h"
+
+#include <math.h>
+
+#define CHUNK      1024 /* rows that are tokenized at once */
+#define IGNORED    (-100)
+#define MAX_LABELS 1000000
+#define MAX_FILES  4096
+
+void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory)
+{
+    sn_vec_clear(memory, &r->start);
+    sn_vec_clear(memory, &r->ids);
+    sn_vec_clear(memory, &r->types);
+    sn_vec_clear(memory, &r->labels);
+    sn_vec_clear(memory, &r->target);
+    r->n = 0;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
+{
+    SN_TRY(sn_text_need(c->text, err));
+    const SnTokenizerFacts f = sn_tokenizer_facts(c->text->tokenizer);
+    SnTextConfig text;
+    SN_TRY(sn_text_config(c->text, &text, err));
+    const int64_t own = sn_text_limit(c->text),
+                  places = sn_config_int(&model->config, "max_position_embeddings", 0);
+    const char *key = c->task == SN_TRAIN_CAUSAL ? "block_size" : "max_length";
+    int64_t limit = own && places ? least(own, places) : own ? own : places ? places : 1024;
+    if (c->task == SN_TRAIN_CAUSAL)
+        limit = least(limit, 1024);
+    c->most = sn_arg(c->config, key) ? sn_arg_int(c->config, key) : limit;
+    SN_CHECK(!places || c->most <= places, err, SN_EINVAL, "config: %s: the model has %lld positions", key,
+             (long long)places);
+    c->vocabulary = sn_config_int(&model->config, "vocab_size", 0);
+    c->mask = f.name[SN_TOK_MASK] == SN_TOK_NONE ? -1 : (int32_t)f.name[SN_TOK_MASK];
+    c->pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? (int32_t)sn_config_int(&model->config, "pad_token_id", 0)
+                                               : (int32_t)f.name[SN_TOK_PAD];
+    c->gives_types = text.gives_types && sn_arg(c->config, "text_pair_column");
+    SN_CHECK(c->task != SN_TRAIN_MASKED || c->mask >= 0, err, SN_EINVAL,
+             "%s: the tokenizer has no mask token", c->text->folder);
+    return SN_OK;
+}
+
+/* ---- files and columns ---- */
+
+SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, SnDataset **out, SnError *err)
+{
+    const SnJson *names = sn_arg(c->config, "column_names");
+    const uint32_t npath = path->kind == SN_JSON_ARRAY ? path->n : 1;
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(c->ctx));
+    const char **file = sn_arena_array(&arena, npath + 1u, sizeof *file),
+               **name = sn_arena_array(&arena, names ? names->n + 1u : 1, sizeof *name);
+    SnDataOptions o = {.struct_size = sizeof o,
+                       .format = sn_arg_string(c->config, "file_format"),
+                       .names = name,
+                       .sample_by = c->task == SN_TRAIN_CAUSAL ? "document" : NULL};
+    SnStatus st = file && name ? SN_OK : sn_fail(err, SN_ENOMEM, "data: no memory");
+    for (uint32_t i = 0; st == SN_OK && i < npath; i++) {
+        const SnJson *v = path->kind == SN_JSON_ARRAY ? sn_json_at(path, i) : path;
+        if (npath > MAX_FILES || v->kind != SN_JSON_STRING)
+            st = sn_fail(err, SN_EINVAL, "config: train_file, validation_file: expected a path, or a list");
+        else
+            file[i] = (const char *)v->u.string.at;
+    }
+    for (uint32_t i = 0; st == SN_OK && names && i < names->n; i++) {
+        const SnJson *v = sn_json_at(names, i);
+        if (names->kind != SN_JSON_ARRAY || v->kind != SN_JSON_STRING)
+            st = sn_fail(err, SN_EINVAL, "config: column_names: expected a list of names");
+        else
+            name[o.nname++] = (const char *)v->u.string.at;
+    }
+    o.no_header = o.nname > 0;
+    if (st == SN_OK)
+        st = sn_dataset_open(c->ctx, file, npath, &o, out, err);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+/* The column that a key names, else the first one with a usual name; -1: none. */
+static SnStatus find_column(const SnCollate *c, const SnDataset *d, const char *key, const char *const *usual,
+                            int64_t *out, SnError *err)
+{
+    const char *name = sn_arg_string(c->config, key);
+    uint32_t at = 0;
+    *out = -1;
+    if (name) {
+        SN_TRY(sn_dataset_find(d, name, &at, err));
+        *out = at;
+    }
+    for (; !name && *usual && *out < 0; usual++)
+        for (uint32_t i = 0; i < sn_dataset_columns(d); i++)
+            if (strcmp(sn_dataset_feature(d, i)->name, *usual) == 0)
+                *out = i;
+    return SN_OK;
+}
+
+static SnStatus text_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err)
+{
+    static const char *const texts[] = {"text", "sentence", "content", NULL}, *const words[] = {
+                                                                                  "tokens", "words", NULL};
+    const SnDataKind kind = c->task == SN_TRAIN_TAG ? SN_DATA_LIST : SN_DATA_TEXT;
+    SN_TRY(find_column(c, d, "text_column", c->task == SN_TRAIN_TAG ? words : texts, out, err));
+    for (uint32_t i = 0; *out < 0 && i < sn_dataset_columns(d); i++)
+        if (sn_dataset_feature(d, i)->kind == kind)
+            *out = i;
+    SN_CHECK(*out >= 0, err, SN_EINVAL, "data: no column of texts: text_column names it");
+    const SnFeature *f = sn_dataset_feature(d, (uint32_t)*out);
+    SN_CHECK(f->kind == kind && (kind == SN_DATA_TEXT || f->child->kind == SN_DATA_TEXT), err, SN_EINVAL,
+             "data: column %s: expected %s", f->name, kind == SN_DATA_LIST ? "lists of words" : "texts");
+    return SN_OK;
+}
+
+static SnStatus label_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err)
+{
+    static const char *const rows[] = {"label", "labels", NULL}, *const words[] = {"ner_tags", "tags",
+                                                                                   "labels", "pos_tags",
+                                                                                   NULL};
+    SN_TRY(find_column(c, d, "label_column", c->task == SN_TRAIN_TAG ? words : rows, out, err));
+    SN_CHECK(*out >= 0, err, SN_EINVAL, "data: no column of labels: label_column names it");
+    const SnFeature *f = sn_dataset_feature(d, (uint32_t)*out);
+    SN_CHECK((f->kind == SN_DATA_LIST) == (c->task == SN_TRAIN_TAG), err, SN_EUNSUPPORTED,
+             "data: column %s: expected %s", f->name,
+             c->task == SN_TRAIN_TAG ? "lists of labels" : "a label a row");
+    return SN_OK;
+}
+
+/* ---- labels ---- */
+
+/* Calls visit for each label of a column of labels, or of lists of them. */
+typedef SnStatus LabelFn(void *self, SnCell cell, int64_t row, SnError *err);
+static SnStatus each_label(const SnDataset *d, uint32_t column, LabelFn *visit, void *self, SnError *err)
+{
+    const bool is_list = sn_dataset_feature(d, column)->kind == SN_DATA_LIST;
+    for (int64_t row = 0; row < sn_dataset_rows(d); row++) {
+        SnCell cell = sn_dataset_cell(d, column, row);
+        SN_CHECK(!sn_cell_is_null(cell), err, SN_EINVAL, "data: row %lld has no label", (long long)row);
+        const int64_t n = is_list ? sn_cell_list(cell, &cell) : 1;
+        for (int64_t i = 0; i < n; i++, cell.at++)
+            SN_TRY(visit(self, cell, row, err));
+    }
+    return SN_OK;
+}
+
+typedef struct Names {
+    SnCollate *c;
+    SN_VEC(const char *) name;
+    SnMap known;
+    int64_t most;
+} Names;
+
+static SnStatus see_number(void *self, SnCell cell, int64_t row, SnError *err)
+{
+    Names *n = self;
+    const int64_t v = sn_cell_int(cell);
+    SN_CHECK(v >= 0 && v < MAX_LABELS, err, SN_EINVAL, "data: row %lld: label %lld, expected 0 to %d",
+             (long long)row, (long long)v, MAX_LABELS - 1);
+    n->most = v > n->most ? v : n->most;
+    return SN_OK;
+}
+
+static SnStatus see_name(void *self, SnCell cell, int64_t row, SnError *err)
+{
+    Names *n = self;
+    const SnBytes s = sn_cell_bytes(cell);
+    uint32_t at = 0;
+    if (sn_map_get(&n->known, s, &at))
+        return SN_OK;
+    SN_CHECK(n->name.n < MAX_LABELS, err, SN_EINVAL, "data: row %lld: more than %d labels", (long long)row,
+             MAX_LABELS);
+    const char *own = sn_arena_strndup(n->c->arena, (const char *)s.at, s.n);
+    SN_CHECK(own && sn_map_put(&n->known, sn_bytes(own, s.n), 0) &&
+                 sn_vec_push(n->c->arena->memory, &n->name, own),
+             err, SN_ENOMEM, "data: no memory for labels");
+    return SN_OK;
+}
+
+/* Shell sort: names of labels are few. */
+static void sort_names(const char **name, size_t n)
+{
+    for (size_t gap = n / 2; gap > 0; gap /= 2)
+        for (size_t i = gap; i < n; i++)
+            for (size_t j = i; j >= gap && strcmp(name[j - gap], name[j]) > 0; j -= gap) {
+                const char *t = name[j];
+                name[j] = name[j - gap];
+                name[j - gap] = t;
+            }
+}
+
+SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err)
+{
+    int64_t column = 0;
+    if (c->task != SN_TRAIN_CLASSIFY && c->task != SN_TRAIN_TAG)
+        return SN_OK;
+    SN_TRY(label_column(c, d, &column, err));
+    const SnFeature *f = sn_dataset_feature(d, (uint32_t)column),
+                    *each = f->kind == SN_DATA_LIST ? f->child : f;
+    Names n = {.c = c, .most = -1};
+    sn_map_init(&n.known, sn_allocator(c->ctx));
+    SnStatus st = SN_OK;
+    if (each->kind == SN_DATA_LABEL) {
+        c->label = each->label;
+        c->nlabel = each->nlabel;
+    } else if (each->kind == SN_DATA_NUMBER && sn_dtype_is_float(each->dtype)) {
+        c->is_regression = true;
+        c->nlabel = 1;
+    } else if (each->kind == SN_DATA_NUMBER) {
+        st = each_label(d, (uint32_t)column, see_number, &n, err);
+        c->nlabel = n.most + 1;
+    } else if (each->kind == SN_DATA_TEXT) {
+        st = each_label(d, (uint32_t)column, see_name, &n, err);
+        const char **name = sn_arena_array(c->arena, n.name.n + 1, sizeof *name);
+        if (st == SN_OK && !name)
+            st = sn_fail(err, SN_ENOMEM, "data: no memory for labels");
+        if (st == SN_OK && n.name.n) {
+            memcpy(name, n.name.at, n.name.n * sizeof *name);
+            sort_names(name, n.name.n);
+        }
+        c->label = name;
+        c->nlabel = (int64_t)n.name.n;
+    } else {
+        st = sn_fail(err, SN_EUNSUPPORTED, "data: column %s: no labels", f->name);
+    }
+    sn_map_clear(&n.known);
+    sn_vec_clear(c->arena->memory, &n.name);
+    if (st == SN_OK && sn_arg(c->config, "num_labels")) {
+        const int64_t told = sn_arg_int(c->config, "num_labels");
+        SN_CHECK(told >= c->nlabel, err, SN_EINVAL, "config: num_labels is %lld, the rows have %lld",
+                 (long long)told, (long long)c->nlabel);
+        c->label = told == c->nlabel ? c->label : NULL;
+        c->nlabel = told;
+    }
+    return st;
+}
+
+/* The class of a label; -1: none that training rows have. */
+static int64_t class_of(const SnCollate *c, SnCell cell)
+{
+    const SnBytes s = sn_cell_bytes(cell);
+    if (!s.at) {
+        const int64_t v = sn_cell_int(cell);
+        return v >= 0 && v < c->nlabel ? v : -1;
+    }
+    for (int64_t i = 0; i < c->nlabel && c->label; i++)
+        if (sn_bytes_is(s, c->label[i]))
+            return i;
+    return -1;
+}
+
+static SnStatus take_class(const SnCollate *c, SnCell cell, const char *what, int64_t row, int64_t *out,
+                           SnError *err)
+{
+    const SnBytes s = sn_cell_bytes(cell);
+    SN_CHECK(!sn_cell_is_null(cell), err, SN_EINVAL, "%s: row %lld has no label", what, (long long)row);
+    *out = class_of(c, cell);
+    SN_CHECK(*out >= 0 || s.at, err, SN_EINVAL, "%s: row %lld: label %lld, expected 0 to %lld", what,
+             (long long)row, (long long)sn_cell_int(cell), (long long)c->nlabel - 1);
+    SN_CHECK(*out >= 0, err, SN_EINVAL, "%s: row %lld: label %.*s is none of the %lld that are trained", what,
+             (long long)row, (int)(s.n < 80 ? s.n : 80), (const char *)s.at, (long long)c->nlabel);
+    return SN_OK;
+}
+
+/* ---- rows ---- */
+
+typedef struct Reading {
+    const SnCollate *c;
+    const SnDataset *d;
+    const char *what;
+    int64_t text, pair, label;
+    SnTrainRows *out;
+    SnArena arena; /* of a chunk */
+} Reading;
+
+static SnStatus no_memory(const Reading *r, SnError *err)
+{
+    return sn_fail(err, SN_ENOMEM, "%s: no memory for rows", r->what);
+}
+
+/* Appends tokens; labels NULL: those of the task. */
+static SnStatus add_tokens(Reading *r, const SnEncoding *e, const int32_t *labels, SnError *err)
+{
+    const SnCollate *c = r->c;
+    const SnAllocator *memory = sn_allocator(c->ctx);
+    SnTrainRows *o = r->out;
+    for (size_t i = 0; i < e->n; i++) {
+        SN_CHECK(e->ids[i] >= 0 && (!c->vocabulary || e->ids[i] < c->vocabulary), err, SN_EINVAL,
+                 "%s: token %d; the model has %lld", r->what, e->ids[i], (long long)c->vocabulary);
+        const int32_t label = labels ? labels[i] : !e->special_mask[i];
+        if (!sn_vec_push(memory, &o->ids, e->ids[i]) ||
+            (c->gives_types && !sn_vec_push(memory, &o->types, e->type_ids[i])) ||
+            ((labels || c->task == SN_TRAIN_MASKED) && !sn_vec_push(memory, &o->labels, label)))
+            return no_memory(r, err);
+    }
+    return SN_OK;
+}
+
+static SnStatus end_row(Reading *r, SnError *err)
+{
+    SnTrainRows *o = r->out;
+    if (!sn_vec_push(sn_allocator(r->c->ctx), &o->start, (int64_t)o->ids.n))
+        return no_memory(r, err);
+    o->n++;
+    return SN_OK;
+}
+
+static SnStatus read_texts(Reading *r, int64_t first, int64_t n, SnError *err)
+{
+    const SnCollate *c = r->c;
+    const bool cuts = c->task != SN_TRAIN_CAUSAL || !sn_arg_bool(c->config, "packing");
+    const SnTokenizeOptions o = {.struct_size = sizeof o,
+                                 .truncation = cuts ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
+                                 .max_length = cuts ? c->most : 0};
+    SnBytes *text = sn_arena_array(&r->arena, (size_t)n, sizeof *text),
+            *pair = sn_arena_array(&r->arena, (size_t)n, sizeof *pair);
+    SnEncoding *e = NULL;
+    if (!text || !pair)
+        return no_memory(r, err);
+    for (int64_t i = 0; i < n; i++) {
+        text[i] = sn_cell_bytes(sn_dataset_cell(r->d, (uint32_t)r->text, first + i));
+        if (r->pair >= 0)
+            pair[i] = sn_cell_bytes(sn_dataset_cell(r->d, (uint32_t)r->pair, first + i));
+    }
+    SN_TRY(sn_model_tokenize(c->text, text, r->pair >= 0 ? pair : NULL, (size_t)n, &o, &r->arena, &e, err));
+    for (int64_t i = 0; i < n; i++) {
+        SN_TRY(add_tokens(r, &e[i], NULL, err));
+        if (c->task == SN_TRAIN_CLASSIFY) {
+            const SnCell cell = sn_dataset_cell(r->d, (uint32_t)r->label, first + i);
+            int64_t k = 0;
+            if (!c->is_regression)
+                SN_TRY(take_class(c, cell, r->what, first + i, &k, err));
+            const double target = c->is_regression ? sn_cell_number(cell) : (double)k;
+            SN_CHECK(isfinite(target), err, SN_EINVAL, "%s: row %lld has no label", r->what,
+                     (long long)(first + i));
+            if (!sn_vec_push(sn_allocator(c->ctx), &r->out->target, target))
+                return no_memory(r, err);
+        }
+        SN_TRY(end_row(r, err));
+    }
+    return SN_OK;
+}
+
+/* The first token of a word has its label, or all of them. */
+static SnStatus tag_row(Reading *r, int64_t row, const SnEncoding *e, int64_t nword, SnError *err)
+{
+    const SnCollate *c = r->c;
+    SnCell first;
+    const int64_t n = sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->label, row), &first);
+    const bool all = sn_arg_bool(c->config, "label_all_tokens");
+    int32_t *labels = sn_arena_array(&r->arena, e->n + 1, sizeof *labels);
+    SN_CHECK(n == nword, err, SN_EINVAL, "%s: row %lld has %lld words and %lld labels", r->what,
+             (long long)row, (long long)nword, (long long)n);
+    if (!labels)
+        return no_memory(r, err);
+    for (size_t i = 0; i < e->n; i++) {
+        const int32_t word = e->word_ids[i];
+        int64_t k = IGNORED;
+        if (word >= 0 && word < n && (all || i == 0 || e->word_ids[i - 1] != word))
+            SN_TRY(take_class(c, (SnCell){first.array, first.at + word}, r->what, row, &k, err));
+        labels[i] = (int32_t)k;
+    }
+    SN_TRY(add_tokens(r, e, labels, err));
+    return end_row(r, err);
+}
+
+static SnStatus read_words(Reading *r, int64_t at, int64_t n, SnError *err)
+{
+    const SnCollate *c = r->c;
+    int64_t *words = sn_arena_array(&r->arena, (size_t)n, sizeof *words), total = 0;
+    SnCell first;
+    SnEncoding *e = NULL;
+    for (int64_t i = 0; words && i < n; i++)
+        total += words[i] = sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->text, at + i), &first);
+    SnBytes *text = sn_arena_array(&r->arena, (size_t)total + 1, sizeof *text);
+    if (!words || !text)
+        return no_memory(r, err);
+    total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        (void)sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->text, at + i), &first);
+        for (int64_t k = 0; k < words[i]; k++)
+            text[total++] = sn_cell_bytes((SnCell){first.array, first.at + k});
+    }
+    const SnTokenizeOptions o = {.struct_size = sizeof o,
+                                 .truncation = SN_TRUNCATE_LONGEST_FIRST,
+                                 .max_length = c->most,
+                                 .words = words};
+    SN_TRY(sn_model_tokenize(c->text, text, NULL, (size_t)n, &o, &r->arena, &e, err));
+    for (int64_t i = 0; i < n; i++)
+        SN_TRY(tag_row(r, at + i, &e[i], words[i], err));
+    return SN_OK;
+}
+
+/* All tokens one behind the other, in blocks; what is left at the end is dropped. */
+static SnStatus pack(Reading *r, SnError *err)
+{
+    SnTrainRows *o = r->out;
+    const int64_t n = (int64_t)o->ids.n / r->c->most;
+    SN_CHECK(n > 0, err, SN_EINVAL, "%s: %zu tokens are less than a block of %lld", r->what, o->ids.n,
+             (long long)r->c->most);
+    o->start.n = 0;
+    for (int64_t i = 0; i <= n; i++)
+        if (!sn_vec_push(sn_allocator(r->c->ctx), &o->start, i * r->c->most))
+            return no_memory(r, err);
+    o->n = n;
+    return SN_OK;
+}
+
+SnStatus sn_collate_read(const SnCollate *c, const SnDataset *d, const char *what, SnTrainRows *out,
+                         SnError *err)
+{
+    static const char *const none[] = {NULL};
+    Reading r = {.c = c, .d = d, .what = what, .pair = -1, .label = -1, .out = out};
+    const int64_t n = sn_dataset_rows(d);
+    SN_CHECK(n > 0, err, SN_EINVAL, "%s: no rows", what);
+    SN_TRY(text_column(c, d, &r.text, err));
+    SN_TRY(find_column(c, d, "text_pair_column", none, &r.pair, err));
+    if (c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG)
+        SN_TRY(label_column(c, d, &r.label, err));
+    sn_arena_init(&r.arena, sn_allocator(c->ctx));
+    SnStatus st = sn_vec_push(sn_allocator(c->ctx), &out->start, 0) ? SN_OK : no_memory(&r, err);
+    for (int64_t i = 0; st == SN_OK && i < n; i += CHUNK) {
+        st = (c->task == SN_TRAIN_TAG ? read_words : read_texts)(&r, i, least(CHUNK, n - i), err);
+        sn_arena_clear(&r.arena);
+    }
+    if (st == SN_OK && c->task == SN_TRAIN_CAUSAL && sn_arg_bool(c->config, "packing"))
+        st = pack(&r, err);
+    sn_arena_clear(&r.arena);
+    return st;
+}
+
+/* ---- batches ---- */
+
+/* SplitMix64: Steele, Lea & Flood, "Fast splittable pseudorandom number generators" (2014). */
+static uint64_t next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static double share(uint64_t *state)
+{
+    return (double)(next(state) >> 11) * 0x1p-53;
+}
+
+/* DataCollatorForLanguageModeling: of what is guessed 80 % are hidden, 10 % other tokens, 10 % as they were.
+ * Devlin et al. 2018, arXiv:1810.04805. */
+static void hide(const SnCollate *c, const int32_t *may, int64_t n, uint64_t *state, int64_t *id,
+                 int64_t *label)
+{
+    const double p = sn_arg_number(c->config, "mlm_probability");
+    for (int64_t i = 0; i < n; i++) {
+        const double is_guessed = share(state), how = share(state);
+        const int64_t other = (int64_t)(next(state) % (uint64_t)(c->vocabulary ? c->vocabulary : 1));
+        if (!may[i] || is_guessed >= p)
+            continue;
+        label[i] = id[i];
+        id[i] = how < 0.8 ? c->mask : how < 0.9 ? other : id[i];
+    }
+}
+
+typedef struct Batch {
+    int64_t *ids, *mask, *types, *labels;
+    double *target;
+    int64_t seq;
+} Batch;
+
+static void fill_row(const SnCollate *c, const SnTrainRows *r, int64_t row, uint64_t *state, int64_t i,
+                     Batch *b)
+{
+    const int64_t at = row < 0 ? 0 : r->start.at[row], n = row < 0 ? 0 : r->start.at[row + 1] - at,
+                  base = i * b->seq;
+    for (int64_t k = 0; k < b->seq; k++) {
+        b->ids[base + k] = k < n ? r->ids.at[at + k] : c->pad;
+        b->mask[base + k] = k < n || row < 0;
+        if (b->types)
+            b->types[base + k] = k < n ? r->types.at[at + k] : 0;
+        if (b->labels)
+            b->labels[base + k] = k >= n                       ? IGNORED
+                                  : c->task == SN_TRAIN_CAUSAL ? r->ids.at[at + k]
+                                  : c->task == SN_TRAIN_MASKED ? IGNORED
+                                                               : r->labels.at[at + k];
+    }
+    if (c->task == SN_TRAIN_MASKED && row >= 0)
+        hide(c, r->labels.at + at, n, state, b->ids + base, b->labels + base);
+}
+
+static SnNamedTensor tensor(const char *name, SnDtype dtype, void *at, int ndim, int64_t times, int64_t n,
+                            int64_t seq)
+{
+    const int64_t all[] = {times, times ? n / times : n, seq};
+    return (SnNamedTensor){name, sn_view(dtype, at, times ? ndim + 1 : ndim, times ? all : all + 1)};
+}
+
+SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_t *row, int64_t n,
+                          int64_t times, uint64_t seed, SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS],
+                          size_t *nin, SnError *err)
+{
+    Batch b = {.seq = 1};
+    size_t count = 0;
+    const bool is_row = c->task == SN_TRAIN_CLASSIFY;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t len = row[i] < 0 ? 0 : r->start.at[row[i] + 1] - r->start.at[row[i]];
+        b.seq = len > b.seq ? len : b.seq;
+    }
+    const bool fits = sn_mul_size((size_t)n, (size_t)b.seq, &count);
+    b.ids = fits ? sn_arena_array(arena, count, sizeof *b.ids) : NULL;
+    b.mask = fits ? sn_arena_array(arena, count, sizeof *b.mask) : NULL;
+    b.labels = is_row || !fits ? NULL : sn_arena_array(arena, count, sizeof *b.labels);
+    b.types = c->gives_types && fits ? sn_arena_array(arena, count, sizeof *b.types) : NULL;
+    int64_t *class = sn_arena_array(arena, (size_t)n, sizeof *class);
+    float *number = sn_arena_array(arena, (size_t)n, sizeof *number);
+    SN_CHECK(b.ids && b.mask && (b.labels || is_row) && (b.types || !c->gives_types) && class && number, err,
+             SN_ENOMEM, "training: no memory for a batch");
+    uint64_t state = seed;
+    for (int64_t i = 0; i < n; i++) {
+        fill_row(c, r, row[i], &state, i, &b);
+        if (is_row) {
+            class[i] = row[i] < 0 ? IGNORED : (int64_t)r->target.at[row[i]];
+            number[i] = row[i] < 0 ? 0 : (float)r->target.at[row[i]];
+        }
+    }
+    *nin = 0;
+    in[(*nin)++] = tensor("input_ids", SN_I64, b.ids, 2, times, n, b.seq);
+    in[(*nin)++] = tensor("attention_mask", SN_I64, b.mask, 2, times, n, b.seq);
+    if (b.types)
+        in[(*nin)++] = tensor("token_type_ids", SN_I64, b.types, 2, times, n, b.seq);
+    in[(*nin)++] = c->is_regression ? tensor("labels", SN_F32, number, 1, times, n, 1)
+                   : is_row         ? tensor("labels", SN_I64, class, 1, times, n, 1)
+                                    : tensor("labels", SN_I64, b.labels, 2, times, n, b.seq);
+    return SN_OK;
+}

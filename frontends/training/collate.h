@@ -1,0 +1,57 @@
+/* collate.h -- rows of a dataset as tokens, and rows of tokens as batches.
+ *
+ * Rows are read once, before the first step: what is kept of one is its tokens and labels. A batch is a
+ * function of the rows that it has and of a seed, so that a run that is resumed sees the same ones. */
+#ifndef SN_TRAIN_COLLATE_H
+#define SN_TRAIN_COLLATE_H
+
+#include "frontends/data/dataset.h"
+#include "frontends/model.h"
+#include "frontends/training/arguments.h"
+
+typedef enum SnTrainTask {
+    SN_TRAIN_CLASSIFY, /* a label a row */
+    SN_TRAIN_TAG,      /* a label a word */
+    SN_TRAIN_CAUSAL,   /* the next token */
+    SN_TRAIN_MASKED,   /* tokens that are hidden */
+    SN_TRAIN_TASKS
+} SnTrainTask;
+
+typedef struct SnTrainRows {
+    int64_t n;
+    SN_VEC(int64_t) start;      /* [n + 1], of a row's tokens */
+    SN_VEC(int32_t) ids, types; /* types: only where a model takes them */
+    SN_VEC(int32_t) labels;     /* of tokens. TAG: classes or -100; MASKED: 1 where a token may be hidden */
+    SN_VEC(double) target;      /* CLASSIFY: of rows */
+} SnTrainRows;
+void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
+
+typedef struct SnCollate {
+    SnContext *ctx;
+    SnModel *text; /* whose tokenizer it is */
+    const SnJson *config;
+    SnArena *arena; /* of names of labels */
+    SnTrainTask task;
+    int64_t vocabulary, most; /* most: tokens of a row or block */
+    int32_t pad, mask;
+    bool gives_types, is_regression;
+    const char *const *label; /* NULL: LABEL_0, LABEL_1 .. */
+    int64_t nlabel;
+} SnCollate;
+
+/* model: what is trained; text: whose tokenizer rows go through. */
+SN_MUST_CHECK SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err);
+/* Files by the keys of the config that say how; path: a string, or a list of them. */
+SN_MUST_CHECK SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, SnDataset **out, SnError *err);
+/* Finds the labels of the rows that are trained on. */
+SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err);
+SN_MUST_CHECK SnStatus sn_collate_read(const SnCollate *c, const SnDataset *d, const char *what,
+                                       SnTrainRows *out, SnError *err);
+#define SN_TRAIN_INPUTS 4
+/* Rows as inputs [n, longest], or [times, n / times, longest] where times > 0; a row of -1 counts for
+ * nothing. seed: of hidden tokens. */
+SN_MUST_CHECK SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_t *row,
+                                        int64_t n, int64_t times, uint64_t seed, SnArena *arena,
+                                        SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err);
+
+#endif

@@ -1,0 +1,192 @@
+/* init.c -- new weights of a config: which tensors a family has, their dims, and how each begins, as
+ * Transformers' _init_weights has it. */
+#include "frontends/training/trainer.h"
+
+#include "frontends/hf/layers.h"
+#include "runtime/hash.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define MAX_LAYERS 1024
+#define MAX_WIDTH  (INT64_C(1) << 24)
+#define MAX_NUMBER ((size_t)1 << 32) /* of a tensor */
+
+typedef enum Begin { NORMAL, ONES, ZEROS, RESIDUAL } Begin; /* RESIDUAL: GPT-2's, less with more layers */
+typedef enum Dim { NONE, VOCAB, WIDE, INNER, QUERIES, KEYS, HEAD, PLACES, KINDS, WIDE3 } Dim;
+
+/* A name with %d is there once a layer. */
+typedef struct Row {
+    const char *name;
+    Dim dims[2];
+    Begin begin;
+} Row;
+
+static const Row llama[] = {
+    {"model.embed_tokens.weight", {VOCAB, WIDE}, NORMAL},
+    {"model.layers.%d.self_attn.q_proj.weight", {QUERIES, WIDE}, NORMAL},
+    {"model.layers.%d.self_attn.k_proj.weight", {KEYS, WIDE}, NORMAL},
+    {"model.layers.%d.self_attn.v_proj.weight", {KEYS, WIDE}, NORMAL},
+    {"model.layers.%d.self_attn.o_proj.weight", {WIDE, QUERIES}, NORMAL},
+    {"model.layers.%d.mlp.gate_proj.weight", {INNER, WIDE}, NORMAL},
+    {"model.layers.%d.mlp.up_proj.weight", {INNER, WIDE}, NORMAL},
+    {"model.layers.%d.mlp.down_proj.weight", {WIDE, INNER}, NORMAL},
+    {"model.layers.%d.input_layernorm.weight", {WIDE}, ONES},
+    {"model.layers.%d.post_attention_layernorm.weight", {WIDE}, ONES},
+    {"model.norm.weight", {WIDE}, ONES},
+    {NULL, {NONE}, ZEROS},
+};
+static const Row untied[] = {{"lm_head.weight", {VOCAB, WIDE}, NORMAL}, {NULL, {NONE}, ZEROS}};
+static const Row biases[] = {
+    {"model.layers.%d.self_attn.q_proj.bias", {QUERIES}, ZEROS},
+    {"model.layers.%d.self_attn.k_proj.bias", {KEYS}, ZEROS},
+    {"model.layers.%d.self_attn.v_proj.bias", {KEYS}, ZEROS},
+    {NULL, {NONE}, ZEROS},
+};
+static const Row head_norms[] = {
+    {"model.layers.%d.self_attn.q_norm.weight", {HEAD}, ONES},
+    {"model.layers.%d.self_attn.k_norm.weight", {HEAD}, ONES},
+    {NULL, {NONE}, ZEROS},
+};
+static const Row gpt2[] = {
+    {"transformer.wte.weight", {VOCAB, WIDE}, NORMAL},
+    {"transformer.wpe.weight", {PLACES, WIDE}, NORMAL},
+    {"transformer.h.%d.ln_1.weight", {WIDE}, ONES},
+    {"transformer.h.%d.ln_1.bias", {WIDE}, ZEROS},
+    {"transformer.h.%d.attn.c_attn.weight", {WIDE, WIDE3}, NORMAL},
+    {"transformer.h.%d.attn.c_attn.bias", {WIDE3}, ZEROS},
+    {"transformer.h.%d.attn.c_proj.weight", {WIDE, WIDE}, RESIDUAL},
+    {"transformer.h.%d.attn.c_proj.bias", {WIDE}, ZEROS},
+    {"transformer.h.%d.ln_2.weight", {WIDE}, ONES},
+    {"transformer.h.%d.ln_2.bias", {WIDE}, ZEROS},
+    {"transformer.h.%d.mlp.c_fc.weight", {WIDE, INNER}, NORMAL},
+    {"transformer.h.%d.mlp.c_fc.bias", {INNER}, ZEROS},
+    {"transformer.h.%d.mlp.c_proj.weight", {INNER, WIDE}, RESIDUAL},
+    {"transformer.h.%d.mlp.c_proj.bias", {WIDE}, ZEROS},
+    {"transformer.ln_f.weight", {WIDE}, ONES},
+    {"transformer.ln_f.bias", {WIDE}, ZEROS},
+    {NULL, {NONE}, ZEROS},
+};
+static const Row bert[] = {
+    {"bert.embeddings.word_embeddings.weight", {VOCAB, WIDE}, NORMAL},
+    {"bert.embeddings.position_embeddings.weight", {PLACES, WIDE}, NORMAL},
+    {"bert.embeddings.token_type_embeddings.weight", {KINDS, WIDE}, NORMAL},
+    {"bert.embeddings.LayerNorm.weight", {WIDE}, ONES},
+    {"bert.embeddings.LayerNorm.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.attention.self.query.weight", {WIDE, WIDE}, NORMAL},
+    {"bert.encoder.layer.%d.attention.self.query.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.attention.self.key.weight", {WIDE, WIDE}, NORMAL},
+    {"bert.encoder.layer.%d.attention.self.key.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.attention.self.value.weight", {WIDE, WIDE}, NORMAL},
+    {"bert.encoder.layer.%d.attention.self.value.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.attention.output.dense.weight", {WIDE, WIDE}, NORMAL},
+    {"bert.encoder.layer.%d.attention.output.dense.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.attention.output.LayerNorm.weight", {WIDE}, ONES},
+    {"bert.encoder.layer.%d.attention.output.LayerNorm.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.intermediate.dense.weight", {INNER, WIDE}, NORMAL},
+    {"bert.encoder.layer.%d.intermediate.dense.bias", {INNER}, ZEROS},
+    {"bert.encoder.layer.%d.output.dense.weight", {WIDE, INNER}, NORMAL},
+    {"bert.encoder.layer.%d.output.dense.bias", {WIDE}, ZEROS},
+    {"bert.encoder.layer.%d.output.LayerNorm.weight", {WIDE}, ONES},
+    {"bert.encoder.layer.%d.output.LayerNorm.bias", {WIDE}, ZEROS},
+    {"bert.pooler.dense.weight", {WIDE, WIDE}, NORMAL},
+    {"bert.pooler.dense.bias", {WIDE}, ZEROS},
+    {NULL, {NONE}, ZEROS},
+};
+
+/* What a model type has; heads over classes are made where they are built. */
+static const struct Family {
+    const char *type;
+    const Row *part[3];
+    bool is_untied; /* unless tie_word_embeddings says otherwise */
+} families[] = {
+    {"llama", {llama}, true},         {"mistral", {llama}, true},
+    {"qwen2", {llama, biases}, true}, {"qwen3", {llama, head_norms}, true},
+    {"smollm3", {llama}, false},      {"gpt2", {gpt2}, false},
+    {"bert", {bert}, false},
+};
+
+typedef struct Init {
+    SnModel *m;
+    const struct Family *family;
+    uint64_t seed;
+    int64_t layers, dim[WIDE3 + 1];
+    double spread;
+} Init;
+
+static SnStatus read_dims(Init *x, SnError *err)
+{
+    const SnConfig *c = &x->m->config;
+    int64_t heads = 0;
+    SN_TRY(sn_config_need(c, "hidden_size", MAX_WIDTH, &x->dim[WIDE], err));
+    SN_TRY(sn_config_need(c, "vocab_size", MAX_WIDTH, &x->dim[VOCAB], err));
+    SN_TRY(sn_config_need(c, "num_hidden_layers", MAX_LAYERS, &x->layers, err));
+    SN_TRY(sn_config_need(c, "num_attention_heads", MAX_WIDTH, &heads, err));
+    const int64_t wide = x->dim[WIDE], keys = sn_config_int(c, "num_key_value_heads", heads);
+    x->dim[HEAD] = sn_config_int(c, "head_dim", wide / heads);
+    x->dim[INNER] = sn_config_int(c, "intermediate_size", 4 * wide);
+    x->dim[PLACES] = sn_config_int(c, "max_position_embeddings", 1024);
+    x->dim[KINDS] = sn_config_int(c, "type_vocab_size", 2);
+    x->dim[WIDE3] = 3 * wide;
+    x->dim[NONE] = 1;
+    for (int i = 0; i <= WIDE3; i++)
+        SN_CHECK(i == QUERIES || i == KEYS || (x->dim[i] > 0 && x->dim[i] <= 3 * MAX_WIDTH), err, SN_EFORMAT,
+                 "%s: dims of %lld", c->path, (long long)x->dim[i]);
+    SN_CHECK(sn_mul_i64(heads, x->dim[HEAD], &x->dim[QUERIES]) &&
+                 sn_mul_i64(keys, x->dim[HEAD], &x->dim[KEYS]) && x->dim[QUERIES] <= MAX_WIDTH && keys > 0 &&
+                 x->dim[KEYS] <= MAX_WIDTH,
+             err, SN_EFORMAT, "%s: %lld heads, %lld of keys", c->path, (long long)heads, (long long)keys);
+    x->spread = sn_config_float(c, "initializer_range", 0.02);
+    return SN_OK;
+}
+
+static SnStatus make(Init *x, const Row *row, const char *name, SnError *err)
+{
+    const int ndim = row->dims[1] == NONE ? 1 : 2;
+    const int64_t dims[2] = {x->dim[row->dims[0]], x->dim[row->dims[1]]};
+    const size_t n = (size_t)dims[0] * (size_t)dims[1];
+    const SnAllocator *memory = sn_allocator(x->m->ctx);
+    SN_CHECK(n <= MAX_NUMBER, err, SN_EUNSUPPORTED, "%s: %zu numbers", name, n);
+    float *v = sn_alloc(memory, n * sizeof *v, _Alignof(max_align_t));
+    SN_CHECK(v, err, SN_ENOMEM, "%s: no memory", name);
+    const double less = row->begin == RESIDUAL ? 1 / sqrt(2 * (double)x->layers) : 1;
+    const float spread = (float)(x->spread * less);
+    uint64_t state = sn_hash64(name, strlen(name), x->seed);
+    for (size_t i = 0; i < n; i++)
+        v[i] = row->begin == ONES ? 1 : row->begin == ZEROS ? 0 : spread * sn_nn_normal(&state);
+    const SnStatus st = sn_weights_add(x->m->weights, name, SN_F32, ndim, dims, v, err);
+    sn_free(memory, v, n * sizeof *v, _Alignof(max_align_t));
+    return st;
+}
+
+static SnStatus make_rows(Init *x, const Row *row, SnError *err)
+{
+    for (; row->name; row++) {
+        const char *at = strstr(row->name, "%d");
+        for (int64_t i = 0; i < (at ? x->layers : 1); i++) {
+            char name[128];
+            const int n = at ? (int)(at - row->name) : (int)strlen(row->name);
+            (void)snprintf(name, sizeof name, "%.*s", n, row->name);
+            if (at)
+                (void)snprintf(name + n, sizeof name - (size_t)n, "%lld%s", (long long)i, at + 2);
+            SN_TRY(make(x, row, name, err));
+        }
+    }
+    return SN_OK;
+}
+
+SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err)
+{
+    Init x = {.m = m, .seed = seed};
+    for (size_t i = 0; i < SN_COUNT(families); i++)
+        if (strcmp(families[i].type, m->config.model_type) == 0)
+            x.family = &families[i];
+    SN_CHECK(x.family, err, SN_EUNSUPPORTED, "%s: new weights of model type %s: not yet", m->config.path,
+             m->config.model_type);
+    SN_TRY(read_dims(&x, err));
+    SN_TRY(sn_weights_open_all(m->ctx, NULL, 0, &m->weights, err));
+    for (size_t i = 0; i < SN_COUNT(x.family->part) && x.family->part[i]; i++)
+        SN_TRY(make_rows(&x, x.family->part[i], err));
+    const bool ties = sn_config_bool(&m->config, "tie_word_embeddings", !x.family->is_untied);
+    return ties || x.family->part[0] != llama ? SN_OK : make_rows(&x, untied, err);
+}

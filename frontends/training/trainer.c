@@ -1,0 +1,685 @@
+/* trainer.c -- the loop: epochs of steps, and at their ends what the config asks for: a line of the log, an
+ * evaluation, a checkpoint. Which of them come when, and what is in a line, is as in Transformers' Trainer.
+ *
+ * A step is a function of the weights and of the rows that its place in the run picks: a run that stops and
+ * goes on from a checkpoint is the run that did not stop. */
+#include "frontends/training/trainer.h"
+
+#include "frontends/data/table.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#define MEGA 50 /* batches whose rows are sorted by length */
+
+static SnStatus no_memory(SnError *err)
+{
+    return sn_fail(err, SN_ENOMEM, "training: no memory");
+}
+
+static double now_s(void)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* ---- events ---- */
+
+typedef enum Event {
+#define SN_X(NAME) ON_##NAME,
+    SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+} Event;
+
+static void emit(SnTrainer *t, Event e, const SnJson *logs)
+{
+    for (size_t i = 0; i < t->d.ncallback; i++) {
+        const SnTrainerCallback *c = &t->d.callback[i];
+        SnTrainerEvent *const heard[] = {
+#define SN_X(NAME) [ON_##NAME] = c->on_##NAME,
+            SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+        };
+        if (heard[e])
+            heard[e](c->self, &t->state, &t->control, logs);
+    }
+}
+
+static bool is_when(const SnTrainer *t, const char *key, const char *when)
+{
+    return strcmp(sn_arg_string(t->config, key), when) == 0;
+}
+
+/* DefaultFlowCallback. */
+static void after_step(SnTrainer *t)
+{
+    const SnTrainerState *s = &t->state;
+    SnTrainerControl *c = &t->control;
+    const bool may_evaluate = is_when(t, "eval_strategy", "steps") &&
+                              sn_arg_number(t->config, "eval_delay") <= (double)s->global_step;
+    if ((s->global_step == 1 && sn_arg_bool(t->config, "logging_first_step")) ||
+        (is_when(t, "logging_strategy", "steps") && s->global_step % s->logging_steps == 0))
+        c->should_log = true;
+    if (may_evaluate && s->global_step % s->eval_steps == 0)
+        c->should_evaluate = true;
+    if (is_when(t, "save_strategy", "steps") && s->global_step % s->save_steps == 0)
+        c->should_save = true;
+    if (s->global_step >= s->max_steps) {
+        c->should_training_stop = true;
+        c->should_evaluate = c->should_evaluate || may_evaluate;
+        c->should_save = c->should_save || is_when(t, "save_strategy", "steps");
+    }
+    emit(t, ON_step_end, NULL);
+}
+
+static void after_epoch(SnTrainer *t)
+{
+    SnTrainerControl *c = &t->control;
+    if (is_when(t, "logging_strategy", "epoch"))
+        c->should_log = true;
+    if (is_when(t, "eval_strategy", "epoch") && sn_arg_number(t->config, "eval_delay") <= t->state.epoch)
+        c->should_evaluate = true;
+    if (is_when(t, "save_strategy", "epoch"))
+        c->should_save = true;
+    emit(t, ON_epoch_end, NULL);
+}
+
+static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out, SnError *err)
+{
+    const SnJson *entry = NULL;
+    SN_CHECK(!members->failed, err, SN_ENOMEM, "training: no memory");
+    SN_TRY(sn_train_log_add(&t->log, &t->arena, members->at, t->state.global_step, &entry, err));
+    emit(t, ON_log, entry);
+    if (out)
+        *out = entry;
+    return SN_OK;
+}
+
+/* ---- evaluation ---- */
+
+typedef struct Score {
+    SN_VEC(float) logits;
+    SN_VEC(int64_t) labels;
+    int64_t classes, right, *count; /* count [classes, 3]: right, said, there */
+    double loss, rows, error;
+} Score;
+
+static void score_class(Score *s, const float *logits, int64_t label)
+{
+    int64_t best = 0;
+    for (int64_t k = 1; k < s->classes; k++)
+        if (logits[k] > logits[best])
+            best = k;
+    s->right += best == label;
+    if (s->count && label < s->classes) {
+        s->count[3 * best + 1]++;
+        s->count[3 * label + 2]++;
+        s->count[3 * label] += best == label;
+    }
+}
+
+/* Places of a batch whose label counts. */
+static SnStatus score_batch(SnTrainer *t, Score *s, const SnView *logits, const SnNamedTensor *labels,
+                            SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(t->ctx);
+    const int64_t classes = logits->dims[logits->ndim - 1];
+    size_t n = 1;
+    for (int i = 0; i < labels->view.ndim; i++)
+        n *= (size_t)labels->view.dims[i];
+    if (!s->count) {
+        s->classes = classes;
+        s->count = sn_arena_array(&t->arena, (size_t)classes, 3 * sizeof *s->count);
+        if (!s->count)
+            return no_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float *row = (const float *)logits->data + i * (size_t)classes;
+        if (t->collate.is_regression) {
+            const double d = (double)row[0] - (double)((const float *)labels->view.data)[i];
+            s->error += d * d;
+            continue;
+        }
+        const int64_t label = ((const int64_t *)labels->view.data)[i];
+        if (label < 0)
+            continue;
+        score_class(s, row, label);
+        if (!sn_vec_push(memory, &s->labels, label))
+            return no_memory(err);
+        if (!t->d.compute_metrics)
+            continue;
+        for (int64_t k = 0; k < classes; k++)
+            if (!sn_vec_push(memory, &s->logits, row[k]))
+                return no_memory(err);
+    }
+    return SN_OK;
+}
+
+/* scikit-learn's f1_score: of class 1 where there are two, else the mean over classes. */
+static double f1_of(const Score *s)
+{
+    double sum = 0;
+    int64_t seen = 0;
+    for (int64_t k = s->classes == 2 ? 1 : 0; k < s->classes; k++) {
+        const double right = (double)s->count[3 * k],
+                     all = (double)(s->count[3 * k + 1] + s->count[3 * k + 2]);
+        if (all == 0 && s->classes != 2)
+            continue;
+        sum += all > 0 ? 2 * right / all : 0;
+        seen++;
+    }
+    return seen ? sum / (double)seen : 0;
+}
+
+static SnStatus put_metrics(SnTrainer *t, Score *s, SnText *out, SnError *err)
+{
+    const double total = (double)s->labels.n;
+    sn_text_printf(out, "\"eval_loss\": %.17g", s->loss / s->rows);
+    if (t->d.compute_metrics && s->count) {
+        const int64_t dims[] = {(int64_t)s->labels.n, s->classes};
+        const SnView logits = sn_view(SN_F32, s->logits.at, 2, dims),
+                     labels = sn_view(SN_I64, s->labels.at, 1, dims);
+        sn_text_printf(out, ", ");
+        SN_TRY(t->d.compute_metrics(t->d.self, &logits, &labels, out, err));
+    } else if (t->collate.is_regression && s->count) {
+        sn_text_printf(out, ", \"eval_mse\": %.17g", s->error / s->rows);
+    } else if (s->count && total > 0) {
+        sn_text_printf(out, ", \"eval_accuracy\": %.17g, \"eval_f1\": %.17g", (double)s->right / total,
+                       f1_of(s));
+    }
+    if (t->collate.task == SN_TRAIN_CAUSAL)
+        sn_text_printf(out, ", \"eval_perplexity\": %.17g", exp(s->loss / s->rows));
+    return SN_OK;
+}
+
+static SnStatus evaluate_batch(SnTrainer *t, int64_t first, int64_t n, Score *s, SnError *err)
+{
+    SnNamedTensor in[SN_TRAIN_INPUTS];
+    SnResults *r = NULL;
+    size_t nin = 0;
+    int64_t *row = sn_arena_array(&t->batch_arena, (size_t)n, sizeof *row);
+    if (!row)
+        return no_memory(err);
+    for (int64_t i = 0; i < n; i++)
+        row[i] = first + i;
+    SN_TRY(
+        sn_collate_batch(&t->collate, &t->eval, row, n, 0, (uint64_t)first, &t->batch_arena, in, &nin, err));
+    SN_TRY(sn_training_eval(t->session, in, nin, &r, err));
+    const SnNamedTensor *loss = sn_results_find(r, "loss"), *logits = sn_results_find(r, "logits");
+    SnStatus st = SN_OK;
+    if (loss)
+        s->loss += (double)*(const float *)loss->view.data * (double)n;
+    s->rows += (double)n;
+    if (logits)
+        st = score_batch(t, s, &logits->view, &in[nin - 1], err);
+    sn_results_destroy(r);
+    emit(t, ON_prediction_step, NULL);
+    return st;
+}
+
+static SnStatus evaluate(SnTrainer *t, SnText *out, SnError *err)
+{
+    const int64_t size = sn_arg_int(t->config, "per_device_eval_batch_size");
+    const double begin = now_s();
+    Score s = {.classes = 0};
+    SnStatus st = SN_OK;
+    SN_CHECK(t->eval.n > 0, err, SN_EINVAL, "config: validation_file is not given");
+    for (int64_t i = 0; st == SN_OK && i < t->eval.n; i += size) {
+        st = evaluate_batch(t, i, size < t->eval.n - i ? size : t->eval.n - i, &s, err);
+        sn_arena_clear(&t->batch_arena);
+    }
+    if (st == SN_OK)
+        st = put_metrics(t, &s, out, err);
+    const double seconds = now_s() - begin;
+    sn_text_printf(out,
+                   ", \"eval_runtime\": %.4f, \"eval_samples_per_second\": %.3f, "
+                   "\"eval_steps_per_second\": %.3f, \"epoch\": %.17g",
+                   seconds, (double)t->eval.n / seconds, ceil((double)t->eval.n / (double)size) / seconds,
+                   t->state.epoch);
+    sn_vec_clear(sn_allocator(t->ctx), &s.logits);
+    sn_vec_clear(sn_allocator(t->ctx), &s.labels);
+    return st;
+}
+
+/* EarlyStoppingCallback, then Trainer._determine_best_metric. */
+static SnStatus compare(SnTrainer *t, const SnJson *metrics, bool *is_best, SnError *err)
+{
+    const char *name = sn_arg_string(t->config, "metric_for_best_model");
+    SnTrainerState *s = &t->state;
+    char key[128];
+    double v = 0;
+    if (!name)
+        name = "loss";
+    (void)snprintf(key, sizeof key, "%s%s", strncmp(name, "eval_", 5) == 0 ? "" : "eval_", name);
+    SN_CHECK(sn_json_number(sn_json_get(metrics, key), &v), err, SN_EINVAL,
+             "config: metric_for_best_model: an evaluation has no %s", key);
+    const bool first = isnan(s->best_metric),
+               better = first || (t->greater ? v > s->best_metric : v < s->best_metric);
+    if (sn_arg(t->config, "early_stopping_patience")) {
+        const bool counts = better && (first || fabs(v - s->best_metric) >
+                                                    sn_arg_number(t->config, "early_stopping_threshold"));
+        t->patience = counts ? 0 : t->patience + 1;
+        if (t->patience >= sn_arg_int(t->config, "early_stopping_patience"))
+            t->control.should_training_stop = true;
+    }
+    *is_best = better;
+    if (better) {
+        s->best_metric = v;
+        s->best_global_step = s->global_step;
+    }
+    return SN_OK;
+}
+
+static SnStatus evaluate_and_log(SnTrainer *t, bool *is_best, SnError *err)
+{
+    SnText members = {.memory = sn_allocator(t->ctx)};
+    const SnJson *entry = NULL;
+    SnStatus st = evaluate(t, &members, err);
+    if (st == SN_OK)
+        st = add_log(t, &members, &entry, err);
+    sn_text_clear(&members);
+    if (st != SN_OK)
+        return st;
+    emit(t, ON_evaluate, entry);
+    return compare(t, entry, is_best, err);
+}
+
+/* ---- a run ---- */
+
+typedef struct Run {
+    SnTrainer *t;
+    int64_t batch, times, micro, updates; /* of a step, of an epoch */
+    int64_t *order;                       /* of the rows of the epoch */
+    double loss, total;                   /* since the last line, of all */
+    int64_t logged;                       /* step of the last line */
+    double begin;
+} Run;
+
+static SnStatus log_step(Run *r, SnError *err)
+{
+    SnTrainer *t = r->t;
+    const SnTrainerState *s = &t->state;
+    SnText members = {.memory = sn_allocator(t->ctx)};
+    sn_text_printf(&members,
+                   "\"loss\": %.17g, \"grad_norm\": %.9g, \"learning_rate\": %.17g, \"epoch\": %.17g",
+                   r->loss / (double)(s->global_step - r->logged), s->grad_norm, s->learning_rate, s->epoch);
+    r->total += r->loss;
+    r->loss = 0;
+    r->logged = s->global_step;
+    const SnStatus st = add_log(t, &members, NULL, err);
+    sn_text_clear(&members);
+    return st;
+}
+
+/* Trainer._maybe_log_save_evaluate. */
+static SnStatus do_what_is_due(Run *r, SnError *err)
+{
+    SnTrainer *t = r->t;
+    SnTrainerControl *c = &t->control;
+    bool is_best = false;
+    if (c->should_log && t->state.global_step > r->logged)
+        SN_TRY(log_step(r, err));
+    c->should_log = false;
+    if (c->should_evaluate) {
+        SN_TRY(evaluate_and_log(t, &is_best, err));
+        if (is_when(t, "save_strategy", "best"))
+            c->should_save = is_best;
+    }
+    c->should_evaluate = false;
+    if (!c->should_save)
+        return SN_OK;
+    if (t->state.best_global_step == t->state.global_step)
+        t->state.best_model_checkpoint = sn_checkpoint_path(t, t->state.global_step);
+    SN_TRY(sn_checkpoint_write(t, err));
+    c->should_save = false;
+    emit(t, ON_save, NULL);
+    return SN_OK;
+}
+
+/* ---- rows of an epoch ---- */
+
+static int64_t length_of(const SnTrainRows *r, int64_t row)
+{
+    return r->start.at[row + 1] - r->start.at[row];
+}
+
+static void sort_by_length(const SnTrainRows *r, int64_t *row, int64_t n)
+{
+    for (int64_t gap = n / 2; gap > 0; gap /= 2)
+        for (int64_t i = gap; i < n; i++)
+            for (int64_t k = i; k >= gap && length_of(r, row[k - gap]) < length_of(r, row[k]); k -= gap) {
+                const int64_t v = row[k];
+                row[k] = row[k - gap];
+                row[k - gap] = v;
+            }
+}
+
+/* LengthGroupedSampler: the longest row comes first, so that what a run needs is known at once. */
+static void group(const SnTrainRows *r, int64_t *order, int64_t batch)
+{
+    const int64_t mega = MEGA * batch;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < r->n; i += mega) {
+        sort_by_length(r, order + i, mega < r->n - i ? mega : r->n - i);
+        longest = length_of(r, order[i]) > length_of(r, order[longest]) ? i : longest;
+    }
+    const int64_t v = order[0];
+    order[0] = order[longest];
+    order[longest] = v;
+}
+
+static void order_rows(Run *r, int64_t epoch)
+{
+    const SnTrainer *t = r->t;
+    const char *key = sn_arg(t->config, "data_seed") ? "data_seed" : "seed";
+    SnDraw draw = sn_draw((uint64_t)sn_arg_int(t->config, key) + (uint64_t)epoch);
+    if (is_when(t, "train_sampling_strategy", "sequential")) {
+        for (int64_t i = 0; i < t->train.n; i++)
+            r->order[i] = i;
+        return;
+    }
+    sn_draw_permutation(&draw, r->order, t->train.n);
+    if (is_when(t, "train_sampling_strategy", "group_by_length"))
+        group(&t->train, r->order, r->batch);
+}
+
+/* ---- a step ---- */
+
+static SnStatus not_finite(Run *r, const int64_t *row, int64_t n, SnError *err)
+{
+    SnText rows = {.memory = sn_allocator(r->t->ctx)};
+    for (int64_t i = 0; i < n && rows.n < 300; i++)
+        if (row[i] >= 0)
+            sn_text_printf(&rows, "%s%lld", rows.n ? ", " : "", (long long)row[i]);
+    const SnStatus st =
+        sn_fail(err, SN_EINVAL, "step %lld: the loss is %g; %s of the batch: %s",
+                (long long)r->t->state.global_step + 1, r->t->state.loss,
+                r->t->collate.task == SN_TRAIN_CAUSAL ? "blocks" : "rows", rows.at ? rows.at : "");
+    sn_text_clear(&rows);
+    return st;
+}
+
+/* Rows of step `update` of the epoch. Where a step has several micro-batches, what is missing is -1. */
+static int64_t pick_rows(const Run *r, int64_t update, int64_t *row)
+{
+    const int64_t first = update * r->times * r->batch, all = r->times * r->batch;
+    const int64_t end = r->micro * r->batch < r->t->train.n ? r->micro * r->batch : r->t->train.n;
+    const int64_t n = all < end - first ? all : end - first;
+    for (int64_t i = 0; i < all; i++)
+        row[i] = i < n ? r->order[first + i] : -1;
+    return r->times > 1 ? all : n;
+}
+
+static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
+{
+    SnTrainer *t = r->t;
+    SnTrainerState *s = &t->state;
+    SnNamedTensor in[SN_TRAIN_INPUTS];
+    SnTrainingStep y = {.loss = 0};
+    size_t nin = 0;
+    int64_t *row = sn_arena_array(&t->batch_arena, (size_t)(r->times * r->batch), sizeof *row);
+    const uint64_t seed =
+        sn_hash64(&s->global_step, sizeof s->global_step, (uint64_t)sn_arg_int(t->config, "seed"));
+    if (!row)
+        return no_memory(err);
+    t->control.should_log = t->control.should_evaluate = t->control.should_save = false;
+    emit(t, ON_step_begin, NULL);
+    const int64_t n = pick_rows(r, update, row);
+    SN_TRY(sn_collate_batch(&t->collate, &t->train, row, n, r->times > 1 ? r->times : 0, seed,
+                            &t->batch_arena, in, &nin, err));
+    const int64_t last = (update + 1) * r->times < r->micro ? (update + 1) * r->times : r->micro;
+    for (int64_t i = update * r->times + 1; i < last; i++)
+        emit(t, ON_substep_end, NULL);
+    SN_TRY(sn_training_step(t->session, in, nin, &y, err));
+    s->loss = y.loss;
+    s->grad_norm = y.grad_norm;
+    s->learning_rate = y.learning_rate;
+    if (!isfinite(y.loss))
+        return not_finite(r, row, n, err);
+    emit(t, ON_pre_optimizer_step, NULL);
+    emit(t, ON_optimizer_step, NULL);
+    r->loss += y.loss;
+    for (int64_t i = 0; i < n; i++)
+        s->tokens += row[i] < 0 ? 0 : (uint64_t)length_of(&t->train, row[i]);
+    s->global_step++;
+    s->epoch = (double)epoch + (double)last / (double)r->micro;
+    s->seconds = now_s() - r->begin;
+    sn_arena_clear(&t->batch_arena);
+    after_step(t);
+    return do_what_is_due(r, err);
+}
+
+static SnStatus run_epoch(Run *r, int64_t epoch, int64_t first, SnError *err)
+{
+    SnTrainer *t = r->t;
+    order_rows(r, epoch);
+    t->control.should_epoch_stop = false;
+    emit(t, ON_epoch_begin, NULL);
+    for (int64_t i = first; i < r->updates; i++) {
+        SN_TRY(run_step(r, epoch, i, err));
+        if (t->control.should_training_stop || t->control.should_epoch_stop)
+            break;
+    }
+    after_epoch(t);
+    return do_what_is_due(r, err);
+}
+
+/* ---- before and after ---- */
+
+/* A key that is a share of all steps below 1; at least 1. */
+static int64_t every(const SnTrainer *t, const char *key, int64_t max_steps)
+{
+    const double v = sn_arg_number(t->config, key);
+    const double n = v > 0 && v < 1 ? ceil(v * (double)max_steps) : v;
+    return n < 1 ? 1 : (int64_t)n;
+}
+
+static void plan(Run *r)
+{
+    SnTrainer *t = r->t;
+    SnTrainerState *s = &t->state;
+    const int64_t told = sn_arg_int(t->config, "max_steps");
+    const double epochs = sn_arg_number(t->config, "num_train_epochs");
+    r->batch = sn_arg_int(t->config, "per_device_train_batch_size");
+    r->times = sn_arg_int(t->config, "gradient_accumulation_steps");
+    r->micro = sn_arg_bool(t->config, "dataloader_drop_last") ? t->train.n / r->batch
+                                                              : (t->train.n + r->batch - 1) / r->batch;
+    r->updates = (r->micro + r->times - 1) / r->times;
+    s->max_steps = told > 0 ? told : (int64_t)ceil(epochs * (double)r->updates);
+    s->num_train_epochs = r->updates ? (s->max_steps + r->updates - 1) / r->updates : 0;
+    s->logging_steps = every(t, "logging_steps", s->max_steps);
+    s->eval_steps = sn_arg(t->config, "eval_steps") ? every(t, "eval_steps", s->max_steps) : s->logging_steps;
+    s->save_steps = every(t, "save_steps", s->max_steps);
+    s->train_batch_size = r->batch;
+    const char *metric = sn_arg_string(t->config, "metric_for_best_model");
+    const size_t n = metric ? strlen(metric) : 0;
+    t->greater = sn_arg(t->config, "greater_is_better")
+                     ? sn_arg_bool(t->config, "greater_is_better")
+                     : n > 0 && (n < 4 || strcmp(metric + n - 4, "loss") != 0);
+}
+
+static bool uses(void *self, const char *name)
+{
+    SnTrainer *t = self;
+    const char *own = NULL;
+    for (size_t i = 0; i < t->used.n; i++)
+        if (strcmp(t->used.at[i], name) == 0)
+            return true;
+    own = sn_arena_strndup(&t->arena, name, strlen(name));
+    return own && sn_vec_push(sn_allocator(t->ctx), &t->used, own);
+}
+
+/* Trainer.get_decay_parameter_names: no biases, no norms. */
+static bool decays(void *self, const char *name)
+{
+    static const char *const without[] = {"bias", "layernorm", "rmsnorm", "_norm", ".norm", "ln_", ".ln"};
+    char lower[256];
+    size_t n = 0;
+    (void)self;
+    for (; name[n] && n + 1 < sizeof lower; n++)
+        lower[n] = (char)tolower((unsigned char)name[n]);
+    lower[n] = 0;
+    for (size_t i = 0; i < SN_COUNT(without); i++)
+        if (strstr(lower, without[i]))
+            return false;
+    return strncmp(lower, "norm", 4) != 0;
+}
+
+/* The config with the numbers of steps that follow from it. */
+static SnStatus resolved(SnTrainer *t, const SnJson **out, SnError *err)
+{
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    const char *key = sn_arg(t->config, "warmup_ratio") ? "warmup_ratio" : "warmup_steps";
+    const double steps = (double)t->state.max_steps, told = sn_arg_number(t->config, key);
+    const double warmup = told < 1 || *(key + 7) == 'r' ? ceil(told * steps) : told;
+    SnJson *json = NULL;
+    sn_text_add(&text, "{", 1);
+    for (uint32_t i = 0; i < t->config->n; i++) {
+        sn_json_put_string(&text, t->config->u.child[i].key);
+        sn_text_add(&text, ":", 1);
+        sn_json_put(&text, &t->config->u.child[i]);
+        sn_text_add(&text, ",", 1);
+    }
+    sn_text_printf(&text, "\"max_steps\": %.17g, \"warmup_steps\": %.17g}", steps, warmup);
+    const char *own = text.failed ? NULL : sn_arena_strndup(&t->arena, text.at, text.n);
+    sn_text_clear(&text);
+    if (!own)
+        return no_memory(err);
+    SN_TRY(sn_json_parse(&t->arena, "config", sn_bytes_str(own), &json, err));
+    *out = json;
+    return SN_OK;
+}
+
+static SnStatus open_session(Run *r, SnError *err)
+{
+    static const char *const loss[] = {"loss"};
+    SnTrainer *t = r->t;
+    SnNamedTensor in[SN_TRAIN_INPUTS];
+    const int64_t row[1] = {0};
+    const bool is_text = t->collate.task == SN_TRAIN_CAUSAL || t->collate.task == SN_TRAIN_MASKED;
+    const bool only_loss =
+        sn_arg_bool(t->config, "prediction_loss_only") || (is_text && !t->d.compute_metrics);
+    SnTrainingDesc d = {.struct_size = sizeof d, .sample = in, .trains = uses, .decays = decays, .self = t};
+    if (only_loss) {
+        d.want = loss;
+        d.nwant = 1;
+    }
+    SN_TRY(sn_collate_batch(&t->collate, &t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
+    SN_TRY(resolved(t, &d.args, err));
+    SN_TRY(sn_training_create(t->model, &d, &t->session, err));
+    sn_arena_clear(&t->batch_arena);
+    return SN_OK;
+}
+
+static SnStatus open_log(SnTrainer *t, SnError *err)
+{
+    const SnJson *to = sn_arg(t->config, "report_to");
+    bool events = false;
+    for (uint32_t i = 0; to && i < (to->kind == SN_JSON_ARRAY ? to->n : 1); i++) {
+        const SnJson *v = to->kind == SN_JSON_ARRAY ? sn_json_at(to, i) : to;
+        const bool is_board = sn_json_is(v, "tensorboard") || sn_json_is(v, "all");
+        SN_CHECK(is_board || sn_json_is(v, "none"), err, SN_EUNSUPPORTED,
+                 "config: report_to: expected tensorboard, all or none");
+        events = events || is_board;
+    }
+    const char *folder = sn_arg_string(t->config, "logging_dir");
+    if (events && !folder)
+        folder = sn_arena_printf(&t->arena, "%s/runs", t->output);
+    return sn_train_log_begin(&t->log, t->ctx, &t->arena, t->output, events ? folder : NULL, err);
+}
+
+static SnStatus put_result(Run *r, int64_t first, SnText *json, SnError *err)
+{
+    SnTrainer *t = r->t;
+    const double seconds = now_s() - r->begin, steps = (double)(t->state.global_step - first);
+    SnText members = {.memory = sn_allocator(t->ctx)};
+    r->total += r->loss;
+    sn_text_printf(&members,
+                   "\"train_runtime\": %.4f, \"train_samples_per_second\": %.3f, \"train_steps_per_second\": "
+                   "%.3f, \"train_loss\": %.17g, \"epoch\": %.17g",
+                   seconds, steps * (double)(r->batch * r->times) / seconds, steps / seconds,
+                   steps > 0 ? r->total / steps : 0, t->state.epoch);
+    const SnStatus st = add_log(t, &members, NULL, err);
+    if (st == SN_OK)
+        sn_text_printf(json, "{\"global_step\": %lld, %s}", (long long)t->state.global_step, members.at);
+    sn_text_clear(&members);
+    return st;
+}
+
+static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
+{
+    SnTrainer *t = r->t;
+    if (sn_arg_bool(t->config, "load_best_model_at_end") && t->state.best_model_checkpoint &&
+        t->state.best_global_step != t->state.global_step)
+        SN_TRY(sn_checkpoint_weights(t, t->state.best_model_checkpoint, err));
+    SN_TRY(put_result(r, first, json, err));
+    SN_TRY(sn_checkpoint_model(t, t->output, err));
+    emit(t, ON_train_end, NULL);
+    return SN_OK;
+}
+
+SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)
+{
+    Run r = {.t = t};
+    bool is_best = false;
+    SN_CHECK(!t->session, err, SN_EINVAL, "training: it was trained already");
+    plan(&r);
+    SN_CHECK(r.updates > 0, err, SN_EINVAL, "train_file: %lld rows are less than a batch",
+             (long long)t->train.n);
+    r.order = sn_arena_array(&t->arena, (size_t)t->train.n, sizeof *r.order);
+    if (!r.order)
+        return no_memory(err);
+    SN_TRY(open_session(&r, err));
+    SN_TRY(open_log(t, err));
+    if (t->resume)
+        SN_TRY(sn_checkpoint_read(t, t->resume, err));
+    const int64_t first = t->state.global_step;
+    r.logged = first;
+    r.begin = now_s();
+    emit(t, ON_init_end, NULL);
+    emit(t, ON_train_begin, NULL);
+    if (sn_arg_bool(t->config, "eval_on_start") && first == 0)
+        SN_TRY(evaluate_and_log(t, &is_best, err));
+    for (int64_t e = first / r.updates;
+         t->state.global_step < t->state.max_steps && !t->control.should_training_stop; e++)
+        SN_TRY(run_epoch(
+            &r, e,
+            e == first / r.updates && !sn_arg_bool(t->config, "ignore_data_skip") ? first % r.updates : 0,
+            err));
+    return finish(&r, first, json, err);
+}
+
+SnStatus sn_trainer_evaluate(SnTrainer *t, SnText *json, SnError *err)
+{
+    Run r = {.t = t};
+    if (!t->session) {
+        plan(&r);
+        SN_TRY(open_session(&r, err));
+    }
+    sn_text_add(json, "{", 1);
+    SN_TRY(evaluate(t, json, err));
+    sn_text_add(json, "}", 1);
+    return json->failed ? no_memory(err) : SN_OK;
+}
+
+SnStatus sn_trainer_save(SnTrainer *t, const char *folder, SnError *err)
+{
+    SN_CHECK(t->session, err, SN_EINVAL, "%s: nothing was trained", folder);
+    return sn_checkpoint_model(t, folder, err);
+}
+
+const SnTrainerState *sn_trainer_state(const SnTrainer *t)
+{
+    return &t->state;
+}
+
+SnStatus sn_trainer_log(const SnTrainer *t, SnText *json, SnError *err)
+{
+    sn_text_add(json, "[", 1);
+    sn_text_add(json, t->log.history.at, t->log.history.n);
+    sn_text_add(json, "]", 1);
+    return json->failed ? no_memory(err) : SN_OK;
+}

@@ -1,0 +1,46 @@
+/* trainer.h -- what the files of the Trainer share. */
+#ifndef SN_TRAINER_INSIDE_H
+#define SN_TRAINER_INSIDE_H
+
+#include "frontends/training/collate.h"
+#include "frontends/training/log.h"
+
+struct SnTrainer {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnTrainerDesc d;
+    const SnJson *config;
+    SnArena arena;               /* as long as the trainer */
+    SnArena batch_arena;         /* of a batch */
+    const char *output, *resume; /* resume: a checkpoint, or NULL */
+    SnDataset *data;             /* what the names of labels lie in */
+    SnModel *model, *text;       /* text: whose tokenizer; may be the model */
+    SnCollate collate;
+    SnTrainRows train, eval;
+    SnTraining *session;
+    SN_VEC(const char *) used; /* parameters of the head, by their names in the file */
+    SnTrainerState state;
+    SnTrainerControl control;
+    SnTrainLog log;
+    int64_t patience; /* evaluations that were no better */
+    bool greater;     /* greater_is_better */
+};
+
+/* ---- init.c: models that are made of a config ---- */
+/* Weights of the model's config, at random, in the place of a file's. */
+SN_MUST_CHECK SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err);
+
+/* ---- checkpoint.c ---- */
+/* Weights, config and tokenizer files to a folder, which is made where it is not there. */
+SN_MUST_CHECK SnStatus sn_checkpoint_model(SnTrainer *t, const char *folder, SnError *err);
+/* output_dir/checkpoint-STEP, written beside and renamed; then older ones go as save_total_limit says. */
+SN_MUST_CHECK SnStatus sn_checkpoint_write(SnTrainer *t, SnError *err);
+/* The session, state and log of a checkpoint. */
+SN_MUST_CHECK SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err);
+/* Its weights alone. */
+SN_MUST_CHECK SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err);
+/* The last one of output_dir in the arena; NULL: none. Removes what was left half-written. */
+SN_MUST_CHECK SnStatus sn_checkpoint_last(SnTrainer *t, const char **out, SnError *err);
+const char *sn_checkpoint_path(SnTrainer *t, int64_t step); /* in the arena */
+
+#endif

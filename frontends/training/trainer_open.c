@@ -1,0 +1,305 @@
+/* trainer_open.c -- opens what a config names: the model or a config for a new one, its tokenizer, the rows.
+ */
+#include "frontends/training/trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* Tasks that can be trained, by their names. */
+static const char *const tasks[SN_TRAIN_TASKS] = {
+    [SN_TRAIN_CLASSIFY] = "text-classification",
+    [SN_TRAIN_TAG] = "token-classification",
+    [SN_TRAIN_CAUSAL] = "text-generation",
+    [SN_TRAIN_MASKED] = "fill-mask",
+};
+
+static SnStatus no_memory(SnError *err)
+{
+    return sn_fail(err, SN_ENOMEM, "training: no memory");
+}
+
+/* ---- the model ---- */
+
+static SnStatus replace_config(SnTrainer *t, const char *path, SnBytes text, SnError *err)
+{
+    SnConfig config = {0};
+    const char *own = sn_arena_strndup(&t->arena, (const char *)text.at, text.n),
+               *name = sn_arena_strndup(&t->arena, path, strlen(path));
+    if (!own || !name)
+        return no_memory(err);
+    SN_TRY(sn_config_parse(t->ctx, name, sn_bytes(own, text.n), &config, err));
+    if (t->model->config.json)
+        sn_config_clear(&t->model->config);
+    t->model->config = config;
+    t->model->is_changed = true;
+    return SN_OK;
+}
+
+/* init_from_config: a config.json, its folder, or what stands in it. */
+static SnStatus open_new(SnTrainer *t, const SnJson *init, const SnModelOptions *o, SnError *err)
+{
+    const char *folder = sn_arg_string(t->config, "tokenizer_name");
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    SnFile *file = NULL;
+    const char *path = "init_from_config";
+    struct stat st;
+    SN_CHECK(init->kind == SN_JSON_STRING || init->kind == SN_JSON_OBJECT, err, SN_EINVAL,
+             "config: init_from_config: expected a path or an object");
+    SN_CHECK(folder || init->kind == SN_JSON_STRING, err, SN_EINVAL, "config: tokenizer_name is not given");
+    if (init->kind == SN_JSON_STRING) {
+        path = (const char *)init->u.string.at;
+        const bool is_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+        const char *slash = strrchr(path, '/'),
+                   *own = !slash ? "." : sn_arena_strndup(&t->arena, path, (size_t)(slash - path) + 1);
+        if (!folder)
+            folder = is_folder ? path : own;
+        path = is_folder ? sn_arena_printf(&t->arena, "%s/config.json", path) : path;
+        if (!folder || !path)
+            return no_memory(err);
+        SN_TRY(sn_file_open(t->ctx, path, &file, err));
+        sn_text_add(&text, (const char *)sn_file_bytes(file).at, sn_file_bytes(file).n);
+        sn_file_release(file);
+    } else {
+        sn_json_put(&text, init);
+    }
+    SnStatus s = text.failed ? no_memory(err) : sn_model_open(t->cc, folder, o, &t->model, err);
+    if (s == SN_OK)
+        s = replace_config(t, path, sn_bytes(text.at, text.n), err);
+    sn_text_clear(&text);
+    return s == SN_OK ? sn_train_init(t->model, (uint64_t)sn_arg_int(t->config, "seed"), err) : s;
+}
+
+static SnStatus open_model(SnTrainer *t, const char *resume, SnError *err)
+{
+    const SnJson *init = sn_arg(t->config, "init_from_config");
+    const char *path = sn_arg_string(t->config, "model_name_or_path"),
+               *tokenizer = sn_arg_string(t->config, "tokenizer_name");
+    const SnModelOptions o = {.struct_size = sizeof o,
+                              .task = sn_arg_string(t->config, "task"),
+                              .device = t->d.device,
+                              .flags = t->d.flags,
+                              .dtype = SN_F32};
+    SN_CHECK(init || path, err, SN_EINVAL, "config: neither model_name_or_path nor init_from_config");
+    if (init && !resume) {
+        SN_TRY(open_new(t, init, &o, err));
+        t->text = t->model;
+        return SN_OK;
+    }
+    /* A checkpoint has the names, head and labels that it was made with. */
+    SN_TRY(sn_model_open(t->cc, resume ? resume : path, &o, &t->model, err));
+    t->text = t->model;
+    return tokenizer ? sn_model_open(t->cc, tokenizer, NULL, &t->text, err) : SN_OK;
+}
+
+/* The config as it will be written: a class for the task, names of labels. */
+static SnStatus edit_config(SnTrainer *t, SnError *err)
+{
+    static const char *const ours[] = {"architectures", "id2label",    "label2id",    "num_labels",
+                                       "dtype",         "torch_dtype", "problem_type"};
+    SnModel *m = t->model;
+    const SnCollate *c = &t->collate;
+    const SnArch *arch = sn_arch_find(m->config.model_type, tasks[c->task]);
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: %s of model type %s", m->folder, tasks[c->task],
+             m->config.model_type);
+    sn_text_printf(&text, "{\"architectures\": [\"%s\"], \"dtype\": \"float32\"", arch->name);
+    const bool has_labels = c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG;
+    for (int side = 0; side < 2 && has_labels; side++) {
+        sn_text_printf(&text, ", \"%s\": {", side ? "label2id" : "id2label");
+        for (int64_t i = 0; i < c->nlabel; i++) {
+            char made[32];
+            (void)snprintf(made, sizeof made, "LABEL_%lld", (long long)i);
+            const SnBytes name = sn_bytes_str(c->label ? c->label[i] : made);
+            sn_text_printf(&text, i ? ", " : "");
+            if (side == 0)
+                sn_text_printf(&text, "\"%lld\": ", (long long)i);
+            sn_json_put_string(&text, name);
+            if (side)
+                sn_text_printf(&text, ": %lld", (long long)i);
+        }
+        sn_text_printf(&text, "}");
+    }
+    if (c->task == SN_TRAIN_CLASSIFY)
+        sn_text_printf(&text, ", \"problem_type\": \"%s\"",
+                       c->is_regression ? "regression" : "single_label_classification");
+    for (uint32_t i = 0; i < m->config.json->n; i++) {
+        const SnJson *v = &m->config.json->u.child[i];
+        bool is_ours = false;
+        for (size_t k = 0; k < SN_COUNT(ours); k++)
+            is_ours = is_ours || (sn_bytes_is(v->key, ours[k]) && (has_labels || k == 0 || k > 3));
+        if (is_ours)
+            continue;
+        sn_text_printf(&text, ", ");
+        sn_json_put_string(&text, v->key);
+        sn_text_printf(&text, ": ");
+        sn_json_put(&text, v);
+    }
+    sn_text_printf(&text, "}");
+    const SnStatus st =
+        text.failed ? no_memory(err) : replace_config(t, m->config.path, sn_bytes(text.at, text.n), err);
+    sn_text_clear(&text);
+    m->head = tasks[c->task];
+    m->num_labels = has_labels ? c->nlabel : 0;
+    return st;
+}
+
+static SnStatus find_task(SnTrainer *t, SnError *err)
+{
+    const char *name = sn_arg_string(t->config, "task");
+    if (!name)
+        name = sn_model_task(t->model);
+    size_t i = 0;
+    while (i < SN_TRAIN_TASKS && strcmp(tasks[i], name) != 0)
+        i++;
+    SN_CHECK(i < SN_TRAIN_TASKS, err, SN_EUNSUPPORTED,
+             "config: task is not given, and that of the model is \"%s\": expected %s, %s, %s or %s", name,
+             tasks[0], tasks[1], tasks[2], tasks[3]);
+    t->collate.task = (SnTrainTask)i;
+    return SN_OK;
+}
+
+/* ---- rows ---- */
+
+static SnStatus first_rows(SnTrainer *t, const char *key, SnDataset **d, SnError *err)
+{
+    SnDataset *part = NULL;
+    if (!sn_arg(t->config, key))
+        return SN_OK;
+    SN_TRY(sn_dataset_slice(*d, 0, sn_arg_int(t->config, key), &part, err));
+    sn_dataset_release(*d);
+    *d = part;
+    return SN_OK;
+}
+
+static SnStatus open_data(SnTrainer *t, SnDataset *data[2], SnError *err)
+{
+    const SnJson *train = sn_arg(t->config, "train_file"), *eval = sn_arg(t->config, "validation_file");
+    const double share = sn_arg_number(t->config, "validation_split");
+    SN_CHECK(train, err, SN_EINVAL, "config: train_file is not given");
+    SN_TRY(sn_collate_open(&t->collate, train, &data[0], err));
+    if (eval)
+        SN_TRY(sn_collate_open(&t->collate, eval, &data[1], err));
+    if (!eval && share > 0) {
+        SnDataset *part[2] = {NULL, NULL};
+        SN_TRY(sn_dataset_split(data[0], share, (uint64_t)sn_arg_int(t->config, "seed"), false, part, err));
+        sn_dataset_release(data[0]);
+        data[0] = part[0];
+        data[1] = part[1];
+    }
+    SN_TRY(first_rows(t, "max_train_samples", &data[0], err));
+    return data[1] ? first_rows(t, "max_eval_samples", &data[1], err) : SN_OK;
+}
+
+static SnStatus read_rows(SnTrainer *t, SnError *err)
+{
+    SnDataset *data[2] = {NULL, NULL};
+    SnStatus st = open_data(t, data, err);
+    if (st == SN_OK)
+        st = sn_collate_labels(&t->collate, data[0], err);
+    if (st == SN_OK)
+        st = edit_config(t, err);
+    if (st == SN_OK)
+        st = sn_collate_begin(&t->collate, t->model, err);
+    if (st == SN_OK)
+        st = sn_collate_read(&t->collate, data[0], "train_file", &t->train, err);
+    if (st == SN_OK && data[1])
+        st = sn_collate_read(&t->collate, data[1], "validation_file", &t->eval, err);
+    if (st == SN_OK)
+        t->data = sn_dataset_retain(data[0]); /* names of labels lie there */
+    sn_dataset_release(data[0]);
+    sn_dataset_release(data[1]);
+    return st;
+}
+
+/* ---- the trainer ---- */
+
+static SnStatus find_resume(SnTrainer *t, const char **out, SnError *err)
+{
+    const SnJson *v = sn_arg(t->config, "resume_from_checkpoint");
+    bool last = false;
+    *out = NULL;
+    if (!v || (sn_json_bool(v, &last) && !last))
+        return SN_OK;
+    SN_CHECK(last || v->kind == SN_JSON_STRING, err, SN_EINVAL,
+             "config: resume_from_checkpoint: expected a folder, true or false");
+    if (!last) {
+        *out = (const char *)v->u.string.at;
+        return SN_OK;
+    }
+    SN_TRY(sn_checkpoint_last(t, out, err));
+    SN_CHECK(*out, err, SN_EINVAL, "%s: no checkpoint to resume from", t->output);
+    return SN_OK;
+}
+
+static SnStatus check(const SnTrainer *t, SnError *err)
+{
+    const bool evaluates = strcmp(sn_arg_string(t->config, "eval_strategy"), "no") != 0,
+               best = sn_arg_bool(t->config, "load_best_model_at_end");
+    SN_CHECK(!evaluates || t->eval.n, err, SN_EINVAL,
+             "config: eval_strategy is %s, and there is no validation_file",
+             sn_arg_string(t->config, "eval_strategy"));
+    SN_CHECK(!best || evaluates, err, SN_EINVAL, "config: load_best_model_at_end needs an eval_strategy");
+    SN_CHECK(!sn_arg(t->config, "early_stopping_patience") || evaluates, err, SN_EINVAL,
+             "config: early_stopping_patience needs an eval_strategy");
+    return SN_OK;
+}
+
+static SnStatus begin(SnTrainer *t, SnError *err)
+{
+    SN_TRY(sn_train_config_check(t->config, err));
+    t->output = sn_arg_string(t->config, "output_dir");
+    SN_CHECK(mkdir(t->output, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", t->output,
+             strerror(errno));
+    SN_TRY(find_resume(t, &t->resume, err));
+    SN_TRY(open_model(t, t->resume, err));
+    SN_TRY(find_task(t, err));
+    t->collate.ctx = t->ctx;
+    t->collate.text = t->text;
+    t->collate.config = t->config;
+    t->collate.arena = &t->arena;
+    SN_TRY(read_rows(t, err));
+    SN_TRY(check(t, err));
+    return sn_model_need(t->model, err);
+}
+
+SnStatus sn_trainer_create(SnCompiler *cc, const SnTrainerDesc *d, SnTrainer **out, SnError *err)
+{
+    SnContext *ctx = sn_compiler_context(cc);
+    SnTrainer *t = sn_alloc_zero(sn_allocator(ctx), sizeof *t, _Alignof(max_align_t));
+    if (!t)
+        return no_memory(err);
+    t->ctx = ctx;
+    t->d = *d;
+    t->cc = cc;
+    t->config = d->config;
+    t->state.best_metric = (double)NAN;
+    sn_arena_init(&t->arena, sn_allocator(ctx));
+    sn_arena_init(&t->batch_arena, sn_allocator(ctx));
+    const SnStatus st = begin(t, err);
+    if (st == SN_OK)
+        *out = t;
+    else
+        sn_trainer_destroy(t);
+    return st;
+}
+
+void sn_trainer_destroy(SnTrainer *t)
+{
+    if (!t)
+        return;
+    const SnAllocator *memory = sn_allocator(t->ctx);
+    sn_training_destroy(t->session);
+    sn_train_log_end(&t->log);
+    sn_train_rows_clear(&t->train, memory);
+    sn_train_rows_clear(&t->eval, memory);
+    sn_dataset_release(t->data);
+    if (t->text != t->model)
+        sn_model_close(t->text);
+    sn_model_close(t->model);
+    sn_vec_clear(memory, &t->used);
+    sn_arena_clear(&t->batch_arena);
+    sn_arena_clear(&t->arena);
+    sn_free(memory, t, sizeof *t, _Alignof(max_align_t));
+}

@@ -1,0 +1,182 @@
+/* train.c -- `sinter train`: a config, its run, a line that tells how far it is, and the curve of its loss.
+ */
+#include "tools/command.h"
+#include "tools/svg.h"
+
+#include "frontends/training.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#define REDRAW_S 0.2 /* between two lines of progress */
+
+typedef struct Progress {
+    const Args *a;
+    bool is_line; /* one that is drawn again and again */
+    double drawn;
+    int64_t first;
+} Progress;
+
+/* ---- config ---- */
+
+static void put_value(SnText *t, const SnTrainKey *k, const SnJson *given)
+{
+    if (!sn_json_is_null(given))
+        sn_json_put(t, given);
+    else if (!k->otherwise)
+        sn_text_printf(t, "null");
+    else if (k->kind == SN_KEY_STRING || k->kind == SN_KEY_ANY)
+        sn_json_put_string(t, sn_bytes_str(k->otherwise));
+    else
+        sn_text_printf(t, "%s", k->otherwise);
+}
+
+static int print_config(const Args *a, SnContext *ctx, const SnJson *config)
+{
+    SnText t = {.memory = sn_allocator(ctx)}, value = {.memory = t.memory};
+    const SnTrainKey *k = NULL;
+    for (size_t i = 0; (k = sn_train_key(i)) != NULL; i++) {
+        value.n = 0;
+        put_value(&value, k, sn_json_get(config, k->name));
+        if (a->json)
+            sn_text_printf(&t, "%s\"%s\": %s", i ? ", " : "{", k->name, value.at ? value.at : "");
+        else
+            sn_text_printf(&t, "%-28s %-16s %s%s%s\n", k->name, value.at ? value.at : "", k->does,
+                           k->choice ? ": " : "", k->choice ? k->choice : "");
+    }
+    const bool failed = t.failed || value.failed;
+    if (!failed)
+        (void)printf("%s%s", t.at, a->json ? "}\n" : "");
+    sn_text_clear(&t);
+    sn_text_clear(&value);
+    return failed ? report_memory() : EXIT_DONE;
+}
+
+static SnStatus read_config(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err)
+{
+    SnFile *file = NULL;
+    SN_TRY(sn_file_open(ctx, path, &file, err));
+    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
+    sn_file_release(file);
+    return st;
+}
+
+/* ---- progress ---- */
+
+static void draw(void *self, const SnTrainerState *s, SnTrainerControl *control, const SnJson *logs)
+{
+    Progress *p = self;
+    (void)control;
+    (void)logs;
+    if (!p->is_line || (s->seconds - p->drawn < REDRAW_S && s->global_step < s->max_steps))
+        return;
+    p->drawn = s->seconds;
+    const double done = (double)(s->global_step - p->first), left = (double)(s->max_steps - s->global_step);
+    const long long wait = done > 0 ? (long long)(s->seconds / done * left) : 0;
+    (void)fprintf(stderr, "\r\033[Kstep %lld/%lld  epoch %.2f  loss %.4f  %.0f tokens/s  %lld:%02lld left",
+                  (long long)s->global_step, (long long)s->max_steps, s->epoch, s->loss,
+                  s->seconds > 0 ? (double)s->tokens / s->seconds : 0, wait / 60, wait % 60);
+}
+
+static void begin(void *self, const SnTrainerState *s, SnTrainerControl *control, const SnJson *logs)
+{
+    (void)control;
+    (void)logs;
+    ((Progress *)self)->first = s->global_step;
+}
+
+static void tell(void *self, const SnTrainerState *s, SnTrainerControl *control, const SnJson *logs)
+{
+    static const char *const shown[] = {"epoch",         "loss",      "grad_norm",
+                                        "learning_rate", "eval_loss", "eval_accuracy",
+                                        "eval_f1",       "eval_mse",  "eval_perplexity"};
+    const Progress *p = self;
+    double v = 0;
+    (void)control;
+    if (p->a->quiet)
+        return;
+    (void)fprintf(stderr, "%sstep %lld/%lld", p->is_line ? "\r\033[K" : "", (long long)s->global_step,
+                  (long long)s->max_steps);
+    for (size_t i = 0; i < SN_COUNT(shown); i++)
+        if (sn_json_number(sn_json_get(logs, shown[i]), &v))
+            (void)fprintf(stderr, "  %s %.4g", shown[i], v);
+    (void)fprintf(stderr, "\n");
+}
+
+/* ---- the run ---- */
+
+static SnStatus draw_curve(SnContext *ctx, const SnTrainer *t, SnArena *arena, const SnJson *config,
+                           SnError *err)
+{
+    const SnJson *folder = sn_json_get(config, "output_dir");
+    SnText log = {.memory = sn_allocator(ctx)};
+    SnJson *json = NULL;
+    const char *path = sn_arena_printf(
+        arena, "%s/loss.svg",
+        folder && folder->kind == SN_JSON_STRING ? (const char *)folder->u.string.at : "trainer_output");
+    SnStatus st = path ? sn_trainer_log(t, &log, err) : sn_fail(err, SN_ENOMEM, "loss.svg: no memory");
+    if (st == SN_OK)
+        st = sn_json_parse(arena, "log", sn_bytes(log.at, log.n), &json, err);
+    if (st == SN_OK)
+        st = svg_curve(ctx, json, "loss", path, err);
+    sn_text_clear(&log);
+    return st;
+}
+
+static SnStatus train(const Args *a, const Session *s, SnArena *arena, const SnJson *config, SnError *err)
+{
+    bool is_quiet = false;
+    (void)sn_json_bool(sn_json_get(config, "disable_tqdm"), &is_quiet);
+    Progress p = {.a = a, .is_line = !a->quiet && !is_quiet && isatty(STDERR_FILENO)};
+    const SnTrainerCallback callback = {
+        .self = &p, .on_train_begin = begin, .on_step_end = draw, .on_log = tell};
+    const SnTrainerDesc d = {.struct_size = sizeof d,
+                             .config = config,
+                             .device = a->device,
+                             .flags = a->exact ? SN_EXACT : 0,
+                             .callback = &callback,
+                             .ncallback = 1};
+    SnTrainer *t = NULL;
+    SnText result = {.memory = sn_allocator(s->ctx)};
+    SnStatus st = sn_trainer_create(s->cc, &d, &t, err);
+    if (st == SN_OK)
+        st = sn_trainer_train(t, &result, err);
+    if (st == SN_OK)
+        st = draw_curve(s->ctx, t, arena, config, err);
+    if (st == SN_OK && result.failed)
+        st = sn_fail(err, SN_ENOMEM, "training: no memory");
+    if (st == SN_OK)
+        (void)printf("%s\n", result.at);
+    sn_text_clear(&result);
+    sn_trainer_destroy(t);
+    return st;
+}
+
+int command_train(const Args *a)
+{
+    const bool only_prints = arg_flag(a, "--print-config");
+    Session s;
+    SnArena arena;
+    SnError err = {0};
+    SnJson *config = NULL;
+    if (a->n != 1 && !(only_prints && a->n == 0))
+        return usage_error(a, "expected CONFIG.json");
+    int status = session_open(a, NULL, NULL, &s);
+    if (status != EXIT_DONE) {
+        session_close(&s);
+        return status;
+    }
+    sn_arena_init(&arena, sn_allocator(s.ctx));
+    SnStatus st = a->n ? read_config(s.ctx, &arena, a->at[0], &config, &err) : SN_OK;
+    if (st == SN_OK && config)
+        st = sn_train_config_check(config, &err);
+    if (st == SN_OK && only_prints)
+        status = print_config(a, s.ctx, config);
+    else if (st == SN_OK)
+        st = train(a, &s, &arena, config, &err);
+    if (st != SN_OK)
+        status = report(a->n ? a->at[0] : NULL, st, &err);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
