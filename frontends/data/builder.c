@@ -177,7 +177,8 @@ SnStatus sn_builder_end(SnBuilder *b, SnDataset *d, SnArray *out, SnError *err)
     if (b->nnull && type->kind != SN_DATA_NULL)
         SN_TRY(pack_bits(d, b->valid.at, b->valid.n, &a.valid, err));
     sn_vec_clear(b->memory, &b->valid);
-    if (type->kind == SN_DATA_TEXT || type->kind == SN_DATA_BINARY || type->kind == SN_DATA_LIST)
+    const bool is_list = type->kind == SN_DATA_LIST && type->length == 0;
+    if (type->kind == SN_DATA_TEXT || type->kind == SN_DATA_BINARY || is_list)
         SN_TRY(end_offsets(b, d, &a, type, err));
     sn_vec_clear(b->memory, &b->end);
     if (type->kind == SN_DATA_LIST || type->kind == SN_DATA_STRUCT)

@@ -207,7 +207,7 @@ typedef enum Guess { WHOLE, NUMBER, TRUTH, TEXT } Guess;
 static const SnFeature guessed[] = {[WHOLE] = {.kind = SN_DATA_NUMBER, .dtype = SN_I64},
                                     [NUMBER] = {.kind = SN_DATA_NUMBER, .dtype = SN_F64},
                                     [TRUTH] = {.kind = SN_DATA_NUMBER, .dtype = SN_BOOL},
-                                    [TEXT] = {.kind = SN_DATA_TEXT}};
+                                    [TEXT] = {.kind = SN_DATA_TEXT, .is_wide = true}};
 
 typedef union Value {
     int64_t whole;

@@ -258,7 +258,7 @@ static bool parse_date(SnBytes s, int64_t *out)
             return false;
         if (s.n > 16 && (!is_at(s, 16, ':') || !digits(s, 17, 2, &second) || second > 59))
             return false;
-        if (s.n != 13 && s.n != 16 && s.n != 19)
+        if (s.n != 13 && s.n != 16 && s.n != 19 && (s.n != 20 || s.at[19] != 'Z'))
             return false;
     }
     const int64_t year = y - (m <= 2), era = year >= 0 ? year / 400 : (year - 399) / 400;

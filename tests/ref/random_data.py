@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""random_data.py SINTER [--count 30]: random csv, jsonl, json, text and Arrow files: rows and types as datasets.load_dataset
+and load_from_disk have them, orders of shuffle, sort, split and shard, rows of filter and map, and folders and Arrow files
+that sinter writes, read by datasets. Needs datasets, pyarrow. Exit 1: something differs."""
+import argparse
+import csv
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+import pyarrow
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+import warnings  # noqa: E402
+
+warnings.simplefilter("ignore")
+import datasets  # noqa: E402
+
+datasets.disable_progress_bars()
+datasets.utils.logging.set_verbosity_error()
+WORDS = ["a", "Été", "two words", 'q"uote', "comma,", "line\nend", "字", "", "NA", "1", "-2.5", "True", " x ", "'", "2020-01-01"]
+
+
+def word(r, plain=False):
+    w = "".join(r.choice(WORDS) for _ in range(r.randrange(1, 4)))
+    return w.replace("\n", " ") if plain else w
+
+
+def scalar(r, kind):
+    return {"int": lambda: r.randrange(-10**r.randrange(1, 18), 10**6), "float": lambda: round(r.uniform(-1e3, 1e3), 3),
+            "bool": lambda: r.random() < 0.5, "text": lambda: word(r), "date": lambda: f"20{r.randrange(10, 30)}-03-{r.randrange(1, 29):02}",
+            "time": lambda: f"2021-11-{r.randrange(1, 29):02} 1{r.randrange(10)}:30:{r.randrange(10, 60)}", "null": lambda: None,
+            "mixed": lambda: r.choice([r.randrange(100), r.random()])}[kind]()
+
+
+def value(r, shape, depth=0):
+    if shape[0] == "list":
+        return [value(r, shape[1]) for _ in range(r.randrange(4))]
+    if shape[0] == "struct":
+        return {k: value(r, s) for k, s in shape[1].items()}
+    return None if shape[1] and r.random() < 0.2 else scalar(r, shape[0])
+
+
+def shape(r, depth=0):
+    kind = r.choice(["int", "float", "bool", "text", "date", "time", "null", "mixed"] + (["list", "struct"] if depth < 2 else []))
+    if kind == "list":
+        return kind, shape(r, depth + 1)
+    if kind == "struct":
+        return kind, {f"k{i}": shape(r, depth + 1) for i in range(r.randrange(1, 3))}
+    return kind, r.random() < 0.3
+
+
+def json_case(r, path):
+    shapes = {f"c{i}": shape(r) for i in range(r.randrange(1, 5))}
+    rows = [{k: value(r, s) for k, s in shapes.items()} for _ in range(r.randrange(1, 30))]
+    listed = r.random() < 0.3
+    with open(path, "w") as f:
+        f.write(json.dumps(rows) if listed else "".join(json.dumps(x, ensure_ascii=r.random() < 0.5) + "\n" for x in rows))
+    return "json"
+
+
+def csv_case(r, path):
+    kinds = [(r.choice(["int", "float", "bool", "text", "null"]), r.random() < 0.3) for _ in range(r.randrange(1, 6))]
+    with open(path, "w", newline="") as f:
+        w = csv.writer(f, lineterminator=r.choice(["\n", "\r\n"]), quoting=r.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+        w.writerow([f"c{i}" for i in range(len(kinds))])
+        for _ in range(r.randrange(1, 30)):
+            w.writerow([value(r, k) for k in kinds])
+    return "csv"
+
+
+def text_case(r, path):
+    with open(path, "w") as f:
+        f.write("".join(word(r) + r.choice(["\n", "\n", "\n\n", " "]) for _ in range(r.randrange(1, 30))))
+    return "text"
+
+
+def same(a, b):
+    if isinstance(a, float) and isinstance(b, (float, int)):
+        return a == b or (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=4e-16)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def run(sinter, *args):
+    done = subprocess.run([sinter, "data", *args], capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(done.stderr.strip())
+    return done.stdout
+
+
+def check_file(sinter, r, kind, where):
+    path = f"{where}/f.{dict(json='jsonl', csv='csv', text='txt')[kind]}"
+    {"json": json_case, "csv": csv_case, "text": text_case}[kind](r, path)
+    extra = {}
+    if kind == "text":
+        extra["sample_by"] = r.choice(["line", "paragraph", "document"])
+    try:
+        expected = datasets.load_dataset(kind, data_files=path, split="train", cache_dir=f"{where}/cache", **extra)
+    except Exception:  # what datasets itself cannot read
+        return None
+    if any(isinstance(f, datasets.Json) for f in expected.features.values()) or "Json" in str(expected.features):
+        return None
+    args = ["--sample-by", extra["sample_by"]] if extra else []
+    run(sinter, path, *args, "--output", f"{where}/saved")
+    found = datasets.load_from_disk(f"{where}/saved")
+    if found.features != expected.features:
+        return f"{path}: {found.features}, expected {expected.features}\n{open(path).read()[:600]}"
+    for i, (a, b) in enumerate(zip(expected.to_list(), found.to_list())):
+        if not same(a, b):
+            return f"{path}: row {i}: {b}, expected {a}"
+    return None if len(found) == len(expected) else f"{path}: {len(found)} rows, expected {len(expected)}"
+
+
+def check_orders(sinter, r, where):
+    n, seed = r.choice([2, 10, 1000, 5000]), r.randrange(2**32)
+    d = datasets.Dataset.from_dict({"i": list(range(n)), "t": [word(r) for _ in range(n)], "x": [r.choice([None, 1.5, r.random()]) for _ in range(n)],
+                                    "n": [r.randrange(100) for _ in range(n)]})
+    d.save_to_disk(f"{where}/d")
+    column, size, threshold = r.choice(["t", "x", "n"]), r.choice([0.2, 0.5, 1]), r.randrange(100)
+    split = d.train_test_split(size, seed=seed)
+    cases = [(["--shuffle", "--seed", str(seed)], d.shuffle(seed)), (["--sort", column], d.sort(column)),
+             (["--sort", "-" + column], d.sort(column, reverse=True)), (["--train-part", str(size), "--seed", str(seed)], split["train"]),
+             (["--test-part", str(size), "--seed", str(seed)], split["test"]), (["--shard", "1/3"], d.shard(3, 1)),
+             (["--shuffle", "--seed", str(seed), "--skip", "3", "--take", "5"], d.shuffle(seed).skip(3).take(5)),
+             (["--where", f"n > {threshold} and len(t) < 6 or 'a' in t"], d.filter(lambda e: e["n"] > threshold and len(e["t"]) < 6 or "a" in e["t"])),
+             (["--where", f"x is not None and x * 2 >= n / {threshold + 1} and n not in [1, 3, 5]"],
+              d.filter(lambda e: e["x"] is not None and e["x"] * 2 >= e["n"] / (threshold + 1) and e["n"] not in [1, 3, 5])),
+             (["--shuffle", "--seed", str(seed), "--map", "m=n % 7 - len(t) // 2"],
+              d.shuffle(seed).map(lambda e: {"m": e["n"] % 7 - len(e["t"]) // 2}))]
+    for args, expected in cases:
+        found = [json.loads(x) for x in run(sinter, f"{where}/d", *args).splitlines()]
+        if not same(expected.to_list(), found):
+            return f"{args}: {found[:5]}, expected {expected.to_list()[:5]}"
+    return None
+
+
+def check_arrow(sinter, r, where):
+    kinds = [pyarrow.int8(), pyarrow.uint32(), pyarrow.float32(), pyarrow.bool_(), pyarrow.string(), pyarrow.large_string(),
+             pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.float32(), 2), pyarrow.struct([("a", pyarrow.string())]),
+             pyarrow.timestamp("us"), pyarrow.binary(), pyarrow.timestamp("ms", "UTC"), pyarrow.large_list(pyarrow.string())]
+    make = lambda k: (None if r.random() < 0.2 else [r.choice([None, 3]) for _ in range(r.randrange(4))] if k == kinds[6] else
+                      [r.random(), 1] if k == kinds[7] else {"a": word(r)} if k == kinds[8] else word(r).encode() if k == kinds[10] else
+                      [word(r)] if k == kinds[12] else word(r) if k in kinds[4:6] else r.random() < 0.5 if k == kinds[3] else r.randrange(100))
+    chosen = r.sample(kinds, r.randrange(1, 6))
+    n = r.randrange(1, 3000)
+    table = pyarrow.table({f"c{i}": pyarrow.array([make(k) for _ in range(n)], k) for i, k in enumerate(chosen)})
+    with pyarrow.OSFile(f"{where}/a.arrow", "wb") as f, pyarrow.ipc.new_stream(f, table.schema) as w:
+        w.write_table(table, max_chunksize=r.randrange(1, 2000))
+    run(sinter, f"{where}/a.arrow", "--output", f"{where}/b.arrow")
+    with pyarrow.memory_map(f"{where}/b.arrow") as f:
+        found = pyarrow.ipc.open_stream(f).read_all()
+    found.validate(full=True)
+    if not found.schema.equals(table.schema) or found.to_pylist() != table.to_pylist():
+        return f"{found.schema}\nexpected {table.schema}"
+    return None
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("sinter")
+    p.add_argument("--count", type=int, default=30)
+    p.add_argument("--seed", type=int, default=1)
+    a = p.parse_args()
+    bad = 0
+    for i in range(a.count):
+        r = random.Random(a.seed * 1000 + i)
+        for name in ["json", "csv", "text", "orders", "arrow"]:
+            with tempfile.TemporaryDirectory() as where:
+                try:
+                    wrong = check_orders(a.sinter, r, where) if name == "orders" else check_arrow(a.sinter, r, where) \
+                        if name == "arrow" else check_file(a.sinter, r, name, where)
+                except ValueError as e:
+                    wrong = str(e)
+            if wrong:
+                bad += 1
+                print(f"{name} {i}: {wrong}")
+    print(f"{bad} of {5 * a.count} differ")
+    return bad > 0
+
+
+sys.exit(main())

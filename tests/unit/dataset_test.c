@@ -1,0 +1,252 @@
+/* dataset_test.c -- files become columns; bad rows are named; orders are NumPy's; batches lie where they are.
+ */
+#include "frontends/data/dataset.h"
+#include "runtime/context.h"
+
+#include "tests/unit/unit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct World {
+    SnContext *ctx;
+    char folder[40], path[80];
+} World;
+
+static int begin(void **state)
+{
+    static World w;
+    w = (World){.folder = "/tmp/sinter-data-XXXXXX"};
+    *state = &w;
+    return mkdtemp(w.folder) && sn_context_create(NULL, &w.ctx, NULL) == SN_OK ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    const World *w = *state;
+    sn_context_destroy(w->ctx);
+    return rmdir(w->folder);
+}
+
+/* A dataset of a file with this text; the file is gone. */
+static SnStatus open_text(World *w, const char *name, const char *text, const SnDataOptions *o,
+                          SnDataset **out, SnError *err)
+{
+    const char *const paths[] = {w->path};
+    (void)snprintf(w->path, sizeof w->path, "%s/%s", w->folder, name);
+    const SnBytes bytes = sn_bytes_str(text);
+    const SnStatus st = sn_file_write(w->ctx, w->path, &bytes, 1, err);
+    const SnStatus opened = st == SN_OK ? sn_dataset_open(w->ctx, paths, 1, o, out, err) : st;
+    (void)unlink(w->path);
+    return opened;
+}
+
+static SnDataset *open_ten(World *w)
+{
+    SnDataset *d = NULL;
+    SnError err;
+    assert_ok(
+        open_text(w, "t.jsonl",
+                  "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n{\"i\":3}\n{\"i\":4}\n{\"i\":5}\n{\"i\":6}\n{\"i\":7}\n"
+                  "{\"i\":8}\n{\"i\":9}\n",
+                  NULL, &d, &err));
+    return d;
+}
+
+static void assert_rows(const SnDataset *d, uint32_t column, const int64_t *want, int64_t n)
+{
+    assert_int_equal(sn_dataset_rows(d), n);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(sn_cell_int(sn_dataset_cell(d, column, i)), want[i]);
+}
+
+static void dataset_csv_infers_types_as_pandas(void **state)
+{
+    SnDataset *d = NULL;
+    SnError err;
+    static const SnDtype want[] = {SN_I64, SN_F64, SN_BOOL, SN_NODTYPE, SN_F64};
+    assert_ok(open_text(*state, "t.csv",
+                        "a,b,c,d,e\r\n1,2,True,\"x\ny\",NA\r\n-5,,,\"q \"\"z\"\"\",\r\n+7,.5,False,NULL,\r\n",
+                        NULL, &d, &err));
+    assert_int_equal(sn_dataset_rows(d), 3);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(sn_dataset_feature(d, i)->dtype, want[i]);
+    assert_int_equal(sn_cell_int(sn_dataset_cell(d, 0, 1)), -5);
+    assert_true(isnan(sn_cell_number(sn_dataset_cell(d, 1, 1))));
+    assert_true(sn_cell_number(sn_dataset_cell(d, 1, 2)) == 0.5);
+    assert_true(sn_cell_is_null(sn_dataset_cell(d, 2, 1)));
+    assert_true(sn_bytes_is(sn_cell_bytes(sn_dataset_cell(d, 3, 1)), "q \"z\""));
+    assert_true(sn_cell_is_null(sn_dataset_cell(d, 3, 2)));
+    sn_dataset_release(d);
+}
+
+static void dataset_bad_rows_are_named(void **state)
+{
+    static const struct {
+        const char *name, *text, *message;
+    } cases[] = {
+        {"t.csv", "a,b\n1,2\n3\n", "row 2 (line 3): 1 fields, expected 2"},
+        {"t.csv", "a,b\n1,2\n3,4,5\n", "row 2 (line 3): 3 fields, expected 2"},
+        {"t.csv", "a\n\"x\n\ny\n", "row 1 (line 2): a quote that is not closed"},
+        {"t.csv", "a,b\n1,\xE9\n", "row 1 (line 2), column b: no UTF-8"},
+        {"t.jsonl", "{\"a\": 1}\n\n{\"a\": \n", "row 2 (line 3)"},
+        {"t.jsonl", "{\"a\": 1}\n{\"a\": \"x\"}\n", "row 2: column a: a text, where a number stood before"},
+        {"t.jsonl", "{\"a\": 1}\n[2]\n", "row 2: a list, where an object was expected"},
+        {"t.txt", "a\xFF", "byte 1 is no UTF-8"},
+        {"t.arrow", "what is this, then", "the file is cut off"},
+        {"t.xyz", "", "format (by the name's ending) is none of csv"}};
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnDataset *d = NULL;
+        SnError err = {0};
+        assert_int_not_equal(open_text(*state, cases[i].name, cases[i].text, NULL, &d, &err), SN_OK);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("%s, expected %s", err.message, cases[i].message);
+    }
+}
+
+static void dataset_orders_are_those_of_numpy(void **state)
+{
+    static const int64_t shuffled[] = {5, 6, 0, 7, 3, 2, 4, 9, 1, 8}, again[] = {2, 4, 9},
+                         shard[] = {4, 5, 6};
+    SnDataset *d = open_ten(*state), *s = NULL, *t = NULL, *part[2];
+    SnError err;
+    assert_ok(sn_dataset_shuffle(d, 42, &s, &err));
+    assert_rows(s, 0, shuffled, 10);
+    assert_ok(sn_dataset_slice(s, 5, 3, &t, &err));
+    assert_rows(t, 0, again, 3);
+    sn_dataset_release(s);
+    assert_rows(t, 0, again, 3); /* it keeps what it stands on */
+    sn_dataset_release(t);
+    assert_ok(sn_dataset_split(d, 0.2, 42, false, part, &err));
+    assert_rows(part[1], 0, shuffled, 2);
+    assert_rows(part[0], 0, shuffled + 2, 8);
+    assert_int_not_equal(sn_dataset_fingerprint(part[0]), sn_dataset_fingerprint(part[1]));
+    sn_dataset_release(part[0]);
+    sn_dataset_release(part[1]);
+    assert_ok(sn_dataset_shard(d, 3, 1, true, &s, &err));
+    assert_rows(s, 0, shard, 3);
+    sn_dataset_release(s);
+    assert_fails(SN_EINVAL, sn_dataset_select(d, (const int64_t[]){10}, 1, &s, &err));
+    assert_fails(SN_EINVAL, sn_dataset_split(d, 10.0, 1, false, part, &err));
+    sn_dataset_release(d);
+}
+
+static void dataset_parts_interleave(void **state)
+{
+    static const int64_t first[] = {0, 3, 1, 4, 2, 5}, all[] = {0, 3, 1, 4, 2, 5, 0, 6};
+    SnDataset *d = open_ten(*state), *part[2], *s = NULL;
+    SnError err;
+    assert_ok(sn_dataset_slice(d, 0, 3, &part[0], &err));
+    assert_ok(sn_dataset_slice(d, 3, 4, &part[1], &err));
+    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, false, &s, &err));
+    assert_rows(s, 0, first, 6);
+    sn_dataset_release(s);
+    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, true, &s, &err));
+    assert_rows(s, 0, all, 8);
+    sn_dataset_release(s);
+    sn_dataset_release(part[0]);
+    sn_dataset_release(part[1]);
+    sn_dataset_release(d);
+}
+
+static void dataset_labels_are_checked(void **state)
+{
+    static const char *const names[] = {"neg", "pos"};
+    static const int64_t want[] = {1, 0, 1};
+    SnDataset *d = NULL, *e = NULL;
+    SnError err;
+    assert_ok(open_text(*state, "t.csv", "a,b\npos,0\nneg,1\npos,2\n", NULL, &d, &err));
+    assert_ok(sn_dataset_labels(d, "a", NULL, 0, &e, &err));
+    assert_rows(e, 0, want, 3);
+    assert_int_equal(sn_dataset_feature(e, 0)->nlabel, 2);
+    assert_string_equal(sn_dataset_feature(e, 0)->label[1], "pos");
+    sn_dataset_release(e);
+    assert_fails(SN_EINVAL, sn_dataset_labels(d, "b", names, 2, &e, &err));
+    assert_non_null(strstr(err.message, "column b, row 2: label 2, allowed 0 to 1"));
+    assert_fails(SN_EINVAL, sn_dataset_cast(d, "a", "int32", &e, &err));
+    assert_fails(SN_EINVAL, sn_dataset_rename(d, "a", "b", &e, &err));
+    assert_fails(SN_EINVAL, sn_dataset_rename(d, "x", "y", &e, &err));
+    assert_non_null(strstr(err.message, "there are a, b"));
+    sn_dataset_release(d);
+}
+
+static void dataset_views_lie_where_the_file_does(void **state)
+{
+    World *w = *state;
+    SnDataset *d = open_ten(w), *mapped = NULL, *s = NULL;
+    SnError err;
+    SnArena arena;
+    SnView a, b;
+    char path[80];
+    const char *const paths[] = {path};
+    sn_arena_init(&arena, sn_allocator(w->ctx));
+    (void)snprintf(path, sizeof path, "%s/m.arrow", w->folder);
+    assert_ok(sn_dataset_save(d, path, &err));
+    assert_ok(sn_dataset_open(w->ctx, paths, 1, NULL, &mapped, &err));
+    const size_t used = arena.used;
+    assert_ok(sn_dataset_view(mapped, 0, 0, 10, &arena, &a, &err));
+    assert_ok(sn_dataset_view(mapped, 0, 4, 3, &arena, &b, &err));
+    assert_int_equal(arena.used, used); /* nothing was copied */
+    assert_ptr_equal((const int64_t *)a.data + 4, b.data);
+    assert_int_equal(((const int64_t *)b.data)[2], 6);
+    assert_ok(sn_dataset_shuffle(mapped, 42, &s, &err));
+    assert_ok(sn_dataset_view(s, 0, 0, 3, &arena, &b, &err));
+    assert_int_equal(((const int64_t *)b.data)[1], 6);
+    assert_fails(SN_EINVAL, sn_dataset_view(s, 0, 8, 3, &arena, &b, &err));
+    sn_arena_clear(&arena);
+    sn_dataset_release(s);
+    sn_dataset_release(mapped);
+    sn_dataset_release(d);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void dataset_filter_is_an_expression(void **state)
+{
+#ifdef SN_TEST_LLVM
+    static const struct {
+        const char *where;
+        int64_t n;
+    } cases[] = {{"i % 3 == 1 and not i > 5", 2},
+                 {"1 < i <= 4", 3},
+                 {"i in [2, 3, 11] or i == 9", 3},
+                 {"i / 2 == 2.5", 1}};
+    static const char *const wrong[] = {"j == 1",     "i ==",   "i == 'x'", "(i",
+                                        "len(i) > 2", "1 == 1", "i i",      "i in []"};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    SnDataset *d = open_ten(*state), *e = NULL;
+    SnCompiler *cc = NULL;
+    SnError err;
+    assert_ok(sn_compiler_create(((World *)*state)->ctx, &cd, &cc, &err));
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        assert_ok(sn_dataset_filter(cc, d, cases[i].where, &e, &err));
+        assert_int_equal(sn_dataset_rows(e), cases[i].n);
+        sn_dataset_release(e);
+    }
+    for (size_t i = 0; i < SN_COUNT(wrong); i++)
+        assert_fails(SN_EINVAL, sn_dataset_filter(cc, d, wrong[i], &e, &err));
+    assert_ok(sn_dataset_map(cc, d, "half", "i / 2", &e, &err));
+    assert_true(sn_cell_number(sn_dataset_cell(e, 1, 9)) == 4.5);
+    sn_dataset_release(e);
+    sn_compiler_destroy(cc);
+    sn_dataset_release(d);
+#else
+    (void)state;
+    skip();
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(dataset_csv_infers_types_as_pandas, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_bad_rows_are_named, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_orders_are_those_of_numpy, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_filter_is_an_expression, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
