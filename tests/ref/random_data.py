@@ -34,7 +34,7 @@ def scalar(r, kind):
     return {"int": lambda: r.randrange(-10**r.randrange(1, 18), 10**6), "float": lambda: round(r.uniform(-1e3, 1e3), 3),
             "bool": lambda: r.random() < 0.5, "text": lambda: word(r), "date": lambda: f"20{r.randrange(10, 30)}-03-{r.randrange(1, 29):02}",
             "time": lambda: f"2021-11-{r.randrange(1, 29):02} 1{r.randrange(10)}:30:{r.randrange(10, 60)}", "null": lambda: None,
-            "mixed": lambda: r.choice([r.randrange(100), r.random()])}[kind]()
+            "mixed": lambda: r.choice([r.randrange(100), round(r.random(), 4)])}[kind]()
 
 
 def value(r, shape, depth=0):
@@ -106,7 +106,8 @@ def check_file(sinter, r, kind, where):
         expected = datasets.load_dataset(kind, data_files=path, split="train", cache_dir=f"{where}/cache", **extra)
     except Exception:  # what datasets itself cannot read
         return None
-    if any(isinstance(f, datasets.Json) for f in expected.features.values()) or "Json" in str(expected.features):
+    if any(isinstance(f, datasets.Json) for f in expected.features.values()) or "Json" in str(expected.features) or \
+            "List(Value('null'))" in str(expected.features):  # pyarrow may fail on these, and datasets then reads otherwise
         return None
     args = ["--sample-by", extra["sample_by"]] if extra else []
     run(sinter, path, *args, "--output", f"{where}/saved")
