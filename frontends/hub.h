@@ -154,6 +154,7 @@ typedef struct SnTokenizeOptions {
     /* Not NULL: texts are given as words, so many of each, one text's behind another's. Offsets are in a
      * word, and word_ids number them. */
     const int64_t *words, *pair_words;
+    bool ids_only; /* ids, type_ids and attention_mask; the rest of an encoding is NULL */
 } SnTokenizeOptions;
 
 /* One encoded window; arrays of n, owned by the arena that was passed. */

@@ -4,6 +4,8 @@
  * aligned are refused. Dictionaries and compressed buffers are not read. */
 #include "frontends/data/arrow.h"
 
+enum { FORGET_BATCHES = 256 }; /* the map gives its memory back after so many */
+
 const SnArrowUnit sn_arrow_units[] = {
     {"date32", SN_ARROW_DATE, SN_I32, 0, 0},
     {"date64", SN_ARROW_DATE, SN_I64, 1, 0},
@@ -478,8 +480,11 @@ SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err)
         bytes = sn_bytes(bytes.at + sizeof magic, bytes.n - sizeof magic);
     Stream s = {.f = f, .r = sn_reader(bytes), .err = err};
     SnStatus st = SN_OK;
-    for (bool more = true; st == SN_OK && more;)
+    for (bool more = true; st == SN_OK && more;) {
         st = read_message(&s, &more);
+        if (s.batch.n % FORGET_BATCHES == 0 || !more)
+            (void)sn_file_forget(f->file, f->bytes);
+    }
     if (st == SN_OK)
         st = end_stream(&s);
     sn_vec_clear(sn_allocator(f->ctx), &s.batch);

@@ -4,7 +4,7 @@
  */
 #include "frontends/data/arrow.h"
 
-enum { BATCH_ROWS = 1000, MOST_FIELDS = 8 };
+enum { BATCH_ROWS = 1000, FORGET_ROWS = 64000, MOST_FIELDS = 8 };
 
 /* ---- FlatBuffers ---- */
 
@@ -266,6 +266,8 @@ SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
         sn_vec_clear(b.memory, &b.node);
         sn_dataset_release(rows);
         SN_TRY(st);
+        if (at % FORGET_ROWS == 0)
+            sn_table_forget(d);
     }
     return sn_out_add(f, sn_bytes(end, sizeof end), err);
 }

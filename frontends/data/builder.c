@@ -82,6 +82,20 @@ void sn_builder_raw(SnBuilder *b, const void *value)
     add_row(b, true, add_bytes(b, value, sn_dtype_size(b->type.dtype)));
 }
 
+void sn_builder_values(SnBuilder *b, const void *value, size_t n)
+{
+    size_t size = 0;
+    if (!sn_mul_size(n, sn_dtype_size(b->type.dtype), &size) || !add_bytes(b, value, size) ||
+        !sn_vec_reserve(b->memory, &b->valid, n)) {
+        b->failed = true;
+        return;
+    }
+    if (n)
+        memset(b->valid.at + b->valid.n, 1, n);
+    b->valid.n += n;
+    b->n += (int64_t)n;
+}
+
 void sn_builder_row(SnBuilder *b)
 {
     const int64_t items = b->child.n ? b->child.at[0]->n : 0;

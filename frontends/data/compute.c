@@ -86,6 +86,7 @@ static SnStatus run_block(Compute *c, int64_t first, int64_t n, const uint8_t **
     for (size_t i = 0; i < c->f.in.n; i++)
         SN_TRY(bind_input(c, &c->f.in.at[i], first, n));
     SN_TRY(sn_run(c->run, c->err));
+    sn_table_forget(c->d);
     SN_TRY(sn_result(c->run, "result", &v, c->err));
     *result = v.data;
     *valid = NULL;
@@ -150,8 +151,10 @@ static SnStatus compute_column(Compute *c, SnBuilder *b)
         const uint8_t *result = NULL, *valid = NULL;
         const int64_t n = block_rows(c->d, at);
         st = run_block(c, at, n, &result, &valid);
-        for (int64_t i = 0; st == SN_OK && i < n; i++)
-            if (valid && !valid[i])
+        if (st == SN_OK && !valid)
+            sn_builder_values(b, result, (size_t)n);
+        for (int64_t i = 0; st == SN_OK && valid && i < n; i++)
+            if (!valid[i])
                 sn_builder_null(b);
             else
                 sn_builder_raw(b, result + (size_t)i * each);

@@ -120,6 +120,14 @@ void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n)
     d->fingerprint = sn_hash64(n ? args : op, n, seed);
 }
 
+void sn_table_forget(const SnDataset *d)
+{
+    for (size_t i = 0; i < d->file.n; i++)
+        (void)sn_file_forget(d->file.at[i], sn_file_bytes(d->file.at[i]));
+    for (size_t i = 0; i < d->of.n; i++)
+        sn_table_forget(d->of.at[i]);
+}
+
 /* ---- cells ---- */
 
 int64_t sn_dataset_rows(const SnDataset *d)

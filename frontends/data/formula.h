@@ -5,7 +5,7 @@
 #include "compiler/graph.h"
 #include "frontends/data/table.h"
 
-enum { SN_FORMULA_ROWS = 65536 }; /* of one block */
+enum { SN_FORMULA_ROWS = SN_TABLE_PART }; /* of one block */
 
 /* What a program reads of a column, one value a row. */
 typedef enum SnFormulaKind {

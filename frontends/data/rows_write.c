@@ -102,6 +102,8 @@ static SnStatus write_rows(const SnDataset *d, SnOutFile *f, bool header,
     for (int64_t row = 0; st == SN_OK && row < d->nrow; row++) {
         put(&t, d, row, delimiter);
         st = flush(&t, f, PART, err);
+        if (row % SN_TABLE_PART == 0)
+            sn_table_forget(d);
     }
     if (st == SN_OK && put == put_json_row && delimiter && d->nrow == 0)
         sn_text_add(&t, "[]\n", 3);

@@ -46,6 +46,10 @@ SN_MUST_CHECK SnStatus sn_table_alloc(SnDataset *d, size_t n, size_t size, void 
 /* Numbers the rows of a column's chunks. */
 SN_MUST_CHECK SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnArray *chunk, uint32_t nchunk,
                                        int64_t *nrow, SnError *err);
+/* Mapped files give their memory back, and are read again when they are looked at: for who goes through all
+ * rows, every SN_TABLE_PART of them. */
+enum { SN_TABLE_PART = 65536 };
+void sn_table_forget(const SnDataset *d);
 void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n);
 
 /* sn_dataset_view, where a null is whatever stands there. */
@@ -99,9 +103,10 @@ struct SnBuilder {
 };
 void sn_builder_clear(SnBuilder *b);
 void sn_builder_null(SnBuilder *b);
-void sn_builder_text(SnBuilder *b, SnBytes s);          /* kind is TEXT or BINARY */
-void sn_builder_raw(SnBuilder *b, const void *value);   /* dtype of the type; bool is a byte */
-SnBuilder *sn_builder_child(SnBuilder *b, SnBytes key); /* key is borrowed; NULL: no memory */
+void sn_builder_text(SnBuilder *b, SnBytes s);                     /* kind is TEXT or BINARY */
+void sn_builder_raw(SnBuilder *b, const void *value);              /* dtype of the type; bool is a byte */
+void sn_builder_values(SnBuilder *b, const void *value, size_t n); /* n of them, none null */
+SnBuilder *sn_builder_child(SnBuilder *b, SnBytes key);            /* key is borrowed; NULL: no memory */
 /* A row of a LIST, whose items were added to its child, or of a STRUCT: fields without one get a null. */
 void sn_builder_row(SnBuilder *b);
 void sn_builder_become(SnBuilder *b, const SnFeature *type); /* from NULL; rows so far stay null */

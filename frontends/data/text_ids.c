@@ -1,7 +1,7 @@
 /* text_ids.c -- columns of ids from columns of texts, a batch of rows after the other. */
 #include "frontends/data/table.h"
 
-enum { BATCH = 4096, NLIST = 3 };
+enum { BATCH = 2048, NLIST = 3 };
 
 typedef struct Ids { /* input_ids, attention_mask, token_type_ids */
     SnBuilder list[NLIST];
@@ -24,18 +24,20 @@ static SnStatus take_texts(const SnDataset *d, uint32_t column, int64_t first, s
     return SN_OK;
 }
 
-static void add_encoding(Ids *ids, const SnEncoding *e)
+static SnStatus add_encoding(Ids *ids, const SnEncoding *e, SnArena *arena, SnError *err)
 {
-    for (size_t k = 0; k < e->n; k++) {
-        const int8_t narrow[NLIST] = {0, (int8_t)e->attention_mask[k], (int8_t)e->type_ids[k]};
-        sn_builder_raw(ids->item[0], &e->ids[k]);
-        for (int i = 1; i < NLIST; i++)
-            if (ids->item[i])
-                sn_builder_raw(ids->item[i], &narrow[i]);
+    int8_t *narrow = sn_arena_alloc(arena, e->n);
+    const int32_t *const part[NLIST] = {NULL, e->attention_mask, e->type_ids};
+    SN_CHECK(narrow, err, SN_ENOMEM, "tokenize: no memory");
+    sn_builder_values(ids->item[0], e->ids, e->n);
+    sn_builder_row(&ids->list[0]);
+    for (int i = 1; i < NLIST && ids->item[i]; i++) {
+        for (size_t k = 0; k < e->n; k++)
+            narrow[k] = (int8_t)part[i][k];
+        sn_builder_values(ids->item[i], narrow, e->n);
+        sn_builder_row(&ids->list[i]);
     }
-    for (int i = 0; i < NLIST; i++)
-        if (ids->item[i])
-            sn_builder_row(&ids->list[i]);
+    return SN_OK;
 }
 
 static SnStatus encode(SnModel *m, const SnDataset *d, const uint32_t column[2], bool is_pair,
@@ -54,7 +56,7 @@ static SnStatus encode(SnModel *m, const SnDataset *d, const uint32_t column[2],
         if (st == SN_OK)
             st = sn_model_tokenize(m, text, pair, n, o, &arena, &e, err);
         for (size_t i = 0; st == SN_OK && i < n; i++)
-            add_encoding(ids, &e[i]);
+            st = add_encoding(ids, &e[i], &arena, err);
         sn_arena_clear(&arena);
     }
     return st;
@@ -93,8 +95,10 @@ SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column,
         else
             ids.item[i]->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = dtypes[i]};
     }
+    SnTokenizeOptions lean = o ? *o : (SnTokenizeOptions){.struct_size = sizeof lean};
+    lean.ids_only = true;
     if (st == SN_OK)
-        st = encode(m, d, at, pair != NULL, o, &ids, err);
+        st = encode(m, d, at, pair != NULL, &lean, &ids, err);
     for (int i = 0; st == SN_OK && i < nlist; i++)
         st = sn_table_add(to, &ids.list[i], err);
     for (int i = 0; i < nlist; i++)

@@ -194,18 +194,20 @@ static void fill_tokenize(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     static const char *const about[] = {"about", "about2"}, *const own[] = {"own", "own2"};
     const SnWindowing *o = user;
     const SnWindows w = sn_text_windows(m, g, o);
+    sn_output(g, "ids", w.ids);
+    sn_output(g, "types", w.types);
+    sn_output(g, "row", w.row);
+    sn_output(g, "count", w.count);
+    if (!o->has_places)
+        return;
     for (int i = 0; i <= o->has_pair; i++) {
         sn_output(g, about[i], w.about[i]);
         sn_output(g, own[i], w.own[i]);
     }
-    sn_output(g, "ids", w.ids);
-    sn_output(g, "types", w.types);
     sn_output(g, "special", w.special);
     sn_output(g, "offsets", w.offsets);
     sn_output(g, "word_ids", w.word_ids);
     sn_output(g, "sequence", w.sequence);
-    sn_output(g, "row", w.row);
-    sn_output(g, "count", w.count);
 }
 
 static const SnView *result(const SnResults *r, const char *name)
@@ -275,32 +277,43 @@ static int32_t padded_sequence(const SnModel *m, const SnResults *r, size_t i)
     return 0;
 }
 
-static SnStatus encode_row(SnModel *m, const SnResults *r, size_t i, const Padding *pad, SnArena *arena,
-                           SnEncoding *e, SnError *err)
+/* ids, types and mask of row i, filled up. */
+static SnStatus encode_ids(const SnResults *r, size_t i, const Padding *pad, SnArena *arena, SnEncoding *e,
+                           SnError *err)
 {
     const size_t n = (size_t)result(r, "ids")->len[i];
     const size_t width = (size_t)pad->length > n ? (size_t)pad->length : n, skip = pad->left ? width - n : 0;
-    const size_t text = (size_t)((const int32_t *)result(r, "row")->data)[i];
     int32_t *mask = sn_arena_array(arena, width + 1, sizeof *mask);
-    SnBytes *token = sn_arena_array(arena, width + 1, sizeof *token);
-    int32_t *word = copy_row(arena, result(r, "word_ids"), i, width, n, skip, -1);
     *e = (SnEncoding){.n = width,
                       .ids = copy_row(arena, result(r, "ids"), i, width, n, skip, pad->id),
                       .type_ids = copy_row(arena, result(r, "types"), i, width, n, skip, pad->type),
-                      .special_mask = copy_row(arena, result(r, "special"), i, width, n, skip, 1),
-                      .word_ids = word,
-                      .sequence_ids =
-                          copy_row(arena, result(r, "sequence"), i, width, n, skip, padded_sequence(m, r, i)),
-                      .offsets = copy_row(arena, result(r, "offsets"), i, 2 * width, 2 * n, 2 * skip, 0),
-                      .attention_mask = mask,
-                      .tokens = token};
-    const bool is_whole = e->ids && e->type_ids && e->special_mask && word && e->sequence_ids && e->offsets &&
-                          mask && token && look_up(m, r, text, skip, n, arena, e, word, token);
+                      .attention_mask = mask};
+    SN_CHECK(e->ids && e->type_ids && mask, err, SN_ENOMEM, "no memory for tokens");
+    for (size_t k = skip; k < skip + n; k++)
+        mask[k] = 1;
+    return SN_OK;
+}
+
+static SnStatus encode_row(SnModel *m, const SnResults *r, size_t i, const Padding *pad, SnArena *arena,
+                           SnEncoding *e, SnError *err)
+{
+    SN_TRY(encode_ids(r, i, pad, arena, e, err));
+    if (!sn_results_find(r, "offsets"))
+        return SN_OK;
+    const size_t n = (size_t)result(r, "ids")->len[i], width = e->n, skip = pad->left ? width - n : 0;
+    const size_t text = (size_t)((const int32_t *)result(r, "row")->data)[i];
+    SnBytes *token = sn_arena_array(arena, width + 1, sizeof *token);
+    int32_t *word = copy_row(arena, result(r, "word_ids"), i, width, n, skip, -1);
+    e->special_mask = copy_row(arena, result(r, "special"), i, width, n, skip, 1);
+    e->word_ids = word;
+    e->sequence_ids = copy_row(arena, result(r, "sequence"), i, width, n, skip, padded_sequence(m, r, i));
+    e->offsets = copy_row(arena, result(r, "offsets"), i, 2 * width, 2 * n, 2 * skip, 0);
+    e->tokens = token;
+    const bool is_whole = e->special_mask && word && e->sequence_ids && e->offsets && token &&
+                          look_up(m, r, text, skip, n, arena, e, word, token);
     SN_CHECK(is_whole, err, SN_ENOMEM, "no memory for tokens");
-    for (size_t k = 0; k < width; k++) {
-        mask[k] = k >= skip && k < skip + n;
-        token[k] = mask[k] ? token[k] : pad->token;
-    }
+    for (size_t k = 0; k < width; k++)
+        token[k] = e->attention_mask[k] ? token[k] : pad->token;
     return SN_OK;
 }
 
@@ -363,9 +376,9 @@ static SnStatus run_windows(SnModel *m, const SnWindowing *w, const SnNamedTenso
 {
     SnModelProgram *p = NULL;
     char key[128];
-    (void)snprintf(key, sizeof key, "tokenize %d %d %d %d %d %lld %lld %lld", w->has_pair, w->has_words,
-                   w->no_special, w->truncate_left, (int)w->truncation, (long long)w->max_length,
-                   (long long)w->stride, (long long)w->windows);
+    (void)snprintf(key, sizeof key, "tokenize %d %d %d %d %d %d %lld %lld %lld", w->has_pair, w->has_words,
+                   w->has_places, w->no_special, w->truncate_left, (int)w->truncation,
+                   (long long)w->max_length, (long long)w->stride, (long long)w->windows);
     SN_TRY(sn_model_program(m, key, fill_tokenize, (void *)(uintptr_t)w, &p, err));
     return sn_model_run(m, p, in, nin, out, err);
 }
@@ -429,8 +442,8 @@ SnStatus sn_text_encode(SnModel *m, const SnBytes *text, const SnBytes *pair, si
     const int64_t own = sn_text_limit(m);
     SnWindowing w = {.has_pair = pair != NULL,
                      .has_words = o->words != NULL,
-                     .has_places = true,
-                     .has_about = true,
+                     .has_places = !o->ids_only,
+                     .has_about = !o->ids_only,
                      .no_special = o->no_special,
                      .truncate_left = o->truncate_left,
                      .truncation = o->truncation,
