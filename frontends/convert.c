@@ -266,6 +266,22 @@ static SnStatus add_part(SnConverter *c, const SnStTensor *t, const SnGgufPlace 
     return SN_OK;
 }
 
+/* The dims that a file has it in. */
+static void shape_for(SnGgufShape shape, int64_t groups, SnOutTensor *o)
+{
+    if (shape == SN_GGUF_NO_MIDDLE && o->ndim == 3 && o->dims[1] == 1) {
+        o->dims[1] = o->dims[2];
+        o->ndim = 2;
+    } else if (shape == SN_GGUF_COLUMN && o->ndim == 1) {
+        o->dims[1] = 1;
+        o->ndim = 2;
+    } else if (shape == SN_GGUF_GROUPED && o->ndim == 1 && groups > 0 && o->dims[0] % groups == 0) {
+        o->dims[1] = o->dims[0] / groups;
+        o->dims[0] = groups;
+        o->ndim = 2;
+    }
+}
+
 static SnStatus add_named(SnConverter *c, const SnStTensor *t, SnError *err)
 {
     SnGgufPlace place;
@@ -284,6 +300,9 @@ static SnStatus add_named(SnConverter *c, const SnStTensor *t, SnError *err)
     o.name = place.name;
     o.recode.order = order_of(c, place.pair, o.ndim, &o.recode);
     turn_dims(&o);
+    if (!has_part(o.name, ".bias"))
+        shape_for(place.pair->shape, sn_config_int(&c->model->config, "n_groups", 8), &o);
+    o.recode.is_decay = place.pair->change == SN_GGUF_DECAY;
     o.type = type_for(c, format_of(c), o.name, o.ndim, o.ndim ? o.dims[o.ndim - 1] : 1);
     o.recode.to = o.type;
     if (c->arch->flags & SN_GGUF_ONE_ADDED && has_part(o.name, "norm.weight"))

@@ -17,6 +17,7 @@
 typedef struct Program {
     const SnGgmlType *from, *to;
     float shift;
+    bool is_decay;
     int64_t unit; /* numbers of a row of its operand */
     SnProgram *program;
     SnInstance *instance;
@@ -137,6 +138,8 @@ static void build(SnGraph *g, const Program *p)
     }
     if (p->shift != 0)
         x = sn_add(g, sn_cast(g, x, SN_F32), sn_const(g, SN_F32, (double)p->shift));
+    if (p->is_decay)
+        x = sn_neg(g, sn_exp(g, sn_cast(g, x, SN_F32)));
     if (p->to->dtype == SN_F8E4M3FN) /* it has no infinity: the largest instead, as PyTorch does it */
         x = sn_max(g, sn_min(g, sn_cast(g, x, SN_F32), sn_const(g, SN_F32, 448)), sn_const(g, SN_F32, -448));
     lower(p->to->name, format);
@@ -169,7 +172,7 @@ static SnStatus find_program(SnTranscoder *t, const Program *like, Program **out
     for (size_t i = 0; i < t->program.n; i++) {
         Program *p = t->program.at[i];
         if (p->from == like->from && p->to == like->to && p->unit == like->unit &&
-            memcmp(&p->shift, &like->shift, sizeof p->shift) == 0) {
+            p->is_decay == like->is_decay && memcmp(&p->shift, &like->shift, sizeof p->shift) == 0) {
             *out = p;
             return SN_OK;
         }
@@ -302,7 +305,7 @@ static SnStatus run_piece(SnTranscoder *t, const Program *like, size_t n, SnView
 static SnStatus put_piece(SnTranscoder *t, const SnRecode *r, const SnGgmlType *from, size_t n,
                           SnOutFile *out, SnError *err)
 {
-    const Program like = {.from = from, .to = r->to, .shift = r->shift};
+    const Program like = {.from = from, .to = r->to, .shift = r->shift, .is_decay = r->is_decay};
     SnView y;
     int64_t count = 0;
     SN_TRY(run_piece(t, &like, n, &y, err));
@@ -357,7 +360,7 @@ static SnStatus put_part(SnTranscoder *t, const SnRecode *r, const SnStTensor *p
     int64_t rows, cols;
     if (part->bytes.n == 0)
         return SN_OK;
-    if (r->order == SN_ROWS_KEPT && (!r->to || (from == r->to && r->shift == 0)))
+    if (r->order == SN_ROWS_KEPT && (!r->to || (from == r->to && r->shift == 0 && !r->is_decay)))
         return put_bytes(t, part->bytes, out, err);
     if (is_turned && part->dtype == SN_NODTYPE) {
         SN_TRY(unpack(t, part, &plain, err));
@@ -370,7 +373,7 @@ static SnStatus put_part(SnTranscoder *t, const SnRecode *r, const SnStTensor *p
     const int64_t width = is_turned ? rows : cols, height = is_turned ? cols : rows;
     const int64_t step = width >= PIECE ? 1 : PIECE / width;
     const size_t row_size = part->bytes.n / (size_t)height;
-    const bool is_copy = !r->to || (from == r->to && r->shift == 0);
+    const bool is_copy = !r->to || (from == r->to && r->shift == 0 && !r->is_decay);
     SN_TRY(reserve(t, &t->in, &t->in_size, (size_t)(step < height ? step : height) * row_size, err));
     for (int64_t i = 0; i < height; i += step) {
         const int64_t n = height - i < step ? height - i : step;

@@ -22,6 +22,7 @@ typedef struct SnRecode {
     SnRowOrder order;
     int64_t groups, q_rows, kv_rows; /* PAIRS: heads in groups; PARTS: rows of a group that are q, k */
     float shift;                     /* added to each number */
+    bool is_decay;                   /* each becomes -exp of it */
 } SnRecode;
 
 typedef struct SnTranscoder SnTranscoder;

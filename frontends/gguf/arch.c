@@ -152,6 +152,43 @@ static const SnGgufPair neox_names[] = {
     {NULL, NULL},
 };
 
+/* What only attention has is hidden. */
+#define STATE_KEYS                                                                                           \
+    {"attention.head_count", "attention_heads"}, {"attention.key_length", "attention_head_dim"},             \
+        {"feed_forward_length", "feed_forward"}, {"attention.layer_norm_epsilon", "attention_norm_eps"},     \
+        {"attention.layer_norm_rms_epsilon", "layer_norm_epsilon"}, {"ssm.conv_kernel", "conv_kernel"},      \
+    {                                                                                                        \
+        "ssm.state_size", "state_size"                                                                       \
+    }
+#define STATE_NAMES                                                                                          \
+    {"token_embd", "backbone.embeddings"}, {"token_embd", "backbone.embedding"},                             \
+        {"output_norm", "backbone.norm_f"}, {"blk.#.attn_norm", "backbone.layers.#.norm"},                   \
+        {"blk.#.ssm_in", "backbone.layers.#.mixer.in_proj"},                                                 \
+        {"blk.#.ssm_conv1d", "backbone.layers.#.mixer.conv1d", SN_GGUF_SAME, SN_GGUF_NO_MIDDLE},             \
+    {                                                                                                        \
+        "blk.#.ssm_out", "backbone.layers.#.mixer.out_proj"                                                  \
+    }
+static const SnGgufPair mamba_keys[] = {STATE_KEYS,
+                                        {"ssm.inner_size", "intermediate_size"},
+                                        {"ssm.time_step_rank", "time_step_rank"},
+                                        {NULL, NULL}};
+static const SnGgufPair mamba_names[] = {STATE_NAMES,
+                                         {"blk.#.ssm_x", "backbone.layers.#.mixer.x_proj"},
+                                         {"blk.#.ssm_dt", "backbone.layers.#.mixer.dt_proj"},
+                                         {"blk.#.ssm_a", "backbone.layers.#.mixer.A_log", SN_GGUF_DECAY},
+                                         {"blk.#.ssm_d", "backbone.layers.#.mixer.D"},
+                                         {NULL, NULL}};
+static const SnGgufPair mamba2_keys[] = {
+    STATE_KEYS, {"ssm.time_step_rank", "num_heads"}, {"ssm.group_count", "n_groups"}, {NULL, NULL}};
+static const SnGgufPair mamba2_names[] = {
+    STATE_NAMES,
+    {"blk.#.ssm_dt.bias", "backbone.layers.#.mixer.dt_bias"},
+    {"blk.#.ssm_a", "backbone.layers.#.mixer.A_log", SN_GGUF_DECAY, SN_GGUF_COLUMN},
+    {"blk.#.ssm_d", "backbone.layers.#.mixer.D", SN_GGUF_SAME, SN_GGUF_COLUMN},
+    {"blk.#.ssm_norm", "backbone.layers.#.mixer.norm", SN_GGUF_SAME, SN_GGUF_GROUPED},
+    {NULL, NULL},
+};
+
 #define GELU_GATED ",\"hidden_act\":\"gelu_pytorch_tanh\",\"hidden_activation\":\"gelu_pytorch_tanh\""
 
 static const SnGgufArch archs[] = {
@@ -185,6 +222,12 @@ static const SnGgufArch archs[] = {
      ",\"qkv_by_kind\":true,\"parallel_attn\":true,\"alibi\":false,\"bias\":false"},
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", SN_GGUF_PART, neox_keys, neox_names,
      ",\"qkv_by_kind\":true"},
+    {"mamba", "mamba", "MambaForCausalLM", SN_GGUF_NO_ROPE | SN_GGUF_TIED | SN_GGUF_STATES, mamba_keys,
+     mamba_names, ""},
+    {"mamba", "falcon_mamba", "FalconMambaForCausalLM", SN_GGUF_NO_ROPE | SN_GGUF_STATES, mamba_keys,
+     mamba_names, ""},
+    {"mamba2", "mamba2", "Mamba2ForCausalLM", SN_GGUF_NO_ROPE | SN_GGUF_STATES, mamba2_keys, mamba2_names,
+     ""},
 };
 
 /* ---- rows ---- */

@@ -8,15 +8,25 @@
 
 #include "frontends/gguf/gguf.h"
 
-/* A key, or the stem of a tensor's name: # is a number, @ which part along the first axis. */
+/* Dims of a tensor in a file beside those of the checkpoint. */
+typedef enum SnGgufShape {
+    SN_GGUF_AS_IS,
+    SN_GGUF_NO_MIDDLE, /* [n, k] is [n, 1, k] */
+    SN_GGUF_COLUMN,    /* [n, 1] is [n] */
+    SN_GGUF_GROUPED    /* [n_groups, n] is [n_groups * n] */
+} SnGgufShape;
+
+/* A key, or the stem of a tensor's name or all of it: # is a number, @ which part along the first axis. */
 typedef struct SnGgufPair {
     const char *gguf, *hf;
     enum {
         SN_GGUF_SAME,
         SN_GGUF_BY_HEAD, /* rows of a checkpoint are q, k, v of one group of heads after the other */
         SN_GGUF_TURNED,  /* and its weights are [in, out] */
-        SN_GGUF_BESIDE   /* a norm: only where files have a second one, blk.0.attn_norm_2 */
+        SN_GGUF_BESIDE,  /* a norm: only where files have a second one, blk.0.attn_norm_2 */
+        SN_GGUF_DECAY    /* its numbers are -exp of the checkpoint's */
     } change;
+    SnGgufShape shape;
 } SnGgufPair;
 
 #define SN_GGUF_PERMUTED   1u /* rows of q and k are in the order of turning pairs */
@@ -27,6 +37,7 @@ typedef struct SnGgufPair {
 #define SN_GGUF_NO_ROPE    32u  /* positions are learned, or scores fall with distance */
 #define SN_GGUF_TIED       64u  /* the head is the embedding unless config.json says otherwise */
 #define SN_GGUF_PART       128u /* the part of a head that turns is always said */
+#define SN_GGUF_STATES     256u /* state spaces: no heads, no layers behind them */
 
 typedef struct SnGgufArch {
     const char *gguf, *type, *class_name;

@@ -35,6 +35,9 @@ static SnStatus open_file(const char *path, const SnGguf *g, File *f, SnError *e
              (const char *)name.at);
     (void)sn_json_int(get(f, "expert_count"), &nexpert);
     f->arch = sn_gguf_arch(f->prefix, nexpert > 0);
+    bool has_norms = false; /* of what a state space picks */
+    if (sn_json_bool(get(f, "ssm.dt_b_c_rms"), &has_norms) && has_norms)
+        f->arch = sn_gguf_arch_of_type("falcon_mamba");
     SN_CHECK(f->arch, err, SN_EUNSUPPORTED, "%s: architecture %s", path, f->prefix);
     return SN_OK;
 }
@@ -159,6 +162,20 @@ static void put_falcon(const File *f, SnText *t)
         sn_text_printf(t, ",\"num_ln_in_parallel_attn\":1");
 }
 
+static void put_states(const File *f, SnText *t)
+{
+    const int64_t inner = integer(f, "ssm.inner_size", 0), heads = integer(f, "ssm.time_step_rank", 0);
+    const int64_t hidden = integer(f, "embedding_length", 0);
+    if (hidden > 0)
+        sn_text_printf(t, inner % hidden ? ",\"expand\":%.17g" : ",\"expand\":%.0f",
+                       (double)inner / (double)hidden);
+    if (heads > 0 && strcmp(f->arch->type, "mamba2") == 0)
+        sn_text_printf(t, ",\"head_dim\":%" PRId64, inner / heads);
+    sn_text_printf(t, ",\"use_bias\":%s,\"use_conv_bias\":%s",
+                   sn_gguf_find(f->gguf, "blk.0.ssm_in.bias") ? "true" : "false",
+                   sn_gguf_find(f->gguf, "blk.0.ssm_conv1d.bias") ? "true" : "false");
+}
+
 /* Biases are where the file has them. */
 static void put_biases(const File *f, SnText *t)
 {
@@ -189,6 +206,8 @@ SnStatus sn_gguf_config(const char *path, const SnGguf *g, SnText *out, SnError 
         put_gemma(&f, out);
     if (strcmp(f.prefix, "falcon") == 0)
         put_falcon(&f, out);
+    if (f.arch->flags & SN_GGUF_STATES)
+        put_states(&f, out);
     put_biases(&f, out);
     sn_text_printf(out, ",\"tie_word_embeddings\":%s%s}", sn_gguf_find(g, "output.weight") ? "false" : "true",
                    f.arch->more);
@@ -202,17 +221,24 @@ static SnStatus add_one(const File *f, const SnGgufTensor *t, SnArena *arena, Sn
                         SnError *err)
 {
     const size_t nsuffix = sn_gguf_suffix(t->name);
-    const SnBytes stem = sn_bytes(t->name.at, t->name.n - nsuffix),
-                  suffix = sn_bytes(stem.at + stem.n, nsuffix);
+    const SnBytes stem = sn_bytes(t->name.at, t->name.n - nsuffix);
+    SnBytes suffix = sn_bytes(stem.at + stem.n, nsuffix);
     SnGgufMatch m = {0};
     const Pair *pair = NULL;
     const bool has_second = sn_gguf_find(f->gguf, "blk.0.attn_norm_2.weight") != NULL;
-    for (size_t i = 0; (pair = sn_gguf_name(f->arch, i)) != NULL; i++)
-        if (sn_gguf_match(pair->gguf, stem, &m) && (pair->change != SN_GGUF_BESIDE || has_second))
+    for (size_t i = 0; (pair = sn_gguf_name(f->arch, i)) != NULL; i++) {
+        const bool is_whole = nsuffix > 0 && sn_gguf_match(pair->gguf, t->name, &m);
+        suffix.n = is_whole ? 0 : nsuffix;
+        if (is_whole ||
+            (sn_gguf_match(pair->gguf, stem, &m) && (pair->change != SN_GGUF_BESIDE || has_second)))
             break;
+    }
     SnGgufName as = {.name = t->name, .nparts = 1};
     if (!pair)
         return add(user, t, &as, err);
+    const bool is_bias = sn_bytes_is(suffix, ".bias");
+    as.shape = is_bias ? SN_GGUF_AS_IS : pair->shape;
+    as.is_decay = pair->change == SN_GGUF_DECAY;
     as.is_split = strchr(pair->hf, '@') && t->ndim == 3 && t->dims[0] > 0;
     as.nparts = as.is_split ? t->dims[0] : 1;
     const bool is_norm = stem.n >= 4 && memcmp(stem.at + stem.n - 4, "norm", 4) == 0;

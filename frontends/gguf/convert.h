@@ -2,7 +2,7 @@
 #ifndef SN_GGUF_CONVERT_H
 #define SN_GGUF_CONVERT_H
 
-#include "frontends/gguf/gguf.h"
+#include "frontends/gguf/arch.h"
 
 /* config.json (config.c), tokenizer.json and tokenizer_config.json (tokenizer.c). path is for messages. */
 SN_MUST_CHECK SnStatus sn_gguf_config(const char *path, const SnGguf *f, SnText *out, SnError *err);
@@ -22,6 +22,8 @@ typedef struct SnGgufName {
     int64_t part, nparts;
     bool is_split; /* it is a part: without the first axis */
     double shift;  /* to be added to each number: norms that are stored with one added */
+    bool is_decay; /* each number is -exp of what it was */
+    SnGgufShape shape;
 } SnGgufName;
 /* Calls add for each tensor under each of its names. */
 typedef SnStatus SnGgufAddFn(void *user, const SnGgufTensor *t, const SnGgufName *as, SnError *err);

@@ -128,12 +128,29 @@ static void put_rope(const Keys *k)
         put(k, "rope.scaling.original_context_length", SN_GGUF_U32, &length);
 }
 
+static void put_states(const Keys *k)
+{
+    const SnConfig *c = k->config;
+    const SnJson yes = {.kind = SN_JSON_BOOL, .u.boolean = true};
+    put_int(k, "context_length", 1 << 20); /* any number */
+    put_int(k, "attention.head_count", 0);
+    put_int(k, "feed_forward_length", 0);
+    if (strcmp(k->arch->type, "mamba2") == 0)
+        put_int(k, "ssm.inner_size", sn_config_int(c, "num_heads", 128) * sn_config_int(c, "head_dim", 64));
+    if (strcmp(k->arch->type, "falcon_mamba") == 0)
+        put(k, "ssm.dt_b_c_rms", SN_GGUF_BOOL, &yes);
+}
+
 void sn_gguf_export_config(const SnConfig *c, const SnGgufArch *a, SnGgufMeta *m)
 {
     const Keys k = {.config = c, .arch = a, .meta = m};
     sn_gguf_put_text(m, "general.architecture", a->gguf);
     sn_gguf_put_text(m, "general.type", "model");
     put_pairs(&k);
+    if (a->flags & SN_GGUF_STATES) {
+        put_states(&k);
+        return;
+    }
     put_int(&k, "attention.head_count_kv", sn_gguf_kv_heads(c));
     if (!sn_config_get(c, "max_position_embeddings") && !sn_config_get(c, "seq_length"))
         put_int(&k, "context_length", 2048); /* any number: its positions have no end */

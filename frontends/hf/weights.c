@@ -4,6 +4,7 @@
 #include "frontends/gguf/convert.h"
 #include "frontends/hf/pickle.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -283,8 +284,23 @@ static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
 
 /* ---- GGUF ---- */
 
-/* Norms that are stored with one added become small tensors of their own. */
-static SnStatus add_shifted(SnWeights *w, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
+/* In the checkpoint's dims. */
+static void shape_as(SnGgufShape shape, int *ndim, int64_t *dims)
+{
+    if (shape == SN_GGUF_NO_MIDDLE && *ndim == 2) {
+        dims[2] = dims[1];
+        dims[1] = 1;
+        *ndim = 3;
+    } else if (shape == SN_GGUF_COLUMN && *ndim == 2 && dims[1] == 1) {
+        *ndim = 1;
+    } else if (shape == SN_GGUF_GROUPED && *ndim == 2) { /* as many numbers as the tensor has */
+        dims[0] *= dims[1];
+        *ndim = 1;
+    }
+}
+
+/* Numbers that are stored otherwise, norms with one added and decays, become small tensors of their own. */
+static SnStatus add_changed(SnWeights *w, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
 {
     const size_t n = t->bytes.n / sizeof(float);
     char *name = sn_arena_strndup(&w->arena, (const char *)as->name.at, as->name.n);
@@ -292,16 +308,21 @@ static SnStatus add_shifted(SnWeights *w, const SnGgufTensor *t, const SnGgufNam
     SN_CHECK(name && v, err, SN_ENOMEM, "weights: no memory for %zu numbers", n);
     memcpy(v, t->bytes.at, n * sizeof *v);
     for (size_t i = 0; i < n; i++)
-        v[i] += (float)as->shift;
-    return sn_weights_add(w, name, SN_F32, t->ndim, t->dims, v, err);
+        v[i] = as->is_decay ? logf(-v[i]) : v[i] + (float)as->shift;
+    int64_t dims[SN_COUNT(t->dims)];
+    int ndim = t->ndim;
+    memcpy(dims, t->dims, sizeof dims);
+    shape_as(as->shape, &ndim, dims);
+    return sn_weights_add(w, name, SN_F32, ndim, dims, v, err);
 }
 
 static SnStatus add_gguf(void *user, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
 {
     SnWeights *w = user;
-    if (as->shift != 0 && t->type->dtype == SN_F32)
-        return add_shifted(w, t, as, err);
-    SN_CHECK(as->shift == 0, err, SN_EUNSUPPORTED, "weights: tensor %.*s of type %s has one added",
+    const bool is_changed = as->shift != 0 || as->is_decay;
+    if (is_changed && t->type->dtype == SN_F32)
+        return add_changed(w, t, as, err);
+    SN_CHECK(!is_changed, err, SN_EUNSUPPORTED, "weights: tensor %.*s of type %s holds changed numbers",
              (int)t->name.n, (const char *)t->name.at, t->type->name);
     const size_t size = t->bytes.n / (size_t)as->nparts;
     SnStTensor x = {.name = as->name, .format = t->type->name, .dtype = t->type->dtype, .ndim = t->ndim};
@@ -311,6 +332,7 @@ static SnStatus add_gguf(void *user, const SnGgufTensor *t, const SnGgufName *as
         x.ndim--;
         memmove(x.dims, x.dims + 1, sizeof t->dims - sizeof *t->dims);
     }
+    shape_as(as->shape, &x.ndim, x.dims);
     return add_tensor(w, &x, err);
 }
 

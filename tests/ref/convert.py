@@ -23,6 +23,7 @@ PLAIN = dict(vocab_size=71, hidden_size=64, intermediate_size=96, num_hidden_lay
              max_position_embeddings=64)
 GROUPED = dict(PLAIN, num_key_value_heads=2)
 GPT2 = dict(vocab_size=71, n_embd=64, n_layer=2, n_head=4, n_positions=64)
+STATES = dict(vocab_size=71, hidden_size=64, num_hidden_layers=2)
 MODELS = {
     "llama": [GROUPED, dict(GROUPED, attention_bias=True, tie_word_embeddings=True),
               dict(GROUPED, rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0,
@@ -48,6 +49,9 @@ MODELS = {
     "gpt_neox": [dict(PLAIN, rope_parameters=dict(rope_type="default", rope_theta=10000.0,
                                                   partial_rotary_factor=0.25)),
                  dict(PLAIN, use_parallel_residual=False)],
+    "mamba": [dict(STATES, state_size=8), dict(STATES, state_size=8, use_bias=True, use_conv_bias=False)],
+    "falcon_mamba": [dict(STATES, state_size=8)],
+    "mamba2": [dict(STATES, state_size=16, num_heads=8, head_dim=16, n_groups=2)],
 }
 
 
@@ -64,7 +68,7 @@ def forward(sinter, model, folder):
 
 
 def same_weights(a, b, slack):
-    """Gemma's norms are stored with one added, which rounds."""
+    """Gemma's norms are stored with one added, decays of state spaces as -exp of them, which rounds."""
     x, y = a.state_dict(), b.state_dict()
     return [k for k in x if k not in y or (x[k] - y[k]).abs().max() > slack] + [k for k in y if k not in x]
 
@@ -93,6 +97,7 @@ def check(sinter, kind, options, folder):
     with torch.no_grad():
         expected = model(ids).logits
     wrong = []
+    slack = 3e-7 if "gemma" in kind or "mamba" in kind else 0
     run(sinter, "convert", f"{folder}/m", "-o", f"{folder}/shards", "--max-shard-size", "60KB")
     run(sinter, "convert", f"{folder}/m", "-o", f"{folder}/m.gguf")
     run(sinter, "convert", f"{folder}/m.gguf", "-o", f"{folder}/back")
@@ -100,7 +105,7 @@ def check(sinter, kind, options, folder):
     run(sinter, "convert", f"{folder}/q.gguf", "-o", f"{folder}/q")
     for name in ("shards", "back"):
         other = transformers.AutoModelForCausalLM.from_pretrained(f"{folder}/{name}", attn_implementation="eager")
-        wrong += [f"{name}: {k}" for k in same_weights(model, other, 3e-7 if "gemma" in kind and name == "back" else 0)]
+        wrong += [f"{name}: {k}" for k in same_weights(model, other, slack if name == "back" else 0)]
         with torch.no_grad():
             if not torch.allclose(other.eval()(ids).logits, expected, atol=1e-5, rtol=1e-5):
                 wrong.append(f"{name}: logits differ by {(other(ids).logits - expected).abs().max():.2g}")

@@ -185,6 +185,45 @@ static void names_are_those_of_checkpoints(void **state)
     sn_arena_clear(&arena);
 }
 
+static SnStatus see_state(void *user, const SnGgufTensor *t, const SnGgufName *as, SnError *err)
+{
+    static const char *const name[] = {"backbone.layers.0.mixer.A_log", "backbone.layers.0.mixer.dt_bias",
+                                       "backbone.layers.0.mixer.conv1d.weight",
+                                       "backbone.layers.0.mixer.conv1d.bias"};
+    static const SnGgufShape shape[] = {SN_GGUF_COLUMN, SN_GGUF_AS_IS, SN_GGUF_NO_MIDDLE, SN_GGUF_AS_IS};
+    int *n = user;
+    (void)t;
+    (void)err;
+    assert_true(sn_bytes_is(as->name, name[*n]));
+    assert_int_equal(as->shape, shape[*n]);
+    assert_int_equal(as->is_decay, *n == 0);
+    ++*n;
+    return SN_OK;
+}
+
+static void state_spaces_have_names_and_shapes_of_their_own(void **state)
+{
+    static const float zeros[8];
+    SnJson arch = string("mamba2");
+    arch.key = sn_bytes_str("general.architecture");
+    const SnBytes bytes = sn_bytes(zeros, sizeof zeros);
+    SnGgufTensor tensor[] = {
+        {sn_bytes_str("blk.0.ssm_a"), sn_ggml_type(0), 2, {8, 1}, bytes},
+        {sn_bytes_str("blk.0.ssm_dt.bias"), sn_ggml_type(0), 1, {8}, bytes},
+        {sn_bytes_str("blk.0.ssm_conv1d.weight"), sn_ggml_type(0), 2, {2, 4}, bytes},
+        {sn_bytes_str("blk.0.ssm_conv1d.bias"), sn_ggml_type(0), 1, {8}, bytes},
+    };
+    const SnJson metadata = {.kind = SN_JSON_OBJECT, .n = 1, .u.child = &arch};
+    const SnGguf f = {.metadata = &metadata, .tensor = tensor, .ntensor = SN_COUNT(tensor)};
+    SnArena arena;
+    SnError err;
+    int n = 0;
+    sn_arena_init(&arena, sn_allocator(*state));
+    assert_ok(sn_gguf_each("f", &f, &arena, see_state, &n, &err));
+    assert_int_equal(n, SN_COUNT(tensor));
+    sn_arena_clear(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +231,7 @@ int main(void)
         cmocka_unit_test(malformed_files_are_refused),
         cmocka_unit_test(files_cut_short_are_refused),
         cmocka_unit_test(names_are_those_of_checkpoints),
+        cmocka_unit_test(state_spaces_have_names_and_shapes_of_their_own),
     };
     return cmocka_run_group_tests(tests, open_context, close_context);
 }
