@@ -40,10 +40,12 @@ static const SnOp test_ops[] = {
 
 static int setup(void **state)
 {
-    const SnOp *tables[16];
+    const SnOp *tables[32];
     size_t n = 0;
-    for (; sn_all_ops[n] != NULL; n++)
+    for (; sn_all_ops[n] != NULL; n++) {
+        assert_true(n + 2 < SN_COUNT(tables));
         tables[n] = sn_all_ops[n];
+    }
     tables[n] = test_ops;
     tables[n + 1] = NULL;
     return fixture_open(state, tables);
