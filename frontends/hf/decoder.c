@@ -130,7 +130,7 @@ SnValue sn_nn_decode(SnBuild *b)
     SnNormFn *norm = f->norm ? f->norm : sn_nn_rms;
     sn_nn_begin(b);
     sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_nn_words(b, name_or(f->table, "embed_tokens"));
+    SnValue x = sn_nn_words(b, name_or(f->table, "embed_tokens"), f->table ? -1 : sn_nn_pad(b, -1));
     if (f->embed)
         x = f->embed(b, x);
     x = sn_nn_layers(b, name_or(f->layers, "layers"), n, f->layer, x);

@@ -16,7 +16,8 @@ double sn_nn_eps(const SnBuild *b)
 SnValue sn_nn_bert_embeddings(SnBuild *b, SnValue positions, int64_t first)
 {
     sn_scope_push(b->g, "%s.embeddings", b->arch->prefix);
-    SnValue x = sn_add(b->g, sn_nn_words(b, "word_embeddings"), sn_nn_types(b, "token_type_embeddings"));
+    const SnValue words = sn_nn_words(b, "word_embeddings", first > 0 ? first - 1 : sn_nn_pad(b, 0));
+    SnValue x = sn_add(b->g, words, sn_nn_types(b, "token_type_embeddings"));
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", positions, first));
     x = sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b));
     sn_scope_pop(b->g);

@@ -59,11 +59,26 @@ SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
     return y;
 }
 
-SnValue sn_nn_words(SnBuild *b, const char *name)
+/* Rows of ids, of which that of padding does not learn. */
+static SnValue unpadded(SnBuild *b, SnValue rows, SnValue ids, int64_t pad)
 {
-    const SnValue embeds = sn_nn_input(b, "inputs_embeds");
+    if (!b->trained || pad < 0)
+        return rows;
+    const SnValue dims[] = {sn_dim(b->g, ids, 0), sn_dim(b->g, ids, 1), size(b, 1)};
+    const SnValue is_pad = sn_reshape(b->g, sn_eq(b->g, ids, size(b, pad)), 3, dims);
+    return sn_where(b->g, is_pad, sn_stop_gradient(b->g, rows), rows);
+}
+
+SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad)
+{
+    const SnValue embeds = sn_nn_input(b, "inputs_embeds"), ids = sn_nn_input(b, "input_ids");
     return embeds.ref ? sn_cast(b->g, embeds, b->dtype)
-                      : sn_nn_embedding(b, name, sn_nn_input(b, "input_ids"));
+                      : unpadded(b, sn_nn_embedding(b, name, ids), ids, pad);
+}
+
+int64_t sn_nn_pad(SnBuild *b, int64_t otherwise)
+{
+    return sn_config_int(b->config, "pad_token_id", otherwise);
 }
 
 /* i64[batch, seq] */
@@ -89,7 +104,7 @@ SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t
         sn_scope_pop(b->g);
         pos = otherwise.ref ? otherwise : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first));
     }
-    return sn_nn_embedding(b, name, pos);
+    return unpadded(b, sn_nn_embedding(b, name, pos), pos, first - 1);
 }
 
 SnValue sn_nn_first_token(SnBuild *b, SnValue x)

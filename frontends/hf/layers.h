@@ -127,9 +127,11 @@ SnValue sn_nn_layer_norm(SnBuild *b, const char *name, SnValue x, double eps); /
 SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps);
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x); /* a name of ACT2FN */
 SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids);
-SnValue sn_nn_words(SnBuild *b, const char *name); /* of input_ids; or inputs_embeds as they are */
+/* Of input_ids; or inputs_embeds as they are. The row of `pad`, padding_idx of nn.Embedding, never learns. */
+SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad);
+int64_t sn_nn_pad(SnBuild *b, int64_t otherwise);  /* pad_token_id */
 SnValue sn_nn_types(SnBuild *b, const char *name); /* of token_type_ids, or of zeros */
-/* Of position_ids as they are; else of `otherwise`, else of first, first + 1, ... */
+/* Of position_ids as they are; else of `otherwise`, else of first, first + 1, ...; first - 1 never learns */
 SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t first);
 SnValue sn_nn_first_token(SnBuild *b, SnValue x); /* [batch, width] */
 /* The position of each token in its row, i64[batch, seq]: position_ids as they are, else 0, 1, ... Decoders
@@ -146,7 +148,8 @@ typedef struct SnRope {
 /* Of a head dim, by rope_parameters (kind NULL, or rope_parameters[kind]) or the older rope_theta and
  * rope_scaling. */
 SnRope sn_nn_rope_of(SnBuild *b, const char *kind, double theta, int64_t head_dim);
-/* The same, where `partial` of the dims turn unless the config says how many do; 0: all, where nothing scales them. */
+/* The same, where `partial` of the dims turn unless the config says how many do; 0: all, where nothing scales
+ * them. */
 SnRope sn_nn_rope_part(SnBuild *b, const char *kind, double theta, double partial, int64_t head_dim);
 SnRope sn_nn_rope_plain(SnBuild *b, double theta, int64_t dim); /* whatever the config says */
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x);  /* [batch, heads, seq, head_dim] */

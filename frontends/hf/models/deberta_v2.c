@@ -181,7 +181,7 @@ static SnValue embeddings(SnBuild *b)
 {
     const int64_t width = sn_config_int(b->config, "hidden_size", 1536);
     sn_scope_push(b->g, "deberta.embeddings");
-    SnValue x = sn_nn_words(b, "word_embeddings");
+    SnValue x = sn_nn_words(b, "word_embeddings", sn_nn_pad(b, 0));
     if (sn_config_bool(b->config, "position_biased_input", true))
         x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_none(), 0));
     if (sn_config_int(b->config, "type_vocab_size", 0) > 0)

@@ -33,7 +33,7 @@ static SnValue encoder(SnBuild *b)
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 6, 0, SN_MAX_LAYERS);
     sn_nn_begin(b);
     sn_scope_push(b->g, "distilbert.embeddings");
-    SnValue x = sn_nn_words(b, "word_embeddings");
+    SnValue x = sn_nn_words(b, "word_embeddings", sn_nn_pad(b, 0));
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_none(), 0));
     x = sn_nn_layer_norm(b, "LayerNorm", x, EPS);
     sn_scope_pop(b->g);

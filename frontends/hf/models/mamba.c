@@ -168,7 +168,7 @@ static SnValue decoder(SnBuild *b)
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 32, 0, SN_MAX_LAYERS);
     sn_nn_begin(b);
     sn_scope_push(b->g, "%s", b->arch->prefix);
-    SnValue x = sn_nn_words(b, table(b));
+    SnValue x = sn_nn_words(b, table(b), -1);
     if (sn_config_bool(b->config, "residual_in_fp32", true))
         x = sn_cast(b->g, x, SN_F32);
     for (int64_t i = 0; i < n; i++) {

@@ -57,7 +57,7 @@ static SnValue encoder(SnBuild *b)
 {
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 22, 0, SN_MAX_LAYERS);
     sn_nn_begin(b);
-    SnValue x = sn_nn_words(b, "model.embeddings.tok_embeddings");
+    SnValue x = sn_nn_words(b, "model.embeddings.tok_embeddings", sn_nn_pad(b, 50283));
     x = sn_nn_layer_norm(b, "model.embeddings.norm", x, eps(b));
     x = sn_nn_layers(b, "model.layers", n, layer, x);
     x = sn_nn_layer_norm(b, "model.final_norm", x, eps(b));

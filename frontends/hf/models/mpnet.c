@@ -69,7 +69,7 @@ static SnValue encoder(SnBuild *b)
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 12, 0, SN_MAX_LAYERS);
     sn_nn_begin(b);
     sn_scope_push(b->g, "mpnet.embeddings");
-    SnValue x = sn_nn_words(b, "word_embeddings");
+    SnValue x = sn_nn_words(b, "word_embeddings", PAD);
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_nn_counted_positions(b, PAD), PAD + 1));
     x = sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b));
     sn_scope_pop(b->g);

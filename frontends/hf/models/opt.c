@@ -53,7 +53,7 @@ static SnValue decoder(SnBuild *b)
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 12, 0, SN_MAX_LAYERS);
     sn_nn_begin(b);
     sn_scope_push(b->g, "model.decoder");
-    SnValue x = project(b, "project_in", sn_nn_words(b, "embed_tokens"));
+    SnValue x = project(b, "project_in", sn_nn_words(b, "embed_tokens", sn_nn_pad(b, 1)));
     x = sn_add(b->g, x, sn_nn_learned_places(b, "embed_positions", sn_nn_counted_place(b), 2));
     x = sn_nn_layers(b, "layers", n, layer, x);
     if (is_pre_norm(b) && !sn_config_bool(b->config, "_remove_final_layer_norm", false))
