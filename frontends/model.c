@@ -220,7 +220,7 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .weights = m->weights,
                  .arch = arch,
                  .arena = &m->arena,
-                 .dtype = m->dtype,
+                 .dtype = part->dtype != SN_NODTYPE ? part->dtype : m->dtype,
                  .quant = m->quant,
                  .head_quant = m->head_quant,
                  .want = part->want,
@@ -228,6 +228,7 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .num_labels = m->num_labels,
                  .past = part->past,
                  .trained = part->trained,
+                 .form = part->form,
                  .made = {.memory = memory}};
     if (!arch) {
         sn_graph_fail(g, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, part->head, m->config.model_type);

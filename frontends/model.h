@@ -67,6 +67,8 @@ typedef struct SnModelPart {
     size_t nwant;
     SnPast *past;       /* built in the cached form; or NULL */
     SnTrained *trained; /* as in SnBuild; or NULL */
+    SnLossForm *form;   /* as in SnBuild; or NULL */
+    SnDtype dtype;      /* that it computes in; SN_NODTYPE: the model's */
     SnNamedValues out;  /* filled: f32; sn_named_value finds one by name */
     const SnIdRange *range;
     size_t nrange;

@@ -5,6 +5,7 @@
 #include "ops/help.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static SnValue attr(SnGraph *g, const SnCall *c, const char *name)
 {
@@ -54,6 +55,127 @@ static SnValue adamw(SnGraph *g, const SnCall *c)
     const SnValue below = sn_add(g, sn_div(g, sn_sqrt(g, v), as(g, root, w)), attr(g, c, "eps"));
     const SnValue next = sn_sub(g, w, sn_mul(g, as(g, size, w), sn_div(g, m, below)));
     return tuple(g, 3, (const SnValue[]){next, m, v});
+}
+
+/* ---- AdEMAMix; Pagliardini et al. 2024, arXiv:2409.03137 ---- */
+
+/* beta3 as it rises from beta1 over t_beta3 steps: linear in its half-life. */
+static SnValue slow_beta(SnGraph *g, const SnCall *c, SnValue step)
+{
+    const double beta3 = sn_call_float(c, "beta3"), steps = sn_call_float(c, "t_beta3");
+    const double ln1 = log(sn_call_float(c, "beta1")), ln3 = log(beta3);
+    if (steps == 0)
+        return sn_const(g, SN_F64, beta3);
+    const SnValue part = sn_div(g, step, sn_num(g, steps));
+    const SnValue rest = sn_mul(g, sn_sub(g, sn_num(g, 1), part), sn_num(g, ln3));
+    const SnValue below = sn_add(g, rest, sn_mul(g, part, sn_num(g, ln1)));
+    return sn_min(g, sn_exp(g, sn_div(g, sn_num(g, ln1 * ln3), below)), sn_num(g, beta3));
+}
+
+static SnValue ademamix(SnGraph *g, const SnCall *c)
+{
+    const SnValue d = c->in[1], step = c->in[5], lr = c->in[6], w = decayed(g, c, c->in[0], lr);
+    const double beta1 = sn_call_float(c, "beta1"), beta2 = sn_call_float(c, "beta2");
+    const double alpha = sn_call_float(c, "alpha"), steps = sn_call_float(c, "t_alpha");
+    const SnValue beta3 = slow_beta(g, c, step), rest = as(g, sn_sub(g, sn_num(g, 1), beta3), w);
+    SnValue share = sn_const(g, SN_F64, alpha);
+    if (steps != 0)
+        share = sn_min(g, sn_mul(g, step, sn_num(g, alpha / steps)), share);
+    const SnValue m = blend(g, beta1, c->in[2], d), v = blend(g, beta2, c->in[3], sn_square(g, d));
+    const SnValue slow = sn_add(g, sn_mul(g, c->in[4], as(g, beta3, w)), sn_mul(g, d, rest));
+    const SnValue fast = sn_div(g, m, as(g, correction(g, beta1, step), w));
+    const SnValue both = sn_add(g, fast, sn_mul(g, slow, as(g, share, w)));
+    const SnValue root = as(g, sn_sqrt(g, correction(g, beta2, step)), w);
+    const SnValue below = sn_add(g, sn_div(g, sn_sqrt(g, v), root), attr(g, c, "eps"));
+    const SnValue next = sn_sub(g, w, sn_mul(g, as(g, lr, w), sn_div(g, both, below)));
+    return tuple(g, 4, (const SnValue[]){next, m, v, slow});
+}
+
+/* ---- 8-bit numbers of what is kept; Dettmers et al. 2021, arXiv:2110.02861 ---- */
+
+#define BLOCK_8BIT 256
+
+static int ascending(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The 256 numbers that there are: seven powers of ten, each cut twice as fine as the one below; 0 and 1. */
+static void dynamic_map(bool is_signed, float *map)
+{
+    int n = 0;
+    for (int i = 0; i < 7; i++) {
+        const int parts = is_signed ? 1 << i : 2 << i;
+        const double power = pow(10, i - 6);
+        for (int k = 0; k < parts; k++) {
+            const float step = 0.9f / (float)parts, low = 0.1f + step * (float)k;
+            const float mean = (low + (k + 1 == parts ? 1.0f : 0.1f + step * (float)(k + 1))) / 2;
+            map[n++] = (float)(power * (double)mean);
+            if (is_signed)
+                map[n++] = (float)(-power * (double)mean);
+        }
+    }
+    map[n++] = 0;
+    map[n++] = 1;
+    qsort(map, (size_t)n, sizeof *map, ascending);
+}
+
+static SnValue rows_of(SnGraph *g, SnValue x, SnValue count)
+{
+    const SnValue many = sn_size(g, BLOCK_8BIT), zero = sn_size(g, 0), one = sn_dim(g, x, 0);
+    const SnValue rows = sn_idiv(g, sn_add(g, count, sn_size(g, BLOCK_8BIT - 1)), many);
+    const SnValue more = sn_sub(g, sn_mul(g, rows, many), one);
+    const SnValue all = sn_pad(g, x, &zero, &more, sn_const(g, sn_value_dtype(g, x), 0), NULL);
+    return sn_reshape(g, all, 2, (const SnValue[]){rows, many});
+}
+
+static SnValue count_of(SnGraph *g, SnValue x)
+{
+    SnValue n = sn_size(g, 1);
+    for (int i = 0; i < sn_rank(g, x); i++)
+        n = sn_mul(g, n, sn_dim(g, x, i));
+    return n;
+}
+
+/* The nearest of the numbers: a search among the middles between them. */
+static SnValue quantize_dynamic(SnGraph *g, const SnCall *c)
+{
+    float map[BLOCK_8BIT], middle[BLOCK_8BIT - 1];
+    dynamic_map(sn_call_int(c, "has_sign") != 0, map);
+    for (int i = 0; i + 1 < BLOCK_8BIT; i++)
+        middle[i] = (map[i] + map[i + 1]) / 2;
+    const SnValue n = count_of(g, c->in[0]);
+    const SnValue x = rows_of(g, sn_reshape(g, sn_cast(g, c->in[0], SN_F32), 1, &n), n);
+    const SnValue most = sn_reduce(g, "max", sn_abs(g, x), 1, (const int[]){1}, false);
+    const SnValue part = sn_mul(g, x, sn_insert_axis(g, sn_div(g, sn_num(g, 1), most), 1));
+    const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT - 1}, middle);
+    const SnValue dims[] = {sn_dim(g, part, 0), sn_dim(g, part, 1)};
+    SnValue at = sn_broadcast(g, sn_const_int(g, SN_I32, 0), 2, dims);
+    for (int64_t bit = BLOCK_8BIT / 2; bit > 0; bit /= 2) {
+        const SnValue next = sn_add(g, at, sn_const_int(g, SN_I32, bit));
+        const SnValue below = sn_sub(g, next, sn_const_int(g, SN_I32, 1));
+        const SnValue edge = sn_gather(g, table, 1, (const int[]){0}, &below, NULL);
+        at = sn_where(g, sn_lt(g, edge, part), next, at);
+    }
+    return tuple(g, 2, (const SnValue[]){sn_cast(g, at, SN_U8), most});
+}
+
+static SnValue dequantize_dynamic(SnGraph *g, const SnCall *c)
+{
+    float map[BLOCK_8BIT];
+    SnValue dims[SN_MAX_RANK];
+    const SnValue like = c->in[2], zero = sn_size(g, 0), n = count_of(g, like);
+    dynamic_map(sn_call_int(c, "has_sign") != 0, map);
+    const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT}, map);
+    const SnValue at = sn_cast(g, c->in[0], SN_I32);
+    const SnValue x =
+        sn_mul(g, sn_gather(g, table, 1, (const int[]){0}, &at, NULL), sn_insert_axis(g, c->in[1], 1));
+    const SnValue all = sn_mul(g, sn_dim(g, x, 0), sn_dim(g, x, 1));
+    for (int i = 0; i < sn_rank(g, like); i++)
+        dims[i] = sn_dim(g, like, i);
+    const SnValue flat = sn_slice(g, sn_reshape(g, x, 1, &all), &zero, &n, NULL);
+    return sn_like(g, sn_reshape(g, flat, sn_rank(g, like), dims), like);
 }
 
 /* ---- SGD ---- */
@@ -134,6 +256,15 @@ static SnValue rms(SnGraph *g, SnValue x)
     return sn_sqrt(g, sn_div(g, sn_reduce(g, "add", sn_square(g, x), 0, NULL, false), n));
 }
 
+/* The rate of Adafactor's own: 1 / sqrt(step), at most 1e-2, or 1e-6 step. */
+static SnValue relative(SnGraph *g, const SnCall *c, SnValue step, SnValue lr)
+{
+    if (!sn_call_int(c, "relative_step"))
+        return lr;
+    const SnValue most = sn_call_int(c, "warmup_init") ? sn_mul(g, step, sn_num(g, 1e-6)) : sn_num(g, 1e-2);
+    return sn_min(g, sn_div(g, sn_num(g, 1), sn_sqrt(g, step)), most);
+}
+
 /* row, col: means over the last axis and the one before; of vectors and scalars row is all of it. */
 static SnValue adafactor(SnGraph *g, const SnCall *c)
 {
@@ -141,7 +272,8 @@ static SnValue adafactor(SnGraph *g, const SnCall *c)
     const int rank = sn_rank(g, d);
     const double beta1 = sn_call_float(c, "beta1"), eps = sn_call_float(c, "eps"), one = 1;
     const SnValue size = rms(g, c->in[0]), least = attr(g, c, "eps_scale");
-    SnValue lr = as(g, c->in[6], d), w = c->in[0], row = c->in[2], col = c->in[3], move = d;
+    SnValue lr = as(g, relative(g, c, step, c->in[6]), d), w = c->in[0], row = c->in[2], col = c->in[3],
+            move = d;
     if (sn_call_int(c, "scale_parameter"))
         lr = sn_mul(g, lr, sn_max(g, size, least));
     const SnValue keep =
@@ -229,18 +361,83 @@ static SnValue inverse_root(const Rate *r)
 {
     SnGraph *g = r->g;
     const double scale = sn_call_float(r->c, "timescale");
-    const SnValue long_ = scale != 0 ? sn_const(g, SN_F64, scale) : r->warmup;
+    const double warmup = sn_call_float(r->c, "warmup");
+    const SnValue long_ = sn_const(g, SN_F64, scale != 0 ? scale : warmup != 0 ? warmup : 1e4);
     const SnValue shift = sn_sub(g, long_, r->warmup);
     return sn_div(g, sn_num(g, 1), sn_sqrt(g, sn_div(g, sn_add(g, r->step, shift), long_)));
+}
+
+/* cosine a step ahead, which rises from (step + 1) / warmup or from a rate of its own */
+static SnValue cosine_warmup(const Rate *r)
+{
+    SnGraph *g = r->g;
+    const SnValue one = sn_num(g, 1), twice = sn_num(g, 2 * sn_call_float(r->c, "num_cycles"));
+    const SnValue behind = sn_add(g, sn_sub(g, r->step, r->warmup), one);
+    const SnValue part = sn_div(g, behind, sn_max(g, sn_sub(g, r->total, r->warmup), one));
+    const double least = sn_call_float(r->c, "min_lr_rate");
+    return sn_add(g, sn_mul(g, half_wave(r, sn_mul(g, part, twice)), sn_num(g, 1 - least)), sn_num(g, least));
+}
+
+static SnValue rise(const Rate *r)
+{
+    SnGraph *g = r->g;
+    const double first = sn_call_float(r->c, "warmup_lr_rate");
+    const SnValue one = sn_num(g, 1);
+    if (first < 0)
+        return sn_div(g, sn_add(g, r->step, one), sn_max(g, r->warmup, one));
+    const SnValue steps = sn_max(g, sn_sub(g, r->warmup, one), one);
+    return sn_add(g, sn_num(g, first), sn_div(g, sn_mul(g, r->step, sn_num(g, 1 - first)), steps));
+}
+
+/* From 0 to 1 as x does: linear, cosine or 1-sqrt; `back`: from 1 to 0. */
+static SnValue ramp(const Rate *r, const char *attr, SnValue x, bool back)
+{
+    SnGraph *g = r->g;
+    const char *kind = sn_call_string(r->c, attr);
+    const SnValue one = sn_num(g, 1), rest = sn_sub(g, one, x);
+    const double least = sn_call_float(r->c, "min_lr_rate"), cycles = sn_call_float(r->c, "num_cycles");
+    SnValue y = sn_none();
+    if (strcmp(kind, "linear") == 0)
+        y = back ? rest : x;
+    else if (strcmp(kind, "cosine") == 0)
+        y = back ? half_wave(r, sn_mul(g, x, sn_num(g, 2 * cycles))) : half_wave(r, rest);
+    else if (strcmp(kind, "1-sqrt") == 0)
+        y = sn_sub(g, one, sn_sqrt(g, clamp0(r, back ? x : rest)));
+    else
+        return sn_graph_fail(g, SN_EINVAL, "lr_factor: %s %s: expected linear, cosine or 1-sqrt", attr, kind);
+    return clamp0(r, sn_add(g, sn_mul(g, y, sn_num(g, 1 - least)), sn_num(g, least)));
+}
+
+static SnValue stable_rise(const Rate *r)
+{
+    return ramp(r, "warmup_type", sn_div(r->g, r->step, sn_max(r->g, r->warmup, sn_num(r->g, 1))), false);
+}
+
+static SnValue stable(const Rate *r)
+{
+    SnGraph *g = r->g;
+    const double steps = sn_call_float(r->c, "stable_steps"), decay = sn_call_float(r->c, "decay_steps");
+    const SnValue down = sn_const(g, SN_F64, decay), one = sn_num(g, 1);
+    const SnValue begin = steps < 0 ? sn_sub(g, r->total, down) : sn_add(g, r->warmup, sn_num(g, steps));
+    const SnValue past = sn_sub(g, r->step, begin), x = sn_div(g, past, sn_max(g, down, one));
+    const SnValue least = attr(g, r->c, "min_lr_rate");
+    const SnValue end = sn_where(g, sn_lt(g, past, down), ramp(r, "decay_type", x, true), least);
+    return sn_where(g, sn_lt(g, past, sn_num(g, 0)), one, end);
 }
 
 static SnValue lr_factor(SnGraph *g, const SnCall *c)
 {
     static const struct {
         const char *kind;
-        RateFn *fn;
-    } rows[] = {{"constant", constant}, {"linear", linear},         {"cosine", cosine},
-                {"restarts", restarts}, {"polynomial", polynomial}, {"inverse_sqrt", inverse_root}};
+        RateFn *fn, *rise; /* rise: before the warmup ends; NULL: step / warmup */
+    } rows[] = {{"constant", constant, NULL},
+                {"linear", linear, NULL},
+                {"cosine", cosine, NULL},
+                {"cosine_warmup", cosine_warmup, rise},
+                {"restarts", restarts, NULL},
+                {"polynomial", polynomial, NULL},
+                {"inverse_sqrt", inverse_root, NULL},
+                {"stable", stable, stable_rise}};
     const char *kind = sn_call_string(c, "kind");
     Rate r = {.g = g, .c = c, .step = sn_cast(g, c->in[0], SN_F64)};
     const SnValue one = sn_num(g, 1);
@@ -250,44 +447,65 @@ static SnValue lr_factor(SnGraph *g, const SnCall *c)
     const SnValue rising = sn_div(g, r.step, sn_max(g, r.warmup, one));
     for (size_t i = 0; i < SN_COUNT(rows); i++)
         if (strcmp(rows[i].kind, kind) == 0)
-            return sn_where(g, sn_lt(g, r.step, r.warmup), rising, rows[i].fn(&r));
+            return sn_where(g, sn_lt(g, r.step, r.warmup), rows[i].rise ? rows[i].rise(&r) : rising,
+                            rows[i].fn(&r));
     return sn_graph_fail(g, SN_EINVAL, "lr_factor: unknown kind %s", kind);
 }
 
 const SnOp sn_optim_ops[] = {
-    {.sig =
-         "adamw(w: F[..], d: F[..], m: F[..], v: F[..], step: f64[], lr: f64[]; beta1: f64 = 0.9, beta2: f64 = "
-         "0.999, eps: f64 = 1e-8, weight_decay: f64 = 0) -> ?",
+    {.sig = "adamw(w: F[..], d: F[..], m: F[..], v: F[..], step: f64[], lr: f64[]; beta1: f64 = 0.9, beta2: "
+            "f64 = "
+            "0.999, eps: f64 = 1e-8, weight_decay: f64 = 0) -> ?",
      .expand = adamw,
      .doc = "Adam with decoupled decay: tuple(w, m, v); Loshchilov & Hutter 2017"},
-    {.sig = "sgd(w: F[..], d: F[..], m: F[..], step: f64[], lr: f64[]; momentum: f64 = 0, dampening: f64 = 0, "
-            "weight_decay: f64 = 0, nesterov: bool = false) -> ?",
+    {.sig =
+         "ademamix(w: F[..], d: F[..], m: F[..], v: F[..], slow: F[..], step: f64[], lr: f64[]; beta1: f64 = "
+         "0.9, beta2: f64 = 0.999, beta3: f64 = 0.9999, alpha: f64 = 5, t_alpha: f64 = 0, t_beta3: f64 = 0, "
+         "eps: f64 = 1e-8, weight_decay: f64 = 0) -> ?",
+     .expand = ademamix,
+     .doc = "Adam with a second, slow mean: tuple(w, m, v, slow); Pagliardini et al. 2024"},
+    {.sig = "quantize_dynamic(x: F[..]; has_sign: bool = true) -> ?",
+     .expand = quantize_dynamic,
+     .doc = "tuple(u8[n, 256], f32[n]): the nearest of 256 numbers, and a scale for each 256; Dettmers et "
+            "al. 2021"},
+    {.sig = "dequantize_dynamic(q: u8[n, k], scale: f32[n], like: F[..]; has_sign: bool = true) -> ?",
+     .expand = dequantize_dynamic,
+     .doc = "the way back, with the dims of like"},
+    {.sig =
+         "sgd(w: F[..], d: F[..], m: F[..], step: f64[], lr: f64[]; momentum: f64 = 0, dampening: f64 = 0, "
+         "weight_decay: f64 = 0, nesterov: bool = false) -> ?",
      .expand = sgd,
      .doc = "tuple(w, m); torch.optim.SGD"},
-    {.sig =
-         "adagrad(w: F[..], d: F[..], sum: F[..], step: f64[], lr: f64[]; lr_decay: f64 = 0, eps: f64 = 1e-10, "
-         "weight_decay: f64 = 0) -> ?",
+    {.sig = "adagrad(w: F[..], d: F[..], sum: F[..], step: f64[], lr: f64[]; lr_decay: f64 = 0, eps: f64 = "
+            "1e-10, "
+            "weight_decay: f64 = 0) -> ?",
      .expand = adagrad,
      .doc = "tuple(w, sum); Duchi et al. 2011"},
-    {.sig =
-         "rmsprop(w: F[..], d: F[..], square: F[..], m: F[..], mean: F[..], lr: f64[]; alpha: f64 = 0.99, eps: "
-         "f64 = 1e-8, momentum: f64 = 0, centered: bool = false, weight_decay: f64 = 0) -> ?",
+    {.sig = "rmsprop(w: F[..], d: F[..], square: F[..], m: F[..], mean: F[..], lr: f64[]; alpha: f64 = 0.99, "
+            "eps: "
+            "f64 = 1e-8, momentum: f64 = 0, centered: bool = false, weight_decay: f64 = 0) -> ?",
      .expand = rmsprop,
      .doc = "tuple(w, square, m, mean); Tieleman & Hinton 2012"},
-    {.sig = "lion(w: F[..], d: F[..], m: F[..], lr: f64[]; beta1: f64 = 0.9, beta2: f64 = 0.99, weight_decay: "
-            "f64 = "
-            "0) -> ?",
+    {.sig =
+         "lion(w: F[..], d: F[..], m: F[..], lr: f64[]; beta1: f64 = 0.9, beta2: f64 = 0.99, weight_decay: "
+         "f64 = "
+         "0) -> ?",
      .expand = lion,
      .doc = "tuple(w, m); Chen et al. 2023"},
-    {.sig =
-         "adafactor(w: F[..], d: F[..], row: F[?], col: F[?], m: F[?], step: f64[], lr: f64[]; eps: f64 = 1e-30, "
-         "eps_scale: f64 = 1e-3, clip_threshold: f64 = 1, decay_rate: f64 = -0.8, beta1: f64 = 0, "
-         "weight_decay: f64 = 0, scale_parameter: bool = true) -> ?",
+    {.sig = "adafactor(w: F[..], d: F[..], row: F[?], col: F[?], m: F[?], step: f64[], lr: f64[]; eps: f64 = "
+            "1e-30, "
+            "eps_scale: f64 = 1e-3, clip_threshold: f64 = 1, decay_rate: f64 = -0.8, beta1: f64 = 0, "
+            "weight_decay: f64 = 0, scale_parameter: bool = true, relative_step: bool = false, warmup_init: "
+            "bool = false) "
+            "-> ?",
      .expand = adafactor,
      .doc = "tuple(w, row, col, m), row and col the means of squares; Shazeer & Stern 2018"},
-    {.sig =
-         "lr_factor(step: I[]; kind: str = \"linear\", warmup: f64 = 0, total: f64 = 1, num_cycles: f64 = 0.5, "
-         "min_lr_rate: f64 = 0, power: f64 = 1, lr_end: f64 = 0, timescale: f64 = 0) -> f64[]",
+    {.sig = "lr_factor(step: I[]; kind: str = \"linear\", warmup: f64 = 0, total: f64 = 1, num_cycles: f64 = "
+            "0.5, "
+            "min_lr_rate: f64 = 0, power: f64 = 1, lr_end: f64 = 0, timescale: f64 = 0, warmup_lr_rate: f64 "
+            "= -1, "
+            "decay_steps: f64 = 0, stable_steps: f64 = -1, warmup_type: str = \"linear\", decay_type: str = "
+            "\"cosine\") -> f64[]",
      .expand = lr_factor,
      .doc =
          "what a learning rate is multiplied with after `step` steps: rises over warmup, then as kind says"},

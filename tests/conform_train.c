@@ -104,7 +104,7 @@ static void pick(const SnNamedTensor *all, size_t nin, int64_t first, int64_t n,
 static SnStatus add_numbers(Conform *c, const char *name, const double *v, int64_t n, SnError *err)
 {
     const SnView view = sn_view(SN_F64, (void *)(uintptr_t)v, 1, &n);
-    return conform_add(c, name, &view, SN_F32, err);
+    return conform_add(c, name, &view, SN_F64, err);
 }
 
 static SnStatus add_state(Conform *c, SnTraining *t, SnError *err)
@@ -161,6 +161,7 @@ static SnStatus train(Conform *c, SnModel *m, SnError *err)
                  "%s: input %s has no %lld micro-batches", c->dir, in[i].name, (long long)(steps * times));
     pick(in, nin, 0, 1, one);
     d.nsample = nin;
+    d.is_mean_of_batches = true;
     SN_TRY(arguments(c, training, &d.args, err));
     SN_TRY(sn_training_create(m, &d, &t, err));
     const SnStatus st = run_steps(c, t, in, nin, steps, times, err);

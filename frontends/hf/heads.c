@@ -60,6 +60,18 @@ static SnValue class_loss(SnBuild *b, SnValue logits, SnValue labels)
     return sn_cross_entropy(b->g, logits, labels_like(b, labels, logits), -100, 0, "mean");
 }
 
+/* The same of the input `labels`, as a training wants it. */
+static SnValue label_loss(SnBuild *b, SnValue logits, SnValue labels)
+{
+    SnLossForm *f = b->form;
+    if (!f)
+        return class_loss(b, logits, labels);
+    f->is_share = f->items.ref != 0;
+    const SnValue y = sn_cross_entropy(b->g, logits, labels_like(b, labels, logits), -100, f->smoothing,
+                                       f->is_share ? "sum" : "mean");
+    return f->is_share ? sn_div(b->g, sn_cast(b->g, y, SN_F32), f->items) : y;
+}
+
 SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *name)
 {
     const SnValue labels = sn_nn_input(b, name);
@@ -68,7 +80,7 @@ SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *name)
     if (sn_dtype_is_float(sn_value_dtype(b->g, labels)))
         return sn_graph_fail(b->g, SN_ESHAPE, "%s: expected whole numbers, the classes", name);
     sn_nn_range(b, labels, "logits", classes_of(b, logits), -100);
-    return class_loss(b, logits, labels);
+    return label_loss(b, logits, labels);
 }
 
 /* Transformers decides by the labels where the config does not say. */
@@ -118,9 +130,10 @@ void sn_nn_next_token(SnBuild *b, SnValue logits)
     const SnValue dims[] = {b->batch, size(b, 1)};
     const SnValue none = sn_broadcast(g, size(b, -100), 2, dims);
     const SnValue ahead = sn_concat(g, 2, (SnValue[]){rest, none}, 1);
-    const SnValue loss = class_loss(b, sn_cast(g, logits, SN_F32), ahead);
+    const SnValue loss = label_loss(b, sn_cast(g, logits, SN_F32), ahead);
     const double share = sn_config_float(b->config, "router_aux_loss_coef", 0.001);
-    sn_nn_output(b, "loss", aux.ref ? sn_add(g, loss, sn_nn_times(b, aux, share)) : loss);
+    const bool is_smooth = b->form && b->form->smoothing != 0; /* the smoother sees logits alone */
+    sn_nn_output(b, "loss", aux.ref && !is_smooth ? sn_add(g, loss, sn_nn_times(b, aux, share)) : loss);
 }
 
 /* Column i of the last axis. */
@@ -156,7 +169,7 @@ void sn_nn_choose(SnBuild *b, SnValue logits)
     sn_nn_output(b, "logits", scores);
     const SnValue labels = sn_nn_input(b, "labels");
     if (labels.ref)
-        sn_nn_output(b, "loss", class_loss(b, scores, labels));
+        sn_nn_output(b, "loss", label_loss(b, scores, labels));
 }
 
 /* Rows of x [batch, seq, width] at places [batch, n]. */

@@ -46,6 +46,13 @@ typedef struct SnTrained {
 } SnTrained;
 void sn_trained_clear(SnTrained *t, const SnAllocator *memory);
 
+/* How a training wants the loss of labels. */
+typedef struct SnLossForm {
+    SnValue items;    /* f32: labels that count in all of the step; none: the mean over those of the batch */
+    double smoothing; /* LabelSmoother of Transformers */
+    bool is_share;    /* filled: the loss is a share of the step's, by items */
+} SnLossForm;
+
 /* One model being built. */
 typedef struct SnBuild {
     SnGraph *g;
@@ -72,6 +79,7 @@ typedef struct SnBuild {
     SnRouting routing;
     SnPast *past;       /* cached form; NULL: whole rows */
     SnTrained *trained; /* or NULL */
+    SnLossForm *form;   /* or NULL */
     SnText made;        /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 

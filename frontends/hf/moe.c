@@ -23,7 +23,10 @@ static bool wants_routing(const SnBuild *b)
 
 SnValue sn_moe_router(SnBuild *b, const char *name, SnValue x)
 {
+    const SnDtype dtype = b->dtype;
+    b->dtype = sn_value_dtype(b->g, x);
     const SnValue logits = sn_cast(b->g, sn_nn_linear(b, name, x), SN_F32);
+    b->dtype = dtype;
     if (wants_routing(b))
         b->routing.logits = logits;
     return logits;

@@ -1,8 +1,7 @@
 /* session.c -- a training program and its instance, entry by entry. */
 #include "frontends/training.h"
 
-#include "frontends/training/arguments.h"
-#include "frontends/training/train.h"
+#include "frontends/training/recipe.h"
 
 struct SnTraining {
     SnModel *m;
@@ -12,102 +11,6 @@ struct SnTraining {
 };
 
 /* ---- arguments ---- */
-
-typedef struct NamedAttr {
-    const char *argument, *attr;
-} NamedAttr;
-
-static const struct Optim {
-    const char *name, *op;
-    NamedAttr attr[4];
-} optims[] = {
-    {"adamw_torch", "adamw", {{"adam_beta1", "beta1"}, {"adam_beta2", "beta2"}, {"adam_epsilon", "eps"}}},
-    {"sgd", "sgd", {{NULL, NULL}}},
-    {"adagrad", "adagrad", {{NULL, NULL}}},
-    {"rmsprop", "rmsprop", {{NULL, NULL}}},
-    {"lion_32bit", "lion", {{"adam_beta1", "beta1"}, {"adam_beta2", "beta2"}}},
-    {"adafactor", "adafactor", {{NULL, NULL}}},
-};
-
-static const struct Schedule {
-    const char *name, *kind;
-    bool has_warmup, has_end;
-    double cycles;
-} schedules[] = {
-    {"linear", "linear", true, true, 0},
-    {"cosine", "cosine", true, true, 0.5},
-    {"cosine_with_restarts", "restarts", true, true, 1},
-    {"polynomial", "polynomial", true, true, 0},
-    {"constant", "constant", false, false, 0},
-    {"constant_with_warmup", "constant", true, false, 0},
-    {"inverse_sqrt", "inverse_sqrt", true, false, 0},
-};
-
-static double number(const SnJson *args, const char *key, double otherwise)
-{
-    double v = otherwise;
-    return sn_json_number(sn_json_get(args, key), &v) ? v : otherwise;
-}
-
-static const char *string(SnTraining *t, const SnJson *args, const char *key)
-{
-    const char *s = sn_arg_string(args, key);
-    return s ? sn_arena_strndup(&t->arena, s, strlen(s)) : NULL;
-}
-
-static SnStatus read_optimizer(SnTraining *t, const SnJson *args, SnError *err)
-{
-    SnOptimizer *o = &t->spec.optimizer;
-    const char *name = string(t, args, "optim");
-    size_t i = 0;
-    while (i < SN_COUNT(optims) && strcmp(optims[i].name, name) != 0)
-        i++;
-    SN_CHECK(i < SN_COUNT(optims), err, SN_EUNSUPPORTED, "optim %s: not yet", name);
-    o->op = optims[i].op;
-    o->attr[o->nattr++] = SN_FLOAT("weight_decay", sn_arg_number(args, "weight_decay"));
-    for (const NamedAttr *a = optims[i].attr; a->argument; a++)
-        o->attr[o->nattr++] = SN_FLOAT(a->attr, sn_arg_number(args, a->argument));
-    const SnJson *more = sn_json_get(args, "optim_args");
-    for (uint32_t k = 0; more && more->kind == SN_JSON_OBJECT && k < more->n && o->nattr < SN_OPTIM_ATTRS;
-         k++) {
-        const SnJson *v = &more->u.child[k];
-        const char *key = sn_arena_strndup(&t->arena, (const char *)v->key.at, v->key.n);
-        SN_CHECK(key, err, SN_ENOMEM, "training: no memory");
-        if (v->kind == SN_JSON_BOOL)
-            o->attr[o->nattr++] = SN_INT(key, v->u.boolean);
-        else
-            o->attr[o->nattr++] = SN_FLOAT(key, number(more, key, 0));
-    }
-    return SN_OK;
-}
-
-static SnStatus read_schedule(SnTraining *t, const SnJson *args, SnError *err)
-{
-    SnLrSchedule *r = &t->spec.schedule;
-    const SnJson *more = sn_json_get(args, "lr_scheduler_kwargs");
-    const char *name = string(t, args, "lr_scheduler_type");
-    const struct Schedule *s = schedules;
-    while (s < schedules + SN_COUNT(schedules) && strcmp(s->name, name) != 0)
-        s++;
-    SN_CHECK(s < schedules + SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet",
-             name);
-    r->lr = sn_arg_number(args, "learning_rate");
-    r->attr[r->nattr++] = SN_STRING("kind", s->kind);
-    r->attr[r->nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
-    if (s->has_end)
-        r->attr[r->nattr++] = SN_FLOAT("total", sn_arg_number(args, "max_steps"));
-    if (s->cycles != 0)
-        r->attr[r->nattr++] = SN_FLOAT("num_cycles", number(more, "num_cycles", s->cycles));
-    if (strcmp(s->kind, "polynomial") == 0) {
-        r->attr[r->nattr++] = SN_FLOAT("power", number(more, "power", 1));
-        r->attr[r->nattr++] = SN_FLOAT("lr_end", number(more, "lr_end", 1e-7) / r->lr);
-    }
-    if (strcmp(s->kind, "inverse_sqrt") == 0) {
-        const double warmup = sn_arg_number(args, "warmup_steps");
-        r->attr[r->nattr++] = SN_FLOAT("timescale", number(more, "timescale", warmup != 0 ? warmup : 10000));
-    }
-    return SN_OK;
-}
 
 static SnStatus read_inputs(SnTraining *t, const SnTrainingDesc *d, SnError *err)
 {
@@ -134,13 +37,16 @@ static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
              "gradient_accumulation_steps: expected 1 to 4096, found %g",
              sn_arg_number(d->args, "gradient_accumulation_steps"));
     s->max_grad_norm = sn_arg_number(d->args, "max_grad_norm");
+    s->smoothing = sn_arg_number(d->args, "label_smoothing_factor");
+    s->is_mean_of_batches = d->is_mean_of_batches;
+    s->dtype = sn_arg_bool(d->args, "bf16") ? SN_BF16 : sn_arg_bool(d->args, "fp16") ? SN_F16 : SN_NODTYPE;
     s->trains = d->trains;
     s->decays = d->decays;
     s->self = d->self;
     s->want = d->want;
     s->nwant = d->nwant;
-    SN_TRY(read_optimizer(t, d->args, err));
-    SN_TRY(read_schedule(t, d->args, err));
+    SN_TRY(sn_recipe_optimizer(&t->arena, d->args, &s->optimizer, err));
+    SN_TRY(sn_recipe_schedule(&t->arena, d->args, &s->schedule, err));
     return read_inputs(t, d, err);
 }
 
@@ -229,7 +135,11 @@ SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin, Sn
     SN_TRY(run(t, "step", in, nin, err));
     SN_TRY(scalar(t, "loss", &out->loss, err));
     SN_TRY(scalar(t, "grad_norm", &out->grad_norm, err));
-    return scalar(t, "learning_rate", &out->learning_rate, err);
+    SN_TRY(scalar(t, "learning_rate", &out->learning_rate, err));
+    double is_finite = 0;
+    SN_TRY(scalar(t, "is_finite", &is_finite, err));
+    out->is_finite = is_finite != 0;
+    return SN_OK;
 }
 
 SnStatus sn_training_eval(SnTraining *t, const SnNamedTensor *in, size_t nin, SnResults **out, SnError *err)

@@ -4,6 +4,8 @@
 
 #include "ops/ops.h"
 
+#include <math.h>
+
 typedef struct Train {
     SnModel *m;
     SnGraph *g;
@@ -12,8 +14,11 @@ typedef struct Train {
     SnNamedValues state; /* what the optimizer keeps */
     SnValue *in;         /* by input of the entry at hand */
     SnValue step;        /* i64: steps so far */
-    SnValue loss;        /* of the step; f32 */
-    SnValue *d;          /* by parameter */
+    SnValue scale;       /* f32: what the loss is multiplied with; none: 1 */
+    SnValue is_finite;   /* of the gradients */
+    SnLossForm form;
+    SnValue loss; /* of the step; f32 */
+    SnValue *d;   /* by parameter */
 } Train;
 
 static SnValue num(Train *t, double v)
@@ -59,6 +64,8 @@ static SnModelPart head_of(Train *t, const SnValue *in, const char *const *want,
     SnNamedValue *named = array(t, s->ninput, sizeof *named);
     SnModelPart part = {.head = s->head, .in = named, .nin = s->ninput, .want = want, .nwant = nwant};
     part.trained = &t->trained;
+    part.form = &t->form;
+    part.dtype = s->dtype;
     for (size_t i = 0; named && i < s->ninput; i++)
         named[i] = (SnNamedValue){s->input[i], in[i]};
     if (named)
@@ -71,7 +78,12 @@ static SnValue gradients(Train *t, const SnValue *in)
 {
     sn_fn_begin(t->g, "loss");
     SnModelPart part = head_of(t, in, (const char *const[]){"loss"}, 1);
-    const SnValue fn = sn_fn_end(t->g, sn_named_value(part.out.at, part.out.n, "loss"));
+    SnValue loss = sn_named_value(part.out.at, part.out.n, "loss");
+    if (!t->form.is_share && t->spec->accumulate > 1)
+        loss = sn_mul(t->g, loss, num(t, 1 / (double)t->spec->accumulate));
+    if (t->scale.ref)
+        loss = sn_mul(t->g, loss, t->scale);
+    const SnValue fn = sn_fn_end(t->g, loss);
     const size_t n = t->trained.leaf.n;
     SnValue *wrt = array(t, n, sizeof *wrt);
     sn_model_part_clear(t->m, &part);
@@ -106,7 +118,25 @@ static void pick(Train *t, SnValue i, SnValue *in)
     }
 }
 
-/* The mean of the losses of all micro-batches, and the gradients of that. */
+/* Labels that count in all micro-batches: those of words to come begin at the second. */
+static void count_items(Train *t)
+{
+    SnGraph *g = t->g;
+    size_t k = 0;
+    while (k < t->spec->ninput && strcmp(t->spec->input[k], "labels") != 0)
+        k++;
+    if (t->spec->is_mean_of_batches || k == t->spec->ninput || sn_dtype_is_float(sn_value_dtype(g, t->in[k])))
+        return;
+    SnValue labels = t->in[k];
+    const SnArch *arch = t->spec->head ? sn_arch_find(t->m->config.model_type, t->spec->head) : t->m->arch;
+    const int last = sn_rank(g, labels) - 1;
+    if (arch && strcmp(arch->task, "text-generation") == 0 && last >= 0)
+        labels = sn_slice_axis(g, labels, last, size(t, 1), sn_sub(g, sn_dim(g, labels, last), size(t, 1)));
+    const SnValue counts = sn_cast(g, sn_ne(g, labels, size(t, -100)), SN_F32);
+    t->form.items = sn_reduce(g, "add", counts, 0, NULL, false);
+}
+
+/* The loss of all micro-batches, and its gradients. */
 static void sum_up(Train *t)
 {
     SnGraph *g = t->g;
@@ -115,6 +145,7 @@ static void sum_up(Train *t)
     if (!in)
         return;
     pick(t, size(t, 0), in);
+    count_items(t);
     find_parameters(t, times > 1 ? in : t->in);
     const size_t n = t->trained.leaf.n;
     SnValue *sum = array(t, n + 1, sizeof *sum);
@@ -129,7 +160,6 @@ static void sum_up(Train *t)
             t->d[i] = sn_get(g, sn_get(g, y, 1), (int)i);
         return;
     }
-    const SnValue share = num(t, 1 / (double)times);
     sum[0] = sn_const(g, SN_F32, 0);
     for (size_t i = 0; i < n; i++)
         sum[1 + i] = zeros_like(t, t->trained.leaf.at[i].value);
@@ -142,13 +172,50 @@ static void sum_up(Train *t)
     y = gradients(t, in);
     for (size_t i = 0; next && i <= n; i++) {
         const SnValue more = i == 0 ? sn_get(g, y, 0) : sn_get(g, sn_get(g, y, 1), (int)i - 1);
-        next[i] = sn_add(g, next[i], sn_mul(g, more, share));
+        next[i] = sn_add(g, next[i], more);
     }
     const SnValue body = sn_fn_end(g, next ? sn_tuple(g, (int)n + 1, next, NULL) : sn_none());
     const SnValue all = sn_loop(g, body, sn_none(), size(t, times), (int)n + 1, sum, 0, NULL);
     t->loss = sn_get(g, all, 0);
     for (size_t i = 0; i < n; i++)
         t->d[i] = sn_get(g, all, (int)i + 1);
+}
+
+/* ---- the scale of the loss: torch.amp.GradScaler ---- */
+
+#define FIRST_SCALE   65536
+#define STEPS_TO_RISE 2000
+
+static SnValue kept(Train *t, const char *name, SnValue init);
+
+static void begin_scale(Train *t)
+{
+    if (t->spec->dtype == SN_F16)
+        t->scale = kept(t, "loss_scale", sn_const(t->g, SN_F32, FIRST_SCALE));
+}
+
+static void unscale(Train *t)
+{
+    if (!t->scale.ref)
+        return;
+    const SnValue by = sn_div(t->g, num(t, 1), t->scale);
+    t->loss = sn_mul(t->g, t->loss, by);
+    for (size_t i = 0; i < t->trained.leaf.n; i++)
+        t->d[i] = sn_mul(t->g, t->d[i], by);
+}
+
+/* Twice as much after many good steps, half as much after a bad one. */
+static void next_scale(Train *t)
+{
+    SnGraph *g = t->g;
+    if (!t->scale.ref)
+        return;
+    const SnValue good = kept(t, "good_steps", size(t, 0)), more = sn_add(g, good, size(t, 1));
+    const SnValue rises = sn_ge(g, more, size(t, STEPS_TO_RISE));
+    const SnValue on = sn_where(g, rises, sn_mul(g, t->scale, num(t, 2)), t->scale);
+    sn_next(g, t->scale, sn_where(g, t->is_finite, on, sn_mul(g, t->scale, num(t, 0.5))));
+    const SnValue count = sn_where(g, rises, size(t, 0), more);
+    sn_next(g, good, sn_where(g, t->is_finite, count, size(t, 0)));
 }
 
 /* ---- clipping: torch.nn.utils.clip_grad_norm_ ---- */
@@ -174,6 +241,8 @@ static void clip(Train *t, SnValue norm)
 
 /* ---- optimizers: what each keeps of a parameter, and what of that has other dims ---- */
 
+#define LEAST_8BIT 4096 /* elements; what is smaller is kept in f32 */
+
 typedef enum Kept { LIKE, ROWS, COLUMNS } Kept; /* without the last axis, without the one before */
 
 static const struct OptimizerRow {
@@ -182,14 +251,20 @@ static const struct OptimizerRow {
         const char *name;
         Kept dims;
         const char *needs; /* kept where this attribute is not 0; NULL: always */
+        bool is_positive;
     } state[3];
     bool has_step;
 } optimizers[] = {
-    {"adamw", {{"exp_avg", LIKE, NULL}, {"exp_avg_sq", LIKE, NULL}}, true},
+    {"adamw", {{"exp_avg", LIKE, NULL}, {"exp_avg_sq", LIKE, NULL, true}}, true},
+    {"ademamix",
+     {{"exp_avg", LIKE, NULL}, {"exp_avg_sq", LIKE, NULL, true}, {"exp_avg_slow", LIKE, NULL}},
+     true},
     {"sgd", {{"momentum_buffer", LIKE, "momentum"}}, true},
     {"adagrad", {{"sum", LIKE, NULL}}, true},
     {"rmsprop",
-     {{"square_avg", LIKE, NULL}, {"momentum_buffer", LIKE, "momentum"}, {"grad_avg", LIKE, "centered"}},
+     {{"square_avg", LIKE, NULL, true},
+      {"momentum_buffer", LIKE, "momentum"},
+      {"grad_avg", LIKE, "centered"}},
      false},
     {"lion", {{"exp_avg", LIKE, NULL}}, false},
     {"adafactor",
@@ -227,19 +302,58 @@ static SnValue kept(Train *t, const char *name, SnValue init)
     return v;
 }
 
+/* What a step leaves of a carry: nothing of it where the gradients are not finite. */
+static void go_on(Train *t, SnValue carry, SnValue next)
+{
+    sn_next(t->g, carry, sn_where(t->g, t->is_finite, next, carry));
+}
+
+/* 8-bit numbers that are kept of w, as floats; q: they and their scales. */
+static SnValue kept_8bit(Train *t, const char *name, SnValue w, bool is_positive, SnValue *q)
+{
+    SnGraph *g = t->g;
+    SnValue dims[SN_MAX_RANK];
+    const SnValue zeros = sn_broadcast(g, sn_const(g, SN_F32, 0), dims_of(t, w, dims), dims);
+    const SnValue first = sn_quantize_dynamic(g, zeros, !is_positive);
+    for (int i = 0; i < 2; i++) {
+        const SnValue part = sn_get(g, first, i);
+        const int n = dims_of(t, part, dims);
+        const SnValue none = sn_broadcast(g, sn_const(g, sn_value_dtype(g, part), 0), n, dims);
+        q[i] = kept(t, i ? name2(t, "scale", name) : name, none);
+    }
+    return sn_dequantize_dynamic(g, q[0], q[1], w, !is_positive);
+}
+
+static bool is_8bit(Train *t, SnValue w)
+{
+    int64_t count = 1;
+    for (int i = 0; i < sn_rank(t->g, w); i++) {
+        int64_t n = 0;
+        (void)sn_is_const_i64(sn_graph_store(t->g), sn_dim(t->g, w, i).ref, &n);
+        count *= n;
+    }
+    return t->spec->optimizer.is_8bit && count >= LEAST_8BIT;
+}
+
 static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue step, SnValue lr)
 {
     const SnOptimizer *o = &t->spec->optimizer;
     const SnNamedValue *w = &t->trained.leaf.at[i];
     const SnTrainSpec *s = t->spec;
     SnAttr attr[SN_OPTIM_ATTRS];
-    SnValue in[8] = {w->value, t->d[i]};
+    SnValue in[8] = {w->value, t->d[i]}, q[3][2];
+    const bool is_narrow = is_8bit(t, w->value);
     bool is_kept[3] = {false};
     int n = 2, nattr = 0;
     for (int k = 0; k < 3 && row->state[k].name; k++) {
-        const SnValue init = begin_state(t, w->value, row->state[k].dims);
+        const char *name = name2(t, row->state[k].name, w->name);
         is_kept[k] = !row->state[k].needs || is_set(o, row->state[k].needs);
-        in[n++] = is_kept[k] ? kept(t, name2(t, row->state[k].name, w->name), init) : init;
+        if (is_kept[k] && is_narrow)
+            in[n++] = kept_8bit(t, name, w->value, row->state[k].is_positive, q[k]);
+        else {
+            const SnValue init = begin_state(t, w->value, row->state[k].dims);
+            in[n++] = is_kept[k] ? kept(t, name, init) : init;
+        }
     }
     if (row->has_step)
         in[n++] = step;
@@ -248,10 +362,16 @@ static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue s
         if (strcmp(o->attr[k].name, "weight_decay") != 0 || !s->decays || s->decays(s->self, w->name))
             attr[nattr++] = o->attr[k];
     const SnValue y = sn_op(t->g, row->op, in, n, attr, nattr);
-    sn_next(t->g, w->value, sn_get(t->g, y, 0));
-    for (int k = 0; k < 3; k++)
-        if (is_kept[k])
-            sn_next(t->g, in[2 + k], sn_get(t->g, y, 1 + k));
+    go_on(t, w->value, sn_get(t->g, y, 0));
+    for (int k = 0; k < 3; k++) {
+        if (!is_kept[k])
+            continue;
+        const SnValue next = sn_get(t->g, y, 1 + k);
+        const SnValue both =
+            is_narrow ? sn_quantize_dynamic(t->g, next, !row->state[k].is_positive) : sn_none();
+        for (int j = 0; j < (is_narrow ? 2 : 1); j++)
+            go_on(t, is_narrow ? q[k][j] : in[2 + k], is_narrow ? sn_get(t->g, both, j) : next);
+    }
 }
 
 /* ---- entries ---- */
@@ -272,10 +392,13 @@ static void entry_step(Train *t)
     sn_entry_begin(g, "step");
     make_inputs(t, "", t->spec->accumulate > 1 ? t->spec->accumulate : 0);
     t->step = kept(t, "step", size(t, 0));
+    begin_scale(t);
     sum_up(t);
     if (sn_graph_check(g, NULL) != SN_OK)
         return;
+    unscale(t);
     const SnValue norm = norm_of(t);
+    t->is_finite = sn_lt(g, norm, num(t, HUGE_VAL));
     clip(t, norm);
     const SnValue factor = sn_op(g, "lr_factor", &t->step, 1, r->attr, r->nattr);
     const SnValue lr = sn_mul(g, factor, sn_const(g, SN_F64, r->lr));
@@ -289,10 +412,12 @@ static void entry_step(Train *t)
     }
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         update(t, &optimizers[k], i, count, lr);
-    sn_next(g, t->step, next);
+    go_on(t, t->step, next);
+    next_scale(t);
     sn_output(g, "loss", t->loss);
     sn_output(g, "grad_norm", norm);
     sn_output(g, "learning_rate", lr);
+    sn_output(g, "is_finite", t->is_finite);
 }
 
 static void entry_eval(Train *t, SnModelProgram *p)
@@ -301,6 +426,7 @@ static void entry_eval(Train *t, SnModelProgram *p)
     make_inputs(t, "eval", 0);
     if (!t->in)
         return;
+    t->form.items = sn_none();
     SnModelPart part = head_of(t, t->in, t->spec->want, t->spec->nwant);
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(t->g, part.out.at[i].name, part.out.at[i].value);
@@ -335,6 +461,7 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     const SnTrainSpec *s = user;
     Train t = {.m = m, .g = g, .spec = s};
+    t.form.smoothing = s->smoothing;
     t.trained = (SnTrained){.is_state = true, .picks = s->trains, .self = s->self};
     entry_step(&t);
     entry_eval(&t, p);

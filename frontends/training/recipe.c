@@ -1,0 +1,234 @@
+/* recipe.c -- names of optimizers and schedules, as Transformers has them, to rows of ops/optim.c: a row a
+ * name. */
+#include "frontends/training/recipe.h"
+
+#include <math.h>
+
+/* ---- optimizers ---- */
+
+typedef struct NamedAttr {
+    const char *argument, *attr;
+} NamedAttr;
+
+#define BETAS                                                                                                \
+    {"adam_beta1", "beta1"},                                                                                 \
+    {                                                                                                        \
+        "adam_beta2", "beta2"                                                                                \
+    }
+#define ADAM                                                                                                 \
+    {                                                                                                        \
+        BETAS,                                                                                               \
+        {                                                                                                    \
+            "adam_epsilon", "eps"                                                                            \
+        }                                                                                                    \
+    }
+
+static const struct Optim {
+    const char *name, *op;
+    bool is_8bit;
+    NamedAttr attr[4];
+} optims[] = {
+    {"adamw_torch", "adamw", false, ADAM},
+    {"adamw_torch_fused", "adamw", false, ADAM},
+    {"paged_adamw_32bit", "adamw", false, ADAM},
+    {"adamw_8bit", "adamw", true, ADAM},
+    {"adamw_bnb_8bit", "adamw", true, ADAM},
+    {"paged_adamw_8bit", "adamw", true, ADAM},
+    {"ademamix", "ademamix", false, ADAM},
+    {"paged_ademamix_32bit", "ademamix", false, ADAM},
+    {"ademamix_8bit", "ademamix", true, ADAM},
+    {"paged_ademamix_8bit", "ademamix", true, ADAM},
+    {"lion_32bit", "lion", false, {BETAS}},
+    {"paged_lion_32bit", "lion", false, {BETAS}},
+    {"lion_8bit", "lion", true, {BETAS}},
+    {"paged_lion_8bit", "lion", true, {BETAS}},
+    {"sgd", "sgd", false, {{NULL, NULL}}},
+    {"adagrad", "adagrad", false, {{NULL, NULL}}},
+    {"rmsprop", "rmsprop", false, {{NULL, NULL}}},
+    {"rmsprop_bnb", "rmsprop", false, {{NULL, NULL}}},
+    {"rmsprop_bnb_32bit", "rmsprop", false, {{NULL, NULL}}},
+    {"rmsprop_bnb_8bit", "rmsprop", true, {{NULL, NULL}}},
+    {"adafactor", "adafactor", false, {{NULL, NULL}}},
+};
+
+static SnStatus add(SnAttr *all, int *n, SnAttr attr, SnError *err)
+{
+    for (int i = 0; i < *n; i++)
+        if (strcmp(all[i].name, attr.name) == 0) {
+            all[i] = attr;
+            return SN_OK;
+        }
+    SN_CHECK(*n < SN_OPTIM_ATTRS, err, SN_EINVAL, "%s: too many numbers", attr.name);
+    all[(*n)++] = attr;
+    return SN_OK;
+}
+
+static SnStatus set(SnArena *a, SnOptimizer *o, SnBytes key, double v, bool is_flag, SnError *err)
+{
+    const char *name = sn_arena_strndup(a, (const char *)key.at, key.n);
+    SN_CHECK(name, err, SN_ENOMEM, "training: no memory");
+    return add(o->attr, &o->nattr, is_flag ? SN_INT(name, v != 0) : SN_FLOAT(name, v), err);
+}
+
+/* betas: [b1, b2], eps: [eps, eps_scale] */
+static SnStatus set_list(SnArena *a, SnOptimizer *o, const SnJson *list, SnError *err)
+{
+    static const struct {
+        const char *key, *attr[3];
+    } rows[] = {{"betas", {"beta1", "beta2", "beta3"}}, {"eps", {"eps", "eps_scale", NULL}}};
+    for (size_t i = 0; i < SN_COUNT(rows); i++)
+        for (uint32_t k = 0; sn_bytes_is(list->key, rows[i].key) && k < list->n && k < 3 && rows[i].attr[k];
+             k++) {
+            double v = 0;
+            SN_CHECK(sn_json_number(sn_json_at(list, k), &v), err, SN_EINVAL,
+                     "optim_args: %s: expected numbers", rows[i].key);
+            SN_TRY(set(a, o, sn_bytes_str(rows[i].attr[k]), v, false, err));
+        }
+    return SN_OK;
+}
+
+/* "key=value,key=value" */
+static SnStatus set_words(SnArena *a, SnOptimizer *o, SnBytes text, SnError *err)
+{
+    for (size_t at = 0; at < text.n;) {
+        size_t end = at, mid = SIZE_MAX;
+        for (; end < text.n && text.at[end] != ','; end++)
+            if (text.at[end] == '=')
+                mid = end;
+        const SnBytes value = {text.at + mid + 1, mid < end ? end - mid - 1 : 0};
+        double v = 0;
+        const bool is_word = sn_bytes_is(value, "true") || sn_bytes_is(value, "True") ||
+                             sn_bytes_is(value, "false") || sn_bytes_is(value, "False");
+        SN_CHECK(mid < end && (is_word || sn_parse_f64(value, &v)), err, SN_EINVAL,
+                 "optim_args: expected key=number in %.*s", (int)(end - at < 80 ? end - at : 80),
+                 (const char *)text.at + at);
+        while (at < mid && text.at[at] == ' ')
+            at++;
+        SN_TRY(set(a, o, (SnBytes){text.at + at, mid - at}, is_word ? value.n == 4 : v, is_word, err));
+        at = end + 1;
+    }
+    return SN_OK;
+}
+
+static SnStatus set_more(SnArena *a, SnOptimizer *o, const SnJson *more, SnError *err)
+{
+    if (more && more->kind == SN_JSON_STRING)
+        return set_words(a, o, more->u.string, err);
+    for (uint32_t k = 0; more && more->kind == SN_JSON_OBJECT && k < more->n; k++) {
+        const SnJson *v = &more->u.child[k];
+        double x = 0;
+        if (v->kind == SN_JSON_ARRAY)
+            SN_TRY(set_list(a, o, v, err));
+        else if (v->kind == SN_JSON_BOOL || sn_json_number(v, &x))
+            SN_TRY(
+                set(a, o, v->key, v->kind == SN_JSON_BOOL ? v->u.boolean : x, v->kind == SN_JSON_BOOL, err));
+    }
+    return SN_OK;
+}
+
+SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, SnError *err)
+{
+    SnOptimizer o = {0};
+    const char *name = sn_arg_string(args, "optim");
+    size_t i = 0;
+    while (i < SN_COUNT(optims) && strcmp(optims[i].name, name) != 0)
+        i++;
+    SN_CHECK(i < SN_COUNT(optims), err, SN_EUNSUPPORTED, "optim %s: not yet", name);
+    o.op = optims[i].op;
+    o.is_8bit = optims[i].is_8bit;
+    o.attr[o.nattr++] = SN_FLOAT("weight_decay", sn_arg_number(args, "weight_decay"));
+    for (const NamedAttr *n = optims[i].attr; n->argument; n++)
+        o.attr[o.nattr++] = SN_FLOAT(n->attr, sn_arg_number(args, n->argument));
+    SN_TRY(set_more(a, &o, sn_arg(args, "optim_args"), err));
+    *out = o;
+    return SN_OK;
+}
+
+/* ---- schedules ---- */
+
+typedef enum Kind { NUMBER, RATE, WORD } Kind; /* RATE: as a share of learning_rate */
+
+static const struct Schedule {
+    const char *name, *kind;
+    bool has_warmup, has_end;
+    struct {
+        const char *key, *attr;
+        Kind kind;
+        double otherwise; /* NaN: the op's own */
+    } set[6];
+} schedules[] = {
+    {"linear", "linear", true, true, {{NULL, NULL, NUMBER, 0}}},
+    {"cosine", "cosine", true, true, {{"num_cycles", "num_cycles", NUMBER, 0.5}}},
+    {"cosine_with_restarts", "restarts", true, true, {{"num_cycles", "num_cycles", NUMBER, 1}}},
+    {"polynomial",
+     "polynomial",
+     true,
+     true,
+     {{"power", "power", NUMBER, 1}, {"lr_end", "lr_end", RATE, 1e-7}}},
+    {"constant", "constant", false, false, {{NULL, NULL, NUMBER, 0}}},
+    {"constant_with_warmup", "constant", true, false, {{NULL, NULL, NUMBER, 0}}},
+    {"inverse_sqrt", "inverse_sqrt", true, false, {{"timescale", "timescale", NUMBER, NAN}}},
+    {"cosine_with_min_lr",
+     "cosine",
+     true,
+     true,
+     {{"num_cycles", "num_cycles", NUMBER, 0.5},
+      {"min_lr_rate", "min_lr_rate", NUMBER, NAN},
+      {"min_lr", "min_lr_rate", RATE, NAN}}},
+    {"cosine_warmup_with_min_lr",
+     "cosine_warmup",
+     true,
+     true,
+     {{"num_cycles", "num_cycles", NUMBER, 0.5},
+      {"min_lr_rate", "min_lr_rate", NUMBER, NAN},
+      {"min_lr", "min_lr_rate", RATE, NAN},
+      {"warmup_lr_rate", "warmup_lr_rate", NUMBER, NAN}}},
+    {"warmup_stable_decay",
+     "stable",
+     true,
+     true,
+     {{"num_decay_steps", "decay_steps", NUMBER, 0},
+      {"num_stable_steps", "stable_steps", NUMBER, NAN},
+      {"warmup_type", "warmup_type", WORD, 0},
+      {"decay_type", "decay_type", WORD, 0},
+      {"min_lr_ratio", "min_lr_rate", NUMBER, NAN},
+      {"num_cycles", "num_cycles", NUMBER, NAN}}},
+};
+
+static SnStatus set_schedule(SnArena *a, const struct Schedule *s, int i, const SnJson *more, SnLrSchedule *r,
+                             SnError *err)
+{
+    const char *attr = s->set[i].attr;
+    const SnJson *v = sn_json_get(more, s->set[i].key);
+    SnBytes word;
+    double x = s->set[i].otherwise;
+    if (s->set[i].kind == WORD) {
+        if (!sn_json_string(v, &word))
+            return SN_OK;
+        const char *own = sn_arena_strndup(a, (const char *)word.at, word.n);
+        SN_CHECK(own, err, SN_ENOMEM, "training: no memory");
+        return add(r->attr, &r->nattr, SN_STRING(attr, own), err);
+    }
+    (void)sn_json_number(v, &x);
+    return isnan(x) ? SN_OK
+                    : add(r->attr, &r->nattr, SN_FLOAT(attr, s->set[i].kind == RATE ? x / r->lr : x), err);
+}
+
+SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, SnError *err)
+{
+    SnLrSchedule r = {.lr = sn_arg_number(args, "learning_rate")};
+    const char *name = sn_arg_string(args, "lr_scheduler_type");
+    size_t i = 0;
+    while (i < SN_COUNT(schedules) && strcmp(schedules[i].name, name) != 0)
+        i++;
+    SN_CHECK(i < SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet", name);
+    const struct Schedule *s = &schedules[i];
+    r.attr[r.nattr++] = SN_STRING("kind", s->kind);
+    r.attr[r.nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
+    if (s->has_end)
+        r.attr[r.nattr++] = SN_FLOAT("total", sn_arg_number(args, "max_steps"));
+    for (int k = 0; k < (int)SN_COUNT(s->set) && s->set[k].key; k++)
+        SN_TRY(set_schedule(a, s, k, sn_arg(args, "lr_scheduler_kwargs"), &r, err));
+    *out = r;
+    return SN_OK;
+}

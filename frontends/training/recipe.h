@@ -1,0 +1,13 @@
+/* recipe.h -- how parameters and the learning rate change, by names of TrainingArguments. */
+#ifndef SN_TRAIN_RECIPE_H
+#define SN_TRAIN_RECIPE_H
+
+#include "frontends/training/arguments.h"
+#include "frontends/training/train.h"
+
+/* optim, optim_args, weight_decay, adam_*. Strings live in the arena. */
+SN_MUST_CHECK SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, SnError *err);
+/* lr_scheduler_type, lr_scheduler_kwargs, learning_rate, warmup_steps, max_steps */
+SN_MUST_CHECK SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, SnError *err);
+
+#endif
