@@ -7,6 +7,37 @@
 
 #define MAX_INPUTS 64
 
+/* Members of an object but some that are numbers, strings or lists of numbers. */
+static void add_members(SnText *text, const SnJson *o, const char *const *known, size_t nknown)
+{
+    const char *separator = "";
+    for (uint32_t i = 0; o && i < o->n; i++) {
+        const SnJson *j = &o->u.child[i];
+        double v = 0;
+        bool is_known = false;
+        for (size_t k = 0; k < nknown; k++)
+            is_known = is_known || sn_bytes_is(j->key, known[k]);
+        if (is_known && (j->kind != SN_JSON_ARRAY || sn_bytes_is(j->key, "betas")))
+            continue;
+        if (j->kind == SN_JSON_NULL || j->kind == SN_JSON_OBJECT)
+            continue;
+        sn_text_printf(text, "%s\"%.*s\": ", separator, (int)j->key.n, (const char *)j->key.at);
+        if (j->kind == SN_JSON_BOOL)
+            sn_text_printf(text, "%s", j->u.boolean ? "true" : "false");
+        else if (j->kind == SN_JSON_STRING)
+            sn_text_printf(text, "\"%.*s\"", (int)j->u.string.n, (const char *)j->u.string.at);
+        else if (sn_json_number(j, &v))
+            sn_text_printf(text, "%.17g", v);
+        else {
+            for (uint32_t k = 0; k < j->n; k++)
+                if (sn_json_number(sn_json_at(j, k), &v))
+                    sn_text_printf(text, "%s%.17g", k ? ", " : "[", v);
+            sn_text_printf(text, j->n ? "]" : "[]");
+        }
+        separator = ", ";
+    }
+}
+
 /* The case's own words as those of TrainingArguments. */
 static SnStatus arguments(Conform *c, const SnJson *training, const SnJson **out, SnError *err)
 {
@@ -41,30 +72,9 @@ static SnStatus arguments(Conform *c, const SnJson *training, const SnJson **out
     if (sn_json_number(sn_json_get(training, "gradient_accumulation_steps"), &v))
         sn_text_printf(&text, ", \"gradient_accumulation_steps\": %.17g", v);
     sn_text_printf(&text, ", \"max_grad_norm\": %.17g, \"optim_args\": {", sn_json_number(norm, &v) ? v : 0);
-    const char *separator = "";
-    for (uint32_t i = 0; o && i < o->n; i++) {
-        const SnJson *j = &o->u.child[i];
-        bool is_known = false;
-        for (size_t k = 0; k < SN_COUNT(known); k++)
-            is_known = is_known || sn_bytes_is(j->key, known[k]);
-        if (is_known || (j->kind != SN_JSON_BOOL && !sn_json_number(j, &v)) ||
-            sn_bytes_is(j->key, "relative_step"))
-            continue;
-        sn_text_printf(&text, "%s\"%.*s\": ", separator, (int)j->key.n, (const char *)j->key.at);
-        if (j->kind == SN_JSON_BOOL)
-            sn_text_printf(&text, "%s", j->u.boolean ? "true" : "false");
-        else
-            sn_text_printf(&text, "%.17g", v);
-        separator = ", ";
-    }
+    add_members(&text, o, known, SN_COUNT(known));
     sn_text_printf(&text, "}, \"lr_scheduler_kwargs\": {");
-    separator = "";
-    for (uint32_t i = 0; kwargs && i < kwargs->n; i++)
-        if (sn_json_number(&kwargs->u.child[i], &v)) {
-            sn_text_printf(&text, "%s\"%.*s\": %.17g", separator, (int)kwargs->u.child[i].key.n,
-                           (const char *)kwargs->u.child[i].key.at, v);
-            separator = ", ";
-        }
+    add_members(&text, kwargs, NULL, 0);
     sn_text_printf(&text, "}}");
     SnJson *json = NULL;
     char *own = text.failed ? NULL : sn_arena_strndup(&c->arena, text.at, text.n);

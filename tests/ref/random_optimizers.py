@@ -127,18 +127,21 @@ def problem(folder, seed, optim, options, schedule, kwargs):
             rate.step()
     if relative:
         del found["learning_rates"]
+    if wide or "lion" in optim:
+        del found["grad_norms"]
     expected = {k: torch.tensor(v, dtype=torch.float64) for k, v in found.items()}
     # key biases have no gradient but rounding, which some optimizers make steps of
     noisy = [n for n in names if "c_attn.bias" in n]
     expected.update({f"final.{n}": p.detach().clone() for n, p in names.items() if n not in noisy})
     save_file(expected, os.path.join(folder, "expected.safetensors"))
-    told = {k: v for k, v in options.items()}
     spec = {
         "name": "problem", "kind": "train", "model": "model", "dtype": "f32",
-        "tolerance": {"atol": 2e-3 if wide or "lion" in optim else 2e-4, "rtol": 2e-3,
-                      "atol_by_tensor": {"learning_rates": 1e-15}},
+        # a sign or a code of 8 bits may turn at a few places
+        "tolerance": {"atol": 20 * lr, "rtol": 0.05, "mean_abs": 1e-3 if wide else 2e-4,
+                      "atol_by_tensor": {"learning_rates": 1e-15}} if wide or "lion" in optim else
+                     {"atol": 2e-4, "rtol": 2e-3, "atol_by_tensor": {"learning_rates": 1e-15}},
         "training": {"optimizer": {"type": optim, "lr": lr, "weight_decay": decay, "schedule": schedule,
-                                   "warmup_steps": warmup, "schedule_args": kwargs, **told},
+                                   "warmup_steps": warmup, "schedule_args": kwargs, **options},
                      "steps": STEPS, "gradient_accumulation_steps": times, "max_grad_norm": clip, "no_decay": still},
         "calls": [{"name": "train", "op": "train", "inputs": {k: k for k in x},
                    "outputs": {k: {"tensor": k} for k in expected}}],
