@@ -108,6 +108,8 @@ static Term number(Parse *p, Term t)
     if (t.kind != COLUMN)
         return fail(p, "a number was expected");
     const SnFeature *type = &p->d->col[t.column].type;
+    if (type->kind == SN_DATA_NULL)
+        return (Term){.kind = NUMBER, .v = sn_const(p->g, SN_F64, 0), .ok = valid_of(p, t.column)};
     if ((type->kind != SN_DATA_NUMBER && type->kind != SN_DATA_LABEL) || type->dtype == SN_U64)
         return fail(p, "the column holds no numbers");
     Term v = of_column(p, SN_FORMULA_VALUE, t.column, (SnBytes){NULL, 0}, type->dtype);

@@ -110,6 +110,48 @@ static SnStatus beside(SnDataset *const *part, size_t npart, SnDataset **out, Sn
     return st;
 }
 
+/* The type of a column of all files: nulls give way to others, whole numbers to floats. */
+static const char *common_type(SnDataset *const *part, size_t npart, uint32_t column)
+{
+    const SnFeature *type = &part[0]->col[column].type;
+    for (size_t i = 1; i < npart; i++) {
+        const SnFeature *other = &part[i]->col[column].type;
+        const bool numbers = type->kind == SN_DATA_NUMBER && other->kind == SN_DATA_NUMBER;
+        if (type->kind == SN_DATA_NULL || (numbers && type->dtype == SN_I64 && other->dtype == SN_F64))
+            type = other;
+    }
+    return type->kind == SN_DATA_LABEL || type->unit ? NULL : sn_feature_name(type);
+}
+
+static SnStatus agree(SnDataset **part, size_t npart, SnError *err)
+{
+    for (uint32_t k = 0; k < part[0]->ncol; k++) {
+        for (size_t i = 0; i < npart; i++)
+            if (part[i]->ncol != part[0]->ncol ||
+                strcmp(part[i]->col[k].type.name, part[0]->col[k].type.name) != 0)
+                return SN_OK;
+        const char *type = common_type(part, npart, k);
+        for (size_t i = 0; type && i < npart; i++) {
+            const SnFeature *own = &part[i]->col[k].type;
+            const bool gives_way =
+                own->kind == SN_DATA_NULL || (own->kind == SN_DATA_NUMBER && own->dtype == SN_I64);
+            SnDataset *cast = NULL;
+            if (!gives_way || own->unit || strcmp(sn_feature_name(own), type) == 0)
+                continue;
+            SN_TRY(sn_dataset_cast(part[i], own->name, type, &cast, err));
+            sn_dataset_release(part[i]);
+            part[i] = cast;
+        }
+    }
+    return SN_OK;
+}
+
+static SnStatus join_files(SnDataset **part, size_t npart, SnDataset **out, SnError *err)
+{
+    SN_TRY(agree(part, npart, err));
+    return sn_dataset_concatenate(part, npart, out, err);
+}
+
 static SnStatus read_files(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
                            SnDataset **out, SnError *err)
 {
@@ -125,7 +167,7 @@ static SnStatus read_files(SnContext *ctx, const char *const *path, size_t npath
              strcmp(part[0]->col[0].type.name, part[1]->col[0].type.name) != 0)
         st = beside(part, npath, out, err);
     else if (st == SN_OK)
-        st = sn_dataset_concatenate(part, npath, out, err);
+        st = join_files(part, npath, out, err);
     for (size_t i = 0; part && i < npath; i++)
         sn_dataset_release(part[i]);
     sn_arena_clear(&arena);

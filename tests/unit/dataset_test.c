@@ -151,6 +151,31 @@ static void dataset_parts_interleave(void **state)
     sn_dataset_release(d);
 }
 
+static void dataset_files_agree_on_types(void **state)
+{
+    World *w = *state;
+    char a[80], b[80];
+    const char *const paths[] = {a, b};
+    SnDataset *d = NULL;
+    SnError err;
+    const SnBytes one = sn_bytes_str("x,y\n1,2\n"), two = sn_bytes_str("x,y\n1.5,t\n");
+    (void)snprintf(a, sizeof a, "%s/a.csv", w->folder);
+    (void)snprintf(b, sizeof b, "%s/b.csv", w->folder);
+    assert_ok(sn_file_write(w->ctx, a, &one, 1, &err));
+    assert_ok(sn_file_write(w->ctx, b, &two, 1, &err));
+    assert_fails(SN_EINVAL, sn_dataset_open(w->ctx, paths, 2, NULL, &d, &err));
+    assert_non_null(strstr(err.message, "column y (int64)"));
+    const SnBytes three = sn_bytes_str("x,y\n1.5,-3\n");
+    assert_ok(sn_file_write(w->ctx, b, &three, 1, &err));
+    assert_ok(sn_dataset_open(w->ctx, paths, 2, NULL, &d, &err));
+    assert_int_equal(sn_dataset_feature(d, 0)->dtype, SN_F64);
+    assert_true(sn_cell_number(sn_dataset_cell(d, 0, 0)) == 1.0);
+    assert_true(sn_cell_number(sn_dataset_cell(d, 0, 1)) == 1.5);
+    assert_int_equal(sn_cell_int(sn_dataset_cell(d, 1, 1)), -3);
+    sn_dataset_release(d);
+    assert_int_equal(unlink(a) + unlink(b), 0);
+}
+
 static void dataset_labels_are_checked(void **state)
 {
     static const char *const names[] = {"neg", "pos"};
@@ -244,6 +269,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_bad_rows_are_named, begin, end),
         cmocka_unit_test_setup_teardown(dataset_orders_are_those_of_numpy, begin, end),
         cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_files_agree_on_types, begin, end),
         cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
         cmocka_unit_test_setup_teardown(dataset_filter_is_an_expression, begin, end),
