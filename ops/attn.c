@@ -30,7 +30,8 @@ static SnValue scores_of(SnGraph *g, SnValue q, SnValue k, SnDtype wide)
 /* Softmax over the last axis; 0 where everything is -inf. A row that has a finite score sums to 1 or more. */
 static SnValue weights_of(SnGraph *g, SnValue x)
 {
-    const SnValue top = sn_max(g, sn_max_of(g, x, -1), sn_num(g, -(double)FLT_MAX));
+    const SnValue most = sn_stop_gradient(g, sn_max_of(g, x, -1)); /* the result does not depend on it */
+    const SnValue top = sn_max(g, most, sn_num(g, -(double)FLT_MAX));
     const SnValue e = sn_exp(g, sn_sub(g, x, top));
     return sn_div(g, e, sn_max(g, sn_sum_of(g, e, -1), sn_num(g, (double)FLT_MIN)));
 }
@@ -42,14 +43,23 @@ static SnValue scale_of(SnGraph *g, const SnCall *c, SnDtype wide)
                       : sn_div(g, sn_num(g, 1), sn_sqrt(g, sn_cast(g, sn_dim(g, c->in[0], -1), wide)));
 }
 
+/* tanh(q k^T * scale / softcap), or what it is of where there is no cap. */
+static SnValue capped_of(SnGraph *g, const SnCall *c)
+{
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
+    const double cap = sn_call_float(c, "softcap");
+    const SnValue x = sn_mul(g, scores_of(g, c->in[0], c->in[1], wide), scale_of(g, c, wide));
+    return cap != 0 ? sn_tanh(g, sn_div(g, x, sn_num(g, cap))) : x;
+}
+
 /* in: q, k, then bias and mask from operand `bias` on. */
 static SnValue probs_of(SnGraph *g, const SnCall *c, int bias)
 {
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
     const double cap = sn_call_float(c, "softcap");
-    SnValue x = sn_mul(g, scores_of(g, c->in[0], c->in[1], wide), scale_of(g, c, wide));
+    SnValue x = capped_of(g, c);
     if (cap != 0)
-        x = sn_mul(g, sn_tanh(g, sn_div(g, x, sn_num(g, cap))), sn_num(g, cap));
+        x = sn_mul(g, x, sn_num(g, cap));
     if (sn_call_has(c, bias))
         x = sn_add(g, x, sn_cast(g, c->in[bias], wide));
     if (sn_call_has(c, bias + 1))
@@ -75,6 +85,50 @@ static SnValue attend(SnGraph *g, SnValue p, SnValue v)
 static SnValue attention_rows(SnGraph *g, const SnCall *c)
 {
     return sn_permute(g, attend(g, probs_of(g, c, 3), c->in[2]), (const int[]){0, 2, 1, 3});
+}
+
+/* Over the queries that see a key: p [b, h, s, t] and x [b, h, s, d] ▶ as k or v, [b, g, t, d]. */
+static SnValue collect(SnGraph *g, SnValue p, SnValue x, SnValue like)
+{
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, like));
+    const SnValue narrow = sn_like(g, p, like);
+    if (sn_dim(g, p, 1).ref == sn_dim(g, like, 1).ref)
+        return sn_like(g, sn_contract(g, "bhst,bhsd->bhtd", narrow, x, wide), like);
+    const SnValue rows[] = {group_heads(g, narrow, like), group_heads(g, x, like)};
+    return sn_like(g, sn_contract(g, "bgrst,bgrsd->bgtd", rows[0], rows[1], wide), like);
+}
+
+/* A value for each score summed to what a bias has that is broadcast. */
+static SnValue sum_like(SnGraph *g, SnValue x, SnValue bias)
+{
+    SnValue dims[SN_MAX_RANK];
+    const int rank = sn_dims(g, bias, dims), lead = sn_rank(g, x) - rank;
+    int axes[SN_MAX_RANK], n = 0;
+    for (int i = 0; i < sn_rank(g, x); i++)
+        if (i < lead || dims[i - lead].ref != sn_dim(g, x, i).ref)
+            axes[n++] = i;
+    return sn_reshape(g, n > 0 ? sn_reduce(g, "add", x, n, axes, false) : x, rank, dims);
+}
+
+/* Scores are computed again. d: that of the result; p (p's d - sum(d * result)) is that of the scores, as the
+ * sum over a row of p and its d is that of d and the result. Dao et al. 2022, arXiv:2205.14135. */
+static SnValue attention_rows_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+{
+    const int heads_first[] = {0, 2, 1, 3};
+    const SnValue q = c->in[0], k = c->in[1], v = c->in[2], p = probs_of(g, c, 3);
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, q));
+    const SnValue up = sn_permute(g, sn_like(g, d, v), heads_first);
+    if (i == 2)
+        return collect(g, p, up, v);
+    const SnValue both = sn_mul(g, sn_cast(g, d, wide), sn_cast(g, y, wide));
+    const SnValue row = sn_permute(g, sn_sum_of(g, both, -1), heads_first);
+    SnValue x = sn_mul(g, sn_cast(g, p, wide), sn_sub(g, scores_of(g, up, v, wide), row));
+    if (i == 3)
+        return sn_like(g, sum_like(g, x, c->in[3]), c->in[3]);
+    if (sn_call_float(c, "softcap") != 0)
+        x = sn_mul(g, x, sn_sub(g, sn_num(g, 1), sn_square(g, capped_of(g, c))));
+    x = sn_like(g, sn_mul(g, x, scale_of(g, c, wide)), q);
+    return i == 0 ? attend(g, x, k) : collect(g, x, q, k);
 }
 
 static SnValue attention(SnGraph *g, const SnCall *c)
@@ -133,6 +187,7 @@ const SnOp sn_attn_ops[] = {
     {.sig = "attention_rows(q: F[b, h, s, d], k: F[b, g, t, d], v: F[b, g, t, e], bias: F2[*]?, mask: B[*]?; "
             "scale: f64 = 0, softcap: f64 = 0) -> F[b, s, h, e]",
      .expand = attention_rows,
+     .grad = attention_rows_grad,
      .doc = "attention with the heads of a query side by side: what a target has loops for"},
     {.sig = "attention_probs(q: F[b, h, s, d], k: F[b, g, t, d], bias: F2[*]?, mask: B[*]?; scale: f64 = 0, "
             "softcap: f64 = 0) -> F[b, h, s, t]",

@@ -232,11 +232,17 @@ static SnValue elu(SnGraph *g, const SnCall *c)
 
 /* ---- softmax ---- */
 
+/* What is taken off before exp; the gradient of the result does not depend on it. */
+static SnValue top_of(SnGraph *g, SnValue x, int axis)
+{
+    return sn_stop_gradient(g, sn_max_of(g, x, axis));
+}
+
 static SnValue softmax(SnGraph *g, const SnCall *c)
 {
     const SnValue x = sn_wide(g, c->in[0]);
     const int axis = sn_axis(g, x, sn_call_int(c, "axis"));
-    const SnValue e = sn_exp(g, sn_sub(g, x, sn_max_of(g, x, axis)));
+    const SnValue e = sn_exp(g, sn_sub(g, x, top_of(g, x, axis)));
     const SnValue part = sn_div(g, sn_num(g, 1), sn_sum_of(g, e, axis)); /* one division a row */
     return sn_like(g, sn_mul(g, e, part), c->in[0]);
 }
@@ -245,7 +251,7 @@ static SnValue log_softmax(SnGraph *g, const SnCall *c)
 {
     const SnValue x = sn_wide(g, c->in[0]);
     const int axis = sn_axis(g, x, sn_call_int(c, "axis"));
-    const SnValue y = sn_sub(g, x, sn_max_of(g, x, axis));
+    const SnValue y = sn_sub(g, x, top_of(g, x, axis));
     return sn_like(g, sn_sub(g, y, sn_log(g, sn_sum_of(g, sn_exp(g, y), axis))), c->in[0]);
 }
 
@@ -253,7 +259,7 @@ static SnValue logsumexp(SnGraph *g, const SnCall *c)
 {
     const SnValue x = sn_wide(g, c->in[0]);
     const int axis = sn_axis(g, x, sn_call_int(c, "axis"));
-    const SnValue top = sn_max_of(g, x, axis), is_infinite = sn_eq(g, sn_abs(g, top), sn_num(g, HUGE_VAL));
+    const SnValue top = top_of(g, x, axis), is_infinite = sn_eq(g, sn_abs(g, top), sn_num(g, HUGE_VAL));
     const SnValue m = sn_where(g, is_infinite, sn_num(g, 0), top); /* inf - inf would be NaN */
     const SnValue s = sn_sum_of(g, sn_exp(g, sn_sub(g, x, m)), axis);
     const SnValue y = sn_like(g, sn_add(g, m, sn_log(g, s)), c->in[0]);

@@ -1,0 +1,125 @@
+/* train.c -- steps of a training when told to, so that a driver can alternate them with others.
+ *
+ *   train MODEL BATCH.safetensors THREADS DTYPE
+ *
+ * Prints "ready {...}" once compiled, then answers lines: "run N" with N times in milliseconds, "loss" with
+ * the last loss, "peak" with the most memory that the process had, in bytes. */
+#include "tests/bench/cases.h"
+
+#include "frontends/training.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct Bench {
+    SnPool *pool;
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnModel *model;
+    SnResults *in;
+    SnNamedTensor *batch;
+    size_t nbatch;
+    SnArena arena;
+    SnTraining *training;
+    SnTrainingStep last;
+} Bench;
+
+static SnStatus open_training(Bench *b, char **arg, SnError *err)
+{
+    static const char args[] = "{\"learning_rate\": 1e-3, \"lr_scheduler_type\": \"constant\", "
+                               "\"weight_decay\": 0.1, \"max_grad_norm\": 1}";
+    const SnDtype dtype = strcmp(arg[4], "bf16") == 0 ? SN_BF16 : SN_F32;
+    const SnModelOptions o = {.struct_size = sizeof o, .dtype = dtype, .device = "cpu"};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX};
+    SnTrainingDesc d = {.struct_size = sizeof d};
+    SnJson *json = NULL;
+    desc.cache_dir = getenv("SINTER_CACHE_DIR");
+    const uint32_t threads = (uint32_t)strtoul(arg[3], NULL, 10);
+    if (threads != 1)
+        SN_TRY(sn_pool_create(threads, &b->pool, err));
+    if (b->pool)
+        desc.jobs = sn_pool_jobs(b->pool);
+    SN_TRY(sn_context_create(&desc, &b->ctx, err));
+    sn_arena_init(&b->arena, sn_allocator(b->ctx));
+    SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
+    SN_TRY(sn_model_open(b->cc, arg[1], &o, &b->model, err));
+    SN_TRY(sn_tensors_load(b->ctx, arg[2], &b->in, err));
+    b->nbatch = sn_results_count(b->in);
+    b->batch = sn_arena_array(&b->arena, b->nbatch + 1, sizeof *b->batch);
+    SN_CHECK(b->batch, err, SN_ENOMEM, "no memory for a batch");
+    for (size_t i = 0; i < b->nbatch; i++)
+        b->batch[i] = *sn_results_get(b->in, i);
+    SN_TRY(sn_json_parse(&b->arena, "arguments", sn_bytes_str(args), &json, err));
+    d.args = json;
+    d.sample = b->batch;
+    d.nsample = b->nbatch;
+    return sn_training_create(b->model, &d, &b->training, err);
+}
+
+static SnStatus answer_run(Bench *b, long n, SnError *err)
+{
+    for (long i = 0; i < n; i++) {
+        const uint64_t begin = sn_now_ns();
+        SN_TRY(sn_training_step(b->training, b->batch, b->nbatch, &b->last, err));
+        (void)printf("%s%.6f", i ? " " : "", (double)(sn_now_ns() - begin) / 1e6);
+    }
+    (void)printf("\n");
+    return SN_OK;
+}
+
+static void answer_peak(void)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtoull(line + 6, NULL, 10);
+    if (f)
+        (void)fclose(f);
+    (void)printf("%llu\n", kib * 1024);
+}
+
+static SnStatus serve(Bench *b, SnError *err)
+{
+    char line[256];
+    SnLimits l;
+    SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    (void)printf("ready {\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f}\n", l.f32_gflops, l.bf16_gflops);
+    (void)fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        if (strncmp(line, "run ", 4) == 0)
+            SN_TRY(answer_run(b, strtol(line + 4, NULL, 10), err));
+        else if (strncmp(line, "loss", 4) == 0)
+            (void)printf("%.9g\n", b->last.loss);
+        else if (strncmp(line, "peak", 4) == 0)
+            answer_peak();
+        (void)fflush(stdout);
+    }
+    return SN_OK;
+}
+
+int main(int argc, char **argv)
+{
+    Bench b = {0};
+    SnError err = {0};
+    if (argc != 5) {
+        (void)fprintf(stderr, "usage: train MODEL BATCH.safetensors THREADS DTYPE\n");
+        return 2;
+    }
+    SnStatus st = open_training(&b, argv, &err);
+    if (st == SN_OK)
+        st = serve(&b, &err);
+    if (st != SN_OK)
+        (void)fprintf(stderr, "%s\n", err.message);
+    sn_training_destroy(b.training);
+    sn_results_destroy(b.in);
+    sn_model_close(b.model);
+    sn_compiler_destroy(b.cc);
+    if (b.ctx)
+        sn_arena_clear(&b.arena);
+    sn_context_destroy(b.ctx);
+    sn_pool_destroy(b.pool);
+    return st == SN_OK ? 0 : 1;
+}
