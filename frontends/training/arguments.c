@@ -16,7 +16,7 @@ static const SnTrainKey keys[] = {
     {"per_device_eval_batch_size", SN_KEY_INT, "8", 1, 65536, NULL, "rows of a batch of an evaluation"},
     {"num_train_epochs", SN_KEY_FLOAT, "3.0", 0, 1e6, NULL, "times that all rows are seen"},
     {"max_steps", SN_KEY_INT, "-1", -1, COUNT, NULL, "steps in all; over num_train_epochs if above 0"},
-    {"learning_rate", SN_KEY_FLOAT, "5e-05", 0, 1e6, NULL, "at its highest"},
+    {"learning_rate", SN_KEY_FLOAT, "5e-05", 0, 1e30, NULL, "at its highest"},
     {"lr_scheduler_type", SN_KEY_STRING, "linear", 0, 0, NULL, "how the rate goes on"},
     {"lr_scheduler_kwargs", SN_KEY_OBJECT, NULL, 0, 0, NULL, "numbers of the schedule"},
     {"warmup_steps", SN_KEY_FLOAT, "0", 0, COUNT, NULL, "steps in which the rate rises; below 1: a share"},

@@ -1,0 +1,197 @@
+"""`sinter train` as a user meets it: tiny models on texts that are made here.
+
+Usage: train_test.py SINTER [KILLS]. A run that stops at any moment and goes on from its last checkpoint ends with
+the bytes of the run that did not stop. Standard library only."""
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+SINTER = sys.argv[1]
+KILLS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+ROOT = tempfile.mkdtemp(prefix="sinter-train-")
+SPECIAL = ["[PAD]", "[MASK]", "[CLS]"]
+LLAMA = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "vocab_size": 64,
+         "tie_word_embeddings": True, "rms_norm_eps": 1e-5}
+BERT = {"model_type": "bert", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": 64, "vocab_size": 64, "type_vocab_size": 2}
+
+
+def path(name):
+    return os.path.join(ROOT, name)
+
+
+def write(name, text):
+    with open(path(name), "w") as f:
+        f.write(text)
+    return path(name)
+
+
+def make_files():
+    os.mkdir(path("tokenizer"))
+    letters = " \nabcdefghijklmnopqrstuvwxyz.,"
+    vocab = {c: i for i, c in enumerate(SPECIAL + list(letters))}
+    added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+              "special": True} for i, t in enumerate(SPECIAL)]
+    write("tokenizer/tokenizer.json", json.dumps({
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+        "pre_tokenizer": None, "post_processor": None, "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                  "vocab": vocab, "merges": []}}))
+    write("tokenizer/tokenizer_config.json", json.dumps({
+        "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "mask_token": "[MASK]",
+        "cls_token": "[CLS]", "model_max_length": 64}))
+    write("text.txt", "the cat sat on the mat, the dog sat on the log.\n" * 60)
+    rows = [{"text": ("good " if i % 2 else "bad ") + "abcdefgh"[i % 8] * (i % 5 + 1), "label": i % 2}
+            for i in range(64)]
+    write("rows.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    write("tags.jsonl", "".join(json.dumps(
+        {"tokens": ["the", "cat", "sat"][: i % 3 + 1], "ner_tags": ["O", "B-cat", "O"][: i % 3 + 1]}) + "\n"
+        for i in range(24)))
+
+
+def config(name, **more):
+    base = {"init_from_config": LLAMA, "tokenizer_name": path("tokenizer"), "task": "text-generation",
+            "train_file": path("text.txt"), "block_size": 32, "output_dir": path(name), "max_steps": 24,
+            "per_device_train_batch_size": 4, "learning_rate": 3e-3, "logging_steps": 4, "save_steps": 6}
+    base.update(more)
+    return write(name + ".json", json.dumps({k: v for k, v in base.items() if v is not None}))
+
+
+def command(file):
+    return [SINTER, "train", file, "-q", "--threads", "1"]
+
+
+def train(file, **more):
+    return subprocess.run(command(file), capture_output=True, text=True, timeout=600, **more)
+
+
+def must(file, **more):
+    r = train(file, **more)
+    assert r.returncode == 0, r.stderr
+    return json.loads(r.stdout)
+
+
+def fails(file, *parts, **more):
+    r = train(file, **more)
+    assert r.returncode == 1, (r.returncode, r.stdout)
+    for p in parts:
+        assert p in r.stderr, (p, r.stderr)
+
+
+def data(*names):
+    with open(os.path.join(ROOT, *names), "rb") as f:
+        return f.read()
+
+
+def state(run, step):
+    return json.loads(data(run, "checkpoint-%d" % step, "trainer_state.json"))
+
+
+def test_plain():
+    r = must(config("plain"))
+    assert r["global_step"] == 24
+    lines = [json.loads(x) for x in data("plain", "train_log.jsonl").splitlines()]
+    losses = [x["loss"] for x in lines if "loss" in x]
+    assert len(losses) == 6 and losses[-1] < 0.8 * losses[0], losses
+    assert state("plain", 24)["log_history"][:6] == lines[:6]
+    assert b"<svg" in data("plain", "loss.svg")
+
+
+def test_resume():
+    must(config("resumed", resume_from_checkpoint=path("plain/checkpoint-12")))
+    assert data("resumed", "model.safetensors") == data("plain", "model.safetensors")
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        assert data("resumed", "checkpoint-24", name) == data("plain", "checkpoint-24", name), name
+
+
+def check_whole(run):
+    for e in os.listdir(path(run)) if os.path.isdir(path(run)) else []:
+        if e.startswith("checkpoint-") and not e.endswith(".unfinished"):
+            step = int(e.split("-")[1])
+            assert state(run, step)["global_step"] == step
+            for name in ("model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json"):
+                assert data(run, e, name) == data("plain", e, name) or name == "config.json", (e, name)
+
+
+def test_kill():
+    rng = random.Random(7)
+    for k in range(KILLS):
+        begin = time.time()
+        last = [e for e in (os.listdir(path("killed")) if os.path.isdir(path("killed")) else [])
+                if e.startswith("checkpoint-") and not e.endswith(".unfinished")]
+        p = subprocess.Popen(command(config("killed", resume_from_checkpoint=True if last else None)),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(rng.random() * test_kill.seconds)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        check_whole("killed")
+    last = [e for e in os.listdir(path("killed")) if e.startswith("checkpoint-")] if os.path.isdir(
+        path("killed")) else []
+    must(config("killed", resume_from_checkpoint=True if [e for e in last if "." not in e] else None))
+    assert data("killed", "model.safetensors") == data("plain", "model.safetensors")
+    assert not [e for e in os.listdir(path("killed")) if e.endswith(".unfinished")]
+
+
+def test_limit_and_best():
+    must(config("best", validation_split=0.2, init_from_config=BERT, task="text-classification",
+                train_file=path("rows.jsonl"), block_size=None, eval_strategy="steps", eval_steps=6,
+                save_total_limit=1, load_best_model_at_end=True, metric_for_best_model="accuracy",
+                early_stopping_patience=2, report_to="tensorboard"))
+    left = [e for e in os.listdir(path("best")) if e.startswith("checkpoint-")]
+    s = state("best", max(int(e.split("-")[1]) for e in left))
+    assert 1 <= len(left) <= 2 and s["best_metric"] is not None, left
+    assert os.path.basename(s["best_model_checkpoint"]) in left, (s["best_model_checkpoint"], left)
+    assert json.loads(data("best", "config.json"))["architectures"] == ["BertForSequenceClassification"]
+    events = os.listdir(path("best/runs"))
+    assert len(events) == 1 and b"eval/accuracy" in data("best", "runs", events[0])
+
+
+def test_tasks():
+    must(config("masked", init_from_config=BERT, task="fill-mask", block_size=None, train_file=path("rows.jsonl"),
+                max_steps=4, save_strategy="no"))
+    must(config("tagged", init_from_config=BERT, task="token-classification", block_size=None,
+                train_file=path("tags.jsonl"), validation_file=path("tags.jsonl"), eval_strategy="epoch",
+                num_train_epochs=1, max_steps=None, save_strategy="epoch"))
+    assert json.loads(data("tagged", "config.json"))["id2label"] == {"0": "B-cat", "1": "O"}
+
+
+def test_bad_input():
+    fails(config("typo", learning_rat=1), "learning_rat", "learning_rate")
+    fails(config("range", adam_beta1=2), "adam_beta1")
+    fails(config("empty", train_file=write("empty.txt", "")), "train_file")
+    classes = dict(init_from_config=BERT, task="text-classification", block_size=None, max_steps=2)
+    rows = write("wrong.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 5}\n')
+    fails(config("label", num_labels=2, train_file=rows, **classes), "num_labels")
+    fails(config("evaluated", train_file=path("rows.jsonl"), validation_file=rows, **classes), "row 1", "label 5")
+    fails(config("nan", learning_rate=1e30, max_grad_norm=0), "step ", "loss", "blocks")
+    fails(config("file", output_dir=path("text.txt")), "text.txt")
+
+
+def test_disk_full():
+    """A limit on the size of files stands for a disk without room."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))
+    must(config("full", max_steps=6))
+    before = data("full", "checkpoint-6", "model.safetensors")
+    fails(config("full", resume_from_checkpoint=True), "checkpoint-12", "cannot write", preexec_fn=limit)
+    assert data("full", "checkpoint-6", "model.safetensors") == before
+    assert not [e for e in os.listdir(path("full")) if "12" in e]
+
+
+make_files()
+begin = time.time()
+test_plain()
+test_kill.seconds = max(0.5, time.time() - begin)
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_bad_input, test_disk_full):
+    test()
+    print("ok", test.__name__)
+subprocess.run(["rm", "-rf", ROOT], check=True)
