@@ -71,6 +71,13 @@ static SnStatus arguments(Conform *c, const SnJson *training, const SnJson **out
         sn_text_printf(&text, ", \"max_steps\": %.17g", v);
     if (sn_json_number(sn_json_get(training, "gradient_accumulation_steps"), &v))
         sn_text_printf(&text, ", \"gradient_accumulation_steps\": %.17g", v);
+    bool is_set = false;
+    static const char *const flags[] = {"bf16", "fp16"};
+    for (size_t i = 0; i < SN_COUNT(flags); i++)
+        if (sn_json_bool(sn_json_get(training, flags[i]), &is_set) && is_set)
+            sn_text_printf(&text, ", \"%s\": true", flags[i]);
+    if (sn_json_number(sn_json_get(training, "label_smoothing_factor"), &v))
+        sn_text_printf(&text, ", \"label_smoothing_factor\": %.17g", v);
     sn_text_printf(&text, ", \"max_grad_norm\": %.17g, \"optim_args\": {", sn_json_number(norm, &v) ? v : 0);
     add_members(&text, o, known, SN_COUNT(known));
     sn_text_printf(&text, "}, \"lr_scheduler_kwargs\": {");
@@ -171,7 +178,9 @@ static SnStatus train(Conform *c, SnModel *m, SnError *err)
                  "%s: input %s has no %lld micro-batches", c->dir, in[i].name, (long long)(steps * times));
     pick(in, nin, 0, 1, one);
     d.nsample = nin;
-    d.is_mean_of_batches = true;
+    bool by_items = false; /* num_items_in_batch of Trainer */
+    (void)sn_json_bool(sn_json_get(training, "average_by_items"), &by_items);
+    d.is_mean_of_batches = !by_items;
     SN_TRY(arguments(c, training, &d.args, err));
     SN_TRY(sn_training_create(m, &d, &t, err));
     const SnStatus st = run_steps(c, t, in, nin, steps, times, err);
