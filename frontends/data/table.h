@@ -121,7 +121,7 @@ SN_MUST_CHECK SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext 
  * more, for which there is room. */
 SN_MUST_CHECK SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err);
 SN_MUST_CHECK SnStatus sn_table_add(SnDataset *d, SnBuilder *b, SnError *err);
-/* Copies rows: one array a column (gather.c). */
+/* Copies rows: one array a column (batch.c). */
 SN_MUST_CHECK SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset **out,
                                        SnError *err);
 
