@@ -187,6 +187,7 @@ typedef struct SnTokenizerEdits {
     size_t nadded;
     const SnTokenName *names; /* which tokens are bos, eos, pad ... */
     size_t nname;
+    SnBytes tokenizer; /* text of another tokenizer.json, written as it is; at NULL: none */
 } SnTokenizerEdits;
 /* save_pretrained: writes the tokenizer of a model (a folder or a GGUF file) to a folder, which is made, with
  * edits or NULL: tokenizer.json, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. */

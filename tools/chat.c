@@ -560,7 +560,7 @@ int command_chat(const Args *a)
     }
     sn_arena_init(&c.arena, sn_allocator(c.s.ctx));
     c.input.memory = c.arena.memory;
-    status = read_generation(a, &c.arena, &c.config);
+    status = read_options(a, &c.arena, &c.config);
     if (status == EXIT_DONE) {
         const SnStatus st = prepare(&c, &err);
         status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);

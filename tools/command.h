@@ -61,8 +61,9 @@ int report_memory(void);
 /* "a,b,c" as names, which are the arena's; *n of them. list NULL: none. NULL: no memory. */
 const char *const *split_names(SnArena *arena, const char *list, size_t *n);
 
-/* Options of the line that are keys of GenerationConfig, as an object in the arena. */
-int read_generation(const Args *a, SnArena *arena, const SnJson **out);
+/* Options of the line that are keys of a config of the library (GenerationConfig, trainers of tokenizers), as
+ * an object in the arena. */
+int read_options(const Args *a, SnArena *arena, const SnJson **out);
 
 /* Lines of a file or of standard input ("-"), without their line ends; each in the arena. */
 typedef struct Lines {
@@ -90,6 +91,7 @@ int command_quantize(const Args *a);
 int command_tensors(const Args *a);
 int command_data(const Args *a);
 int command_train(const Args *a);
+int command_tokenizer(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

@@ -39,7 +39,7 @@ static bool is_own(const char *option, size_t n)
     return false;
 }
 
-int read_generation(const Args *a, SnArena *arena, const SnJson **out)
+int read_options(const Args *a, SnArena *arena, const SnJson **out)
 {
     SnError err = {0};
     SnJson *json = NULL;
@@ -234,7 +234,7 @@ int command_generate(const Args *a)
         return status;
     }
     sn_arena_init(&arena, sn_allocator(s.ctx));
-    status = read_generation(a, &arena, &config);
+    status = read_options(a, &arena, &config);
     const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
     if (status == EXIT_DONE && prints_config)
         status = print_config(&s, config);

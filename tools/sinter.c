@@ -185,6 +185,26 @@ static const Command commands[] = {
      "--output PATH         .csv .tsv .json .jsonl .txt .arrow, or a folder of save_to_disk\n"
      "--info                number of rows and types; without either: rows as JSON lines\n",
      "sinter data train.csv --where 'label == 1' --shuffle --take 100 --output ones.jsonl", command_data},
+    {"tokenizer", "train FOLDER FILE...", "a tokenizer with a vocabulary made from the lines of files",
+     "-o FOLDER                      where it goes\n"
+     "FOLDER has a tokenizer.json, of which all but the vocabulary stays. Where that is empty, it is trained "
+     "as\n"
+     "by Tokenizer.train, else as by train_new_from_iterator: special tokens are kept. Names of the "
+     "trainers:\n"
+     "--vocab-size N                 default: 30000, of a Unigram 8000\n"
+     "--min-frequency N              of a pair (BPE, WordPiece), of a word (WordLevel)\n"
+     "--special-tokens LIST          [\"<s>\", {\"content\": \"<mask>\", \"lstrip\": true}]\n"
+     "--initial-alphabet LIST        characters that are to be in it; or ByteLevel\n"
+     "--limit-alphabet N             most characters at first\n"
+     "--max-token-length N           of a BPE, in characters\n"
+     "--continuing-subword-prefix S  default: ## of a WordPiece\n"
+     "--end-of-word-suffix S\n"
+     "--unk-token S                  of a Unigram\n"
+     "--shrinking-factor X           of a Unigram: what pruning leaves; default: 0.75\n"
+     "--n-sub-iterations N           of a Unigram, between prunings; default: 2\n"
+     "--max-piece-length N           of a Unigram, in characters; default: 16\n"
+     "--seed-size N                  of a Unigram, pieces at first; default: 1000000\n",
+     "sinter tokenizer train ./gpt2 shakespeare.txt -o mine --vocab-size 5000", command_tokenizer},
     {"plan", "MODEL", "bytes and steps of a shape, before anything runs", "--shape DIMS    batch=1,seq=128\n",
      "sinter plan ./bert --shape batch=8,seq=512 --json", command_plan},
     {"bench", "MODEL [FILE...]", "time, rates and shares of what this machine can do",

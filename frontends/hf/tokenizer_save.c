@@ -501,16 +501,23 @@ static void put_tokenizer(Writer *w, const SnJson *root, const SnTokenizerEdits 
     close_container(w, '}');
 }
 
+SnStatus sn_tokenizer_json_put(const SnJson *root, bool is_pretty, const SnTokenizerEdits *edits, SnText *out,
+                               SnError *err)
+{
+    Writer w = {.out = out, .is_pretty = is_pretty};
+    SN_CHECK(root->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "tokenizer.json is no object");
+    put_tokenizer(&w, root, edits);
+    SN_CHECK(!out->failed, err, SN_ENOMEM, "no memory for tokenizer.json");
+    return SN_OK;
+}
+
 SnStatus sn_tokenizer_json_save(SnArena *arena, SnBytes text, const SnTokenizerEdits *edits, SnText *out,
                                 SnError *err)
 {
     SnJson *root = NULL;
     SN_TRY(sn_json_parse(arena, "tokenizer.json", text, &root, err));
-    SN_CHECK(root->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "tokenizer.json is no object");
-    Writer w = {.out = out, .is_pretty = memchr(text.at, '\n', text.n < 64 ? text.n : 64) != NULL};
-    put_tokenizer(&w, root, edits);
-    SN_CHECK(!out->failed, err, SN_ENOMEM, "no memory for tokenizer.json");
-    return SN_OK;
+    return sn_tokenizer_json_put(root, memchr(text.at, '\n', text.n < 64 ? text.n : 64) != NULL, edits, out,
+                                 err);
 }
 
 /* ---- the other files ---- */
@@ -526,7 +533,8 @@ static const char *edited(const SnTokenizerEdits *edits, SnBytes key)
     return NULL;
 }
 
-/* Members of config by name, and the names that were set; chat_template has a file of its own. */
+/* Members of config by name, and the names that were set; chat_template has a file of its own, and another
+ * tokenizer.json has its ids. */
 static void put_config(Writer *w, const SnJson *config, const SnTokenizerEdits *edits)
 {
     const SnAllocator *memory = w->out->memory;
@@ -534,7 +542,8 @@ static void put_config(Writer *w, const SnJson *config, const SnTokenizerEdits *
     SN_VEC(const SnJson *) order = {0};
     for (uint32_t i = 0; config && config->kind == SN_JSON_OBJECT && i < config->n; i++) {
         const SnJson *v = &config->u.child[i];
-        if (!edited(edits, v->key) && !sn_bytes_is(v->key, "chat_template"))
+        if (!edited(edits, v->key) && !sn_bytes_is(v->key, "chat_template") &&
+            !(edits && edits->tokenizer.at && sn_bytes_is(v->key, "added_tokens_decoder")))
             w->out->failed |= !sn_vec_push(memory, &all, *v);
     }
     for (size_t i = 0; edits && i < edits->nname; i++)
@@ -615,7 +624,10 @@ static SnStatus save_all(Saver *s, SnError *err)
     SN_TRY(read_json(s, "tokenizer_config.json", &config, err));
     SN_TRY(read_json(s, "special_tokens_map.json", &map, err));
     SN_TRY(sn_folder_read(s->folder, "chat_template.jinja", &template, err));
-    if (text.at) {
+    if (s->edits && s->edits->tokenizer.at) {
+        sn_text_add(&s->text, (const char *)s->edits->tokenizer.at, s->edits->tokenizer.n);
+        SN_TRY(write_file(s, "tokenizer.json", written(s), err));
+    } else if (text.at) {
         SN_TRY(sn_tokenizer_json_save(&s->arena, text, s->edits, &s->text, err));
         SN_TRY(write_file(s, "tokenizer.json", written(s), err));
     } else {

@@ -8,5 +8,8 @@
 /* tokenizer.json as the reference saves it. */
 SN_MUST_CHECK SnStatus sn_tokenizer_json_save(SnArena *arena, SnBytes text, const SnTokenizerEdits *edits,
                                               SnText *out, SnError *err);
+/* The same of what was parsed. */
+SN_MUST_CHECK SnStatus sn_tokenizer_json_put(const SnJson *root, bool is_pretty, const SnTokenizerEdits *edits,
+                                             SnText *out, SnError *err);
 
 #endif

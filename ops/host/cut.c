@@ -12,11 +12,11 @@ typedef struct Ends { /* of words, one after the other */
     uint32_t n, at[SN_TOK_WALK_ENDS];
 } Ends;
 
-static bool is_pattern(const SnTokEncoder *e, const SnTokSplit *s)
+static bool is_pattern(const SnTokTable *t, const SnTokSplit *s)
 {
     if (s->kind != SN_SPLIT_REGEX || s->behavior != SN_SPLIT_ISOLATED)
         return false;
-    const SnTokPattern p = sn_tok_pattern(e->t, s->arg);
+    const SnTokPattern p = sn_tok_pattern(t, s->arg);
     bool may_be_empty = false;
     for (uint32_t class = 0; class < p.nclass; class ++)
         may_be_empty |= p.edge[p.nclass + class] & 1;
@@ -29,7 +29,7 @@ SnTokCut sn_tok_cut_kind(const SnTokEncoder *e)
     const SnTokSplit *s = sn_tok_SPLIT(e->t);
     if (e->places || nstep > 1)
         return SN_TOK_CUT_NOT;
-    if (nstep == 1 && is_pattern(e, s))
+    if (nstep == 1 && is_pattern(e->t, s))
         return SN_TOK_CUT_PATTERN;
     return e->t->model == SN_TOK_BPE && sn_tok_count(e->t, SN_TOK_JUNCTION) > 0 &&
                    (nstep == 0 || s->kind == SN_SPLIT_SIGN)
@@ -253,4 +253,52 @@ SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError 
             return SN_AGAIN;
     }
     return SN_OK;
+}
+
+/* ---- words alone -------------------------------------------------------------------------------------- */
+
+static bool each_match(const SnTokPattern *p, SnBytes text, SnTokWordFn *put, void *self)
+{
+    Ends ends;
+    for (size_t at = 0; at < text.n;) {
+        cut_pattern(p, text, at, &ends);
+        for (uint32_t i = 0; i < ends.n; at = ends.at[i++])
+            if (!put(self, sn_bytes(text.at + at, ends.at[i] - at)))
+                return false;
+    }
+    return true;
+}
+
+bool sn_tok_each_word(const SnTokTable *t, SnBytes text, void *work, size_t room, SnTokWordFn *put,
+                      void *self)
+{
+    uint8_t *own = (uint8_t *)work + 24 * room;
+    SnTokNorm norm;
+    sn_tok_norm_init(&norm, t, work, room, false);
+    if (norm.nstep > 0 && !(norm.keeps_ascii && sn_tok_ascii(text))) {
+        SnTokOut out = {.text = own, .max_text = room};
+        for (SnTokPlace at = {0, 0}; at.byte < text.n;)
+            if (!sn_tok_norm_run(&norm, text.at, &at, text.n, &out))
+                return false;
+        text = sn_bytes(own, out.ntext);
+    }
+    SnTokClock clock = {0};
+    SnTokSplitter s = {.t = t,
+                       .step = sn_tok_SPLIT(t),
+                       .nstep = sn_tok_count(t, SN_TOK_SPLIT),
+                       .ascii = sn_tok_ASCII(t) + 128,
+                       .clock = &clock,
+                       .signed_text = own + room,
+                       .signed_room = room};
+    if (s.nstep == 1 && is_pattern(t, s.step)) {
+        const SnTokPattern p = sn_tok_pattern(t, s.step->arg);
+        return each_match(&p, text, put, self);
+    }
+    SnTokEvent word;
+    SnTokSplitResult r;
+    sn_tok_split_begin(&s, text, true);
+    while ((r = sn_tok_split_next(&s, &word)) == SN_TOK_SPLIT_WORD)
+        if (word.end > word.begin && !put(self, sn_bytes(s.text.at + word.begin, word.end - word.begin)))
+            return false;
+    return r == SN_TOK_SPLIT_END;
 }

@@ -63,7 +63,7 @@ size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad)
     return n;
 }
 
-static bool is_ascii(SnBytes text)
+bool sn_tok_ascii(SnBytes text)
 {
     uint8_t all = 0;
     for (size_t i = 0; i < text.n; i++)
@@ -88,7 +88,7 @@ static void repair(Op *op, State *st)
         const size_t left = row.n - st->read;
         size_t bad;
         const SnBytes part = sn_bytes(p, left < STRETCH ? left : STRETCH);
-        const bool is_plain = is_ascii(part);
+        const bool is_plain = sn_tok_ascii(part);
         st->is_ascii &= is_plain;
         n = is_plain ? part.n : sn_utf8_prefix(part);
         copy_repaired(op, st, p, n);

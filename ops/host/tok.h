@@ -100,6 +100,8 @@ static inline uint32_t sn_tok_code_point(const uint8_t *p, size_t n)
  * of a character, or one byte. (encode.c) */
 size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad);
 
+bool sn_tok_ascii(SnBytes text); /* all of it (encode.c) */
+
 static inline bool sn_tok_is_tail(uint8_t byte) /* of a character of several bytes */
 {
     return (byte & 0xC0) == 0x80;

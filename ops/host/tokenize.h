@@ -459,6 +459,13 @@ SnBytes sn_tok_spelled(const SnTokTable *t, SnBytes token, bool is_first, void *
 /* Fills SPELL_AT and SPELL, which has size bytes; work is SN_TOK_SPELL_WORK(token_size + 1). Returns how many
  * bytes those are; 0: there cannot be any, or not so many. */
 size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8_t *spell, size_t size);
+/* Gives `put` the words of text, valid UTF-8 of less than 2^29 bytes, as the model gets them, one by one; added
+ * tokens are text. No text has more than `room` bytes when it is normalised and has its signs: n
+ * SnTokenizerFacts.grow + SN_TOK_RUN is enough. false: it does, or put gave false. */
+typedef bool SnTokWordFn(void *self, SnBytes word);
+#define SN_TOK_WORDS_WORK(room) (26 * (size_t)(room)) /* 16-byte aligned */
+bool sn_tok_each_word(const SnTokTable *t, SnBytes text, void *work, size_t room, SnTokWordFn *put,
+                      void *self);
 /* What each ASCII character alone normalises to: one, SN_TOK_NOTHING, or SN_TOK_ODD: something else. */
 void sn_tok_fill_ascii(const SnTokTable *t, uint8_t ascii[128]);
 /* Normalises text, valid UTF-8, into out; returns how many bytes, SIZE_MAX where they do not fit. scratch is

@@ -1,0 +1,50 @@
+/* tokenizer.c -- `sinter tokenizer train`: a tokenizer whose vocabulary is made from texts. */
+#include "frontends/tokenizer_train.h"
+#include "tools/command.h"
+
+static SnStatus train(SnContext *ctx, const Args *a, SnBytes tokenizer, const SnJson *options,
+                      const char *out, SnError *err)
+{
+    SnTokenizerTrainer *t = NULL;
+    SnText json = {.memory = sn_allocator(ctx)};
+    SnStatus st = sn_tokenizer_trainer_create(ctx, tokenizer, options, &t, err);
+    for (int i = 2; st == SN_OK && i < a->n; i++)
+        st = sn_tokenizer_trainer_feed_file(t, a->at[i], err);
+    if (st == SN_OK)
+        st = sn_tokenizer_trainer_finish(t, &json, err);
+    const SnTokenizerEdits edits = {.struct_size = sizeof edits, .tokenizer = sn_bytes(json.at, json.n)};
+    if (st == SN_OK)
+        st = sn_tokenizer_save(ctx, a->at[1], out, &edits, err);
+    sn_tokenizer_trainer_destroy(t);
+    sn_text_clear(&json);
+    return st;
+}
+
+int command_tokenizer(const Args *a)
+{
+    Session s = {0};
+    SnArena arena;
+    SnError err = {0};
+    SnBytes tokenizer;
+    const SnJson *options = NULL;
+    const char *out = arg_value(a, "-o");
+    if (a->n < 3 || strcmp(a->at[0], "train") != 0 || !out)
+        return usage_error(a, "expected train FOLDER FILE... -o FOLDER");
+    int status = session_open(a, NULL, NULL, &s);
+    if (status != EXIT_DONE) {
+        session_close(&s);
+        return status;
+    }
+    sn_arena_init(&arena, sn_allocator(s.ctx));
+    const char *path = sn_arena_printf(&arena, "%s/tokenizer.json", a->at[1]);
+    status = path ? read_file(&arena, path, &tokenizer) : report_memory();
+    if (status == EXIT_DONE)
+        status = read_options(a, &arena, &options);
+    if (status == EXIT_DONE) {
+        const SnStatus st = train(s.ctx, a, tokenizer, options, out, &err);
+        status = st == SN_OK ? EXIT_DONE : report(a->at[1], st, &err);
+    }
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return status;
+}
