@@ -25,8 +25,15 @@ typedef SN_VEC(Piece) Pieces;
 
 typedef struct Node { /* of a lattice: a piece over characters begin .. end */
     uint32_t begin, end, id;
-    double score;
+    uint32_t next; /* the next one with this end */
+    uint32_t from; /* the node before it in the best way to its end */
+    double score, best;
 } Node;
+
+typedef struct Way {      /* the end of a way through a lattice */
+    uint32_t node, next;  /* next: the way behind it, in Unigram.way */
+    double whole, behind; /* the score of the best one with this end; of the end without the node */
+} Way;
 
 typedef struct Edge { /* of the trie */
     uint64_t key;     /* node << 32 | character; 0: free */
@@ -49,8 +56,10 @@ typedef struct Unigram {
     SN_VEC(uint32_t) piece_of; /* of nodes, or NONE */
     SN_VEC(Node) lattice;
     double *alpha, *beta; /* of places in a word */
-    uint32_t *from;       /* the node that the best way to a place ends with */
+    uint32_t *first;      /* node that ends at a place, in the order of the lattice */
     size_t longest;       /* characters of a word, or of a piece */
+    SN_VEC(Way) agenda;   /* a heap */
+    SN_VEC(Way) way;      /* that were taken from it */
 } Unigram;
 
 /* ---- the text ---- */
@@ -315,11 +324,11 @@ static bool make_lattice(Unigram *u, const uint32_t *text, uint32_t n)
             if (id == NONE)
                 continue;
             has_single |= k == i;
-            if (!sn_vec_push(u->memory, &u->lattice, (Node){i, k + 1, id, u->piece.at[id].score}))
+            if (!sn_vec_push(u->memory, &u->lattice, (Node){i, k + 1, id, .score = u->piece.at[id].score}))
                 return false;
         }
-        if (!has_single &&
-            !sn_vec_push(u->memory, &u->lattice, (Node){i, i + 1, 0, u->min_score - UNKNOWN_PENALTY}))
+        if (!has_single && !sn_vec_push(u->memory, &u->lattice,
+                                        (Node){i, i + 1, 0, .score = u->min_score - UNKNOWN_PENALTY}))
             return false;
     }
     return true;
@@ -358,26 +367,103 @@ static void add_expected(Unigram *u, uint32_t n, double count, double *expected)
         expected[all[i].id] += count * exp(u->alpha[all[i].begin] + all[i].score + u->beta[all[i].end] - z);
 }
 
-/* The best way through n characters, without the one piece that is all of them where is_parted: from[place]
- * is its node that ends there. false: there is none. */
-static bool find_best(Unigram *u, uint32_t n, bool is_parted, double *score)
+/* The node that the best way to a place ends with, as seen from one with a score that begins there; ties are
+ * broken after rounding, by order. */
+static uint32_t best_before(const Unigram *u, uint32_t place, double score, double *best)
 {
-    double *best = u->alpha;
-    for (uint32_t i = 1; i <= n; i++)
-        u->from[i] = NONE;
-    best[0] = 0;
-    for (size_t i = 0; i < u->lattice.n; i++) {
-        const Node *k = &u->lattice.at[i];
-        if ((k->begin > 0 && u->from[k->begin] == NONE) || (is_parted && k->end - k->begin == n))
+    uint32_t found = NONE;
+    *best = score;
+    for (uint32_t i = place ? u->first[place] : NONE; i != NONE; i = u->lattice.at[i].next) {
+        const double v = u->lattice.at[i].best + score;
+        if (found != NONE && !(v > *best))
             continue;
-        const double v = best[k->begin] + k->score;
-        if (u->from[k->end] == NONE || v > best[k->end]) {
-            best[k->end] = v;
-            u->from[k->end] = (uint32_t)i;
-        }
+        found = i;
+        *best = v;
     }
-    *score = best[n];
-    return u->from[n] != NONE;
+    return found;
+}
+
+/* Finds the best way to each node; returns the last node of the best one through n characters. */
+static uint32_t find_best(Unigram *u, uint32_t n)
+{
+    uint32_t *last = (uint32_t *)u->alpha;
+    double best;
+    for (uint32_t i = 0; i <= n; i++)
+        u->first[i] = NONE;
+    for (uint32_t i = 0; i < u->lattice.n; i++) {
+        Node *k = &u->lattice.at[i];
+        uint32_t *to = u->first[k->end] == NONE ? &u->first[k->end] : &u->lattice.at[last[k->end]].next;
+        *to = last[k->end] = i;
+        k->next = NONE;
+        k->from = best_before(u, k->begin, k->score, &k->best);
+    }
+    return best_before(u, n, 0, &best);
+}
+
+/* ---- the two best ways ---- */
+
+static void rise(Way *heap, size_t i)
+{
+    const Way w = heap[i];
+    for (; i > 0 && !(w.whole < heap[(i - 1) / 4].whole); i = (i - 1) / 4)
+        heap[i] = heap[(i - 1) / 4];
+    heap[i] = w;
+}
+
+/* The hole at the root goes down to the end, and the last one up from there: ties are the reference's. */
+static Way take_best(Unigram *u)
+{
+    Way *heap = u->agenda.at;
+    const Way top = heap[0], last = heap[--u->agenda.n];
+    const size_t n = u->agenda.n;
+    size_t i = 0;
+    for (size_t first; n > 0 && (first = 4 * i + 1) < n;) {
+        size_t best = first;
+        for (size_t k = first + 1; k < n && k < first + 4; k++)
+            best = heap[best].whole < heap[k].whole ? k : best;
+        heap[i] = heap[best];
+        i = best;
+    }
+    if (n > 0) {
+        heap[i] = last;
+        rise(heap, i);
+    }
+    return top;
+}
+
+static bool add_way(Unigram *u, Way w)
+{
+    if (!sn_vec_push(u->memory, &u->agenda, w))
+        return false;
+    rise(u->agenda.at, u->agenda.n - 1);
+    return true;
+}
+
+/* The best ways through the lattice of n characters, up to two: way[i] is the begin, in u->way. */
+static bool find_two(Unigram *u, uint32_t n, uint32_t way[2], uint32_t *nway)
+{
+    enum { END = NONE - 1 };
+    *nway = 0;
+    u->agenda.n = u->way.n = 0;
+    (void)find_best(u, n);
+    bool ok = add_way(u, (Way){.node = END, .next = NONE});
+    while (ok && *nway < 2 && u->agenda.n) {
+        const Way top = take_best(u);
+        const uint32_t at = (uint32_t)u->way.n;
+        const bool is_end = top.node == END;
+        if (top.node == NONE) {
+            way[(*nway)++] = top.next;
+            continue;
+        }
+        const double behind = top.behind + (is_end ? 0 : u->lattice.at[top.node].score);
+        const uint32_t place = is_end ? n : u->lattice.at[top.node].begin;
+        ok = sn_vec_push(u->memory, &u->way, top);
+        if (ok && place == 0)
+            ok = add_way(u, (Way){NONE, at, behind, behind});
+        for (uint32_t i = place ? u->first[place] : NONE; ok && i != NONE; i = u->lattice.at[i].next)
+            ok = add_way(u, (Way){i, at, u->lattice.at[i].best + behind, behind});
+    }
+    return ok;
 }
 
 /* ---- expectation, maximisation ---- */
@@ -456,16 +542,14 @@ static int by_loss(const void *x, const void *y)
 
 static bool count_best(Unigram *u, Pruned *p)
 {
-    double score;
     for (size_t i = 0; i < u->words->all.n; i++) {
         const uint32_t n = u->start[i + 1] - u->start[i] - 1;
         const double count = (double)u->words->all.at[i].count;
         if (!make_lattice(u, u->text + u->start[i], n))
             return false;
         p->nword += count;
-        if (find_best(u, n, false, &score))
-            for (uint32_t at = n; at > 0; at = u->lattice.at[u->from[at]].begin)
-                p->freq[u->lattice.at[u->from[at]].id] += count;
+        for (uint32_t k = find_best(u, n); k != NONE; k = u->lattice.at[k].from)
+            p->freq[u->lattice.at[k].id] += count;
     }
     for (size_t i = 0; i < u->piece.n; i++)
         p->sum += p->freq[i];
@@ -479,14 +563,13 @@ static bool weigh(Unigram *u, Pruned *p, size_t id, Fate *fate, double *loss)
 {
     const Piece *piece = &u->piece.at[id];
     const double freq = p->freq[id];
-    double other;
+    uint32_t way[2], nway;
     p->instead.n = 0;
-    if (!make_lattice(u, piece->at, piece->n))
+    if (!make_lattice(u, piece->at, piece->n) || !find_two(u, piece->n, way, &nway))
         return false;
-    const bool has_other = find_best(u, piece->n, true, &other),
-               is_best = !has_other || piece->score >= other;
-    for (uint32_t at = piece->n; has_other && is_best && at > 0; at = u->lattice.at[u->from[at]].begin)
-        if (!sn_vec_push(u->memory, &p->instead, u->lattice.at[u->from[at]].id))
+    const bool is_best = nway == 1 || u->lattice.at[u->way.at[way[0]].node].end == piece->n;
+    for (uint32_t k = way[nway - 1]; nway > 1 && is_best && u->way.at[k].next != NONE; k = u->way.at[k].next)
+        if (!sn_vec_push(u->memory, &p->instead, u->lattice.at[u->way.at[k].node].id))
             return false;
     *fate = freq == 0 && !is_best ? DROPPED : !p->instead.n ? KEPT : freq == 0 ? DROPPED : WEIGHED;
     if (*fate != WEIGHED)
@@ -494,7 +577,7 @@ static bool weigh(Unigram *u, Pruned *p, size_t id, Fate *fate, double *loss)
     const double all = log(p->sum), own = log(freq) - all;
     const double all_other = log(p->sum + freq * (double)(p->instead.n - 1));
     double parts = 0;
-    for (size_t i = p->instead.n; i-- > 0;)
+    for (size_t i = 0; i < p->instead.n; i++)
         parts += log(p->freq[p->instead.at[i]] + freq) - all_other;
     *loss = freq / p->nword * (own - parts);
     return true;
@@ -662,8 +745,8 @@ static SnStatus train(Unigram *u, const SnTrainChars *required, SnTrainVocab *ou
     bool ok = read_text(u);
     u->alpha = sn_alloc(u->memory, (u->longest + 1) * sizeof *u->alpha, 64);
     u->beta = sn_alloc(u->memory, (u->longest + 1) * sizeof *u->beta, 64);
-    u->from = sn_alloc(u->memory, (u->longest + 1) * sizeof *u->from, 64);
-    ok = ok && u->alpha && u->beta && u->from && make_seeds(u) && fit(u);
+    u->first = sn_alloc(u->memory, (u->longest + 1) * sizeof *u->first, 64);
+    ok = ok && u->alpha && u->beta && u->first && make_seeds(u) && fit(u);
     SN_CHECK(ok, err, SN_ENOMEM, "no memory to train on %zu words", u->words->all.n);
     return put_vocab(u, required, out, err);
 }
@@ -689,6 +772,8 @@ SnStatus sn_train_unigram(const SnTrainPlan *p, const SnTrainWords *w, SnArena *
     sn_free(memory, u.edge, u.nedge * sizeof *u.edge, 64);
     sn_free(memory, u.alpha, (u.longest + 1) * sizeof *u.alpha, 64);
     sn_free(memory, u.beta, (u.longest + 1) * sizeof *u.beta, 64);
-    sn_free(memory, u.from, (u.longest + 1) * sizeof *u.from, 64);
+    sn_free(memory, u.first, (u.longest + 1) * sizeof *u.first, 64);
+    sn_vec_clear(memory, &u.agenda);
+    sn_vec_clear(memory, &u.way);
     return st;
 }
