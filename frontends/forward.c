@@ -1,6 +1,8 @@
 /* forward.c -- named tensors in, named tensors out: one program for each kind of input. */
 #include "frontends/model.h"
 
+#include "frontends/hf/adapter.h"
+
 #include "runtime/tensor.h"
 
 /* ---- results ---- */
@@ -139,16 +141,19 @@ static SnStatus evaluate(SnModelProgram *p, SnContext *ctx, const SnNamedTensor 
     return st;
 }
 
-static SnStatus run(SnModelProgram *p, SnContext *ctx, const SnNamedTensor *in, size_t nin, SnResults **out,
+static SnStatus run(const SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin, SnResults **out,
                     SnError *err)
 {
+    SnContext *ctx = m->ctx;
     SnSlotInfo slot;
+    SnView own;
     uint32_t n = 0;
     for (uint32_t i = 0; sn_program_input(p->program, NULL, i, &slot); i++) {
         const SnNamedTensor *t = find_input(in, nin, slot.name);
-        SN_CHECK(t || slot.is_unused, err, SN_EINVAL, "input %s is not given", slot.name);
-        if (t)
-            SN_TRY(sn_bind(p->instance, slot.name, &t->view, err));
+        const bool is_own = !t && m->adapter && sn_adapter_find(m->adapter, slot.name, &own);
+        SN_CHECK(t || is_own || slot.is_unused, err, SN_EINVAL, "input %s is not given", slot.name);
+        if (t || is_own)
+            SN_TRY(sn_bind(p->instance, slot.name, t ? &t->view : &own, err));
     }
     SN_TRY(sn_run(p->instance, err));
     while (sn_program_output(p->program, NULL, n, &slot))
@@ -166,7 +171,7 @@ SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, si
                       SnError *err)
 {
     SnResults *r = NULL;
-    const SnStatus st = p->program ? run(p, m->ctx, in, nin, &r, err) : evaluate(p, m->ctx, in, nin, &r, err);
+    const SnStatus st = p->program ? run(m, p, in, nin, &r, err) : evaluate(p, m->ctx, in, nin, &r, err);
     if (st == SN_OK)
         *out = r;
     else
@@ -283,6 +288,11 @@ SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64
     return sn_dtype_is_float(s->dtype) ? sn_cast(g, v, SN_F32) : sn_cast(g, v, SN_I64);
 }
 
+static bool takes_adapter(const SnModel *m)
+{
+    return m->adapter && !m->is_merged && strcmp(m->device, "eval") != 0;
+}
+
 static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     const Request *r = user;
@@ -296,6 +306,7 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
         in[i] = (SnNamedValue){own ? own : "", sn_input_make(g, r->name[i], &r->shape[i], 0)};
     }
     SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
+    part.takes_adapter = takes_adapter(m);
     if (sn_wants_gradients(part.want, part.nwant))
         sn_model_build_gradients(m, g, &part);
     else
@@ -353,6 +364,9 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
 static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
 {
     SnText key = {.memory = sn_allocator(m->ctx)};
+    if (takes_adapter(m))
+        sn_text_printf(&key, "@%016llx ",
+                       (unsigned long long)sn_adapter_signature(m->adapter, SN_ADAPTER_INPUTS));
     sn_text_printf(&key, "%s of ", r->head ? r->head : m->arch->name);
     for (size_t i = 0; i < r->nin; i++)
         put_shape(&key, r->name[i], &r->shape[i]);

@@ -1,6 +1,8 @@
 /* model.c -- opens model folders, builds their graphs, keeps what was compiled for them. */
 #include "frontends/model.h"
 
+#include "frontends/hf/adapter.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -229,6 +231,10 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .past = part->past,
                  .trained = part->trained,
                  .form = part->form,
+                 .adapter = m->adapter,
+                 .adapter_form = part->trained         ? SN_ADAPTER_LEARNT
+                                 : part->takes_adapter ? SN_ADAPTER_INPUTS
+                                                       : SN_ADAPTER_MERGED,
                  .made = {.memory = memory}};
     if (!arch) {
         sn_graph_fail(g, SN_EUNSUPPORTED, "%s: %s of %s", m->folder, part->head, m->config.model_type);
@@ -242,6 +248,8 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
         if (!sn_named_value(b.out.at, b.out.n, part->want[i]).ref)
             sn_graph_fail(g, SN_EUNSUPPORTED, "%s: no output %s from these inputs", arch->name,
                           part->want[i]);
+    if (b.adapter && !part->head)
+        sn_adapter_built(&b);
     if (sn_graph_check(g, NULL) == SN_OK)
         warn_made(m, &b.made);
     SnIdRange *range = sn_arena_array(&m->arena, b.range.n + 1, sizeof *range);
@@ -249,11 +257,12 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
         memcpy(range, b.range.at, b.range.n * sizeof *range);
     part->range = range;
     part->nrange = range ? b.range.n : 0;
-    part->max_seq = b.max_seq;
+    part->max_seq = b.max_seq && b.adapter ? b.max_seq - sn_adapter_tokens(b.adapter) : b.max_seq;
     part->out = b.out;
     sn_text_clear(&b.made);
     sn_vec_clear(memory, &b.in);
     sn_vec_clear(memory, &b.range);
+    sn_vec_clear(memory, &b.adapted);
 }
 
 void sn_model_part_clear(SnModel *m, SnModelPart *part)
@@ -287,7 +296,7 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
     const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder),
                                         (uint64_t)m->kv_dtype << 40 | (uint64_t)m->dtype << 32 | m->flags);
     const uint64_t quant = m->quant ? sn_hash64(m->quant, strlen(m->quant), 0) : 0;
-    const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant);
+    const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant ^ p->adapter);
     char path[MAX_PATH_SIZE];
     SN_CHECK(strcmp(m->device, "cpu") == 0, err, SN_EUNSUPPORTED, "%s: ahead of time for device %s",
              m->folder, m->device);
@@ -315,8 +324,9 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
 
 SnModelProgram *sn_model_find_program(const SnModel *m, const char *key)
 {
+    const uint64_t own = m->adapter ? sn_adapter_signature(m->adapter, SN_ADAPTER_MERGED) : 0;
     for (size_t i = 0; i < m->program.n; i++)
-        if (strcmp(m->program.at[i]->key, key) == 0)
+        if (strcmp(m->program.at[i]->key, key) == 0 && (*key == '@' || m->program.at[i]->adapter == own))
             return m->program.at[i];
     return NULL;
 }
@@ -330,6 +340,7 @@ SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *
     SnModelProgram *p = sn_arena_alloc(&m->arena, sizeof *p);
     SN_CHECK(p, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     p->key = sn_arena_strndup(&m->arena, key, strlen(key));
+    p->adapter = m->adapter ? sn_adapter_signature(m->adapter, SN_ADAPTER_MERGED) : 0;
     SN_CHECK(p->key, err, SN_ENOMEM, "%s: no memory for a program", m->folder);
     SnStatus st = sn_model_fill(m, fill, user, p, err);
     if (st == SN_OK)

@@ -10,7 +10,8 @@
 
 /* A program of a model, kept with it. */
 typedef struct SnModelProgram {
-    const char *key;
+    const char *key;  /* one that begins with @ names an adapter's signature itself */
+    uint64_t adapter; /* signature of what is in it; 0: none */
     SnProgram *
         program; /* and its instance, if no dims are bound at create; or, for device "eval", only the graph */
     SnInstance *instance;
@@ -41,6 +42,9 @@ struct SnModel {
     int64_t num_labels;                 /* of a new head; 0: config's */
     const char *quant, *head_quant;     /* block formats that weights become; NULL: as stored */
     SnBytes tokenizer;                  /* table; {NULL, 0}: not read yet */
+    struct SnAdapter *adapter;          /* that it uses, or NULL */
+    bool is_merged;                     /* with its weights */
+    uint64_t nadapter;                  /* that there were */
     const char *emit_dir, *emit_levels; /* as in SnModelOptions */
     bool is_changed;                    /* config is not what the folder says */
     SN_VEC(SnModelProgram *) program;
@@ -69,6 +73,7 @@ typedef struct SnModelPart {
     SnTrained *trained; /* as in SnBuild; or NULL */
     SnLossForm *form;   /* as in SnBuild; or NULL */
     SnDtype dtype;      /* that it computes in; SN_NODTYPE: the model's */
+    bool takes_adapter; /* its tensors are inputs of the program, bound by sn_model_run */
     SnNamedValues out;  /* filled: f32; sn_named_value finds one by name */
     const SnIdRange *range;
     size_t nrange;

@@ -24,7 +24,7 @@ typedef struct Conform {
 /* A kind of case: runs it and leaves its results. */
 typedef SnStatus ConformKind(Conform *c, SnError *err);
 ConformKind conform_forward, conform_sentence, conform_pipeline, conform_logits, conform_quant,
-    conform_generate, conform_chat, conform_train;
+    conform_generate, conform_chat, conform_train, conform_peft;
 
 /* DIR/FILE in the arena. */
 SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);
@@ -38,6 +38,11 @@ SN_MUST_CHECK SnStatus conform_inputs(Conform *c, const SnJson *inputs, SnNamedT
 /* Copies v, converted to a dtype; name is copied. */
 SN_MUST_CHECK SnStatus conform_add(Conform *c, const char *name, const SnView *v, SnDtype dtype,
                                    SnError *err);
+/* Micro-batches [first, first + n) of the inputs: [..] of one, [n, ..] of several (conform_train.c). */
+void conform_pick(const SnNamedTensor *all, size_t nin, int64_t first, int64_t n, SnNamedTensor *out);
+/* The steps of the case's `training`, and its results. */
+SN_MUST_CHECK SnStatus conform_steps(Conform *c, SnModel *m, const SnNamedTensor *in, size_t nin,
+                                     SnError *err);
 const char *conform_string(Conform *c, const SnJson *v); /* NULL: none */
 
 /* Compares the results, prints a line for each; *passed. */

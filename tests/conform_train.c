@@ -102,7 +102,7 @@ static bool decays(void *self, const char *name)
 }
 
 /* Micro-batches [first, first + n) of the inputs: [..] of one, [n, ..] of several. */
-static void pick(const SnNamedTensor *all, size_t nin, int64_t first, int64_t n, SnNamedTensor *out)
+void conform_pick(const SnNamedTensor *all, size_t nin, int64_t first, int64_t n, SnNamedTensor *out)
 {
     for (size_t i = 0; i < nin; i++) {
         const SnView *v = &all[i].view;
@@ -148,7 +148,7 @@ static SnStatus run_steps(Conform *c, SnTraining *t, const SnNamedTensor *in, si
     for (int64_t i = 0; i < steps; i++) {
         SnNamedTensor batch[MAX_INPUTS];
         SnTrainingStep s;
-        pick(in, nin, i * times, times, batch);
+        conform_pick(in, nin, i * times, times, batch);
         SN_TRY(sn_training_step(t, batch, nin, &s, err));
         v[i] = s.loss;
         v[steps + i] = s.grad_norm;
@@ -160,23 +160,20 @@ static SnStatus run_steps(Conform *c, SnTraining *t, const SnNamedTensor *in, si
     return add_state(c, t, err);
 }
 
-static SnStatus train(Conform *c, SnModel *m, SnError *err)
+SnStatus conform_steps(Conform *c, SnModel *m, const SnNamedTensor *in, size_t nin, SnError *err)
 {
-    const SnJson *training = sn_json_get(c->spec, "training"),
-                 *call = sn_json_at(sn_json_get(c->spec, "calls"), 0);
-    SnNamedTensor in[MAX_INPUTS], one[MAX_INPUTS];
-    size_t nin = 0;
+    const SnJson *training = sn_json_get(c->spec, "training");
+    SnNamedTensor one[MAX_INPUTS];
     int64_t steps = 0, times = 1;
     SnTraining *t = NULL;
     SnTrainingDesc d = {.struct_size = sizeof d, .sample = one, .decays = decays, .self = c};
-    SN_TRY(conform_inputs(c, sn_json_get(call, "inputs"), in, &nin, err));
     SN_CHECK(sn_json_int(sn_json_get(training, "steps"), &steps) && steps > 0 && steps < 10000, err,
              SN_EFORMAT, "%s: no steps", c->dir);
     (void)sn_json_int(sn_json_get(training, "gradient_accumulation_steps"), &times);
     for (size_t i = 0; i < nin; i++)
         SN_CHECK(in[i].view.ndim > 1 && in[i].view.dims[0] == steps * times, err, SN_EFORMAT,
                  "%s: input %s has no %lld micro-batches", c->dir, in[i].name, (long long)(steps * times));
-    pick(in, nin, 0, 1, one);
+    conform_pick(in, nin, 0, 1, one);
     d.nsample = nin;
     bool by_items = false; /* num_items_in_batch of Trainer */
     (void)sn_json_bool(sn_json_get(training, "average_by_items"), &by_items);
@@ -192,13 +189,17 @@ SnStatus conform_train(Conform *c, SnError *err)
 {
     const SnJson *call = sn_json_at(sn_json_get(c->spec, "calls"), 0);
     const char *folder = conform_string(c, sn_json_get(c->spec, "model"));
+    SnNamedTensor in[MAX_INPUTS];
+    size_t nin = 0;
     SnModel *m = NULL;
     if (sn_json_is(sn_json_get(call, "op"), "loss_and_grads"))
         return conform_forward(c, err);
     SN_CHECK(folder && sn_json_is(sn_json_get(call, "op"), "train"), err, SN_EUNSUPPORTED,
              "calls other than loss_and_grads and train");
     SN_TRY(conform_model(c, folder, c->dtype != SN_NODTYPE ? c->dtype : SN_F32, &m, err));
-    const SnStatus st = train(c, m, err);
+    SnStatus st = conform_inputs(c, sn_json_get(call, "inputs"), in, &nin, err);
+    if (st == SN_OK)
+        st = conform_steps(c, m, in, nin, err);
     sn_model_close(m);
     return st;
 }

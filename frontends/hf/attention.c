@@ -2,7 +2,7 @@
  *
  * What a mask or ALiBi says is one additive bias, a term over iotas that no kernel stores.
  * ALiBi: Press et al. 2021, arXiv:2108.12409. Sinks: Xiao et al. 2023, arXiv:2309.17453. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "ops/ops.h"
 
@@ -40,7 +40,15 @@ SnValue sn_nn_place(SnBuild *b)
     const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
     if (b->past)
         return b->past->pos;
-    return given.ref ? sn_broadcast(b->g, given, 2, dims) : sn_iota(b->g, SN_I64, 1, 2, dims);
+    if (given.ref)
+        return sn_broadcast(b->g, given, 2, dims);
+    const SnValue place = sn_iota(b->g, SN_I64, 1, 2, dims);
+    return b->before ? sn_add(b->g, place, size(b, b->before)) : place;
+}
+
+SnValue sn_nn_keys(SnBuild *b)
+{
+    return b->before ? sn_add(b->g, b->seq, size(b, b->before)) : b->seq;
 }
 
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
@@ -73,8 +81,11 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
 /* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
 static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
 {
-    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, b->seq};
-    const SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims), j = sn_iota(b->g, SN_I64, 3, 4, dims);
+    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, sn_nn_keys(b)};
+    SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims);
+    if (b->before)
+        i = sn_add(b->g, i, size(b, b->before));
+    const SnValue j = sn_iota(b->g, SN_I64, 3, 4, dims);
     const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
     if (!a->window)
         return past;
@@ -88,13 +99,13 @@ static SnValue alibi(SnBuild *b, const SnAttn *a)
 {
     SnGraph *g = b->g;
     const SnValue mask = sn_nn_input(b, "attention_mask"), one = size(b, 1);
-    const SnValue flat[] = {one, b->seq}, slopes[] = {one, size(b, a->heads), one, one};
+    const SnValue flat[] = {one, sn_nn_keys(b)}, slopes[] = {one, size(b, a->heads), one, one};
     SnValue place = sn_iota(g, SN_I64, 1, 2, flat);
     if (a->alibi_counts && mask.ref) {
         const SnValue counted = sn_cast(g, mask, SN_I64);
         place = sn_mul(g, sn_sub(g, sn_scan(g, "add", counted, 1, false), one), counted);
     }
-    const SnValue keys[] = {sn_dim(g, place, 0), one, one, b->seq};
+    const SnValue keys[] = {sn_dim(g, place, 0), one, one, sn_nn_keys(b)};
     const SnDtype dtype = sn_value_dtype(g, a->slopes);
     const SnValue y =
         sn_mul(g, sn_reshape(g, a->slopes, 4, slopes), sn_cast(g, sn_reshape(g, place, 4, keys), dtype));
@@ -132,7 +143,7 @@ static SnValue after_zero(SnBuild *b, SnValue x)
 static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
 {
     const SnValue one = size(b, 1), heads = size(b, a->heads), along[] = {one, heads, one, one};
-    const SnValue sink[] = {b->batch, heads, b->seq, one}, rest[] = {b->batch, heads, b->seq, b->seq};
+    const SnValue sink[] = {b->batch, heads, b->seq, one}, rest[] = {b->batch, heads, b->seq, sn_nn_keys(b)};
     const SnValue first = sn_cast(b->g, sn_reshape(b->g, a->sinks, 4, along), sn_value_dtype(b->g, bias));
     const SnValue parts[] = {sn_broadcast(b->g, first, 4, sink), sn_broadcast(b->g, bias, 4, rest)};
     return sn_concat(b->g, 2, parts, 3);
@@ -143,6 +154,10 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
     SnGraph *g = b->g;
     if (b->past)
         return sn_nn_attend_past(b, a, q, k, v);
+    if (b->before) {
+        k = sn_adapter_past(b, k, false);
+        v = sn_adapter_past(b, v, true);
+    }
     SnValue bias = attention_bias(b, a);
     if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
         bias = bias_after_sink(b, a, bias);
@@ -152,7 +167,7 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
     if (!b->want_probs)
         return sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
     const SnValue p = sn_attention_probs(g, q, k, bias, sn_none(), a->scale, a->softcap);
-    b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), b->seq) : p;
+    b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), sn_nn_keys(b)) : p;
     return sn_attention_context(g, p, v);
 }
 

@@ -25,7 +25,8 @@ SnValue sn_nn_counted_place(SnBuild *b)
         return sn_nn_place(b);
     const SnValue is_text = sn_cast(b->g, mask, SN_I64);
     const SnValue counts = sn_cumsum(b->g, is_text, 1, false, false);
-    return sn_sub(b->g, sn_mul(b->g, counts, is_text), size(b, 1));
+    const SnValue place = sn_sub(b->g, sn_mul(b->g, counts, is_text), size(b, 1));
+    return b->before ? sn_slice_axis(b->g, place, 1, size(b, b->before), b->seq) : place;
 }
 
 SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_t first)

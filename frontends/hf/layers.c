@@ -1,5 +1,5 @@
 /* layers.c -- the blocks that model files are made of. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "ops/ops.h"
 
@@ -22,7 +22,7 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
-    const SnValue y = sn_nn_product(b, b->quant, x, w, sn_nn_param_or_none(b, "bias"));
+    const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_nn_param_or_none(b, "bias"), false);
     sn_scope_pop(b->g);
     return y;
 }
@@ -32,8 +32,11 @@ SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
     sn_scope_push(b->g, "%s", name);
     const SnValue own = sn_nn_param(b, "weight"); /* GGUF files have it turned already */
     const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false);
+    const uint32_t inside = b->adapter ? sn_outside_begin(b->g) : 0;
     const SnValue w = is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0});
-    const SnValue y = sn_nn_product(b, b->quant, x, w, sn_nn_param(b, "bias"));
+    if (b->adapter)
+        sn_outside_end(b->g, inside);
+    const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_nn_param(b, "bias"), !is_turned);
     sn_scope_pop(b->g);
     return y;
 }
@@ -72,6 +75,8 @@ static SnValue unpadded(SnBuild *b, SnValue rows, SnValue ids, int64_t pad)
 SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad)
 {
     const SnValue embeds = sn_nn_input(b, "inputs_embeds"), ids = sn_nn_input(b, "input_ids");
+    if (b->prompted.ref)
+        return sn_adapter_words(b, sn_nn_embedding(b, name, b->prompted));
     return embeds.ref ? sn_cast(b->g, embeds, b->dtype)
                       : unpadded(b, sn_nn_embedding(b, name, ids), ids, pad);
 }
@@ -102,7 +107,8 @@ SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t
         sn_scope_push(b->g, "%s", name);
         b->max_seq = sn_nn_dim(b, sn_nn_param(b, "weight"), 0) - first;
         sn_scope_pop(b->g);
-        pos = otherwise.ref ? otherwise : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first));
+        pos = otherwise.ref ? otherwise
+                            : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first + b->before));
     }
     return unpadded(b, sn_nn_embedding(b, name, pos), pos, first - 1);
 }
@@ -139,7 +145,7 @@ SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout,
     if (nout && w.ref && sn_nn_dim(b, w, 0) != nout)
         sn_graph_fail(b->g, SN_EFORMAT, "%s.weight: %lld rows, the config asks for %lld", sn_scope_path(b->g),
                       (long long)sn_nn_dim(b, w, 0), (long long)nout);
-    const SnValue y = sn_linear(b->g, x, w, bias);
+    const SnValue y = sn_nn_adapted(b, NULL, x, w, bias, false);
     sn_scope_pop(b->g);
     return y;
 }
@@ -245,6 +251,7 @@ SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
     SnGraph *g = b->g;
     int n = 0;
     sn_nn_numbered(b, "hidden_states", i, x);
+    b->layer = i;
     sn_fn_begin(g, "layer");
     const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
     b->want_probs = wants_probs(b);

@@ -77,10 +77,16 @@ typedef struct SnBuild {
     SnValue probs;      /* attention probabilities of the layer being built, where wanted */
     bool want_probs;
     SnRouting routing;
-    SnPast *past;       /* cached form; NULL: whole rows */
-    SnTrained *trained; /* or NULL */
-    SnLossForm *form;   /* or NULL */
-    SnText made;        /* names of parameters that the checkpoint lacks and that were made, for a warning */
+    SnPast *past;              /* cached form; NULL: whole rows */
+    SnTrained *trained;        /* or NULL */
+    SnLossForm *form;          /* or NULL */
+    struct SnAdapter *adapter; /* of PEFT (adapter.h), or NULL */
+    int adapter_form;          /* SnAdapterForm */
+    SnNamedValues adapted;     /* its tensors that are inputs */
+    SnValue prompted;          /* input_ids of words that virtual tokens stand before; or none */
+    int64_t before;            /* keys and values in front of those of the words */
+    int64_t layer;             /* that is being built */
+    SnText made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 
 /* ---- inputs and outputs (params.c) ---- */
@@ -145,6 +151,7 @@ SnValue sn_nn_first_token(SnBuild *b, SnValue x); /* [batch, width] */
 /* The position of each token in its row, i64[batch, seq]: position_ids as they are, else 0, 1, ... Decoders
  * take positions from here alone. */
 SnValue sn_nn_place(SnBuild *b);
+SnValue sn_nn_keys(SnBuild *b); /* dim: positions that a whole row attends to */
 
 /* ---- attention ---- */
 typedef struct SnRope {

@@ -1,5 +1,5 @@
 /* params.c -- what a model being built takes and gives: inputs, outputs, parameters by scope. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "compiler/compiler.h"
 #include "ops/ops.h"
@@ -25,7 +25,8 @@ SnValue sn_named_value(const SnNamedValue *v, size_t n, const char *name)
 
 SnValue sn_nn_input(SnBuild *b, const char *name)
 {
-    return sn_named_value(b->in.at, b->in.n, name);
+    const bool is_hidden = b->prompted.ref && strcmp(name, "input_ids") == 0;
+    return is_hidden ? sn_none() : sn_named_value(b->in.at, b->in.n, name);
 }
 
 static bool is_named(const SnBuild *b, const char *name)
@@ -87,7 +88,10 @@ void sn_nn_begin(SnBuild *b)
             if (strcmp(in->name, token_inputs[k]) == 0 && sn_rank(g, in->value) == rank + 1)
                 in->value = join_choices(b, in->value);
         }
-    const SnValue ids = sn_nn_input(b, "input_ids"), embeds = sn_nn_input(b, "inputs_embeds");
+    if (b->adapter)
+        sn_adapter_begin(b);
+    const SnValue ids = b->prompted.ref ? b->prompted : sn_nn_input(b, "input_ids");
+    const SnValue embeds = sn_nn_input(b, "inputs_embeds");
     if ((ids.ref != 0) == (embeds.ref != 0)) {
         sn_graph_fail(g, SN_EINVAL, "expected one of input_ids and inputs_embeds, found %s",
                       ids.ref ? "both" : "neither");
@@ -95,10 +99,12 @@ void sn_nn_begin(SnBuild *b)
     }
     b->batch = sn_dim(g, ids.ref ? ids : embeds, 0);
     b->seq = sn_dim(g, ids.ref ? ids : embeds, 1);
+    if (b->prompted.ref)
+        b->seq = sn_add(g, b->seq, sn_const_int(g, SN_I64, sn_adapter_tokens(b->adapter)));
     const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_const_int(g, SN_I64, 1);
     if (!mask.ref)
         return;
-    const SnValue keys = sn_reshape(g, mask, 4, (SnValue[]){b->batch, one, one, b->seq});
+    const SnValue keys = sn_reshape(g, mask, 4, (SnValue[]){b->batch, one, one, sn_nn_keys(b)});
     b->allowed = sn_not(g, sn_eq(g, keys, sn_const_int(g, SN_I64, 0)));
     b->bias = sn_nn_bias_where(b, b->allowed);
 }
@@ -197,7 +203,7 @@ static SnValue mx_param(SnBuild *b, const char *full)
     return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
 }
 
-static SnValue trained(SnBuild *b, const char *file, SnValue param)
+SnValue sn_nn_trained(SnBuild *b, const char *file, SnValue param)
 {
     SnTrained *t = b->trained;
     SnValue v = sn_named_value(t->leaf.at, t->leaf.n, file);
@@ -224,11 +230,14 @@ void sn_trained_clear(SnTrained *t, const SnAllocator *memory)
     sn_vec_clear(memory, &t->file);
 }
 
-SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
+static SnValue find_param(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
     if (!full_name(b, name, full))
         return sn_none();
+    const SnValue own = b->adapter ? sn_adapter_param(b, full) : sn_none();
+    if (own.ref)
+        return sn_cast(b->g, own, b->dtype);
     const SnStTensor *t = find_tensor(b, full);
     if (!t || t->name.n >= sizeof file)
         return t ? sn_none() : mx_param(b, full);
@@ -238,9 +247,20 @@ SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
     file[t->name.n] = 0;
     SnValue v =
         t->dtype == SN_NODTYPE ? block_param(b, t, file) : sn_param(b->g, file, t->dtype, t->ndim, t->dims);
-    if (b->trained && t->dtype != SN_NODTYPE)
-        v = trained(b, file, v);
+    if (b->trained && !b->adapter && t->dtype != SN_NODTYPE)
+        v = sn_nn_trained(b, file, v);
     return sn_cast(b->g, v, b->dtype);
+}
+
+/* What adapters make of parameters alone is made outside of layers, so that a program can give it out. */
+SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
+{
+    if (!b->adapter)
+        return find_param(b, name);
+    const uint32_t inside = sn_outside_begin(b->g);
+    const SnValue v = find_param(b, name);
+    sn_outside_end(b->g, inside);
+    return v;
 }
 
 SnValue sn_nn_param(SnBuild *b, const char *name)
@@ -262,6 +282,11 @@ static SnRef blocks_of(SnBuild *b, SnValue w)
     const SnRef r = sn_term(s, w.ref)->op == SN_OP_CAST ? sn_term(s, w.ref)->arg[0] : w.ref;
     const SnOpRow *row = sn_compiler_row_of(sn_graph_compiler(b->g), sn_term(s, r)->op);
     return row && strcmp(row->sig.name, "dequantize_blocks") == 0 ? r : 0;
+}
+
+bool sn_nn_in_blocks(SnBuild *b, SnValue w)
+{
+    return sn_graph_check(b->g, NULL) == SN_OK && blocks_of(b, w) != 0;
 }
 
 /* Should it become blocks of the format `quant`? */
@@ -364,7 +389,7 @@ SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_
 {
     char full[NAME_SIZE];
     SnError err = {0};
-    if (!full_name(b, name, full) || find_tensor(b, full))
+    if (!full_name(b, name, full) || find_tensor(b, full) || (b->adapter && sn_adapter_param(b, full).ref))
         return sn_nn_param(b, name);
     size_t n = 1;
     for (int i = 0; i < ndim; i++)

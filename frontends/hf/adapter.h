@@ -1,0 +1,37 @@
+/* adapter.h -- what an adapter changes in a model that is being built. Internal to frontends/. */
+#ifndef SN_HF_ADAPTER_H
+#define SN_HF_ADAPTER_H
+
+#include "frontends/hf/layers.h"
+#include "frontends/peft.h"
+
+/* How the tensors of an adapter come into a graph. */
+typedef enum SnAdapterForm {
+    SN_ADAPTER_MERGED, /* with the weights as one matrix, where those are numbers and no blocks */
+    SN_ADAPTER_INPUTS, /* as inputs of the program */
+    SN_ADAPTER_LEARNT  /* as what is trained (SnBuild.trained) */
+} SnAdapterForm;
+
+/* x w^T + bias of the module of the scope at hand, as the adapter has it. turned: the file has w the other
+ * way round. */
+SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias, bool turned);
+/* The adapter's own copy of a parameter by its full name; none: it has none. */
+SnValue sn_adapter_param(SnBuild *b, const char *full);
+/* Makes room for virtual tokens in the inputs. */
+void sn_adapter_begin(SnBuild *b);
+/* Virtual tokens in front of words; keys or values in front of those of a layer. */
+SnValue sn_adapter_words(SnBuild *b, SnValue words);
+SnValue sn_adapter_past(SnBuild *b, SnValue x, bool is_value);
+/* params.c: a leaf of b->trained by its name, whose first value is param. */
+SnValue sn_nn_trained(SnBuild *b, const char *name, SnValue param);
+bool sn_nn_in_blocks(SnBuild *b, SnValue w);
+
+/* Tells programs apart: adapters with one signature share those that take tensors as inputs. */
+uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form);
+/* A tensor by its name; false: there is none. */
+bool sn_adapter_find(const SnAdapter *a, const char *name, SnView *out);
+/* After a whole model was built: were all tensors of the file asked for? */
+void sn_adapter_built(SnBuild *b);
+int64_t sn_adapter_tokens(const SnAdapter *a); /* virtual ones in front of the words */
+
+#endif
