@@ -25,7 +25,7 @@ static const struct {
     {"generate", conform_generate, conform_compare}, {"quant", conform_quant, conform_compare},
     {"sentence", conform_sentence, conform_compare}, {"pipeline", conform_pipeline, conform_compare_data},
     {"chat", conform_chat, conform_compare_chat},    {"train", conform_train, conform_compare},
-    {"peft", conform_peft, conform_compare},
+    {"peft", conform_peft, conform_compare},         {"metrics", conform_metrics, conform_compare_data},
 };
 
 SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err)

@@ -24,7 +24,7 @@ typedef struct Conform {
 /* A kind of case: runs it and leaves its results. */
 typedef SnStatus ConformKind(Conform *c, SnError *err);
 ConformKind conform_forward, conform_sentence, conform_pipeline, conform_logits, conform_quant,
-    conform_generate, conform_chat, conform_train, conform_peft;
+    conform_generate, conform_chat, conform_train, conform_peft, conform_metrics;
 
 /* DIR/FILE in the arena. */
 SN_MUST_CHECK SnStatus conform_path(Conform *c, const char *file, const char **out, SnError *err);
@@ -48,7 +48,7 @@ const char *conform_string(Conform *c, const SnJson *v); /* NULL: none */
 /* Compares the results, prints a line for each; *passed. */
 typedef SnStatus ConformCompare(Conform *c, bool *passed, SnError *err);
 ConformCompare conform_compare;      /* tensors with expected.safetensors (conform_check.c) */
-ConformCompare conform_compare_data; /* rows with `expected` of data.json (conform_task.c) */
+ConformCompare conform_compare_data; /* `expected` of rows or cases of data.json (conform_task.c) */
 ConformCompare conform_compare_chat; /* rows of kind chat (conform_chat.c) */
 
 #endif

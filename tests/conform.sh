@@ -14,7 +14,7 @@ folder() {
 }
 if [ "$1" = list ]; then
     shift
-    for kind in ${*:-golden forward generate logits quant sentence pipeline chat}; do
+    for kind in ${*:-golden forward generate logits quant sentence pipeline chat metrics}; do
         for case in "$(folder $kind/)"*/case.json; do
             [ -f "$case" ] && case=${case%/case.json} && echo "$kind/${case##*/}"
         done

@@ -92,6 +92,7 @@ int command_tensors(const Args *a);
 int command_data(const Args *a);
 int command_train(const Args *a);
 int command_tokenizer(const Args *a);
+int command_eval(const Args *a);
 int command_plan(const Args *a);
 int command_bench(const Args *a);
 int command_models(const Args *a);

@@ -70,6 +70,9 @@ static const Command commands[] = {
      "output_dir gets the model, checkpoint-N folders, train_log.jsonl, loss.svg and, with report_to\n"
      "tensorboard, event files. A run that was stopped goes on with \"resume_from_checkpoint\": true.\n",
      "sinter train config.json", command_train},
+    {"eval", "METRIC FILE", "a metric as Evaluate computes it, as JSON; eval list: all names",
+     "FILE is a JSON object: predictions, references and the arguments of the metric\n",
+     "sinter eval f1 answers.json", command_eval},
     {"generate", "MODEL", "what comes next, token by token",
      "--prompt TEXT   what to go on from\n"
      "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
@@ -607,7 +610,7 @@ static int run_command(const Command *c, int argc, char **argv)
     const bool needs_model = strncmp(c->operands, "MODEL", 5) == 0;
     if (status == EXIT_DONE && needs_model && a.n == 0)
         status = usage_error(&a, "expected a model");
-    const int most = *c->operands ? 1 : 0;
+    const int most = !*c->operands ? 0 : strchr(c->operands, ' ') ? 2 : 1;
     if (status == EXIT_DONE && !strstr(c->operands, "...") && a.n > most)
         status = usage_error(&a, "%s is one operand too many", a.at[most]);
     if (status == EXIT_DONE)

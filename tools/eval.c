@@ -1,0 +1,45 @@
+/* eval.c -- `sinter eval`: a metric of a file of predictions and references. */
+#include "tools/command.h"
+
+#include "frontends/eval.h"
+
+static void list_metrics(void)
+{
+    const char *name = NULL;
+    for (size_t i = 0; (name = sn_metric_name(i)) != NULL; i++)
+        (void)printf("%s\n", name);
+}
+
+int command_eval(const Args *a)
+{
+    SnArena arena;
+    SnJson *input = NULL;
+    SnBytes text = {0};
+    SnError err = {0};
+    Session s;
+    if (a->n == 1 && strcmp(a->at[0], "list") == 0) {
+        list_metrics();
+        return EXIT_DONE;
+    }
+    if (a->n != 2)
+        return usage_error(a, "expected METRIC FILE, or list");
+    int rc = session_open(a, NULL, NULL, &s);
+    if (rc != EXIT_DONE)
+        return rc;
+    sn_arena_init(&arena, sn_allocator(s.ctx));
+    SnText out = {.memory = sn_allocator(s.ctx)};
+    rc = read_file(&arena, a->at[1], &text);
+    if (rc == EXIT_DONE) {
+        SnStatus st = sn_json_parse(&arena, a->at[1], text, &input, &err);
+        if (st == SN_OK)
+            st = sn_metric_compute(s.ctx, a->at[0], input, &out, &err);
+        if (st == SN_OK)
+            (void)printf("%s\n", out.at);
+        else
+            rc = report(NULL, st, &err);
+    }
+    sn_text_clear(&out);
+    sn_arena_clear(&arena);
+    session_close(&s);
+    return rc;
+}
