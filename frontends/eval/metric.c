@@ -111,9 +111,9 @@ SnStatus sn_metric_choice(SnMetricRun *r, const char *key, const char *const *ch
     for (*out = 0; choices[*out]; (*out)++)
         if (sn_json_is(v, choices[*out]))
             return SN_OK;
+    SN_CHECK(sn_json_string(v, &text), r->err, SN_EFORMAT, "%s: %s is no string", r->name, key);
     return sn_fail(r->err, SN_EFORMAT, "%s: %s cannot be '%.*s'", r->name, key,
-                   sn_json_string(v, &text) ? (int)(text.n < 60 ? text.n : 60) : 1,
-                   text.at ? (const char *)text.at : "?");
+                   (int)(text.n < 60 ? text.n : 60), (const char *)text.at);
 }
 
 SnStatus sn_metric_numbers(SnMetricRun *r, const char *key, const SnJson *list, double **out)

@@ -1,0 +1,81 @@
+/* metric_test.c -- metrics: values that are known, arguments and inputs that are wrong. */
+#include "frontends/eval.h"
+#include "runtime/context.h"
+
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+
+static SnStatus compute(const char *name, const char *text, char *out, size_t size)
+{
+    SnArena arena;
+    SnContext *ctx = NULL;
+    SnJson *json = NULL;
+    SnError err = {0};
+    const SnContextDesc desc = {.struct_size = sizeof desc};
+    assert_int_equal(sn_context_create(&desc, &ctx, &err), SN_OK);
+    sn_arena_init(&arena, sn_allocator(ctx));
+    SnText result = {.memory = sn_allocator(ctx)};
+    assert_int_equal(sn_json_parse(&arena, "input", sn_bytes_str(text), &json, &err), SN_OK);
+    const SnStatus st = sn_metric_compute(ctx, name, json, &result, &err);
+    (void)snprintf(out, size, "%s", st == SN_OK ? result.at : err.message);
+    sn_text_clear(&result);
+    sn_arena_clear(&arena);
+    sn_context_destroy(ctx);
+    return st;
+}
+
+static void metric_known_inputs_give_known_values(void **state)
+{
+    static const char *const rows[][3] = {
+        {"accuracy", "{\"predictions\": [0, 1, 1, 0], \"references\": [0, 1, 0, 0]}", "{\"accuracy\": 0.75}"},
+        {"f1", "{\"predictions\": [0, 1, 1, 0], \"references\": [0, 1, 1, 0], \"average\": null}",
+         "{\"f1\": [1.0, 1.0]}"},
+        {"precision", "{\"predictions\": [0, 0], \"references\": [1, 0], \"zero_division\": 1}",
+         "{\"precision\": 1.0}"},
+        {"mse", "{\"predictions\": [1, 2], \"references\": [1, 4]}", "{\"mse\": 2.0}"},
+        {"perplexity", "{\"losses\": [0, [0, 0]]}",
+         "{\"perplexities\": [1.0, 1.0], \"mean_perplexity\": 1.0}"},
+        {"pearsonr", "{\"predictions\": [1, 1], \"references\": [1, 4]}", "{\"pearsonr\": NaN}"},
+    };
+    char out[512];
+    (void)state;
+    for (size_t i = 0; i < SN_COUNT(rows); i++) {
+        assert_int_equal(compute(rows[i][0], rows[i][1], out, sizeof out), SN_OK);
+        assert_string_equal(out, rows[i][2]);
+    }
+}
+
+static void metric_wrong_inputs_fail(void **state)
+{
+    static const char *const rows[][3] = {
+        {"accuracy", "[]", "accuracy: expected an object"},
+        {"accuracy", "{\"predictions\": [1], \"references\": [1, 2]}",
+         "accuracy: 1 predictions, but 2 references"},
+        {"accuracy", "{\"predictions\": [], \"references\": []}", "accuracy: predictions is empty"},
+        {"accuracy", "{\"predictions\": [\"a\"], \"references\": [1]}",
+         "accuracy: strings and numbers are mixed at predictions[0]"},
+        {"f1", "{\"predictions\": [1], \"references\": [1], \"average\": \"mix\"}",
+         "f1: average cannot be 'mix'"},
+        {"recall", "{\"predictions\": [2, 3], \"references\": [2, 3]}",
+         "recall: pos_label is none of the labels"},
+        {"mae", "{\"predictions\": [NaN], \"references\": [1]}", "mae: predictions[0] is no finite number"},
+        {"perplexity", "{\"losses\": [[]]}", "perplexity: losses[0] is empty"},
+        {"nonesuch", "{}", "nonesuch: no such metric"},
+    };
+    char out[512];
+    (void)state;
+    for (size_t i = 0; i < SN_COUNT(rows); i++) {
+        assert_int_not_equal(compute(rows[i][0], rows[i][1], out, sizeof out), SN_OK);
+        assert_string_equal(out, rows[i][2]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metric_known_inputs_give_known_values),
+        cmocka_unit_test(metric_wrong_inputs_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
