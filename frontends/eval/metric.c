@@ -15,8 +15,10 @@ static const struct {
     {"accuracy", sn_metric_accuracy, "predictions", NULL},
     {"average_precision", sn_metric_average_precision, "prediction_scores", NULL},
     {"balanced_accuracy", sn_metric_balanced, "predictions", NULL},
+    {"cer", sn_metric_cer, "predictions", NULL},
     {"cohen_kappa", sn_metric_kappa, "predictions", NULL},
     {"confusion_matrix", sn_metric_confusion, "predictions", NULL},
+    {"exact_match", sn_metric_exact_match, "predictions", NULL},
     {"f1", sn_metric_f1, "predictions", NULL},
     {"kendalltau", sn_metric_kendall, "predictions", NULL},
     {"mae", sn_metric_mae, "predictions", NULL},
@@ -29,6 +31,8 @@ static const struct {
     {"recall", sn_metric_recall, "predictions", NULL},
     {"roc_auc", sn_metric_roc_auc, "prediction_scores", NULL},
     {"spearmanr", sn_metric_spearman, "predictions", NULL},
+    {"squad", sn_metric_squad, "predictions", NULL},
+    {"wer", sn_metric_wer, "predictions", NULL},
 };
 
 const char *sn_metric_name(size_t i)

@@ -36,6 +36,16 @@ static void metric_known_inputs_give_known_values(void **state)
         {"mse", "{\"predictions\": [1, 2], \"references\": [1, 4]}", "{\"mse\": 2.0}"},
         {"perplexity", "{\"losses\": [0, [0, 0]]}",
          "{\"perplexities\": [1.0, 1.0], \"mean_perplexity\": 1.0}"},
+        {"wer", "{\"predictions\": [\"a  b x\"], \"references\": [\"a b c d\"]}", "{\"wer\": 0.5}"},
+        {"cer", "{\"predictions\": [\" ab\"], \"references\": [\"abcd \"]}", "{\"cer\": 0.5}"},
+        {"exact_match",
+         "{\"predictions\": [\"\u00c4!1\"], \"references\": [\"\u00e4\"], \"ignore_case\": true, "
+         "\"ignore_punctuation\": true, \"ignore_numbers\": true}",
+         "{\"exact_match\": 1.0}"},
+        {"squad",
+         "{\"predictions\": [{\"id\": \"1\", \"prediction_text\": \"the  Cat!\"}], \"references\": [{\"id\": "
+         "\"1\", \"answers\": {\"text\": [\"dog\", \"a cat\"]}}]}",
+         "{\"exact_match\": 100.0, \"f1\": 100.0}"},
         {"pearsonr", "{\"predictions\": [1, 1], \"references\": [1, 4]}", "{\"pearsonr\": NaN}"},
     };
     char out[512];
@@ -61,6 +71,9 @@ static void metric_wrong_inputs_fail(void **state)
          "recall: pos_label is none of the labels"},
         {"mae", "{\"predictions\": [NaN], \"references\": [1]}", "mae: predictions[0] is no finite number"},
         {"perplexity", "{\"losses\": [[]]}", "perplexity: losses[0] is empty"},
+        {"wer", "{\"predictions\": [\"a\"], \"references\": [\"\"]}", "wer: the references are empty"},
+        {"cer", "{\"predictions\": [1], \"references\": [\"\"]}", "cer: expected a string at 0"},
+        {"squad", "{\"predictions\": [1], \"references\": [\"\"]}", "squad: expected a string at 0"},
         {"nonesuch", "{}", "nonesuch: no such metric"},
     };
     char out[512];
