@@ -83,9 +83,20 @@ static SnValue sum(const SnGrad *x, SnValue a, SnValue b)
     return sn_tuple(x->g, t->nchild, child, t->names);
 }
 
+/* The type of a term's gradient: that of the term; of what is narrowed, that of what it was, so that a
+ * parameter's is summed wide however often it is read. */
+static SnTypeId gradient_type(const SnGrad *x, SnRef to)
+{
+    const SnTerm *t = sn_term(x->s, to);
+    const SnTypeId from = t->op == SN_OP_CAST ? sn_term(x->s, t->arg[0])->type : t->type;
+    const bool is_narrowed = sn_grad_is_float(x->s, from) && sn_dtype_size(sn_type(x->s, from)->dtype) >
+                                                                 sn_dtype_size(sn_type(x->s, t->type)->dtype);
+    return is_narrowed ? from : t->type;
+}
+
 void sn_grad_add(SnGrad *x, SnRef to, int child, SnValue d)
 {
-    const SnTypeId id = sn_term(x->s, to)->type;
+    const SnTypeId id = gradient_type(x, to);
     const SnType *t = sn_type(x->s, id);
     const bool is_tuple = t->kind == SN_TYPE_TUPLE;
     if (!x->is_active[to] || d.ref == 0 || (is_tuple && !has_floats(x->s, t->child[child])))
