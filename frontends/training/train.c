@@ -130,7 +130,8 @@ static void count_items(Train *t)
     SnValue labels = t->in[k];
     const SnArch *arch = t->spec->head ? sn_arch_find(t->m->config.model_type, t->spec->head) : t->m->arch;
     const int last = sn_rank(g, labels) - 1;
-    if (arch && strcmp(arch->task, "text-generation") == 0 && last >= 0)
+    if (arch && strstr(arch->name, "ForCausalLM") &&
+        last >= 0) /* by the class, as Trainer: not GPT2LMHeadModel */
         labels = sn_slice_axis(g, labels, last, size(t, 1), sn_sub(g, sn_dim(g, labels, last), size(t, 1)));
     const SnValue counts = sn_cast(g, sn_ne(g, labels, size(t, -100)), SN_F32);
     t->form.items = sn_reduce(g, "add", counts, 0, NULL, false);
