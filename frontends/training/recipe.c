@@ -27,6 +27,7 @@ static const struct Optim {
     const char *name, *op;
     bool is_8bit;
     NamedAttr attr[4];
+    const char *off; /* a flag that is false here unless optim_args says otherwise; NULL: none */
 } optims[] = {
     {"adamw_torch", "adamw", false, ADAM},
     {"adamw_torch_fused", "adamw", false, ADAM},
@@ -48,7 +49,7 @@ static const struct Optim {
     {"rmsprop_bnb", "rmsprop", false, {{NULL, NULL}}},
     {"rmsprop_bnb_32bit", "rmsprop", false, {{NULL, NULL}}},
     {"rmsprop_bnb_8bit", "rmsprop", true, {{NULL, NULL}}},
-    {"adafactor", "adafactor", false, {{NULL, NULL}}},
+    {"adafactor", "adafactor", false, {{NULL, NULL}}, "scale_parameter"},
 };
 
 static SnStatus add(SnAttr *all, int *n, SnAttr attr, SnError *err)
@@ -137,6 +138,8 @@ SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, S
     o.op = optims[i].op;
     o.is_8bit = optims[i].is_8bit;
     o.attr[o.nattr++] = SN_FLOAT("weight_decay", sn_arg_number(args, "weight_decay"));
+    if (optims[i].off)
+        o.attr[o.nattr++] = SN_INT(optims[i].off, 0);
     for (const NamedAttr *n = optims[i].attr; n->argument; n++)
         o.attr[o.nattr++] = SN_FLOAT(n->attr, sn_arg_number(args, n->argument));
     SN_TRY(set_more(a, &o, sn_arg(args, "optim_args"), err));
