@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`sinter train` as a user meets it: tiny models on texts that are made here.
 
 Usage: train_test.py SINTER [KILLS]. A run that stops at any moment and goes on from its last checkpoint ends with
