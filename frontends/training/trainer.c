@@ -303,9 +303,10 @@ static SnStatus log_step(Run *r, SnError *err)
     SnTrainer *t = r->t;
     const SnTrainerState *s = &t->state;
     SnText members = {.memory = sn_allocator(t->ctx)};
-    sn_text_printf(&members,
-                   "\"loss\": %.17g, \"grad_norm\": %.9g, \"learning_rate\": %.17g, \"epoch\": %.17g",
-                   r->loss / (double)(s->global_step - r->logged), s->grad_norm, s->learning_rate, s->epoch);
+    sn_text_printf(&members, "\"loss\": %.17g, \"learning_rate\": %.17g, \"epoch\": %.17g",
+                   r->loss / (double)(s->global_step - r->logged), s->learning_rate, s->epoch);
+    if (isfinite(s->grad_norm)) /* else the step was left out, and the scale of the loss is halved */
+        sn_text_printf(&members, ", \"grad_norm\": %.9g", s->grad_norm);
     r->total += r->loss;
     r->loss = 0;
     r->logged = s->global_step;
@@ -394,10 +395,10 @@ static SnStatus not_finite(Run *r, const int64_t *row, int64_t n, SnError *err)
     for (int64_t i = 0; i < n && rows.n < 300; i++)
         if (row[i] >= 0)
             sn_text_printf(&rows, "%s%lld", rows.n ? ", " : "", (long long)row[i]);
-    const SnStatus st =
-        sn_fail(err, SN_EINVAL, "step %lld: the loss is %g; %s of the batch: %s",
-                (long long)r->t->state.global_step + 1, r->t->state.loss,
-                r->t->collate.task == SN_TRAIN_CAUSAL ? "blocks" : "rows", rows.at ? rows.at : "");
+    const SnStatus st = sn_fail(
+        err, SN_EINVAL, "step %lld: the loss is %g, the norm of its gradients %g; %s of the batch: %s",
+        (long long)r->t->state.global_step + 1, r->t->state.loss, r->t->state.grad_norm,
+        r->t->collate.task == SN_TRAIN_CAUSAL ? "blocks" : "rows", rows.at ? rows.at : "");
     sn_text_clear(&rows);
     return st;
 }
@@ -437,7 +438,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     s->loss = y.loss;
     s->grad_norm = y.grad_norm;
     s->learning_rate = y.learning_rate;
-    if (!isfinite(y.loss))
+    if (!isfinite(y.loss) || (!y.is_finite && !sn_arg_bool(t->config, "fp16")))
         return not_finite(r, row, n, err);
     emit(t, ON_pre_optimizer_step, NULL);
     emit(t, ON_optimizer_step, NULL);
