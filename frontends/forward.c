@@ -182,9 +182,11 @@ SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, si
 /* ---- inputs ---- */
 
 typedef enum InputKind {
-    BY_TOKEN, /* [batch, seq] or [batch, choices, seq] */
-    BY_WIDTH, /* the same and a width */
-    BY_LABEL, /* [batch], [batch, n], or as BY_TOKEN where the head has a label for each token */
+    BY_TOKEN,  /* [batch, seq] or [batch, choices, seq] */
+    BY_WIDTH,  /* the same and a width */
+    BY_TARGET, /* [batch, target] */
+    BY_IMAGE,  /* [batch, channels, height, width]: all but the first are the program's */
+    BY_LABEL, /* [batch], [batch, n], or as BY_TOKEN or BY_TARGET where the head has a label for each token */
 } InputKind;
 
 static const struct {
@@ -196,27 +198,42 @@ static const struct {
     {"inputs_embeds", BY_WIDTH},       {"labels", BY_LABEL},
     {"start_positions", BY_LABEL},     {"end_positions", BY_LABEL},
     {"next_sentence_label", BY_LABEL}, {"sentence_order_label", BY_LABEL},
+    {"decoder_input_ids", BY_TARGET},  {"decoder_attention_mask", BY_TARGET},
+    {"pixel_values", BY_IMAGE},
 };
 
-static bool kind_of(const char *name, InputKind *out)
+/* Heads with a label for each token, of the input or of what is to come out. */
+static const struct {
+    const char *task;
+    InputKind labels;
+} labelled[] = {{"fill-mask", BY_TOKEN},
+                {"token-classification", BY_TOKEN},
+                {"text-generation", BY_TOKEN},
+                {"pretraining", BY_TOKEN},
+                {SN_TASK_SEQ2SEQ, BY_TARGET}};
+
+static bool is_of_images(const SnArch *a)
 {
-    for (size_t i = 0; i < SN_COUNT(kinds); i++)
-        if (strcmp(kinds[i].name, name) == 0) {
-            *out = kinds[i].kind;
-            return true;
-        }
-    return false;
+    return strncmp(a->task, "image-", 6) == 0;
 }
 
-/* Heads with a label for each token. */
-static bool tags_tokens(const SnArch *a)
+/* Of an input that the architecture has. arch NULL: of any; labels are BY_LABEL. */
+static bool kind_of(const SnArch *arch, const char *name, InputKind *out)
 {
-    static const char *const tasks[] = {"fill-mask", "token-classification", "text-generation",
-                                        "pretraining"};
-    for (size_t i = 0; i < SN_COUNT(tasks); i++)
-        if (strcmp(a->task, tasks[i]) == 0)
-            return true;
-    return false;
+    size_t i = 0;
+    while (i < SN_COUNT(kinds) && strcmp(kinds[i].name, name) != 0)
+        i++;
+    if (i == SN_COUNT(kinds))
+        return false;
+    *out = kinds[i].kind;
+    if (arch && (is_of_images(arch) ? *out < BY_IMAGE : *out == BY_IMAGE))
+        return false;
+    if (arch && *out == BY_TARGET && !(arch->family && arch->family->has_target))
+        return false;
+    for (size_t k = 0; arch && strcmp(name, "labels") == 0 && k < SN_COUNT(labelled); k++)
+        if (strcmp(arch->task, labelled[k].task) == 0)
+            *out = labelled[k].labels;
+    return true;
 }
 
 /* A first dim of 1 stands for every row where other inputs have more. */
@@ -233,23 +250,31 @@ SnStatus sn_input_shape(const SnArch *arch, const SnNamedTensor *t, const SnName
                         SnInputShape *s, SnError *err)
 {
     static const char *const plain[] = {"batch", "seq"}, *const chosen[] = {"batch", "choices", "seq"};
+    static const struct {
+        int least, most;
+        const char *dims;
+    } ranks[] = {[BY_TOKEN] = {2, 3, "[batch, seq] or [batch, choices, seq]"},
+                 [BY_WIDTH] = {3, 4, "[batch, seq, width] or [batch, choices, seq, width]"},
+                 [BY_TARGET] = {2, 2, "[batch, target]"},
+                 [BY_IMAGE] = {4, 4, "[batch, channels, height, width]"},
+                 [BY_LABEL] = {1, 2, "[batch] or [batch, labels]"}};
     const SnView *v = &t->view;
     InputKind kind = BY_TOKEN;
-    SN_CHECK(kind_of(t->name, &kind), err, SN_EUNSUPPORTED, "%s has no input %s", arch->name, t->name);
-    const bool by_token = kind != BY_LABEL || (strcmp(t->name, "labels") == 0 && tags_tokens(arch));
-    const int rank = v->ndim - (kind == BY_WIDTH);
-    SN_CHECK(by_token ? rank == 2 || rank == 3 : rank == 1 || rank == 2, err, SN_ESHAPE,
-             "input %s: %d dims, expected %s", t->name, v->ndim,
-             by_token ? "[batch, seq] or [batch, choices, seq]" : "[batch] or [batch, labels]");
+    SN_CHECK(kind_of(arch, t->name, &kind), err, SN_EUNSUPPORTED, "%s has no input %s", arch->name, t->name);
+    SN_CHECK(v->ndim >= ranks[kind].least && v->ndim <= ranks[kind].most, err, SN_ESHAPE,
+             "input %s: %d dims, expected %s", t->name, v->ndim, ranks[kind].dims);
     *s = (SnInputShape){.dtype = v->dtype, .ndim = v->ndim};
     for (int i = 0; i < v->ndim; i++) {
         s->dims[i] = v->dims[i];
         SN_CHECK(v->dims[i] >= 1, err, SN_ESHAPE, "input %s: dim %d is %lld", t->name, i,
                  (long long)v->dims[i]);
     }
-    for (int i = 0; by_token && i < rank; i++)
+    const int rank = v->ndim - (kind == BY_WIDTH);
+    for (int i = 0; kind <= BY_WIDTH && i < rank; i++)
         s->symbol[i] = rank == 3 ? chosen[i] : plain[i];
     s->symbol[0] = strcmp(t->name, "position_ids") == 0 ? batch_symbol(t, in, nin) : "batch";
+    if (kind == BY_TARGET)
+        s->symbol[1] = "target";
     return SN_OK;
 }
 
@@ -347,7 +372,7 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
     for (size_t i = 0; i < nin; i++) {
         InputKind kind = BY_LABEL;
         const SnView *v = &in[i].view;
-        if (!kind_of(in[i].name, &kind) || kind == BY_LABEL || !p->max_seq)
+        if (!kind_of(NULL, in[i].name, &kind) || kind > BY_WIDTH || !p->max_seq)
             continue;
         const int64_t seq = v->dims[v->ndim - 1 - (kind == BY_WIDTH)];
         SN_CHECK(seq <= p->max_seq, err, SN_ESHAPE, "input %s: %lld tokens, the model has %lld positions",
@@ -465,23 +490,39 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
     return st;
 }
 
-/* Inputs by name as they would come: whole numbers, with the dims of their kind. */
+/* Inputs by name as they would come: whole numbers with the dims of their kind, images as large as the config
+ * says. */
 static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, SnInputShape *shape,
                              SnError *err)
 {
-    static const int64_t dims[SN_MAX_RANK] = {1, 1, 1};
-    const int rank = strcmp(m->arch->task, "multiple-choice") == 0 ? 3 : 2;
+    static const int64_t one[SN_MAX_RANK] = {1, 1, 1};
+    const SnJson *size = sn_config_get(&m->config, "image_size");
+    int64_t image[SN_MAX_RANK] = {1, sn_config_int(&m->config, "num_channels", 3), 224, 224};
+    for (uint32_t k = 0; size && k < 2; k++)
+        (void)sn_json_int(size->kind == SN_JSON_ARRAY ? sn_json_at(size, k) : size, &image[2 + k]);
     for (size_t i = 0; i < n; i++) {
         InputKind kind = BY_TOKEN;
-        const bool by_row = kind_of(input[i], &kind) && kind == BY_LABEL &&
-                            !(strcmp(input[i], "labels") == 0 && tags_tokens(m->arch));
-        const SnNamedTensor t = {input[i], sn_view(SN_I64, NULL, by_row ? 1 : rank, dims)};
+        (void)kind_of(m->arch, input[i], &kind);
+        const int rank = kind == BY_LABEL                                ? 1
+                         : kind == BY_IMAGE                              ? 4
+                         : strcmp(m->arch->task, "multiple-choice") == 0 ? 3
+                                                                         : 2;
+        const SnNamedTensor t = {input[i], kind == BY_IMAGE ? sn_view(SN_F32, NULL, rank, image)
+                                                            : sn_view(SN_I64, NULL, rank, one)};
         SN_TRY(sn_input_shape(m->arch, &t, NULL, 0, &shape[i], err));
     }
     return SN_OK;
 }
 
-static const char *const usual_inputs[] = {"input_ids", "attention_mask"};
+static const char *const usual_inputs[] = {"input_ids", "attention_mask", "decoder_input_ids"},
+                         *const usual_images[] = {"pixel_values"};
+
+static void usual_names(const SnModel *m, Request *r)
+{
+    const bool is_image = m->arch && is_of_images(m->arch);
+    r->name = is_image ? usual_images : usual_inputs;
+    r->nin = is_image ? 1 : m->arch && m->arch->family && m->arch->family->has_target ? 3 : 2;
+}
 
 /* A request for inputs by name alone; its shapes are in the arena. Weights are needed where there is no text
  * form. */
@@ -489,10 +530,8 @@ static SnStatus usual_request(SnModel *m, SnArena *arena, Request *r, SnError *e
 {
     if (!m->text)
         SN_TRY(sn_model_need(m, err));
-    if (r->nin == 0) {
-        r->name = usual_inputs;
-        r->nin = SN_COUNT(usual_inputs);
-    }
+    if (r->nin == 0)
+        usual_names(m, r);
     SnInputShape *shape = sn_arena_array(arena, r->nin, sizeof *shape);
     SN_CHECK(shape, err, SN_ENOMEM, "%s: no memory", m->folder);
     r->shape = shape;

@@ -13,6 +13,8 @@
 
 typedef struct SnArch SnArch;
 
+#define SN_TASK_SEQ2SEQ "seq2seq-lm"
+
 typedef struct SnNamedValue {
     const char *name;
     SnValue value;
@@ -36,13 +38,23 @@ typedef struct SnRouting {
     int64_t nlayer;
 } SnRouting;
 
+/* What batches that are trained on change, and no gradient: running statistics. */
+typedef struct SnBuffer {
+    const char *name;
+    SnValue value, file; /* a carry of the entry; as the file has it */
+    SnValue seen;        /* what the batch of the function that was built last says of it, or none */
+    double rate;         /* it goes this part of the way there; 0: that is added */
+} SnBuffer;
+
 /* Parameters that something learns: each is one value of the entry, f32, wherever it is read. */
 typedef struct SnTrained {
     bool is_state;                               /* carries, zeros at first; else what the file has */
+    bool is_training;                            /* norms go by the statistics of the batch */
     bool (*picks)(void *self, const char *name); /* which, by their names in the file; NULL: all */
     void *self;
-    SnNamedValues leaf; /* filled: those that were read, */
-    SnNamedValues file; /* and each as the file has it */
+    SnNamedValues leaf;      /* filled: those that were read, */
+    SnNamedValues file;      /* and each as the file has it */
+    SN_VEC(SnBuffer) buffer; /* filled, of carries: likewise */
 } SnTrained;
 void sn_trained_clear(SnTrained *t, const SnAllocator *memory);
 
@@ -113,6 +125,9 @@ void sn_nn_range(SnBuild *b, SnValue ids, const char *table, int64_t rows, int64
  * architecture may be missing or extra, gamma and beta stand for weight and bias. */
 SnValue sn_nn_param(SnBuild *b, const char *name);
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name);
+/* A tensor of the file that is no parameter, as it is; none where there is none. seen: what the batch that is
+ * trained on says of it, as in SnBuffer; or none. */
+SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen);
 /* Where the file lacks it, it is made in f32: mean + normal * spread, the same numbers for the same name. */
 SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
                             float spread);
@@ -330,6 +345,12 @@ SnValue sn_nn_norm_heads(SnBuild *b, SnValue x, SnValue weight);  /* layer norm 
 SnValue sn_nn_times(SnBuild *b, SnValue x, double factor);        /* x as it is where that is 1 */
 SnValue sn_nn_part(SnBuild *b, SnValue x, int64_t from, int64_t n); /* of the last axis */
 
+/* ---- images (vision.c): values are [batch, height, width, channels] ---- */
+SnValue sn_nn_pixels(SnBuild *b);           /* of pixel_values; sets the batch */
+SnValue sn_nn_image(SnBuild *b, SnValue x); /* as the library has it, [batch, channels, height, width] */
+SnValue sn_nn_conv2d(SnBuild *b, const char *name, SnValue x, int64_t stride, int64_t padding);
+SnValue sn_nn_batch_norm(SnBuild *b, const char *name, SnValue x);
+
 /* ---- heads (heads.c): outputs and, where labels are given, the loss ---- */
 int64_t sn_nn_labels(const SnBuild *b); /* classes of a classifier */
 /* x w^T + bias against the table of the input embeddings where the config ties them or the checkpoint lacks
@@ -357,6 +378,7 @@ typedef struct SnFamily {
     const char *table, *layers, *last;       /* names: embed_tokens, layers, norm */
     SnValue (*embed)(SnBuild *b, SnValue x); /* what becomes of words before the first layer; nothing */
     int64_t nlayer;                          /* where the config does not say: 32 */
+    bool has_target;                         /* what comes out has inputs of its own, decoder_input_ids */
     bool refeeds; /* where longrope takes its other factors, the past is made anew with them */
 } SnFamily;
 

@@ -203,19 +203,27 @@ static SnValue mx_param(SnBuild *b, const char *full)
     return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
 }
 
+/* A carry that begins with zeros. */
+static SnValue carry_like(SnBuild *b, const char *name, SnValue v)
+{
+    SnValue dims[SN_MAX_RANK];
+    const SnDtype dtype = sn_value_dtype(b->g, v);
+    const int n = sn_rank(b->g, v);
+    for (int i = 0; i < n; i++)
+        dims[i] = sn_dim(b->g, v, i);
+    const SnValue zero = sn_dtype_is_float(dtype) ? sn_const(b->g, dtype, 0) : sn_const_int(b->g, dtype, 0);
+    return sn_carry(b->g, name, sn_broadcast(b->g, zero, n, dims));
+}
+
 SnValue sn_nn_trained(SnBuild *b, const char *file, SnValue param)
 {
     SnTrained *t = b->trained;
     SnValue v = sn_named_value(t->leaf.at, t->leaf.n, file);
     if (v.ref || !param.ref || (t->picks && !t->picks(t->self, file)))
         return v.ref ? v : param;
-    SnValue dims[SN_MAX_RANK];
     const uint32_t inside = sn_outside_begin(b->g);
     const SnValue own = sn_cast(b->g, param, SN_F32);
-    const int n = sn_rank(b->g, own);
-    for (int i = 0; i < n; i++)
-        dims[i] = sn_dim(b->g, own, i);
-    v = t->is_state ? sn_carry(b->g, file, sn_broadcast(b->g, sn_const(b->g, SN_F32, 0), n, dims)) : own;
+    v = t->is_state ? carry_like(b, file, own) : own;
     sn_outside_end(b->g, inside);
     const char *name = sn_arena_strndup(b->arena, file, strlen(file));
     if (!name || !sn_vec_push(b->arena->memory, &t->leaf, (SnNamedValue){name, v}) ||
@@ -228,6 +236,48 @@ void sn_trained_clear(SnTrained *t, const SnAllocator *memory)
 {
     sn_vec_clear(memory, &t->leaf);
     sn_vec_clear(memory, &t->file);
+    sn_vec_clear(memory, &t->buffer);
+}
+
+static SnBuffer *kept_buffer(SnBuild *b, const SnStTensor *t)
+{
+    SnTrained *own = b->trained;
+    for (size_t i = 0; i < own->buffer.n; i++)
+        if (sn_bytes_is(t->name, own->buffer.at[i].name))
+            return &own->buffer.at[i];
+    SnBuffer x = {.name = sn_arena_strndup(b->arena, (const char *)t->name.at, t->name.n)};
+    const uint32_t inside = sn_outside_begin(b->g);
+    x.file = sn_param(b->g, x.name ? x.name : "", t->dtype, t->ndim, t->dims);
+    if (sn_dtype_is_float(t->dtype))
+        x.file = sn_cast(b->g, x.file, SN_F32);
+    x.value = x.file.ref && x.name ? carry_like(b, x.name, x.file) : sn_none();
+    sn_outside_end(b->g, inside);
+    if (x.name && sn_vec_push(b->arena->memory, &own->buffer, x))
+        return &own->buffer.at[own->buffer.n - 1];
+    sn_graph_fail(b->g, SN_ENOMEM, "no memory for buffers");
+    return NULL;
+}
+
+SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen)
+{
+    char full[NAME_SIZE], file[NAME_SIZE];
+    const SnStTensor *t = full_name(b, name, full) ? find_tensor(b, full) : NULL;
+    if (!t || t->name.n >= sizeof file)
+        return sn_none();
+    if (t->dtype == SN_NODTYPE)
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: a buffer of dtype %s", full, t->format);
+    if (b->trained && b->trained->is_state) {
+        SnBuffer *own = kept_buffer(b, t);
+        if (!own)
+            return sn_none();
+        own->seen = seen;
+        own->rate = rate;
+        return own->value;
+    }
+    memcpy(file, t->name.at, t->name.n);
+    file[t->name.n] = 0;
+    const SnValue v = sn_param(b->g, file, t->dtype, t->ndim, t->dims);
+    return sn_dtype_is_float(t->dtype) ? sn_cast(b->g, v, SN_F32) : v;
 }
 
 static SnValue find_param(SnBuild *b, const char *name)
