@@ -107,10 +107,19 @@ SnValue calls_build(Calls *r, SnGraph *g, SnValue *in)
 
 bool calls_covers(const SnOpRow *row)
 {
-    static const char *const own[] = {"dequantize_blocks", "quantize_blocks",   "linear_blocks",
-                                      "linear_quantized",  "quantize_rows",     "product_blocks",
-                                      "grouped_blocks",    "grouped_quantized", "product_grouped",
-                                      "adafactor",         "quantize_dynamic",  "dequantize_dynamic"};
+    static const char *const own[] = {"dequantize_blocks",
+                                      "quantize_blocks",
+                                      "linear_blocks",
+                                      "linear_quantized",
+                                      "quantize_rows",
+                                      "product_blocks",
+                                      "grouped_blocks",
+                                      "grouped_quantized",
+                                      "product_grouped",
+                                      "adafactor",
+                                      "quantize_dynamic",
+                                      "dequantize_dynamic",
+                                      "conv2d"};
     for (size_t i = 0; i < SN_COUNT(own); i++) {
         if (strcmp(row->sig.name, own[i]) == 0)
             return false;
