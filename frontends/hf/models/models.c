@@ -31,9 +31,11 @@
     X(persimmon) \
     X(phi) \
     X(phi3) \
+    X(resnet) \
     X(roberta) \
     X(stablelm) \
-    X(starcoder2)
+    X(starcoder2) \
+    X(vit)
 /* clang-format on */
 
 #define SN_X(family) extern const SnArch sn_arch_##family[];
