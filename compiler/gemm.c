@@ -18,6 +18,7 @@
 #define STEPS       4    /* of k in the body of the innermost loop */
 #define ROWS_PANELS 6    /* rows that pay for loading several panels */
 #define WAY_BYTES   4096 /* of L1: a page, so that sets are known before the address is */
+#define BLOCK_K     256  /* at most, where what all bodies of a tile read is to stay in a cache */
 
 /* ---- shapes ---- */
 
@@ -84,7 +85,17 @@ typedef struct Body {
     int64_t rows, panels;
     SnRef row, panel; /* the first ones, counted from those of the tile */
     int acc;          /* LOCAL: in registers */
+    const struct Block *k;
 } Body;
+
+/* The part of k that bodies sum at a time: of summed label `label` `size` from `first` on (0: all); labels
+ * before it stand still. */
+typedef struct Block {
+    bool is_all; /* there is one */
+    int label;
+    int64_t most; /* of `size` */
+    SnRef first, size;
+} Block;
 
 /* Where one vector of a body is: its loops are open, the walk is there. */
 typedef struct Vector {
@@ -266,11 +277,20 @@ static int64_t last_steps(SnLower *l, const SnContract *c, const Body *b, const 
     return c->ahead / (bytes / (n / u->step));
 }
 
+/* The part of a summed label that a body walks. */
+static SnRef range_of(SnLower *l, const SnContract *c, const Body *b, int i, SnRef *first)
+{
+    const bool is_part = b->k->size != 0 && i == b->k->label;
+    *first = is_part ? b->k->first : i_const(l, 0);
+    return is_part ? b->k->size : sn_lower_dim(l, c->summed.dims[i]);
+}
+
 /* Whole steps, then what is left one by one. */
 static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u, int i)
 {
     SnStmt **loop, **steps;
-    const SnRef size = sn_lower_dim(l, c->summed.dims[i]), step = i_const(l, u->step);
+    SnRef first;
+    const SnRef size = range_of(l, c, b, i, &first), step = i_const(l, u->step);
     const SnRef whole = i_div(l, size, step), rest = i_mod(l, size, step);
     int64_t n;
     const int64_t ahead = c->ahead, last = last_steps(l, c, b, u, i);
@@ -278,7 +298,7 @@ static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u
         const SnRef begin = part == 1 && last > 0 ? i_sub(l, whole, i_const(l, last)) : i_const(l, 0);
         const SnRef end = part == 0 ? i_sub(l, whole, i_const(l, last)) : whole;
         const SnRef k = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_sub(l, end, begin), &loop);
-        const SnRef at = i_mul(l, i_add(l, begin, k), step);
+        const SnRef at = i_add(l, first, i_mul(l, i_add(l, begin, k), step));
         if (part == 1 && last > 0)
             c->ahead += (b->panels - 1) * panel_bytes(l, c);
         set_summed(c, i, i_add(l, at, sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, step, &steps)));
@@ -290,7 +310,8 @@ static void emit_steps(SnLower *l, SnContract *c, const Body *b, const Unroll *u
     const SnRef left = sn_dim_mod(l->s, c->summed.dims[i], step);
     if (sn_is_const_i64(l->s, left, &n) && n == 0)
         return;
-    set_summed(c, i, i_add(l, i_mul(l, whole, step), sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, rest, &loop)));
+    const SnRef done = i_add(l, first, i_mul(l, whole, step));
+    set_summed(c, i, i_add(l, done, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, rest, &loop)));
     emit_sum(l, c, b, u, i + 1);
     sn_lower_close(l, loop);
 }
@@ -310,10 +331,19 @@ static void emit_sum(SnLower *l, SnContract *c, const Body *b, const Unroll *u, 
         return;
     }
     SnStmt **loop;
+    SnRef first;
     const SnLoopKind kind = i < u->whole ? SN_LOOP_SERIAL : SN_LOOP_UNROLL;
-    set_summed(c, i, sn_kernel_loop(&l->kb, kind, sn_lower_dim(l, c->summed.dims[i]), &loop));
+    const SnRef size = range_of(l, c, b, i, &first);
+    set_summed(c, i, i_add(l, first, sn_kernel_loop(&l->kb, kind, size, &loop)));
     emit_sum(l, c, b, u, i + 1);
     sn_lower_close(l, loop);
+}
+
+static SnRef slot_of(SnLower *l, const SnContract *c, const Body *b, const Vector *v)
+{
+    const SnRef row = i_mul(l, i_add(l, b->row, v->row), i_const(l, c->panels));
+    const SnRef at = i_add(l, row, i_add(l, b->panel, v->panel));
+    return i_add(l, i_mul(l, at, i_const(l, c->width)), v->lane);
 }
 
 static void emit_body(SnLower *l, SnContract *c, Body b)
@@ -321,15 +351,14 @@ static void emit_body(SnLower *l, SnContract *c, Body b)
     SnStmt **local;
     b.acc = sn_kernel_local(&l->kb, c->acc, b.rows * b.panels * c->width, &local);
     Vector v = open_vector(l, c, &b);
-    sn_lower_store(l, b.acc, c->acc, v.slot, sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0}), 0);
+    const SnRef zero = sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0});
+    const SnRef begin = b.k->is_all ? zero : sn_lower_load(l, c->sums, c->acc, slot_of(l, c, &b, &v), 0);
+    sn_lower_store(l, b.acc, c->acc, v.slot, begin, 0);
     close_vector(l, &v);
     const Unroll u = plan_unroll(l, c);
-    emit_sum(l, c, &b, &u, 0);
+    emit_sum(l, c, &b, &u, b.k->label);
     v = open_vector(l, c, &b);
-    const SnRef row = i_mul(l, i_add(l, b.row, v.row), i_const(l, c->panels));
-    const SnRef at = i_add(l, row, i_add(l, b.panel, v.panel));
-    sn_lower_store(l, c->sums, c->acc, i_add(l, i_mul(l, at, i_const(l, c->width)), v.lane),
-                   sn_lower_load(l, b.acc, c->acc, v.slot, 0), 0);
+    sn_lower_store(l, c->sums, c->acc, slot_of(l, c, &b, &v), sn_lower_load(l, b.acc, c->acc, v.slot, 0), 0);
     close_vector(l, &v);
     sn_lower_close(l, local);
 }
@@ -354,10 +383,10 @@ static SnRef panels_here(SnLower *l, const SnContract *c)
 }
 
 /* Bodies of tall_rows where the tile has so many rows and not whole bodies beyond them; returns how many. */
-static SnRef emit_tall(SnLower *l, SnContract *c)
+static SnRef emit_tall(SnLower *l, SnContract *c, const Block *k)
 {
     SnStmt **mark;
-    Body b = {.rows = c->tall_rows, .panels = 1, .row = i_const(l, 0)};
+    Body b = {.rows = c->tall_rows, .panels = 1, .row = i_const(l, 0), .k = k};
     const SnRef least = i_const(l, b.rows), beyond = i_const(l, b.rows + c->body_rows);
     const SnRef n = i_sub(l, i_div(l, c->nrow, least), i_div(l, c->nrow, beyond));
     b.panel = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_mul(l, n, panels_here(l, c)), &mark);
@@ -366,13 +395,13 @@ static SnRef emit_tall(SnLower *l, SnContract *c)
     return n;
 }
 
-static void emit_rows(SnLower *l, SnContract *c, SnRef panel)
+static void emit_rows(SnLower *l, SnContract *c, const Block *k, SnRef panel)
 {
     SnStmt **mark;
     int64_t n;
-    Body b = {.rows = c->body_rows, .panels = c->body_panels, .panel = panel};
+    Body b = {.rows = c->body_rows, .panels = c->body_panels, .panel = panel, .k = k};
     const SnRef size = i_const(l, b.rows), whole = i_div(l, c->nrow, size);
-    const SnRef tall = c->tall_rows > 0 ? emit_tall(l, c) : i_const(l, 0);
+    const SnRef tall = c->tall_rows > 0 ? emit_tall(l, c, k) : i_const(l, 0);
     const SnRef many = i_sub(l, whole, i_mul(l, tall, i_const(l, c->tall_rows / b.rows)));
     if (c->rows == b.rows && sn_is_const(l->s, whole, NULL)) {
         b.row = i_const(l, 0);
@@ -398,17 +427,78 @@ static void emit_rows(SnLower *l, SnContract *c, SnRef panel)
     }
 }
 
+static void emit_bodies(SnLower *l, SnContract *c, const Block *k)
+{
+    if (c->body_panels == c->panels) {
+        emit_rows(l, c, k, i_const(l, 0));
+        return;
+    }
+    SnStmt **mark;
+    emit_rows(l, c, k, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, panels_here(l, c), &mark));
+    sn_lower_close(l, mark);
+}
+
+/* ---- blocks of k ---- */
+
+/* Rows of a matrix, of which a tile reads a few columns, lie far apart: a cache has places for few of them.
+ * So all bodies of a tile take a block of k before the next. Panels are read from one end to the other. */
+static Block plan_block(SnLower *l, const SnContract *c)
+{
+    Block k = {.is_all = true};
+    int64_t n, inner = 1;
+    int i = c->summed.n;
+    if (c->ahead > 0 || c->is_strided || c->pair != 0 || c->width == 1 || c->rows <= c->body_rows ||
+        (sn_is_const_i64(l->s, c->summed.count, &n) && n <= 2 * BLOCK_K))
+        return k;
+    while (i > 0 && sn_is_const_i64(l->s, c->summed.dims[i - 1], &n) && n <= BLOCK_K / inner) {
+        inner *= n > 0 ? n : 1;
+        i--;
+    }
+    if (i == 0)
+        return k;
+    k.is_all = false;
+    k.label = i;
+    if (BLOCK_K / inner < STEPS)
+        return k;
+    k.label = i - 1;
+    k.most = BLOCK_K / inner / STEPS * STEPS;
+    return k;
+}
+
+static void clear_sums(SnLower *l, SnContract *c)
+{
+    SnStmt **rows, **lanes;
+    const SnRef width = i_const(l, c->width), zero = sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0});
+    const SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, c->rows * c->panels), &rows);
+    const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, width, &lanes);
+    sn_lower_store(l, c->sums, c->acc, i_add(l, i_mul(l, row, width), lane), zero, 0);
+    sn_lower_close(l, lanes);
+    sn_lower_close(l, rows);
+}
+
 void sn_gemm_tile(SnLower *l, SnContract *c)
 {
+    SnStmt **mark[SN_MAX_RANK + 1];
+    int n = 0;
+    int64_t left;
     if (c->tiles.is_used) {
         sn_tiles_emit(l, c);
         return;
     }
-    if (c->body_panels == c->panels) {
-        emit_rows(l, c, i_const(l, 0));
-        return;
+    Block k = plan_block(l, c);
+    if (!k.is_all)
+        clear_sums(l, c);
+    for (int i = 0; i < k.label; i++)
+        set_summed(c, i,
+                   sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, sn_lower_dim(l, c->summed.dims[i]), &mark[n++]));
+    if (k.most > 0) {
+        const SnRef dim = c->summed.dims[k.label], most = i_const(l, k.most);
+        const SnRef count = sn_lower_dim(l, sn_lower_ceil(l, dim, k.most));
+        k.first = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count, &mark[n++]), most);
+        const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, dim, most), &left) && left == 0;
+        k.size = is_whole ? most : i_min(l, most, i_sub(l, sn_lower_dim(l, dim), k.first));
     }
-    SnStmt **mark;
-    emit_rows(l, c, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, panels_here(l, c), &mark));
-    sn_lower_close(l, mark);
+    emit_bodies(l, c, &k);
+    while (n > 0)
+        sn_lower_close(l, mark[--n]);
 }

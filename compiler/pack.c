@@ -7,10 +7,10 @@
  *   contract "ri,oi->ro" x w   ▶   slice (reshape (contract "ri,jil->rjl" x (copy P)))
  *
  * `copy` has the panels stored: those of parameters by the load program (hoist.c), always; those of other
- * values by a kernel in each run, where it pays: when the value is computed, does not lie along the lanes as
- * it is, and has MANY_ROWS rows or more to serve, or as many as a symbol says. The operands keep their places
- * and the summed labels their order, so every sum has the bits it had. A cast that widens stays behind the
- * copy; where the panels would still take more than twice the parameters' memory nothing is packed. */
+ * values by a kernel in each run, where it pays: when the value does not lie along the lanes as it is, and
+ * has MANY_ROWS rows or more to serve, or may have (may_have_many). The operands keep their places and the
+ * summed labels their order, so every sum has the bits it had. A cast that widens stays behind the copy;
+ * where the panels would still take more than twice the parameters' memory nothing is packed. */
 #include "compiler/pass.h"
 
 #define PANEL      16
@@ -222,22 +222,30 @@ static bool is_dense_along(const SnStore *s, SnRef r, int axis)
     }
 }
 
-/* Is there arithmetic between r and what has memory already? */
-static bool is_computed(const SnStore *s, SnRef r)
+/* What r moves or converts: a value in memory, or the last arithmetic before it. */
+static SnRef origin(const SnStore *s, SnRef r)
 {
     for (;;) {
         const SnTerm *t = sn_term(s, r);
-        if (t->op >= SN_PRIM_COUNT)
-            return true;
-        if (sn_prim(t->op)->kind == SN_PRIM_LEAF || t->op == SN_OP_GET || t->narg == 0)
-            return false;
-        if (sn_prim(t->op)->kind != SN_PRIM_MOVE && t->op != SN_OP_CAST)
-            return true;
+        if (t->narg == 0 ||
+            (t->op != SN_OP_CAST && (t->op >= SN_PRIM_COUNT || sn_prim(t->op)->kind != SN_PRIM_MOVE)))
+            return r;
         r = t->arg[0];
     }
 }
 
-static bool has_many_rows(const Pack *x, const Contract *c)
+/* How often a symbol's number of rows is many, nobody knows. A copy of what was computed costs no more than
+ * that did; weights that are trained have that many. Neither caches nor what a loop reads again are copied.
+ */
+static bool may_have_many(const SnStore *s, SnRef b, bool has_parts)
+{
+    const SnTerm *t = sn_term(s, origin(s, b));
+    if (t->op == SN_OP_CARRY)
+        return !has_parts;
+    return t->op >= SN_PRIM_COUNT || (sn_prim(t->op)->kind != SN_PRIM_LEAF && t->op != SN_OP_GET);
+}
+
+static bool has_many_rows(const Pack *x, const Contract *c, SnRef b)
 {
     Labels rows = {0};
     int64_t n;
@@ -245,7 +253,9 @@ static bool has_many_rows(const Pack *x, const Contract *c)
         if (find(&c->outer, c->rest.at[i]) < 0)
             add(&rows, c->rest.at[i]);
     }
-    return !sn_is_const_i64(x->s, count_of(x, c, &rows), &n) || n >= MANY_ROWS;
+    if (sn_is_const_i64(x->s, count_of(x, c, &rows), &n))
+        return n >= MANY_ROWS;
+    return may_have_many(x->s, b, c->outer.n > 0);
 }
 
 /* What a widening cast widens. */
@@ -269,7 +279,7 @@ static bool pays(const Pack *x, const Contract *c)
         return false;
     if (weight <= 0)
         return !is_dense_along(x->s, b, find(&c->of[c->side], c->lanes.at[c->lanes.n - 1])) &&
-               has_many_rows(x, c) && is_computed(x->s, b);
+               has_many_rows(x, c, b);
     if (!is_known || !is_sized || !sn_is_const_i64(x->s, count_of(x, c, &c->outer), &outer))
         return false;
     int64_t bytes = (int64_t)sn_dtype_size(sn_dtype_of(x->s, narrow(x->s, b)));

@@ -9,16 +9,15 @@
 #include "backends/backends.h"
 #include "compiler/compiler.h"
 #include "ops/ops.h"
+#include "tests/bench/steps.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE      256
-#define MAX_NAMES 64
-#define MAX_STEPS 4096
-#define TRACED    40
+#define PAGE   256
+#define TRACED 40
 
 typedef struct Shape {
     const char *name;
@@ -31,16 +30,6 @@ static const Shape shapes[] = {
     {"llama1b", 22, 2048, 32, 4, 64, 5632, 32000, false},
 };
 
-typedef struct Total { /* of kernels of one name */
-    const char *name;
-    uint64_t ns, bytes, count;
-} Total;
-
-typedef struct Step { /* the least of many runs */
-    const char *name;
-    uint64_t ns, bytes;
-} Step;
-
 typedef struct Bench {
     Shape shape;
     SnDtype dtype;
@@ -48,11 +37,10 @@ typedef struct Bench {
     uint32_t threads;
     int64_t past, batch, prompt;
     uint64_t least_ns;
-    bool has_steps, is_traced;
+    bool has_steps;
     uint8_t *random; /* bytes of a weight: the largest one */
     uint64_t weight_bytes;
-    Step step[MAX_STEPS];
-    size_t nstep, at;
+    Steps steps;
 } Bench;
 
 /* ---- weights: every tensor has the same numbers, in memory of its own once it is packed ---- */
@@ -190,20 +178,6 @@ static void build(const Bench *b, SnGraph *g)
 
 /* ---- running ---- */
 
-static void add_event(void *self, const SnTraceEvent *e)
-{
-    Bench *b = self;
-    if (!b->is_traced || b->at == MAX_STEPS)
-        return;
-    Step *s = &b->step[b->at++];
-    const uint64_t ns = e->end_ns - e->begin_ns;
-    if (b->at > b->nstep) {
-        b->nstep = b->at;
-        *s = (Step){e->name, UINT64_MAX, e->bytes};
-    }
-    s->ns = ns < s->ns ? ns : s->ns;
-}
-
 static SnStatus bind(SnInstance *s, const Bench *b, int64_t seq, int64_t first, SnError *err)
 {
     static int64_t ids[65536], pos[65536];
@@ -252,42 +226,15 @@ static SnStatus time_runs(SnInstance *s, Bench *b, int64_t seq, double *least, d
     return SN_OK;
 }
 
-static void print_steps(const Bench *b)
+static SnStatus trace_runs(SnInstance *s, Bench *b, double gflops, SnError *err)
 {
-    Total total[MAX_NAMES];
-    size_t n = 0;
-    uint64_t all = 0;
-    for (size_t k = 0; k < b->nstep; k++) {
-        size_t i = 0;
-        while (i < n && (strcmp(total[i].name, b->step[k].name) != 0 || total[i].bytes != b->step[k].bytes))
-            i++;
-        if (i == MAX_NAMES)
-            continue;
-        if (i == n)
-            total[n++] = (Total){.name = b->step[k].name, .bytes = b->step[k].bytes};
-        total[i].ns += b->step[k].ns;
-        total[i].count++;
-        all += b->step[k].ns;
-    }
-    for (size_t i = 0; i < n; i++) {
-        const Total *t = &total[i];
-        printf("  %-36s %5" PRIu64 " x %8.2f us  %8.1f us in all  %6.1f GB/s\n", t->name, t->count,
-               (double)t->ns / 1e3 / (double)t->count, (double)t->ns / 1e3,
-               (double)t->bytes * (double)t->count / (double)t->ns);
-    }
-    printf("  least of each step: %.1f us\n", (double)all / 1e3);
-}
-
-static SnStatus trace_runs(SnInstance *s, Bench *b, SnError *err)
-{
-    b->nstep = 0;
-    b->is_traced = true;
+    steps_begin(&b->steps);
     for (int i = 0; i < TRACED; i++) {
-        b->at = 0;
+        steps_next(&b->steps);
         SN_TRY(sn_run(s, err));
     }
-    b->is_traced = false;
-    print_steps(b);
+    b->steps.is_on = false;
+    steps_print(&b->steps, gflops);
     return SN_OK;
 }
 
@@ -327,7 +274,7 @@ static SnStatus run(Bench *b, SnCompiler *cc, SnProgram *p, SnError *err)
                b->threads, (double)(b->batch * seq[i]) / seconds, seconds * 1e3, median * 1e3, rate, best,
                rate / best, use.steps, use.scratch_bytes);
         if (b->has_steps)
-            st = trace_runs(s, b, err);
+            st = trace_runs(s, b, before.f32_gflops, err);
     }
     sn_instance_destroy(s);
     return st;
@@ -346,7 +293,7 @@ static SnStatus bench(Bench *b, SnError *err)
     SnStatus st = b->threads > 1 ? sn_pool_create(b->threads, &pool, err) : SN_OK;
     const SnContextDesc desc = {.struct_size = sizeof desc,
                                 .jobs = pool ? sn_pool_jobs(pool) : (SnJobs){0},
-                                .trace = {b, b->has_steps ? add_event : NULL},
+                                .trace = {&b->steps, b->has_steps ? steps_event : NULL},
                                 .cache_dir = getenv("DECODE_CACHE"),
                                 .cpu_level = getenv("SINTER_CPU_LEVEL")};
     if (st == SN_OK)

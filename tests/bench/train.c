@@ -1,10 +1,12 @@
 /* train.c -- steps of a training when told to, so that a driver can alternate them with others.
  *
- *   train MODEL BATCH.safetensors THREADS DTYPE
+ *   train MODEL BATCH.safetensors THREADS DTYPE [steps]
  *
  * Prints "ready {...}" once compiled, then answers lines: "run N" with N times in milliseconds, "loss" with
- * the last loss, "peak" with the most memory that the process had, in bytes. */
+ * the last loss, "peak" with the most memory that the process had, in bytes. steps: where the time of each
+ * "run" went, by kernel, in its place. */
 #include "tests/bench/cases.h"
+#include "tests/bench/steps.h"
 
 #include "frontends/training.h"
 
@@ -22,6 +24,9 @@ typedef struct Bench {
     SnArena arena;
     SnTraining *training;
     SnTrainingStep last;
+    double gflops;
+    bool has_steps;
+    Steps steps;
 } Bench;
 
 static SnStatus open_training(Bench *b, char **arg, SnError *err)
@@ -34,6 +39,7 @@ static SnStatus open_training(Bench *b, char **arg, SnError *err)
     SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX};
     SnTrainingDesc d = {.struct_size = sizeof d};
     SnJson *json = NULL;
+    desc.trace = (SnTrace){&b->steps, b->has_steps ? steps_event : NULL};
     desc.cache_dir = getenv("SINTER_CACHE_DIR");
     const uint32_t threads = (uint32_t)strtoul(arg[3], NULL, 10);
     if (threads != 1)
@@ -59,11 +65,16 @@ static SnStatus open_training(Bench *b, char **arg, SnError *err)
 
 static SnStatus answer_run(Bench *b, long n, SnError *err)
 {
+    steps_begin(&b->steps);
     for (long i = 0; i < n; i++) {
         const uint64_t begin = sn_now_ns();
+        steps_next(&b->steps);
         SN_TRY(sn_training_step(b->training, b->batch, b->nbatch, &b->last, err));
-        (void)printf("%s%.6f", i ? " " : "", (double)(sn_now_ns() - begin) / 1e6);
+        if (!b->has_steps)
+            (void)printf("%s%.6f", i ? " " : "", (double)(sn_now_ns() - begin) / 1e6);
     }
+    if (b->has_steps)
+        steps_print(&b->steps, b->gflops);
     (void)printf("\n");
     return SN_OK;
 }
@@ -86,6 +97,7 @@ static SnStatus serve(Bench *b, SnError *err)
     char line[256];
     SnLimits l;
     SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    b->gflops = l.f32_gflops;
     (void)printf("ready {\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f}\n", l.f32_gflops, l.bf16_gflops);
     (void)fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
@@ -102,12 +114,13 @@ static SnStatus serve(Bench *b, SnError *err)
 
 int main(int argc, char **argv)
 {
-    Bench b = {0};
+    static Bench b;
     SnError err = {0};
-    if (argc != 5) {
-        (void)fprintf(stderr, "usage: train MODEL BATCH.safetensors THREADS DTYPE\n");
+    if (argc != 5 && (argc != 6 || strcmp(argv[5], "steps") != 0)) {
+        (void)fprintf(stderr, "usage: train MODEL BATCH.safetensors THREADS DTYPE [steps]\n");
         return 2;
     }
+    b.has_steps = argc == 6;
     SnStatus st = open_training(&b, argv, &err);
     if (st == SN_OK)
         st = serve(&b, &err);

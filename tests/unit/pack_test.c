@@ -162,6 +162,46 @@ static const Case pack_cases[] = {
               "  %8 = slice %7 [0,0,0] [2,n,n]\n"
               "  ret y: %8\n"
               "}\n"},
+    {.name = "a carry that has rows of k, and serves as many as a symbol says",
+     .before = "dims n in 1..99\n"
+               "carry w: f32[32,4] = 0.0\n"
+               "entry @main(x: f32[n,4]) {\n"
+               "  ret y: (contract \"ri,oi->ro\" x w)\n"
+               "}\n",
+     .after = "dims n in 1..99\n"
+              "carry w: f32[32,4] = 0.0\n"
+              "entry @main(x: f32[n,4]) {\n"
+              "  %1 = reshape w [2,16,4]\n"
+              "  %2 = permute %1 perm=[0,2,1]\n"
+              "  %3 = copy %2\n"
+              "  %4 = contract \"ri,aib->rab\" x %3 acc=f32\n"
+              "  %5 = reshape %4 [n,32]\n"
+              "  ret y: %5\n"
+              "}\n"},
+    {.name = "a cache serves few",
+     .before = "dims n in 1..99\n"
+               "carry k: f32[2,32,4] = 0.0\n"
+               "entry @main(q: f32[2,n,4]) {\n"
+               "  ret y: (contract \"brd,bkd->brk\" q k)\n"
+               "}\n",
+     .after = "dims n in 1..99\n"
+              "carry k: f32[2,32,4] = 0.0\n"
+              "entry @main(q: f32[2,n,4]) {\n"
+              "  %1 = contract \"brd,bkd->brk\" q k\n"
+              "  ret y: %1\n"
+              "}\n"},
+    {.name = "an input that lies across serves 64 rows",
+     .before = "entry @main(x: f32[64,4], w: f32[16,4]) {\n"
+               "  ret y: (contract \"ri,oi->ro\" x w)\n"
+               "}\n",
+     .after = "entry @main(x: f32[64,4], w: f32[16,4]) {\n"
+              "  %1 = reshape w [1,16,4]\n"
+              "  %2 = permute %1 perm=[0,2,1]\n"
+              "  %3 = copy %2\n"
+              "  %4 = contract \"ri,aib->rab\" x %3 acc=f32\n"
+              "  %5 = reshape %4 [64,16]\n"
+              "  ret y: %5\n"
+              "}\n"},
     {.name = "activations as they lie",
      .before = "dims n in 1..99\n"
                "entry @main(q: f32[n,4], k: f32[4,n]) {\n"
