@@ -40,4 +40,12 @@ typedef struct SnArrowUnit {
 extern const SnArrowUnit sn_arrow_units[];
 extern const size_t sn_arrow_nunit;
 
+/* The types that a schema message says, in the arena: for who reads another file that has one. A type that is
+ * not known is null there. */
+SN_MUST_CHECK SnStatus sn_arrow_schema(const SnDataFile *f, SnArena *arena, SnBytes message,
+                                       const SnFeature **out, uint32_t *n, SnError *err);
+/* The schema message of a stream of these columns, with what datasets says of them; false: no memory. */
+bool sn_arrow_put_schema(const SnDataset *d, SnText *out);
+void sn_features_info(SnText *t, const SnDataset *d); /* the value of the key "huggingface" */
+
 #endif

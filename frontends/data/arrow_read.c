@@ -115,7 +115,9 @@ static Flat field_vector(Flat t, unsigned i, size_t each, size_t *n)
 typedef struct Stream {
     const SnDataFile *f;
     SnReader r;
+    SnArena *arena; /* of types: the dataset's */
     SnDataset *d;
+    bool is_hint; /* a schema alone, of which what is not known is left out */
     SnFeature *column;
     uint32_t ncol;
     SN_VEC(SnArray *) batch; /* ncol arrays each */
@@ -137,7 +139,7 @@ static SnStatus read_children(Stream *s, Flat field, int depth, SnFeature *out)
     const bool is_list = out->kind == SN_DATA_LIST;
     SN_CHECK(depth < SN_ARROW_DEPTH && (is_list ? n == 1 : n <= UINT32_MAX), s->err, SN_EFORMAT,
              "%s: column %s: %zu fields inside", s->f->path, out->name, n);
-    SnFeature *child = sn_arena_array(&s->d->arena, n, sizeof *child);
+    SnFeature *child = sn_arena_array(s->arena, n, sizeof *child);
     SN_CHECK(child || n == 0, s->err, SN_ENOMEM, "%s: no memory", s->f->path);
     for (size_t i = 0; i < n; i++)
         SN_TRY(read_field(s, follow(v, v.at + 4 * i), depth + 1, &child[i]));
@@ -221,14 +223,17 @@ static bool read_type(SnArena *arena, int64_t tag, Flat type, SnFeature *out)
 static SnStatus read_field(Stream *s, Flat field, int depth, SnFeature *out)
 {
     const SnBytes name = field_string(field, 0);
-    *out = (SnFeature){.name = sn_arena_strndup(&s->d->arena, (const char *)name.at, name.n)};
+    *out = (SnFeature){.name = sn_arena_strndup(s->arena, (const char *)name.at, name.n)};
     SN_CHECK(out->name, s->err, SN_ENOMEM, "%s: no memory", s->f->path);
     SN_CHECK(sn_utf8_valid(name), s->err, SN_EFORMAT, "%s: the name of a column is no UTF-8", s->f->path);
     const int64_t tag = field_int(field, 2, 1, 0);
-    SN_CHECK(!field_table(field, 4).at, s->err, SN_EUNSUPPORTED, "%s: column %s: dictionaries are not read",
-             s->f->path, out->name);
-    SN_CHECK(read_type(&s->d->arena, tag, field_table(field, 3), out), s->err, SN_EUNSUPPORTED,
-             "%s: column %s: type %lld of Arrow is not read", s->f->path, out->name, (long long)tag);
+    SN_CHECK(s->is_hint || !field_table(field, 4).at, s->err, SN_EUNSUPPORTED,
+             "%s: column %s: dictionaries are not read", s->f->path, out->name);
+    const bool is_known = read_type(s->arena, tag, field_table(field, 3), out);
+    SN_CHECK(is_known || s->is_hint, s->err, SN_EUNSUPPORTED, "%s: column %s: type %lld of Arrow is not read",
+             s->f->path, out->name, (long long)tag);
+    if (!is_known)
+        *out = (SnFeature){.name = out->name};
     if (out->kind == SN_DATA_LIST || out->kind == SN_DATA_STRUCT)
         return read_children(s, field, depth, out);
     return SN_OK;
@@ -244,12 +249,12 @@ static SnStatus read_labels(Stream *s, Flat schema)
         SnJson *v = NULL;
         SnError ignored;
         if (!sn_bytes_is(field_string(pair, 0), "huggingface") ||
-            sn_json_parse(&s->d->arena, s->f->path, field_string(pair, 1), &v, &ignored) != SN_OK)
+            sn_json_parse(s->arena, s->f->path, field_string(pair, 1), &v, &ignored) != SN_OK)
             continue;
         const SnJson *features = sn_json_get(sn_json_get(v, "info"), "features");
         for (uint32_t k = 0; k < s->ncol; k++)
-            SN_TRY(sn_feature_parse(&s->d->arena, sn_json_get(features, s->column[k].name), &s->column[k],
-                                    s->err));
+            SN_TRY(
+                sn_feature_parse(s->arena, sn_json_get(features, s->column[k].name), &s->column[k], s->err));
     }
     return SN_OK;
 }
@@ -257,13 +262,16 @@ static SnStatus read_labels(Stream *s, Flat schema)
 static SnStatus read_schema(Stream *s, Flat schema)
 {
     size_t n = 0;
-    SN_CHECK(s->d == NULL, s->err, SN_EFORMAT, "%s: two schemas", s->f->path);
+    SN_CHECK(s->column == NULL, s->err, SN_EFORMAT, "%s: two schemas", s->f->path);
     const Flat fields = field_vector(schema, 1, 4, &n);
     SN_CHECK(!s->bad && n < UINT32_MAX && field_int(schema, 0, 2, 0) == 0, s->err, SN_EFORMAT,
              "%s: the schema is damaged, or not little endian", s->f->path);
-    SN_TRY(sn_table_create(s->f->ctx, (uint32_t)n, &s->d, s->err));
+    if (!s->is_hint) {
+        SN_TRY(sn_table_create(s->f->ctx, (uint32_t)n, &s->d, s->err));
+        s->arena = &s->d->arena;
+    }
     s->ncol = (uint32_t)n;
-    s->column = sn_arena_array(&s->d->arena, n + 1, sizeof *s->column);
+    s->column = sn_arena_array(s->arena, n + 1, sizeof *s->column);
     SN_CHECK(s->column, s->err, SN_ENOMEM, "%s: no memory", s->f->path);
     for (size_t i = 0; i < n; i++)
         SN_TRY(read_field(s, follow(fields, fields.at + 4 * i), 0, &s->column[i]));
@@ -469,6 +477,18 @@ static SnStatus end_stream(Stream *s)
         SN_TRY(sn_table_chunks(s->d, i, chunk, (uint32_t)s->batch.n, &s->d->nrow, s->err));
         s->d->col[i].type = s->column[i];
     }
+    return SN_OK;
+}
+
+SnStatus sn_arrow_schema(const SnDataFile *f, SnArena *arena, SnBytes message, const SnFeature **out,
+                         uint32_t *n, SnError *err)
+{
+    Stream s = {.f = f, .r = sn_reader(message), .arena = arena, .is_hint = true, .err = err};
+    bool more = false;
+    SN_TRY(read_message(&s, &more));
+    SN_CHECK(s.column, err, SN_EFORMAT, "%s: no schema of Arrow", f->path);
+    *out = s.column;
+    *n = s.ncol;
     return SN_OK;
 }
 

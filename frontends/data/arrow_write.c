@@ -149,24 +149,37 @@ static size_t begin_message(SnText *t, uint8_t tag, uint64_t body)
     return at[2];
 }
 
-static SnStatus end_message(SnText *t, SnOutFile *f, SnError *err)
+/* The message as it stands in a stream, behind its size. */
+static bool end_message(SnText *t, SnText *out)
 {
-    SnText head = {.memory = t->memory};
     align(t, 8, 0);
-    put_int(&head, UINT32_MAX, 4);
-    put_int(&head, t->n, 4);
-    SnStatus st = t->failed || head.failed ? sn_fail(err, SN_ENOMEM, "dataset: no memory")
-                                           : sn_out_add(f, sn_bytes(head.at, head.n), err);
-    if (st == SN_OK)
-        st = sn_out_add(f, sn_bytes(t->at, t->n), err);
-    sn_text_clear(&head);
+    put_int(out, UINT32_MAX, 4);
+    put_int(out, t->n, 4);
+    sn_text_add(out, t->at, t->n);
+    out->failed = out->failed || t->failed;
     sn_text_clear(t);
+    return !out->failed;
+}
+
+static SnStatus write_message(SnText *t, SnOutFile *f, SnError *err)
+{
+    SnText out = {.memory = t->memory};
+    const SnStatus st = end_message(t, &out) ? sn_out_add(f, sn_bytes(out.at, out.n), err)
+                                             : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    sn_text_clear(&out);
     return st;
 }
 
-static SnStatus put_schema(const SnDataset *d, SnOutFile *f, SnError *err)
+void sn_features_info(SnText *t, const SnDataset *d)
 {
-    SnText t = {.memory = sn_allocator(d->ctx)}, info = {.memory = t.memory};
+    sn_text_printf(t, "{\"info\": {\"features\": ");
+    sn_features_json(t, &d->col[0].type, d->ncol, sizeof *d->col);
+    sn_text_printf(t, "}}");
+}
+
+bool sn_arrow_put_schema(const SnDataset *d, SnText *out)
+{
+    SnText t = {.memory = out->memory}, info = {.memory = t.memory};
     size_t at[MOST_FIELDS], pair[MOST_FIELDS];
     const Field schema[3] = {{2, 0}, {4, 0}, {4, 0}}, strings[2] = {{4, 0}, {4, 0}};
     put_table(&t, begin_message(&t, SN_ARROW_SCHEMA, 0), schema, SN_COUNT(schema), at);
@@ -175,13 +188,11 @@ static SnStatus put_schema(const SnDataset *d, SnOutFile *f, SnError *err)
         put_field(&t, field + 4 * i, &d->col[i].type);
     put_table(&t, put_pointers(&t, at[2], 1), strings, 2, pair);
     put_string(&t, pair[0], sn_bytes_str("huggingface"));
-    sn_text_printf(&info, "{\"info\": {\"features\": ");
-    sn_features_json(&info, &d->col[0].type, d->ncol, sizeof *d->col);
-    sn_text_printf(&info, "}}");
+    sn_features_info(&info, d);
     put_string(&t, pair[1], sn_bytes(info.at, info.n));
     t.failed = t.failed || info.failed;
     sn_text_clear(&info);
-    return end_message(&t, f, err);
+    return end_message(&t, out);
 }
 
 /* ---- batches ---- */
@@ -241,7 +252,7 @@ static SnStatus put_batch(const Body *b, int64_t nrow, SnOutFile *f, SnError *er
         put_int(&t, offset, 8);
         put_int(&t, b->buffer.at[i].n, 8);
     }
-    SN_TRY(end_message(&t, f, err));
+    SN_TRY(write_message(&t, f, err));
     for (size_t i = 0; i < b->buffer.n; i++) {
         SN_TRY(sn_out_add(f, b->buffer.at[i], err));
         SN_TRY(sn_out_add(f, sn_bytes(zero, (8 - b->buffer.at[i].n % 8) % 8), err));
@@ -252,7 +263,11 @@ static SnStatus put_batch(const Body *b, int64_t nrow, SnOutFile *f, SnError *er
 SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
 {
     static const uint8_t end[8] = {0xFF, 0xFF, 0xFF, 0xFF};
-    SN_TRY(put_schema(d, f, err));
+    SnText schema = {.memory = sn_allocator(d->ctx)};
+    const SnStatus put = sn_arrow_put_schema(d, &schema) ? sn_out_add(f, sn_bytes(schema.at, schema.n), err)
+                                                         : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    sn_text_clear(&schema);
+    SN_TRY(put);
     for (int64_t at = 0; at < d->nrow; at += BATCH_ROWS) {
         const int64_t n = d->nrow - at < BATCH_ROWS ? d->nrow - at : BATCH_ROWS;
         SnDataset *rows = NULL;

@@ -154,28 +154,25 @@ SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int
 
 /* ---- copies ---- */
 
-/* A builder of this type, and what stands inside of it. */
-static bool prepare(SnBuilder *b, const SnFeature *type)
+bool sn_builder_like(SnBuilder *b, const SnFeature *type)
 {
     b->type = *type;
     b->key = sn_bytes_str(type->name);
     for (uint32_t i = 0; i < type->nchild; i++) {
         SnBuilder *c = sn_builder_child(b, sn_bytes_str(type->child[i].name));
-        if (!c || !prepare(c, &type->child[i]))
+        if (!c || !sn_builder_like(c, &type->child[i]))
             return false;
     }
     return true;
 }
 
-static void add_cell(SnBuilder *b, SnCell c)
+void sn_builder_cell(SnBuilder *b, SnCell c)
 {
     const SnArray *a = c.array;
     SnCell item = c;
     const size_t at = (size_t)(a->offset + c.at);
     if (sn_cell_is_null(c)) {
         sn_builder_null(b);
-        for (int64_t i = 0; b->type.kind == SN_DATA_LIST && i < b->type.length; i++)
-            sn_builder_null(b->child.at[0]);
         return;
     }
     switch (b->type.kind) {
@@ -185,12 +182,12 @@ static void add_cell(SnBuilder *b, SnCell c)
         break;
     case SN_DATA_LIST:
         for (int64_t n = sn_cell_list(c, &item); n > 0; n--, item.at++)
-            add_cell(b->child.at[0], item);
+            sn_builder_cell(b->child.at[0], item);
         sn_builder_row(b);
         break;
     case SN_DATA_STRUCT:
         for (uint32_t i = 0; i < b->type.nchild; i++)
-            add_cell(b->child.at[i], sn_cell_field(c, i));
+            sn_builder_cell(b->child.at[i], sn_cell_field(c, i));
         sn_builder_row(b);
         break;
     case SN_DATA_NUMBER:
@@ -213,10 +210,10 @@ SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset
     for (uint32_t i = 0; st == SN_OK && i < d->ncol; i++) {
         const SnColumn *c = &d->col[i];
         SnBuilder *b = sn_builder_child(&root, sn_bytes_str(c->type.name));
-        if (!b || !prepare(b, &c->type))
+        if (!b || !sn_builder_like(b, &c->type))
             st = sn_fail(err, SN_ENOMEM, "dataset: no memory");
         for (int64_t k = 0; st == SN_OK && k < n; k++)
-            add_cell(b, sn_column_at(c, first + k));
+            sn_builder_cell(b, sn_column_at(c, first + k));
     }
     if (st == SN_OK)
         st = sn_builders_end(root.child.at, root.child.n, d->ctx, n, out, err);

@@ -62,6 +62,8 @@ void sn_builder_null(SnBuilder *b)
     case SN_DATA_BINARY:
     case SN_DATA_LIST:
         ok = sn_vec_push(b->memory, &b->end, end);
+        for (int64_t i = 0; i < b->type.length; i++)
+            sn_builder_null(b->child.at[0]);
         break;
     case SN_DATA_STRUCT:
         for (size_t i = 0; i < b->child.n; i++)

@@ -1,6 +1,6 @@
 /* readers.c -- files by their format: a row of the table each; what several files hold is one dataset. */
 #include "frontends/data/table.h"
-#include "ops/media/gzip.h"
+#include "ops/media/codec.h"
 
 typedef struct Format {
     const char *name, *ending;
@@ -17,6 +17,7 @@ static const Format formats[] = {
     {"json", ".json", sn_read_json_rows, sn_write_json_list, 0},
     {"text", ".txt", sn_read_text, sn_write_text, 0},
     {"arrow", ".arrow", sn_read_arrow, sn_write_arrow, 0},
+    {"parquet", ".parquet", sn_read_parquet, sn_write_parquet, 0},
     {"idx", "-ubyte", sn_read_idx, NULL, 0},
 };
 
@@ -39,8 +40,9 @@ static const Format *find_format(const char *path, const char *name)
 static SnStatus read_format(SnDataFile *f, const SnDataOptions *given, SnDataset **out, SnError *err)
 {
     const Format *format = find_format(f->path, given->format);
-    SN_CHECK(format, err, SN_EUNSUPPORTED, "%s: format %s is none of csv, tsv, jsonl, json, text, arrow, idx",
-             f->path, given->format ? given->format : "(by the name's ending)");
+    SN_CHECK(format, err, SN_EUNSUPPORTED,
+             "%s: format %s is none of csv, tsv, jsonl, json, text, arrow, parquet, idx", f->path,
+             given->format ? given->format : "(by the name's ending)");
     SnDataOptions o = *given;
     o.delimiter = o.delimiter ? o.delimiter : format->delimiter;
     f->o = &o;

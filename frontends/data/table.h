@@ -110,6 +110,8 @@ SnBuilder *sn_builder_child(SnBuilder *b, SnBytes key);            /* key is bor
 /* A row of a LIST, whose items were added to its child, or of a STRUCT: fields without one get a null. */
 void sn_builder_row(SnBuilder *b);
 void sn_builder_become(SnBuilder *b, const SnFeature *type); /* from NULL; rows so far stay null */
+bool sn_builder_like(SnBuilder *b, const SnFeature *type);   /* with what stands inside; false: no memory */
+void sn_builder_cell(SnBuilder *b, SnCell c);                /* a copy; its type has the form of that of b */
 /* What it holds as an array of d; is then empty. A STRUCT without fields and a column of nulls are fine. */
 SN_MUST_CHECK SnStatus sn_builder_end(SnBuilder *b, SnDataset *d, SnArray *out, SnError *err);
 
@@ -137,6 +139,7 @@ SN_MUST_CHECK SnStatus sn_read_json_rows(const SnDataFile *f, SnDataset **out, S
 SN_MUST_CHECK SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_read_text(const SnDataFile *f, SnDataset **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_parquet(const SnDataFile *f, SnDataset **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_read_idx(const SnDataFile *f, SnDataset **out, SnError *err);
 
 /* ---- writers: to an open file ---- */
@@ -145,6 +148,7 @@ SN_MUST_CHECK SnStatus sn_write_json_list(const SnDataset *d, SnOutFile *f, SnEr
 SN_MUST_CHECK SnStatus sn_write_csv(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_tsv(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_text(const SnDataset *d, SnOutFile *f, SnError *err);
+SN_MUST_CHECK SnStatus sn_write_parquet(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err);
 
 /* Folders of save_to_disk (saved.c). */

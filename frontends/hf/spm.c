@@ -4,6 +4,8 @@
  * Transformers 5.23 makes of such a model (convert_slow_tokenizer.py). */
 #include "frontends/hf/spm.h"
 
+#include "frontends/base64.h"
+
 #include <inttypes.h>
 
 #define SPACE      "\xE2\x96\x81"
@@ -165,23 +167,10 @@ static SnBytes text_of(const SnSpm *spm, int64_t id)
     return id >= 0 && id < spm->n ? spm->piece[id].text : sn_bytes("", 0);
 }
 
-static void put_base64(SnText *out, SnBytes b)
-{
-    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < b.n; i += 3) {
-        const size_t left = b.n - i;
-        const uint32_t v = (uint32_t)b.at[i] << 16 | (left > 1 ? (uint32_t)b.at[i + 1] << 8 : 0) |
-                           (left > 2 ? b.at[i + 2] : 0u);
-        const char four[4] = {digit[v >> 18], digit[v >> 12 & 63], left > 1 ? digit[v >> 6 & 63] : '=',
-                              left > 2 ? digit[v & 63] : '='};
-        sn_text_add(out, four, 4);
-    }
-}
-
 void sn_put_charsmap(SnText *out, SnBytes charsmap)
 {
     sn_text_printf(out, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
-    put_base64(out, charsmap);
+    sn_base64_put(out, charsmap);
     sn_text_printf(out, "\"}");
 }
 

@@ -1,6 +1,7 @@
 /* tokenizer_normal.c -- the normalizer of tokenizer.json: 14 types to the steps of a table.
  *
  * As the reference does, a part without a type is told by its fields. */
+#include "frontends/base64.h"
 #include "frontends/hf/tokenizer_draft.h"
 #include "ops/host/normal.h"
 
@@ -91,44 +92,13 @@ static SnStatus read_replace(SnTokDraft *d, const SnJson *v, SnError *err)
     return sn_draft_add_norm(d, s, err);
 }
 
-static uint32_t base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return 26u + c - 'a';
-    if (c >= '0' && c <= '9')
-        return 52u + c - '0';
-    return c == '+' ? 62 : c == '/' ? 63 : 64;
-}
-
-static SnStatus read_base64(SnArena *arena, SnBytes text, SnBytes *out, SnError *err)
-{
-    size_t n = text.n, m = 0;
-    while (n > 0 && text.n - n < 2 && text.at[n - 1] == '=')
-        n--;
-    uint8_t *bytes = sn_arena_alloc(arena, text.n / 4 * 3 + 4);
-    SN_CHECK(bytes != NULL, err, SN_ENOMEM, "no memory for a character map");
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t bits = 0;
-        const size_t few = n - i < 4 ? n - i : 4;
-        for (size_t k = 0; k < few; k++) {
-            const uint32_t digit = base64_digit(text.at[i + k]);
-            SN_CHECK(digit < 64, err, SN_EFORMAT, "precompiled_charsmap is not base64");
-            bits |= digit << (18 - 6 * k);
-        }
-        for (size_t k = 0; k + 1 < few; k++)
-            bytes[m++] = (uint8_t)(bits >> (16 - 8 * k));
-    }
-    *out = sn_bytes(bytes, m);
-    return SN_OK;
-}
-
 static SnStatus read_charsmap(SnTokDraft *d, const SnJson *v, SnError *err)
 {
     SnBytes text, blob;
     SN_TRY(read_text(v, "precompiled_charsmap", &text, err));
-    SN_TRY(read_base64(d->arena, text, &blob, err));
+    const SnStatus st = sn_base64_read(d->arena, text, &blob, err);
+    if (st != SN_OK)
+        return sn_fail_in(err, st, "precompiled_charsmap");
     return sn_draft_add_charsmap(d, blob, err);
 }
 

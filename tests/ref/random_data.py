@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""random_data.py SINTER [--count 30]: random csv, jsonl, json, text and Arrow files: rows and types as datasets.load_dataset
+"""random_data.py SINTER [--count 30]: random csv, jsonl, json, text, Arrow and Parquet files: rows and types as datasets.load_dataset
 and load_from_disk have them, orders of shuffle, sort, split and shard, rows of filter and map, and folders and Arrow files
 that sinter writes, read by datasets. Needs datasets, pyarrow. Exit 1: something differs."""
 import argparse
 import csv
+import datetime
+import decimal
 import json
 import math
 import os
@@ -12,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 
+import numpy
 import pyarrow
+import pyarrow.parquet
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import warnings  # noqa: E402
@@ -164,26 +168,123 @@ def check_arrow(sinter, r, where):
     return None
 
 
+# ---- Parquet ----
+
+FLAT = [pyarrow.int8(), pyarrow.int16(), pyarrow.int32(), pyarrow.int64(), pyarrow.uint8(), pyarrow.uint16(), pyarrow.uint32(), pyarrow.uint64(),
+        pyarrow.float16(), pyarrow.float32(), pyarrow.float64(), pyarrow.bool_(), pyarrow.string(), pyarrow.large_string(), pyarrow.binary(),
+        pyarrow.large_binary(), pyarrow.date32(), pyarrow.time32("ms"), pyarrow.time64("us"), pyarrow.time64("ns"), pyarrow.timestamp("ms"),
+        pyarrow.timestamp("us"), pyarrow.timestamp("ns"), pyarrow.timestamp("us", "UTC"), pyarrow.timestamp("ms", "Europe/Paris"),
+        pyarrow.duration("us"), pyarrow.null(), pyarrow.decimal128(9, 2), pyarrow.decimal128(30, 5), pyarrow.decimal128(4, 0), pyarrow.decimal256(60, 10)]
+
+
+def arrow_type(r, depth=0):
+    k = r.random() if depth < 3 else 1
+    inner = lambda: arrow_type(r, depth + 1)
+    return (pyarrow.list_(inner()) if k < 0.2 else pyarrow.large_list(inner()) if k < 0.25 else pyarrow.list_(inner(), r.randrange(1, 4)) if k < 0.3 else
+            pyarrow.struct([(f"f{i}", inner()) for i in range(r.randrange(1, 4))]) if k < 0.45 else r.choice(FLAT))
+
+
+def arrow_value(r, t, nulls):
+    is_ = pyarrow.types
+    scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}.get(getattr(t, "unit", None))
+    if is_.is_null(t) or (nulls and r.random() < 0.2):
+        return None
+    if is_.is_boolean(t):
+        return r.random() < 0.5
+    if is_.is_integer(t):
+        lo, hi = (0, 2**t.bit_width - 1) if is_.is_unsigned_integer(t) else (-2**(t.bit_width - 1), 2**(t.bit_width - 1) - 1)
+        return r.choice([lo, hi, r.randrange(5), r.randrange(lo, hi + 1)])
+    if is_.is_floating(t):
+        return numpy.float16(r.uniform(-100, 100)) if t == pyarrow.float16() else r.choice([0.0, -0.0, 1.5, r.uniform(-1e3, 1e3)])
+    if is_.is_string(t) or is_.is_large_string(t):
+        return word(r)
+    if is_.is_binary(t) or is_.is_large_binary(t):
+        return word(r).encode()
+    if is_.is_date(t):
+        return datetime.date(1900 + r.randrange(200), 1 + r.randrange(12), 1 + r.randrange(28))
+    if is_.is_time(t):
+        return r.randrange(86399 * scale)
+    if is_.is_timestamp(t) or is_.is_duration(t):
+        return r.randrange(-10**9, 2 * 10**9) * scale + r.randrange(10)
+    if is_.is_decimal(t):
+        return decimal.Decimal(r.randrange(1 - 10**t.precision, 10**t.precision)).scaleb(-t.scale, decimal.Context(prec=80))
+    if is_.is_struct(t):
+        return {f.name: arrow_value(r, f.type, nulls) for f in t}
+    return [arrow_value(r, t.value_type, nulls) for _ in range(t.list_size if is_.is_fixed_size_list(t) else r.randrange(5))]
+
+
+def spelt(t):
+    """The type with texts for decimals, which sinter has no numbers for."""
+    is_ = pyarrow.types
+    if is_.is_fixed_size_list(t):
+        return pyarrow.list_(spelt(t.value_type), t.list_size)
+    if is_.is_list(t) or is_.is_large_list(t):
+        return (pyarrow.list_ if is_.is_list(t) else pyarrow.large_list)(spelt(t.value_type))
+    if is_.is_struct(t):
+        return pyarrow.struct([(f.name, spelt(f.type)) for f in t])
+    return pyarrow.string() if is_.is_decimal(t) else t
+
+
+def spell(v):
+    if isinstance(v, (list, dict)):
+        return [spell(x) for x in v] if isinstance(v, list) else {k: spell(x) for k, x in v.items()}
+    return format(v, "f") if isinstance(v, decimal.Decimal) else v
+
+
+def parquet_encodings(r, schema):
+    fitting = {pyarrow.int32(): ["DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"], pyarrow.int64(): ["DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"],
+               pyarrow.float32(): ["BYTE_STREAM_SPLIT"], pyarrow.float64(): ["BYTE_STREAM_SPLIT"], pyarrow.bool_(): ["RLE"],
+               pyarrow.string(): ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"], pyarrow.binary(): ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"]}
+    return {f.name: r.choice(["PLAIN"] + fitting.get(f.type, [])) for f in schema if not pyarrow.types.is_nested(f.type)}
+
+
+def check_parquet(sinter, r, where):
+    n, columns = r.choice([0, 1, 7, 100, 3000]), {}
+    for i in range(r.randrange(1, 5)):
+        t, nulls = arrow_type(r), r.random() < 0.6
+        values = [arrow_value(r, t, nulls) for _ in range(n)]
+        columns[f"c{i}"] = pyarrow.array([r.choice(values[:5]) for _ in values] if r.random() < 0.3 else values, t)
+    table = pyarrow.table(columns)
+    by_dictionary = r.random() < 0.5
+    pyarrow.parquet.write_table(table, f"{where}/a.parquet", compression=r.choice(["snappy", "zstd", "gzip", "lz4", "brotli", "none"]),
+                                use_dictionary=by_dictionary, column_encoding=None if by_dictionary else parquet_encodings(r, table.schema),
+                                data_page_version=r.choice(["1.0", "2.0"]), row_group_size=r.choice([10, 1000, 10**6]), data_page_size=r.choice([100, 10**6]))
+    expected = pyarrow.parquet.read_table(f"{where}/a.parquet")
+    schema = pyarrow.schema([(f.name, spelt(f.type)) for f in expected.schema])
+    for name in ["b.arrow", "c.parquet"]:
+        run(sinter, f"{where}/a.parquet", "--output", f"{where}/{name}")
+        found = pyarrow.parquet.read_table(f"{where}/{name}") if name == "c.parquet" else pyarrow.ipc.open_stream(pyarrow.OSFile(f"{where}/{name}")).read_all()
+        found.validate(full=True)
+        if not found.schema.equals(schema):
+            return f"{name}: {found.schema}\nexpected {schema}"
+        if repr(found.to_pylist()) != repr([spell(x) for x in expected.to_pylist()]):
+            return f"{name}: {found.to_pylist()[:3]}, expected {expected.to_pylist()[:3]}"
+    return None
+
+
+CHECKS = {"orders": check_orders, "arrow": check_arrow, "parquet": check_parquet}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("sinter")
     p.add_argument("--count", type=int, default=30)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--only", nargs="*", help="orders arrow parquet json csv text")
     a = p.parse_args()
     bad = 0
     for i in range(a.count):
         r = random.Random(a.seed * 1000 + i)
-        for name in ["json", "csv", "text", "orders", "arrow"]:
+        for name in a.only or list(CHECKS) + ["json", "csv", "text"]:
             with tempfile.TemporaryDirectory() as where:
                 try:
-                    wrong = check_orders(a.sinter, r, where) if name == "orders" else check_arrow(a.sinter, r, where) \
-                        if name == "arrow" else check_file(a.sinter, r, name, where)
+                    wrong = CHECKS[name](a.sinter, r, where) if name in CHECKS else check_file(a.sinter, r, name, where)
                 except ValueError as e:
                     wrong = str(e)
             if wrong:
                 bad += 1
                 print(f"{name} {i}: {wrong}")
-    print(f"{bad} of {5 * a.count} differ")
+    print(f"{bad} of {len(a.only or list(CHECKS) + ['json', 'csv', 'text']) * a.count} differ")
     return bad > 0
 
 

@@ -3,44 +3,41 @@
 #include "frontends/data/dataset.h"
 #include "runtime/context.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/scratch.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 typedef struct World {
     SnContext *ctx;
-    char folder[40], path[80];
+    Scratch scratch;
+    char path[256];
 } World;
 
 static int begin(void **state)
 {
     static World w;
-    w = (World){.folder = "/tmp/sinter-data-XXXXXX"};
+    w = (World){.ctx = NULL};
     *state = &w;
-    return mkdtemp(w.folder) && sn_context_create(NULL, &w.ctx, NULL) == SN_OK ? 0 : -1;
+    scratch_open(&w.scratch);
+    return sn_context_create(NULL, &w.ctx, NULL) == SN_OK ? 0 : -1;
 }
 
 static int end(void **state)
 {
     const World *w = *state;
     sn_context_destroy(w->ctx);
-    return rmdir(w->folder);
+    scratch_close(&w->scratch);
+    return 0;
 }
 
-/* A dataset of a file with this text; the file is gone. */
+/* A dataset of a file with this text. */
 static SnStatus open_text(World *w, const char *name, const char *text, const SnDataOptions *o,
                           SnDataset **out, SnError *err)
 {
     const char *const paths[] = {w->path};
-    (void)snprintf(w->path, sizeof w->path, "%s/%s", w->folder, name);
-    const SnBytes bytes = sn_bytes_str(text);
-    const SnStatus st = sn_file_write(w->ctx, w->path, &bytes, 1, err);
-    const SnStatus opened = st == SN_OK ? sn_dataset_open(w->ctx, paths, 1, o, out, err) : st;
-    (void)unlink(w->path);
-    return opened;
+    scratch_path(&w->scratch, name, w->path);
+    scratch_text(&w->scratch, name, text);
+    return sn_dataset_open(w->ctx, paths, 1, o, out, err);
 }
 
 static SnDataset *open_ten(World *w)
@@ -154,26 +151,23 @@ static void dataset_parts_interleave(void **state)
 static void dataset_files_agree_on_types(void **state)
 {
     World *w = *state;
-    char a[80], b[80];
+    char a[256], b[256];
     const char *const paths[] = {a, b};
     SnDataset *d = NULL;
     SnError err;
-    const SnBytes one = sn_bytes_str("x,y\n1,2\n"), two = sn_bytes_str("x,y\n1.5,t\n");
-    (void)snprintf(a, sizeof a, "%s/a.csv", w->folder);
-    (void)snprintf(b, sizeof b, "%s/b.csv", w->folder);
-    assert_ok(sn_file_write(w->ctx, a, &one, 1, &err));
-    assert_ok(sn_file_write(w->ctx, b, &two, 1, &err));
+    scratch_path(&w->scratch, "a.csv", a);
+    scratch_path(&w->scratch, "b.csv", b);
+    scratch_text(&w->scratch, "a.csv", "x,y\n1,2\n");
+    scratch_text(&w->scratch, "b.csv", "x,y\n1.5,t\n");
     assert_fails(SN_EINVAL, sn_dataset_open(w->ctx, paths, 2, NULL, &d, &err));
     assert_non_null(strstr(err.message, "column y (int64)"));
-    const SnBytes three = sn_bytes_str("x,y\n1.5,-3\n");
-    assert_ok(sn_file_write(w->ctx, b, &three, 1, &err));
+    scratch_text(&w->scratch, "b.csv", "x,y\n1.5,-3\n");
     assert_ok(sn_dataset_open(w->ctx, paths, 2, NULL, &d, &err));
     assert_int_equal(sn_dataset_feature(d, 0)->dtype, SN_F64);
     assert_true(sn_cell_number(sn_dataset_cell(d, 0, 0)) == 1.0);
     assert_true(sn_cell_number(sn_dataset_cell(d, 0, 1)) == 1.5);
     assert_int_equal(sn_cell_int(sn_dataset_cell(d, 1, 1)), -3);
     sn_dataset_release(d);
-    assert_int_equal(unlink(a) + unlink(b), 0);
 }
 
 static void dataset_labels_are_checked(void **state)
@@ -204,10 +198,10 @@ static void dataset_views_lie_where_the_file_does(void **state)
     SnError err;
     SnArena arena;
     SnView a, b;
-    char path[80];
+    char path[256];
     const char *const paths[] = {path};
     sn_arena_init(&arena, sn_allocator(w->ctx));
-    (void)snprintf(path, sizeof path, "%s/m.arrow", w->folder);
+    scratch_path(&w->scratch, "m.arrow", path);
     assert_ok(sn_dataset_save(d, path, &err));
     assert_ok(sn_dataset_open(w->ctx, paths, 1, NULL, &mapped, &err));
     const size_t used = arena.used;
@@ -224,7 +218,6 @@ static void dataset_views_lie_where_the_file_does(void **state)
     sn_dataset_release(s);
     sn_dataset_release(mapped);
     sn_dataset_release(d);
-    assert_int_equal(unlink(path), 0);
 }
 
 static void dataset_filter_is_an_expression(void **state)
