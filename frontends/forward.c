@@ -141,25 +141,32 @@ static SnStatus evaluate(SnModelProgram *p, SnContext *ctx, const SnNamedTensor 
     return st;
 }
 
-static SnStatus run(const SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin, SnResults **out,
-                    SnError *err)
+static SnStatus bind_inputs(const SnModel *m, SnModelProgram *p, const char *entry, const SnNamedTensor *in,
+                            size_t nin, SnError *err)
 {
-    SnContext *ctx = m->ctx;
+    const size_t n = entry ? strlen(entry) : 0;
     SnSlotInfo slot;
     SnView own;
-    uint32_t n = 0;
-    for (uint32_t i = 0; sn_program_input(p->program, NULL, i, &slot); i++) {
-        const SnNamedTensor *t = find_input(in, nin, slot.name);
+    for (uint32_t i = 0; sn_program_input(p->program, entry, i, &slot); i++) {
+        const bool has_prefix = n > 0 && strncmp(slot.name, entry, n) == 0 && slot.name[n] == '.';
+        const SnNamedTensor *t = find_input(in, nin, slot.name + (has_prefix ? n + 1 : 0));
         const bool is_own = !t && m->adapter && sn_adapter_find(m->adapter, slot.name, &own);
         SN_CHECK(t || is_own || slot.is_unused, err, SN_EINVAL, "input %s is not given", slot.name);
         if (t || is_own)
             SN_TRY(sn_bind(p->instance, slot.name, t ? &t->view : &own, err));
     }
-    SN_TRY(sn_run(p->instance, err));
-    while (sn_program_output(p->program, NULL, n, &slot))
+    return SN_OK;
+}
+
+static SnStatus copy_results(SnContext *ctx, SnModelProgram *p, const char *entry, SnResults **out,
+                             SnError *err)
+{
+    SnSlotInfo slot;
+    uint32_t n = 0;
+    while (sn_program_output(p->program, entry, n, &slot))
         n++;
     SN_TRY(sn_results_create(ctx, n, out, err));
-    for (uint32_t i = 0; i < n && sn_program_output(p->program, NULL, i, &slot); i++) {
+    for (uint32_t i = 0; i < n && sn_program_output(p->program, entry, i, &slot); i++) {
         SnView v;
         SN_TRY(sn_result(p->instance, slot.name, &v, err));
         SN_TRY(sn_results_add(*out, slot.name, &v, err));
@@ -167,11 +174,29 @@ static SnStatus run(const SnModel *m, SnModelProgram *p, const SnNamedTensor *in
     return SN_OK;
 }
 
+SnStatus sn_model_run_entry(SnModel *m, SnModelProgram *p, const char *entry, const SnNamedTensor *in,
+                            size_t nin, SnResults **out, SnError *err)
+{
+    SnResults *r = NULL;
+    if (entry)
+        SN_TRY(sn_entry(p->instance, entry, err));
+    SN_TRY(bind_inputs(m, p, entry, in, nin, err));
+    SN_TRY(sn_run(p->instance, err));
+    const SnStatus st = out ? copy_results(m->ctx, p, entry, &r, err) : SN_OK;
+    if (st == SN_OK && out)
+        *out = r;
+    else
+        sn_results_destroy(r);
+    return st;
+}
+
 SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin, SnResults **out,
                       SnError *err)
 {
     SnResults *r = NULL;
-    const SnStatus st = p->program ? run(m, p, in, nin, &r, err) : evaluate(p, m->ctx, in, nin, &r, err);
+    if (p->program)
+        return sn_model_run_entry(m, p, NULL, in, nin, out, err);
+    const SnStatus st = evaluate(p, m->ctx, in, nin, &r, err);
     if (st == SN_OK)
         *out = r;
     else

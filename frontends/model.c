@@ -231,6 +231,8 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
                  .past = part->past,
                  .trained = part->trained,
                  .form = part->form,
+                 .noise = part->noise,
+                 .neftune_alpha = part->neftune_alpha,
                  .adapter = m->adapter,
                  .adapter_form = part->trained         ? SN_ADAPTER_LEARNT
                                  : part->takes_adapter ? SN_ADAPTER_INPUTS

@@ -72,6 +72,8 @@ typedef struct SnModelPart {
     SnPast *past;       /* built in the cached form; or NULL */
     SnTrained *trained; /* as in SnBuild; or NULL */
     SnLossForm *form;   /* as in SnBuild; or NULL */
+    SnValue noise;      /* as in SnBuild; or none */
+    double neftune_alpha;
     SnDtype dtype;      /* that it computes in; SN_NODTYPE: the model's */
     bool takes_adapter; /* its tensors are inputs of the program, bound by sn_model_run */
     SnNamedValues out;  /* filled: f32; sn_named_value finds one by name */
@@ -132,5 +134,8 @@ SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill
 /* Binds what the program takes of the inputs, runs it, copies every output. */
 SN_MUST_CHECK SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, size_t nin,
                                     SnResults **out, SnError *err);
+/* The same by an entry of a compiled program, whose input ENTRY.NAME is NAME. out NULL: nothing is copied. */
+SN_MUST_CHECK SnStatus sn_model_run_entry(SnModel *m, SnModelProgram *p, const char *entry,
+                                          const SnNamedTensor *in, size_t nin, SnResults **out, SnError *err);
 
 #endif

@@ -14,14 +14,17 @@ typedef struct SnTrainingDesc {
     uint32_t struct_size;
     /* Names of TrainingArguments of Transformers, an object; or NULL: learning_rate, weight_decay,
      * adam_beta1, adam_beta2, adam_epsilon, optim, optim_args, lr_scheduler_type, lr_scheduler_kwargs,
-     * warmup_steps, max_steps, max_grad_norm, gradient_accumulation_steps, label_smoothing_factor, bf16, fp16 */
+     * warmup_steps, max_steps, max_grad_norm, gradient_accumulation_steps, label_smoothing_factor, bf16,
+     * fp16, seed (of dropout), neftune_noise_alpha */
     const SnJson *args;
     const SnNamedTensor *sample; /* a micro-batch: which inputs there are, and of what kind */
     size_t nsample;
     const char *const *want; /* outputs of an evaluation; nwant 0: all of the head */
     size_t nwant;
-    /* A step's loss is the mean of those of its micro-batches; else over all its labels, as Trainer has it. */
+    /* A step's loss is the mean of those of its micro-batches; else over all its labels, as Trainer has it.
+     */
     bool is_mean_of_batches;
+    bool keeps_all; /* nothing is drawn: no dropout, whatever the model's config says, and no noise */
     /* Which parameters learn, and which of those decay, by their names in the file; NULL: all */
     bool (*trains)(void *self, const char *name);
     bool (*decays)(void *self, const char *name);
@@ -33,7 +36,7 @@ SN_API void sn_training_destroy(SnTraining *t);
 
 typedef struct SnTrainingStep {
     double loss, grad_norm, learning_rate; /* grad_norm: before it is clipped */
-    bool is_finite;                        /* the gradients; else nothing was changed but the scale of an f16 loss */
+    bool is_finite; /* the gradients; else nothing was changed but the scale of an f16 loss */
 } SnTrainingStep;
 /* One step over inputs [gradient_accumulation_steps, ..], or [..] where that is 1. */
 SN_API SN_MUST_CHECK SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin,
@@ -41,6 +44,8 @@ SN_API SN_MUST_CHECK SnStatus sn_training_step(SnTraining *t, const SnNamedTenso
 /* The outputs of the head on a batch, with the parameters as they are. */
 SN_API SN_MUST_CHECK SnStatus sn_training_eval(SnTraining *t, const SnNamedTensor *in, size_t nin,
                                                SnResults **out, SnError *err);
+/* The learning rate from now on; only with lr_scheduler_type reduce_lr_on_plateau. */
+SN_API SN_MUST_CHECK SnStatus sn_training_rate(SnTraining *t, double rate, SnError *err);
 /* Parameters f32 by their names in the file, what the optimizer keeps of them ("exp_avg.NAME"), and "step".
  */
 SN_API SN_MUST_CHECK SnStatus sn_training_state(SnTraining *t, SnResults **out, SnError *err);

@@ -46,6 +46,35 @@ static SnValue uniform(SnGraph *g, const SnCall *c)
     return sn_mul(g, sn_cast(g, sn_shr(g, bits, u32(g, 8)), SN_F32), sn_num(g, 1.0 / 16777216));
 }
 
+/* A call gives four of them: 16 bits each. The dims of x are all that is read of it. */
+static SnValue noise(SnGraph *g, const SnCall *c)
+{
+    SnValue dims[SN_MAX_RANK], n = sn_size(g, 1);
+    const int rank = sn_dims(g, c->in[0], dims);
+    for (int i = 0; i < rank; i++)
+        n = sn_mul(g, n, dims[i]);
+    const SnValue two = sn_size(g, 2), calls = sn_idiv(g, sn_add(g, n, sn_size(g, 3)), sn_size(g, 4));
+    const SnValue rows[] = {calls, two}, lanes[] = {calls, two, two};
+    const SnValue at = sn_iota(g, SN_U32, 0, 2, rows), is_place = sn_iota(g, SN_U32, 1, 2, rows);
+    const SnValue counter = sn_where(g, sn_eq(g, is_place, u32(g, 0)), at, u32(g, sn_call_int(c, "place")));
+    const SnValue key = sn_broadcast(g, sn_insert_axis(g, c->in[1], 0), 2, rows);
+    const SnValue bits = sn_broadcast(g, sn_insert_axis(g, sn_threefry(g, key, counter), 2), 3, lanes);
+    const SnValue shift = sn_mul(g, sn_iota(g, SN_U32, 2, 3, lanes), u32(g, 16));
+    const SnValue part = sn_and(g, sn_shr(g, bits, shift), u32(g, 0xFFFF));
+    const SnValue all = sn_mul(g, calls, sn_size(g, 4)), zero = sn_size(g, 0);
+    const SnValue some = sn_slice(g, sn_reshape(g, part, 1, &all), &zero, &n, NULL);
+    return sn_mul(g, sn_cast(g, sn_reshape(g, some, rank, dims), SN_F32), sn_num(g, 1.0 / 65536));
+}
+
+/* A sum at the end: what lies in memory is read by kernels that do not know how it was made, so that those
+ * of equal layers are one. */
+static SnValue next_key(SnGraph *g, const SnCall *c)
+{
+    const SnValue dims[] = {sn_size(g, 2)};
+    const SnValue counter = sn_broadcast(g, u32(g, 0xFFFFFFFF), 1, dims);
+    return sn_scan(g, "add", sn_threefry(g, c->in[0], counter), 0, false);
+}
+
 /* The first index whose cumulative probability is beyond u; an index of probability 0 is never taken. */
 static SnValue categorical(SnGraph *g, const SnCall *c)
 {
@@ -67,6 +96,10 @@ const SnOp sn_random_ops[] = {
     {.sig = "uniform(key: u32[.., 2], counter: u32[.., 2]) -> f32[..]",
      .expand = uniform,
      .doc = "a number from 0 up to, not including, 1, a multiple of 2^-24"},
+    {.sig = "noise(x: F[..], key: u32[2]; place: int = 0) -> f32[..]",
+     .expand = noise,
+     .doc = "for each element of x a number from 0 up to, not including, 1, a multiple of 2^-16"},
+    {.sig = "next_key(key: u32[2]) -> u32[2]", .expand = next_key, .doc = "a key for what comes next"},
     {.sig = "categorical(scores: F[b, v], u: f32[b]) -> i64[b]",
      .expand = categorical,
      .doc = "a draw from softmax(scores) by a uniform number in 0..1"},

@@ -164,11 +164,13 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
         k = after_zero(b, k);
         v = after_zero(b, v);
     }
-    if (!b->want_probs)
+    const bool drops = b->noise.ref && a->dropout != 0;
+    if (!b->want_probs && !drops)
         return sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
     const SnValue p = sn_attention_probs(g, q, k, bias, sn_none(), a->scale, a->softcap);
-    b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), sn_nn_keys(b)) : p;
-    return sn_attention_context(g, p, v);
+    if (b->want_probs)
+        b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), sn_nn_keys(b)) : p;
+    return sn_attention_context(g, sn_nn_dropout(b, p, a->dropout), v);
 }
 
 /* Queries or keys, normalised where the family does so. */

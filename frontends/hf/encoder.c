@@ -19,7 +19,7 @@ SnValue sn_nn_bert_embeddings(SnBuild *b, SnValue positions, int64_t first)
     const SnValue words = sn_nn_words(b, "word_embeddings", first > 0 ? first - 1 : sn_nn_pad(b, 0));
     SnValue x = sn_add(b->g, words, sn_nn_types(b, "token_type_embeddings"));
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", positions, first));
-    x = sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b));
+    x = sn_nn_hidden_dropout(b, sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b)));
     sn_scope_pop(b->g);
     return x;
 }
@@ -27,7 +27,7 @@ SnValue sn_nn_bert_embeddings(SnBuild *b, SnValue positions, int64_t first)
 SnValue sn_nn_bert_output(SnBuild *b, const char *name, SnValue x, SnValue residual)
 {
     sn_scope_push(b->g, "%s", name);
-    x = sn_add(b->g, sn_nn_linear(b, "dense", x), residual);
+    x = sn_add(b->g, sn_nn_hidden_dropout(b, sn_nn_linear(b, "dense", x)), residual);
     x = sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b));
     sn_scope_pop(b->g);
     return x;
@@ -47,7 +47,8 @@ SnValue sn_nn_bert_layer(SnBuild *b, SnValue x, int64_t layer)
                          .q = "self.query",
                          .k = "self.key",
                          .v = "self.value",
-                         .causal = sn_config_bool(b->config, "is_decoder", false)};
+                         .causal = sn_config_bool(b->config, "is_decoder", false),
+                         .dropout = sn_config_float(b->config, "attention_probs_dropout_prob", 0.1)};
     sn_scope_push(b->g, "attention");
     x = sn_nn_bert_output(b, "output", sn_nn_attention(b, &attn, x), x);
     sn_scope_pop(b->g);

@@ -48,7 +48,8 @@ SnAttn sn_nn_causal(SnBuild *b, const SnRope *rope)
                     .q_norm = "q_norm",
                     .k_norm = "k_norm",
                     .rope = rope,
-                    .causal = true};
+                    .causal = true,
+                    .dropout = sn_config_float(b->config, "attention_dropout", 0)};
 }
 
 SnValue sn_nn_self_attention(SnBuild *b, const SnAttn *a, SnValue x)

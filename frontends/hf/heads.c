@@ -228,7 +228,8 @@ void sn_head_next_word(SnBuild *b)
 
 void sn_head_sequence(SnBuild *b)
 {
-    sn_nn_classify(b, sn_nn_head_linear(b, "classifier", pooled(b), sn_nn_labels(b), true));
+    sn_nn_classify(
+        b, sn_nn_head_linear(b, "classifier", sn_nn_class_dropout(b, pooled(b)), sn_nn_labels(b), true));
 }
 
 /* Where the last token of each row is that is no padding, i64[batch]; padding is known by its id alone. */
@@ -253,27 +254,29 @@ void sn_head_last(SnBuild *b)
 
 void sn_head_token_score(SnBuild *b)
 {
-    sn_nn_tag(b, sn_nn_head_linear(b, "score", hidden(b), sn_nn_labels(b), true));
+    sn_nn_tag(b, sn_nn_head_linear(b, "score", sn_nn_class_dropout(b, hidden(b)), sn_nn_labels(b), true));
 }
 
 void sn_head_first(SnBuild *b)
 {
-    SnValue x = sn_nn_head_linear(b, "classifier.dense", sn_nn_first_token(b, hidden(b)), 0, true);
-    x = sn_nn_head_linear(b, "classifier.out_proj", sn_tanh(b->g, x), sn_nn_labels(b), true);
-    sn_nn_classify(b, x);
+    SnValue x = sn_nn_class_dropout(b, sn_nn_first_token(b, hidden(b)));
+    x = sn_nn_class_dropout(b, sn_tanh(b->g, sn_nn_head_linear(b, "classifier.dense", x, 0, true)));
+    sn_nn_classify(b, sn_nn_head_linear(b, "classifier.out_proj", x, sn_nn_labels(b), true));
 }
 
 void sn_head_token(SnBuild *b)
 {
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", hidden(b), sn_nn_labels(b), true));
+    sn_nn_tag(b,
+              sn_nn_head_linear(b, "classifier", sn_nn_class_dropout(b, hidden(b)), sn_nn_labels(b), true));
 }
 
 void sn_head_question(SnBuild *b)
 {
-    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", hidden(b), 2, true));
+    const SnValue x = sn_nn_dropout(b, hidden(b), sn_config_float(b->config, "qa_dropout", 0));
+    sn_nn_answer(b, sn_nn_head_linear(b, "qa_outputs", x, 2, true));
 }
 
 void sn_head_choice(SnBuild *b)
 {
-    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", pooled(b), 1, true));
+    sn_nn_choose(b, sn_nn_head_linear(b, "classifier", sn_nn_class_dropout(b, pooled(b)), 1, true));
 }

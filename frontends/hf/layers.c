@@ -78,7 +78,7 @@ SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad)
     if (b->prompted.ref)
         return sn_adapter_words(b, sn_nn_embedding(b, name, b->prompted));
     return embeds.ref ? sn_cast(b->g, embeds, b->dtype)
-                      : unpadded(b, sn_nn_embedding(b, name, ids), ids, pad);
+                      : sn_nn_neftune(b, unpadded(b, sn_nn_embedding(b, name, ids), ids, pad));
 }
 
 int64_t sn_nn_pad(SnBuild *b, int64_t otherwise)
@@ -250,8 +250,11 @@ SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
 {
     SnGraph *g = b->g;
     int n = 0;
+    const SnValue noise = b->noise.ref ? sn_next_key(g, b->noise) : sn_none();
     sn_nn_numbered(b, "hidden_states", i, x);
     b->layer = i;
+    b->noise = noise;
+    b->place = 0;
     sn_fn_begin(g, "layer");
     const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
     b->want_probs = wants_probs(b);

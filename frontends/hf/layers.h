@@ -98,6 +98,9 @@ typedef struct SnBuild {
     SnValue prompted;          /* input_ids of words that virtual tokens stand before; or none */
     int64_t before;            /* keys and values in front of those of the words */
     int64_t layer;             /* that is being built */
+    SnValue noise;             /* u32[2]: what a training draws from; none: nothing is drawn */
+    int64_t place;             /* that draws next: of a key */
+    double neftune_alpha;      /* of noise of words */
     SnText made; /* names of parameters that the checkpoint lacks and that were made, for a warning */
 } SnBuild;
 
@@ -168,6 +171,16 @@ SnValue sn_nn_first_token(SnBuild *b, SnValue x); /* [batch, width] */
 SnValue sn_nn_place(SnBuild *b);
 SnValue sn_nn_keys(SnBuild *b); /* dim: positions that a whole row attends to */
 
+/* ---- noise (noise.c): of a training; else each gives x as it is ---- */
+/* Zeros in the place of a share of x, the rest as much larger. */
+SnValue sn_nn_dropout(SnBuild *b, SnValue x, double share);
+SnValue sn_nn_hidden_dropout(SnBuild *b, SnValue x); /* hidden_dropout_prob */
+/* classifier_dropout; else what layers have */
+SnValue sn_nn_class_dropout(SnBuild *b, SnValue x);
+SnValue sn_nn_layerdrop(SnBuild *b, SnValue before, SnValue x, double share); /* before, where it is drawn */
+SnValue sn_nn_jitter(SnBuild *b, SnValue x, double spread);                   /* x times numbers around 1 */
+SnValue sn_nn_neftune(SnBuild *b, SnValue words);
+
 /* ---- attention ---- */
 typedef struct SnRope {
     SnValue freq; /* radians a position, f32[head_dim / 2] or, where rows differ, [batch, head_dim / 2] */
@@ -202,6 +215,7 @@ typedef struct SnAttn {
     bool alibi_counts;  /* places of keys count what the attention mask lets through, as in BLOOM */
     SnValue sinks;      /* f32[heads]: one more score in the sum of each softmax, without a value; or none */
     SnValue score_bias; /* further bias, [.., heads, seq, seq], or none; not for decoders */
+    double dropout;     /* of probabilities, in a training */
 } SnAttn;
 /* Projections, scores, mask, softmax, context, output projection; leaves probabilities in b->probs where
  * wanted. */

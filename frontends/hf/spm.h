@@ -28,8 +28,8 @@ SN_MUST_CHECK SnStatus sn_spm_write(const SnAllocator *memory, const char *name,
 /* The same as a class of tokenizers has it (vocab_class.c); config: tokenizer_config.json. */
 typedef struct SnVocabClass SnVocabClass;
 extern const SnVocabClass sn_vocab_other, sn_vocab_pairs;
-/* The class that tokenizer_config.json (or NULL) names: an error where its ids are not those that its file has
- * by the rules here. */
+/* The class that tokenizer_config.json (or NULL) names: an error where its ids are not those that its file
+ * has by the rules here. */
 SN_MUST_CHECK SnStatus sn_vocab_check_class(const char *path, const SnJson *config, SnError *err);
 const SnVocabClass *sn_vocab_class(SnBytes name); /* "AlbertTokenizer"; NULL: none of its own */
 SN_MUST_CHECK SnStatus sn_vocab_write_class(const SnAllocator *memory, const char *path,

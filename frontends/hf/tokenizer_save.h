@@ -9,7 +9,7 @@
 SN_MUST_CHECK SnStatus sn_tokenizer_json_save(SnArena *arena, SnBytes text, const SnTokenizerEdits *edits,
                                               SnText *out, SnError *err);
 /* The same of what was parsed. */
-SN_MUST_CHECK SnStatus sn_tokenizer_json_put(const SnJson *root, bool is_pretty, const SnTokenizerEdits *edits,
-                                             SnText *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_tokenizer_json_put(const SnJson *root, bool is_pretty,
+                                             const SnTokenizerEdits *edits, SnText *out, SnError *err);
 
 #endif

@@ -30,7 +30,7 @@ const SnStTensor *sn_weights_at(const SnWeights *w, size_t i);
 const SnStTensor *sn_weights_find(const SnWeights *w, const char *name); /* NULL: absent; exact names */
 size_t sn_weights_files(const SnWeights *w);                             /* of a GGUF file: none */
 const SnJson *sn_weights_metadata(const SnWeights *w, size_t i);         /* __metadata__ of a file, or NULL */
-bool sn_weights_is_made(const SnWeights *w, SnBytes name); /* by sn_weights_add */
+bool sn_weights_is_made(const SnWeights *w, SnBytes name);               /* by sn_weights_add */
 /* A tensor made here (a head that the checkpoint lacks); name and bytes are copied. */
 SN_MUST_CHECK SnStatus sn_weights_add(SnWeights *w, const char *name, SnDtype dtype, int ndim,
                                       const int64_t *dims, const void *data, SnError *err);

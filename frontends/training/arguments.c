@@ -30,6 +30,7 @@ static const SnTrainKey keys[] = {
     {"gradient_accumulation_steps", SN_KEY_INT, "1", 1, 4096, NULL, "micro-batches of a step"},
     {"max_grad_norm", SN_KEY_FLOAT, "1.0", 0, 1e30, NULL, "gradients are clipped to this; 0: they are not"},
     {"label_smoothing_factor", SN_KEY_FLOAT, "0.0", 0, 1, NULL, "share of all classes in every label"},
+    {"neftune_noise_alpha", SN_KEY_FLOAT, NULL, 0, 1e6, NULL, "noise of words: alpha / sqrt(seq * width)"},
     {"bf16", SN_KEY_BOOL, "false", 0, 0, NULL, "arithmetic in bf16, weights in f32"},
     {"fp16", SN_KEY_BOOL, "false", 0, 0, NULL, "arithmetic in f16, weights in f32, the loss scaled"},
     {"logging_strategy", SN_KEY_STRING, "steps", 0, 0, WHEN, "when a line is logged"},

@@ -152,7 +152,7 @@ SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, S
 typedef enum Kind { NUMBER, RATE, WORD } Kind; /* RATE: as a share of learning_rate */
 
 static const struct Schedule {
-    const char *name, *kind;
+    const char *name, *kind; /* NULL: it is told */
     bool has_warmup, has_end;
     struct {
         const char *key, *attr;
@@ -170,6 +170,7 @@ static const struct Schedule {
      {{"power", "power", NUMBER, 1}, {"lr_end", "lr_end", RATE, 1e-7}}},
     {"constant", "constant", false, false, {{NULL, NULL, NUMBER, 0}}},
     {"constant_with_warmup", "constant", true, false, {{NULL, NULL, NUMBER, 0}}},
+    {"reduce_lr_on_plateau", NULL, false, false, {{NULL, NULL, NUMBER, 0}}},
     {"inverse_sqrt", "inverse_sqrt", true, false, {{"timescale", "timescale", NUMBER, NAN}}},
     {"cosine_with_min_lr",
      "cosine",
@@ -226,6 +227,7 @@ SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, S
         i++;
     SN_CHECK(i < SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet", name);
     const struct Schedule *s = &schedules[i];
+    r.is_told = s->kind == NULL;
     r.attr[r.nattr++] = SN_STRING("kind", s->kind);
     r.attr[r.nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
     if (s->has_end)

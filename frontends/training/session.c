@@ -14,60 +14,33 @@ struct SnTraining {
 
 static SnStatus read_inputs(SnTraining *t, const SnTrainingDesc *d, SnError *err)
 {
-    SnTrainSpec *s = &t->spec;
     SnInputShape *shape = sn_arena_array(&t->arena, d->nsample + 1, sizeof *shape);
-    const char **name = sn_arena_array(&t->arena, d->nsample + 1, sizeof *name);
-    SN_CHECK(shape && name, err, SN_ENOMEM, "training: no memory");
-    for (size_t i = 0; i < d->nsample; i++) {
+    SN_CHECK(shape, err, SN_ENOMEM, "training: no memory");
+    for (size_t i = 0; i < d->nsample; i++)
         SN_TRY(sn_input_shape(t->m->arch, &d->sample[i], d->sample, d->nsample, &shape[i], err));
-        name[i] = sn_arena_strndup(&t->arena, d->sample[i].name, strlen(d->sample[i].name));
-        SN_CHECK(name[i], err, SN_ENOMEM, "training: no memory");
-    }
-    s->input = name;
-    s->shape = shape;
-    s->ninput = d->nsample;
+    t->spec.shape = shape;
     return SN_OK;
 }
 
 static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
 {
     SnTrainSpec *s = &t->spec;
+    s->desc = d;
     s->accumulate = sn_arg_int(d->args, "gradient_accumulation_steps");
     SN_CHECK(s->accumulate >= 1 && s->accumulate <= 4096, err, SN_EINVAL,
              "gradient_accumulation_steps: expected 1 to 4096, found %g",
              sn_arg_number(d->args, "gradient_accumulation_steps"));
     s->max_grad_norm = sn_arg_number(d->args, "max_grad_norm");
     s->smoothing = sn_arg_number(d->args, "label_smoothing_factor");
-    s->is_mean_of_batches = d->is_mean_of_batches;
+    s->neftune_alpha = sn_arg_number(d->args, "neftune_noise_alpha");
+    s->seed = (uint64_t)sn_arg_int(d->args, "seed");
     s->dtype = sn_arg_bool(d->args, "bf16") ? SN_BF16 : sn_arg_bool(d->args, "fp16") ? SN_F16 : SN_NODTYPE;
-    s->trains = d->trains;
-    s->decays = d->decays;
-    s->self = d->self;
-    s->want = d->want;
-    s->nwant = d->nwant;
     SN_TRY(sn_recipe_optimizer(&t->arena, d->args, &s->optimizer, err));
     SN_TRY(sn_recipe_schedule(&t->arena, d->args, &s->schedule, err));
     return read_inputs(t, d, err);
 }
 
 /* ---- a training ---- */
-
-static SnStatus run(SnTraining *t, const char *entry, const SnNamedTensor *in, size_t nin, SnError *err)
-{
-    SnInstance *s = t->program->instance;
-    SnSlotInfo slot;
-    SN_TRY(sn_entry(s, entry, err));
-    for (uint32_t i = 0; sn_program_input(t->program->program, entry, i, &slot); i++) {
-        const char *name = strncmp(slot.name, "eval.", 5) == 0 ? slot.name + 5 : slot.name;
-        size_t k = 0;
-        while (k < nin && strcmp(in[k].name, name) != 0)
-            k++;
-        SN_CHECK(k < nin || slot.is_unused, err, SN_EINVAL, "%s: input %s is not given", entry, name);
-        if (k < nin)
-            SN_TRY(sn_bind(s, slot.name, &in[k].view, err));
-    }
-    return sn_run(s, err);
-}
 
 SnStatus sn_training_create(SnModel *m, const SnTrainingDesc *d, SnTraining **out, SnError *err)
 {
@@ -81,8 +54,9 @@ SnStatus sn_training_create(SnModel *m, const SnTrainingDesc *d, SnTraining **ou
     if (st == SN_OK)
         st = key ? sn_model_program(m, key, sn_train_fill, &t->spec, &t->program, err)
                  : sn_fail(err, SN_ENOMEM, "training: no memory");
+    t->spec.desc = NULL; /* it is the caller's */
     if (st == SN_OK)
-        st = run(t, "begin", NULL, 0, err);
+        st = sn_model_run_entry(m, t->program, "begin", NULL, 0, NULL, err);
     if (st == SN_OK)
         *out = t;
     else
@@ -99,28 +73,6 @@ void sn_training_destroy(SnTraining *t)
     sn_free(memory, t, sizeof *t, _Alignof(max_align_t));
 }
 
-static SnStatus results(SnTraining *t, const char *entry, SnResults **out, SnError *err)
-{
-    SnSlotInfo slot;
-    uint32_t n = 0;
-    SnResults *r = NULL;
-    while (sn_program_output(t->program->program, entry, n, &slot))
-        n++;
-    SnStatus st = sn_results_create(t->m->ctx, n, &r, err);
-    for (uint32_t i = 0; st == SN_OK && i < n && sn_program_output(t->program->program, entry, i, &slot);
-         i++) {
-        SnView v;
-        st = sn_result(t->program->instance, slot.name, &v, err);
-        if (st == SN_OK)
-            st = sn_results_add(r, slot.name, &v, err);
-    }
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
-}
-
 static SnStatus scalar(SnTraining *t, const char *name, double *out, SnError *err)
 {
     SnView v;
@@ -132,7 +84,7 @@ static SnStatus scalar(SnTraining *t, const char *name, double *out, SnError *er
 SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin, SnTrainingStep *out,
                           SnError *err)
 {
-    SN_TRY(run(t, "step", in, nin, err));
+    SN_TRY(sn_model_run_entry(t->m, t->program, "step", in, nin, NULL, err));
     SN_TRY(scalar(t, "loss", &out->loss, err));
     SN_TRY(scalar(t, "grad_norm", &out->grad_norm, err));
     SN_TRY(scalar(t, "learning_rate", &out->learning_rate, err));
@@ -144,17 +96,22 @@ SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin, Sn
 
 SnStatus sn_training_eval(SnTraining *t, const SnNamedTensor *in, size_t nin, SnResults **out, SnError *err)
 {
-    SN_TRY(run(t, "eval", in, nin, err));
-    return results(t, "eval", out, err);
+    return sn_model_run_entry(t->m, t->program, "eval", in, nin, out, err);
+}
+
+SnStatus sn_training_rate(SnTraining *t, double rate, SnError *err)
+{
+    const SnNamedTensor in = {"rate", sn_view(SN_F64, &rate, 0, NULL)};
+    SN_CHECK(t->spec.schedule.is_told, err, SN_EINVAL, "training: its schedule knows the rate");
+    return sn_model_run_entry(t->m, t->program, "rate", &in, 1, NULL, err);
 }
 
 SnStatus sn_training_state(SnTraining *t, SnResults **out, SnError *err)
 {
-    SN_TRY(run(t, "state", NULL, 0, err));
-    return results(t, "state", out, err);
+    return sn_model_run_entry(t->m, t->program, "state", NULL, 0, out, err);
 }
 
 SnStatus sn_training_restore(SnTraining *t, const SnNamedTensor *state, size_t n, SnError *err)
 {
-    return run(t, "restore", state, n, err);
+    return sn_model_run_entry(t->m, t->program, "restore", state, n, NULL, err);
 }

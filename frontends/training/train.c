@@ -14,6 +14,7 @@ typedef struct Train {
     SnNamedValues state; /* what the optimizer keeps */
     SnValue *in;         /* by input of the entry at hand */
     SnValue step;        /* i64: steps so far */
+    SnValue rate;        /* f64: the learning rate, where it is told; or none */
     SnValue scale;       /* f32: what the loss is multiplied with; none: 1 */
     SnValue is_finite;   /* of the gradients */
     SnLossForm form;
@@ -57,39 +58,67 @@ static const char *name2(Train *t, const char *kind, const char *name)
 
 /* ---- the loss and its gradients ---- */
 
-/* Builds the head over values of inputs, in the function or entry that is open. */
-static SnModelPart head_of(Train *t, const SnValue *in, const char *const *want, size_t nwant)
+/* Builds the head over values of inputs, in the function or entry that is open. noise: or none. */
+static SnModelPart head_of(Train *t, const SnValue *in, const char *const *want, size_t nwant, SnValue noise)
 {
     const SnTrainSpec *s = t->spec;
-    SnNamedValue *named = array(t, s->ninput, sizeof *named);
-    SnModelPart part = {.head = s->head, .in = named, .nin = s->ninput, .want = want, .nwant = nwant};
+    const size_t n = s->desc->nsample;
+    SnNamedValue *named = array(t, n, sizeof *named);
+    SnModelPart part = {.in = named, .nin = n, .want = want, .nwant = nwant, .noise = noise};
     part.trained = &t->trained;
     part.form = &t->form;
     part.dtype = s->dtype;
-    for (size_t i = 0; named && i < s->ninput; i++)
-        named[i] = (SnNamedValue){s->input[i], in[i]};
+    part.neftune_alpha = s->neftune_alpha;
+    for (size_t i = 0; named && i < n; i++)
+        named[i] = (SnNamedValue){s->desc->sample[i].name, in[i]};
     if (named)
         sn_model_build(t->m, t->g, &part);
     return part;
 }
 
-/* tuple(loss, tuple(gradients by parameter)) of a micro-batch */
-static SnValue gradients(Train *t, const SnValue *in)
+/* Draws of a micro-batch: u32[2], a function of seed, step and its number. */
+static SnValue key_of(Train *t, SnValue micro)
 {
-    sn_fn_begin(t->g, "loss");
-    SnModelPart part = head_of(t, in, (const char *const[]){"loss"}, 1);
+    SnGraph *g = t->g;
+    const uint64_t seed = t->spec->seed;
+    const uint32_t word[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    const SnValue one = size(t, 1), key = sn_const_data(g, SN_U32, 1, &(int64_t){2}, word);
+    const SnValue at[] = {sn_reshape(g, sn_cast(g, t->step, SN_U32), 1, &one),
+                          sn_reshape(g, sn_cast(g, micro, SN_U32), 1, &one)};
+    return sn_threefry(g, key, sn_concat(g, 2, at, 0));
+}
+
+/* The loss of a micro-batch: a function of values like these (its inputs and what it draws from), closed over
+ * the parameters, which are known from then on. */
+static SnValue loss_of(Train *t, const SnValue *like)
+{
+    SnGraph *g = t->g;
+    const size_t n = t->spec->desc->nsample;
+    SnValue *in = array(t, n + 1, sizeof *in);
+    sn_fn_begin(g, "loss");
+    for (size_t i = 0; in && i <= n; i++)
+        in[i] = sn_fn_arg(g, sn_term(sn_graph_store(g), like[i].ref)->type);
+    if (!in)
+        return sn_none();
+    SnModelPart part =
+        head_of(t, in, (const char *const[]){"loss"}, 1, t->spec->desc->keeps_all ? sn_none() : in[n]);
     SnValue loss = sn_named_value(part.out.at, part.out.n, "loss");
     if (!t->form.is_share && t->spec->accumulate > 1)
-        loss = sn_mul(t->g, loss, num(t, 1 / (double)t->spec->accumulate));
+        loss = sn_mul(g, loss, num(t, 1 / (double)t->spec->accumulate));
     if (t->scale.ref)
-        loss = sn_mul(t->g, loss, t->scale);
-    const SnValue fn = sn_fn_end(t->g, loss);
+        loss = sn_mul(g, loss, t->scale);
+    sn_model_part_clear(t->m, &part);
+    return sn_fn_end(g, loss);
+}
+
+/* tuple(loss, tuple(gradients by parameter)) */
+static SnValue gradients(Train *t, SnValue fn, const SnValue *in)
+{
     const size_t n = t->trained.leaf.n;
     SnValue *wrt = array(t, n, sizeof *wrt);
-    sn_model_part_clear(t->m, &part);
     for (size_t i = 0; wrt && i < n; i++)
         wrt[i] = t->trained.leaf.at[i].value;
-    return wrt ? sn_grad(t->g, fn, 0, NULL, (int)n, wrt) : sn_none();
+    return wrt ? sn_grad(t->g, fn, (int)t->spec->desc->nsample + 1, in, (int)n, wrt) : sn_none();
 }
 
 static SnValue zeros_like(Train *t, SnValue v)
@@ -99,23 +128,18 @@ static SnValue zeros_like(Train *t, SnValue v)
     return sn_broadcast(t->g, sn_const(t->g, sn_value_dtype(t->g, v), 0), n, dims);
 }
 
-/* Reads the parameters of the head, so that they are known before a loop sums their gradients. */
-static void find_parameters(Train *t, const SnValue *in)
-{
-    sn_fn_begin(t->g, "loss");
-    SnModelPart part = head_of(t, in, (const char *const[]){"loss"}, 1);
-    (void)sn_fn_end(t->g, sn_named_value(part.out.at, part.out.n, "loss"));
-    sn_model_part_clear(t->m, &part);
-}
-
-/* One micro-batch of inputs that have several. */
+/* One micro-batch of inputs that have several, and what it draws from. */
 static void pick(Train *t, SnValue i, SnValue *in)
 {
-    for (size_t k = 0; k < t->spec->ninput; k++) {
+    const size_t n = t->spec->desc->nsample;
+    for (size_t k = 0; k < n; k++) {
         SnValue dims[SN_MAX_RANK];
-        const int n = dims_of(t, t->in[k], dims);
-        in[k] = sn_reshape(t->g, sn_slice_axis(t->g, t->in[k], 0, i, size(t, 1)), n - 1, dims + 1);
+        const int rank = dims_of(t, t->in[k], dims);
+        in[k] = t->in[k];
+        if (t->spec->accumulate > 1)
+            in[k] = sn_reshape(t->g, sn_slice_axis(t->g, in[k], 0, i, size(t, 1)), rank - 1, dims + 1);
     }
+    in[n] = key_of(t, i);
 }
 
 /* Labels that count in all micro-batches: those of words to come begin at the second. */
@@ -123,12 +147,13 @@ static void count_items(Train *t)
 {
     SnGraph *g = t->g;
     size_t k = 0;
-    while (k < t->spec->ninput && strcmp(t->spec->input[k], "labels") != 0)
+    const SnTrainingDesc *d = t->spec->desc;
+    while (k < d->nsample && strcmp(d->sample[k].name, "labels") != 0)
         k++;
-    if (t->spec->is_mean_of_batches || k == t->spec->ninput || sn_dtype_is_float(sn_value_dtype(g, t->in[k])))
+    if (d->is_mean_of_batches || k == d->nsample || sn_dtype_is_float(sn_value_dtype(g, t->in[k])))
         return;
     SnValue labels = t->in[k];
-    const SnArch *arch = t->spec->head ? sn_arch_find(t->m->config.model_type, t->spec->head) : t->m->arch;
+    const SnArch *arch = t->m->arch;
     const int last = sn_rank(g, labels) - 1;
     if (arch && strstr(arch->name, "ForCausalLM") &&
         last >= 0) /* by the class, as Trainer: not GPT2LMHeadModel */
@@ -137,49 +162,48 @@ static void count_items(Train *t)
     t->form.items = sn_reduce(g, "add", counts, 0, NULL, false);
 }
 
+/* The sums over all micro-batches of what a step's gradients are: the loss, then by parameter. */
+static SnValue sum_micro(Train *t, SnValue fn, SnValue *in)
+{
+    SnGraph *g = t->g;
+    const size_t n = t->trained.leaf.n;
+    SnValue *sum = array(t, n + 1, sizeof *sum), *next = array(t, n + 1, sizeof *next);
+    if (!sum || !next)
+        return sn_none();
+    sum[0] = sn_const(g, SN_F32, 0);
+    for (size_t i = 0; i < n; i++)
+        sum[1 + i] = zeros_like(t, t->trained.leaf.at[i].value);
+    sn_fn_begin(g, "micro");
+    const SnValue at = sn_fn_arg(g, sn_type_scalar(sn_graph_store(g), SN_I64));
+    for (size_t i = 0; i <= n; i++)
+        next[i] = sn_fn_arg(g, sn_term(sn_graph_store(g), sum[i].ref)->type);
+    pick(t, at, in);
+    const SnValue y = gradients(t, fn, in), d = sn_get(g, y, 1);
+    for (size_t i = 0; i <= n; i++)
+        next[i] = sn_add(g, next[i], i == 0 ? sn_get(g, y, 0) : sn_get(g, d, (int)i - 1));
+    const SnValue body = sn_fn_end(g, sn_tuple(g, (int)n + 1, next, NULL));
+    return sn_loop(g, body, sn_none(), size(t, t->spec->accumulate), (int)n + 1, sum, 0, NULL);
+}
+
 /* The loss of all micro-batches, and its gradients. */
 static void sum_up(Train *t)
 {
     SnGraph *g = t->g;
-    const int64_t times = t->spec->accumulate;
-    SnValue *in = array(t, t->spec->ninput, sizeof *in);
+    SnValue *in = array(t, t->spec->desc->nsample + 1, sizeof *in);
     if (!in)
         return;
     pick(t, size(t, 0), in);
     count_items(t);
-    find_parameters(t, times > 1 ? in : t->in);
+    const SnValue fn = loss_of(t, in);
     const size_t n = t->trained.leaf.n;
-    SnValue *sum = array(t, n + 1, sizeof *sum);
     t->d = array(t, n, sizeof *t->d);
-    if (!sum || !t->d)
+    if (!t->d || sn_graph_check(g, NULL) != SN_OK)
         return;
-    SnValue y = sn_none();
-    if (times == 1) {
-        y = gradients(t, t->in);
-        t->loss = sn_get(g, y, 0);
-        for (size_t i = 0; i < n; i++)
-            t->d[i] = sn_get(g, sn_get(g, y, 1), (int)i);
-        return;
-    }
-    sum[0] = sn_const(g, SN_F32, 0);
+    const bool is_one = t->spec->accumulate == 1;
+    const SnValue y = is_one ? gradients(t, fn, in) : sum_micro(t, fn, in);
+    t->loss = sn_get(g, y, 0);
     for (size_t i = 0; i < n; i++)
-        sum[1 + i] = zeros_like(t, t->trained.leaf.at[i].value);
-    SnValue *next = array(t, n + 1, sizeof *next);
-    sn_fn_begin(g, "micro");
-    const SnValue at = sn_fn_arg(g, sn_type_scalar(sn_graph_store(g), SN_I64));
-    for (size_t i = 0; next && i <= n; i++)
-        next[i] = sn_fn_arg(g, sn_term(sn_graph_store(g), sum[i].ref)->type);
-    pick(t, at, in);
-    y = gradients(t, in);
-    for (size_t i = 0; next && i <= n; i++) {
-        const SnValue more = i == 0 ? sn_get(g, y, 0) : sn_get(g, sn_get(g, y, 1), (int)i - 1);
-        next[i] = sn_add(g, next[i], more);
-    }
-    const SnValue body = sn_fn_end(g, next ? sn_tuple(g, (int)n + 1, next, NULL) : sn_none());
-    const SnValue all = sn_loop(g, body, sn_none(), size(t, times), (int)n + 1, sum, 0, NULL);
-    t->loss = sn_get(g, all, 0);
-    for (size_t i = 0; i < n; i++)
-        t->d[i] = sn_get(g, all, (int)i + 1);
+        t->d[i] = is_one ? sn_get(g, sn_get(g, y, 1), (int)i) : sn_get(g, y, (int)i + 1);
 }
 
 /* ---- the scale of the loss: torch.amp.GradScaler ---- */
@@ -340,7 +364,7 @@ static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue s
 {
     const SnOptimizer *o = &t->spec->optimizer;
     const SnNamedValue *w = &t->trained.leaf.at[i];
-    const SnTrainSpec *s = t->spec;
+    const SnTrainingDesc *s = t->spec->desc;
     SnAttr attr[SN_OPTIM_ATTRS];
     SnValue in[8] = {w->value, t->d[i]}, q[3][2];
     const bool is_narrow = is_8bit(t, w->value);
@@ -380,10 +404,21 @@ static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue s
 static void make_inputs(Train *t, const char *prefix, int64_t times)
 {
     const SnTrainSpec *s = t->spec;
-    t->in = array(t, s->ninput, sizeof *t->in);
-    for (size_t i = 0; t->in && i < s->ninput; i++)
-        t->in[i] =
-            sn_input_make(t->g, *prefix ? name2(t, prefix, s->input[i]) : s->input[i], &s->shape[i], times);
+    const size_t n = s->desc->nsample;
+    t->in = array(t, n, sizeof *t->in);
+    for (size_t i = 0; t->in && i < n; i++) {
+        const char *name = s->desc->sample[i].name;
+        t->in[i] = sn_input_make(t->g, *prefix ? name2(t, prefix, name) : name, &s->shape[i], times);
+    }
+}
+
+static SnValue rate_of(Train *t)
+{
+    const SnLrSchedule *r = &t->spec->schedule;
+    if (t->rate.ref)
+        return t->rate;
+    const SnValue factor = sn_op(t->g, "lr_factor", &t->step, 1, r->attr, r->nattr);
+    return sn_mul(t->g, factor, sn_const(t->g, SN_F64, r->lr));
 }
 
 static void entry_step(Train *t)
@@ -393,6 +428,8 @@ static void entry_step(Train *t)
     sn_entry_begin(g, "step");
     make_inputs(t, "", t->spec->accumulate > 1 ? t->spec->accumulate : 0);
     t->step = kept(t, "step", size(t, 0));
+    if (r->is_told)
+        t->rate = kept(t, "learning_rate", sn_const(g, SN_F64, r->lr));
     begin_scale(t);
     sum_up(t);
     if (sn_graph_check(g, NULL) != SN_OK)
@@ -401,8 +438,7 @@ static void entry_step(Train *t)
     const SnValue norm = norm_of(t);
     t->is_finite = sn_lt(g, norm, num(t, HUGE_VAL));
     clip(t, norm);
-    const SnValue factor = sn_op(g, "lr_factor", &t->step, 1, r->attr, r->nattr);
-    const SnValue lr = sn_mul(g, factor, sn_const(g, SN_F64, r->lr));
+    const SnValue lr = rate_of(t);
     const SnValue next = sn_add(g, t->step, size(t, 1)), count = sn_cast(g, next, SN_F64);
     size_t k = 0;
     while (k < SN_COUNT(optimizers) && strcmp(optimizers[k].op, t->spec->optimizer.op) != 0)
@@ -428,7 +464,7 @@ static void entry_eval(Train *t, SnModelProgram *p)
     if (!t->in)
         return;
     t->form.items = sn_none();
-    SnModelPart part = head_of(t, t->in, t->spec->want, t->spec->nwant);
+    SnModelPart part = head_of(t, t->in, t->spec->desc->want, t->spec->desc->nwant, sn_none());
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(t->g, part.out.at[i].name, part.out.at[i].value);
     p->range = part.range;
@@ -463,7 +499,7 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     const SnTrainSpec *s = user;
     Train t = {.m = m, .g = g, .spec = s};
     t.form.smoothing = s->smoothing;
-    t.trained = (SnTrained){.is_state = true, .picks = s->trains, .self = s->self};
+    t.trained = (SnTrained){.is_state = true, .picks = s->desc->trains, .self = s->desc->self};
     entry_step(&t);
     entry_eval(&t, p);
     sn_entry_begin(g, "begin");
@@ -473,6 +509,10 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     each_state(&t, show);
     sn_entry_begin(g, "restore");
     each_state(&t, restore);
+    if (t.rate.ref) {
+        sn_entry_begin(g, "rate");
+        sn_next(g, t.rate, sn_input(g, "rate", SN_F64, 0, NULL));
+    }
     sn_trained_clear(&t.trained, sn_allocator(m->ctx));
     sn_vec_clear(sn_allocator(m->ctx), &t.state);
 }

@@ -1,18 +1,21 @@
 /* train.h -- a training program of a model: entries over one set of carries.
  *
- *   begin   parameters become what the file has: the first run of an instance
- *   step    a micro-batch (or several, [micro, ..]) of the head's inputs ▶ loss, grad_norm, learning_rate,
- * is_finite: else nothing but the scale of the loss changes;
- * changes parameters, what the optimizer keeps, and `step` eval    the same inputs of one batch ▶ the outputs
- * of the head; changes nothing state   ▶ every carry, by name: parameters by their names in the file, what
- * the optimizer keeps of one as KIND.NAME ("exp_avg.model.norm.weight"), step restore every carry as an input
- * of its name; they become those
+ *   begin    parameters become what the file has: the first run of an instance
+ *   step     a micro-batch (or several, [micro, ..]) of the head's inputs; changes parameters, what the
+ *            optimizer keeps, and `step`; gives loss, grad_norm, learning_rate and is_finite: where that is
+ *            false nothing but the scale of the loss changes
+ *   eval     the same inputs of one batch, by names that begin with "eval."; gives the outputs of the head
+ *   state    gives every carry by name: parameters by their names in the file, what the optimizer keeps of
+ *            one as KIND.NAME ("exp_avg.model.norm.weight"), step
+ *   restore  takes every carry as an input of its name
+ *   rate     only where the schedule says so: takes learning_rate, which stays until the next one
  *
  * Which rows a batch has, when to evaluate and what to write is the business of who drives it. */
 #ifndef SN_TRAIN_H
 #define SN_TRAIN_H
 
 #include "frontends/model.h"
+#include "frontends/training.h"
 
 /* An optimizer row of ops/optim.c, and the values of its attributes; others have their defaults. */
 #define SN_OPTIM_ATTRS 16
@@ -28,26 +31,21 @@ typedef struct SnLrSchedule {
     double lr;
     SnAttr attr[SN_OPTIM_ATTRS];
     int nattr;
+    bool is_told; /* by the entry `rate` instead */
 } SnLrSchedule;
 
+/* What a program is made from: what its user said, and what the arguments in it mean. */
 typedef struct SnTrainSpec {
-    const char *head;         /* class name or task; NULL: the model's own */
-    const char *const *input; /* names, and what each is in one micro-batch */
-    const SnInputShape *shape;
-    size_t ninput;
-    const char *const *want; /* outputs of `eval`; nwant 0: all of the head */
-    size_t nwant;
-    int64_t accumulate;      /* micro-batches of a step; 1: inputs have no axis for them */
-    double max_grad_norm;    /* 0: gradients are not clipped */
-    double smoothing;        /* of labels */
-    bool is_mean_of_batches; /* a step's loss is the mean of its micro-batches', not that of all labels */
-    SnDtype dtype;           /* of arithmetic; SN_F16: with a scale of the loss; SN_NODTYPE: the model's */
+    const SnTrainingDesc *desc; /* its sample only by names */
+    const SnInputShape *shape;  /* of each of those in one micro-batch */
+    int64_t accumulate;         /* micro-batches of a step; 1: inputs have no axis for them */
+    double max_grad_norm;       /* 0: gradients are not clipped */
+    double smoothing;           /* of labels */
+    double neftune_alpha;
+    uint64_t seed; /* of what is drawn */
+    SnDtype dtype; /* of arithmetic; SN_F16: with a scale of the loss; SN_NODTYPE: the model's */
     SnOptimizer optimizer;
     SnLrSchedule schedule;
-    /* Which parameters are trained, and which of those decay, by their names; NULL: all */
-    bool (*trains)(void *self, const char *name);
-    bool (*decays)(void *self, const char *name);
-    void *self;
 } SnTrainSpec;
 
 /* SnModelFill; user is a SnTrainSpec. */

@@ -10,6 +10,11 @@ static const char *act(const SnBuild *b)
     return sn_config_string(b->config, "hidden_act", "gelu_new");
 }
 
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, sn_config_float(b->config, "hidden_dropout_prob", 0));
+}
+
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
@@ -17,9 +22,11 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .q = "query",
                          .k = "key",
                          .v = "value",
-                         .o = "dense"};
+                         .o = "dense",
+                         .dropout = sn_config_float(b->config, "attention_probs_dropout_prob", 0)};
     sn_scope_push(b->g, "attention");
-    x = sn_nn_layer_norm(b, "LayerNorm", sn_add(b->g, x, sn_nn_attention(b, &attn, x)), sn_nn_eps(b));
+    x = sn_nn_layer_norm(b, "LayerNorm", sn_add(b->g, x, dropout(b, sn_nn_attention(b, &attn, x))),
+                         sn_nn_eps(b));
     sn_scope_pop(b->g);
     const SnValue h = sn_nn_linear(b, "ffn_output", sn_nn_act(b, act(b), sn_nn_linear(b, "ffn", x)));
     return sn_nn_layer_norm(b, "full_layer_layer_norm", sn_add(b->g, h, x), sn_nn_eps(b));
@@ -61,8 +68,8 @@ static SnValue predictions(SnBuild *b, SnValue x)
 static void pretraining(SnBuild *b)
 {
     const SnValue x = encoder(b), words = predictions(b, x);
-    const SnValue order =
-        sn_nn_head_linear(b, "sop_classifier.classifier", pooler(b, x), sn_nn_labels(b), true);
+    const SnValue order = sn_nn_head_linear(b, "sop_classifier.classifier",
+                                            sn_nn_class_dropout(b, pooler(b, x)), sn_nn_labels(b), true);
     sn_nn_output(b, "prediction_logits", words);
     sn_nn_output(b, "sop_logits", order);
     const SnValue word_loss = sn_nn_loss(b, words, "labels");

@@ -14,14 +14,16 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .o = "self_attention.dense",
                          .causal = true,
                          .slopes = sn_nn_alibi_slopes(b, heads),
-                         .alibi_counts = true};
+                         .alibi_counts = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
+    const double hidden = sn_config_float(b->config, "hidden_dropout", 0);
     SnValue h = sn_nn_ln(b, "input_layernorm", x);
     const SnValue fused = sn_nn_linear(b, "self_attention.query_key_value", h);
     const SnQkv qkv = sn_nn_split_qkv(b, fused, heads, heads, true);
-    x = sn_add(b->g, from_norm ? h : x, sn_nn_attend_qkv(b, &attn, qkv));
+    x = sn_add(b->g, from_norm ? h : x, sn_nn_dropout(b, sn_nn_attend_qkv(b, &attn, qkv), hidden));
     h = sn_nn_ln(b, "post_attention_layernorm", x);
     const SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu_pytorch_tanh", h);
-    return sn_add(b->g, from_norm ? h : x, y);
+    return sn_add(b->g, from_norm ? h : x, sn_nn_dropout(b, y, hidden));
 }
 
 static SnValue embed(SnBuild *b, SnValue words)

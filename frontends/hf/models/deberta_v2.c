@@ -111,7 +111,7 @@ static SnValue position_scores(SnBuild *b, SnValue content, SnValue table, SnVal
 /* The rows of distances through a projection, [heads, rows, head_dim]. */
 static SnValue table_of(SnBuild *b, const char *name, int64_t heads)
 {
-    const SnValue rows = sn_nn_linear(b, name, b->shared);
+    const SnValue rows = sn_nn_linear(b, name, sn_nn_hidden_dropout(b, b->shared));
     const SnValue dims[] = {size(b, 1), sn_dim(b->g, rows, 0), sn_dim(b->g, rows, 1)};
     const SnValue x = sn_nn_split_heads(b, sn_reshape(b->g, rows, 3, dims), heads);
     return sn_reshape(b->g, x, 3, (SnValue[]){sn_dim(b->g, x, 1), sn_dim(b->g, x, 2), sn_dim(b->g, x, 3)});
@@ -146,7 +146,9 @@ static SnValue attention(SnBuild *b, SnValue x)
     if (q.ref)
         (void)sn_is_const_i64(sn_graph_store(b->g), sn_dim(b->g, q, 3).ref, &head_dim);
     const int terms = 1 + has_type(b, "c2p") + has_type(b, "p2c");
-    SnAttn attn = {.heads = heads, .scale = 1 / sqrt((double)head_dim * terms)};
+    SnAttn attn = {.heads = heads,
+                   .scale = 1 / sqrt((double)head_dim * terms),
+                   .dropout = sn_config_float(b->config, "attention_probs_dropout_prob", 0.1)};
     if (d.used)
         attn.score_bias = distance_bias(b, &d, q, k, heads, attn.scale);
     return sn_nn_merge_heads(b, sn_nn_attend(b, &attn, q, k, v));
@@ -159,13 +161,13 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const SnValue context = attention(b, x);
     sn_scope_pop(b->g);
     sn_scope_push(b->g, "attention.output");
-    x = sn_add(b->g, sn_nn_linear(b, "dense", context), x);
+    x = sn_add(b->g, sn_nn_hidden_dropout(b, sn_nn_linear(b, "dense", context)), x);
     x = sn_nn_layer_norm(b, "LayerNorm", x, eps(b));
     sn_scope_pop(b->g);
     const SnValue h = sn_nn_linear(b, "intermediate.dense", x);
     const SnValue y = sn_nn_act(b, sn_config_string(b->config, "hidden_act", "gelu"), h);
-    return sn_nn_layer_norm(b, "output.LayerNorm", sn_add(b->g, sn_nn_linear(b, "output.dense", y), x),
-                            eps(b));
+    const SnValue out = sn_nn_hidden_dropout(b, sn_nn_linear(b, "output.dense", y));
+    return sn_nn_layer_norm(b, "output.LayerNorm", sn_add(b->g, out, x), eps(b));
 }
 
 /* ---- encoder ---- */
@@ -190,7 +192,7 @@ static SnValue embeddings(SnBuild *b)
         x = sn_nn_linear(b, "embed_proj", x);
     x = sn_nn_layer_norm(b, "LayerNorm", x, eps(b));
     sn_scope_pop(b->g);
-    return masked(b, x);
+    return sn_nn_hidden_dropout(b, masked(b, x));
 }
 
 /* Rows of distances, [2 span, width]. */
@@ -222,7 +224,7 @@ static SnValue convolved(SnBuild *b, SnValue x, SnValue residual)
     SnValue y = sn_reshape(g, sn_contract(g, "bsgck,gock->bsgo", near, weight, SN_F32), 3,
                            (SnValue[]){b->batch, b->seq, width});
     y = masked(b, sn_cast(g, sn_add(g, y, sn_cast(g, sn_nn_param(b, "conv.bias"), SN_F32)), b->dtype));
-    y = sn_nn_act(b, sn_config_string(b->config, "conv_act", "tanh"), y);
+    y = sn_nn_act(b, sn_config_string(b->config, "conv_act", "tanh"), sn_nn_hidden_dropout(b, y));
     y = sn_nn_layer_norm(b, "LayerNorm", sn_add(g, residual, y), eps(b));
     sn_scope_pop(g);
     return masked(b, y);
@@ -263,7 +265,8 @@ static SnValue encoder(SnBuild *b)
 
 static SnValue pooled(SnBuild *b, SnValue x)
 {
-    x = sn_nn_head_linear(b, "pooler.dense", sn_nn_first_token(b, x), 0, true);
+    x = sn_nn_dropout(b, sn_nn_first_token(b, x), sn_config_float(b->config, "pooler_dropout", 0));
+    x = sn_nn_head_linear(b, "pooler.dense", x, 0, true);
     return sn_nn_act(b, sn_config_string(b->config, "pooler_hidden_act", "gelu"), x);
 }
 
@@ -290,7 +293,8 @@ static SnValue words(SnBuild *b, SnValue x)
 static void sequence(SnBuild *b)
 {
     SnGraph *g = b->g;
-    const SnValue logits = sn_nn_head_linear(b, "classifier", pooled(b, encoder(b)), sn_nn_labels(b), true);
+    const SnValue logits = sn_nn_head_linear(b, "classifier", sn_nn_class_dropout(b, pooled(b, encoder(b))),
+                                             sn_nn_labels(b), true);
     const SnValue labels = sn_nn_input(b, "labels");
     const bool inferred = labels.ref && !sn_config_get(b->config, "problem_type");
     if (inferred && sn_nn_labels(b) == 1) {

@@ -50,7 +50,11 @@ static SnValue attention(SnBuild *b, SnValue x)
     SnGraph *g = b->g;
     const Widths w = widths_of(b);
     SnRope rope = sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 1e4), w.turning);
-    const SnAttn attn = {.heads = w.heads, .o = "o_proj", .scale = scale_of(b, &w), .causal = true};
+    const SnAttn attn = {.heads = w.heads,
+                         .o = "o_proj",
+                         .scale = scale_of(b, &w),
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
     rope.pairs = sn_config_bool(b->config, "rope_interleave", true);
 
     const SnValue q = sn_nn_split_heads(b, queries(b, x), w.heads);

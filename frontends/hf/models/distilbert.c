@@ -12,6 +12,11 @@ static const char *act(const SnBuild *b)
     return sn_config_string(b->config, "hidden_act", "gelu");
 }
 
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, sn_config_float(b->config, "dropout", 0.1));
+}
+
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
@@ -19,13 +24,14 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .q = "q_lin",
                          .k = "k_lin",
                          .v = "v_lin",
-                         .o = "out_lin"};
+                         .o = "out_lin",
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0.1)};
     sn_scope_push(b->g, "attention");
     const SnValue context = sn_nn_attention(b, &attn, x);
     sn_scope_pop(b->g);
     x = sn_nn_layer_norm(b, "sa_layer_norm", sn_add(b->g, context, x), EPS);
     const SnValue h = sn_nn_linear(b, "ffn.lin2", sn_nn_act(b, act(b), sn_nn_linear(b, "ffn.lin1", x)));
-    return sn_nn_layer_norm(b, "output_layer_norm", sn_add(b->g, h, x), EPS);
+    return sn_nn_layer_norm(b, "output_layer_norm", sn_add(b->g, dropout(b, h), x), EPS);
 }
 
 static SnValue encoder(SnBuild *b)
@@ -35,7 +41,7 @@ static SnValue encoder(SnBuild *b)
     sn_scope_push(b->g, "distilbert.embeddings");
     SnValue x = sn_nn_words(b, "word_embeddings", sn_nn_pad(b, 0));
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_none(), 0));
-    x = sn_nn_layer_norm(b, "LayerNorm", x, EPS);
+    x = dropout(b, sn_nn_layer_norm(b, "LayerNorm", x, EPS));
     sn_scope_pop(b->g);
     x = sn_nn_layers(b, "distilbert.transformer.layer", n, layer, x);
     sn_nn_numbered(b, "hidden_states", n, x);

@@ -48,9 +48,9 @@ static void pretraining(SnBuild *b)
 
 static void sequence(SnBuild *b)
 {
-    SnValue x = sn_nn_head_linear(b, "classifier.dense", sn_nn_first_token(b, encoder(b)), 0, true);
-    x = sn_nn_head_linear(b, "classifier.out_proj", sn_gelu(b->g, x), sn_nn_labels(b), true);
-    sn_nn_classify(b, x);
+    SnValue x = sn_nn_class_dropout(b, sn_nn_first_token(b, encoder(b)));
+    x = sn_nn_class_dropout(b, sn_gelu(b->g, sn_nn_head_linear(b, "classifier.dense", x, 0, true)));
+    sn_nn_classify(b, sn_nn_head_linear(b, "classifier.out_proj", x, sn_nn_labels(b), true));
 }
 
 /* The first token, the last or the mean of all, then perhaps a layer of its own. */
@@ -66,6 +66,7 @@ static SnValue summary(SnBuild *b, SnValue x)
         x = sn_mean(b->g, x, (const int64_t[]){1}, 1, false);
     else
         return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: summary_type %s", b->config->path, type);
+    x = sn_nn_dropout(b, x, sn_config_float(b->config, "summary_first_dropout", 0));
     if (sn_config_bool(b->config, "summary_use_proj", true))
         x = sn_nn_head_linear(b, "sequence_summary.summary", x, 0, true);
     return sn_nn_act(b, sn_config_string(b->config, "summary_activation", "gelu"), x);

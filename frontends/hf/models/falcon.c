@@ -30,6 +30,7 @@ static SnValue attention(SnBuild *b, SnValue h, bool is_new)
         attn.slopes = sn_cast(b->g, sn_nn_alibi_slopes(b, heads), SN_BF16);
         attn.alibi_scale = 2 / sqrt((double)head_dim);
         attn.alibi_counts = true;
+        attn.dropout = sn_config_float(b->config, "attention_dropout", 0); /* nowhere else, as the library */
     } else {
         rope = sn_nn_rope_of(b, NULL, sn_config_float(b->config, "rope_theta", 10000), head_dim);
         attn.rope = &rope;
@@ -43,11 +44,16 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const bool is_new = flag(b, "new_decoder_architecture", false);
     const bool has_two = is_new && sn_config_int(b->config, "num_ln_in_parallel_attn", 2) == 2;
     const SnValue h = sn_nn_ln(b, has_two ? "ln_attn" : "input_layernorm", x);
-    const SnValue seen = sn_add(b->g, x, attention(b, h, is_new));
+    const bool is_parallel = is_new || flag(b, "parallel_attn", true);
+    const SnValue said = attention(b, h, is_new);
     SnValue m = has_two ? sn_nn_ln(b, "ln_mlp", x) : h;
-    if (!is_new && !flag(b, "parallel_attn", true))
-        m = sn_nn_ln(b, "post_attention_layernorm", seen);
-    return sn_add(b->g, seen, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", m));
+    if (!is_parallel) {
+        x = sn_add(b->g, x, sn_nn_dropout(b, said, sn_config_float(b->config, "attention_dropout", 0)));
+        m = sn_nn_ln(b, "post_attention_layernorm", x);
+    }
+    SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", m);
+    y = is_parallel ? sn_add(b->g, y, said) : y;
+    return sn_add(b->g, x, sn_nn_dropout(b, y, sn_config_float(b->config, "hidden_dropout", 0)));
 }
 
 static const SnFamily falcon = SN_GPT_FAMILY(sn_nn_lm_head, "word_embeddings", NULL, 32);

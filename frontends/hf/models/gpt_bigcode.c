@@ -14,15 +14,23 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .kv_heads = kv_heads,
                          .o = "attn.c_proj",
                          .scale = sn_config_bool(b->config, "scale_attn_weights", true) ? 0 : 1,
-                         .causal = true};
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attn_pdrop", 0.1)};
+    const double resid = sn_config_float(b->config, "resid_pdrop", 0.1);
     const SnValue h = sn_nn_ln(b, "ln_1", x);
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_linear(b, "attn.c_attn", h), heads, kv_heads, true);
-    x = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, qkv));
+    x = sn_add(b->g, x, sn_nn_dropout(b, sn_nn_attend_qkv(b, &attn, qkv), resid));
     const SnValue m = sn_nn_ln(b, "ln_2", x);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", m));
+    const SnValue thought = sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", m);
+    return sn_add(b->g, x, sn_nn_dropout(b, thought, resid));
 }
 
-static const SnFamily big = SN_GPT_FAMILY(sn_nn_lm_head, "wte", sn_nn_gpt_places, 12);
+static SnValue embed(SnBuild *b, SnValue words)
+{
+    return sn_nn_dropout(b, sn_nn_gpt_places(b, words), sn_config_float(b->config, "embd_pdrop", 0.1));
+}
+
+static const SnFamily big = SN_GPT_FAMILY(sn_nn_lm_head, "wte", embed, 12);
 
 const SnArch sn_arch_gpt_bigcode[] = {
     {"gpt_bigcode", "GPTBigCodeModel", "feature-extraction", "transformer", sn_head_hidden, &big},

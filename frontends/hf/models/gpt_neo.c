@@ -34,16 +34,24 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .o = "out_proj",
                          .scale = 1,
                          .window = is_local(b, i) ? sn_nn_int(b, "window_size", 256, 1, INT32_MAX) : 0,
-                         .causal = true};
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
+    const double resid = sn_config_float(b->config, "resid_dropout", 0);
     const SnValue h = sn_nn_ln(b, "ln_1", x);
     sn_scope_push(b->g, "attn.attention");
-    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
+    x = sn_add(b->g, x, sn_nn_dropout(b, sn_nn_attention(b, &attn, h), resid));
     sn_scope_pop(b->g);
     const SnValue m = sn_nn_ln(b, "ln_2", x);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_new", m));
+    const SnValue thought = sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_new", m);
+    return sn_add(b->g, x, sn_nn_dropout(b, thought, resid));
 }
 
-static const SnFamily neo = SN_GPT_FAMILY(sn_nn_lm_head, "wte", sn_nn_gpt_places, 24);
+static SnValue embed(SnBuild *b, SnValue words)
+{
+    return sn_nn_dropout(b, sn_nn_gpt_places(b, words), sn_config_float(b->config, "embed_dropout", 0));
+}
+
+static const SnFamily neo = SN_GPT_FAMILY(sn_nn_lm_head, "wte", embed, 24);
 
 const SnArch sn_arch_gpt_neo[] = {
     {"gpt_neo", "GPTNeoModel", "feature-extraction", "transformer", sn_head_hidden, &neo},

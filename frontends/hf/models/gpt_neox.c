@@ -5,6 +5,11 @@
 
 #include "ops/ops.h"
 
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, sn_config_float(b->config, "hidden_dropout", 0));
+}
+
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
@@ -13,11 +18,16 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const SnQkv qkv = sn_nn_split_qkv(b, sn_nn_linear(b, "attention.query_key_value", h), heads, heads, true);
     const double theta = sn_config_float(b->config, "rope_theta", 10000);
     const SnRope rope = sn_nn_rope_part(b, NULL, theta, 0.25, sn_nn_dim(b, qkv.q, 3));
-    const SnAttn attn = {.heads = heads, .o = "attention.dense", .rope = &rope, .causal = true};
-    const SnValue seen = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, qkv));
+    const SnAttn attn = {.heads = heads,
+                         .o = "attention.dense",
+                         .rope = &rope,
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
+    const SnValue seen = sn_add(b->g, x, dropout(b, sn_nn_attend_qkv(b, &attn, qkv)));
     const bool is_parallel = sn_config_bool(b->config, "use_parallel_residual", true);
     h = sn_nn_ln(b, "post_attention_layernorm", is_parallel ? x : seen);
-    return sn_add(b->g, seen, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", h));
+    return sn_add(b->g, seen,
+                  dropout(b, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu", h)));
 }
 
 /* The first checkpoints call their head embed_out. */
@@ -35,6 +45,7 @@ static const SnFamily neox = {.encoder = sn_nn_decode,
                               .norm = sn_nn_ln,
                               .table = "embed_in",
                               .last = "final_layer_norm",
+                              .embed = dropout,
                               .nlayer = 44};
 
 const SnArch sn_arch_gpt_neox[] = {

@@ -17,15 +17,23 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .v = "v_proj",
                          .o = "out_proj",
                          .rope = &rope,
-                         .causal = true};
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attn_pdrop", 0)};
+    const double resid = sn_config_float(b->config, "resid_pdrop", 0);
     const SnValue h = sn_nn_ln(b, "ln_1", x);
     sn_scope_push(b->g, "attn");
-    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
+    x = sn_add(b->g, x, sn_nn_dropout(b, sn_nn_attention(b, &attn, h), resid));
     sn_scope_pop(b->g);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.fc_in", "mlp.fc_out", "gelu_new", h));
+    return sn_add(b->g, x,
+                  sn_nn_dropout(b, sn_nn_gpt_mlp(b, "mlp.fc_in", "mlp.fc_out", "gelu_new", h), resid));
 }
 
-static const SnFamily gptj = SN_GPT_FAMILY(sn_nn_lm_head_biased, "wte", sn_nn_gpt_types, 28);
+static SnValue embed(SnBuild *b, SnValue words)
+{
+    return sn_nn_dropout(b, sn_nn_gpt_types(b, words), sn_config_float(b->config, "embd_pdrop", 0));
+}
+
+static const SnFamily gptj = SN_GPT_FAMILY(sn_nn_lm_head_biased, "wte", embed, 28);
 
 const SnArch sn_arch_gptj[] = {
     {"gptj", "GPTJModel", "feature-extraction", "transformer", sn_head_hidden, &gptj},

@@ -85,6 +85,7 @@ static SnValue mixtral(SnBuild *b, SnValue x, int64_t layer)
     (void)layer;
     const bool is_published = sn_nn_param_or_none(b, "block_sparse_moe.gate.weight").ref != 0;
     sn_scope_push(b->g, is_published ? "block_sparse_moe" : "mlp");
+    x = sn_nn_jitter(b, x, sn_config_float(b->config, "router_jitter_noise", 0));
     const SnValue logits = sn_moe_router(b, "gate", x);
     const int64_t k = sn_nn_int(b, "num_experts_per_tok", 2, 1, sn_nn_dim(b, logits, -1));
     const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose(b, logits, k, true), sn_moe_mixtral, x);
@@ -98,6 +99,7 @@ static SnValue phimoe(SnBuild *b, SnValue x, int64_t layer)
     const bool is_published = sn_nn_param_or_none(b, "block_sparse_moe.gate.weight").ref != 0;
     const double jitter = sn_config_float(b->config, "router_jitter_noise", 0.01);
     sn_scope_push(b->g, is_published ? "block_sparse_moe" : "mlp");
+    x = sn_nn_jitter(b, x, sn_config_float(b->config, "input_jitter_noise", 0));
     const SnValue logits = sn_moe_router(b, is_published ? "gate" : "router", x);
     const SnValue y = sn_moe_mix(b, "experts", sn_moe_choose_sparse(b, logits, jitter), sn_moe_mixtral, x);
     sn_scope_pop(b->g);
@@ -156,6 +158,7 @@ typedef struct Kind {
     double scale; /* of scores; 0: 1 / sqrt(head_dim) */
     bool has_head_norms, skips_positions;
     bool pairs; /* dims turn as in GPT-J */
+    double dropout;
 } Kind;
 
 static const Kind kinds[] = {
@@ -165,7 +168,7 @@ static const Kind kinds[] = {
     {"granite", 1e4, no_window, dense, .scale = 1},
     {"granitemoe", 1e4, no_window, granite_moe, .scale = 1},
     {"helium", 1e5, no_window, dense, .pairs = true},
-    {"seed_oss", 1e4, no_window, dense},
+    {"seed_oss", 1e4, no_window, dense, .dropout = 0.1},
     {"mistral", 1e4, every_layer, dense},
     {"mixtral", 1e6, every_layer, mixtral},
     {"ministral", 1e4, every_layer_by_type, dense},
@@ -198,9 +201,13 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     attn.window = kind->window(b, i);
     attn.scale = sn_config_float(b->config, "attention_multiplier", kind->scale);
     attn.norm = kind->has_head_norms ? sn_nn_rms : NULL;
-    const SnValue seen = sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x));
+    attn.dropout = sn_config_float(b->config, "attention_dropout", kind->dropout);
+    const double share = sn_config_float(b->config, "residual_dropout", kind->dropout);
+    SnValue seen = sn_nn_self_attention(b, &attn, norm(b, "input_layernorm", x));
+    seen = sn_nn_dropout(b, seen, share);
     x = sn_add(b->g, x, sn_nn_times(b, seen, residual));
-    const SnValue thought = kind->mlp(b, norm(b, "post_attention_layernorm", x), i);
+    SnValue thought = kind->mlp(b, norm(b, "post_attention_layernorm", x), i);
+    thought = sn_nn_dropout(b, thought, share);
     return sn_add(b->g, x, sn_nn_times(b, thought, residual));
 }
 

@@ -35,12 +35,14 @@ static SnValue attention(SnBuild *b, SnValue x, bool local)
     const SnRope rope =
         sn_nn_rope_of(b, local ? "sliding_attention" : "full_attention", theta, width / heads);
     const int64_t around = sn_nn_int(b, "local_attention", 128, 0, 1 << 24) / 2;
-    const SnAttn attn = {.heads = heads, .window = local ? around + 1 : 0};
+    const double share = sn_config_float(b->config, "attention_dropout", 0);
+    const SnAttn attn = {.heads = heads, .window = local ? around + 1 : 0, .dropout = share};
     const SnValue qkv = sn_nn_linear(b, "attn.Wqkv", x);
     const SnValue q = sn_nn_rope(b, &rope, sn_nn_split_heads(b, part(b, qkv, 0, 3), heads));
     const SnValue k = sn_nn_rope(b, &rope, sn_nn_split_heads(b, part(b, qkv, 1, 3), heads));
     const SnValue v = sn_nn_split_heads(b, part(b, qkv, 2, 3), heads);
-    return sn_nn_linear(b, "attn.Wo", sn_nn_merge_heads(b, sn_nn_attend(b, &attn, q, k, v)));
+    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, &attn, q, k, v));
+    return sn_nn_dropout(b, sn_nn_linear(b, "attn.Wo", y), share);
 }
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
@@ -50,7 +52,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     x = sn_add(b->g, x, attention(b, h, is_local(b, i)));
     const SnValue wide = sn_nn_linear(b, "mlp.Wi", sn_nn_layer_norm(b, "mlp_norm", x, eps(b)));
     const SnValue gated = sn_mul(b->g, sn_nn_act(b, act, part(b, wide, 0, 2)), part(b, wide, 1, 2));
-    return sn_add(b->g, x, sn_nn_linear(b, "mlp.Wo", gated));
+    const SnValue kept = sn_nn_dropout(b, gated, sn_config_float(b->config, "mlp_dropout", 0));
+    return sn_add(b->g, x, sn_nn_linear(b, "mlp.Wo", kept));
 }
 
 static SnValue encoder(SnBuild *b)
@@ -59,6 +62,7 @@ static SnValue encoder(SnBuild *b)
     sn_nn_begin(b);
     SnValue x = sn_nn_words(b, "model.embeddings.tok_embeddings", sn_nn_pad(b, 50283));
     x = sn_nn_layer_norm(b, "model.embeddings.norm", x, eps(b));
+    x = sn_nn_dropout(b, x, sn_config_float(b->config, "embedding_dropout", 0));
     x = sn_nn_layers(b, "model.layers", n, layer, x);
     x = sn_nn_layer_norm(b, "model.final_norm", x, eps(b));
     sn_nn_numbered(b, "hidden_states", n, x);
@@ -71,6 +75,11 @@ static SnValue head(SnBuild *b, SnValue x)
     x = sn_nn_head_linear(b, "head.dense", x, 0, bias);
     x = sn_nn_act(b, sn_config_string(b->config, "classifier_activation", "gelu"), x);
     return sn_nn_head_norm(b, "head.norm", x, eps(b), sn_config_bool(b->config, "norm_bias", false));
+}
+
+static SnValue dropped_head(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, head(b, x), sn_config_float(b->config, "classifier_dropout", 0));
 }
 
 /* The mean of the tokens, or one token: the first, or (first_real) the first that is no padding. */
@@ -99,23 +108,23 @@ static void masked_lm(SnBuild *b)
 
 static void sequence(SnBuild *b)
 {
-    const SnValue x = head(b, pooled(b, encoder(b), false));
+    const SnValue x = dropped_head(b, pooled(b, encoder(b), false));
     sn_nn_classify(b, sn_nn_head_linear(b, "classifier", x, sn_nn_labels(b), true));
 }
 
 static void token(SnBuild *b)
 {
-    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", head(b, encoder(b)), sn_nn_labels(b), true));
+    sn_nn_tag(b, sn_nn_head_linear(b, "classifier", dropped_head(b, encoder(b)), sn_nn_labels(b), true));
 }
 
 static void question(SnBuild *b)
 {
-    sn_nn_answer(b, sn_nn_head_linear(b, "classifier", head(b, encoder(b)), 2, true));
+    sn_nn_answer(b, sn_nn_head_linear(b, "classifier", dropped_head(b, encoder(b)), 2, true));
 }
 
 static void choice(SnBuild *b)
 {
-    const SnValue x = head(b, pooled(b, encoder(b), true));
+    const SnValue x = dropped_head(b, pooled(b, encoder(b), true));
     sn_nn_choose(b, sn_nn_head_linear(b, "classifier", x, 1, true));
 }
 

@@ -56,9 +56,10 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .k = "k",
                          .v = "v",
                          .o = "o",
-                         .score_bias = b->shared};
+                         .score_bias = b->shared,
+                         .dropout = sn_config_float(b->config, "attention_probs_dropout_prob", 0.1)};
     sn_scope_push(b->g, "attention.attn");
-    const SnValue context = sn_nn_attention(b, &attn, x);
+    const SnValue context = sn_nn_hidden_dropout(b, sn_nn_attention(b, &attn, x));
     sn_scope_pop(b->g);
     x = sn_nn_layer_norm(b, "attention.LayerNorm", sn_add(b->g, context, x), sn_nn_eps(b));
     return sn_nn_bert_mlp(b, x);
@@ -71,7 +72,7 @@ static SnValue encoder(SnBuild *b)
     sn_scope_push(b->g, "mpnet.embeddings");
     SnValue x = sn_nn_words(b, "word_embeddings", PAD);
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_nn_counted_positions(b, PAD), PAD + 1));
-    x = sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b));
+    x = sn_nn_hidden_dropout(b, sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b)));
     sn_scope_pop(b->g);
     b->shared = distance_bias(b);
     x = sn_nn_layers(b, "mpnet.encoder.layer", n, layer, x);

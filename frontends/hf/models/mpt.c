@@ -18,17 +18,21 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     (void)i;
     const double clip = number(b, "clip_qkv", 0);
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 16, 1, 1 << 16);
+    const double share = number(b, "attn_pdrop", 0);
     const SnAttn attn = {.heads = heads,
                          .o = "attn.out_proj",
                          .scale = number(b, "softmax_scale", 0),
                          .causal = true,
-                         .slopes = sn_nn_alibi_slopes(b, heads)};
+                         .slopes = sn_nn_alibi_slopes(b, heads),
+                         .dropout = share};
     SnValue qkv = sn_nn_linear(b, "attn.Wqkv", sn_nn_ln(b, "norm_1", x));
     if (clip != 0)
         qkv = sn_clamp(b->g, qkv, -clip, clip);
-    x = sn_add(b->g, x, sn_nn_attend_qkv(b, &attn, sn_nn_split_qkv(b, qkv, heads, heads, false)));
+    const SnValue seen = sn_nn_attend_qkv(b, &attn, sn_nn_split_qkv(b, qkv, heads, heads, false));
+    x = sn_add(b->g, x, sn_nn_dropout(b, seen, share));
     const SnValue h = sn_nn_ln(b, "norm_2", x);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "ffn.up_proj", "ffn.down_proj", "gelu", h));
+    return sn_add(b->g, x,
+                  sn_nn_dropout(b, sn_nn_gpt_mlp(b, "ffn.up_proj", "ffn.down_proj", "gelu", h), share));
 }
 
 static SnValue embed(SnBuild *b, SnValue words)

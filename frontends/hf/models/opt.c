@@ -18,6 +18,11 @@ static bool is_pre_norm(const SnBuild *b)
     return sn_config_bool(b->config, "do_layer_norm_before", true);
 }
 
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, sn_config_float(b->config, "dropout", 0.1));
+}
+
 /* Norms come before each part, or after its residual (the 350m). */
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
@@ -27,16 +32,19 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .k = "k_proj",
                          .v = "v_proj",
                          .o = "out_proj",
-                         .causal = true};
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
+    const SnValue before = x;
     SnValue h = is_pre_norm(b) ? norm(b, "self_attn_layer_norm", x) : x;
     sn_scope_push(b->g, "self_attn");
-    x = sn_add(b->g, x, sn_nn_attention(b, &attn, h));
+    x = sn_add(b->g, x, dropout(b, sn_nn_attention(b, &attn, h)));
     sn_scope_pop(b->g);
     if (!is_pre_norm(b))
         x = norm(b, "self_attn_layer_norm", x);
     h = is_pre_norm(b) ? norm(b, "final_layer_norm", x) : x;
-    x = sn_add(b->g, x, sn_nn_gpt_mlp(b, "fc1", "fc2", "relu", h));
-    return is_pre_norm(b) ? x : norm(b, "final_layer_norm", x);
+    x = sn_add(b->g, x, dropout(b, sn_nn_gpt_mlp(b, "fc1", "fc2", "relu", h)));
+    x = is_pre_norm(b) ? x : norm(b, "final_layer_norm", x);
+    return sn_nn_layerdrop(b, before, x, sn_config_float(b->config, "layerdrop", 0));
 }
 
 /* The projections between words and layers, where their widths differ. */

@@ -10,7 +10,11 @@ static SnValue attention(SnBuild *b, SnValue x)
 {
     const SnRope rope = sn_nn_rope_heads(b, 1e4, 0.5);
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 64, 1, 1 << 16);
-    const SnAttn attn = {.heads = heads, .o = "dense", .rope = &rope, .causal = true};
+    const SnAttn attn = {.heads = heads,
+                         .o = "dense",
+                         .rope = &rope,
+                         .causal = true,
+                         .dropout = sn_config_float(b->config, "attention_dropout", 0)};
     sn_scope_push(b->g, "self_attn");
     SnQkv h = sn_nn_split_qkv(b, sn_nn_linear(b, "query_key_value", x), heads, heads, true);
     if (sn_config_bool(b->config, "qk_layernorm", true)) {
@@ -27,7 +31,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     (void)i;
     x = sn_add(b->g, x, attention(b, sn_nn_ln(b, "input_layernorm", x)));
     const SnValue h = sn_nn_ln(b, "post_attention_layernorm", x);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "relu2", h));
+    const SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "relu2", h);
+    return sn_add(b->g, x, sn_nn_dropout(b, y, sn_config_float(b->config, "hidden_dropout", 0)));
 }
 
 static const SnFamily persimmon = {.encoder = sn_nn_decode,

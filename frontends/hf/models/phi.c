@@ -15,15 +15,23 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     attn.q_norm = "q_layernorm";
     attn.k_norm = "k_layernorm";
     const SnValue h = sn_nn_ln(b, "input_layernorm", x);
-    const SnValue thought = sn_nn_gpt_mlp(b, "mlp.fc1", "mlp.fc2", "gelu_new", h);
-    return sn_add(b->g, sn_add(b->g, sn_nn_self_attention(b, &attn, h), thought), x);
+    const double resid = sn_config_float(b->config, "resid_pdrop", 0);
+    const SnValue thought = sn_nn_dropout(b, sn_nn_gpt_mlp(b, "mlp.fc1", "mlp.fc2", "gelu_new", h), resid);
+    const SnValue seen = sn_nn_dropout(b, sn_nn_self_attention(b, &attn, h), resid);
+    return sn_add(b->g, sn_add(b->g, seen, thought), x);
+}
+
+static SnValue embed(SnBuild *b, SnValue words)
+{
+    return sn_nn_dropout(b, words, sn_config_float(b->config, "embd_pdrop", 0));
 }
 
 static const SnFamily phi = {.encoder = sn_nn_decode,
                              .words = sn_nn_lm_head_biased,
                              .layer = layer,
                              .norm = sn_nn_ln,
-                             .last = "final_layernorm"};
+                             .last = "final_layernorm",
+                             .embed = embed};
 
 const SnArch sn_arch_phi[] = {
     SN_DECODER_ROWS("phi", "Phi", &phi),

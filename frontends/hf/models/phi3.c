@@ -20,8 +20,10 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const SnRope rope = sn_nn_rope_heads(b, 1e4, 1);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
-    x = sn_add(b->g, x, attention(b, &attn, sn_nn_rms(b, "input_layernorm", x)));
-    return sn_add(b->g, x, sn_nn_fused_mlp(b, "mlp", sn_nn_rms(b, "post_attention_layernorm", x)));
+    const double resid = sn_config_float(b->config, "resid_pdrop", 0);
+    x = sn_add(b->g, x, sn_nn_dropout(b, attention(b, &attn, sn_nn_rms(b, "input_layernorm", x)), resid));
+    const SnValue thought = sn_nn_fused_mlp(b, "mlp", sn_nn_rms(b, "post_attention_layernorm", x));
+    return sn_add(b->g, x, sn_nn_dropout(b, thought, resid));
 }
 
 static const SnFamily phi3 = {

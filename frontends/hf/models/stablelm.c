@@ -37,7 +37,8 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, h));
     const bool is_parallel = sn_config_bool(b->config, "use_parallel_residual", false);
     const SnValue then = is_parallel ? h : sn_nn_ln(b, "post_attention_layernorm", x);
-    return sn_add(b->g, x, sn_nn_gated_mlp(b, "mlp", then));
+    const SnValue thought = sn_nn_gated_mlp(b, "mlp", then);
+    return sn_add(b->g, x, sn_nn_dropout(b, thought, sn_config_float(b->config, "hidden_dropout", 0)));
 }
 
 static const SnFamily stablelm = {

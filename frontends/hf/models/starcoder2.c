@@ -11,13 +11,21 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const SnRope rope = sn_nn_rope_heads(b, 1e4, 0);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = sn_nn_int(b, "sliding_window", 0, 0, INT64_MAX);
-    x = sn_add(b->g, x, sn_nn_self_attention(b, &attn, sn_nn_ln(b, "input_layernorm", x)));
+    const double share = sn_config_float(b->config, "residual_dropout", 0);
+    const SnValue seen = sn_nn_self_attention(b, &attn, sn_nn_ln(b, "input_layernorm", x));
+    x = sn_add(b->g, x, sn_nn_dropout(b, seen, share));
     const SnValue then = sn_nn_ln(b, "post_attention_layernorm", x);
-    return sn_add(b->g, x, sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", then));
+    const SnValue thought = sn_nn_gpt_mlp(b, "mlp.c_fc", "mlp.c_proj", "gelu_pytorch_tanh", then);
+    return sn_add(b->g, x, sn_nn_dropout(b, thought, share));
+}
+
+static SnValue embed(SnBuild *b, SnValue words)
+{
+    return sn_nn_dropout(b, words, sn_config_float(b->config, "embedding_dropout", 0));
 }
 
 static const SnFamily starcoder2 = {
-    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .norm = sn_nn_ln};
+    .encoder = sn_nn_decode, .words = sn_nn_lm_head, .layer = layer, .norm = sn_nn_ln, .embed = embed};
 
 const SnArch sn_arch_starcoder2[] = {
     SN_DECODER_ROWS("starcoder2", "Starcoder2", &starcoder2),
