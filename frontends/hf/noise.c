@@ -48,6 +48,8 @@ SnValue sn_nn_class_dropout(SnBuild *b, SnValue x)
                                        "hidden_dropout_prob",
                                        "hidden_dropout",
                                        "dropout"};
+    if (strcmp(b->arch->task, "image-classification") == 0)
+        return x;
     const size_t first = strcmp(b->arch->task, "token-classification") == 0 ? 3 : 0;
     double share = 0.1;
     for (size_t i = SN_COUNT(keys); i-- > first;)

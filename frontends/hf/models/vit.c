@@ -37,25 +37,32 @@ static SnValue embeddings(SnBuild *b)
     return y;
 }
 
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, sn_config_float(b->config, "hidden_dropout_prob", 0));
+}
+
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     const SnAttn attn = {.heads = sn_nn_int(b, "num_attention_heads", 12, 1, 1 << 16),
                          .q = "attention.attention.query",
                          .k = "attention.attention.key",
                          .v = "attention.attention.value",
-                         .o = "attention.output.dense"};
+                         .o = "attention.output.dense",
+                         .dropout = sn_config_float(b->config, "attention_probs_dropout_prob", 0)};
     const char *act = sn_config_string(b->config, "hidden_act", "gelu");
     const double eps = sn_nn_eps(b);
     (void)i;
     x = sn_add(b->g, sn_nn_attention(b, &attn, sn_nn_layer_norm(b, "layernorm_before", x, eps)), x);
     const SnValue h = sn_nn_linear(b, "intermediate.dense", sn_nn_layer_norm(b, "layernorm_after", x, eps));
-    return sn_add(b->g, sn_nn_linear(b, "output.dense", sn_nn_act(b, act, h)), x);
+    const SnValue y = sn_nn_linear(b, "output.dense", dropout(b, sn_nn_act(b, act, h)));
+    return sn_add(b->g, dropout(b, y), x);
 }
 
 static SnValue encoder(SnBuild *b)
 {
     const int64_t n = sn_nn_int(b, "num_hidden_layers", 12, 0, SN_MAX_LAYERS);
-    SnValue x = embeddings(b);
+    SnValue x = dropout(b, embeddings(b));
     sn_scope_push(b->g, "vit");
     x = sn_nn_layers(b, "encoder.layer", n, layer, x);
     sn_nn_numbered(b, "hidden_states", n, x);
