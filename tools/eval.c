@@ -23,7 +23,10 @@ int command_eval(const Args *a)
     }
     if (a->n != 2)
         return usage_error(a, "expected METRIC FILE, or list");
-    int rc = session_open(a, NULL, NULL, &s);
+    const char *model = arg_value(a, "--model");
+    if (model && strcmp(a->at[0], "perplexity") != 0)
+        return usage_error(a, "--model is for perplexity");
+    int rc = session_open(a, model, NULL, &s);
     if (rc != EXIT_DONE)
         return rc;
     sn_arena_init(&arena, sn_allocator(s.ctx));
@@ -32,7 +35,8 @@ int command_eval(const Args *a)
     if (rc == EXIT_DONE) {
         SnStatus st = sn_json_parse(&arena, a->at[1], text, &input, &err);
         if (st == SN_OK)
-            st = sn_metric_compute(s.ctx, a->at[0], input, &out, &err);
+            st = model ? sn_model_perplexity(s.model, input, &out, &err)
+                       : sn_metric_compute(s.ctx, a->at[0], input, &out, &err);
         if (st == SN_OK)
             (void)printf("%s\n", out.at);
         else

@@ -71,7 +71,8 @@ static const Command commands[] = {
      "tensorboard, event files. A run that was stopped goes on with \"resume_from_checkpoint\": true.\n",
      "sinter train config.json", command_train},
     {"eval", "METRIC FILE", "a metric as Evaluate computes it, as JSON; eval list: all names",
-     "FILE is a JSON object: predictions, references and the arguments of the metric\n",
+     "FILE is a JSON object: predictions, references and the arguments of the metric\n"
+     "--model MODEL   perplexity of texts (predictions) by a decoder\n",
      "sinter eval f1 answers.json", command_eval},
     {"generate", "MODEL", "what comes next, token by token",
      "--prompt TEXT   what to go on from\n"

@@ -15,7 +15,9 @@ static const struct {
     {"accuracy", sn_metric_accuracy, "predictions", NULL},
     {"average_precision", sn_metric_average_precision, "prediction_scores", NULL},
     {"balanced_accuracy", sn_metric_balanced, "predictions", NULL},
+    {"bleu", sn_metric_bleu, "predictions", NULL},
     {"cer", sn_metric_cer, "predictions", NULL},
+    {"chrf", sn_metric_chrf, "predictions", NULL},
     {"cohen_kappa", sn_metric_kappa, "predictions", NULL},
     {"confusion_matrix", sn_metric_confusion, "predictions", NULL},
     {"exact_match", sn_metric_exact_match, "predictions", NULL},
@@ -30,8 +32,12 @@ static const struct {
     {"r2", sn_metric_r2, "predictions", NULL},
     {"recall", sn_metric_recall, "predictions", NULL},
     {"roc_auc", sn_metric_roc_auc, "prediction_scores", NULL},
+    {"rouge", sn_metric_rouge, "predictions", NULL},
+    {"sacrebleu", sn_metric_sacrebleu, "predictions", NULL},
+    {"seqeval", sn_metric_seqeval, "predictions", NULL},
     {"spearmanr", sn_metric_spearman, "predictions", NULL},
     {"squad", sn_metric_squad, "predictions", NULL},
+    {"ter", sn_metric_ter, "predictions", NULL},
     {"wer", sn_metric_wer, "predictions", NULL},
 };
 
@@ -77,7 +83,9 @@ SnStatus sn_metric_compute(SnContext *ctx, const char *name, const SnJson *input
     SN_CHECK(input && input->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "%s: expected an object", name);
     sn_arena_init(&arena, sn_allocator(ctx));
     SnMetricRun r = {.name = name, .arena = &arena, .in = input, .out = json, .err = err};
+    sn_arena_init(&r.row, sn_allocator(ctx));
     const SnStatus st = compute(&r, i);
+    sn_arena_clear(&r.row);
     if (st != SN_OK)
         json->n = begin;
     sn_arena_clear(&arena);
@@ -142,6 +150,32 @@ SnStatus sn_metric_string(SnMetricRun *r, const SnJson *v, uint32_t i, SnBytes *
     return SN_OK;
 }
 
+SnStatus sn_metric_count(SnMetricRun *r, const char *key, int64_t otherwise, int64_t low, int64_t high,
+                         uint32_t *out)
+{
+    const SnJson *v = sn_json_get(r->in, key);
+    int64_t n = otherwise;
+    SN_CHECK((sn_json_is_null(v) || sn_json_int(v, &n)) && n >= low && n <= high, r->err, SN_EFORMAT,
+             "%s: %s is no whole number from %lld to %lld", r->name, key, (long long)low, (long long)high);
+    *out = (uint32_t)n;
+    return SN_OK;
+}
+
+SnStatus sn_metric_row(SnMetricRun *r, uint32_t i, SnTextRow *out)
+{
+    const SnJson *ref = &r->ref->u.child[i];
+    const bool is_list = ref->kind == SN_JSON_ARRAY;
+    sn_arena_clear(&r->row);
+    *out = (SnTextRow){.nref = is_list ? ref->n : 1};
+    SN_CHECK(out->nref > 0, r->err, SN_EFORMAT, "%s: references[%u] is empty", r->name, i);
+    out->ref = sn_arena_array(&r->row, out->nref, sizeof *out->ref);
+    SN_CHECK(out->ref, r->err, SN_ENOMEM, "%s: no memory", r->name);
+    SN_TRY(sn_metric_string(r, &r->pred->u.child[i], i, &out->pred));
+    for (uint32_t k = 0; k < out->nref; k++)
+        SN_TRY(sn_metric_string(r, is_list ? &ref->u.child[k] : ref, i, &out->ref[k]));
+    return SN_OK;
+}
+
 /* ---- results ---- */
 
 void sn_metric_key(SnMetricRun *r, const char *key)
@@ -154,6 +188,12 @@ void sn_metric_put(SnMetricRun *r, const char *key, double v)
 {
     sn_metric_key(r, key);
     sn_json_put_f64(r->out, v);
+}
+
+void sn_metric_put_count(SnMetricRun *r, const char *key, uint64_t v)
+{
+    sn_metric_key(r, key);
+    sn_text_printf(r->out, "%llu", (unsigned long long)v);
 }
 
 void sn_metric_put_list(SnMetricRun *r, const char *key, const double *v, size_t n)
@@ -207,19 +247,26 @@ bool sn_trie_step(SnArena *arena, SnTrie *t, uint32_t parent, uint32_t symbol, u
     return true;
 }
 
-bool sn_metric_words(SnArena *arena, SnTrie *t, SnBytes text, SnIds *out)
+bool sn_metric_codes(SnArena *arena, SnBytes text, SnIds *out)
 {
     const char *p = (const char *)text.at, *end = p + text.n;
+    *out = (SnIds){.at = sn_arena_array(arena, text.n + 1, sizeof *out->at)};
+    while (out->at && p < end)
+        out->at[out->n++] = sn_ji_next_code(&p);
+    return out->at != NULL;
+}
+
+bool sn_metric_words(SnArena *arena, SnTrie *t, SnIds text, SnIds *out)
+{
     uint32_t word = 0;
     *out = (SnIds){.at = sn_arena_array(arena, text.n / 2 + 1, sizeof *out->at)};
     if (!out->at)
         return false;
-    while (p < end) {
-        const uint32_t cp = sn_ji_next_code(&p);
-        const bool is_space = (sn_ji_code_flags(cp) & SN_JI_SPACE) != 0;
-        if (!is_space && !sn_trie_step(arena, t, word, cp, &word))
+    for (size_t i = 0; i < text.n; i++) {
+        const bool is_space = (sn_ji_code_flags(text.at[i]) & SN_JI_SPACE) != 0;
+        if (!is_space && !sn_trie_step(arena, t, word, text.at[i], &word))
             return false;
-        if (word && (is_space || p == end)) {
+        if (word && (is_space || i + 1 == text.n)) {
             out->at[out->n++] = word;
             word = 0;
         }
@@ -269,6 +316,18 @@ size_t sn_ids_count(SnIds sorted, uint32_t id)
     return lower_bound(sorted, id + 1) - lower_bound(sorted, id);
 }
 
+size_t sn_ids_common(SnIds a, SnIds b)
+{
+    size_t n = 0;
+    for (size_t i = 0, k = 0; i < a.n && k < b.n;) {
+        const uint32_t x = a.at[i], y = b.at[k];
+        n += x == y;
+        i += x <= y;
+        k += y <= x;
+    }
+    return n;
+}
+
 bool sn_metric_lower(SnArena *arena, SnBytes text, SnBytes *out)
 {
     const char *p = (const char *)text.at, *end = p + text.n;
@@ -278,7 +337,8 @@ bool sn_metric_lower(SnArena *arena, SnBytes text, SnBytes *out)
         return false;
     while (p < end) {
         uint32_t lower[3];
-        const int nlower = sn_ji_code_case(sn_ji_next_code(&p), SN_JI_TO_LOWER, lower);
+        const int nlower = sn_ji_case_at((const char *)text.at, end, p, SN_JI_TO_LOWER, lower);
+        (void)sn_ji_next_code(&p);
         for (int i = 0; i < nlower; i++)
             n += (size_t)sn_utf8_put(lower[i], to + n);
     }

@@ -322,7 +322,7 @@ SnStatus sn_metric_matthews(SnMetricRun *r)
         ref += s.ref[i] * s.ref[i];
     }
     const double spread = (all * all - pred) * (all * all - ref);
-    sn_metric_put(r, "matthews_correlation", spread == 0 ? 0 : (hit * all - cross) / sqrt(spread));
+    sn_metric_put(r, "matthews_correlation", spread > 0 ? (hit * all - cross) / sqrt(spread) : 0);
     return SN_OK;
 }
 

@@ -122,11 +122,10 @@ static SnStatus edit_all(SnMetricRun *r, bool by_words, Edits *sum, double *nref
         *nref += (double)y.n;
         *npred += (double)x.n;
     }
-    SN_CHECK(*nref > 0, r->err, SN_EFORMAT, "%s: the references are empty", r->name);
     return SN_OK;
 }
 
-/* `details`: also what the rate is made of. */
+/* `details`: also what the rate is made of. References without words: all that was said is inserted. */
 static SnStatus put_rate(SnMetricRun *r, bool by_words)
 {
     Edits e;
@@ -134,7 +133,7 @@ static SnStatus put_rate(SnMetricRun *r, bool by_words)
     bool has_details = false;
     SN_TRY(sn_metric_flag(r, "details", false, &has_details));
     SN_TRY(edit_all(r, by_words, &e, &nref, &npred));
-    sn_metric_put(r, r->name, e.distance / nref);
+    sn_metric_put(r, r->name, nref > 0 ? e.distance / nref : npred);
     if (!has_details)
         return SN_OK;
     const double hits = nref - e.substituted - e.deleted, inserted = npred - hits - e.substituted;
@@ -142,8 +141,8 @@ static SnStatus put_rate(SnMetricRun *r, bool by_words)
     sn_metric_put(r, "substitutions", e.substituted);
     sn_metric_put(r, "deletions", e.deleted);
     sn_metric_put(r, "insertions", inserted);
-    sn_metric_put(r, "mer", e.distance / (e.distance + hits));
-    sn_metric_put(r, "wil", npred > 0 ? 1 - hits / nref * (hits / npred) : 1);
+    sn_metric_put(r, "mer", nref + npred > 0 ? e.distance / (e.distance + hits) : 0);
+    sn_metric_put(r, "wil", nref > 0 && npred > 0 ? 1 - hits / nref * (hits / npred) : nref + npred > 0);
     return SN_OK;
 }
 
@@ -236,7 +235,8 @@ static bool answer_words(SnArena *arena, SnTrie *t, SnBytes text, SnIds *out)
         n += (size_t)(p - at);
         begin = is_word ? begin : n;
     }
-    return sn_metric_words(arena, t, sn_bytes(kept, n), out);
+    SnIds codes = {0};
+    return sn_metric_codes(arena, sn_bytes(kept, n), &codes) && sn_metric_words(arena, t, codes, out);
 }
 
 static bool same_ids(SnIds a, SnIds b)
@@ -248,19 +248,9 @@ static bool same_ids(SnIds a, SnIds b)
 static bool answer_f1(SnArena *arena, SnTrie *t, SnIds pred, SnIds ref, double *out)
 {
     SnIds x = {0}, y = {0};
-    double common = 0;
     if (!sn_metric_grams(arena, t, pred, 1, &x) || !sn_metric_grams(arena, t, ref, 1, &y))
         return false;
-    for (size_t i = 0, k = 0; i < x.n && k < y.n;)
-        if (x.at[i] == y.at[k]) {
-            common++;
-            i++;
-            k++;
-        } else if (x.at[i] < y.at[k]) {
-            i++;
-        } else {
-            k++;
-        }
+    const double common = (double)sn_ids_common(x, y);
     const double precision = common / (double)x.n, recall = common / (double)y.n;
     *out = x.n == 0 || y.n == 0 ? x.n == y.n
            : common == 0        ? 0

@@ -43,33 +43,10 @@ SnStatus sn_ji_slice_text(SnJiRun *r, SnJiValue v, int64_t begin, int64_t n, int
 
 /* ---- case ---- */
 
-/* A capital sigma that ends a word: something cased before it, nothing cased after it. */
-static bool is_final_sigma(SnJiText s, const char *at, const char *after)
-{
-    uint32_t flags = 0;
-    while (at > s.at) {
-        flags = sn_ji_code_flags(sn_ji_code_before(&at));
-        if (!(flags & SN_JI_IGNORABLE))
-            break;
-    }
-    if (!(flags & SN_JI_CASED) || flags & SN_JI_IGNORABLE)
-        return false;
-    for (flags = 0; after < s.at + s.n;) {
-        flags = sn_ji_code_flags(sn_ji_next_code(&after));
-        if (!(flags & SN_JI_IGNORABLE))
-            break;
-    }
-    return !(flags & SN_JI_CASED) || flags & SN_JI_IGNORABLE;
-}
-
 static void put_case(SnJiRun *r, SnText *t, SnJiText s, const char *at, SnJiCase to)
 {
-    const char *after = at;
-    const uint32_t cp = sn_ji_next_code(&after);
     uint32_t mapped[3];
-    int n = sn_ji_code_case(cp, to, mapped);
-    if (cp == 0x3A3 && to == SN_JI_TO_LOWER && is_final_sigma(s, at, after))
-        mapped[0] = 0x3C2;
+    const int n = sn_ji_case_at(s.at, s.at + s.n, at, to, mapped);
     for (int i = 0; i < n; i++)
         sn_ji_add_code(r, t, mapped[i]);
 }

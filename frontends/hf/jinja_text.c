@@ -36,6 +36,35 @@ int sn_ji_code_case(uint32_t cp, SnJiCase to, uint32_t out[3])
     return n;
 }
 
+/* Something cased before it, nothing cased after it. */
+static bool is_final_sigma(const char *text, const char *end, const char *at, const char *after)
+{
+    uint32_t flags = 0;
+    while (at > text) {
+        flags = sn_ji_code_flags(sn_ji_code_before(&at));
+        if (!(flags & SN_JI_IGNORABLE))
+            break;
+    }
+    if (!(flags & SN_JI_CASED) || flags & SN_JI_IGNORABLE)
+        return false;
+    for (flags = 0; after < end;) {
+        flags = sn_ji_code_flags(sn_ji_next_code(&after));
+        if (!(flags & SN_JI_IGNORABLE))
+            break;
+    }
+    return !(flags & SN_JI_CASED) || flags & SN_JI_IGNORABLE;
+}
+
+int sn_ji_case_at(const char *text, const char *end, const char *at, SnJiCase to, uint32_t out[3])
+{
+    const char *after = at;
+    const uint32_t cp = sn_ji_next_code(&after);
+    const int n = sn_ji_code_case(cp, to, out);
+    if (cp == 0x3A3 && to == SN_JI_TO_LOWER && is_final_sigma(text, end, at, after))
+        out[0] = 0x3C2;
+    return n;
+}
+
 uint32_t sn_ji_next_code(const char **p)
 {
     const uint8_t *s = (const uint8_t *)*p;

@@ -36,6 +36,8 @@ extern const uint32_t sn_ji_ncode_specials;
 
 uint32_t sn_ji_code_flags(uint32_t cp);
 int sn_ji_code_case(uint32_t cp, SnJiCase to, uint32_t out[3]); /* returns how many */
+/* Of the code point at `at` in a text: a capital sigma that ends a word has a lower case of its own. */
+int sn_ji_case_at(const char *text, const char *end, const char *at, SnJiCase to, uint32_t out[3]);
 
 /* The code point at p, which is valid UTF-8; *p goes past it. */
 uint32_t sn_ji_next_code(const char **p);

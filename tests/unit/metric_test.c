@@ -37,6 +37,25 @@ static void metric_known_inputs_give_known_values(void **state)
         {"perplexity", "{\"losses\": [0, [0, 0]]}",
          "{\"perplexities\": [1.0, 1.0], \"mean_perplexity\": 1.0}"},
         {"wer", "{\"predictions\": [\"a  b x\"], \"references\": [\"a b c d\"]}", "{\"wer\": 0.5}"},
+        {"wer", "{\"predictions\": [\"a b\"], \"references\": [\"\"]}", "{\"wer\": 2.0}"},
+        {"bleu", "{\"predictions\": [\"a b c d.\"], \"references\": [[\"a b c d.\", \"x\"]]}",
+         "{\"bleu\": 1.0, \"precisions\": [1.0, 1.0, 1.0, 1.0], \"brevity_penalty\": 1.0, \"length_ratio\": "
+         "5.0, "
+         "\"translation_length\": 5, \"reference_length\": 1}"},
+        {"chrf", "{\"predictions\": [\"\"], \"references\": [\"a\"]}",
+         "{\"score\": 0.0, \"char_order\": 6, \"word_order\": 0, \"beta\": 2.0, \"signature\": "
+         "\"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0\"}"},
+        {"ter", "{\"predictions\": [\"c a b\"], \"references\": [\"a b c\"]}",
+         "{\"score\": 33.33333333333333, \"num_edits\": 1, \"ref_length\": 3.0}"},
+        {"rouge",
+         "{\"predictions\": [\"the cats\"], \"references\": [\"a cat\"], \"rouge_types\": [\"rouge1\"], "
+         "\"use_stemmer\": true}",
+         "{\"rouge1\": 0.5}"},
+        {"seqeval", "{\"predictions\": [[\"B-A\", \"O\"]], \"references\": [[\"B-A\", \"B-B\"]]}",
+         "{\"A\": {\"precision\": 1.0, \"recall\": 1.0, \"f1\": 1.0, \"number\": 1}, \"B\": {\"precision\": "
+         "0.0, "
+         "\"recall\": 0.0, \"f1\": 0.0, \"number\": 1}, \"overall_precision\": 1.0, \"overall_recall\": 0.5, "
+         "\"overall_f1\": 0.6666666666666666, \"overall_accuracy\": 0.5}"},
         {"cer", "{\"predictions\": [\" ab\"], \"references\": [\"abcd \"]}", "{\"cer\": 0.5}"},
         {"exact_match",
          "{\"predictions\": [\"\u00c4!1\"], \"references\": [\"\u00e4\"], \"ignore_case\": true, "
@@ -71,9 +90,19 @@ static void metric_wrong_inputs_fail(void **state)
          "recall: pos_label is none of the labels"},
         {"mae", "{\"predictions\": [NaN], \"references\": [1]}", "mae: predictions[0] is no finite number"},
         {"perplexity", "{\"losses\": [[]]}", "perplexity: losses[0] is empty"},
-        {"wer", "{\"predictions\": [\"a\"], \"references\": [\"\"]}", "wer: the references are empty"},
         {"cer", "{\"predictions\": [1], \"references\": [\"\"]}", "cer: expected a string at 0"},
         {"squad", "{\"predictions\": [1], \"references\": [\"\"]}", "squad: expected a string at 0"},
+        {"bleu", "{\"predictions\": [\"a\"], \"references\": [[]]}", "bleu: references[0] is empty"},
+        {"bleu", "{\"predictions\": [\"a\"], \"references\": [\"a\"], \"max_order\": 33}",
+         "bleu: max_order is no whole number from 1 to 32"},
+        {"sacrebleu", "{\"predictions\": [\"a\"], \"references\": [\"a\"], \"tokenize\": \"spm\"}",
+         "sacrebleu: tokenize cannot be 'spm'"},
+        {"rouge", "{\"predictions\": [\"a\"], \"references\": [\"a\"], \"rouge_types\": [\"rouge0\"]}",
+         "rouge: 'rouge0' is none of rouge1 to rouge9, rougeL, rougeLsum"},
+        {"seqeval", "{\"predictions\": [[\"B-A\"]], \"references\": [[]]}",
+         "seqeval: predictions[0] has 1 tags, its reference 0"},
+        {"seqeval", "{\"predictions\": [[\"X-A\"]], \"references\": [[\"B-A\"]], \"mode\": \"strict\"}",
+         "seqeval: tag 'X-A' is not of scheme IOB2"},
         {"nonesuch", "{}", "nonesuch: no such metric"},
     };
     char out[512];
