@@ -53,9 +53,10 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const char *act = sn_config_string(b->config, "hidden_act", "gelu");
     const double eps = sn_nn_eps(b);
     (void)i;
-    x = sn_add(b->g, sn_nn_attention(b, &attn, sn_nn_layer_norm(b, "layernorm_before", x, eps)), x);
+    const SnValue seen = sn_nn_attention(b, &attn, sn_nn_layer_norm(b, "layernorm_before", x, eps));
+    x = sn_add(b->g, dropout(b, seen), x);
     const SnValue h = sn_nn_linear(b, "intermediate.dense", sn_nn_layer_norm(b, "layernorm_after", x, eps));
-    const SnValue y = sn_nn_linear(b, "output.dense", dropout(b, sn_nn_act(b, act, h)));
+    const SnValue y = sn_nn_linear(b, "output.dense", sn_nn_act(b, act, h));
     return sn_add(b->g, dropout(b, y), x);
 }
 
