@@ -418,7 +418,9 @@ static void emit_rows(SnLower *l, SnContract *c, const Block *k, SnRef panel)
             continue;
         const SnRef twice = i_const(l, 2 * b.rows), left = i_mod(l, rest, twice);
         b.row = i_add(l, done, i_sub(l, rest, left));
-        const bool is_sure = sn_is_const(l->s, left, NULL);
+        const bool is_sure = sn_is_const_i64(l->s, left, &n);
+        if (is_sure && n < b.rows)
+            continue;
         if (!is_sure)
             sn_kernel_if(&l->kb, i_ge(l, left, i_const(l, b.rows)), &mark);
         emit_body(l, c, b);
