@@ -7,6 +7,9 @@
 #include "ops/ops.h"
 
 #include <float.h>
+#include <math.h>
+
+#define MAX_FAR (1 << 20)
 
 static SnValue size(SnBuild *b, int64_t n)
 {
@@ -112,6 +115,52 @@ static SnValue alibi(SnBuild *b, const SnAttn *a)
     return a->alibi_scale != 0 ? sn_mul(g, sn_cast(g, y, SN_F32), sn_const(g, SN_F32, a->alibi_scale)) : y;
 }
 
+/* Distances below `exact` have a bucket each, further ones share them by logarithm. Each step is rounded to
+ * f32, as in the library. */
+static int64_t bucket_of(int64_t distance, int64_t side, int64_t far)
+{
+    const int64_t exact = side / 2;
+    if (distance < exact)
+        return distance;
+    const float whole = (float)log((double)((float)distance / (float)exact));
+    const float share = whole / (float)log((double)far / (double)exact);
+    const int64_t bucket = exact + (int64_t)(share * (float)(side - exact));
+    return bucket < side ? bucket : side - 1;
+}
+
+/* The bucket of each distance 0..far, i64[far + 1, 1]. */
+static SnValue buckets_of(SnBuild *b, int64_t side, int64_t far)
+{
+    const int64_t n = far + 1;
+    int64_t *at = sn_arena_array(b->arena, (size_t)n, sizeof *at);
+    if (!at)
+        return sn_graph_fail(b->g, SN_ENOMEM, "no memory for buckets");
+    for (int64_t i = 0; i < n; i++)
+        at[i] = bucket_of(i, side, far);
+    const SnValue dims[] = {size(b, n), size(b, 1)};
+    return sn_reshape(b->g, sn_const_data(b->g, SN_I64, 1, &n, at), 2, dims);
+}
+
+SnValue sn_nn_distance_bias(SnBuild *b, const char *table, int64_t buckets, int64_t far, bool causal)
+{
+    SnGraph *g = b->g;
+    const int64_t side = causal ? buckets : buckets / 2;
+    if (side < 2 || far <= side / 2 || far > MAX_FAR)
+        return sn_graph_fail(g, SN_EFORMAT, "%s: %lld buckets of distances up to %lld", b->config->path,
+                             (long long)buckets, (long long)far);
+    const SnValue dims[] = {b->seq, b->seq};
+    const SnValue behind = sn_sub(g, sn_iota(g, SN_I64, 0, 2, dims), sn_iota(g, SN_I64, 1, 2, dims));
+    const SnValue reach = causal ? sn_max(g, behind, size(b, 0)) : sn_abs(g, behind);
+    const SnValue near = sn_embedding(g, sn_min(g, reach, size(b, far)), buckets_of(b, side, far));
+    SnValue bucket = sn_reshape(g, near, 2, dims);
+    if (!causal) {
+        const SnValue ahead = sn_cast(g, sn_lt(g, behind, size(b, 0)), SN_I64);
+        bucket = sn_add(g, bucket, sn_mul(g, ahead, size(b, side)));
+    }
+    const SnValue bias = sn_permute(g, sn_nn_embedding(b, table, bucket), (const int[]){2, 0, 1});
+    return sn_reshape(g, bias, 4, (SnValue[]){size(b, 1), sn_dim(g, bias, 0), b->seq, b->seq});
+}
+
 /* What is added to scores; where a query may not see a key, the lowest value stands alone, as in a mask that
  * is filled in. */
 static SnValue attention_bias(SnBuild *b, const SnAttn *a)
@@ -210,4 +259,49 @@ SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x)
 SnValue sn_nn_attention(SnBuild *b, const SnAttn *a, SnValue x)
 {
     return sn_nn_attend_qkv(b, a, sn_nn_project(b, a, x));
+}
+
+/* ---- decoders with an encoder ---- */
+
+SnValue sn_nn_cross_attention(SnBuild *b, const SnAttn *a, SnValue x)
+{
+    const SnValue own = b->bias, probs = b->probs;
+    const SnValue q = sn_nn_split_heads(b, sn_nn_linear(b, a->q, x), a->heads),
+                  k = sn_nn_split_heads(b, sn_nn_linear(b, a->k, b->memory), a->heads),
+                  v = sn_nn_split_heads(b, sn_nn_linear(b, a->v, b->memory), a->heads);
+    b->bias = b->memory_bias;
+    const SnValue y = sn_nn_merge_heads(b, sn_nn_attend(b, a, q, k, v));
+    b->cross = b->want_probs ? b->probs : sn_none();
+    b->bias = own;
+    b->probs = probs;
+    return sn_nn_linear(b, a->o, y);
+}
+
+void sn_nn_turn(SnBuild *b, SnValue memory, SnValue ids)
+{
+    const SnValue mask = sn_nn_input(b, "decoder_attention_mask"), one = size(b, 1);
+    b->memory = memory;
+    b->memory_bias = b->bias;
+    b->bias = b->allowed = sn_none();
+    b->seq = sn_dim(b->g, ids, 1);
+    if (!mask.ref)
+        return;
+    const SnValue keys = sn_reshape(b->g, mask, 4, (SnValue[]){b->batch, one, one, b->seq});
+    b->allowed = sn_not(b->g, sn_eq(b->g, keys, size(b, 0)));
+    b->bias = sn_nn_bias_where(b, b->allowed);
+}
+
+SnValue sn_nn_target_ids(SnBuild *b, SnValue otherwise)
+{
+    SnGraph *g = b->g;
+    const SnValue given = sn_nn_input(b, "decoder_input_ids");
+    const int64_t pad = sn_nn_pad(b, 0);
+    if (given.ref)
+        return given;
+    if (!otherwise.ref)
+        return sn_graph_fail(g, SN_EINVAL, "decoder_input_ids are not given");
+    const SnValue none = size(b, 0), lo[] = {none, size(b, 1)}, hi[] = {none, size(b, -1)};
+    const SnValue first = size(b, sn_config_int(b->config, "decoder_start_token_id", pad));
+    const SnValue later = sn_pad(g, otherwise, lo, hi, first, NULL);
+    return sn_where(g, sn_eq(g, later, size(b, -100)), size(b, pad), later);
 }

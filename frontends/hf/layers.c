@@ -223,7 +223,7 @@ SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)
 static bool wants_probs(const SnBuild *b)
 {
     for (size_t i = 0; i < b->nwant; i++)
-        if (strncmp(b->want[i], "attentions.", 11) == 0)
+        if (strstr(b->want[i], "attentions."))
             return true;
     return false;
 }
@@ -232,13 +232,15 @@ static bool wants_probs(const SnBuild *b)
 static SnValue layer_results(SnBuild *b, SnValue y)
 {
     const size_t kept = b->past ? b->past->next.n : 0;
-    SnValue *all = sn_arena_array(b->arena, kept + 3, sizeof *all);
+    SnValue *all = sn_arena_array(b->arena, kept + 4, sizeof *all);
     int n = 0;
     if (!all)
         return sn_graph_fail(b->g, SN_ENOMEM, "no memory for the results of a layer");
     all[n++] = y;
     if (b->probs.ref)
         all[n++] = b->probs;
+    if (b->cross.ref)
+        all[n++] = b->cross;
     if (b->routing.logits.ref)
         all[n++] = b->routing.logits;
     for (size_t i = 0; i < kept; i++)
@@ -258,18 +260,21 @@ SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
     sn_fn_begin(g, "layer");
     const SnValue arg = sn_fn_arg(g, sn_term(sn_graph_store(g), x.ref)->type);
     b->want_probs = wants_probs(b);
-    b->probs = b->routing.logits = sn_none();
+    b->probs = b->cross = b->routing.logits = sn_none();
     if (b->past)
         b->past->next.n = 0;
     SnValue y = layer_results(b, layer(b, arg, i));
-    const bool has_probs = b->probs.ref != 0, has_routing = b->routing.logits.ref != 0;
+    const bool has_probs = b->probs.ref != 0, has_cross = b->cross.ref != 0,
+               has_routing = b->routing.logits.ref != 0;
     const size_t kept = b->past ? b->past->next.n : 0;
     y = sn_call(g, sn_fn_end(g, y), 1, &x);
-    if (!has_probs && !has_routing && kept == 0)
+    if (!has_probs && !has_cross && !has_routing && kept == 0)
         return y;
     x = sn_get(g, y, n++);
     if (has_probs)
         sn_nn_numbered(b, "attentions", i, sn_get(g, y, n++));
+    if (has_cross)
+        sn_nn_numbered(b, "cross_attentions", i, sn_get(g, y, n++));
     if (has_routing)
         sn_nn_routed(b, sn_get(g, y, n++));
     for (size_t k = 0; k < kept; k++)

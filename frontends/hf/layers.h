@@ -86,8 +86,12 @@ typedef struct SnBuild {
     SnValue allowed;    /* bool[batch, 1, 1, seq]: keys that may be seen; none: all */
     SnValue bias;       /* the same as an additive bias, or none */
     SnValue shared;     /* what a family computes once for all its layers */
-    SnValue probs;      /* attention probabilities of the layer being built, where wanted */
+    SnValue probs;      /* attention probabilities of the layer being built, where wanted; */
+    SnValue cross;      /* and those of its attention to what the encoder made */
     bool want_probs;
+    const char *stack;   /* "encoder_": goes before hidden_states.2, attentions.2; NULL: nothing */
+    SnValue memory;      /* what an encoder made, [batch, seq, width], while its decoder is built; */
+    SnValue memory_bias; /* as bias, of its keys */
     SnRouting routing;
     SnPast *past;              /* cached form; NULL: whole rows */
     SnTrained *trained;        /* or NULL */
@@ -230,6 +234,17 @@ SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x); /* with a's rope
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] ▶ [b, h, s, d] */
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x);                /* and back */
+/* Of queries x over b->memory, with its mask. */
+SnValue sn_nn_cross_attention(SnBuild *b, const SnAttn *a, SnValue x);
+/* From the encoder, whose result is memory, to a decoder over ids [batch, target] or those rows of a table.
+ */
+void sn_nn_turn(SnBuild *b, SnValue memory, SnValue ids);
+/* decoder_input_ids; or else `otherwise` one place later, behind decoder_start_token_id. */
+SnValue sn_nn_target_ids(SnBuild *b, SnValue otherwise);
+/* A score by the distance of query and key, of a table [buckets, heads]: [1, heads, seq, seq]. Buckets are of
+ * one distance each at first, then of ever more, up to `far`; where not causal, half of them are of keys
+ * ahead. Raffel et al. 2019, arXiv:1910.10683. */
+SnValue sn_nn_distance_bias(SnBuild *b, const char *table, int64_t buckets, int64_t far, bool causal);
 /* 0 where allowed, else the lowest finite value, as Transformers' eager masks. */
 SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed);
 

@@ -59,7 +59,8 @@ void sn_nn_output(SnBuild *b, const char *name, SnValue v)
 void sn_nn_numbered(SnBuild *b, const char *kind, int64_t i, SnValue v)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "%s.%lld", kind, (long long)i);
+    const bool is_own = strncmp(kind, "cross", 5) == 0; /* cross_attentions have no other name */
+    (void)snprintf(name, sizeof name, "%s%s.%lld", b->stack && !is_own ? b->stack : "", kind, (long long)i);
     if (is_named(b, name))
         add_output(b, name, v);
 }

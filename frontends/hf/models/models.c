@@ -35,6 +35,7 @@
     X(roberta) \
     X(stablelm) \
     X(starcoder2) \
+    X(t5) \
     X(vit)
 /* clang-format on */
 

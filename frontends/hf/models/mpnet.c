@@ -5,48 +5,9 @@
 
 #include "ops/ops.h"
 
-#include <math.h>
-
-#define PAD       1  /* whatever the config says */
-#define SIDE      16 /* buckets of keys behind the query; those ahead come after them */
-#define MAX_EXACT 8
-#define FAR       128
-
-/* Distances below MAX_EXACT have a bucket each, further ones share them by logarithm; FAR and beyond: the
- * last. Each step is rounded to f32, as in the library. */
-static int64_t bucket_of(int64_t distance)
-{
-    if (distance < MAX_EXACT)
-        return distance;
-    const float whole = (float)log((double)((float)distance / MAX_EXACT));
-    const float share = whole / (float)log((double)FAR / MAX_EXACT);
-    const int64_t bucket = MAX_EXACT + (int64_t)(share * (SIDE - MAX_EXACT));
-    return bucket < SIDE ? bucket : SIDE - 1;
-}
-
-/* [1, heads, seq, seq] */
-static SnValue distance_bias(SnBuild *b)
-{
-    SnGraph *g = b->g;
-    int64_t buckets[FAR + 1];
-    const int64_t n = SN_COUNT(buckets);
-    for (int64_t i = 0; i < n; i++)
-        buckets[i] = bucket_of(i);
-    const SnValue dims[] = {b->seq, b->seq};
-    const SnValue behind = sn_sub(g, sn_iota(g, SN_I64, 0, 2, dims), sn_iota(g, SN_I64, 1, 2, dims));
-    const SnValue distance = sn_min(g, sn_abs(g, behind), sn_const_int(g, SN_I64, FAR));
-    const SnValue near =
-        sn_embedding(g, distance,
-                     sn_reshape(g, sn_const_data(g, SN_I64, 1, &n, buckets), 2,
-                                (SnValue[]){sn_const_int(g, SN_I64, n), sn_const_int(g, SN_I64, 1)}));
-    const SnValue ahead = sn_mul(g, sn_cast(g, sn_lt(g, behind, sn_const_int(g, SN_I64, 0)), SN_I64),
-                                 sn_const_int(g, SN_I64, SIDE));
-    const SnValue bucket = sn_add(g, sn_reshape(g, near, 2, dims), ahead);
-    const SnValue bias = sn_permute(g, sn_nn_embedding(b, "mpnet.encoder.relative_attention_bias", bucket),
-                                    (const int[]){2, 0, 1});
-    return sn_reshape(g, bias, 4,
-                      (SnValue[]){sn_const_int(g, SN_I64, 1), sn_dim(g, bias, 0), b->seq, b->seq});
-}
+#define PAD     1  /* whatever the config says */
+#define BUCKETS 32 /* likewise */
+#define FAR     128
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
@@ -74,7 +35,7 @@ static SnValue encoder(SnBuild *b)
     x = sn_add(b->g, x, sn_nn_positions(b, "position_embeddings", sn_nn_counted_positions(b, PAD), PAD + 1));
     x = sn_nn_hidden_dropout(b, sn_nn_layer_norm(b, "LayerNorm", x, sn_nn_eps(b)));
     sn_scope_pop(b->g);
-    b->shared = distance_bias(b);
+    b->shared = sn_nn_distance_bias(b, "mpnet.encoder.relative_attention_bias", BUCKETS, FAR, false);
     x = sn_nn_layers(b, "mpnet.encoder.layer", n, layer, x);
     sn_nn_numbered(b, "hidden_states", n, x);
     return x;
