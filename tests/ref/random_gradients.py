@@ -21,6 +21,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import other_rows as others
 import random_decoders as decoders
 from decoder_rows import FAMILIES
 from random_decoders import LABELS, PADDING_SEES, SEQ, VOCAB, class_of
@@ -46,7 +47,7 @@ ENCODERS = {
         {"conv_kernel_size": 3, "conv_act": "gelu"}, {"relative_attention": False, "position_biased_input": True},
     ], "DebertaV2"),
 }
-ALL = {**FAMILIES, **ENCODERS}
+ALL = {**FAMILIES, **ENCODERS, **others.FAMILIES}
 decoders.FAMILIES.update(ENCODERS)
 HEADS = ("ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
          "ForQuestionAnswering", "ForMultipleChoice", "ForPreTraining", "ForNextSentencePrediction")
@@ -138,7 +139,8 @@ class Runner:
         if self.args.part not in name or (kind != "plain" and family in PADDING_SEES):
             return
         try:
-            model, wide, x = self.make(name, family, change, head, kind, dtype)
+            make = self.make_other if family in others.FAMILIES else self.make
+            model, wide, x = make(name, family, change, head, kind, dtype)
             exact = gradients(wide, x, os.path.join(self.folder, "wide"))
         except Exception as e:
             self.skipped += 1  # what the library refuses says nothing
@@ -174,9 +176,22 @@ class Runner:
         decoders.save(model, folder, change)
         return model, wide, inputs_of(kind, head, family, generator)
 
+    def make_other(self, name, family, change, head, kind, dtype):
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{self.args.seed} {name}".encode()))
+        model = others.make(family, change, head)
+        decoders.randomise(model, generator)
+        others.positive(model)
+        if family == "t5":
+            model.tie_weights()
+        model = model.to(getattr(torch, dtype))
+        folder = os.path.join(self.folder, "model")
+        model.save_pretrained(folder)
+        wide = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        return model, wide, others.inputs_of(family, kind, head, model.config, generator)
+
     def family(self, family):
         _, changes, prefix = ALL[family]
-        heads = [h for h in HEADS if class_of(prefix, h)]
+        heads = others.heads(family, others.TRAINED) if family in others.FAMILIES else [h for h in HEADS if class_of(prefix, h)]
         kinds = ("plain", "right", "left")
         if self.args.count and len(changes) > self.args.count:
             changes = random.Random(f"{family} {self.args.seed}").sample(changes, self.args.count)
