@@ -24,7 +24,9 @@ typedef struct SnTrainingDesc {
     /* A step's loss is the mean of those of its micro-batches; else over all its labels, as Trainer has it.
      */
     bool is_mean_of_batches;
-    bool keeps_all; /* nothing is drawn: no dropout, whatever the model's config says, and no noise */
+    /* Nothing is drawn: no dropout, whatever the model's config says, and no noise; norms of batches go by
+     * their running statistics. */
+    bool keeps_all;
     /* Which parameters learn, and which of those decay, by their names in the file; NULL: all */
     bool (*trains)(void *self, const char *name);
     bool (*decays)(void *self, const char *name);

@@ -88,6 +88,28 @@ static SnValue key_of(Train *t, SnValue micro)
     return sn_threefry(g, key, sn_concat(g, 2, at, 0));
 }
 
+/* tuple(loss, what the batch says of each buffer that it changes) */
+static SnValue with_seen(Train *t, SnValue loss)
+{
+    SnValue *all = array(t, t->trained.buffer.n, sizeof *all);
+    int n = 0;
+    if (!all)
+        return sn_none();
+    all[n++] = loss;
+    for (size_t i = 0; i < t->trained.buffer.n; i++)
+        if (t->trained.buffer.at[i].seen.ref)
+            all[n++] = t->trained.buffer.at[i].seen;
+    return sn_tuple(t->g, n, all, NULL);
+}
+
+/* Where a buffer goes from `from` by what was seen. */
+static SnValue moved(Train *t, const SnBuffer *b, SnValue from, SnValue seen)
+{
+    if (b->rate == 0)
+        return sn_add(t->g, from, seen);
+    return sn_add(t->g, sn_mul(t->g, from, num(t, 1 - b->rate)), sn_mul(t->g, seen, num(t, b->rate)));
+}
+
 /* The loss of a micro-batch: a function of values like these (its inputs and what it draws from), closed over
  * the parameters, which are known from then on. */
 static SnValue loss_of(Train *t, const SnValue *like)
@@ -108,10 +130,10 @@ static SnValue loss_of(Train *t, const SnValue *like)
     if (t->scale.ref)
         loss = sn_mul(g, loss, t->scale);
     sn_model_part_clear(t->m, &part);
-    return sn_fn_end(g, loss);
+    return sn_fn_end(g, with_seen(t, loss));
 }
 
-/* tuple(loss, tuple(gradients by parameter)) */
+/* tuple(what the function of the loss gives, tuple(gradients by parameter)) */
 static SnValue gradients(Train *t, SnValue fn, const SnValue *in)
 {
     const size_t n = t->trained.leaf.n;
@@ -162,30 +184,40 @@ static void count_items(Train *t)
     t->form.items = sn_reduce(g, "add", counts, 0, NULL, false);
 }
 
-/* The sums over all micro-batches of what a step's gradients are: the loss, then by parameter. */
+/* The sums over all micro-batches of what a step's gradients are: the loss, then by parameter; then where
+ * buffers have gone. */
 static SnValue sum_micro(Train *t, SnValue fn, SnValue *in)
 {
     SnGraph *g = t->g;
-    const size_t n = t->trained.leaf.n;
-    SnValue *sum = array(t, n + 1, sizeof *sum), *next = array(t, n + 1, sizeof *next);
+    const size_t n = t->trained.leaf.n, room = n + 1 + t->trained.buffer.n;
+    SnValue *sum = array(t, room, sizeof *sum), *next = array(t, room, sizeof *next);
+    size_t all = n + 1;
     if (!sum || !next)
         return sn_none();
     sum[0] = sn_const(g, SN_F32, 0);
     for (size_t i = 0; i < n; i++)
         sum[1 + i] = zeros_like(t, t->trained.leaf.at[i].value);
+    for (size_t i = 0; i < t->trained.buffer.n; i++)
+        if (t->trained.buffer.at[i].seen.ref)
+            sum[all++] = t->trained.buffer.at[i].value;
     sn_fn_begin(g, "micro");
     const SnValue at = sn_fn_arg(g, sn_type_scalar(sn_graph_store(g), SN_I64));
-    for (size_t i = 0; i <= n; i++)
+    for (size_t i = 0; i < all; i++)
         next[i] = sn_fn_arg(g, sn_term(sn_graph_store(g), sum[i].ref)->type);
     pick(t, at, in);
-    const SnValue y = gradients(t, fn, in), d = sn_get(g, y, 1);
+    const SnValue y = gradients(t, fn, in), found = sn_get(g, y, 0), d = sn_get(g, y, 1);
     for (size_t i = 0; i <= n; i++)
-        next[i] = sn_add(g, next[i], i == 0 ? sn_get(g, y, 0) : sn_get(g, d, (int)i - 1));
-    const SnValue body = sn_fn_end(g, sn_tuple(g, (int)n + 1, next, NULL));
-    return sn_loop(g, body, sn_none(), size(t, t->spec->accumulate), (int)n + 1, sum, 0, NULL);
+        next[i] = sn_add(g, next[i], i == 0 ? sn_get(g, found, 0) : sn_get(g, d, (int)i - 1));
+    for (size_t i = 0, k = 0; i < t->trained.buffer.n; i++)
+        if (t->trained.buffer.at[i].seen.ref) {
+            const SnValue seen = sn_get(g, found, (int)++k);
+            next[n + k] = moved(t, &t->trained.buffer.at[i], next[n + k], seen);
+        }
+    const SnValue body = sn_fn_end(g, sn_tuple(g, (int)all, next, NULL));
+    return sn_loop(g, body, sn_none(), size(t, t->spec->accumulate), (int)all, sum, 0, NULL);
 }
 
-/* The loss of all micro-batches, and its gradients. */
+/* The loss of all micro-batches, and its gradients; of buffers `seen` is now where they go. */
 static void sum_up(Train *t)
 {
     SnGraph *g = t->g;
@@ -201,9 +233,17 @@ static void sum_up(Train *t)
         return;
     const bool is_one = t->spec->accumulate == 1;
     const SnValue y = is_one ? gradients(t, fn, in) : sum_micro(t, fn, in);
-    t->loss = sn_get(g, y, 0);
+    t->loss = is_one ? sn_get(g, sn_get(g, y, 0), 0) : sn_get(g, y, 0);
     for (size_t i = 0; i < n; i++)
         t->d[i] = is_one ? sn_get(g, sn_get(g, y, 1), (int)i) : sn_get(g, y, (int)i + 1);
+    for (size_t i = 0, k = 0; i < t->trained.buffer.n; i++) {
+        SnBuffer *b = &t->trained.buffer.at[i];
+        if (!b->seen.ref)
+            continue;
+        k++;
+        b->seen =
+            is_one ? moved(t, b, b->value, sn_get(g, sn_get(g, y, 0), (int)k)) : sn_get(g, y, (int)(n + k));
+    }
 }
 
 /* ---- the scale of the loss: torch.amp.GradScaler ---- */
@@ -431,7 +471,9 @@ static void entry_step(Train *t)
     if (r->is_told)
         t->rate = kept(t, "learning_rate", sn_const(g, SN_F64, r->lr));
     begin_scale(t);
+    t->trained.is_training = !t->spec->desc->keeps_all;
     sum_up(t);
+    t->trained.is_training = false;
     if (sn_graph_check(g, NULL) != SN_OK)
         return;
     unscale(t);
@@ -449,6 +491,9 @@ static void entry_step(Train *t)
     }
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         update(t, &optimizers[k], i, count, lr);
+    for (size_t i = 0; i < t->trained.buffer.n; i++)
+        if (t->trained.buffer.at[i].seen.ref)
+            go_on(t, t->trained.buffer.at[i].value, t->trained.buffer.at[i].seen);
     go_on(t, t->step, next);
     next_scale(t);
     sn_output(g, "loss", t->loss);
@@ -477,6 +522,8 @@ static void each_state(Train *t, void (*visit)(Train *t, const SnNamedValue *car
 {
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         visit(t, &t->trained.leaf.at[i]);
+    for (size_t i = 0; i < t->trained.buffer.n; i++)
+        visit(t, &(SnNamedValue){t->trained.buffer.at[i].name, t->trained.buffer.at[i].value});
     for (size_t i = 0; i < t->state.n; i++)
         visit(t, &t->state.at[i]);
 }
@@ -505,6 +552,8 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     sn_entry_begin(g, "begin");
     for (size_t i = 0; i < t.trained.leaf.n; i++)
         sn_next(g, t.trained.leaf.at[i].value, t.trained.file.at[i].value);
+    for (size_t i = 0; i < t.trained.buffer.n; i++)
+        sn_next(g, t.trained.buffer.at[i].value, t.trained.buffer.at[i].file);
     sn_entry_begin(g, "state");
     each_state(&t, show);
     sn_entry_begin(g, "restore");

@@ -12,6 +12,16 @@ static SnValue norm(SnBuild *b, const char *name, SnValue x)
     return sn_nn_rms_norm(b, name, x, sn_config_float(b->config, "layer_norm_epsilon", 1e-6));
 }
 
+static double drops(SnBuild *b)
+{
+    return sn_config_float(b->config, "dropout_rate", 0.1);
+}
+
+static SnValue dropout(SnBuild *b, SnValue x)
+{
+    return sn_nn_dropout(b, x, drops(b));
+}
+
 /* ---- layers ---- */
 
 static SnAttn attention(SnBuild *b)
@@ -21,7 +31,8 @@ static SnAttn attention(SnBuild *b)
                     .k = "k",
                     .v = "v",
                     .o = "o",
-                    .scale = 1};
+                    .scale = 1,
+                    .dropout = drops(b)};
 }
 
 static SnValue own_words(SnBuild *b, SnValue x)
@@ -43,10 +54,10 @@ static SnValue feed_forward(SnBuild *b, SnValue x)
 {
     const char *act = sn_config_string(b->config, "feed_forward_proj", "relu");
     if (strncmp(act, "gated-", 6) != 0)
-        return sn_nn_linear(b, "wo", sn_nn_act(b, act, sn_nn_linear(b, "wi", x)));
+        return sn_nn_linear(b, "wo", dropout(b, sn_nn_act(b, act, sn_nn_linear(b, "wi", x))));
     act = strcmp(act, "gated-gelu") == 0 ? "gelu_new" : act + 6;
     const SnValue gate = sn_nn_act(b, act, sn_nn_linear(b, "wi_0", x));
-    return sn_nn_linear(b, "wo", sn_mul(b->g, gate, sn_nn_linear(b, "wi_1", x)));
+    return sn_nn_linear(b, "wo", dropout(b, sn_mul(b->g, gate, sn_nn_linear(b, "wi_1", x))));
 }
 
 static SnValue add_part(SnBuild *b, int at, const char *name, SnValue (*part)(SnBuild *b, SnValue x),
@@ -55,7 +66,7 @@ static SnValue add_part(SnBuild *b, int at, const char *name, SnValue (*part)(Sn
     sn_scope_push(b->g, "layer.%d", at);
     const SnValue h = norm(b, "layer_norm", x);
     sn_scope_push(b->g, "%s", name);
-    const SnValue y = sn_add(b->g, x, part(b, h));
+    const SnValue y = sn_add(b->g, x, dropout(b, part(b, h)));
     sn_scope_pop(b->g);
     sn_scope_pop(b->g);
     return y;
@@ -79,10 +90,10 @@ static SnValue stack(SnBuild *b, const char *name, int64_t n, SnValue x)
     sn_scope_push(b->g, "%s", name);
     b->shared = sn_nn_distance_bias(b, "block.0.layer.0.SelfAttention.relative_attention_bias", buckets, far,
                                     b->memory.ref != 0);
-    x = norm(b, "final_layer_norm", sn_nn_layers(b, "block", n, layer, x));
+    x = norm(b, "final_layer_norm", sn_nn_layers(b, "block", n, layer, dropout(b, x)));
     sn_scope_pop(b->g);
     sn_nn_numbered(b, "hidden_states", n, x);
-    return x;
+    return dropout(b, x);
 }
 
 static int64_t depth(SnBuild *b)
@@ -139,8 +150,10 @@ static void sequence(SnBuild *b)
         sn_where(g, sn_eq(g, ids, end), sn_iota(g, SN_I64, 0, 1, &b->seq), sn_const_int(g, SN_I64, 0));
     const SnValue at[] = {sn_iota(g, SN_I64, 0, 1, &b->batch),
                           sn_reduce(g, "max", place, 1, (const int[]){1}, false)};
-    SnValue y = sn_gather(g, x, 2, (const int[]){0, 1}, at, NULL);
+    const double share = sn_config_float(b->config, "classifier_dropout", 0);
+    SnValue y = sn_nn_dropout(b, sn_gather(g, x, 2, (const int[]){0, 1}, at, NULL), share);
     y = sn_tanh(g, sn_nn_head_linear(b, "classification_head.dense", y, 0, true));
+    y = sn_nn_dropout(b, y, share);
     sn_nn_classify(b, sn_nn_head_linear(b, "classification_head.out_proj", y, sn_nn_labels(b), true));
 }
 
