@@ -13,6 +13,7 @@
 
 #define ROWS        24 /* a multiple of every body */
 #define TILE_ROWS   32 /* where the matrix unit may compute it */
+#define BLOCK_ROWS  48 /* where all of k would not stay in a cache */
 #define BODY_ROWS   8
 #define TALL_ROWS   16
 #define STEPS       4    /* of k in the body of the innermost loop */
@@ -21,6 +22,29 @@
 #define BLOCK_K     256  /* at most, where what all bodies of a tile read is to stay in a cache */
 
 /* ---- shapes ---- */
+
+/* Does an operand have rows of k, of which a tile reads a few columns? */
+static bool reads_columns(const SnContract *c)
+{
+    for (int i = 0; i < 2; i++) {
+        const SnLabels *x = &c->of[i];
+        const char last = x->n > 0 ? x->at[x->n - 1] : 0;
+        const bool is_panel = c->ahead > 0 && last == c->lane.label[c->lane.n - 1];
+        if (last != 0 && !is_panel && memchr(c->summed.label, last, (size_t)c->summed.n) == NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Rows of a matrix, of which a tile reads a few columns, lie far apart: a cache has places for few of them.
+ * So all bodies of a tile take a block of k before the next. */
+static bool has_blocks(SnLower *l, const SnContract *c)
+{
+    int64_t n;
+    if (c->is_strided || c->pair != 0 || c->width == 1 || !reads_columns(c))
+        return false;
+    return !sn_is_const_i64(l->s, c->summed.count, &n) || n > 2 * BLOCK_K;
+}
 
 static int64_t choose_panels(SnLower *l, const SnContract *c)
 {
@@ -65,7 +89,7 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     int64_t n;
     const SnTarget *t = l->p->target;
     sn_tiles_find(l, c);
-    const int64_t rows = c->tiles.fit ? TILE_ROWS : ROWS;
+    const int64_t rows = c->tiles.fit ? TILE_ROWS : has_blocks(l, c) ? BLOCK_ROWS : ROWS;
     c->panels = choose_panels(l, c);
     c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
@@ -442,15 +466,12 @@ static void emit_bodies(SnLower *l, SnContract *c, const Block *k)
 
 /* ---- blocks of k ---- */
 
-/* Rows of a matrix, of which a tile reads a few columns, lie far apart: a cache has places for few of them.
- * So all bodies of a tile take a block of k before the next. Panels are read from one end to the other. */
 static Block plan_block(SnLower *l, const SnContract *c)
 {
     Block k = {.is_all = true};
     int64_t n, inner = 1;
     int i = c->summed.n;
-    if (c->ahead > 0 || c->is_strided || c->pair != 0 || c->width == 1 || c->rows <= c->body_rows ||
-        (sn_is_const_i64(l->s, c->summed.count, &n) && n <= 2 * BLOCK_K))
+    if (c->rows <= c->body_rows || !has_blocks(l, c))
         return k;
     while (i > 0 && sn_is_const_i64(l->s, c->summed.dims[i - 1], &n) && n <= BLOCK_K / inner) {
         inner *= n > 0 ? n : 1;

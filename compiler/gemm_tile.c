@@ -16,7 +16,6 @@
 #define ROW_BYTES  64
 #define BLOCKS     2 /* of rows and of panels in a body */
 #define STEP_COUNT (2 * SIDE)
-#define MAX_TERMS  1000
 
 /* ---- does it fit? ---- */
 
@@ -25,37 +24,6 @@ static SnRef probe(SnLower *l, int64_t n)
     const SnAttr id = SN_INT("id", ((int64_t)1 << 32) + n);
     return sn_term_make(l->s, SN_OP_INDEX, sn_type_scalar(l->s, SN_I64), sn_attrs_make(l->s, &id, 1), NULL,
                         0);
-}
-
-/* How much r grows where x does by one; false: not always as much, or it takes too many terms to tell. */
-static bool find_slope(SnLower *l, SnRef r, SnRef x, int *budget, int64_t *out)
-{
-    const SnTerm *t = sn_term(l->s, r);
-    int64_t arg[3] = {0}, by;
-    *out = r == x;
-    if (r == x || t->narg == 0)
-        return true;
-    if (--*budget < 0 || t->narg > 3)
-        return false;
-    for (int i = 0; i < t->narg; i++) {
-        if (!find_slope(l, t->arg[i], x, budget, &arg[i]))
-            return false;
-    }
-    if (t->op == SN_OP_ADD)
-        return sn_add_i64(arg[0], arg[1], out);
-    if (t->op == SN_OP_SUB)
-        return arg[1] != INT64_MIN && sn_add_i64(arg[0], -arg[1], out);
-    if (t->op == SN_OP_MUL && sn_is_const_i64(l->s, t->arg[1], &by))
-        return sn_mul_i64(arg[0], by, out);
-    return arg[0] == 0 && arg[1] == 0 && arg[2] == 0;
-}
-
-/* 0: not always as much, or less. */
-static int64_t slope_of(SnLower *l, SnRef r, SnRef x)
-{
-    int64_t slope;
-    int budget = MAX_TERMS;
-    return find_slope(l, r, x, &budget, &slope) && slope > 0 ? slope : 0;
 }
 
 static char label_of_k(const SnContract *c)
@@ -81,8 +49,9 @@ void sn_tiles_find(SnLower *l, SnContract *c)
     int64_t n;
     c->tiles.side = rows;
     c->panels = 1;
-    if (!(t->fits_tiles || t->has_tiles) || t->exact || c->group != 0 || c->pair == 0 || c->is_strided || c->is_ragged ||
-        c->width != SIDE || c->summed.n < 2 || !sn_is_const_i64(l->s, c->summed.dims[c->summed.n - 2], &n))
+    if (!(t->fits_tiles || t->has_tiles) || t->exact || c->group != 0 || c->pair == 0 || c->is_strided ||
+        c->is_ragged || c->width != SIDE || c->summed.n < 2 ||
+        !sn_is_const_i64(l->s, c->summed.dims[c->summed.n - 2], &n))
         return;
     const SnRef row = probe(l, 0), panel = probe(l, 1), lane = probe(l, 2), k = probe(l, 3),
                 odd = probe(l, 4);
@@ -98,10 +67,11 @@ void sn_tiles_find(SnLower *l, SnContract *c)
     if (a == 0 || b == 0)
         return;
     const SnRef at_a = sn_term(l->s, a)->arg[0], at_b = sn_term(l->s, b)->arg[0];
-    c->tiles.fit = slope_of(l, at_a, k) == 2 && slope_of(l, at_a, odd) == 1 && slope_of(l, at_b, odd) == 1 &&
-                   slope_of(l, at_b, lane) == 2 && slope_of(l, at_b, k) == STEP_COUNT;
+    c->tiles.fit = sn_lower_slope(l, at_a, k) == 2 && sn_lower_slope(l, at_a, odd) == 1 &&
+                   sn_lower_slope(l, at_b, odd) == 1 && sn_lower_slope(l, at_b, lane) == 2 &&
+                   sn_lower_slope(l, at_b, k) == STEP_COUNT;
     c->tiles.is_used = c->tiles.fit && t->has_tiles;
-    c->tiles.row_stride = slope_of(l, at_a, row);
+    c->tiles.row_stride = sn_lower_slope(l, at_a, row);
 }
 
 /* ---- registers ---- */

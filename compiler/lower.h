@@ -49,6 +49,10 @@ typedef struct SnLower {
         SnRef base;          /* and is behind this one; 0: none */
     } bound[SN_LOWER_BOUND]; /* roots computed inside of this kernel, and what they are where the walk is */
     int nbound;
+    struct {
+        SnRef of; /* an index, or 0: what is read from memory asks for what lies where it is more */
+        int64_t by;
+    } ahead;
     bool has_pieces;        /* what is read decides by the column where an element comes from: concat, pad */
     const char *op_name[3]; /* first fused ops, for the kernel's name */
     int nop_name;
@@ -144,6 +148,8 @@ void sn_lower_bind_buffer(SnLower *l, SnRef r, int buf);
 void sn_lower_bind_panel(SnLower *l, SnRef r, int buf, int from, SnRef base);
 /* Element `at` of a stored term or temporary in row-major order. */
 SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard);
+/* How much r grows where x does by one; 0: not always as much, or less. */
+int64_t sn_lower_slope(SnLower *l, SnRef r, SnRef x);
 /* What is loaded, or loaded and widened: asks for the memory so many bytes behind it, too. */
 SnRef sn_lower_ahead(SnLower *l, SnRef r, int64_t bytes);
 /* Applies a function of scalars; nresult values. */

@@ -193,7 +193,10 @@ static void emit_result(SnLower *l, SnContract *c, int buf)
     const SnType *type = sn_type_of(l->s, l->root);
     if (c->tail.product != l->root) {
         sn_lower_bind(l, c->tail.product, value);
+        l->ahead.of = row; /* by then the next tile is there */
+        l->ahead.by = c->rows;
         value = sn_lower_scalar(l, l->root, index, guard);
+        l->ahead.of = 0;
     }
     sn_lower_store(l, buf, type->dtype, sn_lower_join(l, type->ndim, type->dims, index), value, guard);
     sn_lower_close(l, lanes);

@@ -7,6 +7,8 @@
  * lanes. */
 #include "compiler/lower.h"
 
+#define SLOPE_TERMS 1000
+
 /* ---- row-major arithmetic ---- */
 
 static bool is_value(SnLower *l, SnRef r, int64_t want)
@@ -598,10 +600,47 @@ SnRef sn_lower_load(SnLower *l, int buf, SnDtype dtype, SnRef at, SnRef guard)
     return l->status != SN_OK ? 0 : sn_kernel_load(&l->kb, buf, dtype, at, guard);
 }
 
+/* ---- what lies in memory ---- */
+
+/* How much r grows where x does by one; false: not always as much, or it takes too many terms to tell. */
+static bool find_slope(SnLower *l, SnRef r, SnRef x, int *budget, int64_t *out)
+{
+    const SnTerm *t = sn_term(l->s, r);
+    int64_t arg[3] = {0}, by;
+    *out = r == x;
+    if (r == x || t->narg == 0)
+        return true;
+    if (--*budget < 0 || t->narg > 3)
+        return false;
+    for (int i = 0; i < t->narg; i++) {
+        if (!find_slope(l, t->arg[i], x, budget, &arg[i]))
+            return false;
+    }
+    if (t->op == SN_OP_ADD)
+        return sn_add_i64(arg[0], arg[1], out);
+    if (t->op == SN_OP_SUB)
+        return arg[1] != INT64_MIN && sn_add_i64(arg[0], -arg[1], out);
+    if (t->op == SN_OP_MUL && sn_is_const_i64(l->s, t->arg[1], &by))
+        return sn_mul_i64(arg[0], by, out);
+    return arg[0] == 0 && arg[1] == 0 && arg[2] == 0;
+}
+
+int64_t sn_lower_slope(SnLower *l, SnRef r, SnRef x)
+{
+    int64_t slope;
+    int budget = SLOPE_TERMS;
+    return find_slope(l, r, x, &budget, &slope) && slope > 0 ? slope : 0;
+}
+
 static SnRef walk_buffer(SnLower *l, const Walk *w, int buf)
 {
-    return sn_lower_load(l, buf, w->type->dtype, sn_lower_join(l, w->type->ndim, w->type->dims, w->index),
-                         w->guard);
+    const SnRef at = sn_lower_join(l, w->type->ndim, w->type->dims, w->index);
+    const SnRef load = sn_lower_load(l, buf, w->type->dtype, at, w->guard);
+    int64_t bytes = (int64_t)sn_dtype_size(w->type->dtype);
+    const int64_t slope = l->ahead.of != 0 && l->status == SN_OK ? sn_lower_slope(l, at, l->ahead.of) : 0;
+    if (slope == 0 || !sn_mul_i64(bytes, slope, &bytes) || !sn_mul_i64(bytes, l->ahead.by, &bytes))
+        return load;
+    return sn_kernel_ahead(l->s, load, bytes);
 }
 
 typedef SnRef WalkFn(SnLower *l, const Walk *w);

@@ -7,15 +7,16 @@
  *   contract "ri,oi->ro" x w   ▶   slice (reshape (contract "ri,jil->rjl" x (copy P)))
  *
  * `copy` has the panels stored: those of parameters by the load program (hoist.c), always; those of other
- * values by a kernel in each run, where it pays: when the value does not lie along the lanes as it is, and
- * has MANY_ROWS rows or more to serve, or may have (may_have_many). The operands keep their places and the
- * summed labels their order, so every sum has the bits it had. A cast that widens stays behind the copy;
+ * values by a kernel in each run, where it pays: when it has MORE_ROWS rows or more to serve, or does not lie
+ * along the lanes as it is and has MANY_ROWS, or may have (may_have_many). The operands keep their places and
+ * the summed labels their order, so every sum has the bits it had. A cast that widens stays behind the copy;
  * where the panels would still take more than twice the parameters' memory nothing is packed. */
 #include "compiler/pass.h"
 
 #define PANEL      16
 #define MANY_ROWS  64
-#define MIN_OUTPUT 8 /* fewer would be padded to more than twice their size */
+#define MORE_ROWS  1024 /* that pay for copying what lies along the lanes */
+#define MIN_OUTPUT 8    /* fewer would be padded to more than twice their size */
 
 typedef struct Labels {
     int n;
@@ -249,13 +250,14 @@ static bool has_many_rows(const Pack *x, const Contract *c, SnRef b)
 {
     Labels rows = {0};
     int64_t n;
+    const bool is_dense = is_dense_along(x->s, b, find(&c->of[c->side], c->lanes.at[c->lanes.n - 1]));
     for (int i = 0; i < c->rest.n; i++) {
         if (find(&c->outer, c->rest.at[i]) < 0)
             add(&rows, c->rest.at[i]);
     }
     if (sn_is_const_i64(x->s, count_of(x, c, &rows), &n))
-        return n >= MANY_ROWS;
-    return may_have_many(x->s, b, c->outer.n > 0);
+        return n >= (is_dense ? MORE_ROWS : MANY_ROWS);
+    return !is_dense && may_have_many(x->s, b, c->outer.n > 0);
 }
 
 /* What a widening cast widens. */
@@ -278,8 +280,7 @@ static bool pays(const Pack *x, const Contract *c)
         (is_known && n < MIN_OUTPUT) || (is_sized && k == 0))
         return false;
     if (weight <= 0)
-        return !is_dense_along(x->s, b, find(&c->of[c->side], c->lanes.at[c->lanes.n - 1])) &&
-               has_many_rows(x, c, b);
+        return has_many_rows(x, c, b);
     if (!is_known || !is_sized || !sn_is_const_i64(x->s, count_of(x, c, &c->outer), &outer))
         return false;
     int64_t bytes = (int64_t)sn_dtype_size(sn_dtype_of(x->s, narrow(x->s, b)));

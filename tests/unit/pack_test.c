@@ -202,6 +202,19 @@ static const Case pack_cases[] = {
               "  %5 = reshape %4 [64,16]\n"
               "  ret y: %5\n"
               "}\n"},
+    {.name = "what lies along the lanes serves 1024 rows",
+     .before = "entry @main(x: f32[1024,4], w: f32[4,16]) {\n"
+               "  ret y: (contract \"ri,io->ro\" x w)\n"
+               "}\n",
+     .after = "entry @main(x: f32[1024,4], w: f32[4,16]) {\n"
+              "  %1 = permute w perm=[1,0]\n"
+              "  %2 = reshape %1 [1,16,4]\n"
+              "  %3 = permute %2 perm=[0,2,1]\n"
+              "  %4 = copy %3\n"
+              "  %5 = contract \"ri,aib->rab\" x %4 acc=f32\n"
+              "  %6 = reshape %5 [1024,16]\n"
+              "  ret y: %6\n"
+              "}\n"},
     {.name = "activations as they lie",
      .before = "dims n in 1..99\n"
                "entry @main(q: f32[n,4], k: f32[4,n]) {\n"
