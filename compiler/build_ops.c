@@ -51,6 +51,14 @@ SnValue sn_dim(SnGraph *g, SnValue v, int axis)
     return at < 0 ? sn_none() : (SnValue){sn_value_type(g, v)->dims[at], v.scope};
 }
 
+int sn_dims(SnGraph *g, SnValue v, SnValue *out)
+{
+    const int rank = sn_rank(g, v);
+    for (int i = 0; i < rank; i++)
+        out[i] = sn_dim(g, v, i);
+    return rank;
+}
+
 /* ---- promotion ---- */
 
 bool sn_is_adaptable(const SnStore *s, SnRef r)

@@ -375,9 +375,7 @@ static int find_wrt(SnGraph *g, SnValue wrt, int n, const SnValue *args, const C
 static SnValue zeros_like(SnGraph *g, SnValue v)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = sn_rank(g, v);
-    for (int i = 0; i < n; i++)
-        dims[i] = sn_dim(g, v, i);
+    const int n = sn_dims(g, v, dims);
     return sn_broadcast(g, sn_const(g, sn_value_dtype(g, v), 0), n, dims);
 }
 

@@ -32,6 +32,11 @@ static bool has_floats(const SnStore *s, SnTypeId type)
     return has;
 }
 
+SnValue sn_grad_size(const SnGrad *x, int64_t v)
+{
+    return sn_const_int(x->g, SN_I64, v);
+}
+
 SnValue sn_grad_zeros(const SnGrad *x, SnTypeId type)
 {
     const SnType *t = sn_type(x->s, type);

@@ -22,6 +22,7 @@ typedef SnValue SnGradRule(const SnGrad *x, SnRef r, const SnValue *d, int i);
 
 /* ---- grad.c ---- */
 SnValue sn_grad_in(const SnGrad *x, SnRef r, int i); /* operand i of r as a value */
+SnValue sn_grad_size(const SnGrad *x, int64_t v); /* an i64 */
 SnValue sn_grad_zeros(const SnGrad *x, SnTypeId type);
 /* Adds to the gradient of a term, or of a child of it. */
 void sn_grad_add(SnGrad *x, SnRef to, int child, SnValue d);

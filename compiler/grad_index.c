@@ -2,22 +2,9 @@
  * what was taken from a place is added to it, and what was written there is taken from it. */
 #include "compiler/grad.h"
 
-static SnValue size(const SnGrad *x, int64_t v)
-{
-    return sn_const_int(x->g, SN_I64, v);
-}
-
 static SnValue zeros_like(const SnGrad *x, SnValue v)
 {
     return sn_grad_zeros(x, sn_term(x->s, v.ref)->type);
-}
-
-static int dims_of(const SnGrad *x, SnValue v, SnValue *out)
-{
-    const int n = sn_rank(x->g, v);
-    for (int i = 0; i < n; i++)
-        out[i] = sn_dim(x->g, v, i);
-    return n;
 }
 
 static int ints_of(const SnGrad *x, SnRef r, const char *name, int *out)
@@ -40,10 +27,10 @@ static SnValue unknown(const SnGrad *x, SnRef r, const char *fn)
 static SnValue spread(const SnGrad *x, SnValue v, SnValue like, const int *axes, int n)
 {
     SnValue dims[SN_MAX_RANK], unit[SN_MAX_RANK];
-    const int rank = dims_of(x, like, dims);
+    const int rank = sn_dims(x->g, like, dims);
     memcpy(unit, dims, sizeof unit);
     for (int i = 0; i < n; i++)
-        unit[axes[i]] = size(x, 1);
+        unit[axes[i]] = sn_grad_size(x, 1);
     return sn_broadcast(x->g, sn_reshape(x->g, v, rank, unit), rank, dims);
 }
 
@@ -52,12 +39,12 @@ static SnValue exclusive(const SnGrad *x, SnValue v, bool behind)
 {
     SnGraph *g = x->g;
     const int axis = sn_rank(g, v) - 1;
-    const SnValue one = size(x, 1), n = sn_dim(g, v, axis);
+    const SnValue one = sn_grad_size(x, 1), n = sn_dim(g, v, axis);
     SnValue lo[SN_MAX_RANK], hi[SN_MAX_RANK];
     for (int i = 0; i <= axis; i++)
-        lo[i] = hi[i] = size(x, 0);
+        lo[i] = hi[i] = sn_grad_size(x, 0);
     (behind ? hi : lo)[axis] = one;
-    const SnValue part = sn_slice_axis(g, v, axis, behind ? one : size(x, 0), sn_sub(g, n, one));
+    const SnValue part = sn_slice_axis(g, v, axis, behind ? one : sn_grad_size(x, 0), sn_sub(g, n, one));
     const SnValue all = sn_pad(g, part, lo, hi, sn_const(g, sn_value_dtype(g, v), 1), NULL);
     return sn_scan(g, "mul", all, axis, behind);
 }
@@ -67,7 +54,7 @@ static SnValue others(const SnGrad *x, SnValue a, const int *axes, int n)
 {
     SnValue dims[SN_MAX_RANK], moved[SN_MAX_RANK], flat[SN_MAX_RANK];
     int perm[SN_MAX_RANK], back[SN_MAX_RANK], at = 0;
-    const int rank = dims_of(x, a, dims), lead = rank - n;
+    const int rank = sn_dims(x->g, a, dims), lead = rank - n;
     for (int k = 0; k < rank; k++) {
         bool is_reduced = false;
         for (int i = 0; i < n; i++)
@@ -76,7 +63,7 @@ static SnValue others(const SnGrad *x, SnValue a, const int *axes, int n)
             perm[at++] = k;
     }
     memcpy(perm + at, axes, (size_t)n * sizeof *axes);
-    SnValue many = size(x, 1);
+    SnValue many = sn_grad_size(x, 1);
     for (int k = 0; k < rank; k++) {
         back[perm[k]] = k;
         moved[k] = flat[k] = dims[perm[k]];
@@ -116,7 +103,7 @@ SnValue sn_grad_reduce(const SnGrad *x, SnRef r, const SnValue *d, int i)
 static int along(const SnGrad *x, SnValue own, int axis, int *axes, SnValue *index)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = dims_of(x, own, dims);
+    const int n = sn_dims(x->g, own, dims);
     for (int k = 0; k < n; k++) {
         axes[k] = k;
         index[k] = k == axis ? own : sn_iota(x->g, SN_I64, k, n, dims);
@@ -190,7 +177,7 @@ SnValue sn_grad_scan(const SnGrad *x, SnRef r, const SnValue *d, int i)
     const int axis = (int)sn_attr_int(x->s, r, "axis", 0);
     const bool reverse = sn_attr_int(x->s, r, "reverse", 0) != 0;
     SnValue dims[SN_MAX_RANK];
-    const int n = dims_of(x, a, dims);
+    const int n = sn_dims(x->g, a, dims);
     if (!fn || sn_term(x->s, r)->narg != 1)
         return unknown(x, r, NULL);
     if (strcmp(fn, "add") == 0)
@@ -201,7 +188,7 @@ SnValue sn_grad_scan(const SnGrad *x, SnRef r, const SnValue *d, int i)
         return unknown(x, r, fn);
     /* whoever was the last to reach the prefix's value has its gradient */
     const SnValue at = sn_iota(g, SN_I64, axis, n, dims), wins = sn_eq(g, a, sn_here(g, r));
-    const SnValue never = reverse ? dims[axis] : size(x, -1);
+    const SnValue never = reverse ? dims[axis] : sn_grad_size(x, -1);
     const SnValue who = sn_scan(g, reverse ? "min" : "max", sn_where(g, wins, at, never), axis, reverse);
     return add_along(x, zeros_like(x, a), axis, who, d[0]);
 }
@@ -216,8 +203,8 @@ static int indices(const SnGrad *x, SnRef r, bool is_clamped, int *axes, SnValue
     for (int k = 0; k < n; k++) {
         index[k] = sn_grad_in(x, r, 1 + k);
         if (is_clamped)
-            index[k] = sn_min(x->g, sn_max(x->g, sn_cast(x->g, index[k], SN_I64), size(x, 0)),
-                              sn_sub(x->g, sn_dim(x->g, a, axes[k]), size(x, 1)));
+            index[k] = sn_min(x->g, sn_max(x->g, sn_cast(x->g, index[k], SN_I64), sn_grad_size(x, 0)),
+                              sn_sub(x->g, sn_dim(x->g, a, axes[k]), sn_grad_size(x, 1)));
     }
     return n;
 }
@@ -240,8 +227,8 @@ static SnValue is_winner(const SnGrad *x, SnValue base, SnValue updates, int n, 
 {
     SnValue dims[SN_MAX_RANK];
     SnGraph *g = x->g;
-    const int rank = dims_of(x, updates, dims);
-    SnValue many = size(x, 1);
+    const int rank = sn_dims(x->g, updates, dims);
+    SnValue many = sn_grad_size(x, 1);
     for (int k = 0; k < rank; k++)
         many = sn_mul(g, many, dims[k]);
     const SnValue number = sn_reshape(g, sn_iota(g, SN_I64, 0, 1, &many), rank, dims);
@@ -285,7 +272,7 @@ SnValue sn_grad_update(const SnGrad *x, SnRef r, const SnValue *d, int i)
 {
     const SnValue value = sn_grad_in(x, r, 1);
     SnValue start[SN_MAX_RANK], dims[SN_MAX_RANK];
-    const int n = dims_of(x, value, dims);
+    const int n = sn_dims(x->g, value, dims);
     for (int k = 0; k < n; k++)
         start[k] = sn_grad_in(x, r, 2 + k);
     if (i > 1)
@@ -309,7 +296,7 @@ SnValue sn_grad_sort(const SnGrad *x, SnRef r, const SnValue *d, int i)
         return in ? sn_none() : sn_graph_no_memory(g);
     for (int k = 0; k < n; k++)
         in[k] = sn_grad_in(x, r, k);
-    const int rank = dims_of(x, a, dims);
+    const int rank = sn_dims(x->g, a, dims);
     in[n] = sn_iota(g, SN_I64, axis, rank, dims);
     const SnValue sorted = sn_sort(g, n + 1, in, (int)sn_attr_int(x->s, r, "nkeys", 1), axis,
                                    sn_attr_int(x->s, r, "desc", 0) != 0, sn_attr_int(x->s, r, "limit", 0));

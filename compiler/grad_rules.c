@@ -9,11 +9,6 @@ static SnValue num(const SnGrad *x, double v)
     return sn_const(x->g, SN_F64, v);
 }
 
-static SnValue size(const SnGrad *x, int64_t v)
-{
-    return sn_const_int(x->g, SN_I64, v);
-}
-
 static SnValue result(const SnGrad *x, SnRef r)
 {
     return sn_here(x->g, r);
@@ -147,18 +142,10 @@ static SnValue fma3(const SnGrad *x, SnRef r, const SnValue *d, int i)
 
 /* ---- movement ---- */
 
-static int dims_of(const SnGrad *x, SnValue v, SnValue *out)
-{
-    const int n = sn_rank(x->g, v);
-    for (int i = 0; i < n; i++)
-        out[i] = sn_dim(x->g, v, i);
-    return n;
-}
-
 static SnValue reshape(const SnGrad *x, SnRef r, const SnValue *d, int i)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = dims_of(x, sn_grad_in(x, r, i), dims);
+    const int n = sn_dims(x->g, sn_grad_in(x, r, i), dims);
     return sn_reshape(x->g, d[0], n, dims);
 }
 
@@ -181,7 +168,7 @@ static SnValue broadcast(const SnGrad *x, SnRef r, const SnValue *d, int i)
     for (int k = 0; k < rank; k++)
         if (k < lead || !sn_dim_equal(x->s, sn_dim(x->g, a, k - lead).ref, sn_dim(x->g, d[0], k).ref))
             axes[n++] = k;
-    const int count = dims_of(x, a, dims);
+    const int count = sn_dims(x->g, a, dims);
     return sn_reshape(x->g, n > 0 ? sn_reduce(x->g, "add", d[0], n, axes, false) : d[0], count, dims);
 }
 
@@ -209,9 +196,9 @@ static SnValue slice(const SnGrad *x, SnRef r, const SnValue *d, int i)
         interior[k] = steps ? steps->u.ints.at[k] - 1 : 0;
     }
     for (int k = 0; k < n; k++) {
-        const SnValue one = size(x, 1), zero = size(x, 0);
+        const SnValue one = sn_grad_size(x, 1), zero = sn_grad_size(x, 0);
         const SnValue reach =
-            sn_add(g, sn_mul(g, sn_sub(g, sn_dim(g, d[0], k), one), size(x, interior[k] + 1)), one);
+            sn_add(g, sn_mul(g, sn_sub(g, sn_dim(g, d[0], k), one), sn_grad_size(x, interior[k] + 1)), one);
         const SnValue room = sn_sub(g, sn_dim(g, a, k), reach);
         lo[k] = is_value ? zero : sn_min(g, sn_max(g, start[k], zero), room);
         hi[k] = is_value ? zero : sn_sub(g, room, lo[k]);
@@ -229,10 +216,10 @@ static SnValue pad(const SnGrad *x, SnRef r, const SnValue *d, int i)
     SnValue lo[SN_MAX_RANK], hi[SN_MAX_RANK], start[SN_MAX_RANK], dims[SN_MAX_RANK];
     int64_t steps[SN_MAX_RANK];
     for (int k = 0; k < n; k++) {
-        lo[k] = sn_sub(g, size(x, 0), sn_grad_in(x, r, 1 + k));
-        hi[k] = sn_sub(g, size(x, 0), sn_grad_in(x, r, 1 + n + k));
+        lo[k] = sn_sub(g, sn_grad_size(x, 0), sn_grad_in(x, r, 1 + k));
+        hi[k] = sn_sub(g, sn_grad_size(x, 0), sn_grad_in(x, r, 1 + n + k));
         steps[k] = interior ? interior->u.ints.at[k] + 1 : 1;
-        start[k] = size(x, 0);
+        start[k] = sn_grad_size(x, 0);
         dims[k] = sn_dim(g, a, k);
     }
     const SnValue own = sn_slice(g, pad_zeros(x, d[0], lo, hi, NULL), start, dims, steps);
@@ -254,7 +241,7 @@ static SnValue flip(const SnGrad *x, SnRef r, const SnValue *d, int i)
 static SnValue concat(const SnGrad *x, SnRef r, const SnValue *d, int i)
 {
     const int axis = (int)sn_attr_int(x->s, r, "axis", 0);
-    SnValue start = size(x, 0);
+    SnValue start = sn_grad_size(x, 0);
     for (int k = 0; k < i; k++)
         start = sn_add(x->g, start, sn_dim(x->g, sn_grad_in(x, r, k), axis));
     return sn_slice_axis(x->g, d[0], axis, start, sn_dim(x->g, sn_grad_in(x, r, i), axis));
@@ -274,22 +261,23 @@ static SnValue window(const SnGrad *x, SnRef r, const SnValue *d, int i)
     SnValue lo[SN_MAX_RANK], hi[SN_MAX_RANK], dims[SN_MAX_RANK], sum = sn_none();
     int64_t interior[SN_MAX_RANK] = {0};
     int perm[SN_MAX_RANK];
-    dims_of(x, a, dims);
+    sn_dims(x->g, a, dims);
     for (int k = 0; k < n; k++)
-        lo[k] = hi[k] = size(x, 0);
+        lo[k] = hi[k] = sn_grad_size(x, 0);
     if (side_by_side) { /* [.., count, .., size] ▶ [.., count * size, ..] */
         for (int k = 0; k <= n; k++)
             perm[k] = k <= axis ? k : k == axis + 1 ? n : k - 1;
-        dims[axis] = sn_mul(g, count, size(x, many));
+        dims[axis] = sn_mul(g, count, sn_grad_size(x, many));
         hi[axis] = sn_sub(g, sn_dim(g, a, axis), dims[axis]);
         return pad_zeros(x, sn_reshape(g, sn_permute(g, d[0], perm), n, dims), lo, hi, NULL);
     }
     interior[axis] = stride - 1;
-    const SnValue reach = sn_add(g, sn_mul(g, sn_sub(g, count, size(x, 1)), size(x, stride)), size(x, 1));
+    const SnValue reach = sn_add(g, sn_mul(g, sn_sub(g, count, sn_grad_size(x, 1)), sn_grad_size(x, stride)),
+                                 sn_grad_size(x, 1));
     dims[axis] = count;
     for (int64_t k = 0; k < many; k++) {
-        const SnValue one = sn_slice_axis(g, d[0], n, size(x, k), size(x, 1));
-        lo[axis] = size(x, k * dilation);
+        const SnValue one = sn_slice_axis(g, d[0], n, sn_grad_size(x, k), sn_grad_size(x, 1));
+        lo[axis] = sn_grad_size(x, k * dilation);
         hi[axis] = sn_sub(g, sn_sub(g, sn_dim(g, a, axis), reach), lo[axis]);
         const SnValue back = pad_zeros(x, sn_reshape(g, one, n, dims), lo, hi, interior);
         sum = sum.ref ? sn_add(g, sum, back) : back;
@@ -328,9 +316,9 @@ static SnValue contract(const SnGrad *x, SnRef r, const SnValue *d, int i)
     if (is_all)
         return y;
     SnValue unit[SN_MAX_RANK], dims[SN_MAX_RANK];
-    const int rank = dims_of(x, own, dims);
+    const int rank = sn_dims(x->g, own, dims);
     for (int k = 0; k < rank; k++)
-        unit[k] = strchr(left, of[k]) ? dims[k] : size(x, 1);
+        unit[k] = strchr(left, of[k]) ? dims[k] : sn_grad_size(x, 1);
     return sn_broadcast(g, sn_reshape(g, y, rank, unit), rank, dims);
 }
 

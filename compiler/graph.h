@@ -148,6 +148,7 @@ SN_API SnValue sn_measure(SnGraph *g, SnValue x, SnValue bound /* {0}: none */);
 SN_API const SnType *sn_value_type(SnGraph *g, SnValue v); /* never NULL: a zero type for the error value */
 SN_API int sn_rank(SnGraph *g, SnValue v);
 SN_API SnValue sn_dim(SnGraph *g, SnValue v, int axis); /* negative axes count from the end */
+SN_API int sn_dims(SnGraph *g, SnValue v, SnValue *out); /* all, into out[SN_MAX_RANK]; returns how many */
 SN_API SnDtype sn_value_dtype(SnGraph *g, SnValue v);
 static inline SnValue sn_none(void)
 {

@@ -29,14 +29,6 @@ static inline SnValue sn_like(SnGraph *g, SnValue y, SnValue x)
     return sn_cast(g, y, sn_value_dtype(g, x));
 }
 
-/* The dims of x into at[SN_MAX_RANK]; returns how many. */
-static inline int sn_dims(SnGraph *g, SnValue x, SnValue *at)
-{
-    const int rank = sn_rank(g, x);
-    for (int i = 0; i < rank; i++)
-        at[i] = sn_dim(g, x, i);
-    return rank;
-}
 /* An axis counted from the front; 0 where there is no such axis, which the next op reports. */
 static inline int sn_axis(SnGraph *g, SnValue x, int64_t axis)
 {

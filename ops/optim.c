@@ -172,10 +172,9 @@ static SnValue dequantize_dynamic(SnGraph *g, const SnCall *c)
     const SnValue x =
         sn_mul(g, sn_gather(g, table, 1, (const int[]){0}, &at, NULL), sn_insert_axis(g, c->in[1], 1));
     const SnValue all = sn_mul(g, sn_dim(g, x, 0), sn_dim(g, x, 1));
-    for (int i = 0; i < sn_rank(g, like); i++)
-        dims[i] = sn_dim(g, like, i);
+    const int rank = sn_dims(g, like, dims);
     const SnValue flat = sn_slice(g, sn_reshape(g, x, 1, &all), &zero, &n, NULL);
-    return sn_like(g, sn_reshape(g, flat, sn_rank(g, like), dims), like);
+    return sn_like(g, sn_reshape(g, flat, rank, dims), like);
 }
 
 /* ---- SGD ---- */

@@ -326,44 +326,47 @@ SnStatus sn_metric_matthews(SnMetricRun *r)
     return SN_OK;
 }
 
-/* Row: reference, column: prediction; of the asked classes. */
-static SnStatus matrix_of(SnMetricRun *r, Classes *c, double **out)
+/* Row: reference, column: prediction; of the asked classes. And the sums of rows, of columns and of all. */
+typedef struct Matrix {
+    double *at, *row, *column, all;
+    size_t n;
+} Matrix;
+static SnStatus matrix_of(SnMetricRun *r, Matrix *out)
 {
-    SN_TRY(read_classes(r, c));
-    const size_t n = c->nasked;
+    Classes c;
+    SN_TRY(read_classes(r, &c));
+    const size_t n = c.nasked;
     SN_CHECK(n <= MAX_CLASSES, r->err, SN_EUNSUPPORTED, "%s: %zu classes, at most %d are taken", r->name, n,
              MAX_CLASSES);
-    double *m = sn_arena_array(r->arena, n * n, sizeof *m);
-    SN_CHECK(m, r->err, SN_ENOMEM, "%s: no memory", r->name);
+    *out = (Matrix){.at = sn_arena_array(r->arena, n * n, sizeof *out->at),
+                    .row = sn_arena_array(r->arena, n, sizeof *out->row),
+                    .column = sn_arena_array(r->arena, n, sizeof *out->column),
+                    .n = n};
+    SN_CHECK(out->at && out->row && out->column, r->err, SN_ENOMEM, "%s: no memory", r->name);
     for (uint32_t i = 0; i < r->n; i++)
-        if (c->pred[i] < n && c->ref[i] < n)
-            m[c->ref[i] * n + c->pred[i]] += c->weight ? c->weight[i] : 1;
-    *out = m;
+        if (c.pred[i] < n && c.ref[i] < n)
+            out->at[c.ref[i] * n + c.pred[i]] += c.weight ? c.weight[i] : 1;
+    for (size_t i = 0; i < n * n; i++) {
+        out->row[i / n] += out->at[i];
+        out->column[i % n] += out->at[i];
+        out->all += out->at[i];
+    }
     return SN_OK;
 }
 
 SnStatus sn_metric_confusion(SnMetricRun *r)
 {
     static const char *const names[] = {"none", "true", "pred", "all", NULL};
-    Classes c;
-    double *m = NULL, all = 0;
+    Matrix m;
     uint32_t over = 0;
     SN_TRY(sn_metric_choice(r, "normalize", names, 0, &over));
-    SN_TRY(matrix_of(r, &c, &m));
-    const size_t n = c.nasked;
-    double *row = sn_arena_array(r->arena, n, sizeof *row),
-           *column = sn_arena_array(r->arena, n, sizeof *column);
-    SN_CHECK(row && column, r->err, SN_ENOMEM, "%s: no memory", r->name);
-    for (size_t i = 0; i < n * n; i++) {
-        row[i / n] += m[i];
-        column[i % n] += m[i];
-        all += m[i];
-    }
+    SN_TRY(matrix_of(r, &m));
+    const size_t n = m.n;
     sn_metric_key(r, "confusion_matrix");
     for (size_t i = 0; i < n * n; i++) {
-        const double by = over == 1 ? row[i / n] : over == 2 ? column[i % n] : over == 3 ? all : 1;
+        const double by = over == 1 ? m.row[i / n] : over == 2 ? m.column[i % n] : over == 3 ? m.all : 1;
         sn_text_printf(r->out, "%s", i == 0 ? "[[" : i % n == 0 ? "], [" : ", ");
-        sn_json_put_f64(r->out, by == 0 ? 0 : m[i] / by);
+        sn_json_put_f64(r->out, by == 0 ? 0 : m.at[i] / by);
     }
     sn_text_printf(r->out, "]]");
     return SN_OK;
@@ -372,26 +375,18 @@ SnStatus sn_metric_confusion(SnMetricRun *r)
 SnStatus sn_metric_kappa(SnMetricRun *r)
 {
     static const char *const names[] = {"none", "linear", "quadratic", NULL};
-    Classes c;
-    double *m = NULL, all = 0, seen = 0, expected = 0;
+    Matrix m;
+    double seen = 0, expected = 0;
     uint32_t kind = 0;
     SN_TRY(sn_metric_choice(r, "weights", names, 0, &kind));
-    SN_TRY(matrix_of(r, &c, &m));
-    const size_t n = c.nasked;
-    double *row = sn_arena_array(r->arena, n, sizeof *row),
-           *column = sn_arena_array(r->arena, n, sizeof *column);
-    SN_CHECK(row && column, r->err, SN_ENOMEM, "%s: no memory", r->name);
-    for (size_t i = 0; i < n * n; i++) {
-        row[i / n] += m[i];
-        column[i % n] += m[i];
-        all += m[i];
-    }
+    SN_TRY(matrix_of(r, &m));
+    const size_t n = m.n;
     for (size_t i = 0; i < n * n; i++) {
         const double d = (double)(i / n) - (double)(i % n), w = kind == 0   ? d != 0
                                                                 : kind == 1 ? fabs(d)
                                                                             : d * d;
-        seen += w * m[i];
-        expected += w * row[i / n] * column[i % n] / all;
+        seen += w * m.at[i];
+        expected += w * m.row[i / n] * m.column[i % n] / m.all;
     }
     sn_metric_put(r, "cohen_kappa", expected == 0 ? (double)NAN : 1 - seen / expected);
     return SN_OK;

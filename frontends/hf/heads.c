@@ -49,9 +49,7 @@ SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const
 static SnValue labels_like(SnBuild *b, SnValue labels, SnValue logits)
 {
     SnValue dims[SN_MAX_RANK];
-    const int rank = sn_rank(b->g, logits) - 1;
-    for (int i = 0; i < rank; i++)
-        dims[i] = sn_dim(b->g, logits, i);
+    const int rank = sn_dims(b->g, logits, dims) - 1;
     return sn_rank(b->g, labels) == rank ? labels : sn_reshape(b->g, labels, rank, dims);
 }
 

@@ -194,8 +194,7 @@ static SnValue mx_param(SnBuild *b, const char *full)
         name[t->name.n] = 0;
         x[i] = sn_param(b->g, name, SN_U8, t->ndim, t->dims);
     }
-    for (int i = 0; i < 3; i++)
-        dims[i] = sn_dim(b->g, x[1], i);
+    (void)sn_dims(b->g, x[1], dims);
     dims[3] = sn_const_int(b->g, SN_I64, 1);
     x[0] = sn_reshape(b->g, x[0], 4, dims);
     const SnValue both = sn_concat(b->g, 2, x, 3);
@@ -209,9 +208,7 @@ static SnValue carry_like(SnBuild *b, const char *name, SnValue v)
 {
     SnValue dims[SN_MAX_RANK];
     const SnDtype dtype = sn_value_dtype(b->g, v);
-    const int n = sn_rank(b->g, v);
-    for (int i = 0; i < n; i++)
-        dims[i] = sn_dim(b->g, v, i);
+    const int n = sn_dims(b->g, v, dims);
     const SnValue zero = sn_dtype_is_float(dtype) ? sn_const(b->g, dtype, 0) : sn_const_int(b->g, dtype, 0);
     return sn_carry(b->g, name, sn_broadcast(b->g, zero, n, dims));
 }

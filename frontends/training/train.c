@@ -32,14 +32,6 @@ static SnValue size(Train *t, int64_t v)
     return sn_const_int(t->g, SN_I64, v);
 }
 
-static int dims_of(Train *t, SnValue v, SnValue *out)
-{
-    const int n = sn_rank(t->g, v);
-    for (int i = 0; i < n; i++)
-        out[i] = sn_dim(t->g, v, i);
-    return n;
-}
-
 static void *array(Train *t, size_t n, size_t size)
 {
     void *p = sn_arena_array(&t->m->arena, n + 1, size);
@@ -146,7 +138,7 @@ static SnValue gradients(Train *t, SnValue fn, const SnValue *in)
 static SnValue zeros_like(Train *t, SnValue v)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = dims_of(t, v, dims);
+    const int n = sn_dims(t->g, v, dims);
     return sn_broadcast(t->g, sn_const(t->g, sn_value_dtype(t->g, v), 0), n, dims);
 }
 
@@ -156,7 +148,7 @@ static void pick(Train *t, SnValue i, SnValue *in)
     const size_t n = t->spec->desc->nsample;
     for (size_t k = 0; k < n; k++) {
         SnValue dims[SN_MAX_RANK];
-        const int rank = dims_of(t, t->in[k], dims);
+        const int rank = sn_dims(t->g, t->in[k], dims);
         in[k] = t->in[k];
         if (t->spec->accumulate > 1)
             in[k] = sn_reshape(t->g, sn_slice_axis(t->g, in[k], 0, i, size(t, 1)), rank - 1, dims + 1);
@@ -349,7 +341,7 @@ static bool is_set(const SnOptimizer *o, const char *attr)
 static SnValue begin_state(Train *t, SnValue w, Kept dims)
 {
     SnValue all[SN_MAX_RANK];
-    int n = dims_of(t, w, all);
+    int n = sn_dims(t->g, w, all);
     if (n >= 2 && dims == COLUMNS)
         all[n - 2] = all[n - 1];
     if (n >= 2 && dims != LIKE)
@@ -378,11 +370,11 @@ static SnValue kept_8bit(Train *t, const char *name, SnValue w, bool is_positive
 {
     SnGraph *g = t->g;
     SnValue dims[SN_MAX_RANK];
-    const SnValue zeros = sn_broadcast(g, sn_const(g, SN_F32, 0), dims_of(t, w, dims), dims);
+    const SnValue zeros = sn_broadcast(g, sn_const(g, SN_F32, 0), sn_dims(t->g, w, dims), dims);
     const SnValue first = sn_quantize_dynamic(g, zeros, !is_positive);
     for (int i = 0; i < 2; i++) {
         const SnValue part = sn_get(g, first, i);
-        const int n = dims_of(t, part, dims);
+        const int n = sn_dims(t->g, part, dims);
         const SnValue none = sn_broadcast(g, sn_const(g, sn_value_dtype(g, part), 0), n, dims);
         q[i] = kept(t, i ? name2(t, "scale", name) : name, none);
     }
@@ -536,7 +528,7 @@ static void show(Train *t, const SnNamedValue *carry)
 static void restore(Train *t, const SnNamedValue *carry)
 {
     SnValue dims[SN_MAX_RANK];
-    const int n = dims_of(t, carry->value, dims);
+    const int n = sn_dims(t->g, carry->value, dims);
     const SnDtype dtype = sn_value_dtype(t->g, carry->value);
     sn_next(t->g, carry->value, sn_input(t->g, carry->name, dtype, n, dims));
 }

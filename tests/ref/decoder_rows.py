@@ -1,8 +1,36 @@
 """decoder_rows.py -- configs for random_decoders.py and random_generate.py: FAMILIES is
 {model_type: (base of the config, [variants of it], prefix of class names)}.
 
+main() is what those scripts have in common: a runner for each family, whose counts it prints.
+
 Options that are no config's: edit_json, a function on config.json as it is saved (older keys); long, the length of
 one further call."""
+import argparse
+import sys
+import tempfile
+
+
+def main(runner, families, *more):
+    """runner(args, folder).family(name) counts passed, failed and skipped; more: (flag, settings) of further options."""
+    p = argparse.ArgumentParser()
+    p.add_argument("sinter")
+    p.add_argument("families", nargs="*")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--seed", default=1, type=int)
+    p.add_argument("--part", default="", help="only variants whose name has this part")
+    p.add_argument("-v", action="store_true", help="print what passes, too")
+    for flag, settings in more:
+        p.add_argument(flag, **settings)
+    args, bad = p.parse_args(), 0
+    for family in args.families or families:
+        with tempfile.TemporaryDirectory() as folder:
+            r = runner(args, folder)
+            r.family(family)
+        print(f"{family}: {r.passed} passed, {r.failed} failed, {r.skipped} refused", flush=True)
+        bad += r.failed
+    sys.exit(bad != 0)
+
+
 
 GPT = {"n_embd": 24, "n_layer": 3, "n_head": 4, "n_positions": 40}
 WIDE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4}

@@ -6,13 +6,10 @@ graph, every head, padding left and right, position_ids, labels; f32 and bf16. T
 Needs transformers and torch. Exit 1: something differs.
 """
 
-import argparse
 import json
 import os
 import random
 import subprocess
-import sys
-import tempfile
 import zlib
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -24,7 +21,7 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 torch.set_num_threads(1)
 
-from decoder_rows import COMMON, FAMILIES, SHAPES
+from decoder_rows import COMMON, FAMILIES, SHAPES, main
 
 VOCAB, SEQ, LABELS, PAD = 53, 11, 3, 0
 WORDS, SEQUENCE, QUESTION = "ForCausalLM", "ForSequenceClassification", "ForQuestionAnswering"
@@ -239,25 +236,6 @@ class Runner:
                 self.variant(family, changes[0], head, kind, "float32")
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("families", nargs="*")
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--seed", default=1, type=int)
-    p.add_argument("--mix", default=0, type=int, help="this many random mixtures of a family's variants instead")
-    p.add_argument("--part", default="", help="only variants whose name has this part")
-    p.add_argument("-v", action="store_true", help="print what passes, too")
-    args = p.parse_args()
-    bad = 0
-    for family in args.families or FAMILIES:
-        with tempfile.TemporaryDirectory() as folder:
-            r = Runner(args, folder)
-            r.family(family)
-        print(f"{family}: {r.passed} passed, {r.failed} failed, {r.skipped} refused", flush=True)
-        bad += r.failed
-    sys.exit(bad != 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Runner, FAMILIES, ("--mix", {"default": 0, "type": int,
+                               "help": "this many random mixtures of a family's variants instead"}))

@@ -7,13 +7,10 @@ compared in the names and layouts of model.safetensors: the library writes them 
 Needs transformers and torch. Exit 1: something differs.
 """
 
-import argparse
 import json
 import os
 import random
 import subprocess
-import sys
-import tempfile
 import zlib
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -23,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import other_rows as others
 import random_decoders as decoders
-from decoder_rows import FAMILIES
+from decoder_rows import FAMILIES, main
 from random_decoders import LABELS, PADDING_SEES, SEQ, VOCAB, class_of
 
 ENCODER = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -203,25 +200,5 @@ class Runner:
             self.variant(family, changes[i % len(changes)], head, kinds[(i + 1) % 3], "float32")
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("families", nargs="*")
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--seed", default=1, type=int)
-    p.add_argument("--count", default=0, type=int, help="this many variants of a family; 0: all")
-    p.add_argument("--part", default="", help="only variants whose name has this part")
-    p.add_argument("-v", action="store_true", help="print what passes, too")
-    args = p.parse_args()
-    bad = 0
-    for family in args.families or ALL:
-        with tempfile.TemporaryDirectory() as folder:
-            r = Runner(args, folder)
-            r.family(family)
-        print(f"{family}: {r.passed} passed, {r.failed} failed, {r.skipped} refused", flush=True)
-        bad += r.failed
-    sys.exit(bad != 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Runner, ALL, ("--count", {"default": 0, "type": int, "help": "this many variants of a family; 0: all"}))

@@ -2,11 +2,9 @@
  * or guesses; beams; what it refuses.
  *
  * The model is the Llama of a golden case, 24 words, with a head that is made at random. */
-#include "frontends/tasks/generate.h"
-
 #include "backends/backends.h"
 #include "ops/ops.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/lm_program.h"
 
 #include <stdlib.h>
 
@@ -42,22 +40,6 @@ static void *count_resize(void *self, void *ptr, size_t old_size, size_t new_siz
     return to;
 }
 
-static SnProgram *program(const char *options, uint32_t keep)
-{
-    SnArena arena;
-    SnJson *json = NULL;
-    SnGenConfig config;
-    SnProgram *p = NULL;
-    SnError err;
-    sn_arena_init(&arena, sn_allocator(room.ctx));
-    assert_ok(sn_json_parse(&arena, "options", sn_bytes_str(options), &json, &err));
-    assert_ok(sn_gen_config(room.model, json, NULL, &arena, &config, &err));
-    SnGenProgram spec = {.config = &config, .keep = keep};
-    assert_ok(sn_gen_program(room.model, &spec, &p, &err));
-    sn_arena_clear(&arena);
-    return p;
-}
-
 static int open_room(void **state)
 {
     (void)state;
@@ -70,9 +52,10 @@ static int open_room(void **state)
         sn_compiler_create(room.ctx, &compiler, &room.cc, &err) != SN_OK ||
         sn_model_open(room.cc, FOLDER, &o, &room.model, &err) != SN_OK)
         return 1;
-    room.greedy = program("{\"output_logits\": true, \"repetition_penalty\": 1.2}", 0);
-    room.drawn = program("{\"do_sample\": true, \"temperature\": 3.0}", 0);
-    room.beams = program("{\"num_beams\": 3}", 6);
+    room.greedy =
+        lm_program(room.ctx, room.model, "{\"output_logits\": true, \"repetition_penalty\": 1.2}", 0);
+    room.drawn = lm_program(room.ctx, room.model, "{\"do_sample\": true, \"temperature\": 3.0}", 0);
+    room.beams = lm_program(room.ctx, room.model, "{\"num_beams\": 3}", 6);
     return 0;
 }
 

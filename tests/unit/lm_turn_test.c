@@ -1,9 +1,8 @@
 /* lm_turn_test.c -- a decoder that turns otherwise beyond a length (longrope of Phi-3): a row that grows over
  * it gets what it gets as a prompt of that length, alone, from a prefix, with guesses and with beams. */
-#include "frontends/tasks/generate.h"
-
 #include "backends/backends.h"
 #include "ops/ops.h"
+#include "tests/unit/lm_program.h"
 #include "tests/unit/rig.h"
 
 #define FOLDER  "tests/golden/forward/phi3-longrope/model"
@@ -17,22 +16,6 @@ typedef struct Room {
     SnProgram *greedy, *beams;
 } Room;
 
-static SnProgram *program(Room *r, const char *options, uint32_t keep)
-{
-    SnArena arena;
-    SnJson *json = NULL;
-    SnGenConfig config;
-    SnProgram *p = NULL;
-    SnError err;
-    sn_arena_init(&arena, sn_allocator(r->ctx));
-    assert_ok(sn_json_parse(&arena, "options", sn_bytes_str(options), &json, &err));
-    assert_ok(sn_gen_config(r->model, json, NULL, &arena, &config, &err));
-    SnGenProgram spec = {.config = &config, .keep = keep};
-    assert_ok(sn_gen_program(r->model, &spec, &p, &err));
-    sn_arena_clear(&arena);
-    return p;
-}
-
 static int open_room(void **state)
 {
     static Room r;
@@ -44,8 +27,8 @@ static int open_room(void **state)
     assert_ok(sn_context_create(&desc, &r.ctx, &err));
     assert_ok(sn_compiler_create(r.ctx, &compiler, &r.cc, &err));
     assert_ok(sn_model_open(r.cc, FOLDER, &o, &r.model, &err));
-    r.greedy = program(&r, "{\"output_logits\": true}", 0);
-    r.beams = program(&r, "{\"num_beams\": 2}", 4);
+    r.greedy = lm_program(r.ctx, r.model, "{\"output_logits\": true}", 0);
+    r.beams = lm_program(r.ctx, r.model, "{\"num_beams\": 2}", 4);
     *state = &r;
     return 0;
 }

@@ -2,10 +2,9 @@
  * what it gets where everything is kept, in chunks, among others, from prefixes, with guesses and with beams.
  *
  * The models are the Llama of a golden case under other names. Its head is made at random. */
-#include "frontends/tasks/generate.h"
-
 #include "backends/backends.h"
 #include "ops/ops.h"
+#include "tests/unit/lm_program.h"
 #include "tests/unit/scratch.h"
 
 #define FOLDER  "tests/golden/forward/llama-seqcls/model"
@@ -50,22 +49,6 @@ static void copy_weights(const Scratch *to)
     scratch_write(to, "model.safetensors", bytes, n);
 }
 
-static SnProgram *program(Room *r, const char *options, uint32_t keep)
-{
-    SnArena arena;
-    SnJson *json = NULL;
-    SnGenConfig config;
-    SnProgram *p = NULL;
-    SnError err;
-    sn_arena_init(&arena, sn_allocator(r->ctx));
-    assert_ok(sn_json_parse(&arena, "options", sn_bytes_str(options), &json, &err));
-    assert_ok(sn_gen_config(r->model, json, NULL, &arena, &config, &err));
-    SnGenProgram spec = {.config = &config, .keep = keep};
-    assert_ok(sn_gen_program(r->model, &spec, &p, &err));
-    sn_arena_clear(&arena);
-    return p;
-}
-
 static void open_room(Room *r, size_t model)
 {
     static const SnContextDesc desc = {.struct_size = sizeof desc};
@@ -82,8 +65,8 @@ static void open_room(Room *r, size_t model)
     assert_ok(sn_context_create(&desc, &r->ctx, &err));
     assert_ok(sn_compiler_create(r->ctx, &compiler, &r->cc, &err));
     assert_ok(sn_model_open(r->cc, r->folder.dir, &o, &r->model, &err));
-    r->greedy = program(r, "{\"output_logits\": true}", 0);
-    r->beams = program(r, "{\"num_beams\": 3}", 6);
+    r->greedy = lm_program(r->ctx, r->model, "{\"output_logits\": true}", 0);
+    r->beams = lm_program(r->ctx, r->model, "{\"num_beams\": 3}", 6);
     for (uint32_t i = 0; i < CONTEXT; i++) {
         seed = seed * 1664525u + 1013904223u;
         prompt[i] = (int32_t)(seed >> 24) % WORDS;
