@@ -157,6 +157,12 @@ const SnJobs *sn_jobs(const SnContext *ctx)
     return &ctx->jobs;
 }
 
+void sn_jobs_beside(SnContext *ctx, void (*fn)(void *arg), void *arg)
+{
+    ctx->beside = fn;
+    ctx->beside_arg = arg;
+}
+
 /* ---- log, clock ---- */
 
 void sn_log_write(const SnContext *ctx, SnLogLevel level, const char *format, ...)

@@ -4,9 +4,14 @@
 
 #include "runtime/cpu.h"
 
+#include <stdatomic.h>
+
 struct SnContext {
     SnAllocator memory;
     SnJobs jobs; /* width is at least 1 */
+    void (*beside)(void *arg);
+    void *beside_arg;
+    atomic_flag is_beside; /* a job is in there */
     SnLog log;
     SnTrace trace;
     char *cache_dir; /* NULL: no cache on disk */

@@ -83,7 +83,11 @@ static inline void sn_prefetch(const void *at)
 
 /* ---- plain blocks ---- */
 const SnAllocator *sn_allocator(const SnContext *ctx);
-const SnJobs *sn_jobs(const SnContext *ctx);                     /* width is at least 1 */
+const SnJobs *sn_jobs(const SnContext *ctx); /* width is at least 1 */
+/* Work for jobs that have run out of tiles while others still have some: fn(arg), by one job at a time. It
+ * takes no memory and returns after SN_BESIDE_NS or so. NULL: none. Between runs only. */
+#define SN_BESIDE_NS 20000
+void sn_jobs_beside(SnContext *ctx, void (*fn)(void *arg), void *arg);
 void *sn_alloc(const SnAllocator *a, size_t size, size_t align); /* not zeroed; NULL: no memory */
 void *sn_alloc_zero(const SnAllocator *a, size_t size, size_t align);
 void *sn_resize(const SnAllocator *a, void *ptr, size_t old_size, size_t new_size, size_t align);

@@ -65,6 +65,7 @@ typedef struct KernelRun {
     _Atomic int64_t next;
     Part part[MAX_PARTS];
     uint32_t npart;           /* 0: ranges are taken from `next` */
+    uint32_t njob;            /* the one behind them has other work */
     _Atomic uint64_t work_ns; /* of all jobs, where it is timed */
     atomic_int status;
     atomic_flag failed;
@@ -175,9 +176,22 @@ static void run_ranges(KernelRun *k)
     }
 }
 
+/* One job at a time; the flag orders what they write for each other. */
+static void run_beside(SnContext *ctx)
+{
+    if (atomic_flag_test_and_set_explicit(&ctx->is_beside, memory_order_acquire))
+        return;
+    ctx->beside(ctx->beside_arg);
+    atomic_flag_clear_explicit(&ctx->is_beside, memory_order_release);
+}
+
 static void run_tiles(void *arg, uint32_t job)
 {
     KernelRun *k = arg;
+    if (job == k->njob) {
+        run_beside(k->s->ctx);
+        return;
+    }
     const uint64_t begin = k->is_timed ? sn_now_ns() : 0;
     const uint32_t env = sn_fpenv_begin();
     if (k->npart)
@@ -233,6 +247,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     const int64_t first = s->tile, ntile = k.end - first;
     const bool can_share = ntile > 1 && jobs->width > 1 && !k.is_whole;
     k.is_timed = can_share || (s->deadline && ntile > 0);
+    k.njob = jobs->width;
     const int64_t alone = tiles_in(s, ALONE_NS);
     const bool is_shared = can_share && (alone == INT64_MAX || ntile > alone);
     k.share = is_shared ? 4 * (int64_t)jobs->width : 1;
@@ -240,7 +255,7 @@ static SnStatus run_kernel(SnInstance *s, const SnStepRow *step, bool *done, SnE
     if (is_shared)
         begin_parts(&k, first, jobs->width);
     if (is_shared)
-        jobs->parallel(jobs->self, jobs->width, run_tiles, &k);
+        jobs->parallel(jobs->self, k.njob + (s->ctx->beside != NULL), run_tiles, &k);
     else if (ntile > 0)
         run_tiles(&k, 0);
     const SnStatus st = (SnStatus)atomic_load(&k.status);

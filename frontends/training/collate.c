@@ -6,7 +6,6 @@
 
 #include <math.h>
 
-#define CHUNK      1024 /* rows that are tokenized at once */
 #define IGNORED    (-100)
 #define MAX_LABELS 1000000
 #define MAX_FILES  4096
@@ -135,6 +134,16 @@ static SnStatus label_column(const SnCollate *c, const SnDataset *d, int64_t *ou
     return SN_OK;
 }
 
+SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
+{
+    static const char *const none[] = {NULL};
+    out->label = -1;
+    SN_TRY(text_column(c, d, &out->text, err));
+    SN_TRY(find_column(c, d, "text_pair_column", none, &out->pair, err));
+    return c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG ? label_column(c, d, &out->label, err)
+                                                                   : SN_OK;
+}
+
 /* ---- labels ---- */
 
 /* Calls visit for each label of a column of labels, or of lists of them. */
@@ -257,8 +266,8 @@ static int64_t class_of(const SnCollate *c, SnCell cell)
     return -1;
 }
 
-static SnStatus take_class(const SnCollate *c, SnCell cell, const char *what, int64_t row, int64_t *out,
-                           SnError *err)
+SnStatus sn_collate_class(const SnCollate *c, SnCell cell, const char *what, int64_t row, int64_t *out,
+                          SnError *err)
 {
     const SnBytes s = sn_cell_bytes(cell);
     SN_CHECK(!sn_cell_is_null(cell), err, SN_EINVAL, "%s: row %lld has no label", what, (long long)row);
@@ -268,173 +277,6 @@ static SnStatus take_class(const SnCollate *c, SnCell cell, const char *what, in
     SN_CHECK(*out >= 0, err, SN_EINVAL, "%s: row %lld: label %.*s is none of the %lld that are trained", what,
              (long long)row, (int)(s.n < 80 ? s.n : 80), (const char *)s.at, (long long)c->nlabel);
     return SN_OK;
-}
-
-/* ---- rows ---- */
-
-typedef struct Reading {
-    const SnCollate *c;
-    const SnDataset *d;
-    const char *what;
-    int64_t text, pair, label;
-    SnTrainRows *out;
-    SnArena arena; /* of a chunk */
-} Reading;
-
-static SnStatus no_memory(const Reading *r, SnError *err)
-{
-    return sn_fail(err, SN_ENOMEM, "%s: no memory for rows", r->what);
-}
-
-/* Appends tokens; labels NULL: those of the task. */
-static SnStatus add_tokens(Reading *r, const SnEncoding *e, const int32_t *labels, SnError *err)
-{
-    const SnCollate *c = r->c;
-    const SnAllocator *memory = sn_allocator(c->ctx);
-    SnTrainRows *o = r->out;
-    for (size_t i = 0; i < e->n; i++) {
-        SN_CHECK(e->ids[i] >= 0 && (!c->vocabulary || e->ids[i] < c->vocabulary), err, SN_EINVAL,
-                 "%s: token %d; the model has %lld", r->what, e->ids[i], (long long)c->vocabulary);
-        const int32_t label = labels ? labels[i] : !e->special_mask[i];
-        if (!sn_vec_push(memory, &o->ids, e->ids[i]) ||
-            (c->gives_types && !sn_vec_push(memory, &o->types, e->type_ids[i])) ||
-            ((labels || c->task == SN_TRAIN_MASKED) && !sn_vec_push(memory, &o->labels, label)))
-            return no_memory(r, err);
-    }
-    return SN_OK;
-}
-
-static SnStatus end_row(Reading *r, SnError *err)
-{
-    SnTrainRows *o = r->out;
-    if (!sn_vec_push(sn_allocator(r->c->ctx), &o->start, (int64_t)o->ids.n))
-        return no_memory(r, err);
-    o->n++;
-    return SN_OK;
-}
-
-static SnStatus read_texts(Reading *r, int64_t first, int64_t n, SnError *err)
-{
-    const SnCollate *c = r->c;
-    const bool cuts = c->task != SN_TRAIN_CAUSAL || !sn_arg_bool(c->config, "packing");
-    const SnTokenizeOptions o = {.struct_size = sizeof o,
-                                 .truncation = cuts ? SN_TRUNCATE_LONGEST_FIRST : SN_TRUNCATE_NONE,
-                                 .max_length = cuts ? c->most : 0};
-    SnBytes *text = sn_arena_array(&r->arena, (size_t)n, sizeof *text),
-            *pair = sn_arena_array(&r->arena, (size_t)n, sizeof *pair);
-    SnEncoding *e = NULL;
-    if (!text || !pair)
-        return no_memory(r, err);
-    for (int64_t i = 0; i < n; i++) {
-        text[i] = sn_cell_bytes(sn_dataset_cell(r->d, (uint32_t)r->text, first + i));
-        if (r->pair >= 0)
-            pair[i] = sn_cell_bytes(sn_dataset_cell(r->d, (uint32_t)r->pair, first + i));
-    }
-    SN_TRY(sn_model_tokenize(c->text, text, r->pair >= 0 ? pair : NULL, (size_t)n, &o, &r->arena, &e, err));
-    for (int64_t i = 0; i < n; i++) {
-        SN_TRY(add_tokens(r, &e[i], NULL, err));
-        if (c->task == SN_TRAIN_CLASSIFY) {
-            const SnCell cell = sn_dataset_cell(r->d, (uint32_t)r->label, first + i);
-            int64_t k = 0;
-            if (!c->is_regression)
-                SN_TRY(take_class(c, cell, r->what, first + i, &k, err));
-            const double target = c->is_regression ? sn_cell_number(cell) : (double)k;
-            SN_CHECK(isfinite(target), err, SN_EINVAL, "%s: row %lld has no label", r->what,
-                     (long long)(first + i));
-            if (!sn_vec_push(sn_allocator(c->ctx), &r->out->target, target))
-                return no_memory(r, err);
-        }
-        SN_TRY(end_row(r, err));
-    }
-    return SN_OK;
-}
-
-/* The first token of a word has its label, or all of them. */
-static SnStatus tag_row(Reading *r, int64_t row, const SnEncoding *e, int64_t nword, SnError *err)
-{
-    const SnCollate *c = r->c;
-    SnCell first;
-    const int64_t n = sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->label, row), &first);
-    const bool all = sn_arg_bool(c->config, "label_all_tokens");
-    int32_t *labels = sn_arena_array(&r->arena, e->n + 1, sizeof *labels);
-    SN_CHECK(n == nword, err, SN_EINVAL, "%s: row %lld has %lld words and %lld labels", r->what,
-             (long long)row, (long long)nword, (long long)n);
-    if (!labels)
-        return no_memory(r, err);
-    for (size_t i = 0; i < e->n; i++) {
-        const int32_t word = e->word_ids[i];
-        int64_t k = IGNORED;
-        if (word >= 0 && word < n && (all || i == 0 || e->word_ids[i - 1] != word))
-            SN_TRY(take_class(c, (SnCell){first.array, first.at + word}, r->what, row, &k, err));
-        labels[i] = (int32_t)k;
-    }
-    SN_TRY(add_tokens(r, e, labels, err));
-    return end_row(r, err);
-}
-
-static SnStatus read_words(Reading *r, int64_t at, int64_t n, SnError *err)
-{
-    const SnCollate *c = r->c;
-    int64_t *words = sn_arena_array(&r->arena, (size_t)n, sizeof *words), total = 0;
-    SnCell first;
-    SnEncoding *e = NULL;
-    for (int64_t i = 0; words && i < n; i++)
-        total += words[i] = sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->text, at + i), &first);
-    SnBytes *text = sn_arena_array(&r->arena, (size_t)total + 1, sizeof *text);
-    if (!words || !text)
-        return no_memory(r, err);
-    total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        (void)sn_cell_list(sn_dataset_cell(r->d, (uint32_t)r->text, at + i), &first);
-        for (int64_t k = 0; k < words[i]; k++)
-            text[total++] = sn_cell_bytes((SnCell){first.array, first.at + k});
-    }
-    const SnTokenizeOptions o = {.struct_size = sizeof o,
-                                 .truncation = SN_TRUNCATE_LONGEST_FIRST,
-                                 .max_length = c->most,
-                                 .words = words};
-    SN_TRY(sn_model_tokenize(c->text, text, NULL, (size_t)n, &o, &r->arena, &e, err));
-    for (int64_t i = 0; i < n; i++)
-        SN_TRY(tag_row(r, at + i, &e[i], words[i], err));
-    return SN_OK;
-}
-
-/* All tokens one behind the other, in blocks; what is left at the end is dropped. */
-static SnStatus pack(Reading *r, SnError *err)
-{
-    SnTrainRows *o = r->out;
-    const int64_t n = (int64_t)o->ids.n / r->c->most;
-    SN_CHECK(n > 0, err, SN_EINVAL, "%s: %zu tokens are less than a block of %lld", r->what, o->ids.n,
-             (long long)r->c->most);
-    o->start.n = 0;
-    for (int64_t i = 0; i <= n; i++)
-        if (!sn_vec_push(sn_allocator(r->c->ctx), &o->start, i * r->c->most))
-            return no_memory(r, err);
-    o->n = n;
-    return SN_OK;
-}
-
-SnStatus sn_collate_read(const SnCollate *c, const SnDataset *d, const char *what, SnTrainRows *out,
-                         SnError *err)
-{
-    static const char *const none[] = {NULL};
-    Reading r = {.c = c, .d = d, .what = what, .pair = -1, .label = -1, .out = out};
-    const int64_t n = sn_dataset_rows(d);
-    SN_CHECK(n > 0, err, SN_EINVAL, "%s: no rows", what);
-    SN_TRY(text_column(c, d, &r.text, err));
-    SN_TRY(find_column(c, d, "text_pair_column", none, &r.pair, err));
-    if (c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG)
-        SN_TRY(label_column(c, d, &r.label, err));
-    sn_arena_init(&r.arena, sn_allocator(c->ctx));
-    SnStatus st = sn_vec_push(sn_allocator(c->ctx), &out->start, 0) ? SN_OK : no_memory(&r, err);
-    for (int64_t i = 0; st == SN_OK && i < n; i += CHUNK) {
-        st = (c->task == SN_TRAIN_TAG ? read_words : read_texts)(&r, i, least(CHUNK, n - i), err);
-        sn_arena_clear(&r.arena);
-    }
-    if (st == SN_OK && c->task == SN_TRAIN_CAUSAL && sn_arg_bool(c->config, "packing"))
-        st = pack(&r, err);
-    sn_arena_clear(&r.arena);
-    return st;
 }
 
 /* ---- batches ---- */

@@ -1,7 +1,7 @@
-/* collate.h -- rows of a dataset as tokens, and rows of tokens as batches.
+/* collate.h -- what the rows of a dataset are to a training, and rows of tokens as batches.
  *
- * Rows are read once, before the first step: what is kept of one is its tokens and labels. A batch is a
- * function of the rows that it has and of a seed, so that a run that is resumed sees the same ones. */
+ * A batch is a function of the rows that it has and of a seed, so that a run that is resumed sees the same
+ * ones. Which rows are read when: source.h. */
 #ifndef SN_TRAIN_COLLATE_H
 #define SN_TRAIN_COLLATE_H
 
@@ -45,8 +45,15 @@ SN_MUST_CHECK SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnEr
 SN_MUST_CHECK SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, SnDataset **out, SnError *err);
 /* Finds the labels of the rows that are trained on. */
 SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err);
-SN_MUST_CHECK SnStatus sn_collate_read(const SnCollate *c, const SnDataset *d, const char *what,
-                                       SnTrainRows *out, SnError *err);
+/* Columns of texts, of texts behind them, and of labels; -1: none. */
+typedef struct SnTrainColumns {
+    int64_t text, pair, label;
+} SnTrainColumns;
+SN_MUST_CHECK SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out,
+                                          SnError *err);
+/* The class of a label; what: of which rows, for messages. */
+SN_MUST_CHECK SnStatus sn_collate_class(const SnCollate *c, SnCell cell, const char *what, int64_t row,
+                                        int64_t *out, SnError *err);
 #define SN_TRAIN_INPUTS 4
 /* Rows as inputs [n, longest], or [times, n / times, longest] where times > 0; a row of -1 counts for
  * nothing. seed: of hidden tokens. */

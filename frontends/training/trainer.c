@@ -195,18 +195,20 @@ static SnStatus put_metrics(SnTrainer *t, Score *s, SnText *out, SnError *err)
     return SN_OK;
 }
 
-static SnStatus evaluate_batch(SnTrainer *t, int64_t first, int64_t n, Score *s, SnError *err)
+static SnStatus evaluate_batch(SnTrainer *t, int64_t first, int64_t size, Score *s, SnError *err)
 {
     SnNamedTensor in[SN_TRAIN_INPUTS];
     SnResults *r = NULL;
     size_t nin = 0;
-    int64_t *row = sn_arena_array(&t->batch_arena, (size_t)n, sizeof *row);
+    const int64_t left = t->eval.n - first, n = size < left ? size : left,
+                  next = size < left - n ? size : left - n;
+    int64_t *row = sn_arena_array(&t->batch_arena, (size_t)(n + next), sizeof *row);
     if (!row)
         return no_memory(err);
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n + next; i++)
         row[i] = first + i;
-    SN_TRY(
-        sn_collate_batch(&t->collate, &t->eval, row, n, 0, (uint64_t)first, &t->batch_arena, in, &nin, err));
+    SN_TRY(sn_train_source_batch(&t->eval, row, n, 0, (uint64_t)first, &t->batch_arena, in, &nin, err));
+    SN_TRY(sn_train_source_expect(&t->eval, row + n, next, err));
     SN_TRY(sn_training_eval(t->session, in, nin, &r, err));
     const SnNamedTensor *loss = sn_results_find(r, "loss"), *logits = sn_results_find(r, "logits");
     SnStatus st = SN_OK;
@@ -228,7 +230,7 @@ static SnStatus evaluate(SnTrainer *t, SnText *out, SnError *err)
     SnStatus st = SN_OK;
     SN_CHECK(t->eval.n > 0, err, SN_EINVAL, "config: validation_file is not given");
     for (int64_t i = 0; st == SN_OK && i < t->eval.n; i += size) {
-        st = evaluate_batch(t, i, size < t->eval.n - i ? size : t->eval.n - i, &s, err);
+        st = evaluate_batch(t, i, size, &s, err);
         sn_arena_clear(&t->batch_arena);
     }
     if (st == SN_OK)
@@ -342,16 +344,13 @@ static SnStatus do_what_is_due(Run *r, SnError *err)
 
 /* ---- rows of an epoch ---- */
 
-static int64_t length_of(const SnTrainRows *r, int64_t row)
-{
-    return r->start.at[row + 1] - r->start.at[row];
-}
-
-static void sort_by_length(const SnTrainRows *r, int64_t *row, int64_t n)
+static void sort_by_length(const SnTrainSource *r, int64_t *row, int64_t n)
 {
     for (int64_t gap = n / 2; gap > 0; gap /= 2)
         for (int64_t i = gap; i < n; i++)
-            for (int64_t k = i; k >= gap && length_of(r, row[k - gap]) < length_of(r, row[k]); k -= gap) {
+            for (int64_t k = i;
+                 k >= gap && sn_train_source_length(r, row[k - gap]) < sn_train_source_length(r, row[k]);
+                 k -= gap) {
                 const int64_t v = row[k];
                 row[k] = row[k - gap];
                 row[k - gap] = v;
@@ -359,13 +358,14 @@ static void sort_by_length(const SnTrainRows *r, int64_t *row, int64_t n)
 }
 
 /* LengthGroupedSampler: the longest row comes first, so that what a run needs is known at once. */
-static void group(const SnTrainRows *r, int64_t *order, int64_t batch)
+static void group(const SnTrainSource *r, int64_t *order, int64_t batch)
 {
     const int64_t mega = MEGA * batch;
     int64_t longest = 0;
     for (int64_t i = 0; i < r->n; i += mega) {
         sort_by_length(r, order + i, mega < r->n - i ? mega : r->n - i);
-        longest = length_of(r, order[i]) > length_of(r, order[longest]) ? i : longest;
+        longest =
+            sn_train_source_length(r, order[i]) > sn_train_source_length(r, order[longest]) ? i : longest;
     }
     const int64_t v = order[0];
     order[0] = order[longest];
@@ -429,8 +429,15 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     t->control.should_log = t->control.should_evaluate = t->control.should_save = false;
     emit(t, ON_step_begin, NULL);
     const int64_t n = pick_rows(r, update, row);
-    SN_TRY(sn_collate_batch(&t->collate, &t->train, row, n, r->times > 1 ? r->times : 0, seed,
-                            &t->batch_arena, in, &nin, err));
+    SN_TRY(sn_train_source_batch(&t->train, row, n, r->times > 1 ? r->times : 0, seed, &t->batch_arena, in,
+                                 &nin, err));
+    const uint64_t tokens = t->train.now.ids.n;
+    if (update + 1 < r->updates) {
+        int64_t *next = sn_arena_array(&t->batch_arena, (size_t)(r->times * r->batch), sizeof *next);
+        if (!next)
+            return no_memory(err);
+        SN_TRY(sn_train_source_expect(&t->train, next, pick_rows(r, update + 1, next), err));
+    }
     const int64_t last = (update + 1) * r->times < r->micro ? (update + 1) * r->times : r->micro;
     for (int64_t i = update * r->times + 1; i < last; i++)
         emit(t, ON_substep_end, NULL);
@@ -443,8 +450,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     emit(t, ON_pre_optimizer_step, NULL);
     emit(t, ON_optimizer_step, NULL);
     r->loss += y.loss;
-    for (int64_t i = 0; i < n; i++)
-        s->tokens += row[i] < 0 ? 0 : (uint64_t)length_of(&t->train, row[i]);
+    s->tokens += tokens;
     s->global_step++;
     s->epoch = (double)epoch + (double)last / (double)r->micro;
     s->seconds = now_s() - r->begin;
@@ -568,7 +574,7 @@ static SnStatus open_session(Run *r, SnError *err)
         d.want = loss;
         d.nwant = 1;
     }
-    SN_TRY(sn_collate_batch(&t->collate, &t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
+    SN_TRY(sn_train_source_batch(&t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
     SN_TRY(resolved(t, &d.args, err));
     SN_TRY(sn_training_create(t->model, &d, &t->session, err));
     sn_arena_clear(&t->batch_arena);

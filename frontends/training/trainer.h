@@ -2,8 +2,8 @@
 #ifndef SN_TRAINER_INSIDE_H
 #define SN_TRAINER_INSIDE_H
 
-#include "frontends/training/collate.h"
 #include "frontends/training/log.h"
+#include "frontends/training/source.h"
 
 struct SnTrainer {
     SnContext *ctx;
@@ -16,7 +16,7 @@ struct SnTrainer {
     SnDataset *data;             /* what the names of labels lie in */
     SnModel *model, *text;       /* text: whose tokenizer; may be the model */
     SnCollate collate;
-    SnTrainRows train, eval;
+    SnTrainSource train, eval;
     SnTraining *session;
     SN_VEC(const char *) used; /* parameters of the head, by their names in the file */
     SnTrainerState state;

@@ -203,9 +203,11 @@ static SnStatus read_rows(SnTrainer *t, SnError *err)
     if (st == SN_OK)
         st = sn_collate_begin(&t->collate, t->model, err);
     if (st == SN_OK)
-        st = sn_collate_read(&t->collate, data[0], "train_file", &t->train, err);
+        st = sn_train_source_open(&t->train, &t->collate, data[0], "train_file", err);
+    if (st == SN_OK && strcmp(sn_arg_string(t->config, "train_sampling_strategy"), "group_by_length") == 0)
+        st = sn_train_source_measure(&t->train, err);
     if (st == SN_OK && data[1])
-        st = sn_collate_read(&t->collate, data[1], "validation_file", &t->eval, err);
+        st = sn_train_source_open(&t->eval, &t->collate, data[1], "validation_file", err);
     if (st == SN_OK)
         t->data = sn_dataset_retain(data[0]); /* names of labels lie there */
     sn_dataset_release(data[0]);
@@ -292,8 +294,8 @@ void sn_trainer_destroy(SnTrainer *t)
     const SnAllocator *memory = sn_allocator(t->ctx);
     sn_training_destroy(t->session);
     sn_train_log_end(&t->log);
-    sn_train_rows_clear(&t->train, memory);
-    sn_train_rows_clear(&t->eval, memory);
+    sn_train_source_close(&t->train);
+    sn_train_source_close(&t->eval);
     sn_dataset_release(t->data);
     if (t->text != t->model)
         sn_model_close(t->text);
