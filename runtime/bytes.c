@@ -165,7 +165,7 @@ static inline bool breaks_utf8(const uint8_t *p)
 enum { UTF8_CHUNK = 32, UTF8_HEAD = 3 };
 
 /* A character begins at p. Where the last character begins of as many chunks as are well-formed. */
-static size_t utf8_chunks(const uint8_t *p, size_t n)
+SN_INLINE size_t utf8_chunks(const uint8_t *p, size_t n, bool looks_for_ascii)
 {
     uint8_t head[2 * UTF8_HEAD] = {0};
     size_t at = UTF8_HEAD;
@@ -178,9 +178,9 @@ static size_t utf8_chunks(const uint8_t *p, size_t n)
     for (; n - at >= UTF8_CHUNK; at += UTF8_CHUNK) {
         const uint8_t *const chunk = p + at;
         uint8_t all = chunk[-3] | chunk[-2] | chunk[-1], bad = 0;
-        for (int i = 0; i < UTF8_CHUNK; i++)
+        for (int i = 0; i < UTF8_CHUNK && looks_for_ascii; i++)
             all |= chunk[i];
-        if (all < 0x80)
+        if (looks_for_ascii && all < 0x80)
             continue;
         for (int i = 0; i < UTF8_CHUNK; i++)
             bad |= breaks_utf8(chunk + i);
@@ -192,9 +192,14 @@ static size_t utf8_chunks(const uint8_t *p, size_t n)
     return at;
 }
 
-size_t sn_utf8_prefix(SnBytes b)
+SN_V3 static size_t utf8_chunks_v3(const uint8_t *p, size_t n)
 {
-    size_t i = utf8_chunks(b.at, b.n), n;
+    return utf8_chunks(p, n, false);
+}
+
+size_t sn_utf8_prefix_on(SnBytes b, bool has_v3)
+{
+    size_t i = has_v3 ? utf8_chunks_v3(b.at, b.n) : utf8_chunks(b.at, b.n, true), n;
     while (i < b.n) {
         const SnBytes rest = {b.at + i, b.n - i};
         if (rest.at[0] < 0x80)
@@ -204,6 +209,11 @@ size_t sn_utf8_prefix(SnBytes b)
         i += n;
     }
     return i;
+}
+
+size_t sn_utf8_prefix(SnBytes b)
+{
+    return sn_utf8_prefix_on(b, false);
 }
 
 bool sn_utf8_valid(SnBytes b)

@@ -39,7 +39,8 @@ bool sn_skip(SnReader *r, size_t n);
 /* Decodes one code point (no surrogates, no overlong forms); SN_UTF8_BAD takes one byte. At the end: bad. */
 uint32_t sn_read_utf8(SnReader *r);
 bool sn_utf8_valid(SnBytes b);
-size_t sn_utf8_prefix(SnBytes b); /* bytes of well-formed UTF-8 that b begins with */
+size_t sn_utf8_prefix(SnBytes b);                 /* bytes of well-formed UTF-8 that b begins with */
+size_t sn_utf8_prefix_on(SnBytes b, bool has_v3); /* by code of that CPU level, see SN_V3 */
 /* Bytes of the code point that b (not empty) begins with, or of the ill-formed part that sn_utf8_repair
  * replaces. */
 size_t sn_utf8_size(SnBytes b);

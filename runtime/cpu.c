@@ -39,7 +39,7 @@ static const struct {
     uint32_t bits;
 } feature[] = {
     /* clang-format off */
-    {SN_CPU_V3,  1, 0, ECX, 1u << 12 | 1u << 22 | 1u << 28 | 1u << 29},            /* FMA MOVBE AVX F16C */
+    {SN_CPU_V3,  1, 0, ECX, 1u << 12 | 1u << 22 | 1u << 23 | 1u << 28 | 1u << 29}, /* FMA MOVBE POPCNT AVX F16C */
     {SN_CPU_V3,  7, 0, EBX, 1u << 3 | 1u << 5 | 1u << 8},                          /* BMI1 AVX2 BMI2 */
     {SN_CPU_V3,  0x80000001u, 0, ECX, 1u << 5},                                    /* LZCNT */
     {SN_CPU_V4,  7, 0, EBX, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31}, /* F DQ CD BW VL */

@@ -33,6 +33,7 @@ typedef struct SnHostCall {
     void *memo;
     size_t memo_size;
     uint64_t deadline_ns; /* sn_now_ns() beyond this: return SN_AGAIN soon; 0: no deadline */
+    bool has_v3;          /* code of that CPU level may run, see SN_V3 */
 } SnHostCall;
 
 typedef SnStatus SnHostFn(const SnHostCall *h, SnError *err);

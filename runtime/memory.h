@@ -22,6 +22,21 @@ void sn_assert_failed(const char *file, int line, const char *cond);
 #define SN_PRINTF(fmt, args)
 #endif
 
+/* A function for CPUs of level v3 (cpu.h): what it inlines is compiled for them, too. Who calls it knows that
+ * this is one. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define SN_HAS_V3 1
+#define SN_V3     __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#else
+#define SN_HAS_V3 0
+#define SN_V3
+#endif
+#if defined(__GNUC__)
+#define SN_INLINE static inline __attribute__((always_inline))
+#else
+#define SN_INLINE static inline
+#endif
+
 /* ---- errors (error.c) ---- */
 SnStatus sn_fail(SnError *err, SnStatus code, const char *format, ...) SN_PRINTF(3, 4);
 SnStatus sn_failv(SnError *err, SnStatus code, const char *format, va_list args) SN_PRINTF(3, 0);

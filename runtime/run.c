@@ -305,7 +305,8 @@ static SnStatus run_host(SnInstance *s, const SnStepRow *step, bool *done, SnErr
                        .nattr = h->attr.count,
                        .memo = h->memo ? s->memo + h->memo_at : NULL,
                        .memo_size = (size_t)h->memo,
-                       .deadline_ns = s->deadline};
+                       .deadline_ns = s->deadline,
+                       .has_v3 = s->program->ctx->cpu_level >= SN_CPU_V3};
     if (step->b != SN_NONE) {
         call.scratch = s->plan.buffer[step->b].at;
         call.scratch_size = (size_t)s->plan.buffer[step->b].size;

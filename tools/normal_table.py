@@ -19,7 +19,7 @@ from tables import put as put_array
 
 BREAKS = ["OTHER", "CR", "LF", "CONTROL", "EXTEND", "LINKER", "CONJUNCT", "ZWJ", "INDICATOR", "PREPEND", "SPACING", "L",
           "V", "T", "LV", "LVT", "PICTO", "CONSONANT"]
-COMPAT, SECOND = 32, 64
+COMPAT, SECOND, KEPT = 32, 64, 128
 NFD, NFC = normalizers.NFD().normalize_str, normalizers.NFC().normalize_str
 NFKD = normalizers.NFKD().normalize_str
 
@@ -76,6 +76,11 @@ def compositions(chars):
     return dict(sorted(pairs.items()))
 
 
+def is_kept(c, seconds, brk):
+    """Does NFC leave any text as it is that has only such characters? Marks that move show behind U+345, of class 240."""
+    return NFC(c) == c and c not in seconds and brk not in ("V", "T") and NFD("q\u0345" + c) == "q\u0345" + NFD(c)
+
+
 def put(parts, name, group, ctype, values):
     parts.append((name, group, len(values)))
     put_array(name.lower(), ctype, values, "static ")
@@ -101,9 +106,10 @@ def main():
     seconds = {b for _, b in pairs}
     compat = [c for c in chars if NFKD(c) != NFD(c)]
     of = [0] * 0x110000
-    of[0] = BREAKS.index("CONTROL")
+    of[0] = BREAKS.index("CONTROL") | KEPT
     for c in chars:
-        of[ord(c)] = BREAKS.index(breaks[c]) | COMPAT * (NFKD(c) != NFD(c)) | SECOND * (c in seconds)
+        of[ord(c)] = (BREAKS.index(breaks[c]) | COMPAT * (NFKD(c) != NFD(c)) | SECOND * (c in seconds)
+                      | KEPT * is_kept(c, seconds, breaks[c]))
     first, second = two_stages(of, 128)
     apart = [c for c in chars if NFD(c) != c and not HANGUL <= ord(c) < HANGUL + NHANGUL]
     assert max(ord(c) for p in pairs for c in p) < 1 << 21
@@ -117,7 +123,7 @@ def main():
 /* clang-format off */
 """)
     print(f"_Static_assert(SN_BREAK_CONSONANT == {BREAKS.index('CONSONANT')} && SN_FORM_COMPAT == {COMPAT} && "
-          f"SN_FORM_SECOND == {SECOND}, \"table and header agree\");\n")
+          f"SN_FORM_SECOND == {SECOND} && SN_FORM_KEPT == {KEPT}, \"table and header agree\");\n")
     parts = []
     put(parts, "FORM_FIRST", "FORM", "uint8_t", first)
     put(parts, "FORM_SECOND", "FORM", "uint8_t", second)

@@ -86,8 +86,8 @@ typedef struct SnRegexDfa { /* see SnTokRegex */
 } SnRegexDfa;
 
 /* The edges that find all matches, of *nout states; 0: there is no such machine, because the pattern leaves
- * text out or is too large. */
+ * text out or is too large. Behind them *npair edges a state of two characters, where those are few. */
 SN_MUST_CHECK SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32_t **out,
-                                     uint32_t *nout, SnError *err);
+                                     uint32_t *nout, uint32_t *npair, SnError *err);
 
 #endif

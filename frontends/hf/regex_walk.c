@@ -126,14 +126,28 @@ static bool make_edges(Machine *m, uint32_t *out)
     return true;
 }
 
+/* Edges of two characters from those of one. */
+static void make_pairs(const uint32_t *walk, uint32_t nwalk, uint32_t nclass, uint32_t *out)
+{
+    const uint32_t flags = (1u << SN_TOK_WALK_BITS) - 1;
+    for (uint32_t row = 0; row < nwalk * nclass; row += nclass) {
+        for (uint32_t i = 0; i < nclass * nclass; i++) {
+            const uint32_t first = walk[row + i % nclass];
+            const uint32_t second = walk[(first >> SN_TOK_WALK_BITS) + i / nclass];
+            *out++ = (second >> SN_TOK_WALK_BITS) * nclass << 2 * SN_TOK_WALK_BITS |
+                     (second & flags) << SN_TOK_WALK_BITS | (first & flags);
+        }
+    }
+}
+
 SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32_t **out, uint32_t *nout,
-                       SnError *err)
+                       uint32_t *npair, SnError *err)
 {
     bool is_used[256] = {false};
     Machine m = {.edge = d->edge, .nclass = d->nclass, .ntail = 2 * d->nclass, .is_used = is_used};
     for (size_t i = 0; i < d->nchar; i++)
         is_used[d->class[i]] = true;
-    *nout = 0;
+    *nout = *npair = 0;
     if (d->nstate >= MAX_STATES || d->nclass > MAX_CLASSES)
         return SN_OK;
     const size_t nnumber = (size_t)m.ntail * (1 + d->nstate);
@@ -146,9 +160,12 @@ SnStatus sn_regex_walk(SnArena *work, SnArena *keep, const SnRegexDfa *d, uint32
     m.n = 0;
     if (!make_edges(&m, NULL))
         return SN_OK;
-    *out = sn_arena_array(keep, (size_t)m.n * d->nclass, sizeof **out);
+    *npair = m.n <= SN_TOK_WALK_PAIRS / (d->nclass * d->nclass) ? d->nclass * d->nclass : 0;
+    *out = sn_arena_array(keep, (size_t)m.n * (d->nclass + *npair), sizeof **out);
     SN_CHECK(*out != NULL, err, SN_ENOMEM, "no memory for a pattern");
     *nout = m.n;
     (void)make_edges(&m, *out);
+    if (*npair > 0)
+        make_pairs(*out, m.n, d->nclass, *out + (size_t)m.n * d->nclass);
     return SN_OK;
 }

@@ -34,8 +34,8 @@ typedef struct SnDraftRegex {
     uint16_t block[SN_TOK_BLOCKS];
     uint8_t *class; /* BLOCK nblock */
     uint32_t *edge; /* nclass (1 + nstate) */
-    uint32_t *walk; /* nclass nwalk */
-    uint32_t nwalk;
+    uint32_t *walk; /* nclass nwalk, and behind that npair nwalk */
+    uint32_t nwalk, npair;
 } SnDraftRegex;
 
 typedef struct Compiler {
@@ -449,7 +449,7 @@ static SnStatus compile(Compiler *c, SnDraftRegex *r)
     SN_TRY(make_classes(c, r));
     SN_TRY(make_states(c, r));
     const SnRegexDfa dfa = {r->edge, r->class, (size_t)BLOCK * r->nblock, r->nclass, r->nstate};
-    return sn_regex_walk(c->a, c->keep, &dfa, &r->walk, &r->nwalk, c->err);
+    return sn_regex_walk(c->a, c->keep, &dfa, &r->walk, &r->nwalk, &r->npair, c->err);
 }
 
 SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, uint32_t *index, SnError *err)
@@ -490,7 +490,7 @@ void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
         count[SN_TOK_REGEX]++;
         count[SN_TOK_BLOCK] += SN_TOK_BLOCKS;
         count[SN_TOK_CLASS] += (size_t)BLOCK * r->nblock;
-        count[SN_TOK_EDGE] += (size_t)r->nclass * (1 + r->nstate + r->nwalk);
+        count[SN_TOK_EDGE] += (size_t)r->nclass * (1 + r->nstate + r->nwalk) + (size_t)r->npair * r->nwalk;
     }
 }
 
@@ -499,10 +499,10 @@ void sn_draft_put_regexes(const SnTokDraft *d, SnTokRegex *regex, uint16_t *bloc
 {
     uint32_t blocks = 0, classes = 0, edges = 0;
     for (const SnDraftRegex *r = d->regexes; r != NULL; r = r->next) {
-        const uint32_t nclass = BLOCK * r->nblock, nedge = r->nclass * (1 + r->nstate),
-                       nwalk = r->nclass * r->nwalk;
-        *regex++ =
-            (SnTokRegex){blocks, classes, r->nblock, edges, r->nstate, edges + nedge, r->nwalk, r->nclass};
+        const uint32_t nclass = BLOCK * r->nblock, nedge = r->nclass * (1 + r->nstate), walks = edges + nedge,
+                       pairs = walks + r->nclass * r->nwalk, nwalk = (r->nclass + r->npair) * r->nwalk;
+        *regex++ = (SnTokRegex){blocks, classes,  r->nblock, edges,    r->nstate,
+                                walks,  r->nwalk, pairs,     r->npair, r->nclass};
         memcpy(block + blocks, r->block, sizeof r->block);
         memcpy(class + classes, r->class, nclass);
         memcpy(edge + edges, r->edge, nedge * sizeof *edge);

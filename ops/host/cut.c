@@ -234,9 +234,10 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
 SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
 {
     const bool has_pattern = w->cut == SN_TOK_CUT_PATTERN;
-    const SnTokPattern p = has_pattern ? sn_tok_pattern(e->t, w->split.step[0].arg) : (SnTokPattern){0};
+    SnTokPattern p = has_pattern ? sn_tok_pattern(e->t, w->split.step[0].arg) : (SnTokPattern){0};
     const SnBytes text = w->split.text;
     Ends ends;
+    p.has_v3 = e->h->has_v3;
     if (w->in_word)
         SN_TRY(sn_tok_words_one(e, w, out, err));
     while (w->cut_at < text.n) {

@@ -14,17 +14,17 @@ typedef struct State {
     int64_t text, row; /* text: of the operand; row: of the results */
     int64_t word;      /* texts of the row so far */
     Phase phase;
-    bool is_repaired, is_ascii;
-    size_t text_size;        /* of the row, repaired */
-    size_t read;             /* REPAIR: bytes of the row that were looked at */
-    SnTokFinder raw, normed; /* in the text; in the stretch just normalised */
-    SnTokPlace at;           /* in the text */
-    size_t end;              /* of the stretch being normalised */
-    SnTokMatch next;         /* the added token after it */
-    size_t ntext, nfrom;     /* of the normalised stretch */
-    int32_t first;           /* the stretch's first code point */
-    SnTokPlace normed_at;    /* SPLIT: in the normalised stretch */
-    SnTokMatch inner;        /* WORDS: the added token after the piece */
+    bool is_repaired, is_kept; /* is_kept: normalising leaves the text as it is */
+    size_t text_size;          /* of the row, repaired */
+    size_t read;               /* REPAIR: bytes of the row that were looked at */
+    SnTokFinder raw, normed;   /* in the text; in the stretch just normalised */
+    SnTokPlace at;             /* in the text */
+    size_t end;                /* of the stretch being normalised */
+    SnTokMatch next;           /* the added token after it */
+    size_t ntext, nfrom;       /* of the normalised stretch */
+    int32_t first;             /* the stretch's first code point */
+    SnTokPlace normed_at;      /* SPLIT: in the normalised stretch */
+    SnTokMatch inner;          /* WORDS: the added token after the piece */
     SnTokStretch piece;
     SnTokWords words;
     SnTokSink out;
@@ -88,9 +88,8 @@ static void repair(Op *op, State *st)
         const size_t left = row.n - st->read;
         size_t bad;
         const SnBytes part = sn_bytes(p, left < STRETCH ? left : STRETCH);
-        const bool is_plain = sn_tok_ascii(part);
-        st->is_ascii &= is_plain;
-        n = is_plain ? part.n : sn_utf8_prefix(part);
+        n = sn_tok_ascii(part) ? part.n : sn_utf8_prefix_on(part, op->e.h->has_v3);
+        st->is_kept = st->is_kept && sn_tok_norm_keeps(&op->e.norm, sn_bytes(p, n));
         copy_repaired(op, st, p, n);
         if (n > 0)
             continue;
@@ -98,6 +97,8 @@ static void repair(Op *op, State *st)
             memcpy(op->e.repaired, row.at, st->read);
         st->is_repaired = true;
         copy_repaired(op, st, replacement, sizeof replacement);
+        st->is_kept =
+            st->is_kept && sn_tok_norm_keeps(&op->e.norm, sn_bytes(replacement, sizeof replacement));
         (void)sn_tok_well_formed(p, left, &bad);
         n = bad;
     }
@@ -127,7 +128,7 @@ static int32_t place(const Op *op, SnTokPlace *at, const uint8_t *text, size_t b
 static void begin_row(State *st)
 {
     st->is_repaired = false;
-    st->is_ascii = true;
+    st->is_kept = true;
     st->text_size = st->read = 0;
     st->raw = (SnTokFinder){0, 0};
     st->at = (SnTokPlace){0, 0};
@@ -166,19 +167,13 @@ static void find(Op *op, State *st)
     st->piece.n = st->end - taken;
 }
 
-/* Does normalising leave the text as it is? */
-static bool is_same(const Op *op, const State *st)
-{
-    return op->e.norm.nstep == 0 || (st->is_ascii && op->e.norm.keeps_ascii);
-}
-
 static SnStatus normalize(Op *op, State *st, SnError *err)
 {
     const SnBytes in = text_of(op, st);
     SnTokOut out = {op->e.text, op->needs_from ? op->e.from : NULL, st->ntext, st->nfrom, op->e.room,
                     op->e.room};
     bool is_due = false;
-    while (!is_same(op, st) && st->at.byte < st->end && !is_due) {
+    while (!st->is_kept && st->at.byte < st->end && !is_due) {
         const size_t before = st->at.byte;
         SN_CHECK(sn_tok_norm_run(&op->e.norm, in.at, &st->at, st->end, &out), err, SN_ESHAPE,
                  "tok_encode: normalised text has more than its bound of %zu bytes", op->e.room);
@@ -186,7 +181,7 @@ static SnStatus normalize(Op *op, State *st, SnError *err)
     }
     st->ntext = out.ntext;
     st->nfrom = out.nfrom;
-    if (is_same(op, st) || st->at.byte == st->end) {
+    if (st->is_kept || st->at.byte == st->end) {
         st->normed = (SnTokFinder){0, 0};
         st->normed_at = (SnTokPlace){0, 0};
         st->phase = SPLIT;
@@ -197,7 +192,7 @@ static SnStatus normalize(Op *op, State *st, SnError *err)
 /* The stretch, normalised: a part of the text where nothing is to be done. */
 static SnTokStretch stretch_of(const Op *op, const State *st)
 {
-    if (is_same(op, st)) {
+    if (st->is_kept) {
         const size_t begin = st->at.byte;
         return (SnTokStretch){text_of(op, st).at + begin, st->end - begin, NULL, st->first,
                               st->piece.is_first};

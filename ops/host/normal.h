@@ -29,8 +29,9 @@ typedef enum SnBreak { /* Grapheme_Cluster_Break, with what emoji and conjuncts 
 } SnBreak;
 
 #define SN_FORM_BREAK  31u
-#define SN_FORM_COMPAT 32u /* its NFKD is not its NFD */
-#define SN_FORM_SECOND 64u /* may compose with what stands before it (but for Hangul) */
+#define SN_FORM_COMPAT 32u  /* its NFKD is not its NFD */
+#define SN_FORM_SECOND 64u  /* may compose with what stands before it (but for Hangul) */
+#define SN_FORM_KEPT   128u /* NFC leaves a text of such characters as it is */
 
 /* Which sections a step reads. FORM: two stages over blocks of code points. NFD and NFKD: what the code
  * points LOW[BLOCK[b] .. BLOCK[b + 1]) of 256 from b << 8 become, number i POOL[AT[i] .. AT[i + 1]); NFKD has

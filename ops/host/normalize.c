@@ -427,6 +427,22 @@ void sn_tok_norm_init(SnTokNorm *m, const SnTokTable *t, void *scratch, size_t c
     m->keeps_ascii = m->is_local;
     for (uint32_t c = 0; c < 128; c++)
         m->keeps_ascii &= m->ascii[c] == c;
+    m->is_nfc = m->nstep == 1 && m->step[0].kind == SN_NORM_NFC;
+}
+
+bool sn_tok_norm_keeps(const SnTokNorm *m, SnBytes text)
+{
+    if (m->nstep == 0 || sn_tok_ascii(text))
+        return m->nstep == 0 || m->keeps_ascii;
+    for (size_t i = 0, size; i < text.n && m->is_nfc; i += size) {
+        size = sn_tok_ascii_begin(text.at + i, text.n - i);
+        if (size > 0)
+            continue;
+        size = sn_tok_char_size(text.at + i, text.n - i);
+        if (!(sn_form(m->t, sn_tok_code_point(text.at + i, size)) & SN_FORM_KEPT))
+            return false;
+    }
+    return m->is_nfc;
 }
 
 size_t sn_tok_normalize_text(const SnTokTable *t, SnBytes text, void *scratch, size_t cap, SnBytes out)

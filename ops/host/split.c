@@ -18,6 +18,7 @@ SnTokPattern sn_tok_pattern(const SnTokTable *t, uint32_t regex)
                           .ascii = class + 128 * (size_t)block[0],
                           .edge = edge + r->edges,
                           .walk = r->nwalk > 0 ? edge + r->walks : NULL,
+                          .pair = r->npair > 0 ? edge + r->pairs : NULL,
                           .nclass = r->nclass};
 }
 
@@ -313,6 +314,20 @@ SnTokSplitResult sn_tok_split_next(SnTokSplitter *s, SnTokEvent *word)
 
 /* ---- checking ----------------------------------------------------------------------------------------- */
 
+static bool check_pairs(const SnTokTable *t, const SnTokRegex *r)
+{
+    const uint32_t nedge = sn_tok_count(t, SN_TOK_EDGE), npair = r->npair;
+    if (r->nwalk == 0 || r->nclass > 256 || npair != r->nclass * r->nclass || r->pairs > nedge ||
+        r->nwalk > (nedge - r->pairs) / npair || r->nwalk > SN_TOK_WALK_PAIRS / npair)
+        return false;
+    for (uint32_t i = 0; i < npair * r->nwalk; i++) {
+        const uint32_t row = sn_tok_EDGE(t)[r->pairs + i] >> 2 * SN_TOK_WALK_BITS;
+        if (row % npair != 0 || row / npair >= r->nwalk)
+            return false;
+    }
+    return true;
+}
+
 static bool check_regex(const SnTokTable *t, const SnTokRegex *r)
 {
     const uint32_t nblock = sn_tok_count(t, SN_TOK_BLOCK), nclass = sn_tok_count(t, SN_TOK_CLASS),
@@ -339,7 +354,7 @@ static bool check_regex(const SnTokTable *t, const SnTokRegex *r)
         if (row % r->nclass != 0 || row / r->nclass >= r->nwalk)
             return false;
     }
-    return true;
+    return r->npair == 0 || check_pairs(t, r);
 }
 
 static bool check_split(const SnTokTable *t, const SnTokSplit *s)

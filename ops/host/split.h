@@ -11,7 +11,9 @@ typedef struct SnTokPattern {
     const uint8_t *class, *ascii; /* ascii: the classes of the first block */
     const uint32_t *edge;
     const uint32_t *walk; /* NULL: there is none */
+    const uint32_t *pair; /* of its edges of two bytes; NULL: there are none */
     uint32_t nclass;
+    bool has_v3; /* sn_tok_walk may run code of that CPU level */
 } SnTokPattern;
 
 SnTokPattern sn_tok_pattern(const SnTokTable *t, uint32_t regex);

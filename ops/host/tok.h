@@ -171,6 +171,7 @@ typedef struct SnTokNorm {
     bool joins;       /* ... but not beside an ASCII character */
     bool keeps_far;   /* ... nor, without this, at others */
     bool keeps_ascii; /* a text of ASCII is the same */
+    bool is_nfc;      /* that is all */
 } SnTokNorm;
 
 /* Begin and end of what a character of normalised text stands for. */
@@ -200,6 +201,9 @@ static inline uint32_t sn_charsmap_offset(uint32_t unit)
 
 /* scratch is 24 cap bytes; places: from is asked for, see sn_tok_norm_run. */
 void sn_tok_norm_init(SnTokNorm *m, const SnTokTable *t, void *scratch, size_t cap, bool places);
+
+/* Is text, valid UTF-8, the same? false: perhaps not. */
+bool sn_tok_norm_keeps(const SnTokNorm *m, SnBytes text);
 
 /* Normalises one run of text[at->byte .. end), valid UTF-8, and moves at past it; it begins at the begin of a
  * stretch between added tokens, or where the run before ended. out->from may be NULL; else for each character

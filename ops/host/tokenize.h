@@ -152,7 +152,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  9u
+#define SN_TOK_VERSION  10u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -257,11 +257,14 @@ typedef struct SnTokAdded {
  *
  * A pattern whose matches leave nothing out has a second machine, the walk, which reads on from match to match
  * (regex_walk.c). An edge of it, EDGE[walks + row + class], is the next row above the SN_TOK_WALK_ flags, the
- * first row 0; class 0 stands for bytes that begin no character. */
+ * first row 0; class 0 stands for bytes that begin no character. Where it is small it has edges of two bytes
+ * as well: EDGE[pairs + row + first class + nclass second class] is the next row, a multiple of nclass squared,
+ * above the flags of the second and those of the first. */
 typedef struct SnTokRegex {
     uint32_t blocks, classes, nblock; /* elements of BLOCK and CLASS from here: SN_TOK_BLOCKS, 128 nblock */
     uint32_t edges, nstate;           /* elements of EDGE from here: nclass (1 + nstate) */
     uint32_t walks, nwalk;            /* ... nclass nwalk; 0: there is none */
+    uint32_t pairs, npair;            /* ... npair nwalk, npair: nclass squared; 0: there are none */
     uint32_t nclass;
 } SnTokRegex;
 #define SN_TOK_REGEXES 64u
@@ -271,6 +274,7 @@ typedef struct SnTokRegex {
 #define SN_TOK_WALK_MAYBE 8u /* a match ends before the character that was read, if no longer one is found */
 #define SN_TOK_WALK_LAST  16u /* none was: a match ends at the last such place before this one */
 #define SN_TOK_WALK_BITS  8u
+#define SN_TOK_WALK_PAIRS (1u << 16) /* so many edges of two bytes at most */
 #define SN_TOK_BLOCKS  8704u /* 0x110000 / 128 */
 
 typedef enum SnNormKind {

@@ -6,11 +6,11 @@
  * a match to end where one ended there too, and from that place on what was found there is true. */
 #include "ops/host/split.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if SN_HAS_V3
+#include <immintrin.h>
 #endif
 
-enum { WAYS = SN_TOK_WALK_WAYS, SHORT = 32, LONG = SN_TOK_WALK_MOST / WAYS };
+enum { WAYS = SN_TOK_WALK_WAYS, SHORT = 32, LONG = SN_TOK_WALK_MOST / WAYS, BEFORE = 16 };
 enum { HERE = SN_TOK_WALK_HERE, BACK = SN_TOK_WALK_BACK, AGAIN = SN_TOK_WALK_AGAIN };
 enum { MAYBE = SN_TOK_WALK_MAYBE, LAST = SN_TOK_WALK_LAST };
 
@@ -18,68 +18,98 @@ _Static_assert(WAYS *SHORT % 64 == 0, "chunks are words of borders");
 
 #define FOR_WAYS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
-enum { NO_ASCII = 0x80 };
-
 typedef struct Walk {
     const SnTokPattern *p;
-    const uint8_t *text; /* of the chunk */
-    uint8_t class[256];  /* of each kind */
-    /* Its bytes; of characters that are not ASCII NO_ASCII + class, and NO_ASCII. */
-    uint8_t kind[SN_TOK_WALK_MOST];
-    uint8_t flag[SN_TOK_WALK_MOST]; /* SN_TOK_WALK_ of each character */
+    const uint8_t *text;                 /* of the chunk */
+    uint8_t class[SN_TOK_WALK_MOST];     /* of each byte; 0 where no character begins */
+    uint16_t pair[SN_TOK_WALK_MOST / 2]; /* of two bytes each: which edge */
+    uint8_t flag[SN_TOK_WALK_MOST];      /* SN_TOK_WALK_ of each character */
 } Walk;
 
-static inline uint32_t class_at(const Walk *w, size_t at)
+/* ---- many bytes together ------------------------------------------------------------------------------ */
+
+#if SN_HAS_V3
+SN_V3 static inline uint64_t bits_of_v3(const uint8_t *byte, int bit)
 {
-    return w->class[w->kind[at]];
+    const __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)byte),
+                  high = _mm256_loadu_si256((const __m256i *)(const void *)(byte + 32));
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(high, 7 - bit)) << 32 |
+           (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(low, 7 - bit));
 }
 
-#if defined(__SSE2__)
-static inline uint64_t bytes_where(__m128i all)
+/* A table of 128 bytes is eight of 16, of which the bits above the lowest four choose. */
+SN_V3 static inline void put_classes_v3(Walk *w, size_t n)
 {
-    return (unsigned)_mm_movemask_epi8(all);
+    __m256i part[8];
+    for (int k = 0; k < 8; k++)
+        part[k] = _mm256_broadcastsi128_si256(
+            _mm_loadu_si128((const __m128i *)(const void *)(w->p->ascii + 16 * k)));
+    for (size_t i = 0; i < n; i += 32) {
+        const __m256i text = _mm256_loadu_si256((const __m256i *)(const void *)(w->text + i));
+        __m256i found[8];
+        for (int k = 0; k < 8; k++)
+            found[k] = _mm256_shuffle_epi8(part[k], text);
+        for (int bit = 4, k = 4; bit < 7; bit++, k /= 2)
+            for (int j = 0; j < k; j++)
+                found[j] =
+                    _mm256_blendv_epi8(found[2 * j], found[2 * j + 1], _mm256_slli_epi16(text, 7 - bit));
+        _mm256_storeu_si256((__m256i *)(void *)(w->class + i), found[0]);
+    }
 }
+
+SN_V3 static inline void put_pairs_v3(Walk *w, size_t n)
+{
+    const __m256i factors = _mm256_set1_epi16((short)(w->p->nclass << 8 | 1));
+    for (size_t i = 0; i < n; i += 32) {
+        const __m256i class = _mm256_loadu_si256((const __m256i *)(const void *)(w->class + i));
+        _mm256_storeu_si256((__m256i *)(void *)(w->pair + i / 2), _mm256_maddubs_epi16(class, factors));
+    }
+}
+#else
+static uint64_t bits_of_v3(const uint8_t *byte, int bit);
+static void put_classes_v3(Walk *w, size_t n);
+static void put_pairs_v3(Walk *w, size_t n);
 #endif
 
-/* Which of 64 bytes begin a character that is not ASCII. */
-static inline uint64_t leads_of(const uint8_t *text)
+/* Bit `bit` of each of 64 bytes. */
+SN_INLINE uint64_t bits_of(const uint8_t *byte, int bit, bool has_v3)
 {
     uint64_t all = 0;
-    for (unsigned i = 0; i < 64; i += 16) {
-#if defined(__SSE2__)
-        const __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
-        const __m128i is_lead = _mm_cmpgt_epi8(part, _mm_set1_epi8(-65)); /* or ASCII */
-        all |= (bytes_where(is_lead) & bytes_where(part)) << i;
-#else
-        for (unsigned k = i; k < i + 16; k++)
-            all |= (uint64_t)(text[k] >= 0xC0) << k;
-#endif
+    if (has_v3)
+        return bits_of_v3(byte, bit);
+    for (unsigned i = 0; i < 64; i += 8) {
+        uint64_t part;
+        memcpy(&part, byte + i, sizeof part);
+        all |= ((part >> bit & 0x0101010101010101u) * 0x0102040810204080u >> 56) << i;
     }
     return all;
 }
 
 /* Returns whether all of the first n bytes, a multiple of 64, are ASCII. */
-static bool read_kinds(Walk *w, SnBytes text, size_t n)
+SN_INLINE bool put_classes(Walk *w, SnBytes text, size_t n, bool has_v3)
 {
     const SnTokPattern *p = w->p;
     uint64_t any = 0;
-    for (size_t i = 0; i < n; i++)
-        w->kind[i] = text.at[i] < NO_ASCII ? text.at[i] : NO_ASCII;
-    memcpy(w->class, p->ascii, NO_ASCII);
-    for (unsigned i = 0; i < NO_ASCII; i++)
-        w->class[NO_ASCII + i] = (uint8_t)i;
+    if (has_v3)
+        put_classes_v3(w, n);
+    for (size_t i = 0; i < n && !has_v3; i++)
+        w->class[i] = text.at[i] < 0x80 ? p->ascii[text.at[i]] : 0;
     for (size_t i = 0; i < n; i += 64) {
-        const uint64_t leads = leads_of(text.at + i);
+        const uint64_t leads = bits_of(text.at + i, 7, has_v3) & bits_of(text.at + i, 6, has_v3);
         any |= leads;
         for (uint64_t left = leads; left != 0; left &= left - 1) {
             const size_t at = i + sn_low_bit(left);
             const uint8_t *c = text.at + at;
             size_t size;
-            w->kind[at] = (uint8_t)(NO_ASCII + (*c < 0xE0 && at + 1 < text.n
-                                                    ? sn_tok_class_of(p, (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu))
-                                                    : sn_tok_class_at(p, c, text.n - at, &size)));
+            w->class[at] = (uint8_t)(*c < 0xE0 && at + 1 < text.n
+                                         ? sn_tok_class_of(p, (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu))
+                                         : sn_tok_class_at(p, c, text.n - at, &size));
         }
     }
+    if (has_v3 && p->pair != NULL)
+        put_pairs_v3(w, n);
+    for (size_t i = 0; i < n / 2 && !has_v3 && p->pair != NULL; i++)
+        w->pair[i] = (uint16_t)(w->class[2 * i] + p->nclass * w->class[2 * i + 1]);
     return any == 0;
 }
 
@@ -118,8 +148,7 @@ static size_t end_of(const Walk *w, size_t begin, size_t at)
 {
     size_t last = at;
     for (size_t i = begin, row = w->p->nclass; row != 0 && i <= at; i++) {
-        const uint32_t class = class_at(w, i),
-                       edge = class != 0 ? w->p->edge[row + class] : 2 * (uint32_t)row;
+        const uint32_t class = w->class[i], edge = class != 0 ? w->p->edge[row + class] : 2 * (uint32_t)row;
         last = (edge & 1) && i > begin ? i : last;
         row = edge >> 1;
     }
@@ -133,9 +162,9 @@ static uint32_t read_again(Walk *w, size_t from, size_t at)
     for (size_t k = at; k <= at;) {
         const size_t last = end_of(w, begin_of(w, from, k), k);
         w->flag[last] = HERE;
-        row = w->p->walk[class_at(w, last)] >> SN_TOK_WALK_BITS;
+        row = w->p->walk[w->class[last]] >> SN_TOK_WALK_BITS;
         for (k = last + 1; k <= at; k++) {
-            const uint32_t edge = w->p->walk[row + class_at(w, k)];
+            const uint32_t edge = w->p->walk[row + w->class[k]];
             w->flag[k] = (uint8_t)edge;
             row = edge >> SN_TOK_WALK_BITS;
             if (edge & AGAIN)
@@ -147,22 +176,67 @@ static uint32_t read_again(Walk *w, size_t from, size_t at)
 
 /* ---- stretches ---------------------------------------------------------------------------------------- */
 
-/* Reads all stretches; row[i] is where the walk of each is at its end. The rows lie in registers. */
-static inline void read_stretches(Walk *w, size_t size, uint32_t row[WAYS])
+typedef struct Rows { /* of each walk, at begin and end of its stretch */
+    uint32_t begin[WAYS], end[WAYS];
+} Rows;
+
+/* Each walk but the first one begins BEFORE its stretch, and so mostly knows what is true there. The rows lie
+ * in registers. */
+SN_INLINE void read_stretches(Walk *w, size_t size, Rows *r)
 {
     const uint32_t *walk = w->p->walk;
 #define X(k) uint32_t row##k = 0;
     FOR_WAYS(X)
 #undef X
+    for (size_t i = 0; i < BEFORE; i++) {
+#define X(k) row##k = walk[row##k + w->class[(k > 0 ? k * size - BEFORE : 0) + i]] >> SN_TOK_WALK_BITS;
+        FOR_WAYS(X)
+#undef X
+    }
+    row0 = 0;
+#define X(k) r->begin[k] = row##k;
+    FOR_WAYS(X)
+#undef X
     for (size_t i = 0; i < size; i++) {
 #define X(k)                                                                                                 \
-    row##k = walk[row##k + w->class[w->kind[k * size + i]]];                                                 \
+    row##k = walk[row##k + w->class[k * size + i]];                                                          \
     w->flag[k * size + i] = (uint8_t)row##k;                                                                 \
     row##k >>= SN_TOK_WALK_BITS;
         FOR_WAYS(X)
 #undef X
     }
-#define X(k) row[k] = row##k;
+#define X(k) r->end[k] = row##k;
+    FOR_WAYS(X)
+#undef X
+}
+
+/* The same by two bytes at a time. */
+SN_INLINE void read_pairs(Walk *w, size_t size, Rows *r)
+{
+    const uint32_t *pair = w->p->pair;
+    uint16_t both;
+#define X(k) uint32_t row##k = 0;
+    FOR_WAYS(X)
+#undef X
+    for (size_t i = 0; i < BEFORE / 2; i++) {
+#define X(k) row##k = pair[row##k + w->pair[(k > 0 ? k * size - BEFORE : 0) / 2 + i]] >> 2 * SN_TOK_WALK_BITS;
+        FOR_WAYS(X)
+#undef X
+    }
+    row0 = 0;
+#define X(k) r->begin[k] = row##k / w->p->nclass;
+    FOR_WAYS(X)
+#undef X
+    for (size_t i = 0; i < size / 2; i++) {
+#define X(k)                                                                                                 \
+    row##k = pair[row##k + w->pair[k * size / 2 + i]];                                                       \
+    both = (uint16_t)row##k;                                                                                 \
+    memcpy(&w->flag[k * size + 2 * i], &both, sizeof both);                                                  \
+    row##k >>= 2 * SN_TOK_WALK_BITS;
+        FOR_WAYS(X)
+#undef X
+    }
+#define X(k) r->end[k] = row##k / w->p->nclass;
     FOR_WAYS(X)
 #undef X
 }
@@ -171,7 +245,7 @@ static inline void read_stretches(Walk *w, size_t size, uint32_t row[WAYS])
 static size_t follow(Walk *w, size_t at, size_t end, uint32_t *row)
 {
     for (; at < end; at++) {
-        const uint32_t edge = w->p->walk[*row + class_at(w, at)];
+        const uint32_t edge = w->p->walk[*row + w->class[at]];
         const uint8_t flags = (uint8_t)edge;
         if ((flags & (HERE | BACK)) && flags == w->flag[at])
             break;
@@ -181,7 +255,7 @@ static size_t follow(Walk *w, size_t at, size_t end, uint32_t *row)
     return at;
 }
 
-static size_t next_again(const Walk *w, size_t at, size_t end)
+SN_INLINE size_t next_again(const Walk *w, size_t at, size_t end)
 {
     uint8_t all = 0;
     for (size_t i = at; i < end; i++)
@@ -192,14 +266,14 @@ static size_t next_again(const Walk *w, size_t at, size_t end)
 }
 
 /* The true walk through all stretches. */
-static void join(Walk *w, size_t size, const uint32_t row[WAYS])
+SN_INLINE void join(Walk *w, size_t size, const Rows *r)
 {
     uint32_t now = 0;
     for (size_t k = 0; k < WAYS; k++) {
         const size_t end = (k + 1) * size;
-        size_t at = k > 0 ? follow(w, k * size, end, &now) : 0;
+        size_t at = now == r->begin[k] ? k * size : follow(w, k * size, end, &now);
         while (at < end) {
-            now = row[k];
+            now = r->end[k];
             at = next_again(w, at, end);
             if (at < end) {
                 now = read_again(w, 0, at);
@@ -211,24 +285,8 @@ static void join(Walk *w, size_t size, const uint32_t row[WAYS])
 
 /* ---- borders ------------------------------------------------------------------------------------------ */
 
-/* Bit `bit` of each of 64 bytes. */
-static inline uint64_t bits_of(const uint8_t *flag, int bit)
-{
-    uint64_t all = 0;
-#if defined(__SSE2__)
-    for (unsigned i = 0; i < 64; i += 16) {
-        const __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(flag + i));
-        all |= bytes_where(_mm_slli_epi16(part, 7 - bit)) << i;
-    }
-#else
-    for (unsigned i = 0; i < 64; i++)
-        all |= (uint64_t)(flag[i] >> bit & 1) << i;
-#endif
-    return all;
-}
-
 /* Puts the places of bits; returns how many. Writes up to SN_TOK_WALK_SLACK more. */
-static inline uint32_t put_places(uint64_t bits, uint32_t base, uint32_t *out)
+SN_INLINE uint32_t put_places(uint64_t bits, uint32_t base, uint32_t *out)
 {
     const uint32_t n = sn_count_bits(bits);
     for (uint32_t i = 0; i < n;) {
@@ -240,14 +298,14 @@ static inline uint32_t put_places(uint64_t bits, uint32_t base, uint32_t *out)
     return n;
 }
 
-static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, uint32_t *end)
+SN_INLINE uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, uint32_t *end, bool has_v3)
 {
     uint64_t border[SN_TOK_WALK_MOST / 64 + 1] = {0};
     uint32_t nend = 0;
     for (size_t i = 0; i < n / 64; i++) {
-        uint64_t back = bits_of(w->flag + 64 * i, 1);
-        border[i] |= bits_of(w->flag + 64 * i, 0);
-        for (uint64_t last = bits_of(w->flag + 64 * i, 4); last != 0; last &= last - 1) {
+        uint64_t back = bits_of(w->flag + 64 * i, 1, has_v3);
+        border[i] |= bits_of(w->flag + 64 * i, 0, has_v3);
+        for (uint64_t last = bits_of(w->flag + 64 * i, 4, has_v3); last != 0; last &= last - 1) {
             const size_t at = maybe_before(w, 0, 64 * i + sn_low_bit(last));
             border[at / 64] |= (uint64_t)1 << at % 64;
         }
@@ -267,20 +325,35 @@ static uint32_t put_ends(const Walk *w, size_t n, bool is_ascii, uint32_t base, 
     return nend;
 }
 
-uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS])
+SN_INLINE uint32_t walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS],
+                        bool has_v3)
 {
-    uint32_t row[WAYS];
+    Rows rows;
     const size_t left = text.n - at, size = left < WAYS * LONG ? SHORT : LONG;
     Walk w;
     w.p = p;
     w.text = text.at + at;
-    if (p->walk == NULL || left < WAYS * SHORT)
-        return 0;
-    const bool is_ascii = read_kinds(&w, sn_bytes(w.text, left), WAYS * size);
-    if (size == LONG)
-        read_stretches(&w, LONG, row);
+    const bool is_ascii = put_classes(&w, sn_bytes(w.text, left), WAYS * size, has_v3);
+    if (p->pair != NULL && size == LONG)
+        read_pairs(&w, LONG, &rows);
+    else if (p->pair != NULL)
+        read_pairs(&w, SHORT, &rows);
+    else if (size == LONG)
+        read_stretches(&w, LONG, &rows);
     else
-        read_stretches(&w, SHORT, row);
-    join(&w, size, row);
-    return put_ends(&w, WAYS * size, is_ascii, (uint32_t)at, end);
+        read_stretches(&w, SHORT, &rows);
+    join(&w, size, &rows);
+    return put_ends(&w, WAYS * size, is_ascii, (uint32_t)at, end, has_v3);
+}
+
+SN_V3 static uint32_t walk_v3(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS])
+{
+    return walk(p, text, at, end, true);
+}
+
+uint32_t sn_tok_walk(const SnTokPattern *p, SnBytes text, size_t at, uint32_t end[SN_TOK_WALK_ENDS])
+{
+    if (p->walk == NULL || text.n - at < WAYS * SHORT)
+        return 0;
+    return SN_HAS_V3 && p->has_v3 ? walk_v3(p, text, at, end) : walk(p, text, at, end, false);
 }

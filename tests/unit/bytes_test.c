@@ -1,5 +1,6 @@
 /* bytes_test.c -- the cursor, UTF-8, files. */
 #include "runtime/bytes.h"
+#include "runtime/cpu.h"
 
 #include "tests/unit/unit.h"
 
@@ -79,6 +80,11 @@ static void utf8_prefix_ends_at_any_place(void **state)
     static const char part[] =
         "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\xE0\xA4\x95\xED\x95\x9C\xF4\x8F\xBF\xBFz";
     uint8_t text[SIZE];
+    SnError err;
+    SnCpuLevel level;
+    bool refused;
+    assert_ok(sn_cpu_choose(NULL, 0, &level, &refused, &err));
+    const bool has_v3 = level >= SN_CPU_V3;
     for (size_t i = 0; i < SIZE; i++)
         text[i] = (uint8_t)part[i % (sizeof part - 1)];
     for (size_t at = 0; at < SIZE; at++) {
@@ -90,6 +96,7 @@ static void utf8_prefix_ends_at_any_place(void **state)
             while (r.left > 0 && sn_read_utf8(&r) != SN_UTF8_BAD)
                 end = SIZE - r.left;
             assert_int_equal(sn_utf8_prefix(sn_bytes(text, SIZE)), end);
+            assert_int_equal(sn_utf8_prefix_on(sn_bytes(text, SIZE), has_v3), end);
         }
         text[at] = was;
     }

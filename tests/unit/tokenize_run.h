@@ -4,6 +4,7 @@
 #define SN_TOKENIZE_RUN_H
 
 #include "frontends/hf/tokenizer.h"
+#include "runtime/cpu.h"
 
 typedef struct RunOptions {
     int64_t max_length, stride, strategy; /* max_length -1: no truncation */
@@ -66,7 +67,15 @@ static inline SnStatus run_room(SnArena *a, const SnView in[2], uint64_t deadlin
     return run_op(a, sn_tok_room, h, SN_TOK_ROOM_SCRATCH, &nagain, err);
 }
 
-/* Texts to ids, offsets, word ids; memo may be NULL, then without a cache of words. */
+static inline bool run_has_v3(void)
+{
+    SnCpuLevel level;
+    bool refused;
+    return sn_cpu_choose(NULL, 0, &level, &refused, NULL) == SN_OK && level >= SN_CPU_V3;
+}
+
+/* Texts to ids, offsets, word ids; memo may be NULL, then without a cache of words and by code for any CPU.
+ */
 static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView *text, bool places,
                                   void *memo, SnView out[5], uint64_t deadline_ns, uint32_t *nagain,
                                   SnError *err)
@@ -87,7 +96,8 @@ static inline SnStatus run_tokens(SnArena *a, const SnView *table, const SnView 
                                .nattr = SN_COUNT(attr),
                                .memo = memo,
                                .memo_size = memo != NULL ? RUN_MEMO : 0,
-                               .deadline_ns = deadline_ns},
+                               .deadline_ns = deadline_ns,
+                               .has_v3 = memo != NULL && run_has_v3()},
                   SN_TOK_ENCODE_SCRATCH(n, room), nagain, err);
 }
 

@@ -540,6 +540,36 @@ static void damaged_tables_are_refused(void **state)
     assert_fails(SN_EFORMAT, sn_tokenizer_check(sn_bytes(copy, table.n), &err)); /* a search would not end */
 }
 
+static void damaged_walks_are_refused(void **state)
+{
+    Fixture *f = *state;
+    SnError err;
+    const SnBytes table = load(f, VOCAB "{\"type\":\"ByteLevel\"}}");
+    uint8_t *copy = sn_arena_alloc(&f->arena, table.n);
+    const SnTokTable *t = (const SnTokTable *)(const void *)copy;
+    memcpy(copy, table.at, table.n);
+    SnTokRegex *r = (SnTokRegex *)(void *)(copy + t->section[SN_TOK_REGEX].at);
+    uint32_t *edge = (uint32_t *)(void *)(copy + t->section[SN_TOK_EDGE].at);
+    const SnTokRegex whole = *r;
+    assert_int_equal(whole.npair, whole.nclass * whole.nclass);
+    const SnTokRegex wrong[] = {{.npair = 1}, {.pairs = 1}, {.nwalk = 1}, {.nclass = 1}};
+    for (size_t i = 0; i < SN_COUNT(wrong); i++) {
+        r->npair += wrong[i].npair;
+        r->pairs += wrong[i].pairs;
+        r->nwalk += wrong[i].nwalk;
+        r->nclass += wrong[i].nclass;
+        assert_fails(SN_EFORMAT, sn_tokenizer_check(sn_bytes(copy, table.n), &err));
+        *r = whole;
+    }
+    assert_ok(sn_tokenizer_check(sn_bytes(copy, table.n), &err));
+    for (uint32_t i = 0; i < whole.npair * whole.nwalk; i += 7) {
+        const uint32_t was = edge[whole.pairs + i];
+        edge[whole.pairs + i] = whole.nwalk * whole.npair << 2 * SN_TOK_WALK_BITS;
+        assert_fails(SN_EFORMAT, sn_tokenizer_check(sn_bytes(copy, table.n), &err));
+        edge[whole.pairs + i] = was;
+    }
+}
+
 static void damaged_normalisation_forms_are_refused(void **state)
 {
     Fixture *f = *state;
@@ -590,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_deadline_does_not_change_results),
         cmocka_unit_test(rows_that_share_their_bytes_may_exceed_the_bound),
         cmocka_unit_test(damaged_tables_are_refused),
+        cmocka_unit_test(damaged_walks_are_refused),
         cmocka_unit_test(damaged_normalisation_forms_are_refused),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
