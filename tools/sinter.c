@@ -179,7 +179,7 @@ static const Command commands[] = {
      "--max-length N        cut to N tokens\n"
      "Several files are rows behind rows. How they are read:\n"
      "--format F            csv, tsv, jsonl, json, text, arrow, idx; default: by the name's ending\n"
-     "--split NAME          of a folder with several\n"
+     "--split SPLIT         NAME, NAME[FROM:TO] of rows or percents, several with +; files are train\n"
      "--no-header           csv: the first line is a row\n"
      "--names NAMES         csv: of the columns\n"
      "--delimiter C         csv: between fields\n"

@@ -46,6 +46,7 @@ SN_MUST_CHECK SnStatus sn_arrow_schema(const SnDataFile *f, SnArena *arena, SnBy
                                        const SnFeature **out, uint32_t *n, SnError *err);
 /* The schema message of a stream of these columns, with what datasets says of them; false: no memory. */
 bool sn_arrow_put_schema(const SnDataset *d, SnText *out);
+SN_MUST_CHECK SnStatus sn_arrow_text(const SnDataset *d, SnText *out, SnError *err); /* a stream of it */
 void sn_features_info(SnText *t, const SnDataset *d); /* the value of the key "huggingface" */
 
 #endif

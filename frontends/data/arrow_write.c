@@ -6,6 +6,20 @@
 
 enum { BATCH_ROWS = 1000, FORGET_ROWS = 64000, MOST_FIELDS = 8 };
 
+typedef struct Sink { /* one of them */
+    SnOutFile *file;
+    SnText *text;
+} Sink;
+
+static SnStatus put(Sink to, SnBytes part, SnError *err)
+{
+    if (to.file)
+        return sn_out_add(to.file, part, err);
+    sn_text_add(to.text, (const char *)part.at, part.n);
+    SN_CHECK(!to.text->failed, err, SN_ENOMEM, "dataset: no memory");
+    return SN_OK;
+}
+
 /* ---- FlatBuffers ---- */
 
 static void put_int(SnText *t, uint64_t v, size_t size)
@@ -161,10 +175,10 @@ static bool end_message(SnText *t, SnText *out)
     return !out->failed;
 }
 
-static SnStatus write_message(SnText *t, SnOutFile *f, SnError *err)
+static SnStatus write_message(SnText *t, Sink f, SnError *err)
 {
     SnText out = {.memory = t->memory};
-    const SnStatus st = end_message(t, &out) ? sn_out_add(f, sn_bytes(out.at, out.n), err)
+    const SnStatus st = end_message(t, &out) ? put(f, sn_bytes(out.at, out.n), err)
                                              : sn_fail(err, SN_ENOMEM, "dataset: no memory");
     sn_text_clear(&out);
     return st;
@@ -233,7 +247,7 @@ static void add_array(Body *b, const SnArray *a)
         add_array(b, &a->child[i]);
 }
 
-static SnStatus put_batch(const Body *b, int64_t nrow, SnOutFile *f, SnError *err)
+static SnStatus put_batch(const Body *b, int64_t nrow, Sink f, SnError *err)
 {
     static const char zero[8];
     SnText t = {.memory = b->memory};
@@ -254,20 +268,20 @@ static SnStatus put_batch(const Body *b, int64_t nrow, SnOutFile *f, SnError *er
     }
     SN_TRY(write_message(&t, f, err));
     for (size_t i = 0; i < b->buffer.n; i++) {
-        SN_TRY(sn_out_add(f, b->buffer.at[i], err));
-        SN_TRY(sn_out_add(f, sn_bytes(zero, (8 - b->buffer.at[i].n % 8) % 8), err));
+        SN_TRY(put(f, b->buffer.at[i], err));
+        SN_TRY(put(f, sn_bytes(zero, (8 - b->buffer.at[i].n % 8) % 8), err));
     }
     return SN_OK;
 }
 
-SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
+static SnStatus write_stream(const SnDataset *d, Sink f, SnError *err)
 {
     static const uint8_t end[8] = {0xFF, 0xFF, 0xFF, 0xFF};
     SnText schema = {.memory = sn_allocator(d->ctx)};
-    const SnStatus put = sn_arrow_put_schema(d, &schema) ? sn_out_add(f, sn_bytes(schema.at, schema.n), err)
-                                                         : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    const SnStatus begun = sn_arrow_put_schema(d, &schema) ? put(f, sn_bytes(schema.at, schema.n), err)
+                                                           : sn_fail(err, SN_ENOMEM, "dataset: no memory");
     sn_text_clear(&schema);
-    SN_TRY(put);
+    SN_TRY(begun);
     for (int64_t at = 0; at < d->nrow; at += BATCH_ROWS) {
         const int64_t n = d->nrow - at < BATCH_ROWS ? d->nrow - at : BATCH_ROWS;
         SnDataset *rows = NULL;
@@ -284,5 +298,15 @@ SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
         if (at % FORGET_ROWS == 0)
             sn_table_forget(d);
     }
-    return sn_out_add(f, sn_bytes(end, sizeof end), err);
+    return put(f, sn_bytes(end, sizeof end), err);
+}
+
+SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
+{
+    return write_stream(d, (Sink){.file = f}, err);
+}
+
+SnStatus sn_arrow_text(const SnDataset *d, SnText *out, SnError *err)
+{
+    return write_stream(d, (Sink){.text = out}, err);
 }

@@ -237,13 +237,3 @@ SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err)
     d->col[column] = (SnColumn){.type = *a->type};
     return sn_table_chunks(d, column, a, 1, &n, err);
 }
-
-SnStatus sn_table_add(SnDataset *d, SnBuilder *b, SnError *err)
-{
-    uint32_t at = 0;
-    while (at < d->ncol && !sn_bytes_is(b->key, d->col[at].type.name))
-        at++;
-    SN_TRY(sn_table_put(d, at, b, err));
-    d->ncol += at == d->ncol;
-    return SN_OK;
-}

@@ -118,28 +118,24 @@ static int64_t block_rows(const SnDataset *d, int64_t at)
     return d->nrow - at < SN_FORMULA_ROWS ? d->nrow - at : SN_FORMULA_ROWS;
 }
 
-SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where, SnDataset **out,
-                           SnError *err)
+/* The rows that are kept, as a column. */
+static SnStatus keep_rows(Compute *c, SnBuilder *b)
 {
-    Compute c;
-    const SnAllocator *memory = sn_allocator(d->ctx);
-    SN_VEC(int64_t) row = {0};
-    SnStatus st = begin(&c, cc, d, where, true, err);
-    for (int64_t at = 0; st == SN_OK && at < d->nrow; at += SN_FORMULA_ROWS) {
+    SnStatus st = SN_OK;
+    for (int64_t at = 0; st == SN_OK && at < c->d->nrow; at += SN_FORMULA_ROWS) {
         const uint8_t *keep = NULL, *valid = NULL;
-        const int64_t n = block_rows(d, at);
-        st = run_block(&c, at, n, &keep, &valid);
-        if (st == SN_OK && !sn_vec_reserve(memory, &row, (size_t)n))
-            st = sn_fail(err, SN_ENOMEM, "filter: no memory");
+        const int64_t n = block_rows(c->d, at);
+        st = run_block(c, at, n, &keep, &valid);
+        int64_t *row = st == SN_OK ? sn_arena_array(&c->arena, (size_t)n, sizeof *row) : NULL, nrow = 0;
+        if (st == SN_OK && !row)
+            st = sn_fail(c->err, SN_ENOMEM, "filter: no memory");
         for (int64_t i = 0; st == SN_OK && i < n; i++) {
-            row.at[row.n] = at + i;
-            row.n += keep[i];
+            row[nrow] = at + i;
+            nrow += keep[i];
         }
+        if (st == SN_OK)
+            sn_builder_values(b, row, (size_t)nrow);
     }
-    if (st == SN_OK)
-        st = sn_dataset_select(d, row.at, (int64_t)row.n, out, err);
-    end(&c);
-    sn_vec_clear(memory, &row);
     return st;
 }
 
@@ -162,24 +158,63 @@ static SnStatus compute_column(Compute *c, SnBuilder *b)
     return st;
 }
 
+typedef SnStatus ComputeFn(Compute *c, SnBuilder *b);
+
+/* What run computes, as a dataset of one column: from the cache, where it was computed before. */
+static SnStatus kept_column(SnCompiler *cc, const SnDataset *d, const SnDataset *result, const char *name,
+                            const char *expression, bool is_test, ComputeFn *run, SnDataset **out,
+                            SnError *err)
+{
+    Compute c;
+    bool found = false;
+    SN_TRY(sn_columns_find(result, out, &found, err));
+    if (found)
+        return SN_OK;
+    SnStatus st = begin(&c, cc, d, expression, is_test, err);
+    SnBuilder b = {.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)}, *one = &b;
+    b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = is_test ? SN_I64 : c.f.dtype};
+    if (st == SN_OK)
+        st = run(&c, &b);
+    if (st == SN_OK)
+        st = sn_builders_end(&one, 1, d->ctx, b.n, out, err);
+    end(&c);
+    sn_builder_clear(&b);
+    if (st == SN_OK)
+        sn_columns_put(result, *out);
+    return st;
+}
+
+SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where, SnDataset **out,
+                           SnError *err)
+{
+    SnDataset *result = NULL, *rows = NULL;
+    SnArena arena;
+    SnView v;
+    sn_arena_init(&arena, sn_allocator(d->ctx));
+    SN_TRY(sn_table_derive(d, 0, &result, err));
+    sn_table_stamp(result, "filter", where, strlen(where));
+    SnStatus st = kept_column(cc, d, result, "row", where, true, keep_rows, &rows, err);
+    if (st == SN_OK)
+        st = sn_table_view(rows, 0, 0, rows->nrow, &arena, &v, err);
+    if (st == SN_OK)
+        st = sn_dataset_select(d, v.data, rows->nrow, out, err);
+    sn_arena_clear(&arena);
+    sn_dataset_release(rows);
+    sn_dataset_release(result);
+    return st;
+}
+
 SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, const char *expression,
                         SnDataset **out, SnError *err)
 {
-    Compute c;
-    SnDataset *to = NULL;
-    SnStatus st = begin(&c, cc, d, expression, false, err);
-    SnBuilder b = {.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)};
-    b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = c.f.dtype};
+    SnDataset *to = NULL, *column = NULL;
+    SN_TRY(sn_table_derive(d, 1, &to, err));
+    sn_table_stamp(to, "map", name, strlen(name));
+    sn_table_stamp(to, "to", expression, strlen(expression));
+    SnStatus st = kept_column(cc, d, to, name, expression, false, compute_column, &column, err);
     if (st == SN_OK)
-        st = compute_column(&c, &b);
-    if (st == SN_OK)
-        st = sn_table_derive(d, 1, &to, err);
-    if (st == SN_OK) {
-        sn_table_stamp(to, name, expression, strlen(expression));
-        st = sn_table_add(to, &b, err);
-    }
-    end(&c);
-    sn_builder_clear(&b);
+        st = sn_table_add_columns(to, column, err);
+    sn_dataset_release(column);
     if (st == SN_OK)
         *out = to;
     else

@@ -64,7 +64,7 @@ typedef struct SnDataOptions {
     uint32_t struct_size;
     const char
         *format; /* "csv", "tsv", "json", "jsonl", "text", "arrow", "parquet", "idx"; NULL: by the name */
-    const char *split;        /* of a folder: "train", "test[:10%]"; NULL: the only one, or train */
+    const char *split; /* "test", "train[:10%]+test[-5:]"; NULL: the only one, or train. Files are train */
     const char *const *names; /* csv: names of columns of a file without a header */
     size_t nname;
     bool no_header;        /* csv: columns are named "0", "1", .. where names does not */
@@ -95,7 +95,9 @@ SN_API SnCell sn_dataset_cell(const SnDataset *d, uint32_t column, int64_t row);
  * of lists. A null is SN_EINVAL. Lives as long as the arena and d. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n,
                                               SnArena *arena, SnView *out, SnError *err);
-/* XXH3 of what it was made from and how: equal for equal files (path, size, time) and operations. */
+/* XXH3 of what it was made from and how: equal for equal files (path, size, time, options) and operations
+ * with equal arguments. What filters, maps and tokenizing made is found again by it in the context's cache.
+ */
 SN_API uint64_t sn_dataset_fingerprint(const SnDataset *d);
 
 /* ---- orders ---- */

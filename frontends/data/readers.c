@@ -49,6 +49,17 @@ static SnStatus read_format(SnDataFile *f, const SnDataOptions *given, SnDataset
     return format->read(f, out, err);
 }
 
+static void stamp_options(SnDataset *d, const SnDataOptions *o)
+{
+    const char *const texts[] = {o->format, o->sample_by, o->field};
+    const char flags[] = {(char)o->no_header, (char)o->no_quotes, o->delimiter};
+    sn_table_stamp(d, "flags", flags, sizeof flags);
+    for (size_t i = 0; i < SN_COUNT(texts); i++)
+        sn_table_stamp(d, texts[i] ? "option" : "none", texts[i], texts[i] ? strlen(texts[i]) : 0);
+    for (size_t i = 0; i < o->nname; i++)
+        sn_table_stamp(d, "name", o->names[i], strlen(o->names[i]));
+}
+
 /* One file; what was decompressed belongs to the dataset. */
 static SnStatus read_file(SnContext *ctx, const char *path, const SnDataOptions *o, SnDataset **out,
                           SnError *err)
@@ -81,6 +92,7 @@ static SnStatus read_file(SnContext *ctx, const char *path, const SnDataOptions 
         return st;
     }
     sn_table_stamp(d, path, identity, sizeof identity);
+    stamp_options(d, o);
     *out = d;
     return SN_OK;
 }
@@ -176,6 +188,22 @@ static SnStatus read_files(SnContext *ctx, const char *const *path, size_t npath
     return st;
 }
 
+typedef struct Files {
+    SnContext *ctx;
+    const char *const *path;
+    size_t npath;
+    const SnDataOptions *o;
+} Files;
+
+/* Files that are given are the split train. */
+static SnStatus open_split(void *self, SnBytes name, SnDataset **out, SnError *err)
+{
+    const Files *f = self;
+    SN_CHECK(sn_bytes_is(name, "train"), err, SN_EINVAL, "%s: no split %.*s; there is train", f->path[0],
+             (int)name.n, (const char *)name.at);
+    return read_files(f->ctx, f->path, f->npath, f->o, out, err);
+}
+
 SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
                          SnDataset **out, SnError *err)
 {
@@ -184,7 +212,9 @@ SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath, 
     o = o ? o : &none;
     if (npath == 1 && sn_saved_is(path[0]))
         return sn_saved_open(ctx, path[0], o->split, out, err);
-    return read_files(ctx, path, npath, o, out, err);
+    Files f = {ctx, path, npath, o};
+    return o->split ? sn_split_open(o->split, open_split, &f, out, err)
+                    : read_files(ctx, path, npath, o, out, err);
 }
 
 SnStatus sn_dataset_save(const SnDataset *d, const char *path, SnError *err)

@@ -63,45 +63,68 @@ static SnStatus open_one(SnContext *ctx, SnArena *arena, const char *folder, SnD
     return sn_dataset_open(ctx, path, n, &o, out, err);
 }
 
-/* The split that is meant: the only one, or train where none is. */
-static SnStatus find_split(SnContext *ctx, SnArena *arena, const char *folder, const char *split,
-                           char out[PATH], SnError *err)
+typedef struct Folder {
+    SnContext *ctx;
+    SnArena *arena;
+    const char *folder;
+    bool has_splits;
+    SnText names; /* of the splits */
+} Folder;
+
+/* One split by its name. A folder of one dataset has the split that it was made of, or train. */
+static SnStatus open_split(void *self, SnBytes name, SnDataset **out, SnError *err)
+{
+    Folder *f = self;
+    SnJson *json = NULL;
+    bool found = false;
+    SN_TRY(read_json(f->ctx, f->arena, f->folder, f->has_splits ? "dataset_dict.json" : "state.json", &json,
+                     err));
+    const SnJson *splits = sn_json_get(json, f->has_splits ? "splits" : "_split");
+    const bool is_list = f->has_splits && splits && splits->kind == SN_JSON_ARRAY;
+    f->names.n = 0;
+    for (uint32_t i = 0; i < (is_list ? splits->n : 1); i++) {
+        SnBytes s = sn_bytes_str("train");
+        const bool ok = sn_json_string(is_list ? sn_json_at(splits, i) : splits, &s);
+        SN_CHECK((ok || !f->has_splits) && is_plain_name(s), err, SN_EFORMAT,
+                 "%s/dataset_dict.json: split %u has no plain name", f->folder, i);
+        found = found || sn_bytes_equal(s, name);
+        sn_text_printf(&f->names, "%s%.*s", i ? ", " : "", (int)s.n, (const char *)s.at);
+    }
+    SN_CHECK(!f->names.failed, err, SN_ENOMEM, "%s: no memory", f->folder);
+    SN_CHECK(found, err, SN_EINVAL, "%s: no split %.*s; there are %s", f->folder, (int)name.n,
+             (const char *)name.at, f->names.at);
+    const char *path =
+        !f->has_splits ? f->folder
+                       : sn_arena_printf(f->arena, "%s/%.*s", f->folder, (int)name.n, (const char *)name.at);
+    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", f->folder);
+    return open_one(f->ctx, f->arena, path, out, err);
+}
+
+/* Without a name: the only split, or train. */
+static SnStatus open_default(Folder *f, SnDataset **out, SnError *err)
 {
     SnJson *dict = NULL;
-    SnBytes name = {NULL, 0};
-    char list[300] = "";
-    SN_TRY(read_json(ctx, arena, folder, "dataset_dict.json", &dict, err));
+    SnBytes name = sn_bytes_str("train");
+    if (!f->has_splits)
+        return open_one(f->ctx, f->arena, f->folder, out, err);
+    SN_TRY(read_json(f->ctx, f->arena, f->folder, "dataset_dict.json", &dict, err));
     const SnJson *splits = sn_json_get(dict, "splits");
-    const uint32_t n = splits && splits->kind == SN_JSON_ARRAY ? splits->n : 0;
-    const char *want = split ? split : n == 1 ? NULL : "train";
-    for (uint32_t i = 0; i < n; i++) {
-        SnBytes s;
-        SN_CHECK(sn_json_string(sn_json_at(splits, i), &s) && is_plain_name(s), err, SN_EFORMAT,
-                 "%s/dataset_dict.json: split %u has no plain name", folder, i);
-        if (!want || sn_bytes_is(s, want))
-            name = s;
-        const size_t used = strlen(list);
-        (void)snprintf(list + used, sizeof list - used, "%s%.*s", i ? ", " : "", (int)s.n,
-                       (const char *)s.at);
-    }
-    SN_CHECK(name.n, err, SN_EINVAL, "%s: no split %s; there are %s", folder, want ? want : "", list);
-    const int size = snprintf(out, PATH, "%s/%.*s", folder, (int)name.n, (const char *)name.at);
-    SN_CHECK(size > 0 && size < PATH, err, SN_EINVAL, "%s: the path is too long", folder);
-    return SN_OK;
+    if (splits && splits->kind == SN_JSON_ARRAY && splits->n == 1)
+        (void)sn_json_string(sn_json_at(splits, 0), &name);
+    return open_split(f, name, out, err);
 }
 
 SnStatus sn_saved_open(SnContext *ctx, const char *folder, const char *split, SnDataset **out, SnError *err)
 {
-    char path[PATH];
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(ctx));
-    SnStatus st = SN_OK;
-    if (has(folder, "dataset_dict.json")) {
-        st = find_split(ctx, &arena, folder, split, path, err);
-        folder = path;
-    }
-    if (st == SN_OK)
-        st = open_one(ctx, &arena, folder, out, err);
+    Folder f = {.ctx = ctx,
+                .arena = &arena,
+                .folder = folder,
+                .has_splits = has(folder, "dataset_dict.json"),
+                .names.memory = arena.memory};
+    const SnStatus st = split ? sn_split_open(split, open_split, &f, out, err) : open_default(&f, out, err);
+    sn_text_clear(&f.names);
     sn_arena_clear(&arena);
     return st;
 }

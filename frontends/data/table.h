@@ -119,10 +119,8 @@ SN_MUST_CHECK SnStatus sn_builder_end(SnBuilder *b, SnDataset *d, SnArray *out, 
 SN_MUST_CHECK SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext *ctx, int64_t nrow,
                                        SnDataset **out, SnError *err);
 
-/* What a builder holds as the column at `column`, without an order; add: as the one of its name, or as one
- * more, for which there is room. */
+/* What a builder holds as the column at `column`, without an order. */
 SN_MUST_CHECK SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err);
-SN_MUST_CHECK SnStatus sn_table_add(SnDataset *d, SnBuilder *b, SnError *err);
 /* Copies rows: one array a column (batch.c). */
 SN_MUST_CHECK SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset **out,
                                        SnError *err);
@@ -150,6 +148,18 @@ SN_MUST_CHECK SnStatus sn_write_tsv(const SnDataset *d, SnOutFile *f, SnError *e
 SN_MUST_CHECK SnStatus sn_write_text(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_parquet(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err);
+
+/* Columns that an operation made, by the fingerprint of its result: found in the context's cache, mapped, or
+ * made and put there (map_cache.c). found: false, and *out is none. */
+SN_MUST_CHECK SnStatus sn_columns_find(const SnDataset *result, SnDataset **out, bool *found, SnError *err);
+void sn_columns_put(const SnDataset *result, const SnDataset *columns);
+/* Adds the columns of `from` in the place of those of their names, or as more, for which there is room. */
+SN_MUST_CHECK SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from, SnError *err);
+
+/* Parts of splits, which open gives whole (split.c). */
+typedef SnStatus SnSplitFn(void *self, SnBytes name, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_split_open(const char *spec, SnSplitFn *open, void *self, SnDataset **out,
+                                     SnError *err);
 
 /* Folders of save_to_disk (saved.c). */
 bool sn_saved_is(const char *folder);

@@ -1,5 +1,6 @@
 /* text_ids.c -- columns of ids from columns of texts, a batch of rows after the other. */
 #include "frontends/data/table.h"
+#include "frontends/tasks/text.h"
 
 enum { BATCH = 2048, NLIST = 3 };
 
@@ -74,40 +75,73 @@ static SnStatus find_texts(const SnDataset *d, const char *column, const char *p
     return SN_OK;
 }
 
-SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column, const char *pair,
-                             const SnTokenizeOptions *o, bool with_types, SnDataset **out, SnError *err)
+/* What decides of the ids: the tokenizer, columns and options. */
+static void stamp(SnDataset *to, const SnModel *m, const uint32_t at[2], const char *pair,
+                  const SnTokenizeOptions *o, bool with_types)
+{
+    const uint64_t numbers[] = {at[0],
+                                pair ? at[1] + 1u : 0u,
+                                with_types,
+                                o->no_special,
+                                o->truncate_left,
+                                (uint64_t)o->truncation,
+                                (uint64_t)o->max_length,
+                                (uint64_t)o->stride};
+    sn_table_stamp(to, "tokenizer", m->tokenizer.at, m->tokenizer.n);
+    sn_table_stamp(to, "tokenize", numbers, sizeof numbers);
+}
+
+static SnStatus make_ids(SnModel *m, const SnDataset *d, const uint32_t at[2], bool is_pair,
+                         const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
 {
     static const char *const names[NLIST] = {"input_ids", "attention_mask", "token_type_ids"};
     static const SnDtype dtypes[NLIST] = {SN_I32, SN_I8, SN_I8};
-    uint32_t at[2] = {0, 0};
-    SnDataset *to = NULL;
     Ids ids = {0};
-    SN_TRY(find_texts(d, column, pair, at, err));
-    SN_TRY(sn_table_derive(d, NLIST, &to, err));
-    const int nlist = with_types ? NLIST : NLIST - 1;
+    SnBuilder *list[NLIST];
     SnStatus st = SN_OK;
     for (int i = 0; i < nlist; i++) {
         ids.list[i] = (SnBuilder){
             .memory = sn_allocator(d->ctx), .type = {.kind = SN_DATA_LIST}, .key = sn_bytes_str(names[i])};
         ids.item[i] = sn_builder_child(&ids.list[i], sn_bytes_str("item"));
+        list[i] = &ids.list[i];
         if (!ids.item[i])
             st = sn_fail(err, SN_ENOMEM, "tokenize: no memory");
         else
             ids.item[i]->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = dtypes[i]};
     }
-    SnTokenizeOptions lean = o ? *o : (SnTokenizeOptions){.struct_size = sizeof lean};
-    lean.ids_only = true;
     if (st == SN_OK)
-        st = encode(m, d, at, pair != NULL, &lean, &ids, err);
-    for (int i = 0; st == SN_OK && i < nlist; i++)
-        st = sn_table_add(to, &ids.list[i], err);
+        st = encode(m, d, at, is_pair, o, &ids, err);
+    if (st == SN_OK)
+        st = sn_builders_end(list, (size_t)nlist, d->ctx, d->nrow, out, err);
     for (int i = 0; i < nlist; i++)
         sn_builder_clear(&ids.list[i]);
-    if (st == SN_OK) {
-        sn_table_stamp(to, "tokenize", column, strlen(column));
-        *out = to;
-    } else {
-        sn_dataset_release(to);
+    return st;
+}
+
+SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column, const char *pair,
+                             const SnTokenizeOptions *o, bool with_types, SnDataset **out, SnError *err)
+{
+    uint32_t at[2] = {0, 0};
+    SnDataset *to = NULL, *ids = NULL;
+    bool found = false;
+    SnTokenizeOptions lean = o ? *o : (SnTokenizeOptions){.struct_size = sizeof lean};
+    lean.ids_only = true;
+    SN_TRY(find_texts(d, column, pair, at, err));
+    SN_TRY(sn_text_need(m, err));
+    SN_TRY(sn_table_derive(d, NLIST, &to, err));
+    stamp(to, m, at, pair, &lean, with_types);
+    SnStatus st = sn_columns_find(to, &ids, &found, err);
+    if (st == SN_OK && !found) {
+        st = make_ids(m, d, at, pair != NULL, &lean, with_types ? NLIST : NLIST - 1, &ids, err);
+        if (st == SN_OK)
+            sn_columns_put(to, ids);
     }
+    if (st == SN_OK)
+        st = sn_table_add_columns(to, ids, err);
+    sn_dataset_release(ids);
+    if (st == SN_OK)
+        *out = to;
+    else
+        sn_dataset_release(to);
     return st;
 }

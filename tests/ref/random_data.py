@@ -262,7 +262,29 @@ def check_parquet(sinter, r, where):
     return None
 
 
-CHECKS = {"orders": check_orders, "arrow": check_arrow, "parquet": check_parquet}
+def check_splits(sinter, r, where):
+    """Parts of splits, also those that are refused."""
+    n = r.choice([3, 10, 99, 100, 250, 1001])
+    with open(f"{where}/s.jsonl", "w") as f:
+        f.write("".join(json.dumps({"i": i}) + "\n" for i in range(n)))
+    def part():
+        unit = r.choice(["", "%"])
+        at = lambda: r.choice(["", str(r.randrange(-101, 102)) + unit, str(r.randrange(-9, 10)) + unit])
+        return r.choice(["train", "train", "train", "test"]) + (f"[{at()}:{at()}]" if r.random() < 0.9 else "") + \
+            (r.choice(["(closest)", "(pct1_dropremainder)", "(other)"]) if r.random() < 0.3 else "")
+    spec = "+".join(part() for _ in range(r.choice([1, 1, 2, 3])))
+    try:
+        expected = datasets.load_dataset("json", data_files=f"{where}/s.jsonl", split=spec, cache_dir=f"{where}/cache")["i"][:]
+    except Exception:
+        expected = None
+    try:
+        found = [json.loads(x)["i"] for x in run(sinter, f"{where}/s.jsonl", "--split", spec).splitlines()]
+    except ValueError:
+        found = None
+    return None if found == expected else f"{spec} of {n}: {found and found[:5]}, expected {expected and expected[:5]}"
+
+
+CHECKS = {"splits": check_splits, "orders": check_orders, "arrow": check_arrow, "parquet": check_parquet}
 
 
 def main():
@@ -270,7 +292,7 @@ def main():
     p.add_argument("sinter")
     p.add_argument("--count", type=int, default=30)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--only", nargs="*", help="orders arrow parquet json csv text")
+    p.add_argument("--only", nargs="*", help="splits orders arrow parquet json csv text")
     a = p.parse_args()
     bad = 0
     for i in range(a.count):

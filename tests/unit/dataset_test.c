@@ -1,6 +1,6 @@
 /* dataset_test.c -- files become columns; bad rows are named; orders are NumPy's; batches lie where they are.
  */
-#include "frontends/data/dataset.h"
+#include "frontends/data/table.h"
 #include "runtime/context.h"
 
 #include "tests/unit/scratch.h"
@@ -255,6 +255,85 @@ static void dataset_filter_is_an_expression(void **state)
 #endif
 }
 
+static void dataset_maps_are_kept(void **state)
+{
+#ifdef SN_TEST_LLVM
+    World *w = *state;
+    const SnContextDesc desc = {.struct_size = sizeof desc, .cache_dir = w->scratch.dir};
+    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
+    static const struct {
+        const char *expression;
+        bool is_found;
+    } cases[] = {{"i * 2", false}, {"i * 2", true}, {"i * 3", false}, {"i * 2", true}};
+    SnContext *ctx = NULL;
+    SnCompiler *cc = NULL;
+    SnDataset *d = NULL;
+    SnError err;
+    SnText text = {.memory = sn_allocator(w->ctx)};
+    const char *const paths[] = {w->path};
+    for (int i = 0; i < 2000; i++)
+        sn_text_printf(&text, "{\"i\": %d}\n", i);
+    scratch_path(&w->scratch, "k.jsonl", w->path);
+    scratch_text(&w->scratch, "k.jsonl", text.at);
+    sn_text_clear(&text);
+    assert_ok(sn_context_create(&desc, &ctx, &err));
+    assert_ok(sn_compiler_create(ctx, &cd, &cc, &err));
+    assert_ok(sn_dataset_open(ctx, paths, 1, NULL, &d, &err));
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnDataset *e = NULL;
+        assert_ok(sn_dataset_map(cc, d, "m", cases[i].expression, &e, &err));
+        assert_int_equal(sn_cell_int(sn_dataset_cell(e, 1, 1999)), 1999 * (cases[i].expression[4] - '0'));
+        assert_int_equal(e->of.at[1]->file.n, cases[i].is_found); /* it looks into a file of the cache */
+        sn_dataset_release(e);
+    }
+    sn_dataset_release(d);
+    sn_compiler_destroy(cc);
+    sn_context_destroy(ctx);
+#else
+    (void)state;
+    skip();
+#endif
+}
+
+static void dataset_splits_are_cut(void **state)
+{
+    static const struct {
+        const char *split;
+        int64_t n, first;
+    } cases[] = {{"train", 10, 0},           {"train[:10%]", 1, 0},
+                 {"train[-3:]", 3, 7},       {"train[2:4]", 2, 2},
+                 {"train[:25%]", 2, 0},      {"train[35%:]", 6, 4},
+                 {"train[:20]", 10, 0},      {"train[-20:1]", 1, 0},
+                 {"train[8:]+train", 12, 8}, {"train[-50%:](closest)", 5, 5}};
+    static const char *const wrong[] = {"test",
+                                        "train[",
+                                        "train[:101%]",
+                                        "train[1]",
+                                        "train+",
+                                        "train[:5](closest)",
+                                        "train[:5%](near)",
+                                        "train[:9%](pct1_dropremainder)",
+                                        "",
+                                        "train[a:]",
+                                        "train[5:5]"};
+    static const char rows[] = "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n{\"i\":3}\n{\"i\":4}\n{\"i\":5}\n{\"i\":6}\n"
+                               "{\"i\":7}\n{\"i\":8}\n{\"i\":9}\n";
+    SnDataOptions o = {.struct_size = sizeof o};
+    SnDataset *d = NULL;
+    SnError err;
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        o.split = cases[i].split;
+        assert_ok(open_text(*state, "t.jsonl", rows, &o, &d, &err));
+        assert_int_equal(sn_dataset_rows(d), cases[i].n);
+        assert_int_equal(sn_cell_int(sn_dataset_cell(d, 0, 0)), cases[i].first);
+        sn_dataset_release(d);
+    }
+    for (size_t i = 0; i < SN_COUNT(wrong); i++) {
+        o.split = wrong[i];
+        assert_fails(SN_EINVAL, open_text(*state, "t.jsonl", rows, &o, &d, &err));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +345,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
         cmocka_unit_test_setup_teardown(dataset_filter_is_an_expression, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_maps_are_kept, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_splits_are_cut, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
