@@ -104,6 +104,8 @@ def test_plain():
     assert len(losses) == 6 and losses[-1] < 0.8 * losses[0], losses
     assert state("plain", 24)["log_history"][:6] == lines[:6]
     assert b"<svg" in data("plain", "loss.svg")
+    card = data("plain", "README.md").decode()
+    assert card.startswith("---\nlibrary_name: transformers\n") and "- learning_rate: " in card
 
 
 def test_resume():
@@ -151,6 +153,8 @@ def test_limit_and_best():
     assert 1 <= len(left) <= 2 and s["best_metric"] is not None, left
     assert os.path.basename(s["best_model_checkpoint"]) in left, (s["best_model_checkpoint"], left)
     assert json.loads(data("best", "config.json"))["architectures"] == ["BertForSequenceClassification"]
+    card = data("best", "README.md").decode()
+    assert "metrics:\n- accuracy\n" in card and "| Training Loss | Epoch | Step | Validation Loss | Accuracy |" in card
     events = os.listdir(path("best/runs"))
     assert len(events) == 1 and b"eval/accuracy" in data("best", "runs", events[0])
 

@@ -624,6 +624,7 @@ static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
         SN_TRY(sn_checkpoint_weights(t, t->state.best_model_checkpoint, err));
     SN_TRY(put_result(r, first, json, err));
     SN_TRY(sn_checkpoint_model(t, t->output, err));
+    SN_TRY(sn_train_card(t, err));
     emit(t, ON_train_end, NULL);
     return SN_OK;
 }

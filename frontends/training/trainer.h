@@ -30,6 +30,10 @@ struct SnTrainer {
 /* Weights of the model's config, at random, in the place of a file's. */
 SN_MUST_CHECK SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err);
 
+/* ---- card.c ---- */
+/* README.md of output_dir, unless there is one that somebody wrote. */
+SN_MUST_CHECK SnStatus sn_train_card(SnTrainer *t, SnError *err);
+
 /* ---- checkpoint.c ---- */
 /* Weights, config and tokenizer files to a folder, which is made where it is not there. */
 SN_MUST_CHECK SnStatus sn_checkpoint_model(SnTrainer *t, const char *folder, SnError *err);
