@@ -109,6 +109,14 @@ int64_t sn_config_int(const SnConfig *c, const char *key, int64_t otherwise)
     return sn_json_int(sn_config_get(c, key), &v) ? v : otherwise;
 }
 
+int64_t sn_config_item(const SnConfig *c, const char *key, uint32_t i, int64_t otherwise)
+{
+    const SnJson *list = sn_config_get(c, key);
+    int64_t v = 0;
+    (void)sn_json_int(sn_json_at(list, i), &v);
+    return list ? v : otherwise;
+}
+
 double sn_config_float(const SnConfig *c, const char *key, double otherwise)
 {
     double v = otherwise;

@@ -24,6 +24,8 @@ void sn_config_clear(SnConfig *c);
 const SnJson *sn_config_get(const SnConfig *c, const char *key);
 int64_t sn_config_int(const SnConfig *c, const char *key, int64_t otherwise);
 double sn_config_float(const SnConfig *c, const char *key, double otherwise);
+/* Number i of a list; where there is no list: otherwise. */
+int64_t sn_config_item(const SnConfig *c, const char *key, uint32_t i, int64_t otherwise);
 bool sn_config_bool(const SnConfig *c, const char *key, bool otherwise);
 const char *sn_config_string(const SnConfig *c, const char *key, const char *otherwise);
 /* A key that must be there, at least 1 and at most limit. */

@@ -88,12 +88,18 @@ static const char *written_name(SnTrainer *t, const char *name)
     return sn_arena_printf(&t->batch_arena, "%s.%s", prefix, name);
 }
 
-static bool is_parameter(const SnTrainer *t, const char *name)
+static bool is_used(const SnTrainer *t, const char *name)
 {
     for (size_t i = 0; i < t->used.n; i++)
         if (strcmp(t->used.at[i], name) == 0)
             return true;
     return false;
+}
+
+/* A parameter, or a buffer: what the model's own file has. */
+static bool is_of_model(const SnTrainer *t, const char *name)
+{
+    return is_used(t, name) || sn_weights_find(t->model->weights, name);
 }
 
 /* KIND.NAME of what the optimizer keeps, with the name as it is written. */
@@ -112,8 +118,8 @@ static SnStatus put_tensors(SnTrainer *t, const SnResults *state, const char *fo
 {
     static const char *const metadata[][2] = {{"format", "pt"}};
     const SnStWriteOptions o = {.metadata = metadata, .nmetadata = 1};
-    const size_t n = parameters ? t->used.n : sn_results_count(state);
-    SnStWrite *w = sn_arena_array(&t->batch_arena, n + 1, sizeof *w);
+    const size_t n = parameters ? t->used.n : 0, all = sn_results_count(state);
+    SnStWrite *w = sn_arena_array(&t->batch_arena, n + all + 1, sizeof *w);
     size_t count = 0;
     char path[MAX_PATH_SIZE];
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
@@ -129,12 +135,13 @@ static SnStatus put_tensors(SnTrainer *t, const SnResults *state, const char *fo
                 .name = name,
                 .view = sn_view(file->dtype, (void *)(uintptr_t)file->bytes.at, file->ndim, file->dims)};
     }
-    for (size_t i = 0; !parameters && i < n; i++) {
-        const SnNamedTensor *s = sn_results_get(state, i);
-        const char *name = kept_name(t, s->name);
+    for (size_t i = 0; i < all; i++) {
+        const SnNamedTensor *x = sn_results_get(state, i);
+        const bool is_done = parameters && is_used(t, x->name), is_own = is_of_model(t, x->name);
+        const char *name = is_own ? written_name(t, x->name) : kept_name(t, x->name);
         SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", folder);
-        if (!is_parameter(t, s->name))
-            w[count++] = (SnStWrite){.name = name, .view = s->view};
+        if (!is_done && is_own == parameters)
+            w[count++] = (SnStWrite){.name = name, .view = x->view};
     }
     SN_TRY(join(folder, parameters ? "model.safetensors" : "optimizer.safetensors", path, err));
     SN_TRY(sn_safetensors_write(t->ctx, path, w, count, parameters ? &o : NULL, err));
@@ -165,6 +172,11 @@ static SnStatus put_model(SnTrainer *t, const SnResults *state, const char *fold
             SN_TRY(put_file(t, folder, sn_tokenizer_file(i), bytes, err));
     }
     SN_TRY(put_config(t, folder, err));
+    if (t->collate.task == SN_TRAIN_IMAGE) {
+        SnText text = {.memory = sn_allocator(t->ctx)};
+        sn_images_processor(&t->collate, &text);
+        SN_TRY(put_text(t, folder, "preprocessor_config.json", &text, err));
+    }
     return put_tensors(t, state, folder, true, err);
 }
 
@@ -402,7 +414,7 @@ static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *m
     SnStatus st = in ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
     for (size_t i = 0; st == SN_OK && i < n; i++) {
         const SnNamedTensor *own = sn_results_get(now, i);
-        const bool is_weight = is_parameter(t, own->name);
+        const bool is_weight = is_of_model(t, own->name);
         in[i] = *own;
         if (!is_weight && !optimizer)
             continue;

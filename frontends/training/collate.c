@@ -27,6 +27,8 @@ static int64_t least(int64_t a, int64_t b)
 
 SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
 {
+    if (c->task == SN_TRAIN_IMAGE)
+        return sn_images_begin(c, model, err);
     SN_TRY(sn_text_need(c->text, err));
     const SnTokenizerFacts f = sn_tokenizer_facts(c->text->tokenizer);
     SnTextConfig text;
@@ -137,7 +139,11 @@ static SnStatus label_column(const SnCollate *c, const SnDataset *d, int64_t *ou
 SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
 {
     static const char *const none[] = {NULL};
-    out->label = -1;
+    out->label = out->pair = -1;
+    if (c->task == SN_TRAIN_IMAGE) {
+        SN_TRY(sn_images_column(c, d, &out->text, err));
+        return label_column(c, d, &out->label, err);
+    }
     SN_TRY(text_column(c, d, &out->text, err));
     SN_TRY(find_column(c, d, "text_pair_column", none, &out->pair, err));
     return c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG ? label_column(c, d, &out->label, err)
@@ -209,7 +215,7 @@ static void sort_names(const char **name, size_t n)
 SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err)
 {
     int64_t column = 0;
-    if (c->task != SN_TRAIN_CLASSIFY && c->task != SN_TRAIN_TAG)
+    if (c->task != SN_TRAIN_CLASSIFY && c->task != SN_TRAIN_TAG && c->task != SN_TRAIN_IMAGE)
         return SN_OK;
     SN_TRY(label_column(c, d, &column, err));
     const SnFeature *f = sn_dataset_feature(d, (uint32_t)column),

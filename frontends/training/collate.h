@@ -14,6 +14,7 @@ typedef enum SnTrainTask {
     SN_TRAIN_TAG,      /* a label a word */
     SN_TRAIN_CAUSAL,   /* the next token */
     SN_TRAIN_MASKED,   /* tokens that are hidden */
+    SN_TRAIN_IMAGE,    /* a label an image */
     SN_TRAIN_TASKS
 } SnTrainTask;
 
@@ -26,6 +27,14 @@ typedef struct SnTrainRows {
 } SnTrainRows;
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
 
+/* What becomes of an image: (byte * factor - mean) / std. */
+#define SN_IMAGE_CHANNELS 4
+typedef struct SnImages {
+    int64_t channels, height, width; /* height 0: no rows were read yet */
+    float factor, mean[SN_IMAGE_CHANNELS], std[SN_IMAGE_CHANNELS];
+    const SnJson *processor; /* preprocessor_config.json, or NULL */
+} SnImages;
+
 typedef struct SnCollate {
     SnContext *ctx;
     SnModel *text; /* whose tokenizer it is */
@@ -37,6 +46,7 @@ typedef struct SnCollate {
     bool gives_types, is_regression;
     const char *const *label; /* NULL: LABEL_0, LABEL_1 .. */
     int64_t nlabel;
+    SnImages images;
 } SnCollate;
 
 /* model: what is trained; text: whose tokenizer rows go through. */
@@ -45,7 +55,7 @@ SN_MUST_CHECK SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnEr
 SN_MUST_CHECK SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, SnDataset **out, SnError *err);
 /* Finds the labels of the rows that are trained on. */
 SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err);
-/* Columns of texts, of texts behind them, and of labels; -1: none. */
+/* Columns of texts (or images), of texts behind them, and of labels; -1: none. */
 typedef struct SnTrainColumns {
     int64_t text, pair, label;
 } SnTrainColumns;
@@ -55,6 +65,18 @@ SN_MUST_CHECK SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d
 SN_MUST_CHECK SnStatus sn_collate_class(const SnCollate *c, SnCell cell, const char *what, int64_t row,
                                         int64_t *out, SnError *err);
 #define SN_TRAIN_INPUTS 4
+/* ---- images.c ---- */
+SN_MUST_CHECK SnStatus sn_images_begin(SnCollate *c, const SnModel *model, SnError *err);
+SN_MUST_CHECK SnStatus sn_images_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err);
+/* Are those of this column what others before them were? what: for messages. */
+SN_MUST_CHECK SnStatus sn_images_shape(SnImages *x, const SnFeature *column, const char *what, SnError *err);
+/* pixel_values and labels of rows of d, as sn_collate_batch. */
+SN_MUST_CHECK SnStatus sn_images_batch(const SnCollate *c, const SnDataset *d, const SnTrainColumns *column,
+                                       const int64_t *row, int64_t n, int64_t times, SnArena *arena,
+                                       SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err);
+void sn_images_processor(const SnCollate *c, SnText *out); /* preprocessor_config.json as it is meant */
+
+/* ---- batches ---- */
 /* Rows as inputs [n, longest], or [times, n / times, longest] where times > 0; a row of -1 counts for
  * nothing. seed: of hidden tokens. */
 SN_MUST_CHECK SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_t *row,

@@ -10,6 +10,7 @@
 
 #define MAX_LAYERS 1024
 #define MAX_WIDTH  (INT64_C(1) << 24)
+#define MAX_SIDE   65536
 #define MAX_NUMBER ((size_t)1 << 32) /* of a tensor */
 
 typedef enum Begin { NORMAL, ONES, ZEROS, RESIDUAL } Begin; /* RESIDUAL: GPT-2's, less with more layers */
@@ -94,32 +95,63 @@ static const Row bert[] = {
     {NULL, {NONE}, ZEROS},
 };
 
+static const Row vit[] = {
+    {"vit.encoder.layer.%d.attention.attention.query.weight", {WIDE, WIDE}, NORMAL},
+    {"vit.encoder.layer.%d.attention.attention.key.weight", {WIDE, WIDE}, NORMAL},
+    {"vit.encoder.layer.%d.attention.attention.value.weight", {WIDE, WIDE}, NORMAL},
+    {"vit.encoder.layer.%d.attention.output.dense.weight", {WIDE, WIDE}, NORMAL},
+    {"vit.encoder.layer.%d.attention.output.dense.bias", {WIDE}, ZEROS},
+    {"vit.encoder.layer.%d.layernorm_before.weight", {WIDE}, ONES},
+    {"vit.encoder.layer.%d.layernorm_before.bias", {WIDE}, ZEROS},
+    {"vit.encoder.layer.%d.layernorm_after.weight", {WIDE}, ONES},
+    {"vit.encoder.layer.%d.layernorm_after.bias", {WIDE}, ZEROS},
+    {"vit.encoder.layer.%d.intermediate.dense.weight", {INNER, WIDE}, NORMAL},
+    {"vit.encoder.layer.%d.intermediate.dense.bias", {INNER}, ZEROS},
+    {"vit.encoder.layer.%d.output.dense.weight", {WIDE, INNER}, NORMAL},
+    {"vit.encoder.layer.%d.output.dense.bias", {WIDE}, ZEROS},
+    {"vit.layernorm.weight", {WIDE}, ONES},
+    {"vit.layernorm.bias", {WIDE}, ZEROS},
+    {NULL, {NONE}, ZEROS},
+};
+static const Row vit_biases[] = {
+    {"vit.encoder.layer.%d.attention.attention.query.bias", {WIDE}, ZEROS},
+    {"vit.encoder.layer.%d.attention.attention.key.bias", {WIDE}, ZEROS},
+    {"vit.encoder.layer.%d.attention.attention.value.bias", {WIDE}, ZEROS},
+    {NULL, {NONE}, ZEROS},
+};
+
 /* What a model type has; heads over classes are made where they are built. */
+typedef struct Init Init;
+static SnStatus make_resnet(Init *x, SnError *err);
+static SnStatus make_vit(Init *x, SnError *err);
 static const struct Family {
     const char *type;
     const Row *part[3];
-    bool is_untied; /* unless tie_word_embeddings says otherwise */
+    bool is_untied;                          /* unless tie_word_embeddings says otherwise */
+    SnStatus (*make)(Init *x, SnError *err); /* what is in no row; or NULL */
 } families[] = {
     {"llama", {llama}, true},         {"mistral", {llama}, true},
     {"qwen2", {llama, biases}, true}, {"qwen3", {llama, head_norms}, true},
     {"smollm3", {llama}, false},      {"gpt2", {gpt2}, false},
-    {"bert", {bert}, false},
+    {"bert", {bert}, false},          {"resnet", {NULL}, false, make_resnet},
+    {"vit", {vit}, false, make_vit},
 };
 
-typedef struct Init {
+struct Init {
     SnModel *m;
     const struct Family *family;
     uint64_t seed;
     int64_t layers, dim[WIDE3 + 1];
     double spread;
-} Init;
+};
 
 static SnStatus read_dims(Init *x, SnError *err)
 {
     const SnConfig *c = &x->m->config;
     int64_t heads = 0;
     SN_TRY(sn_config_need(c, "hidden_size", MAX_WIDTH, &x->dim[WIDE], err));
-    SN_TRY(sn_config_need(c, "vocab_size", MAX_WIDTH, &x->dim[VOCAB], err));
+    if (x->family->part[0] != vit)
+        SN_TRY(sn_config_need(c, "vocab_size", MAX_WIDTH, &x->dim[VOCAB], err));
     SN_TRY(sn_config_need(c, "num_hidden_layers", MAX_LAYERS, &x->layers, err));
     SN_TRY(sn_config_need(c, "num_attention_heads", MAX_WIDTH, &heads, err));
     const int64_t wide = x->dim[WIDE], keys = sn_config_int(c, "num_key_value_heads", heads);
@@ -130,8 +162,9 @@ static SnStatus read_dims(Init *x, SnError *err)
     x->dim[WIDE3] = 3 * wide;
     x->dim[NONE] = 1;
     for (int i = 0; i <= WIDE3; i++)
-        SN_CHECK(i == QUERIES || i == KEYS || (x->dim[i] > 0 && x->dim[i] <= 3 * MAX_WIDTH), err, SN_EFORMAT,
-                 "%s: dims of %lld", c->path, (long long)x->dim[i]);
+        SN_CHECK(i == QUERIES || i == KEYS || (i == VOCAB && x->family->part[0] == vit) ||
+                     (x->dim[i] > 0 && x->dim[i] <= 3 * MAX_WIDTH),
+                 err, SN_EFORMAT, "%s: dims of %lld", c->path, (long long)x->dim[i]);
     SN_CHECK(sn_mul_i64(heads, x->dim[HEAD], &x->dim[QUERIES]) &&
                  sn_mul_i64(keys, x->dim[HEAD], &x->dim[KEYS]) && x->dim[QUERIES] <= MAX_WIDTH && keys > 0 &&
                  x->dim[KEYS] <= MAX_WIDTH,
@@ -140,23 +173,32 @@ static SnStatus read_dims(Init *x, SnError *err)
     return SN_OK;
 }
 
-static SnStatus make(Init *x, const Row *row, const char *name, SnError *err)
+/* mean + spread times numbers of a normal distribution */
+static SnStatus add(Init *x, const char *name, int ndim, const int64_t *dims, double mean, double spread,
+                    SnError *err)
 {
-    const int ndim = row->dims[1] == NONE ? 1 : 2;
-    const int64_t dims[2] = {x->dim[row->dims[0]], x->dim[row->dims[1]]};
-    const size_t n = (size_t)dims[0] * (size_t)dims[1];
     const SnAllocator *memory = sn_allocator(x->m->ctx);
-    SN_CHECK(n <= MAX_NUMBER, err, SN_EUNSUPPORTED, "%s: %zu numbers", name, n);
+    size_t n = 1;
+    for (int i = 0; i < ndim; i++)
+        SN_CHECK(dims[i] > 0 && sn_mul_size(n, (size_t)dims[i], &n) && n <= MAX_NUMBER, err, SN_EUNSUPPORTED,
+                 "%s: too many numbers", name);
     float *v = sn_alloc(memory, n * sizeof *v, _Alignof(max_align_t));
     SN_CHECK(v, err, SN_ENOMEM, "%s: no memory", name);
-    const double less = row->begin == RESIDUAL ? 1 / sqrt(2 * (double)x->layers) : 1;
-    const float spread = (float)(x->spread * less);
     uint64_t state = sn_hash64(name, strlen(name), x->seed);
     for (size_t i = 0; i < n; i++)
-        v[i] = row->begin == ONES ? 1 : row->begin == ZEROS ? 0 : spread * sn_nn_normal(&state);
+        v[i] = spread == 0 ? (float)mean : (float)mean + (float)spread * sn_nn_normal(&state);
     const SnStatus st = sn_weights_add(x->m->weights, name, SN_F32, ndim, dims, v, err);
     sn_free(memory, v, n * sizeof *v, _Alignof(max_align_t));
     return st;
+}
+
+static SnStatus make(Init *x, const Row *row, const char *name, SnError *err)
+{
+    const int64_t dims[2] = {x->dim[row->dims[0]], x->dim[row->dims[1]]};
+    const double less = row->begin == RESIDUAL ? 1 / sqrt(2 * (double)x->layers) : 1;
+    const bool is_drawn = row->begin != ONES && row->begin != ZEROS;
+    return add(x, name, row->dims[1] == NONE ? 1 : 2, dims, row->begin == ONES,
+               is_drawn ? x->spread * less : 0, err);
 }
 
 static SnStatus make_rows(Init *x, const Row *row, SnError *err)
@@ -175,6 +217,85 @@ static SnStatus make_rows(Init *x, const Row *row, SnError *err)
     return SN_OK;
 }
 
+/* ---- images ---- */
+
+static SnStatus make_vit(Init *x, SnError *err)
+{
+    const SnConfig *c = &x->m->config;
+    const int64_t wide = x->dim[WIDE], size = sn_config_int(c, "image_size", 224),
+                  patch = sn_config_int(c, "patch_size", 16);
+    SN_CHECK(patch > 0 && patch <= size && size <= MAX_SIDE, err, SN_EFORMAT,
+             "%s: image_size %lld, patch_size %lld", c->path, (long long)size, (long long)patch);
+    const int64_t side = size / patch;
+    SN_TRY(add(x, "vit.embeddings.cls_token", 3, (const int64_t[]){1, 1, wide}, 0, x->spread, err));
+    SN_TRY(add(x, "vit.embeddings.position_embeddings", 3, (const int64_t[]){1, side * side + 1, wide}, 0,
+               x->spread, err));
+    SN_TRY(add(x, "vit.embeddings.patch_embeddings.projection.weight", 4,
+               (const int64_t[]){wide, sn_config_int(c, "num_channels", 3), patch, patch}, 0, x->spread,
+               err));
+    SN_TRY(add(x, "vit.embeddings.patch_embeddings.projection.bias", 1, &wide, 0, 0, err));
+    return sn_config_bool(c, "qkv_bias", true) ? make_rows(x, vit_biases, err) : SN_OK;
+}
+
+/* A convolution by He et al. 2015, arXiv:1502.01852, and the norm of a batch behind it. */
+static SnStatus make_conv(Init *x, const char *at, int64_t out, int64_t in, int64_t kernel, SnError *err)
+{
+    static const struct {
+        const char *name;
+        double value;
+    } norm[] = {{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}};
+    char name[160];
+    const int64_t dims[] = {out, in, kernel, kernel}, none = 0;
+    SN_CHECK(out > 0 && out <= MAX_WIDTH, err, SN_EFORMAT, "%s: %lld channels", x->m->config.path,
+             (long long)out);
+    (void)snprintf(name, sizeof name, "resnet.%s.convolution.weight", at);
+    SN_TRY(add(x, name, 4, dims, 0, sqrt(2 / (double)(out * kernel * kernel)), err));
+    for (size_t i = 0; i < SN_COUNT(norm); i++) {
+        (void)snprintf(name, sizeof name, "resnet.%s.normalization.%s", at, norm[i].name);
+        SN_TRY(add(x, name, 1, &out, norm[i].value, 0, err));
+    }
+    (void)snprintf(name, sizeof name, "resnet.%s.normalization.num_batches_tracked", at);
+    return sn_weights_add(x->m->weights, name, SN_I64, 0, &none, &none, err);
+}
+
+static SnStatus make_block(Init *x, const char *at, int64_t in, int64_t out, bool halves, SnError *err)
+{
+    const char *type = sn_config_string(&x->m->config, "layer_type", "bottleneck");
+    const bool is_basic = strcmp(type, "basic") == 0;
+    const int64_t inner = is_basic ? out : out / 4, width[] = {in, inner, is_basic ? out : inner, out},
+                  kernel[] = {is_basic ? 3 : 1, 3, 1};
+    char name[96];
+    for (int i = 0; i < (is_basic ? 2 : 3); i++) {
+        (void)snprintf(name, sizeof name, "%s.layer.%d", at, i);
+        SN_TRY(make_conv(x, name, width[i + 1], width[i], kernel[i], err));
+    }
+    (void)snprintf(name, sizeof name, "%s.shortcut", at);
+    return halves || in != out ? make_conv(x, name, out, in, 1, err) : SN_OK;
+}
+
+static SnStatus make_resnet(Init *x, SnError *err)
+{
+    const SnConfig *c = &x->m->config;
+    static const int64_t depths[] = {3, 4, 6, 3}, widths[] = {256, 512, 1024, 2048};
+    const SnJson *list = sn_config_get(c, "depths");
+    int64_t in = sn_config_int(c, "embedding_size", 64);
+    char name[64];
+    SN_TRY(make_conv(x, "embedder.embedder", in, sn_config_int(c, "num_channels", 3), 7, err));
+    for (uint32_t i = 0; i < (list ? list->n : SN_COUNT(depths)); i++) {
+        const int64_t depth = sn_config_item(c, "depths", i, depths[i % 4]),
+                      out = sn_config_item(c, "hidden_sizes", i, widths[i % 4]);
+        const bool halves = i > 0 || sn_config_bool(c, "downsample_in_first_stage", false);
+        SN_CHECK(depth > 0 && depth <= MAX_LAYERS, err, SN_EFORMAT, "%s: depth %lld", c->path,
+                 (long long)depth);
+        for (int64_t k = 0; k < depth; k++) {
+            (void)snprintf(name, sizeof name, "encoder.stages.%u.layers.%lld", i, (long long)k);
+            SN_TRY(make_block(x, name, k ? out : in, out, k == 0 && halves, err));
+        }
+        in = out;
+    }
+    return SN_OK;
+}
+
 SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err)
 {
     Init x = {.m = m, .seed = seed};
@@ -183,10 +304,13 @@ SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err)
             x.family = &families[i];
     SN_CHECK(x.family, err, SN_EUNSUPPORTED, "%s: new weights of model type %s: not yet", m->config.path,
              m->config.model_type);
-    SN_TRY(read_dims(&x, err));
+    if (x.family->part[0])
+        SN_TRY(read_dims(&x, err));
     SN_TRY(sn_weights_open_all(m->ctx, NULL, 0, &m->weights, err));
     for (size_t i = 0; i < SN_COUNT(x.family->part) && x.family->part[i]; i++)
         SN_TRY(make_rows(&x, x.family->part[i], err));
+    if (x.family->make)
+        SN_TRY(x.family->make(&x, err));
     const bool ties = sn_config_bool(&m->config, "tie_word_embeddings", !x.family->is_untied);
     return ties || x.family->part[0] != llama ? SN_OK : make_rows(&x, untied, err);
 }

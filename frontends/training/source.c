@@ -97,7 +97,7 @@ static bool is_ahead(const SnTrainSource *s, const int64_t *row, int64_t n)
 
 SnStatus sn_train_source_expect(SnTrainSource *s, const int64_t *row, int64_t n, SnError *err)
 {
-    if (s->tokens.n)
+    if (s->tokens.n || s->c->task == SN_TRAIN_IMAGE)
         return SN_OK;
     sn_jobs_beside(s->c->ctx, NULL, NULL);
     SN_TRY(begin(s, row, n, err));
@@ -217,6 +217,8 @@ SnStatus sn_train_source_batch(SnTrainSource *s, const int64_t *row, int64_t n, 
                                SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err)
 {
     int64_t *own = sn_arena_array(arena, (size_t)n + 1, sizeof *own);
+    if (s->c->task == SN_TRAIN_IMAGE)
+        return sn_images_batch(s->c, s->d, &s->column, row, n, times, arena, in, nin, err);
     if (!own)
         return no_memory(s, err);
     SN_TRY(s->tokens.n ? read_blocks(s, row, n, err) : read_rows(s, row, n, err));
@@ -237,7 +239,7 @@ static SnStatus check_row(SnTrainSource *s, int64_t row, SnError *err)
                  (long long)row);
         return SN_OK;
     }
-    if (c->task == SN_TRAIN_CLASSIFY)
+    if (c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_IMAGE)
         return sn_collate_class(c, cell, s->what, row, &k, err);
     const int64_t nword = sn_cell_list(cell_of(s, s->column.text, row), &word), n = sn_cell_list(cell, &cell);
     SN_CHECK(n == nword, err, SN_EINVAL, "%s: row %lld has %lld words and %lld labels", s->what,
@@ -278,13 +280,14 @@ static SnStatus read_all(SnTrainSource *s, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_train_source_open(SnTrainSource *s, const SnCollate *c, SnDataset *d, const char *what,
-                              SnError *err)
+SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, const char *what, SnError *err)
 {
     *s = (SnTrainSource){.c = c, .d = sn_dataset_retain(d), .what = what, .n = sn_dataset_rows(d)};
     sn_arena_init(&s->arena, sn_allocator(c->ctx));
     SN_CHECK(s->n > 0, err, SN_EINVAL, "%s: no rows", what);
     SN_TRY(sn_collate_columns(c, d, &s->column, err));
+    if (c->task == SN_TRAIN_IMAGE)
+        SN_TRY(sn_images_shape(&c->images, sn_dataset_feature(d, (uint32_t)s->column.text), what, err));
     for (int64_t i = 0; s->column.label >= 0 && i < s->n; i++) {
         SN_TRY(check_row(s, i, err));
         if (i % SN_TABLE_PART == 0)
@@ -295,7 +298,7 @@ SnStatus sn_train_source_open(SnTrainSource *s, const SnCollate *c, SnDataset *d
 
 SnStatus sn_train_source_measure(SnTrainSource *s, SnError *err)
 {
-    return packs(s) ? SN_OK : read_all(s, err);
+    return packs(s) || s->c->task == SN_TRAIN_IMAGE ? SN_OK : read_all(s, err);
 }
 
 int64_t sn_train_source_length(const SnTrainSource *s, int64_t row)

@@ -24,8 +24,8 @@ typedef struct SnTrainSource {
 } SnTrainSource;
 
 /* Looks at the labels of all rows. what is borrowed. */
-SN_MUST_CHECK SnStatus sn_train_source_open(SnTrainSource *s, const SnCollate *c, SnDataset *d,
-                                            const char *what, SnError *err);
+SN_MUST_CHECK SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, const char *what,
+                                            SnError *err);
 void sn_train_source_close(SnTrainSource *s);
 /* How many tokens each row has: read before any is asked for. Blocks are of one length. */
 SN_MUST_CHECK SnStatus sn_train_source_measure(SnTrainSource *s, SnError *err);

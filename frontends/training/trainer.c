@@ -522,7 +522,7 @@ static bool uses(void *self, const char *name)
 /* Trainer.get_decay_parameter_names: no biases, no norms. */
 static bool decays(void *self, const char *name)
 {
-    static const char *const without[] = {"bias", "layernorm", "rmsnorm", "_norm", ".norm", "ln_", ".ln"};
+    static const char *const without[] = {"bias", "layernorm", "rmsnorm", "_norm.", ".norm.", "ln_", ".ln"};
     char lower[256];
     size_t n = 0;
     (void)self;
@@ -532,7 +532,7 @@ static bool decays(void *self, const char *name)
     for (size_t i = 0; i < SN_COUNT(without); i++)
         if (strstr(lower, without[i]))
             return false;
-    return strncmp(lower, "norm", 4) != 0;
+    return strncmp(lower, "norm.", 5) != 0;
 }
 
 /* The config with the numbers of steps that follow from it. */

@@ -9,10 +9,9 @@
 
 /* Tasks that can be trained, by their names. */
 static const char *const tasks[SN_TRAIN_TASKS] = {
-    [SN_TRAIN_CLASSIFY] = "text-classification",
-    [SN_TRAIN_TAG] = "token-classification",
-    [SN_TRAIN_CAUSAL] = "text-generation",
-    [SN_TRAIN_MASKED] = "fill-mask",
+    [SN_TRAIN_CLASSIFY] = "text-classification", [SN_TRAIN_TAG] = "token-classification",
+    [SN_TRAIN_CAUSAL] = "text-generation",       [SN_TRAIN_MASKED] = "fill-mask",
+    [SN_TRAIN_IMAGE] = "image-classification",
 };
 
 static SnStatus no_memory(SnError *err)
@@ -105,7 +104,8 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
     SN_CHECK(arch, err, SN_EUNSUPPORTED, "%s: %s of model type %s", m->folder, tasks[c->task],
              m->config.model_type);
     sn_text_printf(&text, "{\"architectures\": [\"%s\"], \"dtype\": \"float32\"", arch->name);
-    const bool has_labels = c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG;
+    const bool is_row = c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_IMAGE,
+               has_labels = is_row || c->task == SN_TRAIN_TAG;
     for (int side = 0; side < 2 && has_labels; side++) {
         sn_text_printf(&text, ", \"%s\": {", side ? "label2id" : "id2label");
         for (int64_t i = 0; i < c->nlabel; i++) {
@@ -121,7 +121,7 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
         }
         sn_text_printf(&text, "}");
     }
-    if (c->task == SN_TRAIN_CLASSIFY)
+    if (is_row)
         sn_text_printf(&text, ", \"problem_type\": \"%s\"",
                        c->is_regression ? "regression" : "single_label_classification");
     for (uint32_t i = 0; i < m->config.json->n; i++) {
@@ -154,8 +154,8 @@ static SnStatus find_task(SnTrainer *t, SnError *err)
     while (i < SN_TRAIN_TASKS && strcmp(tasks[i], name) != 0)
         i++;
     SN_CHECK(i < SN_TRAIN_TASKS, err, SN_EUNSUPPORTED,
-             "config: task is not given, and that of the model is \"%s\": expected %s, %s, %s or %s", name,
-             tasks[0], tasks[1], tasks[2], tasks[3]);
+             "config: task is not given, and that of the model is \"%s\": expected %s, %s, %s, %s or %s",
+             name, tasks[0], tasks[1], tasks[2], tasks[3], tasks[4]);
     t->collate.task = (SnTrainTask)i;
     return SN_OK;
 }

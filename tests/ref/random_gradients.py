@@ -149,7 +149,8 @@ class Runner:
         worst, where = (1e9, got) if isinstance(got, str) else self.compare(got, loss, *exact)
         self.report(name, worst, where)
         if dtype == "bfloat16":
-            low, _ = gradients(model, x, os.path.join(self.folder, "low"))
+            x_low = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in x.items()}
+            low, _ = gradients(model, x_low, os.path.join(self.folder, "low"))
             got, _ = self.sinter(folder, x, "bf16")
             if isinstance(got, str):
                 return self.report(name + " in bf16", 1e9, got)

@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 
 #define MAX_STAGES 64
+#define MAX_WIDTH  (1 << 20)
 
 /* convolution and norm; act NULL: nothing behind them. */
 static SnValue unit(SnBuild *b, const char *name, SnValue x, int64_t kernel, int64_t stride, const char *act)
@@ -39,11 +40,11 @@ static SnValue block(SnBuild *b, SnValue x, int64_t width, int64_t stride)
     return sn_nn_act(b, act, sn_add(b->g, y, x));
 }
 
-static int64_t list_int(SnBuild *b, const char *key, uint32_t i, int64_t otherwise)
+/* Number i of a list, or of what the library has. */
+static int64_t item(SnBuild *b, const char *key, uint32_t i, const int64_t usual[4])
 {
-    const SnJson *list = sn_config_get(b->config, key);
-    int64_t v = otherwise;
-    if (list && (!sn_json_int(sn_json_at(list, i), &v) || v < 1 || v > SN_MAX_LAYERS * 64))
+    const int64_t v = sn_config_item(b->config, key, i, usual[i % 4]);
+    if (v < 1 || v > MAX_WIDTH)
         sn_graph_fail(b->g, SN_EFORMAT, "%s: %s has no number %u", b->config->path, key, i);
     return v;
 }
@@ -61,8 +62,7 @@ static SnValue encoder(SnBuild *b)
     x = sn_max_pool2d(b->g, x, 3, 2, 1);
     for (uint32_t i = 0; i < n && sn_graph_check(b->g, NULL) == SN_OK; i++) {
         const bool halves = i > 0 || sn_config_bool(b->config, "downsample_in_first_stage", false);
-        const int64_t depth = list_int(b, "depths", i, depths[i % 4]),
-                      width = list_int(b, "hidden_sizes", i, widths[i % 4]);
+        const int64_t depth = item(b, "depths", i, depths), width = item(b, "hidden_sizes", i, widths);
         sn_nn_numbered(b, "hidden_states", i, sn_nn_image(b, x));
         for (int64_t k = 0; k < depth && k < SN_MAX_LAYERS; k++) {
             sn_scope_push(b->g, "encoder.stages.%u.layers.%lld", i, (long long)k);
