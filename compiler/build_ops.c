@@ -493,8 +493,53 @@ SnValue sn_argmax(SnGraph *g, SnValue x, int axis, bool keep)
     return at < 0 ? sn_none() : make_list(&l, SN_OP_ARGMAX, attr, 1 + keep);
 }
 
+#define MAX_EQUATION (3 * SN_MAX_RANK + 4)
+
+/* The labels that are summed, in the order of the sum. */
+static void summed_labels(const char *eq, char *out)
+{
+    const char *result = strchr(eq, '>');
+    for (const char *at = eq; at < result; at++) {
+        const bool is_label = *at != ',' && *at != '-';
+        if (is_label && strchr(result, *at) == NULL && memchr(eq, *at, (size_t)(at - eq)) == NULL)
+            *out++ = *at;
+    }
+    *out = '\0';
+}
+
+/* A permuted operand is the operand with its labels in another order, unless that changes the order of the
+ * sum. */
+static SnValue unpermuted(SnGraph *g, char *eq, char *labels, SnValue v)
+{
+    const SnStore *s = sn_graph_store(g);
+    char turned[MAX_EQUATION], before[MAX_EQUATION], after[MAX_EQUATION];
+    if (v.ref == 0 || sn_term(s, v.ref)->op != SN_OP_PERMUTE)
+        return v;
+    const SnAttr *perm = sn_attr(s, v.ref, "perm");
+    const size_t n = (size_t)perm->u.ints.n;
+    if (strcspn(labels, ",-") != n)
+        return v;
+    memcpy(turned, eq, strlen(eq) + 1);
+    for (size_t i = 0; i < n; i++)
+        turned[labels - eq + perm->u.ints.at[i]] = labels[i];
+    summed_labels(eq, before);
+    summed_labels(turned, after);
+    if (strcmp(before, after) != 0)
+        return v;
+    memcpy(eq, turned, strlen(turned));
+    return (SnValue){sn_term(s, v.ref)->arg[0], v.scope};
+}
+
 SnValue sn_contract(SnGraph *g, const char *eq, SnValue a, SnValue b, SnDtype acc)
 {
+    char own[MAX_EQUATION];
+    const char *comma = strchr(eq, ',');
+    if (comma != NULL && strchr(comma, '>') != NULL && strlen(eq) < sizeof own) {
+        memcpy(own, eq, strlen(eq) + 1);
+        a = unpermuted(g, own, own, a);
+        b = unpermuted(g, own, own + (comma - eq) + 1, b);
+        eq = own;
+    }
     List l = list_of(g, "contract", a);
     const SnAttr attr[] = {SN_STRING("eq", eq), SN_DTYPE("acc", acc)};
     add_value(&l, b);

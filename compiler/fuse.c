@@ -9,6 +9,7 @@
  */
 #include "compiler/fuse.h"
 
+#include "compiler/rewrite.h"
 #include "compiler/scalar.h"
 
 #define GRANT_MUST  (-1)      /* stored whatever it is */
@@ -186,6 +187,25 @@ static int grant_of(const SnFuse *f, SnRef user, int i)
     }
 }
 
+/* An operation of one tensor, and of what is constant or broadcast: reading that tensor costs no more than
+ * reading what it becomes. */
+static bool is_thin(const SnFuse *f, SnRef r)
+{
+    const SnTerm *t = sn_term(f->s, r);
+    SnRef of = 0;
+    if (!sn_op_is_elementwise(t->op) || t->op == SN_OP_CAST || sn_fuse_cost(f->s, r) != 1)
+        return false;
+    for (int i = 0; i < t->narg; i++) {
+        const SnRef x = t->arg[i];
+        if (sn_is_splat(f->s, x, NULL) || sn_term(f->s, x)->op == SN_OP_BROADCAST || x == of)
+            continue;
+        if (of != 0)
+            return false;
+        of = x;
+    }
+    return of != 0;
+}
+
 /* What a use gives where several kernels compute the operand. A mask over queries and keys is computed again:
  * it would be larger than all that it is made of. */
 static int shared_grant_of(const SnFuse *f, SnRef user, int i)
@@ -193,6 +213,8 @@ static int shared_grant_of(const SnFuse *f, SnRef user, int i)
     const SnTerm *t = sn_term(f->s, user);
     const SnType *type = sn_type_of(f->s, t->arg[i]);
     int64_t v;
+    if (is_thin(f, t->arg[i]))
+        return GRANT_FEW;
     if (claimed_use(f, user, i) != 's' || type->ndim < 2)
         return GRANT_FREE;
     const bool is_row = sn_is_const_i64(f->s, type->dims[type->ndim - 2], &v) && v == 1;

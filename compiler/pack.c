@@ -238,11 +238,11 @@ static SnRef origin(const SnStore *s, SnRef r)
 /* How often a symbol's number of rows is many, nobody knows. A copy of what was computed costs no more than
  * that did; weights that are trained have that many. Neither caches nor what a loop reads again are copied.
  */
-static bool may_have_many(const SnStore *s, SnRef b, bool has_parts)
+static bool may_have_many(const SnStore *s, SnRef b, bool is_dense, bool has_parts)
 {
     const SnTerm *t = sn_term(s, origin(s, b));
-    if (t->op == SN_OP_CARRY)
-        return !has_parts;
+    if (t->op == SN_OP_CARRY || is_dense)
+        return t->op == SN_OP_CARRY && !has_parts;
     return t->op >= SN_PRIM_COUNT || (sn_prim(t->op)->kind != SN_PRIM_LEAF && t->op != SN_OP_GET);
 }
 
@@ -257,7 +257,7 @@ static bool has_many_rows(const Pack *x, const Contract *c, SnRef b)
     }
     if (sn_is_const_i64(x->s, count_of(x, c, &rows), &n))
         return n >= (is_dense ? MORE_ROWS : MANY_ROWS);
-    return !is_dense && may_have_many(x->s, b, c->outer.n > 0);
+    return may_have_many(x->s, b, is_dense, c->outer.n > 0);
 }
 
 /* What a widening cast widens. */
@@ -449,10 +449,15 @@ SnStatus sn_pass_pack(SnPass *p, SnRef root, SnRef *out, SnError *err)
     SN_CHECK(reached != NULL, err, SN_ENOMEM, "pack: no memory");
     x.sub.enter_functions = true;
     for (SnRef r = 1; r <= root; r++) {
+        const uint16_t op = sn_term(p->s, r)->op;
         Contract c;
-        if (!reached[r] || sn_term(p->s, r)->op != SN_OP_CONTRACT || !read_contract(&x, r, &c) ||
-            !pays(&x, &c))
+        if (!reached[r] || (op != SN_OP_CONTRACT && op != SN_OP_REDUCE))
             continue;
+        if (op != SN_OP_CONTRACT || !read_contract(&x, r, &c) || !pays(&x, &c)) {
+            SnRef same; /* made now, so that it runs when it did: its operands are in caches then */
+            SN_TRY(sn_subst(&x.sub, r, &same, err));
+            continue;
+        }
         SN_TRY(sn_subst(&x.sub, c.operand[0], &c.operand[0], err));
         SN_TRY(sn_subst(&x.sub, c.operand[1], &c.operand[1], err));
         x.sub.map[r] = pack(&x, &c);

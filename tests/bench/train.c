@@ -1,13 +1,15 @@
 /* train.c -- steps of a training when told to, so that a driver can alternate them with others.
  *
- *   train MODEL BATCH.safetensors THREADS DTYPE [steps]
+ *   train MODEL BATCH.safetensors THREADS DTYPE [steps] [ADAPTER.json]
  *
+ * With a config of PEFT's kind, what is trained is a new adapter of it.
  * Prints "ready {...}" once compiled, then answers lines: "run N" with N times in milliseconds, "loss" with
  * the last loss, "peak" with the most memory that the process had, in bytes. steps: where the time of each
  * "run" went, by kernel, in its place. */
 #include "tests/bench/cases.h"
 #include "tests/bench/steps.h"
 
+#include "frontends/peft.h"
 #include "frontends/training.h"
 
 #include <stdio.h>
@@ -22,12 +24,28 @@ typedef struct Bench {
     SnNamedTensor *batch;
     size_t nbatch;
     SnArena arena;
+    SnAdapter *adapter;
     SnTraining *training;
     SnTrainingStep last;
     double gflops;
     bool has_steps;
+    const char *config; /* of an adapter, or NULL */
     Steps steps;
 } Bench;
+
+static SnStatus open_adapter(Bench *b, const char *path, SnError *err)
+{
+    SnFile *file = NULL;
+    SnJson *config = NULL;
+    SN_TRY(sn_file_open(b->ctx, path, &file, err));
+    SnStatus st = sn_json_parse(&b->arena, path, sn_file_bytes(file), &config, err);
+    if (st == SN_OK)
+        st = sn_adapter_create(b->model, config, 1, &b->adapter, err);
+    sn_file_release(file);
+    if (st == SN_OK)
+        sn_model_adapt(b->model, b->adapter, false);
+    return st;
+}
 
 static SnStatus open_training(Bench *b, char **arg, SnError *err)
 {
@@ -50,6 +68,8 @@ static SnStatus open_training(Bench *b, char **arg, SnError *err)
     sn_arena_init(&b->arena, sn_allocator(b->ctx));
     SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
     SN_TRY(sn_model_open(b->cc, arg[1], &o, &b->model, err));
+    if (b->config)
+        SN_TRY(open_adapter(b, b->config, err));
     SN_TRY(sn_tensors_load(b->ctx, arg[2], &b->in, err));
     b->nbatch = sn_results_count(b->in);
     b->batch = sn_arena_array(&b->arena, b->nbatch + 1, sizeof *b->batch);
@@ -116,11 +136,12 @@ int main(int argc, char **argv)
 {
     static Bench b;
     SnError err = {0};
-    if (argc != 5 && (argc != 6 || strcmp(argv[5], "steps") != 0)) {
-        (void)fprintf(stderr, "usage: train MODEL BATCH.safetensors THREADS DTYPE [steps]\n");
+    if (argc < 5 || argc > 7) {
+        (void)fprintf(stderr, "usage: train MODEL BATCH.safetensors THREADS DTYPE [steps] [ADAPTER.json]\n");
         return 2;
     }
-    b.has_steps = argc == 6;
+    b.has_steps = argc > 5 && strcmp(argv[5], "steps") == 0;
+    b.config = argc > 5 + b.has_steps ? argv[5 + b.has_steps] : NULL;
     SnStatus st = open_training(&b, argv, &err);
     if (st == SN_OK)
         st = serve(&b, &err);
@@ -128,6 +149,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "%s\n", err.message);
     sn_training_destroy(b.training);
     sn_results_destroy(b.in);
+    sn_adapter_close(b.adapter);
     sn_model_close(b.model);
     sn_compiler_destroy(b.cc);
     if (b.ctx)

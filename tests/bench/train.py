@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""train.py BUILD: steps of a small GPT, sinter against PyTorch, in one run and in alternation.
+"""train.py BUILD: steps of a training, sinter against PyTorch, in one run and in alternation.
 
-6 layers of 384, 6 heads, 65 letters, 10.8 million parameters, AdamW with clipping; a batch of 8 x 256. Every contender
-is a process of its own that answers "run N" with N times in milliseconds. A ratio is the median over the rounds of
+A small GPT: 6 layers of 384, 6 heads, 65 letters, 10.8 million parameters, AdamW with clipping; a batch of 8 x 256. Or, with
+--lora FOLDER, an adapter of rank 8 for q_proj and v_proj of that model, a batch of 4 x 256, against PEFT. Every contender is a process of its own that answers "run N" with N times in milliseconds. A ratio is the median over the rounds of
 (peer) / (sinter): above 1, sinter is ahead; one of memory is sinter's peak over the peer's. Losses are compared too.
 """
 
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+LORA = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16, "lora_dropout": 0.0,
+        "target_modules": ["q_proj", "v_proj"]}
 LAYERS, WIDTH, HEADS, VOCAB, BATCH, SEQ = 6, 384, 6, 65, 8, 256
 FLOPS = 3 * 2 * BATCH * SEQ * (LAYERS * (12 * WIDTH * WIDTH + SEQ * WIDTH) + VOCAB * WIDTH)  # causal scores are half
 
@@ -47,17 +49,53 @@ def make_folder(folder):
     save_file({"input_ids": ids, "labels": ids.clone()}, os.path.join(folder, "batch.safetensors"))
 
 
-class Torch:
-    def __init__(self, folder, threads, dtype, is_compiled):
+def make_lora(folder, model):
+    import torch
+    from safetensors.torch import save_file
+    with open(os.path.join(model, "config.json")) as f:
+        vocab = json.load(f)["vocab_size"]
+    with open(os.path.join(folder, "adapter.json"), "w") as f:
+        json.dump(LORA, f)
+    torch.manual_seed(0)
+    ids = torch.randint(0, vocab, (4, SEQ))
+    save_file({"input_ids": ids, "labels": ids.clone()}, os.path.join(folder, "batch.safetensors"))
+
+
+class Peft:
+    def __init__(self, folder, model):
         import torch
+        from peft import LoraConfig, get_peft_model
         from safetensors.torch import load_file
-        from torch.nn import functional as F
+        from transformers import AutoModelForCausalLM
+        self.ids = load_file(f"{folder}/batch.safetensors")["input_ids"]
+        config = LoraConfig(**{k: v for k, v in LORA.items() if k != "peft_type"})
+        self.model = get_peft_model(AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), config)
+        self.w = {k: v for k, v in self.model.named_parameters() if v.requires_grad}
+
+    def __call__(self, w, ids):
+        return self.model(input_ids=ids, labels=ids).loss
+
+
+class Torch:
+    def __init__(self, folder, threads, dtype, is_compiled, model):
+        import torch
         torch.set_num_threads(threads)
         self.torch = torch
-        self.w = {k.removeprefix("transformer."): v.requires_grad_() for k, v in load_file(f"{folder}/model.safetensors").items()}
-        self.ids = load_file(f"{folder}/batch.safetensors")["input_ids"]
+        if model:
+            peft = Peft(folder, model)
+            self.w, self.ids, loss = peft.w, peft.ids, peft
+        else:
+            loss = self.gpt(folder)
         self.autocast = dtype == "bf16"
         self.optimizer = torch.optim.AdamW(self.w.values(), lr=1e-3, weight_decay=0.1, fused=True)
+        self.loss_of = torch.compile(loss) if is_compiled else loss
+
+    def gpt(self, folder):
+        torch = self.torch
+        from safetensors.torch import load_file
+        from torch.nn import functional as F
+        self.w = {k.removeprefix("transformer."): v.requires_grad_() for k, v in load_file(f"{folder}/model.safetensors").items()}
+        self.ids = load_file(f"{folder}/batch.safetensors")["input_ids"]
 
         def loss(w, ids):
             batch, seq = ids.shape
@@ -71,8 +109,9 @@ class Torch:
                 x = x + linear(y.transpose(1, 2).reshape(batch, seq, WIDTH), f"h.{i}.attn.c_proj")
                 x = x + linear(F.gelu(linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc"), approximate="tanh"), f"h.{i}.mlp.c_proj")
             logits = norm(x, "ln_f") @ w["wte.weight"].T
-            return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
-        self.loss_of = torch.compile(loss) if is_compiled else loss
+            sum_ = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="sum")
+            return sum_ / ids.numel()  # as Trainer counts labels of GPT2LMHeadModel
+        return loss
 
     def step(self):
         with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.autocast):
@@ -86,7 +125,7 @@ class Torch:
 
 def serve(a):
     import resource
-    peer = Torch(a["folder"], a["threads"], a["dtype"], a["compile"])
+    peer = Torch(a["folder"], a["threads"], a["dtype"], a["compile"], a["model"])
     print("ready {}", flush=True)
     last = 0
     for line in sys.stdin:
@@ -132,18 +171,25 @@ def main():
     p.add_argument("--steps", type=int, default=2, help="of a round")
     p.add_argument("--folder", help="where the model is made; it stays")
     p.add_argument("--peers", default="eager,compile")
+    p.add_argument("--lora", help="a folder of a model to train an adapter for")
+    p.add_argument("--by-kernel", action="store_true", help="where a step's time goes, and nothing else")
     a = p.parse_args()
     python = os.path.join(a.venv, "bin", "python") if a.venv else sys.executable
     folder = a.folder or tempfile.mkdtemp()
     if not os.path.exists(os.path.join(folder, "batch.safetensors")):
         os.makedirs(folder, exist_ok=True)
-        subprocess.run([python, __file__, "--make", folder], check=True)
+        subprocess.run([python, __file__, "--make", folder] + ([a.lora] if a.lora else []), check=True)
     env = {"OMP_NUM_THREADS": str(a.threads), "SINTER_CACHE_DIR": os.path.join(folder, "cache")}
-    ours = [os.path.join(a.build, "tests", "train"), folder, os.path.join(folder, "batch.safetensors"), str(a.threads), a.dtype]
+    ours = [os.path.join(a.build, "tests", "train"), a.lora or folder, os.path.join(folder, "batch.safetensors"), str(a.threads), a.dtype]
+    adapter = [os.path.join(folder, "adapter.json")] if a.lora else []
+    if a.by_kernel:
+        subprocess.run(ours + ["steps"] + adapter, input=f"run {a.steps}\n", text=True, env={**os.environ, **env}, check=True)
+        return
+    ours += adapter
     Contender("first", ours, env).process.communicate()  # compiles: what is measured finds its kernels
     all_ = [Contender("sinter", ours, env)]
     for peer in filter(None, a.peers.split(",")):
-        about = {"folder": folder, "threads": a.threads, "dtype": a.dtype, "compile": peer == "compile"}
+        about = {"folder": folder, "threads": a.threads, "dtype": a.dtype, "compile": peer == "compile", "model": a.lora}
         all_.append(Contender(peer, [python, __file__, "--serve", json.dumps(about)], env))
     for c in all_:
         c.round(1)
@@ -157,7 +203,8 @@ def main():
         peak[c.name] = int(c.ask("peak"))
         c.process.communicate()
     best, limit = min(all_[0].times), all_[0].about[f"{a.dtype}_GFLOPs"]
-    print(f"sinter: {best:.1f} ms, {FLOPS / best / 1e6:.0f} GF/s, {FLOPS / best / 1e4 / limit:.0f} % of {limit:.0f}, "
+    share = "" if a.lora else f"{FLOPS / best / 1e6:.0f} GF/s, {FLOPS / best / 1e4 / limit:.0f} % of {limit:.0f}, "
+    print(f"sinter: {best:.1f} ms, {share}"
           f"peak {peak['sinter'] / 1e6:.0f} MB, losses {all_[0].losses[0]:.5f} {all_[0].losses[-1]:.5f}")
     for c in all_[1:]:
         ratio = statistics.median(theirs / own for theirs, own in zip(c.times, all_[0].times))
@@ -169,6 +216,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(json.loads(sys.argv[2]))
     elif sys.argv[1:2] == ["--make"]:
-        make_folder(sys.argv[2])
+        make_lora(*sys.argv[2:4]) if len(sys.argv) > 3 else make_folder(sys.argv[2])
     else:
         main()
