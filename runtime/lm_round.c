@@ -292,11 +292,15 @@ static SnStatus check_ids(const SnLmRound *r, SnError *err)
     return SN_OK;
 }
 
-static SnStatus check_scores(const SnView *v, SnError *err)
+/* What guides a beam has logits only: its scores may be anything. */
+static SnStatus check_scores(const SnLm *lm, SnError *err)
 {
-    const float *x = v->data;
-    for (int64_t i = 0; i < v->dims[0] * v->dims[1]; i++)
-        SN_CHECK(x[i] == x[i], err, SN_EINVAL, "the scores of a beam are no numbers (NaN)");
+    const SnLmRound *r = &lm->round;
+    const float *x = r->scores.data;
+    for (uint32_t i = 0; i < r->nrow; i++)
+        for (int64_t k = 0; k < r->scores.dims[1]; k++, x++)
+            SN_CHECK(*x == *x || lm->slot[r->slot[i]].use == SN_LM_LED, err, SN_EINVAL,
+                     "the scores of a beam are no numbers (NaN)");
     return SN_OK;
 }
 
@@ -318,7 +322,7 @@ static SnStatus take_results(SnLm *lm, SnError *err)
         SN_TRY(sn_result(lm->instance, "all", &r->all, err));
     if (r->entry != SN_LM_NEXT) {
         SN_TRY(sn_result(lm->instance, "order", &r->order, err));
-        SN_TRY(check_scores(&r->scores, err));
+        SN_TRY(check_scores(lm, err));
         return sn_result(lm->instance, "best", &r->id, err);
     }
     SN_TRY(sn_result(lm->instance, "id", &r->id, err));

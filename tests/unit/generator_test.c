@@ -231,6 +231,25 @@ static void guidance_changes_what_comes(void **state)
     assert_memory_not_equal(plain->ids, far->ids, sizeof plain->ids);
 }
 
+/* What guides a beam has no numbers of its own: its scores are not looked at, here 2.5 / 0. */
+static void beams_are_guided(void **state)
+{
+    (void)state;
+    int64_t prompt[] = {4, 9, 17}, dims[] = {1, 3};
+    const SnView ids = sn_view(SN_I64, prompt, 2, dims);
+    SnResults *r = NULL;
+    SnError err;
+    assert_ok(
+        sn_model_generate(room.model, &ids, NULL,
+                          options("{\"num_beams\": 2, \"guidance_scale\": 0.5, \"repetition_penalty\": 0.8, "
+                                  "\"sequence_bias\": [[[7], 30.0]], \"renormalize_logits\": true, "
+                                  "\"max_new_tokens\": 8}"),
+                          &r, &err));
+    const SnView *v = &sn_results_find(r, "sequences")->view;
+    assert_int_equal(((const int64_t *)v->data)[v->dims[1] - 1], 7);
+    sn_results_destroy(r);
+}
+
 /* ---- functions of the host ---- */
 
 typedef struct Host {
@@ -496,6 +515,7 @@ int main(void)
         cmocka_unit_test(guided_requests_equal_one_at_a_time),
         cmocka_unit_test(marked_requests_equal_one_at_a_time),
         cmocka_unit_test(guidance_changes_what_comes),
+        cmocka_unit_test(beams_are_guided),
         cmocka_unit_test(what_may_follow_is_the_hosts),
         cmocka_unit_test(nothing_that_may_follow_is_an_error),
         cmocka_unit_test(the_host_ends_a_request),
