@@ -60,7 +60,7 @@ static void put_pairs(const Keys *k)
         while (strcmp(sn_gguf_key(k->arch, first)->gguf, p->gguf) != 0)
             first++;
         if (first != i || strcmp(p->gguf, "attention.head_count_kv") == 0 || sn_json_is_null(v) ||
-            v->kind > SN_JSON_STRING)
+            v->kind >= SN_JSON_STRING)
             continue;
         put(k, p->gguf,
             v->kind == SN_JSON_BOOL                         ? SN_GGUF_BOOL
@@ -135,8 +135,15 @@ static void put_states(const Keys *k)
     put_int(k, "context_length", 1 << 20); /* any number */
     put_int(k, "attention.head_count", 0);
     put_int(k, "feed_forward_length", 0);
+    const int64_t hidden = sn_config_int(c, "hidden_size", 768);
+    const SnJson *rank = sn_config_get(c, "time_step_rank"); /* or "auto" */
+    int64_t given;
     if (strcmp(k->arch->type, "mamba2") == 0)
         put_int(k, "ssm.inner_size", sn_config_int(c, "num_heads", 128) * sn_config_int(c, "head_dim", 64));
+    else if (!sn_config_get(c, "intermediate_size"))
+        put_int(k, "ssm.inner_size", (int64_t)(sn_config_float(c, "expand", 2) * (double)hidden));
+    if (strcmp(k->arch->type, "mamba2") != 0 && !sn_json_int(rank, &given))
+        put_int(k, "ssm.time_step_rank", hidden / 16 + (hidden % 16 > 0));
     if (strcmp(k->arch->type, "falcon_mamba") == 0)
         put(k, "ssm.dt_b_c_rms", SN_GGUF_BOOL, &yes);
 }

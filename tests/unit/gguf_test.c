@@ -1,5 +1,6 @@
 /* gguf_test.c -- the GGUF container: what is written is read back; what is malformed is refused by name. */
 #include "frontends/gguf/convert.h"
+#include "frontends/gguf/export.h"
 
 #include "tests/unit/scratch.h"
 
@@ -224,6 +225,46 @@ static void state_spaces_have_names_and_shapes_of_their_own(void **state)
     sn_arena_clear(&arena);
 }
 
+/* MambaConfig: time_step_rank is ceil(hidden_size / 16) where it is "auto" or not there. */
+static void sizes_of_state_spaces_are_made_where_none_is_given(void **state)
+{
+    SnContext *ctx = *state;
+    static const struct {
+        const char *config;
+        int64_t rank, inner;
+    } cases[] = {
+        {"{\"model_type\":\"mamba\",\"hidden_size\":40,\"time_step_rank\":\"auto\"}", 3, 80},
+        {"{\"model_type\":\"mamba\",\"hidden_size\":32,\"expand\":3}", 2, 96},
+        {"{\"model_type\":\"falcon_mamba\",\"hidden_size\":40,\"time_step_rank\":5,\"intermediate_size\":64}",
+         5, 64},
+    };
+    Scratch s;
+    SnError err;
+    char path[256];
+    scratch_open(&s);
+    scratch_path(&s, "m.gguf", path);
+    for (size_t i = 0; i < SN_COUNT(cases); i++) {
+        SnConfig config;
+        const SnGgufArch *arch;
+        SnGgufMeta meta = {.text = {.memory = sn_allocator(ctx)}};
+        SnGguf f;
+        int64_t rank, inner;
+        assert_ok(sn_config_parse(ctx, "config.json", sn_bytes_str(cases[i].config), &config, &err));
+        assert_ok(sn_gguf_export_arch(&config, &arch, &err));
+        sn_gguf_export_config(&config, arch, &meta);
+        assert_ok(sn_gguf_write(ctx, path, &meta, NULL, 0, NULL, NULL, &err));
+        assert_ok(sn_gguf_open(ctx, path, &f, &err));
+        assert_true(sn_json_int(sn_json_get(f.metadata, "mamba.ssm.time_step_rank"), &rank));
+        assert_true(sn_json_int(sn_json_get(f.metadata, "mamba.ssm.inner_size"), &inner));
+        assert_int_equal(rank, cases[i].rank);
+        assert_int_equal(inner, cases[i].inner);
+        sn_gguf_close(&f);
+        sn_text_clear(&meta.text);
+        sn_config_clear(&config);
+    }
+    scratch_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +273,7 @@ int main(void)
         cmocka_unit_test(files_cut_short_are_refused),
         cmocka_unit_test(names_are_those_of_checkpoints),
         cmocka_unit_test(state_spaces_have_names_and_shapes_of_their_own),
+        cmocka_unit_test(sizes_of_state_spaces_are_made_where_none_is_given),
     };
     return cmocka_run_group_tests(tests, open_context, close_context);
 }
