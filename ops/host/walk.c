@@ -2,9 +2,9 @@
  *
  * The walk (see SnTokRegex) reads each character once, but each step waits for the one before it. So a chunk
  * is read as eight stretches side by side, all but the first one begun in the dark, a little before. Most are
- * then in the true state where they begin. Else: where a match ends, what follows depends on nothing that lies
- * before it, so the true walk goes on into the next stretch until it finds a match to end where one ended
- * there too, and from that place on what was found there is true. */
+ * then in the true state where they begin. Else: where a match ends, what follows depends on nothing that
+ * lies before it, so the true walk goes on into the next stretch until it finds a match to end where one
+ * ended there too, and from that place on what was found there is true. */
 #include "ops/host/split.h"
 
 #if SN_HAS_V3
