@@ -240,7 +240,7 @@ typedef struct SnTask {
     uint32_t width;           /* EMBED: numbers of a vector; CLASSIFY, TAG: labels; FILL: words */
     uint32_t max_text;        /* bytes of each text that a context makes room for */
     const char *const *label; /* width names, or NULL */
-    const char *shape;        /* TENSORS: "batch=1,seq=128" that a context makes room for; NULL: none */
+    const char *shape;        /* "batch=1,seq=128" that a context makes room for; NULL: none */
     const SnTypedChat *chat;  /* CHAT; else NULL */
 } SnTask;
 

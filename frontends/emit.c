@@ -5,6 +5,21 @@
 
 #define USUAL_SEQ 128 /* tokens that a tensor program's context makes room for */
 
+SnStatus sn_model_emit_program(SnModel *m, const SnModelProgram *p, const SnTask *what,
+                               const SnEmitOptions *o, const char *path, SnError *err)
+{
+    const SnCompileOptions co = {.struct_size = sizeof co,
+                                 .flags = m->flags & SN_EXACT,
+                                 .target = m->device,
+                                 .specialise = p->specialise,
+                                 .levels = o->levels,
+                                 .task = what,
+                                 .weights_beside = o->weights_beside,
+                                 .bindings = o->bindings,
+                                 .sizes = o->sizes};
+    return sn_emit(m->cc, p->graph, &co, path, err);
+}
+
 /* A config may promise more positions than the model has: then texts are cut earlier. */
 static SnStatus fill_text(SnModel *m, SnTaskProgram *t, SnModelProgram *p, SnError *err)
 {
@@ -47,16 +62,7 @@ static SnStatus emit(SnModel *m, const char *task, const SnEmitOptions *o, const
         SN_TRY(sn_model_fill_forward(m, o->input, o->ninput, o->want, o->nwant, p, err));
         what.shape = usual_shape(m, p, arena);
     }
-    const SnCompileOptions co = {.struct_size = sizeof co,
-                                 .flags = m->flags & SN_EXACT,
-                                 .target = m->device,
-                                 .specialise = p->specialise,
-                                 .levels = o->levels,
-                                 .task = &what,
-                                 .weights_beside = o->weights_beside,
-                                 .bindings = o->bindings,
-                                 .sizes = o->sizes};
-    return sn_emit(m->cc, p->graph, &co, path, err);
+    return sn_model_emit_program(m, p, &what, o, path, err);
 }
 
 SnStatus sn_model_emit(SnModel *m, const char *task, const SnEmitOptions *o, const char *path, SnError *err)

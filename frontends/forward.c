@@ -515,25 +515,28 @@ SnStatus sn_model_forward_head(SnModel *m, const char *head, const SnNamedTensor
     return st;
 }
 
-/* Inputs by name as they would come: whole numbers with the dims of their kind, images as large as the config
- * says. */
-static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, SnInputShape *shape,
-                             SnError *err)
+SnNamedTensor sn_input_usual(const SnModel *m, const char *name)
 {
     static const int64_t one[SN_MAX_RANK] = {1, 1, 1};
     const SnJson *size = sn_config_get(&m->config, "image_size");
     int64_t image[SN_MAX_RANK] = {1, sn_config_int(&m->config, "num_channels", 3), 224, 224};
     for (uint32_t k = 0; size && k < 2; k++)
         (void)sn_json_int(size->kind == SN_JSON_ARRAY ? sn_json_at(size, k) : size, &image[2 + k]);
+    InputKind kind = BY_TOKEN;
+    (void)kind_of(m->arch, name, &kind);
+    const int rank = kind == BY_LABEL                                ? 1
+                     : kind == BY_IMAGE                              ? 4
+                     : strcmp(m->arch->task, "multiple-choice") == 0 ? 3
+                                                                     : 2;
+    return (SnNamedTensor){name, kind == BY_IMAGE ? sn_view(SN_F32, NULL, rank, image)
+                                                  : sn_view(SN_I64, NULL, rank, one)};
+}
+
+static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t n, SnInputShape *shape,
+                             SnError *err)
+{
     for (size_t i = 0; i < n; i++) {
-        InputKind kind = BY_TOKEN;
-        (void)kind_of(m->arch, input[i], &kind);
-        const int rank = kind == BY_LABEL                                ? 1
-                         : kind == BY_IMAGE                              ? 4
-                         : strcmp(m->arch->task, "multiple-choice") == 0 ? 3
-                                                                         : 2;
-        const SnNamedTensor t = {input[i], kind == BY_IMAGE ? sn_view(SN_F32, NULL, rank, image)
-                                                            : sn_view(SN_I64, NULL, rank, one)};
+        const SnNamedTensor t = sn_input_usual(m, input[i]);
         SN_TRY(sn_input_shape(m->arch, &t, NULL, 0, &shape[i], err));
     }
     return SN_OK;
@@ -542,11 +545,11 @@ static SnStatus usual_shapes(const SnModel *m, const char *const *input, size_t 
 static const char *const usual_inputs[] = {"input_ids", "attention_mask", "decoder_input_ids"},
                          *const usual_images[] = {"pixel_values"};
 
-static void usual_names(const SnModel *m, Request *r)
+size_t sn_input_names(const SnModel *m, const char *const **name)
 {
     const bool is_image = m->arch && is_of_images(m->arch);
-    r->name = is_image ? usual_images : usual_inputs;
-    r->nin = is_image ? 1 : m->arch && m->arch->family && m->arch->family->has_target ? 3 : 2;
+    *name = is_image ? usual_images : usual_inputs;
+    return is_image ? 1 : m->arch && m->arch->family && m->arch->family->has_target ? 3 : 2;
 }
 
 /* A request for inputs by name alone; its shapes are in the arena. Weights are needed where there is no text
@@ -556,7 +559,7 @@ static SnStatus usual_request(SnModel *m, SnArena *arena, Request *r, SnError *e
     if (!m->text)
         SN_TRY(sn_model_need(m, err));
     if (r->nin == 0)
-        usual_names(m, r);
+        r->nin = sn_input_names(m, &r->name);
     SnInputShape *shape = sn_arena_array(arena, r->nin, sizeof *shape);
     SN_CHECK(shape, err, SN_ENOMEM, "%s: no memory", m->folder);
     r->shape = shape;

@@ -100,8 +100,17 @@ typedef struct SnInputShape {
 /* Of an input of this name, as it comes with the others. */
 SN_MUST_CHECK SnStatus sn_input_shape(const SnArch *arch, const SnNamedTensor *t, const SnNamedTensor *in,
                                       size_t nin, SnInputShape *s, SnError *err);
+/* An input as it usually comes, without data: whole numbers with dims of 1, images as large as the config
+ * says. */
+SnNamedTensor sn_input_usual(const SnModel *m, const char *name);
+/* Which inputs usually come: what is read, its mask, what a decoder beside an encoder reads. */
+size_t sn_input_names(const SnModel *m, const char *const **name);
 /* i64 or f32; [times, ..] where that is not 0. */
 SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64_t times);
+
+/* What emits a program of the model: o says how, what says which functions it has. */
+SN_MUST_CHECK SnStatus sn_model_emit_program(SnModel *m, const SnModelProgram *p, const SnTask *what,
+                                             const SnEmitOptions *o, const char *path, SnError *err);
 
 /* ---- results ---- */
 /* Room for n tensors; add copies a view, lists too. */

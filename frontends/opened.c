@@ -9,6 +9,7 @@ static const char *const tasks[SN_TYPED_KIND_COUNT] = {
     [SN_TYPED_ANSWER] = "question-answering",
     [SN_TYPED_FILL] = "fill-mask",
     [SN_TYPED_CHAT] = "text-generation",
+    [SN_TYPED_TRAIN] = "train",
 };
 
 /* The program's own tables: none, if it takes no text. */

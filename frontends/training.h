@@ -36,6 +36,9 @@ SN_API SN_MUST_CHECK SnStatus sn_training_create(SnModel *m, const SnTrainingDes
                                                  SnError *err);
 SN_API void sn_training_destroy(SnTraining *t);
 
+/* `decays` as Trainer has it: all but biases and norms. */
+SN_API bool sn_training_decays(void *self, const char *name);
+
 typedef struct SnTrainingStep {
     double loss, grad_norm, learning_rate; /* grad_norm: before it is clipped */
     bool is_finite; /* the gradients; else nothing was changed but the scale of an f16 loss */
@@ -53,6 +56,12 @@ SN_API SN_MUST_CHECK SnStatus sn_training_rate(SnTraining *t, double rate, SnErr
 SN_API SN_MUST_CHECK SnStatus sn_training_state(SnTraining *t, SnResults **out, SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_training_restore(SnTraining *t, const SnNamedTensor *state, size_t n,
                                                   SnError *err);
+
+/* The same program ahead of time, in a file with functions of its own (sn_model_emit): NAME_step and its kin.
+ * d->nsample 0: inputs as o->input names them, usually input_ids, attention_mask and labels. Where d->args
+ * have no max_steps, the rate must not end: it stays constant where no lr_scheduler_type is given. */
+SN_API SN_MUST_CHECK SnStatus sn_training_emit(SnModel *m, const SnTrainingDesc *d, const SnEmitOptions *o,
+                                               const char *path, SnError *err);
 
 /* ---- the Trainer: from files to a folder of weights ---- */
 

@@ -101,12 +101,17 @@ static const SnSlotRow *find_input(const SnTyped *t, const SnEntryRow *e, const 
     return e ? sn_instance_slot(t->instance, e->input, name) : NULL;
 }
 
+static bool takes_texts(const SnTypedDesc *d)
+{
+    return d->kind != SN_TYPED_TENSORS && d->kind != SN_TYPED_TRAIN;
+}
+
 /* Which entries take one text, and two. */
 static SnStatus find_entries(SnTyped *t, SnError *err)
 {
     const SnImage *m = t->program->image;
     const SnEntryRow *single = sn_image_entry(m, "main"), *pair = sn_image_entry(m, "pair");
-    if (t->desc->kind == SN_TYPED_TENSORS)
+    if (!takes_texts(t->desc))
         return SN_OK;
     if (find_input(t, single, "pair")) {
         pair = single;
@@ -153,7 +158,7 @@ static SnStatus make_room(SnTyped *t, const char *shape, SnError *err)
 {
     char own[80];
     SN_TRY(find_entries(t, err));
-    if (t->desc->kind != SN_TYPED_TENSORS) {
+    if (takes_texts(t->desc)) {
         const unsigned most = t->desc->max_text;
         (void)snprintf(own, sizeof own, "batch=1,text.size=%u,pair.size=%u", most, most);
         SN_TRY(reserve_entries(t, own, true, err));
@@ -189,14 +194,30 @@ static SnStatus create(const SnTypedHost *host, const SnTypedDesc *desc, const S
     return st;
 }
 
+/* Weights are carries: the first run gives them their values. */
+static SnStatus begin_training(SnTyped *t, SnError *err)
+{
+    const SnStatus st = t->desc->kind == SN_TYPED_TRAIN ? sn_typed_reset(t) : SN_OK;
+    if (st != SN_OK) {
+        *err = t->err;
+        sn_typed_destroy(t);
+    }
+    return st;
+}
+
 SnStatus sn_typed_create(const SnTypedHost *host, SnTyped **out, const SnTypedDesc *desc)
 {
     SnTypedHost own;
+    SnTyped *t = NULL;
     SnError err = {.code = SN_OK};
     SnStatus st = copy_host(host, &own, &err);
     if (st == SN_OK)
-        st = create(&own, desc, desc->program, out, &err);
-    if (st != SN_OK)
+        st = create(&own, desc, desc->program, &t, &err);
+    if (st == SN_OK)
+        st = begin_training(t, &err);
+    if (st == SN_OK)
+        *out = t;
+    else
         tell(&own, &err);
     return st;
 }

@@ -35,6 +35,9 @@
  *             ids list<i32>[1]; text, new i32[1, count], end i32[1] ▶ text list<u8>[1], hit i32[1]: what
  *             tokens that come one after the other say, as tok_stream has it
  *
+ *   TRAIN     the entries of a training program (frontends/training/train.h): step, the first one, eval,
+ *             begin, state, restore; an input has its name in one of them alone
+ *
  *   TENSORS   any entries, inputs and outputs */
 #ifndef SN_TYPED_H
 #define SN_TYPED_H
@@ -52,6 +55,7 @@ typedef enum SnTypedKind {
     SN_TYPED_ANSWER,
     SN_TYPED_FILL,
     SN_TYPED_CHAT,
+    SN_TYPED_TRAIN,
     SN_TYPED_KIND_COUNT
 } SnTypedKind;
 
@@ -95,7 +99,7 @@ typedef struct SnTypedDesc {
     uint64_t block_bytes; /* what sn_typed_measure said; 0: not known */
     const SnProgramDesc *program;
     const char *const *label; /* width names, or NULL */
-    const char *shape;        /* TENSORS: "batch=1,seq=128" that create makes room for; NULL: none */
+    const char *shape;        /* TENSORS, TRAIN: "batch=1,seq=128" that create makes room for; NULL: none */
     const SnTypedChat *chat;  /* CHAT; else NULL */
 } SnTypedDesc;
 
@@ -201,6 +205,15 @@ SN_MUST_CHECK SnStatus sn_typed_bind(SnTyped *t, const char *input, const SnView
 SN_MUST_CHECK SnStatus sn_typed_reserve(SnTyped *t, const char *shape);
 SN_MUST_CHECK SnStatus sn_typed_result(SnTyped *t, const char *output, SnView *out);
 SN_MUST_CHECK SnStatus sn_typed_reset(SnTyped *t);
+
+/* ---- training (TRAIN) ---- */
+
+/* create and reset leave the weights as they were when the model was compiled, and no step taken. bind looks
+ * for the input in every entry. step, in slices, is a step of training, run one of the entry that was chosen
+ * last; these run theirs to its end. Results are then taken by name. */
+SN_MUST_CHECK SnStatus sn_typed_eval(SnTyped *t);    /* inputs "eval.NAME" */
+SN_MUST_CHECK SnStatus sn_typed_state(SnTyped *t);   /* every carry is a result of its name */
+SN_MUST_CHECK SnStatus sn_typed_restore(SnTyped *t); /* every carry is an input of its name */
 
 /* ---- carried state ---- */
 

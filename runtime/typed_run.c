@@ -25,7 +25,7 @@ static SnStatus check_texts(SnTyped *t, uint32_t ntext, const SnBytes *text)
 {
     static const char *const takes[] = {"one text", "two texts"};
     const bool is_answer = t->desc->kind == SN_TYPED_ANSWER;
-    if (t->desc->kind == SN_TYPED_TENSORS)
+    if (t->desc->kind == SN_TYPED_TENSORS || t->desc->kind == SN_TYPED_TRAIN)
         return sn_typed_fail(t, SN_EINVAL, "this model takes tensors: bind them");
     if (!t->entry[ntext - 1])
         return sn_typed_fail(t, SN_EINVAL, "this model takes %s", takes[ntext == 1]);
@@ -78,7 +78,7 @@ SnStatus sn_typed_begin_pair(SnTyped *t, const char *a, size_t na, const char *b
 
 /* ---- steps ---- */
 
-SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns)
+static SnStatus go_on(SnTyped *t, uint64_t budget_ns)
 {
     bool done = false;
     if (t->desc->kind == SN_TYPED_CHAT)
@@ -91,9 +91,16 @@ SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns)
     return st == SN_OK && !done ? SN_TYPED_AGAIN : st;
 }
 
+SnStatus sn_typed_step(SnTyped *t, uint64_t budget_ns)
+{
+    if (t->desc->kind == SN_TYPED_TRAIN && !t->instance->running)
+        SN_TRY(sn_entry(t->instance, "step", &t->err));
+    return go_on(t, budget_ns);
+}
+
 SnStatus sn_typed_run(SnTyped *t)
 {
-    return sn_typed_step(t, 0);
+    return go_on(t, 0);
 }
 
 void sn_typed_cancel(SnTyped *t)
@@ -194,9 +201,21 @@ SnStatus sn_typed_entry(SnTyped *t, const char *entry)
     return by_name(t, sn_entry(t->instance, entry, &t->err));
 }
 
+/* The entry of a training that has the input. */
+static SnStatus find_entry(SnTyped *t, const char *input)
+{
+    const SnImage *m = t->program->image;
+    const SnEntryRow *e = SN_ROWS(m, SnEntryRow, entry);
+    for (uint32_t i = 0; t->desc->kind == SN_TYPED_TRAIN && i < m->entry.count; i++)
+        if (sn_instance_slot(t->instance, e[i].input, input))
+            return sn_entry(t->instance, sn_image_string(m, e[i].name), &t->err);
+    return SN_OK;
+}
+
 SnStatus sn_typed_bind(SnTyped *t, const char *input, const SnView *view)
 {
     SN_TRY(check_names(t));
+    SN_TRY(find_entry(t, input));
     return by_name(t, sn_bind(t->instance, input, view, &t->err));
 }
 
@@ -212,10 +231,36 @@ SnStatus sn_typed_result(SnTyped *t, const char *output, SnView *out)
     return sn_result(t->instance, output, out, &t->err);
 }
 
+/* ---- training ---- */
+
+static SnStatus run_entry(SnTyped *t, const char *entry)
+{
+    if (t->desc->kind != SN_TYPED_TRAIN)
+        return sn_typed_fail(t, SN_EINVAL, "this model does not train");
+    SN_TRY(by_name(t, sn_entry(t->instance, entry, &t->err)));
+    return go_on(t, 0);
+}
+
+SnStatus sn_typed_eval(SnTyped *t)
+{
+    return run_entry(t, "eval");
+}
+
+SnStatus sn_typed_state(SnTyped *t)
+{
+    return run_entry(t, "state");
+}
+
+SnStatus sn_typed_restore(SnTyped *t)
+{
+    return run_entry(t, "restore");
+}
+
 SnStatus sn_typed_reset(SnTyped *t)
 {
     SN_TRY(check_names(t));
-    return by_name(t, sn_reset(t->instance, &t->err));
+    SN_TRY(by_name(t, sn_reset(t->instance, &t->err)));
+    return t->desc->kind == SN_TYPED_TRAIN ? run_entry(t, "begin") : SN_OK;
 }
 
 /* ---- state ---- */

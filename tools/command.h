@@ -65,6 +65,9 @@ const char *const *split_names(SnArena *arena, const char *list, size_t *n);
  * an object in the arena. */
 int read_options(const Args *a, SnArena *arena, const SnJson **out);
 
+/* A config of `train`, checked, in the arena. */
+SnStatus read_train_config(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err);
+
 /* Lines of a file or of standard input ("-"), without their line ends; each in the arena. */
 typedef struct Lines {
     SnBytes *at;

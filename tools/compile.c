@@ -1,6 +1,8 @@
 /* compile.c -- the command that compiles ahead of time. */
 #include "tools/command.h"
 
+#include "frontends/training.h"
+
 static const char *ending_of(const char *path)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -41,6 +43,8 @@ static int check_args(const Args *a)
         return usage_error(a, "-o: expected a name that ends in .so, .o, .a or .c, found \"%s\"", out);
     if (given && !is_one_of(given, strlen(given), weights, SN_COUNT(weights)))
         return usage_error(a, "--weights: expected embed or file, found \"%s\"", given);
+    if (arg_value(a, "--args") && !arg_flag(a, "--train"))
+        return usage_error(a, "--args is of --train");
     const int status = check_list(a, "--cpu", levels, SN_COUNT(levels));
     return status == EXIT_DONE ? check_list(a, "--bindings", languages, SN_COUNT(languages)) : status;
 }
@@ -63,6 +67,19 @@ static void print_sizes(const Args *a, const SnEmitSizes *s)
     (void)fputs(a->json ? "}\n" : "", stdout);
 }
 
+static SnStatus compile_training(const Args *a, const Session *s, SnArena *arena, const SnEmitOptions *o,
+                                 SnError *err)
+{
+    const char *path = arg_value(a, "--args");
+    SnTrainingDesc d = {
+        .struct_size = sizeof d, .want = o->want, .nwant = o->nwant, .decays = sn_training_decays};
+    SnJson *config = NULL;
+    if (path)
+        SN_TRY(read_train_config(s->ctx, arena, path, &config, err));
+    d.args = config;
+    return sn_training_emit(s->model, &d, o, arg_value(a, "-o"), err);
+}
+
 static SnStatus compile(const Args *a, Session *s, uint32_t max_text, uint32_t context, SnError *err)
 {
     SnArena arena;
@@ -79,9 +96,11 @@ static SnStatus compile(const Args *a, Session *s, uint32_t max_text, uint32_t c
     sn_arena_init(&arena, sn_allocator(s->ctx));
     o.input = split_names(&arena, arg_value(a, "--input"), &o.ninput);
     o.want = split_names(&arena, arg_value(a, "--want"), &o.nwant);
-    const SnStatus st = o.input && o.want
-                            ? sn_model_emit(s->model, arg_value(a, "--task"), &o, arg_value(a, "-o"), err)
-                            : sn_fail(err, SN_ENOMEM, "no memory");
+    SnStatus st = o.input && o.want ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory");
+    if (st == SN_OK)
+        st = arg_flag(a, "--train")
+                 ? compile_training(a, s, &arena, &o, err)
+                 : sn_model_emit(s->model, arg_value(a, "--task"), &o, arg_value(a, "-o"), err);
     if (st == SN_OK && arg_flag(a, "--size"))
         print_sizes(a, &sizes);
     sn_arena_clear(&arena);

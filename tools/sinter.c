@@ -127,6 +127,10 @@ static const Command commands[] = {
      "--system TEXT   and what the chat template puts first\n"
      "--input NAMES   tensors: comma-separated inputs; default: input_ids,attention_mask\n"
      "--want NAMES    tensors: comma-separated outputs; default: every output of the task head\n"
+     "--train         a step of training: NAME_step on a batch, NAME_eval, NAME_state, NAME_restore;\n"
+     "                inputs by default: input_ids,attention_mask,labels; --want: outputs of NAME_eval\n"
+     "--args FILE     and a config of train: learning_rate, optim, max_steps, ..; without max_steps the\n"
+     "                rate is constant\n"
      "--bindings LIST wrappers beside: cpp,csharp,lua,python,rust\n"
      "--size          print where the bytes are\n",
      "sinter compile ./all-MiniLM-L6-v2 -o minilm.so --size", command_compile},

@@ -52,11 +52,13 @@ static int print_config(const Args *a, SnContext *ctx, const SnJson *config)
     return failed ? report_memory() : EXIT_DONE;
 }
 
-static SnStatus read_config(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err)
+SnStatus read_train_config(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err)
 {
     SnFile *file = NULL;
     SN_TRY(sn_file_open(ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
+    SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
+    if (st == SN_OK)
+        st = sn_train_config_check(*out, err);
     sn_file_release(file);
     return st;
 }
@@ -167,9 +169,7 @@ int command_train(const Args *a)
         return status;
     }
     sn_arena_init(&arena, sn_allocator(s.ctx));
-    SnStatus st = a->n ? read_config(s.ctx, &arena, a->at[0], &config, &err) : SN_OK;
-    if (st == SN_OK && config)
-        st = sn_train_config_check(config, &err);
+    SnStatus st = a->n ? read_train_config(s.ctx, &arena, a->at[0], &config, &err) : SN_OK;
     if (st == SN_OK && only_prints)
         status = print_config(a, s.ctx, config);
     else if (st == SN_OK)

@@ -56,7 +56,19 @@ const SnFace sn_faces[] = {
      STATUS("Copies a text of n bytes for the next run, and forgets a run that is not done.")},
     {"begin_pair", .when = TEXT_TWO, .param = {CTX, TEXT("a", "na"), TEXT("b", "nb")},
      STATUS("Copies two texts for the next run, and forgets a run that is not done.")},
-    {"step", .param = {CTX, {SN_FACE_TIME, "budget_ns"}},
+    {"begin", .target = "reset", .when = SN_FOR(TRAIN), .param = {CTX},
+     STATUS("Weights as they were when the model was compiled, and no step taken: as create leaves them.")},
+    {"step", .when = SN_FOR(TRAIN), .param = {CTX, {SN_FACE_TIME, "budget_ns"}},
+     STATUS("A step of training on what is bound, for budget_ns at most (0: to the end): done, or\n"
+            "SN_MODEL_AGAIN when the time is up. Slices of any length give the bits of one run. Results:\n"
+            "loss, grad_norm, learning_rate, is_finite.")},
+    {"eval", .when = SN_FOR(TRAIN), .param = {CTX},
+     STATUS("Outputs of the model on what is bound as \"eval.NAME\". Changes nothing.")},
+    {"state", .when = SN_FOR(TRAIN), .param = {CTX},
+     STATUS("Weights by their names, and what the optimizer keeps of them, as results.")},
+    {"restore", .when = SN_FOR(TRAIN), .param = {CTX},
+     STATUS("Takes over all of them, bound as inputs of those names.")},
+    {"step", .when = SN_FOR_RUNS, .param = {CTX, {SN_FACE_TIME, "budget_ns"}},
      STATUS(
          "Runs for budget_ns at most (0: to the end): done, or SN_MODEL_AGAIN when the time is up. It stops\n"
          "between two small pieces of work; slices of any length give the bits of one run.")},
@@ -120,6 +132,11 @@ bool sn_face_applies(const SnAot *a, uint32_t when)
            (!(when & SN_IF_FEW) || (nlabel > 0 && nlabel <= FEW_LABELS));
 }
 
+const char *sn_face_target(const SnFace *f)
+{
+    return f->target ? f->target : f->suffix;
+}
+
 uint32_t sn_face_params(const SnFace *f)
 {
     uint32_t n = 0;
@@ -143,7 +160,7 @@ SnStatus sn_face_add(SnAot *a, SnError *err)
         if (!sn_face_applies(a, f->when))
             continue;
         SnObjectThunk thunk = {.symbol = sn_aot_symbol(a, f->suffix),
-                               .target = sn_arena_printf(a->arena, "sn_typed_%s", f->suffix)};
+                               .target = sn_arena_printf(a->arena, "sn_typed_%s", sn_face_target(f))};
         if (f->has_desc) {
             thunk.last = sn_aot_symbol(a, "typed");
             thunk.arg = sn_face_params(f);

@@ -10,13 +10,14 @@
 #define SN_FOR_TEXT                                                                                          \
     (SN_FOR(EMBED) | SN_FOR(CLASSIFY) | SN_FOR(TAG) | SN_FOR(ANSWER) | SN_FOR(FILL)) /* whatever takes text  \
                                                                                       */
+#define SN_FOR_RUNS  (SN_FOR_TEXT | SN_FOR(TENSORS) | SN_FOR(CHAT))                  /* all but what trains */
 #define SN_FOR_ALL   0u
-#define SN_FOR_DATA  (SN_FOR_TEXT | SN_FOR(TENSORS)) /* whose entries run by name */
-#define SN_IF_SINGLE (1u << 16)                      /* it takes one text */
-#define SN_IF_PAIR   (1u << 17)                      /* it takes two */
-#define SN_IF_LABELS (1u << 18)                      /* its numbers have names */
-#define SN_IF_BLOCK  (1u << 19)                      /* it is known how large a block must be */
-#define SN_IF_FEW    (1u << 20)                      /* labels, few enough to list them */
+#define SN_FOR_DATA  (SN_FOR_TEXT | SN_FOR(TENSORS) | SN_FOR(TRAIN)) /* whose entries run by name */
+#define SN_IF_SINGLE (1u << 16)                                      /* it takes one text */
+#define SN_IF_PAIR   (1u << 17)                                      /* it takes two */
+#define SN_IF_LABELS (1u << 18)                                      /* its numbers have names */
+#define SN_IF_BLOCK  (1u << 19) /* it is known how large a block must be */
+#define SN_IF_FEW    (1u << 20) /* labels, few enough to list them */
 
 /* ---- functions ---- */
 
@@ -52,7 +53,8 @@ typedef enum SnFaceType {
 #define SN_FACE_PARAMS 6
 
 typedef struct SnFace {
-    const char *suffix; /* NAME_suffix is a jump to sn_typed_suffix */
+    const char *suffix; /* NAME_suffix is a jump to sn_typed_suffix, or */
+    const char *target; /* sn_typed_target, if there is one */
     SnFaceType result;
     uint32_t when;
     struct {
@@ -65,7 +67,8 @@ typedef struct SnFace {
 
 extern const SnFace sn_faces[]; /* ends with a row without suffix */
 
-uint32_t sn_face_params(const SnFace *f); /* how many */
+const char *sn_face_target(const SnFace *f); /* without sn_typed_ */
+uint32_t sn_face_params(const SnFace *f);    /* how many */
 /* Does a condition hold for the model? */
 bool sn_face_applies(const SnAot *a, uint32_t when);
 /* Adds the thunks and, of NAME_typed, the block's size: before that struct is written. */

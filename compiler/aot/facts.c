@@ -154,6 +154,7 @@ static void put_purpose(const SnPrinter *p)
         [SN_TYPED_ANSWER] = "a question and a context to the part of the context that answers",
         [SN_TYPED_FILL] = "a text with a mask to words for it",
         [SN_TYPED_CHAT] = "messages to answers",
+        [SN_TYPED_TRAIN] = "a batch to a step of training",
     };
     put_string(p->out, text[p->a->task->kind]);
 }
@@ -220,6 +221,11 @@ static void put_suffix(const SnPrinter *p)
     put_string(p->out, p->face->suffix);
 }
 
+static void put_target(const SnPrinter *p)
+{
+    put_string(p->out, sn_face_target(p->face));
+}
+
 static void put_doc(const SnPrinter *p)
 {
     for (const char *s = p->face->doc; *s;) {
@@ -282,6 +288,7 @@ static const SnFact facts[] = {
     {'$', .put = put_dollar},
 
     {'s', true, .put = put_suffix},
+    {'f', true, .put = put_target},
     {'r', true, SN_ROWS_TYPES, put_result},
     {'p', true, SN_ROWS_TYPES, put_parameters},
     {'q', true, .put = put_arguments},        /* names of the parameters */

@@ -37,9 +37,10 @@ static const struct {
 } conditions[] = {
     {"TENSORS", SN_FOR(TENSORS)}, {"EMBED", SN_FOR(EMBED)},   {"CLASSIFY", SN_FOR(CLASSIFY)},
     {"TAG", SN_FOR(TAG)},         {"ANSWER", SN_FOR(ANSWER)}, {"FILL", SN_FOR(FILL)},
-    {"CHAT", SN_FOR(CHAT)},       {"DATA", SN_FOR_DATA},      {"TEXT", SN_FOR_TEXT},
-    {"SINGLE", SN_IF_SINGLE},     {"PAIR", SN_IF_PAIR},       {"LABELS", SN_IF_LABELS},
-    {"BLOCK", SN_IF_BLOCK},       {"FEW", SN_IF_FEW},         {"FUNCTIONS", SN_FOR_EACH},
+    {"CHAT", SN_FOR(CHAT)},       {"TRAIN", SN_FOR(TRAIN)},   {"DATA", SN_FOR_DATA},
+    {"TEXT", SN_FOR_TEXT},        {"SINGLE", SN_IF_SINGLE},   {"PAIR", SN_IF_PAIR},
+    {"LABELS", SN_IF_LABELS},     {"BLOCK", SN_IF_BLOCK},     {"FEW", SN_IF_FEW},
+    {"FUNCTIONS", SN_FOR_EACH},
 };
 
 /* ---- reading ---- */

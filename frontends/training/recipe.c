@@ -2,6 +2,7 @@
  * name. */
 #include "frontends/training/recipe.h"
 
+#include <ctype.h>
 #include <math.h>
 
 /* ---- optimizers ---- */
@@ -218,15 +219,27 @@ static SnStatus set_schedule(SnArena *a, const struct Schedule *s, int i, const 
                     : add(r->attr, &r->nattr, SN_FLOAT(attr, s->set[i].kind == RATE ? x / r->lr : x), err);
 }
 
+static const struct Schedule *find_schedule(const SnJson *args)
+{
+    const char *name = sn_arg_string(args, "lr_scheduler_type");
+    for (size_t i = 0; i < SN_COUNT(schedules); i++)
+        if (strcmp(schedules[i].name, name) == 0)
+            return &schedules[i];
+    return NULL;
+}
+
+bool sn_recipe_ends(const SnJson *args)
+{
+    const struct Schedule *s = find_schedule(args);
+    return s && s->has_end;
+}
+
 SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, SnError *err)
 {
     SnLrSchedule r = {.lr = sn_arg_number(args, "learning_rate")};
-    const char *name = sn_arg_string(args, "lr_scheduler_type");
-    size_t i = 0;
-    while (i < SN_COUNT(schedules) && strcmp(schedules[i].name, name) != 0)
-        i++;
-    SN_CHECK(i < SN_COUNT(schedules), err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet", name);
-    const struct Schedule *s = &schedules[i];
+    const struct Schedule *s = find_schedule(args);
+    SN_CHECK(s, err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet",
+             sn_arg_string(args, "lr_scheduler_type"));
     r.is_told = s->kind == NULL;
     r.attr[r.nattr++] = SN_STRING("kind", s->kind);
     r.attr[r.nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
@@ -236,4 +249,48 @@ SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, S
         SN_TRY(set_schedule(a, s, k, sn_arg(args, "lr_scheduler_kwargs"), &r, err));
     *out = r;
     return SN_OK;
+}
+
+SnStatus sn_recipe_resolved(SnArena *a, const SnJson *config, int64_t max_steps, const SnJson **out,
+                            SnError *err)
+{
+    SnText text = {.memory = a->memory};
+    const bool is_share = sn_arg(config, "warmup_ratio") != NULL;
+    const double told = sn_arg_number(config, is_share ? "warmup_ratio" : "warmup_steps");
+    const double warmup = told < 1 || is_share ? ceil(told * (double)max_steps) : told;
+    SnJson *json = NULL;
+    sn_text_add(&text, "{", 1);
+    for (uint32_t i = 0; config && i < config->n; i++) {
+        sn_json_put_string(&text, config->u.child[i].key);
+        sn_text_add(&text, ":", 1);
+        sn_json_put(&text, &config->u.child[i]);
+        sn_text_add(&text, ",", 1);
+    }
+    if (max_steps <= 0 && !sn_arg(config, "lr_scheduler_type"))
+        sn_text_printf(&text, "\"lr_scheduler_type\": \"constant_with_warmup\", ");
+    sn_text_printf(&text, "\"max_steps\": %.17g, \"warmup_steps\": %.17g}", (double)max_steps, warmup);
+    const char *own = text.failed ? NULL : sn_arena_strndup(a, text.at, text.n);
+    sn_text_clear(&text);
+    SN_CHECK(own, err, SN_ENOMEM, "training: no memory");
+    SN_TRY(sn_json_parse(a, "config", sn_bytes_str(own), &json, err));
+    *out = json;
+    return SN_OK;
+}
+
+/* ---- decay ---- */
+
+/* Trainer.get_decay_parameter_names. */
+bool sn_training_decays(void *self, const char *name)
+{
+    static const char *const without[] = {"bias", "layernorm", "rmsnorm", "_norm.", ".norm.", "ln_", ".ln"};
+    char lower[256];
+    size_t n = 0;
+    (void)self;
+    for (; name[n] && n + 1 < sizeof lower; n++)
+        lower[n] = (char)tolower((unsigned char)name[n]);
+    lower[n] = 0;
+    for (size_t i = 0; i < SN_COUNT(without); i++)
+        if (strstr(lower, without[i]))
+            return false;
+    return strncmp(lower, "norm.", 5) != 0;
 }

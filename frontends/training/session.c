@@ -12,19 +12,20 @@ struct SnTraining {
 
 /* ---- arguments ---- */
 
-static SnStatus read_inputs(SnTraining *t, const SnTrainingDesc *d, SnError *err)
+static SnStatus read_inputs(const SnModel *m, SnArena *arena, const SnTrainingDesc *d, SnTrainSpec *s,
+                            SnError *err)
 {
-    SnInputShape *shape = sn_arena_array(&t->arena, d->nsample + 1, sizeof *shape);
+    SnInputShape *shape = sn_arena_array(arena, d->nsample + 1, sizeof *shape);
     SN_CHECK(shape, err, SN_ENOMEM, "training: no memory");
     for (size_t i = 0; i < d->nsample; i++)
-        SN_TRY(sn_input_shape(t->m->arch, &d->sample[i], d->sample, d->nsample, &shape[i], err));
-    t->spec.shape = shape;
+        SN_TRY(sn_input_shape(m->arch, &d->sample[i], d->sample, d->nsample, &shape[i], err));
+    s->shape = shape;
     return SN_OK;
 }
 
-static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
+SnStatus sn_train_spec(const SnModel *m, SnArena *arena, const SnTrainingDesc *d, SnTrainSpec *s,
+                       SnError *err)
 {
-    SnTrainSpec *s = &t->spec;
     s->desc = d;
     s->accumulate = sn_arg_int(d->args, "gradient_accumulation_steps");
     SN_CHECK(s->accumulate >= 1 && s->accumulate <= 4096, err, SN_EINVAL,
@@ -35,9 +36,9 @@ static SnStatus read_spec(SnTraining *t, const SnTrainingDesc *d, SnError *err)
     s->neftune_alpha = sn_arg_number(d->args, "neftune_noise_alpha");
     s->seed = (uint64_t)sn_arg_int(d->args, "seed");
     s->dtype = sn_arg_bool(d->args, "bf16") ? SN_BF16 : sn_arg_bool(d->args, "fp16") ? SN_F16 : SN_NODTYPE;
-    SN_TRY(sn_recipe_optimizer(&t->arena, d->args, &s->optimizer, err));
-    SN_TRY(sn_recipe_schedule(&t->arena, d->args, &s->schedule, err));
-    return read_inputs(t, d, err);
+    SN_TRY(sn_recipe_optimizer(arena, d->args, &s->optimizer, err));
+    SN_TRY(sn_recipe_schedule(arena, d->args, &s->schedule, err));
+    return read_inputs(m, arena, d, s, err);
 }
 
 /* ---- a training ---- */
@@ -49,7 +50,7 @@ SnStatus sn_training_create(SnModel *m, const SnTrainingDesc *d, SnTraining **ou
     SN_CHECK(t, err, SN_ENOMEM, "training: no memory");
     t->m = m;
     sn_arena_init(&t->arena, sn_allocator(m->ctx));
-    SnStatus st = read_spec(t, d, err);
+    SnStatus st = sn_train_spec(m, &t->arena, d, &t->spec, err);
     const char *key = sn_arena_printf(&t->arena, "training %p", (void *)t);
     if (st == SN_OK)
         st = key ? sn_model_program(m, key, sn_train_fill, &t->spec, &t->program, err)

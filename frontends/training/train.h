@@ -48,6 +48,9 @@ typedef struct SnTrainSpec {
     SnLrSchedule schedule;
 } SnTrainSpec;
 
+/* What a description says, after sn_model_need. */
+SN_MUST_CHECK SnStatus sn_train_spec(const SnModel *m, SnArena *arena, const SnTrainingDesc *d,
+                                     SnTrainSpec *s, SnError *err);
 /* SnModelFill; user is a SnTrainSpec. */
 void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user);
 

@@ -6,8 +6,8 @@
 #include "frontends/training/trainer.h"
 
 #include "frontends/data/table.h"
+#include "frontends/training/recipe.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -519,47 +519,6 @@ static bool uses(void *self, const char *name)
     return own && sn_vec_push(sn_allocator(t->ctx), &t->used, own);
 }
 
-/* Trainer.get_decay_parameter_names: no biases, no norms. */
-static bool decays(void *self, const char *name)
-{
-    static const char *const without[] = {"bias", "layernorm", "rmsnorm", "_norm.", ".norm.", "ln_", ".ln"};
-    char lower[256];
-    size_t n = 0;
-    (void)self;
-    for (; name[n] && n + 1 < sizeof lower; n++)
-        lower[n] = (char)tolower((unsigned char)name[n]);
-    lower[n] = 0;
-    for (size_t i = 0; i < SN_COUNT(without); i++)
-        if (strstr(lower, without[i]))
-            return false;
-    return strncmp(lower, "norm.", 5) != 0;
-}
-
-/* The config with the numbers of steps that follow from it. */
-static SnStatus resolved(SnTrainer *t, const SnJson **out, SnError *err)
-{
-    SnText text = {.memory = sn_allocator(t->ctx)};
-    const char *key = sn_arg(t->config, "warmup_ratio") ? "warmup_ratio" : "warmup_steps";
-    const double steps = (double)t->state.max_steps, told = sn_arg_number(t->config, key);
-    const double warmup = told < 1 || *(key + 7) == 'r' ? ceil(told * steps) : told;
-    SnJson *json = NULL;
-    sn_text_add(&text, "{", 1);
-    for (uint32_t i = 0; i < t->config->n; i++) {
-        sn_json_put_string(&text, t->config->u.child[i].key);
-        sn_text_add(&text, ":", 1);
-        sn_json_put(&text, &t->config->u.child[i]);
-        sn_text_add(&text, ",", 1);
-    }
-    sn_text_printf(&text, "\"max_steps\": %.17g, \"warmup_steps\": %.17g}", steps, warmup);
-    const char *own = text.failed ? NULL : sn_arena_strndup(&t->arena, text.at, text.n);
-    sn_text_clear(&text);
-    if (!own)
-        return no_memory(err);
-    SN_TRY(sn_json_parse(&t->arena, "config", sn_bytes_str(own), &json, err));
-    *out = json;
-    return SN_OK;
-}
-
 static SnStatus open_session(Run *r, SnError *err)
 {
     static const char *const loss[] = {"loss"};
@@ -569,13 +528,14 @@ static SnStatus open_session(Run *r, SnError *err)
     const bool is_text = t->collate.task == SN_TRAIN_CAUSAL || t->collate.task == SN_TRAIN_MASKED;
     const bool only_loss =
         sn_arg_bool(t->config, "prediction_loss_only") || (is_text && !t->d.compute_metrics);
-    SnTrainingDesc d = {.struct_size = sizeof d, .sample = in, .trains = uses, .decays = decays, .self = t};
+    SnTrainingDesc d = {
+        .struct_size = sizeof d, .sample = in, .trains = uses, .decays = sn_training_decays, .self = t};
     if (only_loss) {
         d.want = loss;
         d.nwant = 1;
     }
     SN_TRY(sn_train_source_batch(&t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
-    SN_TRY(resolved(t, &d.args, err));
+    SN_TRY(sn_recipe_resolved(&t->arena, t->config, t->state.max_steps, &d.args, err));
     SN_TRY(sn_training_create(t->model, &d, &t->session, err));
     sn_arena_clear(&t->batch_arena);
     return SN_OK;

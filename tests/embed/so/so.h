@@ -19,6 +19,10 @@
     X(SnStatus, tag, (SnTyped *, const char *, size_t, SnTypedSpan *, size_t, size_t *))                     \
     X(SnStatus, answer, (SnTyped *, const char *, size_t, const char *, size_t, SnTypedSpan *))              \
     X(SnStatus, fill, (SnTyped *, const char *, size_t, SnTypedWord *, size_t, size_t *))                    \
+    X(SnStatus, eval, (SnTyped *))                                                                           \
+    X(SnStatus, state, (SnTyped *))                                                                          \
+    X(SnStatus, restore, (SnTyped *))                                                                        \
+    X(SnStatus, reset, (SnTyped *))                                                                          \
     X(SnStatus, bind, (SnTyped *, const char *, const SnView *))                                             \
     X(SnStatus, run, (SnTyped *))                                                                            \
     X(SnStatus, result, (SnTyped *, const char *, SnView *))                                                 \

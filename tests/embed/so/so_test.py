@@ -21,6 +21,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HERE = os.path.join(ROOT, "tests/embed/so")
 FIXTURE = os.path.join(ROOT, "tests/golden/pipeline/feature-extraction-distilbert/model")
+TRAINED = os.path.join(ROOT, "tests/golden/pipeline/text-classification-bert/model")
 TEXTS = ["Hello world, a 12.5", "", "don't stop", "W\u00f6rld \u4e2d\u6587 \u2014 \U0001f600", "the " * 600]
 LEVELS = ["v3", "v4", "v4d", "amx"]
 FUNCTIONS = {
@@ -67,12 +68,12 @@ class Work:
 # ---- the file ----
 
 
-def check_needs(w):
+def check_needs(w, functions):
     needed = re.findall(r"NEEDED.*\[(.*)\]", w.run("readelf", "-d", "model.so"))
     w.check(sorted(needed) == ["libc.so.6", "libm.so.6"], f"needs {' '.join(needed)}")
     lines = [line.split() for line in w.run("nm", "-D", "--defined-only", "model.so").splitlines()]
     names = {line[-1] for line in lines}
-    want = {"model_" + f for f in FUNCTIONS}
+    want = {"model_" + f for f in functions}
     w.check(names == want, f"exports {len(names)} symbols; too many or too few: {names ^ want or 'none'}")
 
 
@@ -136,9 +137,19 @@ def check_two(w):
             w.check(done.returncode == 0, f"two models as .{ending} in one program of {language}: {done.stdout[:-1]}")
 
 
+def check_train(w):
+    with open(w.path("args.json"), "w") as f:
+        json.dump({"learning_rate": 1e-3, "max_steps": 10, "optim": "sgd"}, f)
+    for more in [], ["--args", "args.json"]:
+        w.run(w.sinter, "compile", TRAINED, "--train", "-o", "model.so", *more)
+        check_needs(w, FUNCTIONS - {"embed", "vector"} | {"eval", "state", "restore"})
+    w.run("cc", "-std=c11", "-Wall", "-Werror", "-fsyntax-only", "-x", "c", w.path("model.h"))
+
+
 def check_file(w):
+    check_train(w)
     sizes = json.loads(w.compile("model.so", "--size", "--json"))
-    check_needs(w)
+    check_needs(w, FUNCTIONS)
     check_size(w, sizes)
     host = w.host()
     for level in ["", *LEVELS]:
