@@ -146,8 +146,10 @@ SnStatus sn_steps_new_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnRe
 SnStatus sn_steps_buffer(SnSteps *x, SnBufferKind kind, uint32_t index, SnTypeId type, uint32_t *out,
                          SnError *err)
 {
-    return sn_steps_new_buffer(x, kind, index, type_bytes(x, type, kind == SN_BUFFER_SCRATCH && x->depth > 0),
-                               out, err);
+    SN_TRY(sn_steps_new_buffer(x, kind, index, type_bytes(x, type, kind == SN_BUFFER_SCRATCH && x->depth > 0),
+                               out, err));
+    x->buffer.at[*out].dtype = sn_type(x->s, type)->dtype;
+    return SN_OK;
 }
 
 void sn_steps_touch(SnSteps *x, uint32_t buffer, uint32_t step)

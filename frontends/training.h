@@ -46,6 +46,9 @@ typedef struct SnTrainingStep {
 /* One step over inputs [gradient_accumulation_steps, ..], or [..] where that is 1. */
 SN_API SN_MUST_CHECK SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin,
                                                SnTrainingStep *out, SnError *err);
+/* Where the last step, whose numbers are not finite, made the first one that is not: its ops, and the
+ * parameter that was read last. Adds to *out; nothing where it is not found again. */
+SN_API SN_MUST_CHECK SnStatus sn_training_explain(SnTraining *t, SnText *out, SnError *err);
 /* The outputs of the head on a batch, with the parameters as they are. */
 SN_API SN_MUST_CHECK SnStatus sn_training_eval(SnTraining *t, const SnNamedTensor *in, size_t nin,
                                                SnResults **out, SnError *err);

@@ -37,6 +37,7 @@ struct SnInstance {
     int64_t tile;      /* next tile of a kernel step; of a host step: 1 after SN_AGAIN */
     uint64_t deadline; /* 0: none */
     atomic_bool cancel, stop;
+    struct SnWatch *watch; /* of watch.h, or NULL */
     SN_VEC(SnRowsReader) reader;
 };
 

@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define SN_ABI         7u
+#define SN_ABI         8u
 #define SN_IMAGE_MAGIC 0x47494e53u /* "SNIG" */
 #define SN_NONE        0xFFFFFFFFu
 
@@ -139,6 +139,7 @@ typedef struct SnBufferRow {
     uint32_t segment;     /* SCRATCH */
     uint32_t bytes;       /* DATA: its size */
     uint32_t first, last; /* SCRATCH: steps between which it lives */
+    uint32_t dtype;       /* SN_NODTYPE: no tensor */
 } SnBufferRow;
 
 typedef struct SnSlotRow { /* an input, result or carry */

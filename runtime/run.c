@@ -5,6 +5,7 @@
  * deadline, as far as its cost is known, but never before one range is done. Nothing here allocates once a
  * shape was planned. */
 #include "runtime/instance.h"
+#include "runtime/watch.h"
 
 #define MAX_KERNEL_BUFFERS 16
 #define MAX_KERNEL_DIMS    64
@@ -230,7 +231,7 @@ static void begin_kernels(KernelRun *k, SnInstance *s, const SnStepRow *step, Sn
     k->end = 0;
     k->is_whole = s->program->fn == NULL && s->program->module->is_whole;
     k->err = err;
-    const uint32_t n = s->ctx->trace.event || k->is_whole ? 0 : step->njoined;
+    const uint32_t n = s->ctx->trace.event || s->watch || k->is_whole ? 0 : step->njoined;
     for (uint32_t i = 0; i <= n && i <= SN_MAX_JOINED; i++)
         begin_call(k, step + i);
     atomic_init(&k->next, s->tile);
@@ -428,6 +429,8 @@ SnStatus sn_instance_steps(SnInstance *s, bool *all_done, SnError *err)
         const uint64_t begin = s->ctx->trace.event ? sn_now_ns() : 0;
         const uint32_t pc = s->pc;
         bool done = true;
+        if (s->watch)
+            sn_watch_before(s, pc);
         if (step->kind == SN_STEP_KERNEL)
             SN_TRY(run_kernel(s, step, &done, err));
         else if (step->kind == SN_STEP_HOST)
@@ -436,6 +439,8 @@ SnStatus sn_instance_steps(SnInstance *s, bool *all_done, SnError *err)
             SN_TRY(run_small(s, step, err));
         if (begin)
             trace_step(s, step, pc, begin);
+        if (s->watch)
+            sn_watch_after(s, step, pc);
         if (done && step->kind == SN_STEP_HOST)
             s->pc++;
         if (s->deadline && s->pc < end && sn_now_ns() + tile_ns(s) >= s->deadline)

@@ -82,7 +82,7 @@ def must(file, **more):
 
 def fails(file, *parts, **more):
     r = train(file, **more)
-    assert r.returncode == 1, (r.returncode, r.stdout)
+    assert r.returncode in (1, 3), (r.returncode, r.stdout)
     for p in parts:
         assert p in r.stderr, (p, r.stderr)
 
@@ -160,23 +160,87 @@ def test_limit_and_best():
 
 
 def test_tasks():
-    must(config("masked", init_from_config=BERT, task="fill-mask", block_size=None, train_file=path("rows.jsonl"),
-                max_steps=4, save_strategy="no"))
+    for whole in (False, True):
+        must(config("masked", init_from_config=BERT, task="fill-mask", block_size=None, train_file=path("rows.jsonl"),
+                    max_steps=4, save_strategy="no", whole_word_mask=whole))
     must(config("tagged", init_from_config=BERT, task="token-classification", block_size=None,
                 train_file=path("tags.jsonl"), validation_file=path("tags.jsonl"), eval_strategy="epoch",
                 num_train_epochs=1, max_steps=None, save_strategy="epoch"))
     assert json.loads(data("tagged", "config.json"))["id2label"] == {"0": "B-cat", "1": "O"}
 
 
+CLASSES = dict(init_from_config=BERT, task="text-classification", block_size=None)
+
+
+def of_classes(name, **more):
+    return config(name, **{**CLASSES, "train_file": path("rows.jsonl"), "validation_split": 0.25, "max_steps": 8,
+                           "save_steps": 4, **more})
+
+
+def weights(name, **more):
+    must(of_classes(name, save_strategy="no", **more))
+    return data(name, "model.safetensors")
+
+
+def logged(name, key):
+    return [x[key] for x in map(json.loads, data(name, "train_log.jsonl").splitlines()) if key in x]
+
+
+def test_drawn():
+    """Dropout of a config is drawn by seed and step; without it nothing is; an evaluation has none."""
+    still = dict(BERT, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    one = weights("drawn")
+    assert weights("drawn") == one
+    assert weights("seed", seed=1, data_seed=42) != one
+    none = weights("still", init_from_config=still)
+    assert none != one and weights("noise", init_from_config=still, neftune_noise_alpha=5) != none
+    more = dict(gradient_accumulation_steps=2, logging_steps=1)
+    must(of_classes("micro", **more))
+    must(of_classes("again", resume_from_checkpoint=path("micro/checkpoint-4"), **more))
+    assert data("again", "model.safetensors") == data("micro", "model.safetensors")
+    frozen = dict(learning_rate=0.0, eval_strategy="steps", eval_steps=4, save_strategy="no")
+    must(of_classes("frozen", **frozen))
+    must(of_classes("frozen_still", **{**frozen, "init_from_config": still}))
+    assert logged("frozen", "eval_loss") == logged("frozen_still", "eval_loss")
+
+
+def test_metrics():
+    must(of_classes("metrics", eval_strategy="steps", eval_steps=8, save_strategy="no",
+                    metrics="accuracy, f1:weighted,matthews_correlation,roc_auc"))
+    for key in ("accuracy", "f1", "matthews_correlation", "roc_auc"):
+        assert len(logged("metrics", "eval_" + key)) == 1, key
+    must(config("seqeval", init_from_config=BERT, task="token-classification", block_size=None, max_steps=2,
+                train_file=path("tags.jsonl"), validation_file=path("tags.jsonl"), eval_strategy="steps",
+                eval_steps=2, save_strategy="no", metrics=["seqeval"]))
+    assert len(logged("seqeval", "eval_overall_f1")) == 1
+
+
+def test_plateau():
+    """A rate that evaluations lower, and that a checkpoint keeps with what they counted."""
+    told = dict(eval_strategy="steps", eval_steps=1, lr_scheduler_type="reduce_lr_on_plateau", logging_steps=1,
+                lr_scheduler_kwargs={"patience": 1, "factor": 0.5, "mode": "max", "cooldown": 1})
+    must(of_classes("plateau", **told))
+    rates = logged("plateau", "learning_rate")
+    assert rates[0] == 3e-3 and rates[-1] in (3e-3 * 0.5 ** k for k in range(1, 5)), rates
+    must(of_classes("plateau_again", resume_from_checkpoint=path("plateau/checkpoint-4"), **told))
+    assert logged("plateau_again", "learning_rate") == rates[4:]
+    assert data("plateau_again", "model.safetensors") == data("plateau", "model.safetensors")
+
+
 def test_bad_input():
     fails(config("typo", learning_rat=1), "learning_rat", "learning_rate")
     fails(config("range", adam_beta1=2), "adam_beta1")
     fails(config("empty", train_file=write("empty.txt", "")), "train_file")
-    classes = dict(init_from_config=BERT, task="text-classification", block_size=None, max_steps=2)
+    classes = dict(CLASSES, max_steps=2)
     rows = write("wrong.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 5}\n')
     fails(config("label", num_labels=2, train_file=rows, **classes), "num_labels")
     fails(config("evaluated", train_file=path("rows.jsonl"), validation_file=rows, **classes), "row 1", "label 5")
-    fails(config("nan", learning_rate=1e30, max_grad_norm=0), "step ", "loss", "blocks")
+    fails(config("nan", learning_rate=1e30, max_grad_norm=0), "step 2", "loss", "first in", "near ", "blocks")
+    fails(of_classes("metric", metrics="acuracy"), "acuracy")
+    fails(of_classes("hub", push_to_hub=True), "push_to_hub")
+    fails(of_classes("kwargs", lr_scheduler_kwargs={"num_cycle": 3}), "linear", "num_cycle")
+    fails(of_classes("argument", optim_args={"alpah": [1]}), "alpah")
+    fails(of_classes("plateau_alone", lr_scheduler_type="reduce_lr_on_plateau"), "eval_strategy")
     fails(config("file", output_dir=path("text.txt")), "text.txt")
 
 
@@ -196,7 +260,8 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_bad_input, test_disk_full):
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_drawn, test_metrics, test_plateau, test_bad_input,
+             test_disk_full):
     test()
     print("ok", test.__name__)
 subprocess.run(["rm", "-rf", ROOT], check=True)

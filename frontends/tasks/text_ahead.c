@@ -7,7 +7,7 @@
 typedef struct Layout {
     SnTextAhead *a;
     const SnModel *m;
-    bool has_words, failed;
+    bool has_words, failed, has_places;
 } Layout;
 
 static void *take(Layout *l, size_t n, size_t size)
@@ -60,7 +60,7 @@ static void add_encode(Layout *l, const SnView *text, const int64_t *words, int6
 {
     enum { PLACES, MEMO, ABOUT, NATTR };
     const int64_t room = text->child_count * (int64_t)sn_tokenizer_facts(l->m->tokenizer).grow;
-    const bool places = words != NULL;
+    const bool places = words != NULL || l->has_places;
     const SnView of[] = {table_view(l->m), *text, sn_view(SN_I64, take(l, 1, 8), 0, NULL),
                          sn_view(SN_I64, (void *)(uintptr_t)words, 1, &n)};
     const SnView result[] = {list(l, SN_I32, n, room), list(l, SN_I32, n, places ? 2 * room : 0),
@@ -101,6 +101,7 @@ static void add_window(Layout *l, const SnTokenizeOptions *o, const SnView *part
     l->a->ids = result[0];
     l->a->types = result[1];
     l->a->special = result[2];
+    l->a->offsets = result[3];
     l->a->word_ids = result[4];
     add_step(l, sn_tok_window, of, 1 + nparts, result, SN_COUNT(result), attr, SN_COUNT(attr),
              SN_TOK_WINDOW_SCRATCH);
@@ -123,14 +124,15 @@ static SnView place_texts(Layout *l, const SnBytes *text, size_t n, size_t at, s
 }
 
 SnStatus sn_text_ahead_begin(SnTextAhead *a, const SnModel *m, const SnTokenizeOptions *o,
-                             const SnBytes *text, const SnBytes *pair, size_t n, SnError *err)
+                             const SnBytes *text, const SnBytes *pair, size_t n, bool has_places,
+                             SnError *err)
 {
     const SnAllocator *memory = sn_allocator(m->ctx);
     size_t nword = n, size[2] = {0, 0};
     sn_text_ahead_clear(a);
     *a = (SnTextAhead){.n = (int64_t)n, .st = SN_OK};
     sn_arena_init(&a->arena, memory);
-    Layout l = {.a = a, .m = m, .has_words = o->words != NULL};
+    Layout l = {.a = a, .m = m, .has_words = o->words != NULL, .has_places = has_places};
     for (size_t i = 0, sum = 0; o->words && i < n; i++)
         nword = sum += (size_t)o->words[i];
     nword = o->words && n == 0 ? 0 : nword;

@@ -36,9 +36,10 @@ static const SnTrainKey keys[] = {
     {"logging_strategy", SN_KEY_STRING, "steps", 0, 0, WHEN, "when a line is logged"},
     {"logging_steps", SN_KEY_FLOAT, "500", 0, COUNT, NULL, "every so many; below 1: a share of all"},
     {"logging_first_step", SN_KEY_BOOL, "false", 0, 0, NULL, "log the first step too"},
-    {"logging_dir", SN_KEY_STRING, NULL, 0, 0, NULL, "of TensorBoard files; default: runs in output_dir"},
+    {"logging_dir", SN_KEY_STRING, NULL, 0, 0, NULL,
+     "of TensorBoard files; default: runs/run_name in output_dir"},
     {"report_to", SN_KEY_ANY, "none", 0, 0, NULL, "tensorboard, all or none; JSON lines are always written"},
-    {"run_name", SN_KEY_STRING, NULL, 0, 0, NULL, "of TensorBoard files"},
+    {"run_name", SN_KEY_STRING, NULL, 0, 0, NULL, "a folder in runs"},
     {"eval_strategy", SN_KEY_STRING, "no", 0, 0, WHEN, "when the validation file is evaluated"},
     {"eval_steps", SN_KEY_FLOAT, NULL, 0, COUNT, NULL, "every so many; default: logging_steps"},
     {"eval_delay", SN_KEY_FLOAT, "0", 0, COUNT, NULL, "not before this step, or epoch"},
@@ -52,6 +53,8 @@ static const SnTrainKey keys[] = {
     {"metric_for_best_model", SN_KEY_STRING, NULL, 0, 0, NULL, "which metric is best; default: loss"},
     {"greater_is_better", SN_KEY_BOOL, NULL, 0, 0, NULL, "default: unless the metric ends in loss"},
     {"resume_from_checkpoint", SN_KEY_ANY, NULL, 0, 0, NULL, "a checkpoint, or true: the last one"},
+    {"restore_callback_states_from_checkpoint", SN_KEY_BOOL, "true", 0, 0, NULL,
+     "evaluations that were no better count on"},
     {"ignore_data_skip", SN_KEY_BOOL, "false", 0, 0, NULL, "a resumed epoch begins at its first row"},
     {"seed", SN_KEY_INT, "42", 0, COUNT, NULL, "of new weights, masks and the order of rows"},
     {"data_seed", SN_KEY_INT, NULL, 0, COUNT, NULL, "of the order of rows; default: seed"},
@@ -90,10 +93,75 @@ static const SnTrainKey keys[] = {
     {"block_size", SN_KEY_INT, NULL, 1, 1e6, NULL, "tokens of a block; default: the model's, at most 1024"},
     {"packing", SN_KEY_BOOL, "true", 0, 0, NULL, "texts are cut to blocks one behind the other"},
     {"mlm_probability", SN_KEY_FLOAT, "0.15", 0, 1, NULL, "tokens that are guessed"},
+    {"whole_word_mask", SN_KEY_BOOL, "false", 0, 0, NULL, "the tokens of a word are guessed together"},
     {"label_all_tokens", SN_KEY_BOOL, "false", 0, 0, NULL, "of a word, not only its first one"},
-    {"metrics", SN_KEY_ANY, NULL, 0, 0, NULL, "names; default: accuracy and f1"},
+    {"metrics", SN_KEY_ANY, NULL, 0, 0, NULL,
+     "names, \"accuracy,f1:weighted\"; default: accuracy, f1 or mse"},
     {"early_stopping_patience", SN_KEY_INT, NULL, 1, 1e6, NULL, "evaluations that may be no better"},
     {"early_stopping_threshold", SN_KEY_FLOAT, "0.0", 0, 1e30, NULL, "by which they are better"},
+};
+
+/* Names of TrainingArguments of which only the default is done, and that as JSON. */
+static const char *const only[][2] = {
+    {"accelerator_config", "null"},
+    {"activation_checkpointing", "null"},
+    {"activation_checkpointing_kwargs", "null"},
+    {"auto_find_batch_size", "false"},
+    {"average_tokens_across_devices", "true"},
+    {"batch_eval_metrics", "false"},
+    {"bf16_full_eval", "false"},
+    {"dataloader_in_order", "true"},
+    {"dataloader_multiprocessing_context", "null"},
+    {"dataloader_persistent_workers", "false"},
+    {"dataloader_prefetch_factor", "null"},
+    {"ddp_backend", "null"},
+    {"ddp_broadcast_buffers", "null"},
+    {"ddp_bucket_cap_mb", "null"},
+    {"ddp_find_unused_parameters", "null"},
+    {"ddp_static_graph", "null"},
+    {"ddp_timeout", "1800"},
+    {"debug", "\"\""},
+    {"deepspeed", "null"},
+    {"enable_jit_checkpoint", "false"},
+    {"eval_accumulation_steps", "null"},
+    {"eval_do_concat_batches", "true"},
+    {"eval_use_gather_object", "false"},
+    {"fp16_full_eval", "false"},
+    {"fsdp", "null"},
+    {"fsdp_config", "null"},
+    {"gradient_checkpointing_kwargs", "null"},
+    {"hub_always_push", "false"},
+    {"hub_model_id", "null"},
+    {"hub_private_repo", "null"},
+    {"hub_revision", "null"},
+    {"hub_strategy", "\"every_save\""},
+    {"hub_token", "null"},
+    {"include_for_metrics", "[]"},
+    {"include_num_input_tokens_seen", "\"no\""},
+    {"label_names", "null"},
+    {"length_column_name", "\"length\""},
+    {"liger_kernel_config", "null"},
+    {"local_rank", "-1"},
+    {"log_level", "\"passive\""},
+    {"log_level_replica", "\"warning\""},
+    {"log_on_each_node", "true"},
+    {"logging_nan_inf_filter", "true"},
+    {"optim_target_modules", "null"},
+    {"parallelism_config", "null"},
+    {"project", "\"huggingface\""},
+    {"push_to_hub", "false"},
+    {"save_on_each_node", "false"},
+    {"skip_memory_metrics", "true"},
+    {"tf32", "null"},
+    {"torch_compile", "false"},
+    {"torch_compile_backend", "null"},
+    {"torch_compile_mode", "null"},
+    {"torch_empty_cache_steps", "null"},
+    {"trackio_bucket_id", "null"},
+    {"trackio_space_id", "null"},
+    {"trackio_static_space_id", "null"},
+    {"use_cache", "false"},
+    {"use_liger_kernel", "false"},
 };
 
 const SnTrainKey *sn_train_key(size_t i)
@@ -193,6 +261,34 @@ static SnStatus unknown(const SnJson *v, SnError *err)
                    (const char *)v->key.at);
 }
 
+/* Is it what the text says: a string, a number, a word or an empty list? */
+static bool is_json(const SnJson *v, const char *text)
+{
+    const size_t n = strlen(text);
+    double x = 0, y = 0;
+    bool flag = false;
+    if (v->kind == SN_JSON_STRING)
+        return *text == '"' && v->u.string.n == n - 2 && memcmp(v->u.string.at, text + 1, n - 2) == 0;
+    if (sn_json_bool(v, &flag))
+        return strcmp(text, flag ? "true" : "false") == 0;
+    if (v->kind == SN_JSON_ARRAY)
+        return v->n == 0 && *text == '[';
+    return sn_json_number(v, &x) && sn_parse_f64(sn_bytes_str(text), &y) && x == y;
+}
+
+/* A name of `only` with its default: nothing is to be done. */
+static SnStatus check_only(const SnJson *v, bool *is_known, SnError *err)
+{
+    for (size_t i = 0; i < SN_COUNT(only); i++) {
+        if (!sn_bytes_is(v->key, only[i][0]))
+            continue;
+        *is_known = true;
+        SN_CHECK(sn_json_is_null(v) || is_json(v, only[i][1]), err, SN_EUNSUPPORTED,
+                 "config: %s: only %s is done", only[i][0], only[i][1]);
+    }
+    return SN_OK;
+}
+
 static bool is_choice(const char *choice, SnBytes s)
 {
     for (const char *c = choice; *c;) {
@@ -241,9 +337,11 @@ SnStatus sn_train_config_check(const SnJson *config, SnError *err)
         const SnTrainKey *k = NULL;
         for (size_t j = 0; j < SN_COUNT(keys) && !k; j++)
             k = sn_bytes_is(v->key, keys[j].name) ? &keys[j] : NULL;
-        if (!k)
+        bool is_known = k != NULL;
+        SN_TRY(check_only(v, &is_known, err));
+        if (!is_known)
             return unknown(v, err);
-        if (!sn_json_is_null(v))
+        if (k && !sn_json_is_null(v))
             SN_TRY(check_value(k, v, err));
     }
     return SN_OK;

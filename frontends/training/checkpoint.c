@@ -259,8 +259,16 @@ static SnStatus put_cursor(SnTrainer *t, const char *folder, SnError *err)
     sn_text_printf(&rng, "{\"seed\": %lld, \"data_seed\": %lld, \"global_step\": %lld}\n",
                    (long long)sn_arg_int(t->config, "seed"), (long long)sn_arg_int(t->config, key),
                    (long long)t->state.global_step);
-    sn_text_printf(&schedule, "{\"last_epoch\": %lld, \"_last_lr\": [%.17g]}\n",
-                   (long long)t->state.global_step, t->state.learning_rate);
+    sn_text_printf(&schedule, "{\"last_epoch\": %lld, \"_last_lr\": [%.17g]", (long long)t->state.global_step,
+                   t->state.learning_rate);
+    if (sn_trainer_is_plateau(t)) {
+        const SnPlateau *p = &t->plateau;
+        sn_text_printf(&schedule, ", \"num_bad_epochs\": %lld, \"cooldown_counter\": %lld", (long long)p->bad,
+                       (long long)p->cooldown);
+        if (!isnan(p->best))
+            sn_text_printf(&schedule, ", \"best\": %.17g", p->best);
+    }
+    sn_text_printf(&schedule, "}\n");
     const SnStatus st = put_text(t, folder, "rng_state.json", &rng, err);
     if (st != SN_OK) {
         sn_text_clear(&schedule);
@@ -444,35 +452,51 @@ SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err)
     return st;
 }
 
-static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
+static SnStatus read_json(SnTrainer *t, const char *folder, const char *name, SnJson **out, SnError *err)
 {
     char path[MAX_PATH_SIZE];
     SnFile *file = NULL;
+    SN_TRY(join(folder, name, path, err));
+    SN_TRY(sn_file_open(t->ctx, path, &file, err));
+    const SnStatus st = sn_json_parse(&t->arena, path, sn_file_bytes(file), out, err);
+    sn_file_release(file);
+    return st;
+}
+
+static SnStatus read_plateau(SnTrainer *t, const char *folder, SnError *err)
+{
+    SnJson *json = NULL;
+    SN_TRY(read_json(t, folder, "scheduler.json", &json, err));
+    (void)sn_json_number(sn_json_get(json, "best"), &t->plateau.best);
+    (void)sn_json_int(sn_json_get(json, "num_bad_epochs"), &t->plateau.bad);
+    (void)sn_json_int(sn_json_get(json, "cooldown_counter"), &t->plateau.cooldown);
+    return SN_OK;
+}
+
+static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
+{
     SnJson *json = NULL;
     SnBytes best = {0};
     SnTrainerState *s = &t->state;
-    SN_TRY(join(folder, "trainer_state.json", path, err));
-    SN_TRY(sn_file_open(t->ctx, path, &file, err));
-    SnStatus st = sn_json_parse(&t->arena, path, sn_file_bytes(file), &json, err);
-    sn_file_release(file);
-    SN_TRY(st);
+    SN_TRY(read_json(t, folder, "trainer_state.json", &json, err));
     SN_CHECK(sn_json_int(sn_json_get(json, "global_step"), &s->global_step) && s->global_step >= 0, err,
-             SN_EFORMAT, "%s: no global_step", path);
+             SN_EFORMAT, "%s: trainer_state.json has no global_step", folder);
     (void)sn_json_number(sn_json_get(json, "epoch"), &s->epoch);
     (void)sn_json_number(sn_json_get(json, "best_metric"), &s->best_metric);
     (void)sn_json_int(sn_json_get(json, "best_global_step"), &s->best_global_step);
     if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best))
         s->best_model_checkpoint = (const char *)best.at;
     const SnJson *early = sn_json_get(sn_json_get(json, "stateful_callbacks"), "EarlyStoppingCallback");
-    (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
-                      &t->patience);
+    if (sn_arg_bool(t->config, "restore_callback_states_from_checkpoint"))
+        (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
+                          &t->patience);
     const SnJson *history = sn_json_get(json, "log_history");
     for (uint32_t i = 0; history && history->kind == SN_JSON_ARRAY && i < history->n; i++) {
         sn_text_add(&t->log.history, ",\n", t->log.history.n ? 2 : 0);
         sn_json_put(&t->log.history, &history->u.child[i]);
     }
-    SN_CHECK(!t->log.history.failed, err, SN_ENOMEM, "%s: no memory", path);
-    return SN_OK;
+    SN_CHECK(!t->log.history.failed, err, SN_ENOMEM, "%s: no memory", folder);
+    return sn_trainer_is_plateau(t) ? read_plateau(t, folder, err) : SN_OK;
 }
 
 SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err)

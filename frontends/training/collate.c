@@ -5,6 +5,7 @@
 #include "runtime/hash.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define IGNORED    (-100)
 #define MAX_LABELS 1000000
@@ -200,16 +201,9 @@ static SnStatus see_name(void *self, SnCell cell, int64_t row, SnError *err)
     return SN_OK;
 }
 
-/* Shell sort: names of labels are few. */
-static void sort_names(const char **name, size_t n)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t gap = n / 2; gap > 0; gap /= 2)
-        for (size_t i = gap; i < n; i++)
-            for (size_t j = i; j >= gap && strcmp(name[j - gap], name[j]) > 0; j -= gap) {
-                const char *t = name[j];
-                name[j] = name[j - gap];
-                name[j - gap] = t;
-            }
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err)
@@ -239,7 +233,7 @@ SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err)
             st = sn_fail(err, SN_ENOMEM, "data: no memory for labels");
         if (st == SN_OK && n.name.n) {
             memcpy(name, n.name.at, n.name.n * sizeof *name);
-            sort_names(name, n.name.n);
+            qsort(name, n.name.n, sizeof *name, by_name);
         }
         c->label = name;
         c->nlabel = (int64_t)n.name.n;
@@ -307,10 +301,13 @@ static void hide(const SnCollate *c, const int32_t *may, int64_t n, uint64_t *st
                  int64_t *label)
 {
     const double p = sn_arg_number(c->config, "mlm_probability");
+    bool is_guessed = false;
     for (int64_t i = 0; i < n; i++) {
-        const double is_guessed = share(state), how = share(state);
+        const double drawn = share(state), how = share(state);
         const int64_t other = (int64_t)(next(state) % (uint64_t)(c->vocabulary ? c->vocabulary : 1));
-        if (!may[i] || is_guessed >= p)
+        if (may[i] < 2)
+            is_guessed = may[i] == 1 && drawn < p;
+        if (!is_guessed)
             continue;
         label[i] = id[i];
         id[i] = how < 0.8 ? c->mask : how < 0.9 ? other : id[i];

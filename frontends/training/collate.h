@@ -22,8 +22,10 @@ typedef struct SnTrainRows {
     int64_t n;
     SN_VEC(int64_t) start;      /* [n + 1], of a row's tokens */
     SN_VEC(int32_t) ids, types; /* types: only where a model takes them */
-    SN_VEC(int32_t) labels;     /* of tokens. TAG: classes or -100; MASKED: 1 where a token may be hidden */
-    SN_VEC(double) target;      /* CLASSIFY: of rows */
+    SN_VEC(int32_t)
+    labels; /* of tokens. TAG: classes or -100; MASKED: 1 where a token may be hidden, 2 where it
+                is with the one before */
+    SN_VEC(double) target; /* CLASSIFY: of rows */
 } SnTrainRows;
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
 

@@ -150,8 +150,11 @@ SnStatus sn_train_log_begin(SnTrainLog *l, SnContext *ctx, SnArena *arena, const
     SN_CHECK(l->lines, err, SN_ENOMEM, "%s: no memory", folder);
     if (!events)
         return SN_OK;
-    SN_CHECK(mkdir(events, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", events,
-             strerror(errno));
+    for (size_t i = 1; i <= strlen(events); i++) {
+        const char *part = events[i] == '/' || events[i] == 0 ? sn_arena_strndup(arena, events, i) : NULL;
+        SN_CHECK(!part || mkdir(part, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s",
+                 events, strerror(errno));
+    }
     l->events =
         sn_arena_printf(arena, "%s/events.out.tfevents.%.0f.%ld.sinter", events, wall_time(), (long)getpid());
     SN_CHECK(l->events, err, SN_ENOMEM, "%s: no memory", folder);

@@ -78,6 +78,11 @@ static SnStatus set_list(SnArena *a, SnOptimizer *o, const SnJson *list, SnError
     static const struct {
         const char *key, *attr[3];
     } rows[] = {{"betas", {"beta1", "beta2", "beta3"}}, {"eps", {"eps", "eps_scale", NULL}}};
+    bool is_known = false;
+    for (size_t i = 0; i < SN_COUNT(rows); i++)
+        is_known = is_known || sn_bytes_is(list->key, rows[i].key);
+    SN_CHECK(is_known, err, SN_EINVAL, "optim_args: %.*s: expected a number",
+             (int)(list->key.n < 80 ? list->key.n : 80), (const char *)list->key.at);
     for (size_t i = 0; i < SN_COUNT(rows); i++)
         for (uint32_t k = 0; sn_bytes_is(list->key, rows[i].key) && k < list->n && k < 3 && rows[i].attr[k];
              k++) {
@@ -119,9 +124,9 @@ static SnStatus set_more(SnArena *a, SnOptimizer *o, const SnJson *more, SnError
     for (uint32_t k = 0; more && more->kind == SN_JSON_OBJECT && k < more->n; k++) {
         const SnJson *v = &more->u.child[k];
         double x = 0;
-        if (v->kind == SN_JSON_ARRAY)
+        if (v->kind == SN_JSON_ARRAY || (v->kind != SN_JSON_BOOL && !sn_json_number(v, &x)))
             SN_TRY(set_list(a, o, v, err));
-        else if (v->kind == SN_JSON_BOOL || sn_json_number(v, &x))
+        else
             SN_TRY(
                 set(a, o, v->key, v->kind == SN_JSON_BOOL ? v->u.boolean : x, v->kind == SN_JSON_BOOL, err));
     }
@@ -159,7 +164,7 @@ static const struct Schedule {
         const char *key, *attr;
         Kind kind;
         double otherwise; /* NaN: the op's own */
-    } set[6];
+    } set[8];
 } schedules[] = {
     {"linear", "linear", true, true, {{NULL, NULL, NUMBER, 0}}},
     {"cosine", "cosine", true, true, {{"num_cycles", "num_cycles", NUMBER, 0.5}}},
@@ -171,7 +176,18 @@ static const struct Schedule {
      {{"power", "power", NUMBER, 1}, {"lr_end", "lr_end", RATE, 1e-7}}},
     {"constant", "constant", false, false, {{NULL, NULL, NUMBER, 0}}},
     {"constant_with_warmup", "constant", true, false, {{NULL, NULL, NUMBER, 0}}},
-    {"reduce_lr_on_plateau", NULL, false, false, {{NULL, NULL, NUMBER, 0}}},
+    {"reduce_lr_on_plateau", /* who tells it knows these */
+     NULL,
+     false,
+     false,
+     {{"mode", NULL, WORD, 0},
+      {"factor", NULL, NUMBER, NAN},
+      {"patience", NULL, NUMBER, NAN},
+      {"threshold", NULL, NUMBER, NAN},
+      {"threshold_mode", NULL, WORD, 0},
+      {"cooldown", NULL, NUMBER, NAN},
+      {"min_lr", NULL, NUMBER, NAN},
+      {"eps", NULL, NUMBER, NAN}}},
     {"inverse_sqrt", "inverse_sqrt", true, false, {{"timescale", "timescale", NUMBER, NAN}}},
     {"cosine_with_min_lr",
      "cosine",
@@ -234,13 +250,39 @@ bool sn_recipe_ends(const SnJson *args)
     return s && s->has_end;
 }
 
+/* Every key must be one of the schedule's, and of its kind. */
+static SnStatus check_schedule(const struct Schedule *s, const SnJson *more, SnError *err)
+{
+    SN_CHECK(!more || more->kind == SN_JSON_OBJECT, err, SN_EINVAL,
+             "lr_scheduler_kwargs: expected an object");
+    for (uint32_t i = 0; more && i < more->n; i++) {
+        const SnJson *v = &more->u.child[i];
+        size_t k = 0;
+        double x = 0;
+        while (k < SN_COUNT(s->set) && s->set[k].key && !sn_bytes_is(v->key, s->set[k].key))
+            k++;
+        SN_CHECK(k < SN_COUNT(s->set) && s->set[k].key, err, SN_EINVAL, "lr_scheduler_kwargs: %s has no %.*s",
+                 s->name, (int)(v->key.n < 80 ? v->key.n : 80), (const char *)v->key.at);
+        SN_CHECK(sn_json_is_null(v) ||
+                     (s->set[k].kind == WORD ? v->kind == SN_JSON_STRING : sn_json_number(v, &x)),
+                 err, SN_EINVAL, "lr_scheduler_kwargs: %s: expected a %s", s->set[k].key,
+                 s->set[k].kind == WORD ? "word" : "number");
+    }
+    return SN_OK;
+}
+
 SnStatus sn_recipe_schedule(SnArena *a, const SnJson *args, SnLrSchedule *out, SnError *err)
 {
     SnLrSchedule r = {.lr = sn_arg_number(args, "learning_rate")};
     const struct Schedule *s = find_schedule(args);
     SN_CHECK(s, err, SN_EUNSUPPORTED, "lr_scheduler_type %s: not yet",
              sn_arg_string(args, "lr_scheduler_type"));
-    r.is_told = s->kind == NULL;
+    SN_TRY(check_schedule(s, sn_arg(args, "lr_scheduler_kwargs"), err));
+    if (s->kind == NULL) {
+        r.is_told = true;
+        *out = r;
+        return SN_OK;
+    }
     r.attr[r.nattr++] = SN_STRING("kind", s->kind);
     r.attr[r.nattr++] = SN_FLOAT("warmup", s->has_warmup ? sn_arg_number(args, "warmup_steps") : 0);
     if (s->has_end)

@@ -2,6 +2,7 @@
 #include "frontends/training.h"
 
 #include "frontends/training/recipe.h"
+#include "runtime/watch.h"
 
 struct SnTraining {
     SnModel *m;
@@ -92,6 +93,17 @@ SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin, Sn
     double is_finite = 0;
     SN_TRY(scalar(t, "is_finite", &is_finite, err));
     out->is_finite = is_finite != 0;
+    return SN_OK;
+}
+
+/* The step changed nothing and its inputs are still bound: it is run again. */
+SnStatus sn_training_explain(SnTraining *t, SnText *out, SnError *err)
+{
+    SnWatch w;
+    SN_TRY(sn_entry(t->program->instance, "step", err));
+    SN_TRY(sn_run_watched(t->program->instance, &w, err));
+    if (w.found)
+        sn_text_printf(out, "first in %s%s%s", w.kernel, w.near ? " near " : "", w.near ? w.near : "");
     return SN_OK;
 }
 

@@ -69,6 +69,11 @@ static SnStatus find_texts(SnTrainSource *s, const int64_t *row, int64_t n, SnBy
     return SN_OK;
 }
 
+static bool hides_words(const SnTrainSource *s)
+{
+    return s->c->task == SN_TRAIN_MASKED && sn_arg_bool(s->c->config, "whole_word_mask");
+}
+
 /* Begins to read these rows; -1: none. */
 static SnStatus begin(SnTrainSource *s, const int64_t *row, int64_t n, SnError *err)
 {
@@ -84,7 +89,7 @@ static SnStatus begin(SnTrainSource *s, const int64_t *row, int64_t n, SnError *
                                  .truncation = packs(s) ? SN_TRUNCATE_NONE : SN_TRUNCATE_LONGEST_FIRST,
                                  .max_length = packs(s) ? 0 : s->c->most,
                                  .words = has_words ? words : NULL};
-    SN_TRY(sn_text_ahead_begin(&s->ahead, s->c->text, &o, text, pair, (size_t)n, err));
+    SN_TRY(sn_text_ahead_begin(&s->ahead, s->c->text, &o, text, pair, (size_t)n, hides_words(s), err));
     memcpy(s->row.at, row, (size_t)n * sizeof *row);
     s->row.n = (size_t)n;
     return SN_OK;
@@ -131,13 +136,24 @@ static SnStatus tag_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
     return SN_OK;
 }
 
+/* May token i be hidden? 2: only where the one before is, as nothing stands between them. */
+static int32_t hides(const SnTrainSource *s, int64_t at, int64_t i)
+{
+    const int32_t *special = row_of(&s->ahead.special, at);
+    if (special[i])
+        return 0;
+    if (i == 0 || special[i - 1] || !hides_words(s))
+        return 1;
+    const int32_t *place = row_of(&s->ahead.offsets, at) + 2 * i;
+    return place[0] == place[-1] ? 2 : 1;
+}
+
 static SnStatus add_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
 {
     const SnCollate *c = s->c;
     const SnAllocator *memory = sn_allocator(c->ctx);
     const int64_t n = row < 0 ? 0 : s->ahead.ids.len[at];
-    const int32_t *id = row_of(&s->ahead.ids, at), *type = row_of(&s->ahead.types, at),
-                  *special = row_of(&s->ahead.special, at);
+    const int32_t *id = row_of(&s->ahead.ids, at), *type = row_of(&s->ahead.types, at);
     SnTrainRows *o = &s->now;
     for (int64_t i = 0; i < n; i++) {
         SN_CHECK(id[i] >= 0 && (!c->vocabulary || id[i] < c->vocabulary), err, SN_EINVAL,
@@ -145,7 +161,7 @@ static SnStatus add_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
                  (long long)c->vocabulary);
         if (!sn_vec_push(memory, &o->ids, id[i]) ||
             (c->gives_types && !sn_vec_push(memory, &o->types, type[i])) ||
-            (c->task == SN_TRAIN_MASKED && !sn_vec_push(memory, &o->labels, !special[i])))
+            (c->task == SN_TRAIN_MASKED && !sn_vec_push(memory, &o->labels, hides(s, at, i))))
             return no_memory(s, err);
     }
     if (c->task == SN_TRAIN_TAG && row >= 0)

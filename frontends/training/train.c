@@ -173,7 +173,8 @@ static void count_items(Train *t)
         last >= 0) /* by the class, as Trainer: not GPT2LMHeadModel */
         labels = sn_slice_axis(g, labels, last, size(t, 1), sn_sub(g, sn_dim(g, labels, last), size(t, 1)));
     const SnValue counts = sn_cast(g, sn_ne(g, labels, size(t, -100)), SN_F32);
-    t->form.items = sn_reduce(g, "add", counts, 0, NULL, false);
+    /* A step without any label has a loss of 0. */
+    t->form.items = sn_max(g, sn_reduce(g, "add", counts, 0, NULL, false), num(t, 1));
 }
 
 /* The sums over all micro-batches of what a step's gradients are: the loss, then by parameter; then where

@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define MEGA 50 /* batches whose rows are sorted by length */
@@ -19,7 +20,7 @@ static SnStatus no_memory(SnError *err)
     return sn_fail(err, SN_ENOMEM, "training: no memory");
 }
 
-static double now_s(void)
+double sn_trainer_now(void)
 {
     struct timespec now = {0};
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -28,18 +29,12 @@ static double now_s(void)
 
 /* ---- events ---- */
 
-typedef enum Event {
-#define SN_X(NAME) ON_##NAME,
-    SN_TRAINER_EVENTS(SN_X)
-#undef SN_X
-} Event;
-
-static void emit(SnTrainer *t, Event e, const SnJson *logs)
+void sn_trainer_emit(SnTrainer *t, SnTrainerEventKind e, const SnJson *logs)
 {
     for (size_t i = 0; i < t->d.ncallback; i++) {
         const SnTrainerCallback *c = &t->d.callback[i];
         SnTrainerEvent *const heard[] = {
-#define SN_X(NAME) [ON_##NAME] = c->on_##NAME,
+#define SN_X(NAME) [SN_ON_##NAME] = c->on_##NAME,
             SN_TRAINER_EVENTS(SN_X)
 #undef SN_X
         };
@@ -72,7 +67,7 @@ static void after_step(SnTrainer *t)
         c->should_evaluate = c->should_evaluate || may_evaluate;
         c->should_save = c->should_save || is_when(t, "save_strategy", "steps");
     }
-    emit(t, ON_step_end, NULL);
+    sn_trainer_emit(t, SN_ON_step_end, NULL);
 }
 
 static void after_epoch(SnTrainer *t)
@@ -84,7 +79,7 @@ static void after_epoch(SnTrainer *t)
         c->should_evaluate = true;
     if (is_when(t, "save_strategy", "epoch"))
         c->should_save = true;
-    emit(t, ON_epoch_end, NULL);
+    sn_trainer_emit(t, SN_ON_epoch_end, NULL);
 }
 
 static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out, SnError *err)
@@ -92,7 +87,7 @@ static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out,
     const SnJson *entry = NULL;
     SN_CHECK(!members->failed, err, SN_ENOMEM, "training: no memory");
     SN_TRY(sn_train_log_add(&t->log, &t->arena, members->at, t->state.global_step, &entry, err));
-    emit(t, ON_log, entry);
+    sn_trainer_emit(t, SN_ON_log, entry);
     if (out)
         *out = entry;
     return SN_OK;
@@ -100,150 +95,55 @@ static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out,
 
 /* ---- evaluation ---- */
 
-typedef struct Score {
-    SN_VEC(float) logits;
-    SN_VEC(int64_t) labels;
-    int64_t classes, right, *count; /* count [classes, 3]: right, said, there */
-    double loss, rows, error;
-} Score;
-
-static void score_class(Score *s, const float *logits, int64_t label)
-{
-    int64_t best = 0;
-    for (int64_t k = 1; k < s->classes; k++)
-        if (logits[k] > logits[best])
-            best = k;
-    s->right += best == label;
-    if (s->count && label < s->classes) {
-        s->count[3 * best + 1]++;
-        s->count[3 * label + 2]++;
-        s->count[3 * label] += best == label;
-    }
-}
-
-/* Places of a batch whose label counts. */
-static SnStatus score_batch(SnTrainer *t, Score *s, const SnView *logits, const SnNamedTensor *labels,
-                            SnError *err)
-{
-    const SnAllocator *memory = sn_allocator(t->ctx);
-    const int64_t classes = logits->dims[logits->ndim - 1];
-    size_t n = 1;
-    for (int i = 0; i < labels->view.ndim; i++)
-        n *= (size_t)labels->view.dims[i];
-    if (!s->count) {
-        s->classes = classes;
-        s->count = sn_arena_array(&t->arena, (size_t)classes, 3 * sizeof *s->count);
-        if (!s->count)
-            return no_memory(err);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const float *row = (const float *)logits->data + i * (size_t)classes;
-        if (t->collate.is_regression) {
-            const double d = (double)row[0] - (double)((const float *)labels->view.data)[i];
-            s->error += d * d;
-            continue;
-        }
-        const int64_t label = ((const int64_t *)labels->view.data)[i];
-        if (label < 0)
-            continue;
-        score_class(s, row, label);
-        if (!sn_vec_push(memory, &s->labels, label))
-            return no_memory(err);
-        if (!t->d.compute_metrics)
-            continue;
-        for (int64_t k = 0; k < classes; k++)
-            if (!sn_vec_push(memory, &s->logits, row[k]))
-                return no_memory(err);
-    }
-    return SN_OK;
-}
-
-/* scikit-learn's f1_score: of class 1 where there are two, else the mean over classes. */
-static double f1_of(const Score *s)
-{
-    double sum = 0;
-    int64_t seen = 0;
-    for (int64_t k = s->classes == 2 ? 1 : 0; k < s->classes; k++) {
-        const double right = (double)s->count[3 * k],
-                     all = (double)(s->count[3 * k + 1] + s->count[3 * k + 2]);
-        if (all == 0 && s->classes != 2)
-            continue;
-        sum += all > 0 ? 2 * right / all : 0;
-        seen++;
-    }
-    return seen ? sum / (double)seen : 0;
-}
-
-static SnStatus put_metrics(SnTrainer *t, Score *s, SnText *out, SnError *err)
-{
-    const double total = (double)s->labels.n;
-    sn_text_printf(out, "\"eval_loss\": %.17g", s->loss / s->rows);
-    if (t->d.compute_metrics && s->count) {
-        const int64_t dims[] = {(int64_t)s->labels.n, s->classes};
-        const SnView logits = sn_view(SN_F32, s->logits.at, 2, dims),
-                     labels = sn_view(SN_I64, s->labels.at, 1, dims);
-        sn_text_printf(out, ", ");
-        SN_TRY(t->d.compute_metrics(t->d.self, &logits, &labels, out, err));
-    } else if (t->collate.is_regression && s->count) {
-        sn_text_printf(out, ", \"eval_mse\": %.17g", s->error / s->rows);
-    } else if (s->count && total > 0) {
-        sn_text_printf(out, ", \"eval_accuracy\": %.17g, \"eval_f1\": %.17g", (double)s->right / total,
-                       f1_of(s));
-    }
-    if (t->collate.task == SN_TRAIN_CAUSAL)
-        sn_text_printf(out, ", \"eval_perplexity\": %.17g", exp(s->loss / s->rows));
-    return SN_OK;
-}
-
-static SnStatus evaluate_batch(SnTrainer *t, int64_t first, int64_t size, Score *s, SnError *err)
-{
-    SnNamedTensor in[SN_TRAIN_INPUTS];
-    SnResults *r = NULL;
-    size_t nin = 0;
-    const int64_t left = t->eval.n - first, n = size < left ? size : left,
-                  next = size < left - n ? size : left - n;
-    int64_t *row = sn_arena_array(&t->batch_arena, (size_t)(n + next), sizeof *row);
-    if (!row)
-        return no_memory(err);
-    for (int64_t i = 0; i < n + next; i++)
-        row[i] = first + i;
-    SN_TRY(sn_train_source_batch(&t->eval, row, n, 0, (uint64_t)first, &t->batch_arena, in, &nin, err));
-    SN_TRY(sn_train_source_expect(&t->eval, row + n, next, err));
-    SN_TRY(sn_training_eval(t->session, in, nin, &r, err));
-    const SnNamedTensor *loss = sn_results_find(r, "loss"), *logits = sn_results_find(r, "logits");
-    SnStatus st = SN_OK;
-    if (loss)
-        s->loss += (double)*(const float *)loss->view.data * (double)n;
-    s->rows += (double)n;
-    if (logits)
-        st = score_batch(t, s, &logits->view, &in[nin - 1], err);
-    sn_results_destroy(r);
-    emit(t, ON_prediction_step, NULL);
-    return st;
-}
-
 static SnStatus evaluate(SnTrainer *t, SnText *out, SnError *err)
 {
-    const int64_t size = sn_arg_int(t->config, "per_device_eval_batch_size");
-    const double begin = now_s();
-    Score s = {.classes = 0};
-    SnStatus st = SN_OK;
     SN_CHECK(t->eval.n > 0, err, SN_EINVAL, "config: validation_file is not given");
-    for (int64_t i = 0; st == SN_OK && i < t->eval.n; i += size) {
-        st = evaluate_batch(t, i, size, &s, err);
-        sn_arena_clear(&t->batch_arena);
+    SN_TRY(sn_trainer_score(t, &t->eval, "eval", out, err));
+    sn_text_printf(out, ", \"epoch\": %.17g", t->state.epoch);
+    return SN_OK;
+}
+
+bool sn_trainer_is_plateau(const SnTrainer *t)
+{
+    return strcmp(sn_arg_string(t->config, "lr_scheduler_type"), "reduce_lr_on_plateau") == 0;
+}
+
+static double plateau_number(const SnTrainer *t, const char *key, double otherwise)
+{
+    double v = otherwise;
+    return sn_json_number(sn_json_get(sn_arg(t->config, "lr_scheduler_kwargs"), key), &v) ? v : otherwise;
+}
+
+static bool is_better(const SnTrainer *t, double v)
+{
+    const SnJson *args = sn_arg(t->config, "lr_scheduler_kwargs");
+    const bool is_max = sn_json_is(sn_json_get(args, "mode"), "max"),
+               is_abs = sn_json_is(sn_json_get(args, "threshold_mode"), "abs");
+    const double by = plateau_number(t, "threshold", 1e-4), best = t->plateau.best;
+    if (isnan(best))
+        return true;
+    if (is_max)
+        return v > (is_abs ? best + by : best * (by + 1.0));
+    return v < (is_abs ? best - by : best * (1.0 - by));
+}
+
+static SnStatus follow_plateau(SnTrainer *t, double v, SnError *err)
+{
+    SnPlateau *p = &t->plateau;
+    const bool better = is_better(t, v);
+    p->bad = better ? 0 : p->bad + 1;
+    p->best = better ? v : p->best;
+    if (p->cooldown > 0) {
+        p->cooldown--;
+        p->bad = 0;
     }
-    if (st == SN_OK)
-        st = put_metrics(t, &s, out, err);
-    const double seconds = now_s() - begin;
-    sn_text_printf(out,
-                   ", \"eval_runtime\": %.4f, \"eval_samples_per_second\": %.3f, "
-                   "\"eval_steps_per_second\": %.3f, \"epoch\": %.17g",
-                   seconds, (double)t->eval.n / seconds, ceil((double)t->eval.n / (double)size) / seconds,
-                   t->state.epoch);
-    sn_vec_clear(sn_allocator(t->ctx), &s.logits);
-    sn_vec_clear(sn_allocator(t->ctx), &s.labels);
-    return st;
+    if ((double)p->bad <= plateau_number(t, "patience", 10))
+        return SN_OK;
+    p->cooldown = (int64_t)plateau_number(t, "cooldown", 0);
+    p->bad = 0;
+    const double old = t->state.learning_rate,
+                 rate = fmax(old * plateau_number(t, "factor", 0.1), plateau_number(t, "min_lr", 0));
+    return old - rate > plateau_number(t, "eps", 1e-8) ? sn_training_rate(t->session, rate, err) : SN_OK;
 }
 
 /* EarlyStoppingCallback, then Trainer._determine_best_metric. */
@@ -272,7 +172,7 @@ static SnStatus compare(SnTrainer *t, const SnJson *metrics, bool *is_best, SnEr
         s->best_metric = v;
         s->best_global_step = s->global_step;
     }
-    return SN_OK;
+    return sn_trainer_is_plateau(t) && s->global_step > 0 ? follow_plateau(t, v, err) : SN_OK;
 }
 
 static SnStatus evaluate_and_log(SnTrainer *t, bool *is_best, SnError *err)
@@ -285,7 +185,7 @@ static SnStatus evaluate_and_log(SnTrainer *t, bool *is_best, SnError *err)
     sn_text_clear(&members);
     if (st != SN_OK)
         return st;
-    emit(t, ON_evaluate, entry);
+    sn_trainer_emit(t, SN_ON_evaluate, entry);
     return compare(t, entry, is_best, err);
 }
 
@@ -338,68 +238,88 @@ static SnStatus do_what_is_due(Run *r, SnError *err)
         t->state.best_model_checkpoint = sn_checkpoint_path(t, t->state.global_step);
     SN_TRY(sn_checkpoint_write(t, err));
     c->should_save = false;
-    emit(t, ON_save, NULL);
+    sn_trainer_emit(t, SN_ON_save, NULL);
     return SN_OK;
 }
 
 /* ---- rows of an epoch ---- */
 
-static void sort_by_length(const SnTrainSource *r, int64_t *row, int64_t n)
+/* A row of a stretch, as qsort takes it. */
+typedef struct ByLength {
+    int64_t row, length, place;
+} ByLength;
+
+/* The longest first; equal ones as they were. */
+static int longer(const void *a, const void *b)
 {
-    for (int64_t gap = n / 2; gap > 0; gap /= 2)
-        for (int64_t i = gap; i < n; i++)
-            for (int64_t k = i;
-                 k >= gap && sn_train_source_length(r, row[k - gap]) < sn_train_source_length(r, row[k]);
-                 k -= gap) {
-                const int64_t v = row[k];
-                row[k] = row[k - gap];
-                row[k - gap] = v;
-            }
+    const ByLength *x = a, *y = b;
+    if (x->length != y->length)
+        return x->length < y->length ? 1 : -1;
+    return x->place < y->place ? -1 : 1;
+}
+
+static void sort_by_length(const SnTrainSource *r, int64_t *row, int64_t n, ByLength *by)
+{
+    for (int64_t i = 0; i < n; i++)
+        by[i] = (ByLength){row[i], sn_train_source_length(r, row[i]), i};
+    qsort(by, (size_t)n, sizeof *by, longer);
+    for (int64_t i = 0; i < n; i++)
+        row[i] = by[i].row;
 }
 
 /* LengthGroupedSampler: the longest row comes first, so that what a run needs is known at once. */
-static void group(const SnTrainSource *r, int64_t *order, int64_t batch)
+static SnStatus group(SnTrainer *t, int64_t *order, int64_t batch, SnError *err)
 {
+    const SnTrainSource *r = &t->train;
     const int64_t mega = MEGA * batch;
+    ByLength *by = sn_arena_array(&t->batch_arena, (size_t)(mega < r->n ? mega : r->n), sizeof *by);
+    if (!by)
+        return no_memory(err);
     int64_t longest = 0;
     for (int64_t i = 0; i < r->n; i += mega) {
-        sort_by_length(r, order + i, mega < r->n - i ? mega : r->n - i);
+        sort_by_length(r, order + i, mega < r->n - i ? mega : r->n - i, by);
         longest =
             sn_train_source_length(r, order[i]) > sn_train_source_length(r, order[longest]) ? i : longest;
     }
     const int64_t v = order[0];
     order[0] = order[longest];
     order[longest] = v;
+    sn_arena_clear(&t->batch_arena);
+    return SN_OK;
 }
 
-static void order_rows(Run *r, int64_t epoch)
+static SnStatus order_rows(Run *r, int64_t epoch, SnError *err)
 {
-    const SnTrainer *t = r->t;
+    SnTrainer *t = r->t;
     const char *key = sn_arg(t->config, "data_seed") ? "data_seed" : "seed";
     SnDraw draw = sn_draw((uint64_t)sn_arg_int(t->config, key) + (uint64_t)epoch);
     if (is_when(t, "train_sampling_strategy", "sequential")) {
         for (int64_t i = 0; i < t->train.n; i++)
             r->order[i] = i;
-        return;
+        return SN_OK;
     }
     sn_draw_permutation(&draw, r->order, t->train.n);
-    if (is_when(t, "train_sampling_strategy", "group_by_length"))
-        group(&t->train, r->order, r->batch);
+    const bool groups = is_when(t, "train_sampling_strategy", "group_by_length");
+    return groups ? group(t, r->order, r->batch, err) : SN_OK;
 }
 
 /* ---- a step ---- */
 
 static SnStatus not_finite(Run *r, const int64_t *row, int64_t n, SnError *err)
 {
-    SnText rows = {.memory = sn_allocator(r->t->ctx)};
+    SnText rows = {.memory = sn_allocator(r->t->ctx)}, why = {.memory = rows.memory};
     for (int64_t i = 0; i < n && rows.n < 300; i++)
         if (row[i] >= 0)
             sn_text_printf(&rows, "%s%lld", rows.n ? ", " : "", (long long)row[i]);
-    const SnStatus st = sn_fail(
-        err, SN_EINVAL, "step %lld: the loss is %g, the norm of its gradients %g; %s of the batch: %s",
-        (long long)r->t->state.global_step + 1, r->t->state.loss, r->t->state.grad_norm,
-        r->t->collate.task == SN_TRAIN_CAUSAL ? "blocks" : "rows", rows.at ? rows.at : "");
+    SnStatus st = sn_training_explain(r->t->session, &why, err);
+    if (st == SN_OK)
+        st = sn_fail(err, SN_EINVAL,
+                     "step %lld: the loss is %g, the norm of its gradients %g%s%s; %s of the batch: %s",
+                     (long long)r->t->state.global_step + 1, r->t->state.loss, r->t->state.grad_norm,
+                     why.n ? ", " : "", why.n ? why.at : "",
+                     r->t->collate.task == SN_TRAIN_CAUSAL ? "blocks" : "rows", rows.at ? rows.at : "");
     sn_text_clear(&rows);
+    sn_text_clear(&why);
     return st;
 }
 
@@ -427,7 +347,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     if (!row)
         return no_memory(err);
     t->control.should_log = t->control.should_evaluate = t->control.should_save = false;
-    emit(t, ON_step_begin, NULL);
+    sn_trainer_emit(t, SN_ON_step_begin, NULL);
     const int64_t n = pick_rows(r, update, row);
     SN_TRY(sn_train_source_batch(&t->train, row, n, r->times > 1 ? r->times : 0, seed, &t->batch_arena, in,
                                  &nin, err));
@@ -440,20 +360,20 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     }
     const int64_t last = (update + 1) * r->times < r->micro ? (update + 1) * r->times : r->micro;
     for (int64_t i = update * r->times + 1; i < last; i++)
-        emit(t, ON_substep_end, NULL);
+        sn_trainer_emit(t, SN_ON_substep_end, NULL);
     SN_TRY(sn_training_step(t->session, in, nin, &y, err));
     s->loss = y.loss;
     s->grad_norm = y.grad_norm;
     s->learning_rate = y.learning_rate;
     if (!isfinite(y.loss) || (!y.is_finite && !sn_arg_bool(t->config, "fp16")))
         return not_finite(r, row, n, err);
-    emit(t, ON_pre_optimizer_step, NULL);
-    emit(t, ON_optimizer_step, NULL);
+    sn_trainer_emit(t, SN_ON_pre_optimizer_step, NULL);
+    sn_trainer_emit(t, SN_ON_optimizer_step, NULL);
     r->loss += y.loss;
     s->tokens += tokens;
     s->global_step++;
     s->epoch = (double)epoch + (double)last / (double)r->micro;
-    s->seconds = now_s() - r->begin;
+    s->seconds = sn_trainer_now() - r->begin;
     sn_arena_clear(&t->batch_arena);
     after_step(t);
     return do_what_is_due(r, err);
@@ -462,9 +382,9 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
 static SnStatus run_epoch(Run *r, int64_t epoch, int64_t first, SnError *err)
 {
     SnTrainer *t = r->t;
-    order_rows(r, epoch);
+    SN_TRY(order_rows(r, epoch, err));
     t->control.should_epoch_stop = false;
-    emit(t, ON_epoch_begin, NULL);
+    sn_trainer_emit(t, SN_ON_epoch_begin, NULL);
     for (int64_t i = first; i < r->updates; i++) {
         SN_TRY(run_step(r, epoch, i, err));
         if (t->control.should_training_stop || t->control.should_epoch_stop)
@@ -554,14 +474,15 @@ static SnStatus open_log(SnTrainer *t, SnError *err)
     }
     const char *folder = sn_arg_string(t->config, "logging_dir");
     if (events && !folder)
-        folder = sn_arena_printf(&t->arena, "%s/runs", t->output);
+        folder = sn_arena_printf(&t->arena, "%s/runs/%s", t->output,
+                                 sn_arg(t->config, "run_name") ? sn_arg_string(t->config, "run_name") : "");
     return sn_train_log_begin(&t->log, t->ctx, &t->arena, t->output, events ? folder : NULL, err);
 }
 
 static SnStatus put_result(Run *r, int64_t first, SnText *json, SnError *err)
 {
     SnTrainer *t = r->t;
-    const double seconds = now_s() - r->begin, steps = (double)(t->state.global_step - first);
+    const double seconds = sn_trainer_now() - r->begin, steps = (double)(t->state.global_step - first);
     SnText members = {.memory = sn_allocator(t->ctx)};
     r->total += r->loss;
     sn_text_printf(&members,
@@ -585,7 +506,7 @@ static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
     SN_TRY(put_result(r, first, json, err));
     SN_TRY(sn_checkpoint_model(t, t->output, err));
     SN_TRY(sn_train_card(t, err));
-    emit(t, ON_train_end, NULL);
+    sn_trainer_emit(t, SN_ON_train_end, NULL);
     return SN_OK;
 }
 
@@ -606,9 +527,9 @@ SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)
         SN_TRY(sn_checkpoint_read(t, t->resume, err));
     const int64_t first = t->state.global_step;
     r.logged = first;
-    r.begin = now_s();
-    emit(t, ON_init_end, NULL);
-    emit(t, ON_train_begin, NULL);
+    r.begin = sn_trainer_now();
+    sn_trainer_emit(t, SN_ON_init_end, NULL);
+    sn_trainer_emit(t, SN_ON_train_begin, NULL);
     if (sn_arg_bool(t->config, "eval_on_start") && first == 0)
         SN_TRY(evaluate_and_log(t, &is_best, err));
     for (int64_t e = first / r.updates;

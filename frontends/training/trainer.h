@@ -5,6 +5,12 @@
 #include "frontends/training/log.h"
 #include "frontends/training/source.h"
 
+/* torch.optim.lr_scheduler.ReduceLROnPlateau, between evaluations. */
+typedef struct SnPlateau {
+    double best; /* NaN: none */
+    int64_t bad, cooldown;
+} SnPlateau;
+
 struct SnTrainer {
     SnContext *ctx;
     SnCompiler *cc;
@@ -23,8 +29,27 @@ struct SnTrainer {
     SnTrainerControl control;
     SnTrainLog log;
     int64_t patience; /* evaluations that were no better */
-    bool greater;     /* greater_is_better */
+    SnPlateau plateau;
+    bool greater; /* greater_is_better */
 };
+
+/* ---- trainer.c ---- */
+typedef enum SnTrainerEventKind {
+#define SN_X(NAME) SN_ON_##NAME,
+    SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+} SnTrainerEventKind;
+void sn_trainer_emit(SnTrainer *t, SnTrainerEventKind e, const SnJson *logs);
+double sn_trainer_now(void); /* seconds */
+bool sn_trainer_is_plateau(const SnTrainer *t);
+
+/* ---- trainer_eval.c ---- */
+/* SN_EINVAL: the config names metrics that are none, or none of this task. */
+SN_MUST_CHECK SnStatus sn_trainer_check_metrics(const SnTrainer *t, SnError *err);
+/* Loss and metrics of rows with the weights as they are: members of an object, whose names begin with
+ * "PREFIX_". */
+SN_MUST_CHECK SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix, SnText *out,
+                                        SnError *err);
 
 /* ---- init.c: models that are made of a config ---- */
 /* Weights of the model's config, at random, in the place of a file's. */

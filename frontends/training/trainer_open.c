@@ -242,7 +242,16 @@ static SnStatus check(const SnTrainer *t, SnError *err)
     SN_CHECK(!evaluates || t->eval.n, err, SN_EINVAL,
              "config: eval_strategy is %s, and there is no validation_file",
              sn_arg_string(t->config, "eval_strategy"));
+    const char *when = sn_arg_string(t->config, "eval_strategy"),
+               *saves = sn_arg_string(t->config, "save_strategy");
     SN_CHECK(!best || evaluates, err, SN_EINVAL, "config: load_best_model_at_end needs an eval_strategy");
+    SN_CHECK(!best || strcmp(saves, "best") == 0 || strcmp(saves, when) == 0, err, SN_EINVAL,
+             "config: load_best_model_at_end: save_strategy is %s, eval_strategy %s", saves, when);
+    SN_CHECK(evaluates || strcmp(saves, "best") != 0, err, SN_EINVAL,
+             "config: save_strategy best needs an eval_strategy");
+    SN_CHECK(evaluates || !sn_trainer_is_plateau(t), err, SN_EINVAL,
+             "config: lr_scheduler_type reduce_lr_on_plateau needs an eval_strategy");
+    SN_TRY(sn_trainer_check_metrics(t, err));
     SN_CHECK(!sn_arg(t->config, "early_stopping_patience") || evaluates, err, SN_EINVAL,
              "config: early_stopping_patience needs an eval_strategy");
     return SN_OK;
@@ -276,7 +285,7 @@ SnStatus sn_trainer_create(SnCompiler *cc, const SnTrainerDesc *d, SnTrainer **o
     t->d = *d;
     t->cc = cc;
     t->config = d->config;
-    t->state.best_metric = (double)NAN;
+    t->state.best_metric = t->plateau.best = (double)NAN;
     sn_arena_init(&t->arena, sn_allocator(ctx));
     sn_arena_init(&t->batch_arena, sn_allocator(ctx));
     const SnStatus st = begin(t, err);

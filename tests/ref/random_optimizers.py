@@ -145,8 +145,6 @@ def problem(folder, seed, optim, options, schedule, kwargs, form=None):
             rate.step()
     if relative:
         del found["learning_rates"]
-    if wide or "lion" in optim or "bf16" in form or "fp16" in form:
-        del found["grad_norms"]
     expected = {k: torch.tensor(v, dtype=torch.float64) for k, v in found.items()}
     # key biases have no gradient but rounding, which some optimizers make steps of
     noisy = [n for n in names if "c_attn.bias" in n]
@@ -156,9 +154,10 @@ def problem(folder, seed, optim, options, schedule, kwargs, form=None):
         expected = {k: v for k, v in expected.items() if not k.startswith("final.")}
     spec = {
         "name": "problem", "kind": "train", "model": "model", "dtype": "f32",
-        # a sign or a code of 8 bits may turn at a few places
-        "tolerance": {"atol": 20 * lr, "rtol": 0.05, "mean_abs": 1e-3 if wide else 2e-4,
-                      "atol_by_tensor": {"learning_rates": 1e-15}} if wide or "lion" in optim else
+        # codes of 8 bits turn: weights times 1 + 1e-7 move the results of bitsandbytes itself by 3 lr, its losses by
+        # 6e-4 of them and its norms by 1.4e-2 (RMSprop; f32 AdamW: 0.03 lr, 2e-6, 2e-5)
+        "tolerance": {"atol": 4 * lr, "rtol": 2e-3, "atol_by_tensor": {
+            "learning_rates": 1e-15, "grad_norms": 0.02 * max(found["grad_norms"])}} if wide else
                      {"atol": 2e-4, "rtol": 0.02 if "bf16" in form or "fp16" in form else 2e-3, "atol_by_tensor": {"learning_rates": 1e-15}},
         "training": {"optimizer": {"type": optim, "lr": lr, "weight_decay": decay, "schedule": schedule,
                                    "warmup_steps": warmup, "schedule_args": kwargs, **options},

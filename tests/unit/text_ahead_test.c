@@ -67,7 +67,7 @@ static void assert_same(World *w, const SnTokenizeOptions *o, const SnBytes *tex
     SnTextAhead a = {.n = 0};
     int slices = 0;
     assert_ok(sn_model_tokenize(w->m, text, pair, n, o, &w->arena, &e, &err));
-    assert_ok(sn_text_ahead_begin(&a, w->m, o, text, pair, n, &err));
+    assert_ok(sn_text_ahead_begin(&a, w->m, o, text, pair, n, false, &err));
     while (!sn_text_ahead_go(&a, 1)) /* always too late: as little as can be */
         slices++;
     assert_int_equal(a.st, SN_OK);
