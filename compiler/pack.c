@@ -246,6 +246,16 @@ static bool may_have_many(const SnStore *s, SnRef b, bool is_dense, bool has_par
     return t->op >= SN_PRIM_COUNT || (sn_prim(t->op)->kind != SN_PRIM_LEAF && t->op != SN_OP_GET);
 }
 
+/* Does it lie in panels as it is? */
+static bool has_panels(const Pack *x, const Contract *c)
+{
+    const Labels *own = &c->of[c->side];
+    const char last = c->lanes.at[c->lanes.n - 1];
+    int64_t n;
+    return own->n > 1 && own->at[own->n - 1] == last && find(&c->summed, own->at[own->n - 2]) >= 0 &&
+           sn_is_const_i64(x->s, dim_of(x, c, last), &n) && n == PANEL;
+}
+
 static bool has_many_rows(const Pack *x, const Contract *c, SnRef b)
 {
     Labels rows = {0};
@@ -280,7 +290,7 @@ static bool pays(const Pack *x, const Contract *c)
         (is_known && n < MIN_OUTPUT) || (is_sized && k == 0))
         return false;
     if (weight <= 0)
-        return has_many_rows(x, c, b);
+        return !has_panels(x, c) && has_many_rows(x, c, b);
     if (!is_known || !is_sized || !sn_is_const_i64(x->s, count_of(x, c, &c->outer), &outer))
         return false;
     int64_t bytes = (int64_t)sn_dtype_size(sn_dtype_of(x->s, narrow(x->s, b)));

@@ -64,6 +64,7 @@ def make_lora(folder, model):
 class Peft:
     def __init__(self, folder, model):
         import torch
+        sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # tokenizers.py there is not the library
         from peft import LoraConfig, get_peft_model
         from safetensors.torch import load_file
         from transformers import AutoModelForCausalLM

@@ -58,6 +58,24 @@ static void elementwise_broadcasts_and_promotes(void **state)
     assert_type(g, sn_div(g, sn_sum_of(g, x, -1), sn_dim(g, x, 0)), "bf16[b,1]");
 }
 
+/* The order of a sum of several labels is that of the first operand: there it stays as it is. */
+static void permuted_operands_of_contract_are_labels(void **state)
+{
+    SnGraph *g = graph(state);
+    const SnStore *s = sn_graph_store(g);
+    const SnValue x = tensor(g, "x", SN_F32, DIMS("r", "4")), w = tensor(g, "w", SN_F32, DIMS("4", "o"));
+    const SnValue a = sn_contract(g, "ri,oi->ro", x, sn_permute(g, w, (int[]){1, 0}), SN_F32);
+    assert_string_equal(sn_attr_string(s, a.ref, "eq"), "ri,io->ro");
+    assert_int_equal(sn_term(s, a.ref)->arg[1], w.ref);
+    const SnValue q = tensor(g, "q", SN_F32, DIMS("4", "5", "r")),
+                  turned = sn_permute(g, q, (int[]){1, 0, 2});
+    const SnValue v = tensor(g, "v", SN_F32, DIMS("5", "4", "o"));
+    const SnValue b = sn_contract(g, "jir,jio->ro", turned, v, SN_F32);
+    assert_string_equal(sn_attr_string(s, b.ref, "eq"), "jir,jio->ro");
+    assert_int_equal(sn_term(s, b.ref)->arg[0], turned.ref);
+    assert_type(g, b, "f32[r,o]");
+}
+
 static void dims_are_computed_not_built(void **state)
 {
     SnGraph *const g = graph(state);
@@ -300,6 +318,7 @@ int main(void)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_close)
     const struct CMUnitTest tests[] = {
         CASE(elementwise_broadcasts_and_promotes),
+        CASE(permuted_operands_of_contract_are_labels),
         CASE(dims_are_computed_not_built),
         CASE(first_error_sticks_with_types_and_scope),
         CASE(wrong_composite_call_names_operand),

@@ -51,6 +51,21 @@ static void diamond_in_one_kernel_is_computed(void **state)
     assert_computed(a);
 }
 
+static void one_operation_of_one_tensor_is_computed_by_each_kernel(void **state)
+{
+    Fixture *f = (Fixture *)*state;
+    SnGraph *g = f->g;
+    const SnValue x = input(f, "x", 8, 8), y = input(f, "y", 8, 8);
+    const SnValue twice = sn_mul(g, x, sn_const(g, SN_F32, 2)), both = sn_mul(g, x, y);
+    sn_output(g, "a", sn_sum_of(g, sn_neg(g, twice), 0));
+    sn_output(g, "b", sn_exp(g, twice));
+    sn_output(g, "c", sn_sum_of(g, sn_neg(g, both), 0));
+    sn_output(g, "d", sn_exp(g, both));
+    fuse(f);
+    assert_computed(twice);
+    assert_stored(both);
+}
+
 static void value_of_two_kernels_is_stored_unless_free(void **state)
 {
     Fixture *f = (Fixture *)*state;
@@ -202,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fuse_unit(chain_read_once_is_computed),
         fuse_unit(diamond_in_one_kernel_is_computed),
+        fuse_unit(one_operation_of_one_tensor_is_computed_by_each_kernel),
         fuse_unit(value_of_two_kernels_is_stored_unless_free),
         fuse_unit(contract_reads_only_what_is_free),
         fuse_unit(broadcast_is_computed_once_a_row),

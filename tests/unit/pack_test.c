@@ -203,17 +203,25 @@ static const Case pack_cases[] = {
               "  ret y: %5\n"
               "}\n"},
     {.name = "what lies along the lanes serves 1024 rows",
-     .before = "entry @main(x: f32[1024,4], w: f32[4,16]) {\n"
+     .before = "entry @main(x: f32[1024,4], w: f32[4,32]) {\n"
                "  ret y: (contract \"ri,io->ro\" x w)\n"
                "}\n",
-     .after = "entry @main(x: f32[1024,4], w: f32[4,16]) {\n"
+     .after = "entry @main(x: f32[1024,4], w: f32[4,32]) {\n"
               "  %1 = permute w perm=[1,0]\n"
-              "  %2 = reshape %1 [1,16,4]\n"
+              "  %2 = reshape %1 [2,16,4]\n"
               "  %3 = permute %2 perm=[0,2,1]\n"
               "  %4 = copy %3\n"
               "  %5 = contract \"ri,aib->rab\" x %4 acc=f32\n"
-              "  %6 = reshape %5 [1024,16]\n"
+              "  %6 = reshape %5 [1024,32]\n"
               "  ret y: %6\n"
+              "}\n"},
+    {.name = "what lies in panels stays",
+     .before = "entry @main(x: f32[1024,4], w: f32[2,4,16]) {\n"
+               "  ret y: (contract \"ri,jil->rjl\" x w)\n"
+               "}\n",
+     .after = "entry @main(x: f32[1024,4], w: f32[2,4,16]) {\n"
+              "  %1 = contract \"ri,jil->rjl\" x w\n"
+              "  ret y: %1\n"
               "}\n"},
     {.name = "activations as they lie",
      .before = "dims n in 1..99\n"
