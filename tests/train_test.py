@@ -115,6 +115,36 @@ def test_resume():
         assert data("resumed", "checkpoint-24", name) == data("plain", "checkpoint-24", name), name
 
 
+def idx(name, dims, values):
+    head = bytes([0, 0, 8, len(dims)]) + b"".join(n.to_bytes(4, "big") for n in dims)
+    with open(path(name), "wb") as f:
+        f.write(head + bytes(values))
+    return path(name)
+
+
+def test_images():
+    """Dark ones and bright ones; running statistics are in checkpoints."""
+    rng = random.Random(3)
+    labels = [i % 2 for i in range(48)]
+    files = [idx("images-ubyte", [48, 12, 12], [rng.randrange(90) + 160 * k for k in labels for _ in range(144)]),
+             idx("labels-ubyte", [48], labels)]
+    os.mkdir(path("resnet"))
+    write("resnet/config.json", json.dumps(dict(model_type="resnet", num_channels=1, embedding_size=8,
+                                                hidden_sizes=[8], depths=[1], layer_type="basic")))
+    more = dict(task="image-classification", init_from_config=path("resnet"), tokenizer_name=None, block_size=None,
+                train_file=files, validation_file=files, eval_strategy="epoch")
+    must(config("seen", **more))
+    lines = [json.loads(x) for x in data("seen", "train_log.jsonl").splitlines()]
+    assert [x for x in lines if "eval_accuracy" in x][-1]["eval_accuracy"] == 1, lines
+    assert json.loads(data("seen", "preprocessor_config.json"))["size"] == {"height": 12, "width": 12}
+    must(config("seen-on", **more, resume_from_checkpoint=path("seen/checkpoint-12")))
+    assert data("seen-on", "model.safetensors") == data("seen", "model.safetensors")
+    assert b"running_mean" in data("seen", "model.safetensors")
+    fails(config("coloured", **{**more, "init_from_config": dict(model_type="resnet", embedding_size=8, hidden_sizes=[8], depths=[1]),
+                               "tokenizer_name": path("seen")}),
+          "images have 1 channels, the model has 3")
+
+
 def check_whole(run):
     for e in os.listdir(path(run)) if os.path.isdir(path(run)) else []:
         if e.startswith("checkpoint-") and not e.endswith(".unfinished"):
@@ -260,7 +290,7 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_drawn, test_metrics, test_plateau, test_bad_input,
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
              test_disk_full):
     test()
     print("ok", test.__name__)

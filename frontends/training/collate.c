@@ -18,6 +18,7 @@ void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory)
     sn_vec_clear(memory, &r->types);
     sn_vec_clear(memory, &r->labels);
     sn_vec_clear(memory, &r->target);
+    sn_vec_clear(memory, &r->target_end);
     r->n = 0;
 }
 
@@ -43,6 +44,7 @@ SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
     c->most = sn_arg(c->config, key) ? sn_arg_int(c->config, key) : limit;
     SN_CHECK(!places || c->most <= places, err, SN_EINVAL, "config: %s: the model has %lld positions", key,
              (long long)places);
+    c->most_target = sn_arg_int(c->config, "max_target_length");
     c->vocabulary = sn_config_int(&model->config, "vocab_size", 0);
     c->mask = f.name[SN_TOK_MASK] == SN_TOK_NONE ? -1 : (int32_t)f.name[SN_TOK_MASK];
     c->pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? (int32_t)sn_config_int(&model->config, "pad_token_id", 0)
@@ -109,8 +111,8 @@ static SnStatus find_column(const SnCollate *c, const SnDataset *d, const char *
 
 static SnStatus text_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err)
 {
-    static const char *const texts[] = {"text", "sentence", "content", NULL}, *const words[] = {
-                                                                                  "tokens", "words", NULL};
+    static const char *const texts[] = {"text", "sentence", "content", "document", "article", NULL},
+                             *const words[] = {"tokens", "words", NULL};
     const SnDataKind kind = c->task == SN_TRAIN_TAG ? SN_DATA_LIST : SN_DATA_TEXT;
     SN_TRY(find_column(c, d, "text_column", c->task == SN_TRAIN_TAG ? words : texts, out, err));
     for (uint32_t i = 0; *out < 0 && i < sn_dataset_columns(d); i++)
@@ -137,6 +139,17 @@ static SnStatus label_column(const SnCollate *c, const SnDataset *d, int64_t *ou
     return SN_OK;
 }
 
+static SnStatus target_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err)
+{
+    static const char *const texts[] = {"target", "summary", "highlights", NULL};
+    SN_TRY(find_column(c, d, "target_column", texts, out, err));
+    SN_CHECK(*out >= 0, err, SN_EINVAL,
+             "data: no column of texts that are to come out: target_column names it");
+    const SnFeature *f = sn_dataset_feature(d, (uint32_t)*out);
+    SN_CHECK(f->kind == SN_DATA_TEXT, err, SN_EINVAL, "data: column %s: expected texts", f->name);
+    return SN_OK;
+}
+
 SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
 {
     static const char *const none[] = {NULL};
@@ -146,6 +159,8 @@ SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColum
         return label_column(c, d, &out->label, err);
     }
     SN_TRY(text_column(c, d, &out->text, err));
+    if (c->task == SN_TRAIN_PAIR)
+        return target_column(c, d, &out->pair, err);
     SN_TRY(find_column(c, d, "text_pair_column", none, &out->pair, err));
     return c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_TAG ? label_column(c, d, &out->label, err)
                                                                    : SN_OK;
@@ -347,13 +362,38 @@ static SnNamedTensor tensor(const char *name, SnDtype dtype, void *at, int ndim,
     return (SnNamedTensor){name, sn_view(dtype, at, times ? ndim + 1 : ndim, times ? all : all + 1)};
 }
 
+/* DataCollatorForSeq2Seq: a decoder makes its inputs of them. */
+static SnStatus target_batch(const SnTrainRows *r, const int64_t *row, int64_t n, int64_t times,
+                             SnArena *arena, SnNamedTensor *out, SnError *err)
+{
+    int64_t longest = 1;
+    size_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t *label = pass && sn_mul_size((size_t)n, (size_t)longest, &count)
+                             ? sn_arena_array(arena, count, sizeof *label)
+                             : NULL;
+        SN_CHECK(label || !pass, err, SN_ENOMEM, "training: no memory for a batch");
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t end = row[i] < 0 ? 0 : r->target_end.at[row[i]],
+                          at = row[i] <= 0 ? 0 : r->target_end.at[row[i] - 1];
+            if (!pass)
+                longest = end - at > longest ? end - at : longest;
+            for (int64_t k = 0; pass && k < longest; k++)
+                label[i * longest + k] = k < end - at ? r->labels.at[at + k] : IGNORED;
+        }
+        if (pass)
+            *out = tensor("labels", SN_I64, label, 2, times, n, longest);
+    }
+    return SN_OK;
+}
+
 SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_t *row, int64_t n,
                           int64_t times, uint64_t seed, SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS],
                           size_t *nin, SnError *err)
 {
     Batch b = {.seq = 1};
     size_t count = 0;
-    const bool is_row = c->task == SN_TRAIN_CLASSIFY;
+    const bool is_pair = c->task == SN_TRAIN_PAIR, is_row = c->task == SN_TRAIN_CLASSIFY || is_pair;
     for (int64_t i = 0; i < n; i++) {
         const int64_t len = row[i] < 0 ? 0 : r->start.at[row[i] + 1] - r->start.at[row[i]];
         b.seq = len > b.seq ? len : b.seq;
@@ -370,7 +410,7 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     uint64_t state = seed;
     for (int64_t i = 0; i < n; i++) {
         fill_row(c, r, row[i], &state, i, &b);
-        if (is_row) {
+        if (is_row && !is_pair) {
             class[i] = row[i] < 0 ? IGNORED : (int64_t)r->target.at[row[i]];
             number[i] = row[i] < 0 ? 0 : (float)r->target.at[row[i]];
         }
@@ -380,6 +420,8 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     in[(*nin)++] = tensor("attention_mask", SN_I64, b.mask, 2, times, n, b.seq);
     if (b.types)
         in[(*nin)++] = tensor("token_type_ids", SN_I64, b.types, 2, times, n, b.seq);
+    if (is_pair)
+        return target_batch(r, row, n, times, arena, &in[(*nin)++], err);
     in[(*nin)++] = c->is_regression ? tensor("labels", SN_F32, number, 1, times, n, 1)
                    : is_row         ? tensor("labels", SN_I64, class, 1, times, n, 1)
                                     : tensor("labels", SN_I64, b.labels, 2, times, n, b.seq);

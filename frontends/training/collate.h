@@ -15,8 +15,14 @@ typedef enum SnTrainTask {
     SN_TRAIN_CAUSAL,   /* the next token */
     SN_TRAIN_MASKED,   /* tokens that are hidden */
     SN_TRAIN_IMAGE,    /* a label an image */
+    SN_TRAIN_PAIR,     /* a text for a text */
     SN_TRAIN_TASKS
 } SnTrainTask;
+/* Words are guessed: there is nothing but the loss to tell. */
+static inline bool sn_train_guesses(SnTrainTask task)
+{
+    return task == SN_TRAIN_CAUSAL || task == SN_TRAIN_MASKED || task == SN_TRAIN_PAIR;
+}
 
 typedef struct SnTrainRows {
     int64_t n;
@@ -25,7 +31,8 @@ typedef struct SnTrainRows {
     SN_VEC(int32_t)
     labels; /* of tokens. TAG: classes or -100; MASKED: 1 where a token may be hidden, 2 where it
                 is with the one before */
-    SN_VEC(double) target; /* CLASSIFY: of rows */
+    SN_VEC(int64_t) target_end; /* PAIR: labels are tokens that are to come out; where each row's end */
+    SN_VEC(double) target;      /* CLASSIFY: of rows */
 } SnTrainRows;
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
 
@@ -43,7 +50,7 @@ typedef struct SnCollate {
     const SnJson *config;
     SnArena *arena; /* of names of labels */
     SnTrainTask task;
-    int64_t vocabulary, most; /* most: tokens of a row or block */
+    int64_t vocabulary, most, most_target; /* most: tokens of a row or block */
     int32_t pad, mask;
     bool gives_types, is_regression;
     const char *const *label; /* NULL: LABEL_0, LABEL_1 .. */
@@ -57,7 +64,8 @@ SN_MUST_CHECK SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnEr
 SN_MUST_CHECK SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, SnDataset **out, SnError *err);
 /* Finds the labels of the rows that are trained on. */
 SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err);
-/* Columns of texts (or images), of texts behind them, and of labels; -1: none. */
+/* Columns of texts (or images), of texts behind them (PAIR: that are to come out), and of labels; -1: none.
+ */
 typedef struct SnTrainColumns {
     int64_t text, pair, label;
 } SnTrainColumns;

@@ -25,10 +25,26 @@ static SnCell cell_of(const SnTrainSource *s, int64_t column, int64_t row)
 
 /* ---- ahead ---- */
 
+/* Works until all is read, or until about then (0: no limit). */
+static bool go(SnTrainSource *s, uint64_t deadline_ns)
+{
+    return sn_text_ahead_go(&s->ahead, deadline_ns) &&
+           (s->c->task != SN_TRAIN_PAIR || sn_text_ahead_go(&s->target, deadline_ns));
+}
+
 /* Work for idle jobs. */
 static void go_on(void *self)
 {
-    (void)sn_text_ahead_go(self, sn_now_ns() + SN_BESIDE_NS);
+    (void)go(self, sn_now_ns() + SN_BESIDE_NS);
+}
+
+static SnStatus put_before(SnTrainSource *s, const char *prefix, SnBytes *text, SnError *err)
+{
+    const char *both = sn_arena_printf(&s->arena, "%s%.*s", prefix, (int)text->n, (const char *)text->at);
+    if (!both)
+        return no_memory(s, err);
+    *text = sn_bytes(both, strlen(prefix) + text->n);
+    return SN_OK;
 }
 
 /* Words of rows, and how many each has. */
@@ -56,6 +72,7 @@ static SnStatus find_texts(SnTrainSource *s, const int64_t *row, int64_t n, SnBy
                            SnError *err)
 {
     *text = sn_arena_array(&s->arena, (size_t)n + 1, sizeof **text);
+    const char *prefix = s->c->task == SN_TRAIN_PAIR ? sn_arg_string(s->c->config, "source_prefix") : NULL;
     *pair = s->column.pair >= 0 ? sn_arena_array(&s->arena, (size_t)n + 1, sizeof **pair) : NULL;
     if (!*text || (!*pair && s->column.pair >= 0))
         return no_memory(s, err);
@@ -63,6 +80,8 @@ static SnStatus find_texts(SnTrainSource *s, const int64_t *row, int64_t n, SnBy
         if (row[i] < 0)
             continue;
         (*text)[i] = sn_cell_bytes(cell_of(s, s->column.text, row[i]));
+        if (prefix)
+            SN_TRY(put_before(s, prefix, &(*text)[i], err));
         if (*pair)
             (*pair)[i] = sn_cell_bytes(cell_of(s, s->column.pair, row[i]));
     }
@@ -89,7 +108,15 @@ static SnStatus begin(SnTrainSource *s, const int64_t *row, int64_t n, SnError *
                                  .truncation = packs(s) ? SN_TRUNCATE_NONE : SN_TRUNCATE_LONGEST_FIRST,
                                  .max_length = packs(s) ? 0 : s->c->most,
                                  .words = has_words ? words : NULL};
-    SN_TRY(sn_text_ahead_begin(&s->ahead, s->c->text, &o, text, pair, (size_t)n, hides_words(s), err));
+    const bool is_pair = s->c->task == SN_TRAIN_PAIR;
+    SN_TRY(sn_text_ahead_begin(&s->ahead, s->c->text, &o, text, is_pair ? NULL : pair, (size_t)n,
+                               hides_words(s), err));
+    if (is_pair) {
+        const SnTokenizeOptions out = {.struct_size = sizeof out,
+                                       .truncation = SN_TRUNCATE_LONGEST_FIRST,
+                                       .max_length = s->c->most_target};
+        SN_TRY(sn_text_ahead_begin(&s->target, s->c->text, &out, pair, NULL, (size_t)n, false, err));
+    }
     memcpy(s->row.at, row, (size_t)n * sizeof *row);
     s->row.n = (size_t)n;
     return SN_OK;
@@ -106,7 +133,7 @@ SnStatus sn_train_source_expect(SnTrainSource *s, const int64_t *row, int64_t n,
         return SN_OK;
     sn_jobs_beside(s->c->ctx, NULL, NULL);
     SN_TRY(begin(s, row, n, err));
-    sn_jobs_beside(s->c->ctx, go_on, &s->ahead);
+    sn_jobs_beside(s->c->ctx, go_on, s);
     return SN_OK;
 }
 
@@ -148,6 +175,21 @@ static int32_t hides(const SnTrainSource *s, int64_t at, int64_t i)
     return place[0] == place[-1] ? 2 : 1;
 }
 
+static SnStatus add_target(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(s->c->ctx);
+    const int64_t n = row < 0 ? 0 : s->target.ids.len[at];
+    const int32_t *id = row_of(&s->target.ids, at);
+    for (int64_t i = 0; i < n; i++) {
+        SN_CHECK(id[i] >= 0 && (!s->c->vocabulary || id[i] < s->c->vocabulary), err, SN_EINVAL,
+                 "%s: row %lld: token %d; the model has %lld", s->what, (long long)row, id[i],
+                 (long long)s->c->vocabulary);
+        if (!sn_vec_push(memory, &s->now.labels, id[i]))
+            return no_memory(s, err);
+    }
+    return sn_vec_push(memory, &s->now.target_end, (int64_t)s->now.labels.n) ? SN_OK : no_memory(s, err);
+}
+
 static SnStatus add_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
 {
     const SnCollate *c = s->c;
@@ -166,6 +208,8 @@ static SnStatus add_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
     }
     if (c->task == SN_TRAIN_TAG && row >= 0)
         SN_TRY(tag_row(s, at, row, err));
+    if (c->task == SN_TRAIN_PAIR)
+        SN_TRY(add_target(s, at, row, err));
     double target = 0;
     if (c->task == SN_TRAIN_CLASSIFY && row >= 0) {
         int64_t k = 0;
@@ -183,7 +227,7 @@ static SnStatus add_row(SnTrainSource *s, int64_t at, int64_t row, SnError *err)
 static void forget(SnTrainRows *r)
 {
     r->n = 0;
-    r->start.n = r->ids.n = r->types.n = r->labels.n = r->target.n = 0;
+    r->start.n = r->ids.n = r->types.n = r->labels.n = r->target.n = r->target_end.n = 0;
 }
 
 /* The rows to s->now, one after the other. */
@@ -195,12 +239,13 @@ static SnStatus read_rows(SnTrainSource *s, const int64_t *row, int64_t n, SnErr
         return no_memory(s, err);
     if (!is_ahead(s, row, n))
         SN_TRY(begin(s, row, n, err));
-    while (!sn_text_ahead_go(&s->ahead, 0))
+    while (!go(s, 0))
         continue;
-    if (s->ahead.st != SN_OK) {
+    const SnTextAhead *bad = s->ahead.st != SN_OK ? &s->ahead : &s->target;
+    if (bad->st != SN_OK) {
         if (err)
-            *err = s->ahead.err;
-        return s->ahead.st;
+            *err = bad->err;
+        return bad->st;
     }
     for (int64_t i = 0; i < n; i++)
         SN_TRY(add_row(s, i, row[i], err));
@@ -329,6 +374,7 @@ void sn_train_source_close(SnTrainSource *s)
     const SnAllocator *memory = sn_allocator(s->c->ctx);
     sn_jobs_beside(s->c->ctx, NULL, NULL);
     sn_text_ahead_clear(&s->ahead);
+    sn_text_ahead_clear(&s->target);
     sn_train_rows_clear(&s->now, memory);
     sn_vec_clear(memory, &s->length);
     sn_vec_clear(memory, &s->tokens);

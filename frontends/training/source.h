@@ -19,6 +19,7 @@ typedef struct SnTrainSource {
     SN_VEC(int32_t) tokens; /* of all blocks */
     SnTrainRows now;        /* of the batch */
     SnTextAhead ahead;      /* of the next one, */
+    SnTextAhead target;     /* and what is to come out of it (PAIR), */
     SN_VEC(int64_t) row;    /* which has these rows */
     SnArena arena;          /* of their cells */
 } SnTrainSource;

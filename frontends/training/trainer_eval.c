@@ -107,7 +107,7 @@ SnStatus sn_trainer_check_metrics(const SnTrainer *t, SnError *err)
 {
     Wanted w[MAX_METRICS];
     int n = 0;
-    const bool has_classes = t->collate.task != SN_TRAIN_CAUSAL && t->collate.task != SN_TRAIN_MASKED;
+    const bool has_classes = !sn_train_guesses(t->collate.task);
     SN_CHECK(has_classes || !sn_arg(t->config, "metrics"), err, SN_EINVAL,
              "config: metrics: this task has its loss and perplexity alone");
     return has_classes ? wanted(t, w, &n, err) : SN_OK;
@@ -218,7 +218,7 @@ static SnStatus put_metrics(SnTrainer *t, Score *s, const char *prefix, SnText *
         sn_text_printf(out, ", ");
         return t->d.compute_metrics(t->d.self, &logits, &view, out, err);
     }
-    if (t->collate.task == SN_TRAIN_CAUSAL || t->collate.task == SN_TRAIN_MASKED)
+    if (sn_train_guesses(t->collate.task))
         sn_text_printf(out, ", \"%s_perplexity\": %.17g", prefix, exp(s->loss / s->rows));
     if (s->there.n == 0)
         return SN_OK;

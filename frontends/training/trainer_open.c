@@ -11,7 +11,7 @@
 static const char *const tasks[SN_TRAIN_TASKS] = {
     [SN_TRAIN_CLASSIFY] = "text-classification", [SN_TRAIN_TAG] = "token-classification",
     [SN_TRAIN_CAUSAL] = "text-generation",       [SN_TRAIN_MASKED] = "fill-mask",
-    [SN_TRAIN_IMAGE] = "image-classification",
+    [SN_TRAIN_IMAGE] = "image-classification",   [SN_TRAIN_PAIR] = SN_TASK_SEQ2SEQ,
 };
 
 static SnStatus no_memory(SnError *err)
@@ -154,8 +154,8 @@ static SnStatus find_task(SnTrainer *t, SnError *err)
     while (i < SN_TRAIN_TASKS && strcmp(tasks[i], name) != 0)
         i++;
     SN_CHECK(i < SN_TRAIN_TASKS, err, SN_EUNSUPPORTED,
-             "config: task is not given, and that of the model is \"%s\": expected %s, %s, %s, %s or %s",
-             name, tasks[0], tasks[1], tasks[2], tasks[3], tasks[4]);
+             "config: task is not given, and that of the model is \"%s\": none of those of --print-config",
+             name);
     t->collate.task = (SnTrainTask)i;
     return SN_OK;
 }

@@ -1,0 +1,116 @@
+"""`sinter train` on images beside torch: the losses of tiny ResNets and ViTs, their weights and running statistics after
+some steps, accumulation too. Rows come in their order from idx files that are made here.
+
+Usage: image_training.py SINTER [--count N] [--seed N]"""
+import argparse
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+import other_rows as rows
+import random_decoders as decoders
+
+STEPS, BATCH, SIDE, RATE = 6, 8, 16, 0.05
+TOLERANCE = 2e-4
+
+
+def idx(path, array):
+    with open(path, "wb") as f:
+        f.write(struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes())
+
+
+def model_of(rng, generator):
+    family = rng.choice(["resnet", "vit"])
+    change = dict(rng.choice(rows.FAMILIES[family][1][:3]), num_channels=1)
+    change.update({"image_size": SIDE, "patch_size": 4} if family == "vit" else {})
+    model = rows.make(family, change, "ForImageClassification")
+    decoders.randomise(model, generator)
+    rows.positive(model)
+    return f"{family} {change}", model
+
+
+def train(model, x, y, times):
+    """PyTorch's own loop: SGD, the gradient clipped, the mean of micro-batches."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    losses = []
+    for step in range(STEPS):
+        total = 0.0
+        for k in range(times):
+            at = slice((step * times + k) * BATCH, (step * times + k + 1) * BATCH)
+            loss = model(pixel_values=x[at], labels=y[at]).loss / times
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(total)
+    return losses
+
+
+def run(args, rng, seed, folder):
+    generator = torch.Generator().manual_seed(seed)
+    name, model = model_of(rng, generator)
+    times = rng.choice([1, 2])
+    path = lambda *part: os.path.join(folder, *part)
+    model.save_pretrained(path("model"))
+    n = STEPS * times * BATCH
+    images = torch.randint(0, 256, (n, SIDE, SIDE), generator=generator).numpy().astype(np.uint8)
+    labels = np.concatenate([np.arange(rows.LABELS), torch.randint(0, rows.LABELS, (n - rows.LABELS,), generator=generator).numpy()])
+    idx(path("images-ubyte"), images)
+    idx(path("labels-ubyte"), labels.astype(np.uint8))
+    config = dict(model_name_or_path=path("model"), train_file=[path("images-ubyte"), path("labels-ubyte")],
+                  output_dir=path("out"), max_steps=STEPS, per_device_train_batch_size=BATCH, learning_rate=RATE, optim="sgd",
+                  lr_scheduler_type="constant", gradient_accumulation_steps=times, logging_steps=1, save_strategy="no",
+                  train_sampling_strategy="sequential")
+    with open(path("train.json"), "w") as f:
+        json.dump(config, f)
+    done = subprocess.run([args.sinter, "train", path("train.json"), "--device", args.device], capture_output=True, text=True)
+    if done.returncode:
+        return f"{name}: {done.stderr.strip()}"
+    with open(path("out", "train_log.jsonl")) as f:
+        got = [line["loss"] for line in map(json.loads, f) if "loss" in line]
+    x = torch.tensor((images.astype(np.float32) / 255 - 0.5) / 0.5)[:, None]
+    want = train(model, x, torch.tensor(labels), times)
+    off = max(abs(a - b) / (1 + abs(b)) for a, b in zip(got, want))
+    if len(got) != STEPS or not off <= TOLERANCE:
+        return f"{name} x{times}: losses {got} for {want}"
+    found = load_file(path("out", "model.safetensors"))
+    model.save_pretrained(path("torch"))
+    for key, v in load_file(path("torch", "model.safetensors")).items():
+        if key not in found:
+            return f"{name}: no {key}"
+        over = ((found[key].double() - v.double()).abs() / (1 + v.double().abs())).max().item()
+        if not over <= TOLERANCE:
+            return f"{name} x{times}: {key}: {over:.2g} off"
+    return None
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("sinter")
+    p.add_argument("--count", default=6, type=int)
+    p.add_argument("--seed", default=1, type=int)
+    p.add_argument("--device", default="cpu")
+    args = p.parse_args()
+    bad = 0
+    for i in range(args.count):
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = run(args, random.Random(args.seed * 1000 + i), args.seed * 1000 + i, folder)
+        bad += wrong is not None
+        if wrong:
+            print(wrong, flush=True)
+    print(f"{args.count - bad} of {args.count} runs agree")
+    sys.exit(bad != 0)
+
+
+if __name__ == "__main__":
+    main()
