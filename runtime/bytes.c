@@ -143,23 +143,20 @@ static inline size_t ascii_prefix(SnBytes b)
     return i;
 }
 
-/* Bytes in the order of signed numbers, which compare faster. */
-static inline int8_t signed_byte(int byte)
-{
-    return (int8_t)(byte - 0x80);
-}
+/* A byte in the order of signed numbers, which compare faster. */
+#define SIGNED(byte) ((int8_t)((byte)-0x80))
 
 /* Is the byte at p one that cannot follow the three before it? By bytes alone, so that many are looked at
  * together: what they say about a continuation differs from what it is, or it is none that they may have. */
 static inline bool breaks_utf8(const uint8_t *p)
 {
-    const int8_t c = signed_byte(p[0]), a = signed_byte(p[-1]);
-    const bool is_tail = (c >= signed_byte(0x80)) & (c < signed_byte(0xC0));
-    const bool follows = (a >= signed_byte(0xC0)) | (signed_byte(p[-2]) >= signed_byte(0xE0)) |
-                         (signed_byte(p[-3]) >= signed_byte(0xF0));
-    return (is_tail != follows) | (p[0] == 0xC0) | (p[0] == 0xC1) | (c > signed_byte(0xF4)) |
-           ((p[-1] == 0xE0) & (c < signed_byte(0xA0))) | ((p[-1] == 0xED) & (c > signed_byte(0x9F))) |
-           ((p[-1] == 0xF0) & (c < signed_byte(0x90))) | ((p[-1] == 0xF4) & (c > signed_byte(0x8F)));
+    const int8_t c = SIGNED(p[0]), a = SIGNED(p[-1]);
+    const bool is_tail = (c >= SIGNED(0x80)) & (c < SIGNED(0xC0));
+    const bool follows =
+        (a >= SIGNED(0xC0)) | (SIGNED(p[-2]) >= SIGNED(0xE0)) | (SIGNED(p[-3]) >= SIGNED(0xF0));
+    return (is_tail != follows) | (p[0] == 0xC0) | (p[0] == 0xC1) | (c > SIGNED(0xF4)) |
+           ((p[-1] == 0xE0) & (c < SIGNED(0xA0))) | ((p[-1] == 0xED) & (c > SIGNED(0x9F))) |
+           ((p[-1] == 0xF0) & (c < SIGNED(0x90))) | ((p[-1] == 0xF4) & (c > SIGNED(0x8F)));
 }
 
 enum { UTF8_CHUNK = 32, UTF8_HEAD = 3 };

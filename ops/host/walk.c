@@ -29,6 +29,30 @@ typedef struct Walk {
 
 /* ---- many bytes together ------------------------------------------------------------------------------ */
 
+/* Bit `bit` of each of 64 bytes. */
+static inline uint64_t bits_of_any(const uint8_t *byte, int bit)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < 64; i += 8) {
+        uint64_t part;
+        memcpy(&part, byte + i, sizeof part);
+        all |= ((part >> bit & 0x0101010101010101u) * 0x0102040810204080u >> 56) << i;
+    }
+    return all;
+}
+
+static inline void put_classes_any(Walk *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        w->class[i] = w->text[i] < 0x80 ? w->p->ascii[w->text[i]] : 0;
+}
+
+static inline void put_pairs_any(Walk *w, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++)
+        w->pair[i] = (uint16_t)(w->class[2 * i] + w->p->nclass * w->class[2 * i + 1]);
+}
+
 #if SN_HAS_V3
 SN_V3 static inline uint64_t bits_of_v3(const uint8_t *byte, int bit)
 {
@@ -67,23 +91,14 @@ SN_V3 static inline void put_pairs_v3(Walk *w, size_t n)
     }
 }
 #else
-static uint64_t bits_of_v3(const uint8_t *byte, int bit);
-static void put_classes_v3(Walk *w, size_t n);
-static void put_pairs_v3(Walk *w, size_t n);
+#define bits_of_v3     bits_of_any
+#define put_classes_v3 put_classes_any
+#define put_pairs_v3   put_pairs_any
 #endif
 
-/* Bit `bit` of each of 64 bytes. */
 SN_INLINE uint64_t bits_of(const uint8_t *byte, int bit, bool has_v3)
 {
-    uint64_t all = 0;
-    if (has_v3)
-        return bits_of_v3(byte, bit);
-    for (unsigned i = 0; i < 64; i += 8) {
-        uint64_t part;
-        memcpy(&part, byte + i, sizeof part);
-        all |= ((part >> bit & 0x0101010101010101u) * 0x0102040810204080u >> 56) << i;
-    }
-    return all;
+    return has_v3 ? bits_of_v3(byte, bit) : bits_of_any(byte, bit);
 }
 
 /* Returns whether all of the first n bytes, a multiple of 64, are ASCII. */
@@ -93,8 +108,8 @@ SN_INLINE bool put_classes(Walk *w, SnBytes text, size_t n, bool has_v3)
     uint64_t any = 0;
     if (has_v3)
         put_classes_v3(w, n);
-    for (size_t i = 0; i < n && !has_v3; i++)
-        w->class[i] = text.at[i] < 0x80 ? p->ascii[text.at[i]] : 0;
+    else
+        put_classes_any(w, n);
     for (size_t i = 0; i < n; i += 64) {
         const uint64_t leads = bits_of(text.at + i, 7, has_v3) & bits_of(text.at + i, 6, has_v3);
         any |= leads;
@@ -107,10 +122,10 @@ SN_INLINE bool put_classes(Walk *w, SnBytes text, size_t n, bool has_v3)
                                          : sn_tok_class_at(p, c, text.n - at, &size));
         }
     }
-    if (has_v3 && p->pair != NULL)
+    if (p->pair != NULL && has_v3)
         put_pairs_v3(w, n);
-    for (size_t i = 0; i < n / 2 && !has_v3 && p->pair != NULL; i++)
-        w->pair[i] = (uint16_t)(w->class[2 * i] + p->nclass * w->class[2 * i + 1]);
+    else if (p->pair != NULL)
+        put_pairs_any(w, n);
     return any == 0;
 }
 
