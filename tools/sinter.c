@@ -182,7 +182,9 @@ static const Command commands[] = {
      "--text NAMES          of this column, or of pairs of two\n"
      "--max-length N        cut to N tokens\n"
      "Several files are rows behind rows. How they are read:\n"
-     "--format F            csv, tsv, jsonl, json, text, arrow, idx; default: by the name's ending\n"
+     "--format F            csv, tsv, jsonl, json, text, arrow, parquet, idx; of a folder imagefolder, "
+     "audiofolder;\n"
+     "                      default: by the names' endings\n"
      "--split SPLIT         NAME, NAME[FROM:TO] of rows or percents, several with +; files are train\n"
      "--no-header           csv: the first line is a row\n"
      "--names NAMES         csv: of the columns\n"
@@ -190,11 +192,12 @@ static const Command commands[] = {
      "--no-quotes           csv: quotes are characters like others\n"
      "--sample-by WHAT      text: line, paragraph or document\n"
      "--field NAME          json: where the list of rows is\n"
-     "--output PATH         .csv .tsv .json .jsonl .txt .arrow, or a folder of save_to_disk\n"
+     "--output PATH         .csv .tsv .json .jsonl .txt .arrow .parquet, or a folder of save_to_disk\n"
      "--info                number of rows and types; without either: rows as JSON lines\n",
      "sinter data train.csv --where 'label == 1' --shuffle --take 100 --output ones.jsonl", command_data},
     {"tokenizer", "train FOLDER FILE...", "a tokenizer with a vocabulary made from the lines of files",
      "-o FOLDER                      where it goes\n"
+     "--column NAME                  FILEs are data files: the texts of this column\n"
      "FOLDER has a tokenizer.json, of which all but the vocabulary stays. Where that is empty, it is trained "
      "as\n"
      "by Tokenizer.train, else as by train_new_from_iterator: special tokens are kept. Names of the "

@@ -1,6 +1,29 @@
-/* tokenizer.c -- `sinter tokenizer train`: a tokenizer whose vocabulary is made from texts. */
+/* tokenizer.c -- `sinter tokenizer train`: a tokenizer whose vocabulary is made from texts: lines of files,
+ * or a column of data files. */
+#include "frontends/data/dataset.h"
 #include "frontends/tokenizer_train.h"
 #include "tools/command.h"
+
+/* The texts of a column of a data file. */
+static SnStatus feed_column(SnContext *ctx, SnTokenizerTrainer *t, const char *path, const char *column,
+                            SnError *err)
+{
+    const char *const paths[] = {path};
+    SnDataset *d = NULL;
+    uint32_t at = 0;
+    SnStatus st = sn_dataset_open(ctx, paths, 1, NULL, &d, err);
+    if (st == SN_OK)
+        st = sn_dataset_find(d, column, &at, err);
+    if (st == SN_OK && sn_dataset_feature(d, at)->kind != SN_DATA_TEXT)
+        st = sn_fail(err, SN_EINVAL, "%s: column %s holds no texts", path, column);
+    for (int64_t row = 0; st == SN_OK && row < sn_dataset_rows(d); row++) {
+        const SnCell c = sn_dataset_cell(d, at, row);
+        if (!sn_cell_is_null(c))
+            st = sn_tokenizer_trainer_feed(t, sn_cell_bytes(c), err);
+    }
+    sn_dataset_release(d);
+    return st;
+}
 
 static SnStatus train(SnContext *ctx, const Args *a, SnBytes tokenizer, const SnJson *options,
                       const char *out, SnError *err)
@@ -8,8 +31,10 @@ static SnStatus train(SnContext *ctx, const Args *a, SnBytes tokenizer, const Sn
     SnTokenizerTrainer *t = NULL;
     SnText json = {.memory = sn_allocator(ctx)};
     SnStatus st = sn_tokenizer_trainer_create(ctx, tokenizer, options, &t, err);
+    const char *column = arg_value(a, "--column");
     for (int i = 2; st == SN_OK && i < a->n; i++)
-        st = sn_tokenizer_trainer_feed_file(t, a->at[i], err);
+        st = column ? feed_column(ctx, t, a->at[i], column, err)
+                    : sn_tokenizer_trainer_feed_file(t, a->at[i], err);
     if (st == SN_OK)
         st = sn_tokenizer_trainer_finish(t, &json, err);
     const SnTokenizerEdits edits = {.struct_size = sizeof edits, .tokenizer = sn_bytes(json.at, json.n)};

@@ -40,6 +40,8 @@ void sn_dataset_release(SnDataset *d)
         sn_file_release(d->file.at[i]);
     for (size_t i = 0; i < d->of.n; i++)
         sn_dataset_release(d->of.at[i]);
+    if (d->release_held)
+        d->release_held(d->held);
     sn_vec_clear(memory, &d->block);
     sn_vec_clear(memory, &d->file);
     sn_vec_clear(memory, &d->of);

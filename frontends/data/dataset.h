@@ -7,6 +7,7 @@
 #ifndef SN_DATASET_H
 #define SN_DATASET_H
 
+#include "frontends/data/arrow_c.h"
 #include "frontends/hub.h"
 
 /* ---- types ---- */
@@ -30,6 +31,8 @@ struct SnFeature {
     int64_t length;   /* LIST: of every row; 0: they differ */
     uint32_t nchild;  /* LIST, STRUCT */
     const SnFeature *child;
+    const char
+        *tag; /* as Features has it, where that is more than the type: {"_type": "Image"}; NULL: it is not */
     uint32_t nlabel; /* LABEL */
     const char *const *label;
 };
@@ -62,9 +65,9 @@ typedef struct SnDataset SnDataset;
 
 typedef struct SnDataOptions {
     uint32_t struct_size;
-    const char
-        *format; /* "csv", "tsv", "json", "jsonl", "text", "arrow", "parquet", "idx"; NULL: by the name */
-    const char *split; /* "test", "train[:10%]+test[-5:]"; NULL: the only one, or train. Files are train */
+    const char *format; /* "csv", "tsv", "json", "jsonl", "text", "arrow", "parquet", "idx"; of folders
+                                   "imagefolder", "audiofolder"; NULL: by the names */
+    const char *split;  /* "test", "train[:10%]+test[-5:]"; NULL: the only one, or train. Files are train */
     const char *const *names; /* csv: names of columns of a file without a header */
     size_t nname;
     bool no_header;        /* csv: columns are named "0", "1", .. where names does not */
@@ -73,12 +76,20 @@ typedef struct SnDataOptions {
     const char *sample_by; /* text: "line" (NULL), "paragraph", "document" */
     const char *field;     /* json: the key of the list of rows */
 } SnDataOptions;
-/* Files of one format, in this order; or a folder: of load_from_disk, or files named by split. o may be NULL.
- * What is wrong in a file is named with its path, row and column. */
+/* Files of one format, in this order; or a folder: of load_from_disk, or of images, sounds or data files,
+ * whose splits are told by names of folders or files (data_folder.c). o may be NULL. What is wrong in a file
+ * is named with its path, row and column. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath,
                                               const SnDataOptions *o, SnDataset **out, SnError *err);
 /* By the name's ending: .csv .tsv .json .jsonl .txt .arrow, or else a folder for load_from_disk. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_save(const SnDataset *d, const char *path, SnError *err);
+/* The batches of an Arrow C stream, where they lie; the stream is released here, its arrays with the dataset.
+ * Their buffers are the host's word: offsets are not checked. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_from_arrow(SnContext *ctx, struct ArrowArrayStream *stream,
+                                                    SnDataset **out, SnError *err);
+/* The rows as an Arrow C stream, which keeps d; who takes it calls its release. The context must outlive it.
+ */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_to_arrow(SnDataset *d, struct ArrowArrayStream *out, SnError *err);
 SN_API SnDataset *sn_dataset_retain(SnDataset *d);
 SN_API void sn_dataset_release(SnDataset *d);
 

@@ -45,13 +45,15 @@ const char *sn_feature_name(const SnFeature *f)
 
 bool sn_feature_copy(SnArena *arena, const SnFeature *f, SnFeature *out)
 {
-    const char *name = f->name ? f->name : "", *unit = f->unit;
+    const char *name = f->name ? f->name : "", *unit = f->unit, *tag = f->tag;
     SnFeature to = *f;
     to.name = sn_arena_strndup(arena, name, strlen(name));
     to.unit = unit ? sn_arena_strndup(arena, unit, strlen(unit)) : NULL;
+    to.tag = tag ? sn_arena_strndup(arena, tag, strlen(tag)) : NULL;
     SnFeature *child = sn_arena_array(arena, f->nchild, sizeof *child);
     const char **label = sn_arena_array(arena, f->nlabel, sizeof *label);
-    bool ok = to.name && (to.unit || !unit) && (child || !f->nchild) && (label || !f->nlabel);
+    bool ok =
+        to.name && (to.unit || !unit) && (to.tag || !tag) && (child || !f->nchild) && (label || !f->nlabel);
     for (uint32_t i = 0; ok && i < f->nchild; i++)
         ok = sn_feature_copy(arena, &f->child[i], &child[i]);
     for (uint32_t i = 0; ok && i < f->nlabel; i++) {
@@ -93,6 +95,10 @@ void sn_features_json(SnText *t, const SnFeature *f, uint32_t n, size_t stride)
 
 void sn_feature_json(SnText *t, const SnFeature *f)
 {
+    if (f->tag) {
+        sn_text_add(t, f->tag, strlen(f->tag));
+        return;
+    }
     switch (f->kind) {
     case SN_DATA_STRUCT:
         sn_features_json(t, f->child, f->nchild, sizeof *f->child);
@@ -145,13 +151,41 @@ static SnStatus add_names(SnArena *arena, const SnJson *v, SnFeature *f, SnError
     return SN_OK;
 }
 
+/* Features that are more than the type they are stored as, and that type. */
+static const struct {
+    const char *name;
+    SnDataKind kind;
+} tags[] = {{"Image", SN_DATA_STRUCT},       {"Audio", SN_DATA_STRUCT},
+            {"Video", SN_DATA_STRUCT},       {"Pdf", SN_DATA_STRUCT},
+            {"Array2D", SN_DATA_LIST},       {"Array3D", SN_DATA_LIST},
+            {"Array4D", SN_DATA_LIST},       {"Array5D", SN_DATA_LIST},
+            {"Translation", SN_DATA_STRUCT}, {"TranslationVariableLanguages", SN_DATA_STRUCT},
+            {"Json", SN_DATA_TEXT}};
+
+static SnStatus add_tag(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err)
+{
+    SnBytes name;
+    SnText text = {.memory = arena->memory};
+    if (v->kind != SN_JSON_OBJECT || !sn_json_string(sn_json_get(v, "_type"), &name))
+        return SN_OK;
+    for (size_t i = 0; i < SN_COUNT(tags); i++)
+        if (sn_bytes_is(name, tags[i].name) && f->kind == tags[i].kind)
+            sn_json_put(&text, v);
+    f->tag = text.n ? sn_arena_strndup(arena, text.at, text.n) : NULL;
+    const bool ok = !text.failed && (f->tag || !text.n);
+    sn_text_clear(&text);
+    SN_CHECK(ok, err, SN_ENOMEM, "features: no memory");
+    return SN_OK;
+}
+
 SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err)
 {
     if (!v || (v->kind != SN_JSON_OBJECT && v->kind != SN_JSON_ARRAY))
         return SN_OK;
     if (f->kind == SN_DATA_NUMBER && f->dtype == SN_I64 && sn_json_is(sn_json_get(v, "_type"), "ClassLabel"))
         return add_names(arena, v, f, err);
-    if ((f->kind != SN_DATA_LIST && f->kind != SN_DATA_STRUCT) || f->nchild == 0)
+    SN_TRY(add_tag(arena, v, f, err));
+    if ((f->kind != SN_DATA_LIST && f->kind != SN_DATA_STRUCT) || f->nchild == 0 || f->tag)
         return SN_OK;
     SnFeature *child = sn_arena_array(arena, f->nchild, sizeof *child);
     SN_CHECK(child, err, SN_ENOMEM, "features: no memory");
@@ -159,7 +193,14 @@ SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError
     f->child = child;
     if (f->kind == SN_DATA_LIST)
         return sn_feature_parse(arena, item_of(v), child, err);
-    for (uint32_t i = 0; i < f->nchild; i++)
-        SN_TRY(sn_feature_parse(arena, sn_json_get(v, child[i].name), &child[i], err));
+    /* Sequence of a dict, which older files have, is a dict of lists. */
+    const bool is_old = sn_json_is(sn_json_get(v, "_type"), "Sequence");
+    const SnJson *fields = is_old ? sn_json_get(v, "feature") : v;
+    for (uint32_t i = 0; i < f->nchild; i++) {
+        const SnJson *own = sn_json_get(fields, child[i].name);
+        SnJson pair = {.kind = SN_JSON_ARRAY, .n = 1};
+        pair.u.child = (SnJson *)(uintptr_t)own;
+        SN_TRY(sn_feature_parse(arena, is_old && own ? &pair : own, &child[i], err));
+    }
     return SN_OK;
 }

@@ -2,6 +2,8 @@
 #include "frontends/data/table.h"
 #include "ops/media/codec.h"
 
+#include <sys/stat.h>
+
 typedef struct Format {
     const char *name, *ending;
     SnStatus (*read)(const SnDataFile *f, SnDataset **out, SnError *err);
@@ -35,6 +37,11 @@ static const Format *find_format(const char *path, const char *name)
         if (name ? strcmp(formats[i].name, name) == 0 : ends_with(path, n, formats[i].ending))
             return &formats[i];
     return NULL;
+}
+
+bool sn_data_has_format(const char *path)
+{
+    return find_format(path, NULL) != NULL;
 }
 
 static SnStatus read_format(SnDataFile *f, const SnDataOptions *given, SnDataset **out, SnError *err)
@@ -166,8 +173,8 @@ static SnStatus join_files(SnDataset **part, size_t npart, SnDataset **out, SnEr
     return sn_dataset_concatenate(part, npart, out, err);
 }
 
-static SnStatus read_files(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
-                           SnDataset **out, SnError *err)
+SnStatus sn_read_files(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
+                       SnDataset **out, SnError *err)
 {
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(ctx));
@@ -201,7 +208,7 @@ static SnStatus open_split(void *self, SnBytes name, SnDataset **out, SnError *e
     const Files *f = self;
     SN_CHECK(sn_bytes_is(name, "train"), err, SN_EINVAL, "%s: no split %.*s; there is train", f->path[0],
              (int)name.n, (const char *)name.at);
-    return read_files(f->ctx, f->path, f->npath, f->o, out, err);
+    return sn_read_files(f->ctx, f->path, f->npath, f->o, out, err);
 }
 
 SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
@@ -212,9 +219,12 @@ SnStatus sn_dataset_open(SnContext *ctx, const char *const *path, size_t npath, 
     o = o ? o : &none;
     if (npath == 1 && sn_saved_is(path[0]))
         return sn_saved_open(ctx, path[0], o->split, out, err);
+    struct stat st;
+    if (npath == 1 && stat(path[0], &st) == 0 && S_ISDIR(st.st_mode))
+        return sn_data_folder_open(ctx, path[0], o, out, err);
     Files f = {ctx, path, npath, o};
     return o->split ? sn_split_open(o->split, open_split, &f, out, err)
-                    : read_files(ctx, path, npath, o, out, err);
+                    : sn_read_files(ctx, path, npath, o, out, err);
 }
 
 SnStatus sn_dataset_save(const SnDataset *d, const char *path, SnError *err)

@@ -27,6 +27,8 @@ struct SnDataset {
     SN_VEC(SnOwned) block;
     SN_VEC(SnFile *) file;
     SN_VEC(SnDataset *) of; /* whose memory this one uses */
+    void *held;             /* what else it stands on */
+    void (*release_held)(void *held);
     int64_t nrow;
     uint32_t ncol;
     SnColumn *col;
@@ -160,6 +162,14 @@ SN_MUST_CHECK SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from,
 typedef SnStatus SnSplitFn(void *self, SnBytes name, SnDataset **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_split_open(const char *spec, SnSplitFn *open, void *self, SnDataset **out,
                                      SnError *err);
+
+/* Files of one format (readers.c), and whether there is one for a name. */
+SN_MUST_CHECK SnStatus sn_read_files(SnContext *ctx, const char *const *path, size_t npath,
+                                     const SnDataOptions *o, SnDataset **out, SnError *err);
+bool sn_data_has_format(const char *path);
+/* Folders of other files (data_folder.c). */
+SN_MUST_CHECK SnStatus sn_data_folder_open(SnContext *ctx, const char *folder, const SnDataOptions *o,
+                                           SnDataset **out, SnError *err);
 
 /* Folders of save_to_disk (saved.c). */
 bool sn_saved_is(const char *folder);

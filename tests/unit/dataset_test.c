@@ -334,6 +334,36 @@ static void dataset_splits_are_cut(void **state)
     }
 }
 
+/* Rows go through the C interface where they lie; what is moved out of a batch stands without it. */
+static void dataset_streams_go_out_and_in(void **state)
+{
+    World *w = *state;
+    static const int64_t shuffled[] = {5, 6, 0, 7, 3, 2, 4, 9, 1, 8};
+    SnDataset *d = open_ten(w), *s = NULL, *again = NULL;
+    SnError err;
+    struct ArrowArrayStream stream;
+    struct ArrowArray batch, moved;
+    assert_ok(sn_dataset_to_arrow(d, &stream, &err));
+    assert_int_equal(stream.get_next(&stream, &batch), 0);
+    assert_int_equal(batch.length, 10);
+    assert_ptr_equal(batch.children[0]->buffers[1], sn_dataset_cell(d, 0, 0).array->data);
+    moved = *batch.children[0];
+    batch.children[0]->release = NULL;
+    batch.release(&batch);
+    assert_int_equal(((const int64_t *)moved.buffers[1])[9], 9);
+    moved.release(&moved);
+    assert_int_equal(stream.get_next(&stream, &batch), 0);
+    assert_null(batch.release); /* the end */
+    stream.release(&stream);
+    assert_ok(sn_dataset_shuffle(d, 42, &s, &err));
+    assert_ok(sn_dataset_to_arrow(s, &stream, &err));
+    sn_dataset_release(s);
+    sn_dataset_release(d);
+    assert_ok(sn_dataset_from_arrow(w->ctx, &stream, &again, &err));
+    assert_rows(again, 0, shuffled, 10);
+    sn_dataset_release(again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_filter_is_an_expression, begin, end),
         cmocka_unit_test_setup_teardown(dataset_maps_are_kept, begin, end),
         cmocka_unit_test_setup_teardown(dataset_splits_are_cut, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_streams_go_out_and_in, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
