@@ -31,6 +31,9 @@ typedef struct SnModelOptions {
     /* What decoders keep of keys and values: f32, f16, bf16, f8e4m3fn, or i8, with a scale for each position
      * and head. SN_NODTYPE: what is computed in */
     SnDtype kv_dtype;
+    /* The bytes of a .gguf file, in the place of a folder: read where they lie, as long as the model is open
+     */
+    SnBytes gguf;
 } SnModelOptions;
 
 /* folder: config.json, *.safetensors (one, or shards with an index), tokenizer files if any; or a .sn file.

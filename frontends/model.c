@@ -72,9 +72,13 @@ static SnStatus copy_options(SnModel *m, const char *folder, const SnModelOption
 }
 
 /* What there is: a program in text form, a config, or only a tokenizer. */
-static SnStatus open_files(SnModel *m, SnError *err)
+static SnStatus open_files(SnModel *m, SnBytes gguf, SnError *err)
 {
     const size_t n = strlen(m->folder);
+    if (gguf.at) {
+        SN_TRY(sn_folder_lend(m->ctx, m->folder, gguf, &m->files, err));
+        return open_config(m, err);
+    }
     if (n > 3 && strcmp(m->folder + n - 3, ".so") == 0)
         return sn_model_open_program(m, err);
     if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
@@ -98,7 +102,7 @@ SnStatus sn_model_open(SnCompiler *cc, const char *folder, const SnModelOptions 
     sn_arena_init(&m->arena, sn_allocator(ctx));
     SnStatus st = copy_options(m, folder, o, err);
     if (st == SN_OK)
-        st = open_files(m, err);
+        st = open_files(m, o ? o->gguf : sn_bytes(NULL, 0), err);
     if (st == SN_OK)
         *out = m;
     else

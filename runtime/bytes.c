@@ -4,6 +4,7 @@
  */
 #include "runtime/bytes.h"
 
+#include "runtime/hash.h"
 #include "runtime/hostcall.h"
 
 #include <errno.h>
@@ -257,9 +258,9 @@ bool sn_utf8_repair(SnText *out, SnBytes in)
 struct SnFile {
     const SnAllocator *memory;
     atomic_uint count;
-    void *map;   /* mmap; else NULL */
-    uint8_t *at; /* the map, or what was read */
-    size_t n, cap;
+    void *map;     /* mmap; else NULL */
+    uint8_t *at;   /* the map, or what was read, or is lent */
+    size_t n, cap; /* cap: of what was read */
     uint64_t identity[4];
     size_t path_size;
     char path[];
@@ -302,30 +303,46 @@ static SnStatus file_load(SnFile *f, int fd, SnError *err)
     return file_read(f, fd, err);
 }
 
-SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **out, SnError *err)
+static SnStatus file_create(SnContext *ctx, const char *path, SnFile **out, SnError *err)
 {
     const SnAllocator *memory = sn_allocator(ctx);
     const size_t path_size = strlen(path) + 1;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    SN_CHECK(fd >= 0, err, SN_EIO, "%s: %s", path, strerror(errno));
-    SnStatus st = SN_ENOMEM;
     SnFile *f = (SnFile *)sn_alloc_zero(memory, sizeof *f + path_size, _Alignof(SnFile));
-    if (f == NULL) {
-        (void)sn_fail(err, st, "%s: no memory for %zu bytes", path, sizeof *f + path_size);
-        goto done;
-    }
+    SN_CHECK(f, err, SN_ENOMEM, "%s: no memory for %zu bytes", path, sizeof *f + path_size);
     f->memory = memory;
     f->path_size = path_size;
     memcpy(f->path, path, path_size);
     atomic_init(&f->count, 1);
-    st = file_load(f, fd, err);
-done:
+    *out = f;
+    return SN_OK;
+}
+
+SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **out, SnError *err)
+{
+    SnFile *f = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    SN_CHECK(fd >= 0, err, SN_EIO, "%s: %s", path, strerror(errno));
+    SnStatus st = file_create(ctx, path, &f, err);
+    if (st == SN_OK)
+        st = file_load(f, fd, err);
     close(fd);
     if (st == SN_OK)
         *out = f;
     else
         sn_file_release(f);
     return st;
+}
+
+SnStatus sn_file_lend(SnContext *ctx, const char *path, SnBytes bytes, SnFile **out, SnError *err)
+{
+    const SnHash128 h = sn_hash128(bytes.at, bytes.n, 0);
+    SN_TRY(file_create(ctx, path, out, err));
+    (*out)->at = (uint8_t *)(uintptr_t)bytes.at;
+    (*out)->n = bytes.n;
+    (*out)->identity[0] = h.lo;
+    (*out)->identity[1] = h.hi;
+    (*out)->identity[2] = bytes.n;
+    return SN_OK;
 }
 
 /* The count may change on several threads, as instances do; the last release must see all uses: acq_rel. */
@@ -341,7 +358,7 @@ void sn_file_release(SnFile *f)
         return;
     if (f->map != NULL)
         munmap(f->map, f->n);
-    else
+    else if (f->cap > 0)
         sn_free(f->memory, f->at, f->cap, _Alignof(max_align_t));
     sn_free(f->memory, f, sizeof *f + f->path_size, _Alignof(SnFile));
 }

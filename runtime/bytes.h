@@ -17,6 +17,13 @@ static inline SnBytes sn_bytes_str(const char *s)
 {
     return (SnBytes){(const uint8_t *)s, strlen(s)};
 }
+/* Files that are inside of a library or program (tools/embed.sh); the last has no name. */
+typedef struct SnEmbedded {
+    const char *name;
+    const uint8_t *at;
+    uint64_t size;
+} SnEmbedded;
+
 bool sn_bytes_equal(SnBytes a, SnBytes b);
 bool sn_bytes_is(SnBytes a, const char *s);
 
@@ -52,6 +59,9 @@ bool sn_utf8_repair(SnText *out, SnBytes in);
 /* A read-only file, mapped (or, where it cannot be mapped, read). Counted. */
 typedef struct SnFile SnFile;
 SN_MUST_CHECK SnStatus sn_file_open(SnContext *ctx, const char *path, SnFile **out, SnError *err);
+/* Bytes in the place of a file's: lent as long as it is open. path is for messages. */
+SN_MUST_CHECK SnStatus sn_file_lend(SnContext *ctx, const char *path, SnBytes bytes, SnFile **out,
+                                    SnError *err);
 SnFile *sn_file_retain(SnFile *f);
 void sn_file_release(SnFile *f);
 SnBytes sn_file_bytes(const SnFile *f);
@@ -60,7 +70,7 @@ void sn_file_expect_use(SnFile *f); /* sn_expect_use of its map */
 bool sn_file_forget(const SnFile *f, SnBytes part);
 const char *sn_file_path(const SnFile *f);
 bool sn_file_exists(const char *path);
-/* Identity of the file as it was opened, for cache keys: device, inode, size, mtime. */
+/* Identity of the file as it was opened, for cache keys: device, inode, size, mtime; of bytes: their hash. */
 void sn_file_identity(const SnFile *f, uint64_t out[4]);
 
 /* Writes PATH beside itself and renames: no half-written file is ever seen. All at once, or a part at a time:

@@ -40,6 +40,18 @@ give() { printf "$1" >"$dir/in"; }
 # lines N: the last command printed so many.
 lines() { [ "$(wc -l <"$dir/out")" -eq "$1" ] || fail "expected $1 lines"; }
 
+# ---- no model
+give ""
+expect 0 '^  Once upon a time' run --kwargs '{"max_new_tokens": 2}'
+give "The cat\nA dog\n"
+expect 0 '^  The cat' run --kwargs '{"max_new_tokens": 2}'
+expect 0 '^  A dog' run --task text-generation --kwargs '{"max_new_tokens": 2}'
+give ""
+expect 0 '^, there' generate --prompt "Once upon a time" --max-new-tokens 3
+expect 1 'distilbert/distilbert-base-uncased-finetuned-sst-2-english' run --task sentiment-analysis
+expect 2 'no-such-task' run --task no-such-task
+expect 2 'expected a model' embed
+
 # ---- run
 expect 0 '^\[{"score": 0.38960.*"token_str": "##n", "sequence": "then fox"}' run "$mask" 'the [MASK] fox' --json
 expect 0 '^  0.3896  ##n  then fox$' run "$mask" 'the [MASK] fox'
@@ -260,7 +272,6 @@ expect 0 '^\[{"generated_text": "hello' run "$dir/talker" hello --json --kwargs 
 # ---- the command line
 expect 2 'command' 
 expect 2 'nope' nope
-expect 2 'model' run
 expect 2 'no option --nope' run "$mask" a --nope
 expect 2 '--task needs a value' run "$mask" a --task
 expect 2 'kwargs' run "$mask" a --kwargs '[1]'

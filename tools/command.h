@@ -22,6 +22,7 @@ typedef struct Args {
     uint32_t threads;
     bool exact, json, quiet, verbose, no_cache;
     const SnTrace *trace; /* of the session's context; NULL: none */
+    bool is_inside;       /* the model is the one inside of this program, for none was given */
 } Args;
 
 /* Options of one command: "--max-length N" takes a value, "--pad" does not. */

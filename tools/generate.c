@@ -227,7 +227,7 @@ int command_generate(const Args *a)
     const char *prompt = arg_value(a, "--prompt");
     const bool prints_config = arg_flag(a, "--print-config");
     if (a->n != 1 || (!prints_config && (prompt != NULL) == (arg_value(a, "--inputs") != NULL)))
-        return usage_error(a, "expected MODEL, and one of --prompt TEXT and --inputs FILE");
+        return usage_error(a, "expected one of --prompt TEXT and --inputs FILE");
     int status = session_open(a, a->at[0], "text-generation", &s);
     if (status != EXIT_DONE) {
         session_close(&s);

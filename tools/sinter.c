@@ -46,11 +46,13 @@
     "--watermarking-config JSON of a green list or of SynthID\n"
 
 static const Command commands[] = {
-    {"run", "MODEL [INPUT...]", "the model's task on text, on JSON, or on the lines of a file or of -",
+    {"run", "[MODEL [INPUT...]]", "the model's task on text, on JSON, or on the lines of a file or of -",
      "--task TASK     another task than the one of config.json\n"
      "--kwargs JSON   arguments of the reference pipeline, as one object\n"
      "JSON in the place of a text is what the reference pipeline takes: {\"text\", \"text_pair\"},\n"
-     "{\"question\", \"context\"} (or QUESTION CONTEXT), {\"sequences\", \"candidate_labels\"}, lists.\n",
+     "{\"question\", \"context\"} (or QUESTION CONTEXT), {\"sequences\", \"candidate_labels\"}, lists.\n"
+     "Without MODEL: the reference pipeline's model for TASK; without TASK too, a small one inside of this\n"
+     "program tells stories from the lines of standard input, or from \"Once upon a time\".\n",
      "sinter run ./bert-ner \"Angela lives in Berlin\" --json", command_run},
     {"embed", "MODEL [TEXT...]", "sentence embeddings, pooled as the folder says",
      "--similarity    print the matrix of similarities\n",
@@ -74,7 +76,8 @@ static const Command commands[] = {
      "FILE is a JSON object: predictions, references and the arguments of the metric\n"
      "--model MODEL   perplexity of texts (predictions) by a decoder\n",
      "sinter eval f1 answers.json", command_eval},
-    {"generate", "MODEL", "what comes next, token by token",
+    {"generate", "[MODEL]",
+     "what comes next, token by token; without MODEL by the one inside of this program",
      "--prompt TEXT   what to go on from\n"
      "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
      "--outputs FILE  sequences as tensors; without it text, or ids, on standard output\n"
@@ -356,6 +359,36 @@ static int common_flags(Args *a)
     return status;
 }
 
+/* ---- no MODEL ---- */
+
+extern const SnEmbedded sn_embedded_model[]; /* examples/stories */
+
+/* Defaults of the reference pipelines, by task. */
+static const struct {
+    const char *task, *model;
+} usual_models[] = {
+    {"feature-extraction", "distilbert/distilbert-base-cased"},
+    {"fill-mask", "distilbert/distilroberta-base"},
+    {"ner", "dbmdz/bert-large-cased-finetuned-conll03-english"},
+    {"question-answering", "distilbert/distilbert-base-cased-distilled-squad"},
+    {"sentiment-analysis", "distilbert/distilbert-base-uncased-finetuned-sst-2-english"},
+    {"text-classification", "distilbert/distilbert-base-uncased-finetuned-sst-2-english"},
+    {"token-classification", "dbmdz/bert-large-cased-finetuned-conll03-english"},
+    {"zero-shot-classification", "facebook/bart-large-mnli"},
+};
+
+static int choose_model(Args *a)
+{
+    const char *task = arg_value(a, "--task"), *model = NULL;
+    a->is_inside = !task || strcmp(task, "text-generation") == 0;
+    for (size_t i = 0; task && i < SN_COUNT(usual_models); i++)
+        model = strcmp(usual_models[i].task, task) == 0 ? usual_models[i].model : model;
+    if (!a->is_inside && !model)
+        return usage_error(a, "expected a model: there is no usual one for task %s", task);
+    a->at[a->n++] = (char *)(uintptr_t)(a->is_inside ? sn_embedded_model[0].name : model);
+    return EXIT_DONE;
+}
+
 /* ---- sessions ---- */
 
 static void write_log(void *self, SnLogLevel level, const char *message)
@@ -414,6 +447,8 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
                         .task = task,
                         .device = a->device,
                         .quant = a->quant};
+    if (a->is_inside && model == a->at[0])
+        o.gguf = sn_bytes(sn_embedded_model[0].at, (size_t)sn_embedded_model[0].size);
     *s = (Session){0};
     if (a->dtype && !find_dtype(a->dtype, NCOMPUTED, &o.dtype))
         return usage_error(a, "--dtype: expected auto, f32, bf16 or f16, found \"%s\"", a->dtype);
@@ -618,6 +653,8 @@ static int run_command(const Command *c, int argc, char **argv)
     const bool needs_model = strncmp(c->operands, "MODEL", 5) == 0;
     if (status == EXIT_DONE && needs_model && a.n == 0)
         status = usage_error(&a, "expected a model");
+    if (status == EXIT_DONE && strncmp(c->operands, "[MODEL", 6) == 0 && a.n == 0)
+        status = choose_model(&a);
     const int most = !*c->operands ? 0 : strchr(c->operands, ' ') ? 2 : 1;
     if (status == EXIT_DONE && !strstr(c->operands, "...") && a.n > most)
         status = usage_error(&a, "%s is one operand too many", a.at[most]);

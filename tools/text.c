@@ -1,7 +1,10 @@
 /* text.c -- the commands over text: run, embed, tokenize. */
 #include "tools/command.h"
 
+#include <unistd.h>
+
 #define LINES_AT_ONCE 1024 /* of tokenize */
+#define STORY         "Once upon a time"
 
 /* ---- run ---- */
 
@@ -119,11 +122,15 @@ static int run_operands(const Args *a, Session *s, SnArena *arena, const SnJson 
 {
     int status = EXIT_DONE;
     for (int i = 1; status == EXIT_DONE && i < (a->n > 1 ? a->n : 2); i++) {
-        const char *operand = a->n > 1 ? a->at[i] : "-";
+        const char *operand = a->n > 1 ? a->at[i] : a->is_inside && isatty(STDIN_FILENO) ? STORY : "-";
         SnBytes text = sn_bytes_str(operand);
         Lines lines = {.at = &text, .n = 1};
         if (strcmp(operand, "-") == 0 || is_regular_file(operand))
             status = read_lines(arena, operand, &lines);
+        if (status == EXIT_DONE && a->is_inside && lines.n == 0) {
+            text = sn_bytes_str(STORY);
+            lines = (Lines){.at = &text, .n = 1};
+        }
         for (size_t k = 0; status == EXIT_DONE && k < lines.n; k++)
             status = run_text(a, s, lines.at[k], kwargs);
     }

@@ -30,12 +30,6 @@ SnLinkFn sn_link_shared, sn_link_object, sn_link_archive;
 SN_MUST_CHECK SnStatus sn_link_parts(SnArena *arena, const SnLinkInput *in, SnBytes **part, size_t *npart,
                                      SnError *err);
 
-/* Files that are inside of this library (tools/embed.sh); the last has no name. */
-typedef struct SnEmbedded {
-    const char *name;
-    const uint8_t *at;
-    uint64_t size;
-} SnEmbedded;
 /* First the runtime as a shared object, then its objects: both made by meson as in a release. */
 extern const SnEmbedded sn_embedded_runtime[];
 extern const SnEmbedded sn_embedded_template[]; /* of templates/ */

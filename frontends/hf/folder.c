@@ -94,7 +94,7 @@ static bool ends_with(const char *s, const char *end)
     return n > m && strcmp(s + n - m, end) == 0;
 }
 
-SnStatus sn_folder_open(SnContext *ctx, const char *path, SnFolder **out, SnError *err)
+static SnStatus open_folder(SnContext *ctx, const char *path, SnFile *lent, SnFolder **out, SnError *err)
 {
     SnFolder *f = sn_alloc_zero(sn_allocator(ctx), sizeof *f, _Alignof(max_align_t));
     SN_CHECK(f, err, SN_ENOMEM, "%s: no memory", path);
@@ -102,14 +102,31 @@ SnStatus sn_folder_open(SnContext *ctx, const char *path, SnFolder **out, SnErro
     sn_arena_init(&f->arena, sn_allocator(ctx));
     f->path = sn_arena_strndup(&f->arena, path, strlen(path));
     SnStatus st = f->path ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", path);
-    if (st == SN_OK && ends_with(path, ".gguf")) {
-        st = sn_gguf_open(ctx, path, &f->gguf, err);
+    if (st == SN_OK && (lent || ends_with(path, ".gguf"))) {
+        st = lent ? sn_gguf_parse(ctx, path, sn_file_bytes(lent), &f->gguf, err)
+                  : sn_gguf_open(ctx, path, &f->gguf, err);
         f->is_gguf = st == SN_OK;
+        if (st == SN_OK && lent)
+            f->gguf.file = sn_file_retain(lent);
     }
     if (st == SN_OK)
         *out = f;
     else
         sn_folder_close(f);
+    return st;
+}
+
+SnStatus sn_folder_open(SnContext *ctx, const char *path, SnFolder **out, SnError *err)
+{
+    return open_folder(ctx, path, NULL, out, err);
+}
+
+SnStatus sn_folder_lend(SnContext *ctx, const char *path, SnBytes gguf, SnFolder **out, SnError *err)
+{
+    SnFile *file = NULL;
+    SN_TRY(sn_file_lend(ctx, path, gguf, &file, err));
+    const SnStatus st = open_folder(ctx, path, file, out, err);
+    sn_file_release(file);
     return st;
 }
 

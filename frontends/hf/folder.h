@@ -8,6 +8,9 @@ typedef struct SnFolder SnFolder;
 
 /* path: a folder, which need not exist, or a file.gguf. */
 SN_MUST_CHECK SnStatus sn_folder_open(SnContext *ctx, const char *path, SnFolder **out, SnError *err);
+/* The bytes of such a file, lent as long as anything of the folder is open; path is for messages. */
+SN_MUST_CHECK SnStatus sn_folder_lend(SnContext *ctx, const char *path, SnBytes gguf, SnFolder **out,
+                                      SnError *err);
 void sn_folder_close(SnFolder *f); /* NULL is taken */
 const char *sn_folder_path(const SnFolder *f);
 bool sn_folder_has(const SnFolder *f, const char *name);

@@ -185,6 +185,29 @@ static void file_special_read_and_not_replaced(void **state)
     sn_context_destroy(ctx);
 }
 
+static void lent_bytes_stay_where_they_are(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdef";
+    SnError err;
+    SnContext *ctx = NULL;
+    SnFile *f[3];
+    uint64_t identity[3][4];
+    assert_ok(sn_context_create(NULL, &ctx, &err));
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(sn_file_lend(ctx, "inside", sn_bytes(text + i / 2, 3), &f[i], &err));
+        sn_file_identity(f[i], identity[i]);
+    }
+    assert_ptr_equal(sn_file_bytes(f[0]).at, text);
+    assert_string_equal(sn_file_path(f[0]), "inside");
+    assert_memory_equal(identity[0], identity[1], sizeof identity[0]);
+    assert_memory_not_equal(identity[0], identity[2], sizeof identity[0]);
+    assert_true(sn_file_forget(f[0], sn_bytes(text, 3)));
+    for (size_t i = 0; i < 3; i++)
+        sn_file_release(f[i]);
+    sn_context_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +218,7 @@ int main(void)
         cmocka_unit_test(utf8_repair_marks_maximal_parts),
         cmocka_unit_test(file_written_whole_and_mapped),
         cmocka_unit_test(file_special_read_and_not_replaced),
+        cmocka_unit_test(lent_bytes_stay_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
