@@ -313,15 +313,25 @@ static SnValue make_applied(SnGraph *g, SnPrim op, const SnAttr *attr, int nattr
     return sn_make(g, op, attr, nattr, in, n + (int)ncaptured);
 }
 
-SnValue sn_call(SnGraph *g, SnValue fn, int n, const SnValue *args)
+static SnValue make_call(SnGraph *g, SnValue fn, int n, const SnValue *args, const SnAttr *attr, int nattr)
 {
     Closures c = {{0}};
     SnValue out = sn_none();
     if (check_fn(g, "call", fn) && join_closures(g, &fn, 1, &c))
-        out = make_applied(g, SN_OP_CALL, NULL, 0, c.fn, 1, (const SnValue *const[]){args, NULL},
+        out = make_applied(g, SN_OP_CALL, attr, nattr, c.fn, 1, (const SnValue *const[]){args, NULL},
                            (const int[]){n, 0}, &c);
     sn_vec_clear(g->memory, &c.captured);
     return out;
+}
+
+SnValue sn_call(SnGraph *g, SnValue fn, int n, const SnValue *args)
+{
+    return make_call(g, fn, n, args, NULL, 0);
+}
+
+SnValue sn_call_remat(SnGraph *g, SnValue fn, int n, const SnValue *args)
+{
+    return make_call(g, fn, n, args, &SN_INT("remat", 1), 1);
 }
 
 SnValue sn_loop(SnGraph *g, SnValue body, SnValue while_fn, SnValue bound, int ncarry, const SnValue *carry,

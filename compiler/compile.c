@@ -130,8 +130,14 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
         p->target = p->level = c->level;
         p->nlevel = c->nlevel;
     }
-    const uint32_t n = sn_store_count(p->s);
+    uint32_t n = sn_store_count(p->s);
+    uint64_t peak = 0;
     SN_TRY(sn_fuse(p, root, &is_stored, err));
+    if (p->flags & SN_PASS_GRAD) {
+        SN_TRY(sn_order(p, is_stored, NULL, 0, root, &root, &peak, err));
+        n = sn_store_count(p->s);
+        SN_TRY(sn_fuse(p, root, &is_stored, err));
+    }
     sn_steps_init(&c->x, p, load != 0 ? &c->loaded.source : sn_graph_get_source(p->g), is_stored, n);
     return sn_steps_program(&c->x, root, err);
 }

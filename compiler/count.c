@@ -68,7 +68,7 @@ static SnRef attention_flops(SnStore *s, SnRef r)
     return sn_dim_mul(s, each, k->dims[2]);
 }
 
-static SnRef flops_of(SnStore *s, SnRef r)
+SnRef sn_flops_of(SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
     const SnType *type = sn_type_of(s, r);
@@ -128,7 +128,7 @@ SnStatus sn_steps_count(SnSteps *x, SnRef root, SnCount *c, SnError *err)
     SN_CHECK(x->counted && sn_vec_push(x->memory, &x->todo, root), err, SN_ENOMEM, "compile: no memory");
     while (x->todo.n > 0) {
         const SnRef r = x->todo.at[--x->todo.n];
-        c->flops = sn_dim_add(x->s, c->flops, flops_of(x->s, r));
+        c->flops = sn_dim_add(x->s, c->flops, sn_flops_of(x->s, r));
         for (int i = 0; i < sn_term(x->s, r)->narg; i++) {
             const SnRef a = sn_term(x->s, r)->arg[i];
             if (sn_type_of(x->s, a)->kind != SN_TYPE_TENSOR || sn_is_dim(x->s, a))

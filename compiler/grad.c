@@ -116,6 +116,15 @@ void sn_grad_add(SnGrad *x, SnRef to, int child, SnValue d)
     *at = sum(x, *at, fit(x, is_tuple ? t->child[child] : id, d));
 }
 
+void sn_grad_add_whole(SnGrad *x, SnRef to, SnValue d)
+{
+    const SnType *t = sn_type_of(x->s, to);
+    if (t->kind != SN_TYPE_TUPLE)
+        sn_grad_add(x, to, 0, d);
+    for (int k = 0; t->kind == SN_TYPE_TUPLE && k < t->nchild; k++)
+        sn_grad_add(x, to, k, sn_get(x->g, d, k));
+}
+
 /* The gradient of a term as one value. */
 static SnValue whole(const SnGrad *x, SnRef r)
 {
@@ -156,16 +165,15 @@ static SnStatus through(SnGrad *x, SnRef r)
         return sn_grad_loop(x, r);
     if (t->op == SN_OP_COND)
         return sn_grad_cond(x, r);
+    if (t->op == SN_OP_CALL)
+        return sn_grad_call(x, r);
     if (t->op == SN_OP_GET) {
         const int child = (int)sn_attr_int(x->s, r, "index", 0);
         sn_grad_add(x, t->arg[0], child, whole(x, r));
     } else if (t->op == SN_OP_TUPLE) {
         for (int i = 0; i < type->nchild; i++)
-            if (x->d[r][i].ref && sn_type_of(x->s, t->arg[i])->kind != SN_TYPE_TUPLE)
-                sn_grad_add(x, t->arg[i], 0, x->d[r][i]);
-            else
-                for (int k = 0; x->d[r][i].ref && k < sn_type_of(x->s, t->arg[i])->nchild; k++)
-                    sn_grad_add(x, t->arg[i], k, sn_get(x->g, x->d[r][i], k));
+            if (x->d[r][i].ref)
+                sn_grad_add_whole(x, t->arg[i], x->d[r][i]);
     } else {
         SN_CHECK(rule, x->err, SN_EUNSUPPORTED, "grad: nothing is known of the gradient of %s",
                  sn_prim(t->op)->name);
@@ -222,12 +230,12 @@ static SnStatus back(SnGrad *x, SnRef fn, const SnValue *seed, const bool *want,
 
 /* ---- functions ---- */
 
-/* The function with its calls inlined, and expanded to what has a gradient. */
+/* The function with its calls inlined, but for those with remat, and expanded to what has a gradient. */
 static SnStatus prepare(SnPass *p, SnRef *fn, SnError *err)
 {
-    SN_TRY(sn_pass_inline(p, *fn, fn, err));
+    SN_TRY(sn_inline_for_grad(p, *fn, fn, err));
     SN_TRY(sn_expand_for_grad(p, *fn, fn, err));
-    return sn_pass_inline(p, *fn, fn, err); /* loops that were expanded now name their own dims */
+    return sn_inline_for_grad(p, *fn, fn, err); /* loops that were expanded now name their own dims */
 }
 
 static SnStatus make_fn(const SnGrad *x, SnValue result, const SnRef *param, int nparam, SnRef *out)
@@ -337,6 +345,7 @@ SnStatus sn_pass_grad(SnPass *p, SnRef root, SnRef *out, SnError *err)
     *out = root;
     if (!has_grad)
         return SN_OK;
+    p->flags |= SN_PASS_GRAD;
     for (SnRef r = 1; r <= root; r++)
         if (need[r])
             SN_TRY(visit(p, &x, r, err));

@@ -26,6 +26,8 @@ SnValue sn_grad_size(const SnGrad *x, int64_t v); /* an i64 */
 SnValue sn_grad_zeros(const SnGrad *x, SnTypeId type);
 /* Adds to the gradient of a term, or of a child of it. */
 void sn_grad_add(SnGrad *x, SnRef to, int child, SnValue d);
+/* Of a term that may be a tuple: d is one, too. */
+void sn_grad_add_whole(SnGrad *x, SnRef to, SnValue d);
 bool sn_grad_is_float(const SnStore *s, SnTypeId type); /* a tensor of floats */
 /* FN(parameters of fn.., one for each result with `given`) -> tuple of the gradients of its parameters with
  * `want`. */
@@ -41,5 +43,6 @@ SnGradRule sn_grad_reduce, sn_grad_scan, sn_grad_gather, sn_grad_scatter, sn_gra
 /* ---- grad_flow.c: every operand at once ---- */
 SnStatus sn_grad_loop(SnGrad *x, SnRef r);
 SnStatus sn_grad_cond(SnGrad *x, SnRef r);
+SnStatus sn_grad_call(SnGrad *x, SnRef r); /* with remat */
 
 #endif

@@ -1,4 +1,4 @@
-/* grad_flow.c -- gradients of loops and conditions.
+/* grad_flow.c -- gradients of loops, conditions and calls that are computed again.
  *
  * A loop keeps what it carried into each iteration as further stacked rows; its gradient is a loop over
  * those, from the last to the first, that carries the gradients of what was carried and sums those of what
@@ -233,5 +233,41 @@ SnStatus sn_grad_cond(SnGrad *x, SnRef r)
     for (int i = 0; i < n; i++)
         if (want[i])
             sn_grad_add(x, arg[3 + i], 0, sn_get(x->g, sn_here(x->g, y), result++));
+    return sn_graph_check(x->g, x->err);
+}
+
+/* ---- calls that are computed again ---- */
+
+/* call (vjp of the function) (operands.., gradients of the results). Operands that were computed are copied
+ * first: equal terms of equal operands would be those that were computed before. */
+SnStatus sn_grad_call(SnGrad *x, SnRef r)
+{
+    const SnTerm *t = sn_term(x->s, r);
+    const SnType *type = sn_type(x->s, t->type);
+    const int n = t->narg - 1, nresult = type->kind == SN_TYPE_TUPLE ? type->nchild : 1;
+    SnArena *a = x->p->arena;
+    bool *want = sn_arena_array(a, (size_t)n + 1, sizeof *want);
+    bool *given = sn_arena_array(a, (size_t)nresult + 1, sizeof *given);
+    SnValue *in = sn_arena_array(a, (size_t)(n + nresult) + 1, sizeof *in);
+    SnRef vjp = 0;
+    int nin = n, result = 0;
+    SN_CHECK(want && given && in, x->err, SN_ENOMEM, "grad: no memory");
+    for (int i = 0; i < n; i++) {
+        const SnRef of = t->arg[1 + i];
+        want[i] = x->is_active[of];
+        in[i] = sn_here(x->g, of);
+        if (want[i] && sn_term(x->s, of)->op != SN_OP_ARG && sn_grad_is_float(x->s, sn_term(x->s, of)->type))
+            in[i] = sn_make(x->g, SN_OP_COPY, NULL, 0, &of, 1);
+    }
+    for (int i = 0; i < nresult; i++) {
+        given[i] = x->d[r][i].ref != 0;
+        if (given[i])
+            in[nin++] = x->d[r][i];
+    }
+    SN_TRY(sn_grad_vjp(x, t->arg[0], given, want, &vjp));
+    const SnValue y = sn_call(x->g, sn_here(x->g, vjp), nin, in);
+    for (int i = 0; i < n; i++)
+        if (want[i])
+            sn_grad_add_whole(x, sn_term(x->s, r)->arg[1 + i], sn_get(x->g, y, result++));
     return sn_graph_check(x->g, x->err);
 }

@@ -218,6 +218,8 @@ SN_API void sn_fn_begin(SnGraph *g, const char *name);
 SN_API SnValue sn_fn_arg(SnGraph *g, SnTypeId type);
 SN_API SnValue sn_fn_end(SnGraph *g, SnValue result);
 SN_API SnValue sn_call(SnGraph *g, SnValue fn, int n, const SnValue *args);
+/* A call whose gradient keeps nothing but its operands: what is in it is computed again. */
+SN_API SnValue sn_call_remat(SnGraph *g, SnValue fn, int n, const SnValue *args);
 /* while_fn {0}: none. bound {0}: none. Returns tuple(carried..., stacked..., trips). */
 SN_API SnValue sn_loop(SnGraph *g, SnValue body, SnValue while_fn, SnValue bound, int ncarry,
                        const SnValue *carry, int nscan, const SnValue *scan);

@@ -14,6 +14,7 @@ typedef struct Inline {
     uint32_t n;
     int64_t nsite;   /* bodies that were bound */
     bool has_bodies; /* loops or conds were seen */
+    bool for_grad;   /* calls with remat stay */
 } Inline;
 
 static SnRef map_dim(void *self, SnRef dim)
@@ -117,7 +118,7 @@ static SnStatus visit(Inline *x, SnRef r, SnError *err)
     SN_CHECK(arg, err, SN_ENOMEM, "inline: no memory");
     for (int i = 0; i < t->narg; i++)
         arg[i] = x->map[t->arg[i]];
-    if (t->op == SN_OP_CALL)
+    if (t->op == SN_OP_CALL && !(x->for_grad && sn_attr(x->s, r, "remat")))
         return apply_call(x, arg, t->narg, &x->map[r], err);
     x->has_bodies = x->has_bodies || t->op == SN_OP_LOOP || t->op == SN_OP_COND;
     if (t->op == SN_OP_LOOP)
@@ -156,9 +157,9 @@ bool *sn_reach(SnPass *p, SnRef root, bool enter_functions)
     return x.mark;
 }
 
-SnStatus sn_pass_inline(SnPass *p, SnRef root, SnRef *out, SnError *err)
+static SnStatus inline_all(SnPass *p, SnRef root, bool for_grad, SnRef *out, SnError *err)
 {
-    Inline x = {.p = p, .s = p->s, .n = root + 1};
+    Inline x = {.p = p, .s = p->s, .n = root + 1, .for_grad = for_grad};
     x.map = sn_arena_array(p->arena, x.n, sizeof *x.map);
     bool *need = sn_reach(p, root, true);
     SN_CHECK(x.map && need, err, SN_ENOMEM, "inline: no memory");
@@ -167,4 +168,14 @@ SnStatus sn_pass_inline(SnPass *p, SnRef root, SnRef *out, SnError *err)
             SN_TRY(visit(&x, r, err));
     *out = x.map[root];
     return SN_OK;
+}
+
+SnStatus sn_pass_inline(SnPass *p, SnRef root, SnRef *out, SnError *err)
+{
+    return inline_all(p, root, false, out, err);
+}
+
+SnStatus sn_inline_for_grad(SnPass *p, SnRef fn, SnRef *out, SnError *err)
+{
+    return inline_all(p, fn, true, out, err);
 }

@@ -22,6 +22,7 @@
 #define SN_PASS_EXPANDED (1u << 16) /* no composites */
 #define SN_PASS_INLINED  (1u << 17) /* no calls */
 #define SN_PASS_FLAT     (1u << 18) /* no lists, no tuples in tuples */
+#define SN_PASS_GRAD     (1u << 19) /* there were gradients: for compile.c */
 
 /* An input of an entry as the graph declares it, whether or not the passes find that nothing needs it. */
 typedef struct SnDeclared {
@@ -63,6 +64,10 @@ SN_MUST_CHECK SnStatus sn_verify(SnPass *p, SnRef root,
  * (whose copy it is), symbols and values. text: SnCompileOptions.specialise, or NULL. */
 SN_MUST_CHECK SnStatus sn_specialise(SnPass *p, const char *text, SnRef root, SnRef *out, SnError *err);
 
+/* ---- inline.c ---- */
+/* A function without calls but those whose gradient computes them again. */
+SN_MUST_CHECK SnStatus sn_inline_for_grad(SnPass *p, SnRef fn, SnRef *out, SnError *err);
+
 /* ---- expand.c ---- */
 /* A function without composites but those that have a gradient of their own. */
 SN_MUST_CHECK SnStatus sn_expand_for_grad(SnPass *p, SnRef fn, SnRef *out, SnError *err);
@@ -94,6 +99,13 @@ bool sn_is_product(const SnPass *p, SnRef r);
 SN_MUST_CHECK SnStatus sn_weight_bytes(SnPass *p, SnRef root, int64_t **out, SnError *err);
 /* The program without its load entry, and a program of that alone (0: there is none). */
 SN_MUST_CHECK SnStatus sn_split_load(SnPass *p, SnRef root, SnRef *main, SnRef *load, SnError *err);
+
+/* ---- order.c: of a program with gradients ---- */
+/* The program laid out so that little is alive at a time, `most` bytes or less if that can be (0: what costs
+ * next to nothing is computed again, and no more). shape: sizes of symbols, or NULL; is_stored: of the
+ * program as it is. *peak: what it will be, about. */
+SN_MUST_CHECK SnStatus sn_order(SnPass *p, const bool *is_stored, const char *shape, uint64_t most,
+                                SnRef root, SnRef *out, uint64_t *peak, SnError *err);
 
 /* ---- fuse.c ---- */
 /* is_stored[r]: term r has a buffer (inputs, params, carries, args, consts with data, results of roots,
@@ -142,6 +154,10 @@ typedef struct SnPanels {
 } SnPanels;
 /* Below a map, from this ref on. Terms before it may be undecided. false: none. */
 bool sn_panels_find(const SnStore *s, const bool *is_stored, SnRef home, SnRef least, SnPanels *out);
+
+/* ---- count.c ---- */
+/* Operations that a term asks for, its operands not counted; a dim. */
+SnRef sn_flops_of(SnStore *s, SnRef r);
 
 /* ---- lower.c ---- */
 /* What buffer parameter i of a kernel is. */

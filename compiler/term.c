@@ -478,7 +478,8 @@ static SnRef term_add(SnStore *s, const SnTerm *key, const SnRef *arg)
     return (SnRef)s->term.n - 1;
 }
 
-SnRef sn_term_make(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg)
+static SnRef make(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg,
+                  bool is_new)
 {
     SN_ASSERT(narg >= 0);
     if (s->failed)
@@ -503,13 +504,23 @@ SnRef sn_term_make(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const 
         key.hash = sn_hash_more(key.hash, arg, (size_t)narg * sizeof *arg);
     uint32_t at = key.hash;
     SnRef r;
-    while ((r = sn_index_next(&s->term_index, key.hash, &at)) != 0) {
+    while (!is_new && (r = sn_index_next(&s->term_index, key.hash, &at)) != 0) {
         const SnTerm *t = s->term.at[r];
         if (t->op == op && t->narg == narg && t->type == type && t->attr == attr &&
             (narg == 0 || memcmp(t->arg, arg, (size_t)narg * sizeof *arg) == 0))
             return r;
     }
     return term_add(s, &key, arg);
+}
+
+SnRef sn_term_make(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg)
+{
+    return make(s, op, type, attr, arg, narg, false);
+}
+
+SnRef sn_term_fresh(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg)
+{
+    return make(s, op, type, attr, arg, narg, true);
 }
 
 /* ---- scalar constants ---- */

@@ -130,6 +130,8 @@ const char *sn_intern(SnStore *s, const char *text,
 /* The raw maker: finds or adds. Commutative ops get constants last and operands sorted. Types are the
  * caller's word; sn_term_build (type.h) infers them. 0 when memory ran out or an operand is 0. */
 SnRef sn_term_make(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg);
+/* The same as a new term, which stands behind all others, though there may be an equal one: order.c. */
+SnRef sn_term_fresh(SnStore *s, uint16_t op, SnTypeId type, SnAttrId attr, const SnRef *arg, int narg);
 
 /* ---- scalars, as used in dims and kernels ---- */
 SnRef sn_const_scalar(SnStore *s, SnDtype dtype, SnScalar value);

@@ -43,7 +43,7 @@ static const struct {
     {SN_OP_SORT, {"axis", SN_ATTR_INT, false}},        {SN_OP_SORT, {"nkeys", SN_ATTR_INT, false}},
     {SN_OP_SORT, {"desc", SN_ATTR_INT, true}},         {SN_OP_SORT, {"limit", SN_ATTR_INT, false}},
     {SN_OP_TUPLE, {"names", SN_ATTR_NAMES, false}},    {SN_OP_GET, {"index", SN_ATTR_INT, false}},
-    {SN_OP_CALL, {"remat", SN_ATTR_STRING, false}},    {SN_OP_LOOP, {"ncarry", SN_ATTR_INT, false}},
+    {SN_OP_CALL, {"remat", SN_ATTR_INT, true}},        {SN_OP_LOOP, {"ncarry", SN_ATTR_INT, false}},
     {SN_OP_LOOP, {"nscan", SN_ATTR_INT, false}},       {SN_OP_LOOP, {"overrun", SN_ATTR_INT, true}},
     {SN_OP_COPY, {"device", SN_ATTR_STRING, false}},   {SN_OP_COLLECTIVE, {"kind", SN_ATTR_STRING, false}},
     {SN_OP_COLLECTIVE, {"group", SN_ATTR_INT, false}}, {SN_OP_GRAD, {"wrt", SN_ATTR_INTS, false}},

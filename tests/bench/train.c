@@ -3,9 +3,9 @@
  *   train MODEL BATCH.safetensors THREADS DTYPE [steps] [ADAPTER.json]
  *
  * With a config of PEFT's kind, what is trained is a new adapter of it.
- * Prints "ready {...}" once compiled, then answers lines: "run N" with N times in milliseconds, "loss" with
- * the last loss, "peak" with the most memory that the process had, in bytes. steps: where the time of each
- * "run" went, by kernel, in its place. */
+ * Prints "ready" once compiled, then answers lines: "run N" with N times in milliseconds, "loss" with the
+ * last loss, "peak" with the most memory that the process had, in bytes, "limits" with what the machine can
+ * do: that takes memory of its own. steps: where the time of each "run" went, by kernel, in its place. */
 #include "tests/bench/cases.h"
 #include "tests/bench/steps.h"
 
@@ -112,13 +112,23 @@ static void answer_peak(void)
     (void)printf("%llu\n", kib * 1024);
 }
 
+static SnStatus answer_limits(Bench *b, SnError *err)
+{
+    SnLimits l;
+    SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f}\n", l.f32_gflops, l.bf16_gflops);
+    return SN_OK;
+}
+
 static SnStatus serve(Bench *b, SnError *err)
 {
     char line[256];
     SnLimits l;
-    SN_TRY(sn_compiler_limits(b->cc, &l, err));
-    b->gflops = l.f32_gflops;
-    (void)printf("ready {\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f}\n", l.f32_gflops, l.bf16_gflops);
+    if (b->has_steps) {
+        SN_TRY(sn_compiler_limits(b->cc, &l, err));
+        b->gflops = l.f32_gflops;
+    }
+    (void)printf("ready\n");
     (void)fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         if (strncmp(line, "run ", 4) == 0)
@@ -127,6 +137,8 @@ static SnStatus serve(Bench *b, SnError *err)
             (void)printf("%.9g\n", b->last.loss);
         else if (strncmp(line, "peak", 4) == 0)
             answer_peak();
+        else if (strncmp(line, "limits", 6) == 0)
+            SN_TRY(answer_limits(b, err));
         (void)fflush(stdout);
     }
     return SN_OK;

@@ -127,7 +127,7 @@ class Torch:
 def serve(a):
     import resource
     peer = Torch(a["folder"], a["threads"], a["dtype"], a["compile"], a["model"])
-    print("ready {}", flush=True)
+    print("ready", flush=True)
     last = 0
     for line in sys.stdin:
         if line.startswith("run "):
@@ -147,7 +147,7 @@ class Contender:
     def __init__(self, name, command, env):
         self.name = name
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **env})
-        self.about = json.loads(self.process.stdout.readline().removeprefix("ready "))
+        self.process.stdout.readline()  # ready
         self.times, self.losses = [], []
 
     def ask(self, line):
@@ -187,7 +187,9 @@ def main():
         subprocess.run(ours + ["steps"] + adapter, input=f"run {a.steps}\n", text=True, env={**os.environ, **env}, check=True)
         return
     ours += adapter
-    Contender("first", ours, env).process.communicate()  # compiles: what is measured finds its kernels
+    first = Contender("first", ours, env)  # compiles: what is measured finds its kernels
+    limits = json.loads(first.ask("limits"))
+    first.process.communicate()
     all_ = [Contender("sinter", ours, env)]
     for peer in filter(None, a.peers.split(",")):
         about = {"folder": folder, "threads": a.threads, "dtype": a.dtype, "compile": peer == "compile", "model": a.lora}
@@ -203,7 +205,7 @@ def main():
         c.process.send_signal(signal.SIGCONT)
         peak[c.name] = int(c.ask("peak"))
         c.process.communicate()
-    best, limit = min(all_[0].times), all_[0].about[f"{a.dtype}_GFLOPs"]
+    best, limit = min(all_[0].times), limits[f"{a.dtype}_GFLOPs"]
     share = "" if a.lora else f"{FLOPS / best / 1e6:.0f} GF/s, {FLOPS / best / 1e4 / limit:.0f} % of {limit:.0f}, "
     print(f"sinter: {best:.1f} ms, {share}"
           f"peak {peak['sinter'] / 1e6:.0f} MB, losses {all_[0].losses[0]:.5f} {all_[0].losses[-1]:.5f}")
