@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+#define FIT_ROUNDS 8 /* of layouts for a budget */
+
 static const struct {
     const char *name;
     SnPassFn *run;
@@ -101,6 +103,8 @@ SnStatus sn_compilation_init(SnCompilation *c, SnCompiler *cc, SnGraph *g, const
     c->pass.flags = o ? o->flags : 0;
     c->pass.arena = &c->work;
     c->specialise = o ? o->specialise : NULL;
+    c->shape = o ? o->shape : NULL;
+    c->memory_budget = o ? o->memory_budget : 0;
     return SN_OK;
 }
 
@@ -112,6 +116,66 @@ void sn_compilation_clear(SnCompilation *c)
     sn_arena_clear(&c->work);
 }
 
+/* What the greediest entry takes. */
+static SnStatus measure_memory(SnCompilation *c, uint64_t *out, SnError *err)
+{
+    SnImage *image = NULL;
+    SN_TRY(sn_steps_image(&c->x, c->pass.arena, &image, err));
+    const SnProgram program = {.ctx = c->pass.ctx, .image = image};
+    const SnEntryRow *entry = SN_ROWS(image, SnEntryRow, entry);
+    *out = 0;
+    for (uint32_t i = 0; i < image->entry.count; i++) {
+        SnMemoryUse use;
+        const char *name = sn_image_string(image, entry[i].name);
+        SN_TRY(sn_program_plan(&program, name, c->shape ? c->shape : "", &use, err));
+        const uint64_t bytes = use.state_bytes + use.scratch_bytes;
+        *out = bytes > *out ? bytes : *out;
+    }
+    return SN_OK;
+}
+
+/* Steps of a program that is ordered anew where it has gradients; *peak: what that is about to take. */
+static SnStatus ordered_steps(SnCompilation *c, SnRef root, const SnSource *source, const bool *is_stored,
+                              uint64_t most, uint64_t *peak, SnError *err)
+{
+    SnPass *p = &c->pass;
+    bool *stored = NULL;
+    if (p->flags & SN_PASS_GRAD)
+        SN_TRY(sn_order(p, is_stored, c->shape, most, root, &root, peak, err));
+    const uint32_t n = sn_store_count(p->s);
+    SN_TRY(sn_fuse(p, root, &stored, err));
+    if (c->x.memory)
+        sn_steps_clear(&c->x);
+    sn_steps_init(&c->x, p, source, stored, n);
+    return sn_steps_program(&c->x, root, err);
+}
+
+/* How a block is packed is known when there are steps: where they take more than they may, what is alive at a
+ * time has to be as much less. */
+static SnStatus fit_steps(SnCompilation *c, SnRef root, const SnSource *source, SnError *err)
+{
+    uint64_t most = c->memory_budget, peak = 0, before = UINT64_MAX, bytes = 0, least = UINT64_MAX;
+    bool *is_stored = NULL;
+    SN_TRY(sn_fuse(&c->pass, root, &is_stored, err));
+    for (int i = 0; i < FIT_ROUNDS; i++) {
+        SN_TRY(ordered_steps(c, root, source, is_stored, most, &peak, err));
+        if (c->memory_budget == 0)
+            return SN_OK;
+        SN_TRY(measure_memory(c, &bytes, err));
+        if (bytes <= c->memory_budget)
+            return SN_OK;
+        least = bytes < least ? bytes : least;
+        const uint64_t over = bytes - c->memory_budget;
+        if (peak >= before || over >= peak)
+            break;
+        before = peak;
+        most = peak - over;
+    }
+    return sn_fail(err, SN_EUNSUPPORTED, "memory_budget: %llu bytes, a run takes %llu at least%s%s",
+                   (unsigned long long)c->memory_budget, (unsigned long long)least, c->shape ? " at " : "",
+                   c->shape ? c->shape : "");
+}
+
 static SnStatus make_steps(SnCompilation *c, SnError *err)
 {
     SnPass *p = &c->pass;
@@ -121,7 +185,6 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
     SN_TRY(sn_specialise(p, c->specialise, root, &root, err));
     SN_TRY(sn_declare_inputs(p, root, err));
     SN_TRY(run_stages(p, &root, err));
-    bool *is_stored = NULL;
     SnRef load = 0;
     SN_TRY(sn_split_load(p, root, &root, &load, err));
     if (load != 0)
@@ -130,16 +193,7 @@ static SnStatus make_steps(SnCompilation *c, SnError *err)
         p->target = p->level = c->level;
         p->nlevel = c->nlevel;
     }
-    uint32_t n = sn_store_count(p->s);
-    uint64_t peak = 0;
-    SN_TRY(sn_fuse(p, root, &is_stored, err));
-    if (p->flags & SN_PASS_GRAD) {
-        SN_TRY(sn_order(p, is_stored, NULL, 0, root, &root, &peak, err));
-        n = sn_store_count(p->s);
-        SN_TRY(sn_fuse(p, root, &is_stored, err));
-    }
-    sn_steps_init(&c->x, p, load != 0 ? &c->loaded.source : sn_graph_get_source(p->g), is_stored, n);
-    return sn_steps_program(&c->x, root, err);
+    return fit_steps(c, root, load != 0 ? &c->loaded.source : sn_graph_get_source(p->g), err);
 }
 
 SnStatus sn_compilation_steps(SnCompilation *c, SnError *err)

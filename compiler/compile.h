@@ -23,7 +23,8 @@ typedef struct SnCompilation {
     const SnTarget *level; /* what kernels are made for; NULL: the target */
     uint32_t nlevel;
     const SnBackend *backend;
-    const char *specialise;
+    const char *specialise, *shape;
+    uint64_t memory_budget;
     SnArena work; /* dies with the compilation */
     SnLoaded loaded;
     SnSteps x;

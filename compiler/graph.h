@@ -127,7 +127,8 @@ SN_API SnValue sn_carry(SnGraph *g, const char *name, SnValue init);
 /* [rows, dims..] of zeros; also from inside of a function. rows: a symbol at create. */
 SN_API SnValue sn_carry_zeros(SnGraph *g, const char *name, SnDtype dtype, SnValue rows, int ndim,
                               const int64_t *dims);
-/* What is built between these is of the entry, also inside of a function: leaves, and what is made of them. */
+/* What is built between these is of the entry, also inside of a function: leaves, and what is made of them.
+ */
 SN_API uint32_t sn_outside_begin(SnGraph *g);
 SN_API void sn_outside_end(SnGraph *g, uint32_t scope); /* what sn_outside_begin gave */
 SN_API void sn_next(SnGraph *g, SnValue carry, SnValue next);
@@ -147,7 +148,7 @@ SN_API SnValue sn_measure(SnGraph *g, SnValue x, SnValue bound /* {0}: none */);
 /* ---- what a value is ---- */
 SN_API const SnType *sn_value_type(SnGraph *g, SnValue v); /* never NULL: a zero type for the error value */
 SN_API int sn_rank(SnGraph *g, SnValue v);
-SN_API SnValue sn_dim(SnGraph *g, SnValue v, int axis); /* negative axes count from the end */
+SN_API SnValue sn_dim(SnGraph *g, SnValue v, int axis);  /* negative axes count from the end */
 SN_API int sn_dims(SnGraph *g, SnValue v, SnValue *out); /* all, into out[SN_MAX_RANK]; returns how many */
 SN_API SnDtype sn_value_dtype(SnGraph *g, SnValue v);
 static inline SnValue sn_none(void)
@@ -172,8 +173,8 @@ SN_API SnValue sn_op(SnGraph *g, const char *op, const SnValue *in, int nin, con
     X(div, DIV)                                                                                              \
     X(idiv, IDIV)                                                                                            \
     X(mod, MOD)                                                                                              \
-    X(min, MIN) X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT)  \
-        X(eq, EQ)
+    X(min, MIN)                                                                                              \
+    X(max, MAX) X(pow, POW) X(and, AND) X(or, OR) X(xor, XOR) X(shl, SHL) X(shr, SHR) X(lt, LT) X(eq, EQ)
 #define SN_X(name, OP) SN_API SnValue sn_##name(SnGraph *g, SnValue a);
 SN_UNARY_BUILDERS(SN_X)
 #undef SN_X
@@ -224,8 +225,9 @@ SN_API SnValue sn_call_remat(SnGraph *g, SnValue fn, int n, const SnValue *args)
 SN_API SnValue sn_loop(SnGraph *g, SnValue body, SnValue while_fn, SnValue bound, int ncarry,
                        const SnValue *carry, int nscan, const SnValue *scan);
 SN_API SnValue sn_cond(SnGraph *g, SnValue p, SnValue then_fn, SnValue else_fn, int n, const SnValue *args);
-/* tuple(what fn gives for args, tuple(gradients of its first result with respect to wrt)). fn gives a scalar of
- * floats, or a tuple that begins with one; wrt are among args, or outer values: 0 where fn does not use one. */
+/* tuple(what fn gives for args, tuple(gradients of its first result with respect to wrt)). fn gives a scalar
+ * of floats, or a tuple that begins with one; wrt are among args, or outer values: 0 where fn does not use
+ * one. */
 SN_API SnValue sn_grad(SnGraph *g, SnValue fn, int n, const SnValue *args, int nwrt, const SnValue *wrt);
 SN_API SnValue sn_stop_gradient(SnGraph *g, SnValue x); /* x, whose gradient is 0 */
 
@@ -261,6 +263,9 @@ typedef struct SnCompileOptions {
     uint32_t flags;         /* SN_EXACT, SN_FAST_MATH */
     const char *target;     /* "cpu" (default: the context's level), "interp", "clike", "opencl:0" */
     const char *specialise; /* "seq=1; batch=1,8,*": copies of entries for these dims; *: any */
+    uint64_t memory_budget; /* bytes that state and scratch memory of a run may take at `shape`; what has
+                               gradients computes values again to stay below it, all else fails. 0: any */
+    const char *shape;      /* "batch=8,seq=128": for memory_budget; NULL: there are no symbols */
     const char *levels;     /* sn_emit: "v3,v4,amx"; NULL: all that the backend knows */
     const SnTask *task;     /* sn_emit: NULL: tensors only */
     bool weights_beside;    /* sn_emit: in a file of their own */

@@ -99,6 +99,8 @@ static bool make_key(SnCompilation *c, SnRef root, SnHash128 *key)
                              root,
                              c->pass.flags,
                              hash_text(c->specialise),
+                             hash_text(c->shape),
+                             c->memory_budget,
                              hash_text(t->name),
                              hash_text(t->level),
                              t->vector_bytes,

@@ -9,8 +9,24 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+uint64_t sn_parse_size(const char *text)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"", 1},       {"B", 1},         {"KB", 1000},       {"MB", 1000000}, {"GB", 1000000000},
+                 {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+    char *end = NULL;
+    const unsigned long long n = strtoull(text, &end, 10);
+    for (size_t i = 0; end != text && n < 1000000000 && i < SN_COUNT(units); i++)
+        if (strcmp(end, units[i].unit) == 0)
+            return n * units[i].bytes;
+    return 0;
+}
 
 /* Forms by the names that people give them. `more` is what the first, last and every third layer take for the
  * two matrices that matter most; `early` what the first ones take. */

@@ -349,6 +349,7 @@ typedef struct SnConvertOptions {
  * NULL. */
 SN_API SN_MUST_CHECK SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *path,
                                                SnError *err);
+SN_API uint64_t sn_parse_size(const char *text); /* "5GB", "500MiB", "1000": bytes; 0: malformed */
 SN_API bool sn_convert_format(size_t i, const char **name); /* the i-th one; false past the end */
 
 /* ---- ahead of time ---- */

@@ -298,6 +298,8 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
                                 .flags = m->flags & SN_EXACT,
                                 .target = m->device,
                                 .specialise = p->specialise,
+                                .shape = p->shape,
+                                .memory_budget = p->memory_budget,
                                 .levels = m->emit_levels};
     const SnHash128 folder = sn_hash128(m->folder, strlen(m->folder),
                                         (uint64_t)m->kv_dtype << 40 | (uint64_t)m->dtype << 32 | m->flags);
@@ -317,7 +319,9 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
     const SnCompileOptions o = {.struct_size = sizeof o,
                                 .flags = m->flags & SN_EXACT,
                                 .target = m->device,
-                                .specialise = p->specialise};
+                                .specialise = p->specialise,
+                                .shape = p->shape,
+                                .memory_budget = p->memory_budget};
     if (strcmp(m->device, "eval") == 0)
         return SN_OK;
     SN_TRY(m->emit_dir ? compile_ahead(m, p, err) : sn_compile(m->cc, p->graph, &o, &p->program, err));

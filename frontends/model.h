@@ -20,7 +20,9 @@ typedef struct SnModelProgram {
     const SnIdRange *range;  /* what ids must be in, from the tables that they index */
     size_t nrange;
     int64_t max_seq;        /* positions that the model has; 0: no limit */
-    const char *specialise; /* as in SnCompileOptions; set by who fills the graph */
+    const char *specialise; /* as in SnCompileOptions, with the next ones; set by who fills the graph */
+    const char *shape;
+    uint64_t memory_budget;
 } SnModelProgram;
 
 struct SnModel {

@@ -15,10 +15,11 @@ typedef struct SnTrainingDesc {
     /* Names of TrainingArguments of Transformers, an object; or NULL: learning_rate, weight_decay,
      * adam_beta1, adam_beta2, adam_epsilon, optim, optim_args, lr_scheduler_type, lr_scheduler_kwargs,
      * warmup_steps, max_steps, max_grad_norm, gradient_accumulation_steps, label_smoothing_factor, bf16,
-     * fp16, seed (of dropout), neftune_noise_alpha */
+     * fp16, seed (of dropout), neftune_noise_alpha, gradient_checkpointing, memory_budget */
     const SnJson *args;
     const SnNamedTensor *sample; /* a micro-batch: which inputs there are, and of what kind */
     size_t nsample;
+    const char *shape; /* "batch=8,seq=512": the largest micro-batch, for memory_budget; NULL: the sample's */
     const char *const *want; /* outputs of an evaluation; nwant 0: all of the head */
     size_t nwant;
     /* A step's loss is the mean of those of its micro-batches; else over all its labels, as Trainer has it.

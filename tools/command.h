@@ -40,7 +40,6 @@ bool arg_flag(const Args *a, const char *option);
 /* A whole number; false: not given. A malformed one ends the command with EXIT_USAGE through *status. */
 bool arg_int(const Args *a, const char *option, int64_t *out, int *status);
 
-uint64_t read_size(const char *text); /* "5GB", "500MiB", "1000": bytes; 0: malformed */
 
 /* Everything a command needs to run a model; close takes a partly opened one. */
 typedef struct Session {

@@ -1,23 +1,6 @@
 /* convert.c -- the commands that write models: in another format, with fewer bits. */
 #include "tools/command.h"
 
-#include <stdlib.h>
-
-uint64_t read_size(const char *text)
-{
-    static const struct {
-        const char *unit;
-        uint64_t bytes;
-    } units[] = {{"", 1},       {"B", 1},         {"KB", 1000},       {"MB", 1000000}, {"GB", 1000000000},
-                 {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
-    char *end = NULL;
-    const unsigned long long n = strtoull(text, &end, 10);
-    for (size_t i = 0; end != text && n < 1000000000 && i < SN_COUNT(units); i++)
-        if (strcmp(end, units[i].unit) == 0)
-            return n * units[i].bytes;
-    return 0;
-}
-
 static bool is_format(const char *name)
 {
     const char *format;
@@ -37,7 +20,7 @@ static int write_model(const Args *a, const char *format)
         return usage_error(a, "-o is needed: a name that ends in .gguf or .safetensors, or a folder");
     if (format && !is_format(format))
         return usage_error(a, "--to: no format \"%s\"", format);
-    if (shard && (o.max_shard_size = read_size(shard)) == 0)
+    if (shard && (o.max_shard_size = sn_parse_size(shard)) == 0)
         return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
     int status = session_open(a, a->at[0], NULL, &s);
     if (status == EXIT_DONE) {

@@ -255,7 +255,7 @@ static int write_set(const Args *a, const Files *f, SnTensorWrite *w)
     const char *out = arg_value(a, "-o"), *shard = arg_value(a, "--max-shard-size");
     if (!out)
         return usage_error(a, "-o is needed: a name that ends in .safetensors, or a folder");
-    if (shard && (w->max_shard_size = read_size(shard)) == 0)
+    if (shard && (w->max_shard_size = sn_parse_size(shard)) == 0)
         return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
     const SnStatus st = sn_tensor_set_write(f->set, w, out, &err);
     return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);

@@ -267,7 +267,7 @@ SnValue sn_nn_layer(SnBuild *b, int64_t i, SnLayerFn *layer, SnValue x)
     const bool has_probs = b->probs.ref != 0, has_cross = b->cross.ref != 0,
                has_routing = b->routing.logits.ref != 0;
     const size_t kept = b->past ? b->past->next.n : 0;
-    y = sn_call(g, sn_fn_end(g, y), 1, &x);
+    y = (b->trained && b->trained->is_remat ? sn_call_remat : sn_call)(g, sn_fn_end(g, y), 1, &x);
     if (!has_probs && !has_cross && !has_routing && kept == 0)
         return y;
     x = sn_get(g, y, n++);

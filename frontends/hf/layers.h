@@ -48,6 +48,7 @@ typedef struct SnBuffer {
 
 /* Parameters that something learns: each is one value of the entry, f32, wherever it is read. */
 typedef struct SnTrained {
+    bool is_remat;                               /* the gradient of a layer computes it again */
     bool is_state;                               /* carries, zeros at first; else what the file has */
     bool is_training;                            /* norms go by the statistics of the batch */
     bool (*picks)(void *self, const char *name); /* which, by their names in the file; NULL: all */

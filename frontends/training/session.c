@@ -24,6 +24,38 @@ static SnStatus read_inputs(const SnModel *m, SnArena *arena, const SnTrainingDe
     return SN_OK;
 }
 
+/* Sizes of symbols, "batch=8,seq=256": those that were told, or of the sample. */
+static SnStatus read_shape(SnArena *arena, const SnTrainingDesc *d, SnTrainSpec *s, SnError *err)
+{
+    SnText text = {.memory = arena->memory};
+    for (size_t i = 0; i < d->nsample; i++)
+        for (int k = 0; k < s->shape[i].ndim; k++)
+            if (s->shape[i].symbol[k])
+                sn_text_printf(&text, "%s%s=%lld", text.n ? "," : "", s->shape[i].symbol[k],
+                               (long long)s->shape[i].dims[k]);
+    const char *sample = text.at ? text.at : "", *shape = d->shape ? d->shape : sample;
+    s->budget_shape = text.failed ? NULL : sn_arena_strndup(arena, shape, strlen(shape));
+    sn_text_clear(&text);
+    SN_CHECK(s->budget_shape, err, SN_ENOMEM, "training: no memory");
+    return SN_OK;
+}
+
+/* A number of bytes, or a text as "2GB". */
+static SnStatus read_budget(SnArena *arena, const SnTrainingDesc *d, SnTrainSpec *s, SnError *err)
+{
+    const SnJson *v = sn_arg(d->args, "memory_budget");
+    double bytes = 0;
+    if (!v)
+        return SN_OK;
+    if (v->kind == SN_JSON_STRING)
+        s->memory_budget = sn_parse_size(sn_arg_string(d->args, "memory_budget"));
+    else if (sn_json_number(v, &bytes) && bytes >= 1 && bytes < 0x1p53)
+        s->memory_budget = (uint64_t)bytes;
+    SN_CHECK(s->memory_budget > 0, err, SN_EINVAL,
+             "memory_budget: expected a number of bytes, or a size as \"2GB\"");
+    return read_shape(arena, d, s, err);
+}
+
 SnStatus sn_train_spec(const SnModel *m, SnArena *arena, const SnTrainingDesc *d, SnTrainSpec *s,
                        SnError *err)
 {
@@ -39,7 +71,9 @@ SnStatus sn_train_spec(const SnModel *m, SnArena *arena, const SnTrainingDesc *d
     s->dtype = sn_arg_bool(d->args, "bf16") ? SN_BF16 : sn_arg_bool(d->args, "fp16") ? SN_F16 : SN_NODTYPE;
     SN_TRY(sn_recipe_optimizer(arena, d->args, &s->optimizer, err));
     SN_TRY(sn_recipe_schedule(arena, d->args, &s->schedule, err));
-    return read_inputs(m, arena, d, s, err);
+    s->is_remat = sn_arg_bool(d->args, "gradient_checkpointing");
+    SN_TRY(read_inputs(m, arena, d, s, err));
+    return read_budget(arena, d, s, err);
 }
 
 /* ---- a training ---- */

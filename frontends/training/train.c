@@ -540,6 +540,9 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     Train t = {.m = m, .g = g, .spec = s};
     t.form.smoothing = s->smoothing;
     t.trained = (SnTrained){.is_state = true, .picks = s->desc->trains, .self = s->desc->self};
+    t.trained.is_remat = s->is_remat;
+    p->shape = s->budget_shape;
+    p->memory_budget = s->memory_budget;
     entry_step(&t);
     entry_eval(&t, p);
     sn_entry_begin(g, "begin");

@@ -42,7 +42,10 @@ typedef struct SnTrainSpec {
     double max_grad_norm;       /* 0: gradients are not clipped */
     double smoothing;           /* of labels */
     double neftune_alpha;
-    uint64_t seed; /* of what is drawn */
+    uint64_t seed;          /* of what is drawn */
+    bool is_remat;          /* layers are computed again by their gradients */
+    uint64_t memory_budget; /* as in SnCompileOptions, at: */
+    const char *budget_shape;
     SnDtype dtype; /* of arithmetic; SN_F16: with a scale of the loss; SN_NODTYPE: the model's */
     SnOptimizer optimizer;
     SnLrSchedule schedule;

@@ -455,6 +455,11 @@ static SnStatus open_session(Run *r, SnError *err)
     }
     SN_TRY(sn_train_source_batch(&t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
     SN_TRY(sn_recipe_resolved(&t->arena, t->config, t->state.max_steps, &d.args, err));
+    d.shape = sn_arena_printf(&t->arena, "batch=%lld,seq=%lld",
+                              (long long)sn_arg_int(t->config, "per_device_train_batch_size"),
+                              (long long)t->collate.most);
+    if (!d.shape)
+        return no_memory(err);
     SN_TRY(sn_training_create(t->model, &d, &t->session, err));
     sn_arena_clear(&t->batch_arena);
     return SN_OK;
