@@ -9,6 +9,8 @@ SnStatus sn_model_emit_program(SnModel *m, const SnModelProgram *p, const SnTask
                                const SnEmitOptions *o, const char *path, SnError *err)
 {
     const SnCompileOptions co = {.struct_size = sizeof co,
+                                 .shape = p->shape,
+                                 .memory_budget = p->memory_budget,
                                  .flags = m->flags & SN_EXACT,
                                  .target = m->device,
                                  .specialise = p->specialise,

@@ -58,6 +58,7 @@ static SnStatus emit(SnModel *m, SnTrainingDesc *d, const SnEmitOptions *o, cons
     SN_TRY(sn_model_fill(m, sn_train_fill, &spec, p, err));
     what.shape = usual_shape(a, d->args, p);
     SN_CHECK(what.shape, err, SN_ENOMEM, "training: no memory");
+    p->shape = what.shape;
     return sn_model_emit_program(m, p, &what, o, path, err);
 }
 
