@@ -338,11 +338,6 @@ SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64
     return sn_dtype_is_float(s->dtype) ? sn_cast(g, v, SN_F32) : sn_cast(g, v, SN_I64);
 }
 
-static bool takes_adapter(const SnModel *m)
-{
-    return m->adapter && !m->is_merged && strcmp(m->device, "eval") != 0;
-}
-
 static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
     const Request *r = user;
@@ -356,7 +351,7 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
         in[i] = (SnNamedValue){own ? own : "", sn_input_make(g, r->name[i], &r->shape[i], 0)};
     }
     SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
-    part.takes_adapter = takes_adapter(m);
+    part.takes_adapter = sn_model_takes_adapter(m);
     if (sn_wants_gradients(part.want, part.nwant))
         sn_model_build_gradients(m, g, &part);
     else
@@ -414,9 +409,7 @@ static SnStatus check_values(const SnModelProgram *p, const SnNamedTensor *in, s
 static SnStatus find_program(SnModel *m, const Request *r, SnModelProgram **out, SnError *err)
 {
     SnText key = {.memory = sn_allocator(m->ctx)};
-    if (takes_adapter(m))
-        sn_text_printf(&key, "@%016llx ",
-                       (unsigned long long)sn_adapter_signature(m->adapter, SN_ADAPTER_INPUTS));
+    sn_model_key(m, &key);
     sn_text_printf(&key, "%s of ", r->head ? r->head : m->arch->name);
     for (size_t i = 0; i < r->nin; i++)
         put_shape(&key, r->name[i], &r->shape[i]);

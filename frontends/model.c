@@ -263,7 +263,7 @@ void sn_model_build(SnModel *m, SnGraph *g, SnModelPart *part)
         memcpy(range, b.range.at, b.range.n * sizeof *range);
     part->range = range;
     part->nrange = range ? b.range.n : 0;
-    part->max_seq = b.max_seq && b.adapter ? b.max_seq - sn_adapter_tokens(b.adapter) : b.max_seq;
+    part->max_seq = b.max_seq && b.adapter && !b.past ? b.max_seq - sn_adapter_tokens(b.adapter) : b.max_seq;
     part->out = b.out;
     sn_text_clear(&b.made);
     sn_vec_clear(memory, &b.in);
@@ -330,6 +330,17 @@ static SnStatus compile(SnModel *m, SnModelProgram *p, SnError *err)
     sn_graph_destroy(p->graph);
     p->graph = NULL;
     return SN_OK;
+}
+
+bool sn_model_takes_adapter(const SnModel *m)
+{
+    return m->adapter && !m->is_merged && strcmp(m->device, "eval") != 0;
+}
+
+void sn_model_key(const SnModel *m, SnText *key)
+{
+    if (sn_model_takes_adapter(m))
+        sn_text_printf(key, "@%016" PRIx64 " ", sn_adapter_signature(m->adapter, SN_ADAPTER_INPUTS));
 }
 
 SnModelProgram *sn_model_find_program(const SnModel *m, const char *key)

@@ -138,6 +138,9 @@ SN_MUST_CHECK SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, 
 SN_MUST_CHECK SnStatus sn_model_fill_forward(SnModel *m, const char *const *input, size_t ninput,
                                              const char *const *want, size_t nwant, SnModelProgram *p,
                                              SnError *err);
+/* Are the tensors of its adapter inputs of programs? Then how the keys of those begin. */
+bool sn_model_takes_adapter(const SnModel *m);
+void sn_model_key(const SnModel *m, SnText *key);
 SnModelProgram *sn_model_find_program(const SnModel *m, const char *key); /* NULL: not made yet */
 /* The program of this key; made at the first call. One that reads weights comes after sn_model_need. */
 SN_MUST_CHECK SnStatus sn_model_program(SnModel *m, const char *key, SnModelFill *fill, void *user,

@@ -53,7 +53,15 @@ static SnStatus add_number(SnLm *lm, SnLmEntry entry, const SnSlotInfo *info, Sn
     return SN_OK;
 }
 
-static SnStatus read_entries(SnLm *lm, SnError *err)
+static const SnLmTensor *find_tensor(const SnLmDesc *d, const char *name)
+{
+    for (uint32_t i = 0; d && i < d->ntensor; i++)
+        if (strcmp(d->tensor[i].name, name) == 0)
+            return &d->tensor[i];
+    return NULL;
+}
+
+static SnStatus read_entries(SnLm *lm, const SnLmDesc *d, SnError *err)
 {
     SnSlotInfo info;
     for (uint32_t e = 0; e < SN_LM_ENTRIES; e++) {
@@ -61,7 +69,7 @@ static SnStatus read_entries(SnLm *lm, SnError *err)
         for (uint32_t i = 0; lm->has[e] && sn_program_input(lm->program, entry_name[e], i, &info); i++)
             if (strcmp(info.name, "allowed") == 0 && info.ndim == 3 && info.dims[2] > 0)
                 lm->vocabulary = (uint32_t)info.dims[2];
-            else if (!is_own(info.name))
+            else if (!is_own(info.name) && !find_tensor(d, info.name))
                 SN_TRY(add_number(lm, (SnLmEntry)e, &info, err));
     }
     SN_CHECK(lm->has[SN_LM_FILL] && lm->has[SN_LM_NEXT], err, SN_EUNSUPPORTED,
@@ -182,6 +190,22 @@ static SnStatus plan_all(SnLm *lm, SnError *err)
     return SN_OK;
 }
 
+/* What is bound once stays bound. */
+static SnStatus bind_tensors(SnLm *lm, const SnLmDesc *d, SnError *err)
+{
+    SnSlotInfo info;
+    for (uint32_t e = 0; d && d->ntensor && e < SN_LM_ENTRIES; e++) {
+        if (lm->has[e])
+            SN_TRY(sn_entry(lm->instance, entry_name[e], err));
+        for (uint32_t i = 0; lm->has[e] && sn_program_input(lm->program, entry_name[e], i, &info); i++) {
+            const SnLmTensor *t = find_tensor(d, info.name);
+            if (t)
+                SN_TRY(sn_bind(lm->instance, t->name, &t->view, err));
+        }
+    }
+    return SN_OK;
+}
+
 static SnStatus make_instance(SnLm *lm, SnError *err)
 {
     static const char *const symbol[] = {"pages", "near_pages", "chunks", "slots", "context", "turn"};
@@ -205,11 +229,13 @@ SnStatus sn_lm_create(SnProgram *p, const SnLmDesc *desc, SnLm **out, SnError *e
     sn_arena_init(&lm->arena, &p->ctx->memory);
     SnStatus st = read_desc(lm, desc, err);
     if (st == SN_OK)
-        st = read_entries(lm, err);
+        st = read_entries(lm, desc, err);
     if (st == SN_OK)
         st = make_tables(lm, desc && desc->has_beams, err);
     if (st == SN_OK)
         st = make_instance(lm, err);
+    if (st == SN_OK)
+        st = bind_tensors(lm, desc, err);
     if (st == SN_OK)
         *out = lm;
     else

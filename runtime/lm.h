@@ -16,9 +16,9 @@
  *          context]: the tokens of every slot; length i64[batch, wanted]: how many of them each place sees;
  *          first i64[batch]: those before are padding; prompt i64[batch]: how many were given; limit
  *          i64[batch]: how many there may be; other i64[batch]: which row guides, itself where none does;
- *          allowed bool[batch, wanted, vocabulary]; any further [batch] input is a number of the row
- *          (SnLmNumber). Gives id i32[batch, wanted], below 0 where scores are NaN, and perhaps logits,
- * scores f32[batch, wanted, vocabulary]
+ *          allowed bool[batch, wanted, vocabulary]; any further [batch] input that is no SnLmTensor is a
+ *          number of the row (SnLmNumber). Gives id i32[batch, wanted], below 0 where scores are NaN, and
+ * perhaps logits, scores f32[batch, wanted, vocabulary]
  *
  *   beam   as next, and score f32[batch]; gives best i32[batch, keep], scores f32[batch, keep]: the next
  *          tokens that come first by order f32[batch, keep], what they add to the score included; and perhaps
@@ -41,6 +41,12 @@
 
 typedef struct SnLm SnLm;
 
+/* An input that stays as it is, such as the weights of an adapter; entries may lack it. */
+typedef struct SnLmTensor {
+    const char *name;
+    SnView view; /* lent until the driver is destroyed */
+} SnLmTensor;
+
 typedef struct SnLmDesc { /* zeros are defaults */
     uint32_t struct_size;
     uint32_t rows;    /* that can live at once; default 1 */
@@ -49,6 +55,8 @@ typedef struct SnLmDesc { /* zeros are defaults */
     uint32_t pages;   /* for all rows together; default: as many as all rows can fill */
     uint32_t wanted;  /* tokens of a row that one run can check: 1 and the drafts; default 1 */
     bool has_beams;   /* sn_lm_beam_create will be called */
+    const SnLmTensor *tensor;
+    uint32_t ntensor;
 } SnLmDesc;
 
 /* Retains the program. SN_EUNSUPPORTED: it is no decoder. */

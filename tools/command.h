@@ -3,7 +3,7 @@
 #ifndef SN_TOOLS_COMMAND_H
 #define SN_TOOLS_COMMAND_H
 
-#include "frontends/hub.h"
+#include "frontends/peft.h"
 
 #include <stdio.h>
 
@@ -47,6 +47,7 @@ typedef struct Session {
     SnPool *pool;
     SnCompiler *cc;
     SnModel *model;
+    SnAdapter *adapter; /* of --adapter, which the model uses; or NULL */
 } Session;
 /* model NULL: none. task NULL: the config's. Prints the error; returns an exit code. */
 int session_open(const Args *a, const char *model, const char *task, Session *s);

@@ -45,8 +45,12 @@
     "--negative-prompt-ids LIST or from what comes after these tokens\n"                                     \
     "--watermarking-config JSON of a green list or of SynthID\n"
 
+/* A model that was trained on. */
+#define ADAPTER "--adapter DIR    beside the model: a folder with adapter_config.json, as PEFT has it\n"
+
 static const Command commands[] = {
     {"run", "[MODEL [INPUT...]]", "the model's task on text, on JSON, or on the lines of a file or of -",
+     ADAPTER
      "--task TASK     another task than the one of config.json\n"
      "--kwargs JSON   arguments of the reference pipeline, as one object\n"
      "JSON in the place of a text is what the reference pipeline takes: {\"text\", \"text_pair\"},\n"
@@ -55,12 +59,12 @@ static const Command commands[] = {
      "program tells stories from the lines of standard input, or from \"Once upon a time\".\n",
      "sinter run ./bert-ner \"Angela lives in Berlin\" --json", command_run},
     {"embed", "MODEL [TEXT...]", "sentence embeddings, pooled as the folder says",
-     "--similarity    print the matrix of similarities\n",
+     ADAPTER "--similarity    print the matrix of similarities\n",
      "sinter embed ./all-MiniLM-L6-v2 \"a cat\" \"a dog\" --similarity", command_embed},
     {"forward", "MODEL", "named tensors in, named tensors out",
-     "--inputs FILE   .safetensors or .npz with the inputs\n"
-     "--outputs FILE  where the results go\n"
-     "--want NAMES    comma-separated outputs; default: every output of the task head\n",
+     ADAPTER "--inputs FILE   .safetensors or .npz with the inputs\n"
+             "--outputs FILE  where the results go\n"
+             "--want NAMES    comma-separated outputs; default: every output of the task head\n",
      "sinter forward ./bert --inputs in.safetensors --outputs out.safetensors --want logits",
      command_forward},
     {"grad", "MODEL", "the loss of labels, and its gradient for every parameter (grad.NAME)",
@@ -78,21 +82,22 @@ static const Command commands[] = {
      "sinter eval f1 answers.json", command_eval},
     {"generate", "[MODEL]",
      "what comes next, token by token; without MODEL by the one inside of this program",
-     "--prompt TEXT   what to go on from\n"
-     "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
-     "--outputs FILE  sequences as tensors; without it text, or ids, on standard output\n"
-     "--assistant-model M  a smaller model with the same tokens, which guesses them\n"
-     "With names of GenerationConfig:\n" GENERATION "--num-return-sequences N\n"
-     "--num-beams N beam search\n"
-     "--early-stopping WHEN true, false or never\n"
-     "--length-penalty X\n"
-     "--forced-bos-token-id N\n"
-     "--num-assistant-tokens N\n"
-     "--output-scores beside sequences\n"
-     "--output-logits beside sequences\n"
-     "--print-config  only what generation_config.json would be with these options\n",
+     ADAPTER "--prompt TEXT   what to go on from\n"
+             "--inputs FILE   or tensors input_ids, attention_mask (.safetensors, .npz)\n"
+             "--outputs FILE  sequences as tensors; without it text, or ids, on standard output\n"
+             "--assistant-model M  a smaller model with the same tokens, which guesses them\n"
+             "With names of GenerationConfig:\n" GENERATION "--num-return-sequences N\n"
+             "--num-beams N beam search\n"
+             "--early-stopping WHEN true, false or never\n"
+             "--length-penalty X\n"
+             "--forced-bos-token-id N\n"
+             "--num-assistant-tokens N\n"
+             "--output-scores beside sequences\n"
+             "--output-logits beside sequences\n"
+             "--print-config  only what generation_config.json would be with these options\n",
      "sinter generate ./SmolLM2-135M --prompt \"Once upon a time\" --max-new-tokens 40", command_generate},
     {"chat", "MODEL", "a conversation, by the model's own template; a message is a line of standard input",
+     ADAPTER
      "--system TEXT   what the conversation is about\n"
      "A message that begins with / is a command: /help lists them. Ctrl-C stops an answer. With -v: tokens\n"
      "that were fed, and their rate. Tokens are picked as generation_config.json of the model says, the\n"
@@ -121,6 +126,7 @@ static const Command commands[] = {
      "--want NAMES    with --graph: comma-separated outputs\n",
      "sinter inspect ./bert --json", command_inspect},
     {"compile", "MODEL", "ahead of time: a file and its header, which need nothing of this program",
+     ADAPTER
      "-o FILE         what to write: NAME.so, .o, .a or .c\n"
      "--task TASK     another task than the one of the folder; tensors: named tensors in and out\n"
      "--cpu LEVELS    comma-separated: v3,v4,v4d,amx; default: all\n"
@@ -138,6 +144,7 @@ static const Command commands[] = {
      "--size          print where the bytes are\n",
      "sinter compile ./all-MiniLM-L6-v2 -o minilm.so --size", command_compile},
     {"convert", "MODEL", "the same model in another format: .gguf, .safetensors or a folder",
+     ADAPTER
      "-o PATH                what to write: NAME.gguf, NAME.safetensors, or a folder\n"
      "--to FORMAT            of numbers; default: as stored. Everywhere f32, f16, bf16 (--dtype is the "
      "same);\n"
@@ -145,6 +152,7 @@ static const Command commands[] = {
      "--max-shard-size SIZE  of a folder's weight files: 5GB, 500MiB; default: one file\n",
      "sinter convert ./SmolLM2-135M -o smol.gguf --to q4_k_m", command_convert},
     {"quantize", "MODEL", "weights in fewer bits, without calibration",
+     ADAPTER
      "-o PATH         NAME.gguf, NAME.safetensors or a folder; blocks in the latter two are read by sinter "
      "alone\n"
      "--to FORMAT     q8, q4 (q8_0, q4_k_m), or as for convert\n",
@@ -469,11 +477,16 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
         st = sn_compiler_create(s->ctx, &cd, &s->cc, &err);
     if (st == SN_OK && model)
         st = sn_model_open(s->cc, model, &o, &s->model, &err);
+    if (st == SN_OK && model && arg_value(a, "--adapter"))
+        st = sn_adapter_open(s->model, arg_value(a, "--adapter"), &s->adapter, &err);
+    if (st == SN_OK && s->adapter)
+        sn_model_adapt(s->model, s->adapter, false);
     return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
 }
 
 void session_close(Session *s)
 {
+    sn_adapter_close(s->adapter);
     sn_model_close(s->model);
     sn_compiler_destroy(s->cc);
     sn_context_destroy(s->ctx);

@@ -15,14 +15,22 @@ typedef enum SnAdapterForm {
 /* x w^T + bias of the module of the scope at hand, as the adapter has it. turned: the file has w the other
  * way round. */
 SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias, bool turned);
-/* The adapter's own copy of a parameter by its full name; none: it has none. */
-SnValue sn_adapter_param(SnBuild *b, const char *full);
+/* Rows of a table likewise. */
+SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table);
+/* The adapter's own copy of a parameter by its full name; none: it has none. t: that of the file, which a new
+ * adapter begins with; or NULL. */
+SnValue sn_adapter_param(SnBuild *b, const char *full, const SnStTensor *t);
 /* Makes room for virtual tokens in the inputs. */
 void sn_adapter_begin(SnBuild *b);
-/* Virtual tokens in front of words; keys or values in front of those of a layer. */
+/* Virtual tokens in front of words; keys or values in front of those of a layer. As they are, where the
+ * adapter has none. */
 SnValue sn_adapter_words(SnBuild *b, SnValue words);
 SnValue sn_adapter_past(SnBuild *b, SnValue x, bool is_value);
-/* params.c: a leaf of b->trained by its name, whose first value is param. */
+/* params.c: what is made between these of parameters alone is made outside of layers, so that a program can
+ * give it out; where tensors are learnt it stays inside, where gradients reach it. */
+uint32_t sn_adapter_outside(SnBuild *b);
+void sn_adapter_inside(SnBuild *b, uint32_t scope);
+/* A leaf of b->trained by its name, whose first value is param. */
 SnValue sn_nn_trained(SnBuild *b, const char *name, SnValue param);
 bool sn_nn_in_blocks(SnBuild *b, SnValue w);
 
@@ -30,6 +38,8 @@ bool sn_nn_in_blocks(SnBuild *b, SnValue w);
 uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form);
 /* A tensor by its name; false: there is none. */
 bool sn_adapter_find(const SnAdapter *a, const char *name, SnView *out);
+size_t sn_adapter_count(const SnAdapter *a);
+const char *sn_adapter_tensor(const SnAdapter *a, size_t i, SnView *out); /* its name; lent */
 /* After a whole model was built: were all tensors of the file asked for? */
 void sn_adapter_built(SnBuild *b);
 int64_t sn_adapter_tokens(const SnAdapter *a); /* virtual ones in front of the words */

@@ -201,12 +201,12 @@ static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
-    if (b->past)
-        return sn_nn_attend_past(b, a, q, k, v);
-    if (b->before) {
+    if (b->adapter) {
         k = sn_adapter_past(b, k, false);
         v = sn_adapter_past(b, v, true);
     }
+    if (b->past)
+        return sn_nn_attend_past(b, a, q, k, v);
     SnValue bias = attention_bias(b, a);
     if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
         bias = bias_after_sink(b, a, bias);

@@ -1,6 +1,6 @@
 /* heads.c -- what stands on top of an encoder: classifiers, taggers, answers, decoders, and their losses, as
  * Transformers defines them. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "ops/ops.h"
 
@@ -37,10 +37,14 @@ SnValue sn_nn_decoder(SnBuild *b, const char *name, const char *embedding, const
         v = bias[1] ? sn_nn_param_or_none(b, *bias) : sn_nn_param_or_made(b, *bias, 1, &rows, 0, 0);
     if (!w.ref && sn_config_bool(b->config, "tie_word_embeddings", true))
         w = table;
-    if (w.ref)
-        return sn_nn_product(b, b->head_quant, x, w, v);
-    const SnValue y = sn_nn_head_linear(b, name, x, rows, false);
-    return v.ref ? sn_add(b->g, y, v) : y;
+    if (!w.ref) {
+        const SnValue y = sn_nn_head_linear(b, name, x, rows, false);
+        return v.ref ? sn_add(b->g, y, v) : y;
+    }
+    sn_scope_push(b->g, "%s", name);
+    const SnValue y = sn_nn_adapted(b, b->head_quant, x, w, v, false);
+    sn_scope_pop(b->g);
+    return y;
 }
 
 /* ---- losses ---- */

@@ -32,10 +32,9 @@ SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
     sn_scope_push(b->g, "%s", name);
     const SnValue own = sn_nn_param(b, "weight"); /* GGUF files have it turned already */
     const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false);
-    const uint32_t inside = b->adapter ? sn_outside_begin(b->g) : 0;
+    const uint32_t scope = sn_adapter_outside(b);
     const SnValue w = is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0});
-    if (b->adapter)
-        sn_outside_end(b->g, inside);
+    sn_adapter_inside(b, scope);
     const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_nn_param(b, "bias"), !is_turned);
     sn_scope_pop(b->g);
     return y;
@@ -57,7 +56,7 @@ SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
     sn_nn_range(b, ids, sn_scope_path(b->g), sn_nn_dim(b, w, 0), 0);
-    const SnValue y = sn_nn_lookup(b, ids, w);
+    const SnValue y = sn_nn_adapted_rows(b, ids, w);
     sn_scope_pop(b->g);
     return y;
 }
@@ -75,10 +74,11 @@ static SnValue unpadded(SnBuild *b, SnValue rows, SnValue ids, int64_t pad)
 SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad)
 {
     const SnValue embeds = sn_nn_input(b, "inputs_embeds"), ids = sn_nn_input(b, "input_ids");
-    if (b->prompted.ref)
-        return sn_adapter_words(b, sn_nn_embedding(b, name, b->prompted));
-    return embeds.ref ? sn_cast(b->g, embeds, b->dtype)
-                      : sn_nn_neftune(b, unpadded(b, sn_nn_embedding(b, name, ids), ids, pad));
+    if (embeds.ref)
+        return sn_cast(b->g, embeds, b->dtype);
+    const SnValue real = b->prompted.ref ? b->prompted : ids;
+    const SnValue words = sn_nn_neftune(b, unpadded(b, sn_nn_embedding(b, name, real), real, pad));
+    return b->adapter ? sn_adapter_words(b, words) : words;
 }
 
 int64_t sn_nn_pad(SnBuild *b, int64_t otherwise)

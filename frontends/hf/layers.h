@@ -100,6 +100,7 @@ typedef struct SnBuild {
     struct SnAdapter *adapter; /* of PEFT (adapter.h), or NULL */
     int adapter_form;          /* SnAdapterForm */
     SnNamedValues adapted;     /* its tensors that are inputs */
+    SnValue virtual;           /* what its virtual tokens are; or none */
     SnValue prompted;          /* input_ids of words that virtual tokens stand before; or none */
     int64_t before;            /* keys and values in front of those of the words */
     int64_t layer;             /* that is being built */
@@ -140,8 +141,9 @@ SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen);
 SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_t *dims, float mean,
                             float spread);
 
-/* A number of a normal distribution, and the next state: the same on every machine. */
+/* A number of a normal distribution, one of 0 to 1, and the next state: the same on every machine. */
 float sn_nn_normal(uint64_t *state);
+double sn_nn_uniform(uint64_t *state);
 
 /* x w^T + bias, the one door of weights: w stays in the blocks that it is stored in, or becomes blocks of the
  * format `quant` (NULL: it stays as it is), which is b->quant or b->head_quant. */

@@ -283,10 +283,10 @@ static SnValue find_param(SnBuild *b, const char *name)
     char full[NAME_SIZE], file[NAME_SIZE];
     if (!full_name(b, name, full))
         return sn_none();
-    const SnValue own = b->adapter ? sn_adapter_param(b, full) : sn_none();
+    const SnStTensor *t = find_tensor(b, full);
+    const SnValue own = b->adapter ? sn_adapter_param(b, full, t) : sn_none();
     if (own.ref)
         return sn_cast(b->g, own, b->dtype);
-    const SnStTensor *t = find_tensor(b, full);
     if (!t || t->name.n >= sizeof file)
         return t ? sn_none() : mx_param(b, full);
     if (t->dtype != SN_NODTYPE && !sn_dtype_is_float(t->dtype))
@@ -300,14 +300,27 @@ static SnValue find_param(SnBuild *b, const char *name)
     return sn_cast(b->g, v, b->dtype);
 }
 
-/* What adapters make of parameters alone is made outside of layers, so that a program can give it out. */
+static bool goes_outside(const SnBuild *b)
+{
+    return b->adapter && b->adapter_form != SN_ADAPTER_LEARNT;
+}
+
+uint32_t sn_adapter_outside(SnBuild *b)
+{
+    return goes_outside(b) ? sn_outside_begin(b->g) : 0;
+}
+
+void sn_adapter_inside(SnBuild *b, uint32_t scope)
+{
+    if (goes_outside(b))
+        sn_outside_end(b->g, scope);
+}
+
 SnValue sn_nn_param_or_none(SnBuild *b, const char *name)
 {
-    if (!b->adapter)
-        return find_param(b, name);
-    const uint32_t inside = sn_outside_begin(b->g);
+    const uint32_t scope = sn_adapter_outside(b);
     const SnValue v = find_param(b, name);
-    sn_outside_end(b->g, inside);
+    sn_adapter_inside(b, scope);
     return v;
 }
 
@@ -418,17 +431,21 @@ SnValue sn_nn_lookup(SnBuild *b, SnValue ids, SnValue table)
 
 /* ---- parameters that a checkpoint lacks ---- */
 
+double sn_nn_uniform(uint64_t *state)
+{
+    *state += 0x9E3779B97F4A7C15u; /* SplitMix64, Steele et al. 2014 */
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
 /* Sum of twelve uniform numbers minus six: normal enough. */
 float sn_nn_normal(uint64_t *state)
 {
     double sum = -6;
-    for (int i = 0; i < 12; i++) {
-        *state += 0x9E3779B97F4A7C15u; /* SplitMix64, Steele et al. 2014 */
-        uint64_t z = *state;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        sum += (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-    }
+    for (int i = 0; i < 12; i++)
+        sum += sn_nn_uniform(state);
     return (float)sum;
 }
 
@@ -437,7 +454,8 @@ SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_
 {
     char full[NAME_SIZE];
     SnError err = {0};
-    if (!full_name(b, name, full) || find_tensor(b, full) || (b->adapter && sn_adapter_param(b, full).ref))
+    if (!full_name(b, name, full) || find_tensor(b, full) ||
+        (b->adapter && sn_adapter_param(b, full, NULL).ref))
         return sn_nn_param(b, name);
     size_t n = 1;
     for (int i = 0; i < ndim; i++)

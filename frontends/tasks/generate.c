@@ -12,6 +12,7 @@ typedef struct Call {
     SnLm *lm;
     const SnView *ids;
     int64_t batch, seq, rows, length; /* length: tokens at which rows end */
+    int64_t before;                   /* of seq and length: virtual ones, behind the padding */
     uint32_t slots;                   /* of a row: a guided one takes two */
     int32_t *prompt;                  /* [batch][seq] */
     uint32_t *npad;                   /* [batch] */
@@ -41,16 +42,17 @@ static SnStatus read_padding(Call *c, const SnView *mask, SnError *err)
 {
     if (!mask)
         return SN_OK;
-    SN_CHECK(is_matrix(mask) && mask->dims[0] == c->batch && mask->dims[1] == c->seq, err, SN_ESHAPE,
-             "attention_mask: expected [%lld, %lld] as input_ids", (long long)c->batch, (long long)c->seq);
+    const int64_t seq = c->seq - c->before;
+    SN_CHECK(is_matrix(mask) && mask->dims[0] == c->batch && mask->dims[1] == seq, err, SN_ESHAPE,
+             "attention_mask: expected [%lld, %lld] as input_ids", (long long)c->batch, (long long)seq);
     for (int64_t b = 0; b < c->batch; b++) {
         int64_t n = 0;
-        while (n < c->seq && element(mask, b * c->seq + n) == 0)
+        while (n < seq && element(mask, b * seq + n) == 0)
             n++;
-        for (int64_t i = n; i < c->seq; i++)
-            SN_CHECK(element(mask, b * c->seq + i) != 0, err, SN_EUNSUPPORTED,
+        for (int64_t i = n; i < seq; i++)
+            SN_CHECK(element(mask, b * seq + i) != 0, err, SN_EUNSUPPORTED,
                      "attention_mask: padding behind tokens, in row %lld", (long long)b);
-        SN_CHECK(n < c->seq, err, SN_EINVAL, "attention_mask: row %lld has no tokens", (long long)b);
+        SN_CHECK(n < seq, err, SN_EINVAL, "attention_mask: row %lld has no tokens", (long long)b);
         c->npad[b] = (uint32_t)n;
     }
     return SN_OK;
@@ -61,17 +63,21 @@ static SnStatus read_inputs(Call *c, const SnView *ids, const SnView *mask, SnEr
     SN_CHECK(is_matrix(ids) && ids->dims[0] >= 1 && ids->dims[1] >= 1 && ids->dims[1] < (1 << 24), err,
              SN_ESHAPE, "input_ids: expected whole numbers [batch, seq]");
     c->batch = ids->dims[0];
-    c->seq = ids->dims[1];
+    c->before = sn_gen_virtual(c->m);
+    c->seq = c->before + ids->dims[1];
     c->prompt = sn_arena_array(&c->arena, (size_t)(c->batch * c->seq), sizeof *c->prompt);
     c->npad = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *c->npad);
     c->room = sn_arena_array(&c->arena, (size_t)c->batch, sizeof *c->room);
     SN_CHECK(c->prompt && c->npad && c->room, err, SN_ENOMEM, "no memory for %lld rows", (long long)c->batch);
+    SN_TRY(read_padding(c, mask, err));
     for (int64_t i = 0; i < c->batch * c->seq; i++) {
-        const int64_t id = element(ids, i);
+        const int64_t pad = c->npad[i / c->seq], at = i % c->seq;
+        const int64_t from = at < pad ? at : at < pad + c->before ? pad : at - c->before;
+        const int64_t id = element(ids, i / c->seq * ids->dims[1] + from);
         SN_TRY(sn_gen_check_id(c->m, id, err));
         c->prompt[i] = (int32_t)id;
     }
-    return read_padding(c, mask, err);
+    return SN_OK;
 }
 
 /* ---- rows ---- */
@@ -103,9 +109,10 @@ static SnStatus open_driver(Call *c, SnError *err)
     const int64_t beams = g->num_beams, nend = g->end.n > 1 ? g->end.n : 1;
     SnProgram *program = NULL;
     SnGenProgram spec = {.config = g, .keep = beams > 1 ? (uint32_t)((nend + 1) * beams) : 0};
-    c->length = sn_gen_max_length(c->m, g, c->seq);
-    SN_CHECK(c->length > c->seq, err, SN_EINVAL, "%lld tokens, max_length is %lld", (long long)c->seq,
-             (long long)c->length);
+    const int64_t given = c->seq - c->before, length = sn_gen_max_length(c->m, g, given);
+    SN_CHECK(length > given, err, SN_EINVAL, "%lld tokens, max_length is %lld", (long long)given,
+             (long long)length);
+    c->length = c->before + length;
     c->rows = c->batch * (beams > 1 ? beams : g->num_return_sequences);
     c->slots = g->is_guided ? 2 : 1;
     SN_CHECK(c->rows * c->slots <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
@@ -114,12 +121,12 @@ static SnStatus open_driver(Call *c, SnError *err)
     for (int64_t b = 0; b < c->batch; b++)
         SN_TRY(sn_gen_room(c->m, spec.places, c->seq - c->npad[b], &c->room[b], err));
     c->nnumber = sn_gen_numbers(g, spec.number, spec.nnumber, g->seed, c->number);
-    const SnLmDesc d = {.struct_size = sizeof d,
-                        .rows = (uint32_t)c->rows * c->slots,
-                        .context =
-                            (uint32_t)(c->length + (g->negative.n > c->seq ? g->negative.n - c->seq : 0)),
-                        .wanted = 1 + (uint32_t)g->prompt_lookup_num_tokens,
-                        .has_beams = beams > 1};
+    SnLmDesc d = {.struct_size = sizeof d,
+                  .rows = (uint32_t)c->rows * c->slots,
+                  .context = (uint32_t)(c->length + (g->negative.n > c->seq ? g->negative.n - c->seq : 0)),
+                  .wanted = 1 + (uint32_t)g->prompt_lookup_num_tokens,
+                  .has_beams = beams > 1};
+    SN_TRY(sn_gen_adapter(c->m, &c->arena, &d, err));
     return sn_lm_create(program, &d, &c->lm, err);
 }
 
@@ -164,14 +171,17 @@ static SnStatus give_sequences(Call *c, const int32_t *const *ids, const uint32_
     int64_t longest = 0;
     for (int64_t i = 0; i < rows; i++)
         longest = nid[i] > longest ? nid[i] : longest;
+    longest -= c->before;
     const int64_t dims[] = {rows, longest};
     const SnView v = sn_view(SN_I64, NULL, 2, dims);
     SN_TRY(sn_results_create(c->m->ctx, 5, &c->out, err));
     SN_TRY(sn_results_reserve(c->out, "sequences", &v, err));
     int64_t *to = sn_results_find(c->out, "sequences")->view.data;
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < longest; k++)
-            to[i * longest + k] = k < nid[i] ? ids[i][k] : pad;
+        for (int64_t k = 0; k < longest; k++) {
+            const int64_t at = k < c->npad[i / (rows / c->batch)] ? k : k + c->before;
+            to[i * longest + k] = at < nid[i] ? ids[i][at] : pad;
+        }
     SN_TRY(give_steps(c, "logits", c->logits, err));
     return give_steps(c, "scores", c->scores, err);
 }
@@ -284,7 +294,7 @@ static SnStatus begin_search(Call *c, Search *s, int64_t b, SnError *err)
 static SnStatus give_paths(Call *c, const Search *search, const uint32_t *nid, SnError *err)
 {
     const int64_t kept = c->config.num_return_sequences, rows = c->batch * kept;
-    const int64_t steps = sn_results_find(c->out, "sequences")->view.dims[1] - c->seq;
+    const int64_t steps = sn_results_find(c->out, "sequences")->view.dims[1] - c->seq + c->before;
     const SnView v = sn_view(SN_I32, NULL, 2, (int64_t[]){rows, steps});
     SN_TRY(sn_results_reserve(c->out, "beam_indices", &v, err));
     int32_t *to = sn_results_find(c->out, "beam_indices")->view.data;

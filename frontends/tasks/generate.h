@@ -41,6 +41,12 @@ SN_MUST_CHECK SnStatus sn_gen_room(const SnModel *m, int64_t places, int64_t nid
 /* Tokens at which a row of nid tokens ends. */
 int64_t sn_gen_max_length(const SnModel *m, const SnGenConfig *c, int64_t nid);
 
+/* Tokens in front of every row that stand for those of the model's adapter: they have places, and nobody sees
+ * them. */
+int64_t sn_gen_virtual(const SnModel *m);
+/* The tensors of the adapter, for the driver, in the arena. */
+SN_MUST_CHECK SnStatus sn_gen_adapter(const SnModel *m, SnArena *arena, SnLmDesc *out, SnError *err);
+
 /* Numbers of a row: those of the program (spec filled), and its seed. */
 #define SN_GEN_NUMBERS 17
 uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t n, int64_t seed,

@@ -6,6 +6,7 @@
  * token alone. */
 #include "frontends/tasks/generate.h"
 
+#include "frontends/hf/adapter.h"
 #include "frontends/tasks/logits.h"
 #include "ops/ops.h"
 
@@ -75,7 +76,8 @@ static SnValue build_model(Entry *e, bool has_head)
                         .nin = SN_COUNT(in),
                         .want = want,
                         .nwant = has_head,
-                        .past = &e->past};
+                        .past = &e->past,
+                        .takes_adapter = sn_model_takes_adapter(e->m)};
     sn_model_build(e->m, g, &part);
     const SnValue logits = sn_named_value(part.out.at, part.out.n, "logits");
     e->p->max_seq = part.max_seq;
@@ -365,6 +367,7 @@ SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError
     SnModelProgram *p = NULL;
     SN_TRY(sn_model_need(m, err));
     find_numbers(spec);
+    sn_model_key(m, &key);
     put_key(&key, spec);
     SnStatus st = key.failed ? sn_fail(err, SN_ENOMEM, "%s: no memory for a key", m->folder)
                              : sn_model_program(m, key.at, sn_gen_fill, spec, &p, err);
@@ -376,6 +379,23 @@ SnStatus sn_gen_program(SnModel *m, SnGenProgram *spec, SnProgram **out, SnError
         spec->places = p->max_seq;
     }
     return st;
+}
+
+int64_t sn_gen_virtual(const SnModel *m)
+{
+    return m->adapter ? sn_adapter_tokens(m->adapter) : 0;
+}
+
+SnStatus sn_gen_adapter(const SnModel *m, SnArena *arena, SnLmDesc *out, SnError *err)
+{
+    const size_t n = sn_model_takes_adapter(m) ? sn_adapter_count(m->adapter) : 0;
+    SnLmTensor *t = sn_arena_array(arena, n + 1, sizeof *t);
+    SN_CHECK(t, err, SN_ENOMEM, "%s: no memory for an adapter", m->folder);
+    for (size_t i = 0; i < n; i++)
+        t[i].name = sn_adapter_tensor(m->adapter, i, &t[i].view);
+    out->tensor = t;
+    out->ntensor = (uint32_t)n;
+    return SN_OK;
 }
 
 bool sn_gen_is_same(SnModel *m, SnGenProgram *a, SnGenProgram *b)

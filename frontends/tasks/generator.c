@@ -24,7 +24,7 @@ struct SnGenerator {
     SnArena arena;
     SnGenConfig config;
     const char *number[16];
-    uint32_t nnumber, context;
+    uint32_t nnumber, context, nvirtual;
     bool keep_special, cut_stop, no_text;
     SnGeneratorDesc desc; /* its functions */
     SnLm *lm, *draft;
@@ -123,6 +123,7 @@ static SnStatus open_driver(SnGenerator *g, const SnGeneratorDesc *d, SnError *e
                    .context = g->context,
                    .chunk = d->chunk,
                    .wanted = 1 + g->ndraft};
+    SN_TRY(sn_gen_adapter(g->m, &g->arena, &lm, err));
     SN_TRY(pages_of(program, d, g->config.is_guided, g->context, &lm.pages, err));
     SN_TRY(sn_lm_create(program, &lm, &g->lm, err));
     return d->assistant ? open_draft(g, d, err) : SN_OK;
@@ -139,6 +140,7 @@ SnStatus sn_generator_create(SnModel *m, const SnGeneratorDesc *d, SnGenerator *
     g->keep_special = d->keep_special;
     g->cut_stop = d->cut_stop;
     g->no_text = d->no_text;
+    g->nvirtual = (uint32_t)sn_gen_virtual(m);
     sn_arena_init(&g->arena, sn_allocator(m->ctx));
     SnStatus st = sn_model_need(m, err);
     if (st == SN_OK)
@@ -193,22 +195,23 @@ static SnStatus own_config(SnGenerator *g, Request *r, const SnJson *config, SnE
 static SnStatus fill_request(SnGenerator *g, Request *r, const int32_t *ids, size_t n, const SnJson *config,
                              SnError *err)
 {
-    SN_CHECK(n >= 1 && n < g->context, err, SN_ESHAPE, "%zu tokens and the next ones: there is room for %u",
-             n, g->context);
-    int32_t *own = sn_arena_array(&r->arena, n, sizeof *own);
+    const size_t before = g->nvirtual;
+    SN_CHECK(n >= 1 && before < g->context && n < g->context - before, err, SN_ESHAPE,
+             "%zu tokens and the next ones: there is room for %u", n, g->context);
+    int32_t *own = sn_arena_array(&r->arena, before + n, sizeof *own);
     SN_CHECK(own, err, SN_ENOMEM, "%s: no memory for a request", g->m->folder);
-    for (size_t i = 0; i < n; i++) {
-        SN_TRY(sn_gen_check_id(g->m, ids[i], err));
-        own[i] = ids[i];
+    for (size_t i = 0; i < before + n; i++) {
+        own[i] = ids[i < before ? 0 : i - before];
+        SN_TRY(sn_gen_check_id(g->m, own[i], err));
     }
     r->ids = own;
-    r->nid = (uint32_t)n;
+    r->nid = (uint32_t)(before + n);
     SN_TRY(own_config(g, r, config, err));
     const int64_t length = sn_gen_max_length(g->m, &r->config, (int64_t)n);
     SN_CHECK(length > (int64_t)n, err, SN_EINVAL, "%zu tokens, max_length is %lld", n, (long long)length);
     r->max_new = (uint32_t)(length - (int64_t)n);
     r->text = (SnGenText){.keep_special = g->keep_special, .keep_stop = !g->cut_stop};
-    return sn_gen_text_begin(&r->text, r->config.stop, n, &r->arena, err);
+    return sn_gen_text_begin(&r->text, r->config.stop, before + n, &r->arena, err);
 }
 
 SnStatus sn_generator_add(SnGenerator *g, const int32_t *ids, size_t n, const SnJson *config,
@@ -288,7 +291,8 @@ bool sn_generator_is_busy(const SnGenerator *g)
 static void allow(void *self, const int32_t *ids, uint32_t nid, bool *allowed, uint32_t vocabulary)
 {
     const Request *r = self;
-    r->of->desc.allow(r->of->desc.self, r->number, ids, nid, allowed, vocabulary);
+    const uint32_t before = r->of->nvirtual;
+    r->of->desc.allow(r->of->desc.self, r->number, ids + before, nid - before, allowed, vocabulary);
 }
 
 /* Has it gone on for max_time, or does its owner say that it is enough? */
@@ -297,7 +301,7 @@ static bool is_enough(const Request *r, const SnLmInfo *info, uint32_t nid)
     const SnGeneratorDesc *d = &r->of->desc;
     const double seconds = (double)(sn_now_ns() - r->since_ns) * 1e-9;
     return (r->config.max_time > 0 && seconds > r->config.max_time) ||
-           (d->stop && d->stop(d->self, r->number, info->ids, nid));
+           (d->stop && d->stop(d->self, r->number, info->ids + r->of->nvirtual, nid - r->of->nvirtual));
 }
 
 static SnStatus admit(SnGenerator *g, SnError *err)
@@ -325,7 +329,7 @@ static SnStatus admit(SnGenerator *g, SnError *err)
                              .nnumber =
                                  sn_gen_numbers(&r->config, g->number, g->nnumber, r->config.seed, number)};
         SN_TRY(sn_lm_add(g->lm, &row, &r->slot, &kept, err));
-        g->stats.prompt_tokens += r->nid;
+        g->stats.prompt_tokens += r->nid - g->nvirtual;
         g->stats.kept_tokens += kept;
     }
     return SN_OK;

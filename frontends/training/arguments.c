@@ -229,8 +229,7 @@ const char *sn_arg_string(const SnJson *config, const char *key)
 
 /* ---- checks ---- */
 
-/* Edits that make b of a: insertions, removals, replacements. */
-static size_t distance(SnBytes a, const char *b)
+size_t sn_arg_distance(SnBytes a, const char *b)
 {
     size_t row[MAX_KEY + 1];
     const size_t n = strlen(b);
@@ -256,7 +255,7 @@ static SnStatus unknown(const SnJson *v, SnError *err)
     size_t best = SIZE_MAX;
     const char *near = "";
     for (size_t i = 0; i < SN_COUNT(keys); i++) {
-        const size_t d = distance(v->key, keys[i].name);
+        const size_t d = sn_arg_distance(v->key, keys[i].name);
         if (d < best) {
             best = d;
             near = keys[i].name;
@@ -297,7 +296,7 @@ static SnStatus check_only(const SnJson *v, bool *is_known, SnError *err)
     return SN_OK;
 }
 
-static bool is_choice(const char *choice, SnBytes s)
+bool sn_arg_is_choice(const char *choice, SnBytes s)
 {
     for (const char *c = choice; *c;) {
         const size_t n = strcspn(c, "|");
@@ -331,9 +330,9 @@ static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
         SN_CHECK(memchr(v->u.string.at, 0, v->u.string.n) == NULL, err, SN_EINVAL, "config: %s: holds a NUL",
                  k->name);
     if (k->choice && k->kind == SN_KEY_STRING)
-        SN_CHECK(is_choice(k->choice, v->u.string), err, SN_EINVAL, "config: %s: expected %s, found %.*s",
-                 k->name, k->choice, (int)(v->u.string.n < 80 ? v->u.string.n : 80),
-                 (const char *)v->u.string.at);
+        SN_CHECK(sn_arg_is_choice(k->choice, v->u.string), err, SN_EINVAL,
+                 "config: %s: expected %s, found %.*s", k->name, k->choice,
+                 (int)(v->u.string.n < 80 ? v->u.string.n : 80), (const char *)v->u.string.at);
     return SN_OK;
 }
 

@@ -1,10 +1,9 @@
-/* peft.c -- what adapters compute: beside the products of a model, in front of its words, or in front of the
- * keys and values of its layers.
+/* peft.c -- what adapters compute beside the products and tables of a model, and how their tensors come into
+ * its graph.
  *
  * LoRA: Hu et al. 2021, arXiv:2106.09685. rsLoRA: Kalajdzievski 2023, arXiv:2312.03732. DoRA: Liu et al.
- * 2024, arXiv:2402.09353. (IA)^3: Liu et al. 2022, arXiv:2205.05638. Prompts: Lester et al. 2021,
- * arXiv:2104.08691. Prefixes: Li & Liang 2021, arXiv:2101.00190. Names, shapes and formulas are those of
- * PEFT. */
+ * 2024, arXiv:2402.09353. (IA)^3: Liu et al. 2022, arXiv:2205.05638. Names, shapes, formulas and the numbers
+ * that new tensors begin with are those of PEFT. */
 #include "frontends/training/peft_state.h"
 
 #include "ops/ops.h"
@@ -12,13 +11,18 @@
 #include <math.h>
 #include <stdio.h>
 
-#define NAME_SIZE 512
-#define PREFIX    "base_model.model."
+#define NAME_SIZE SN_PEFT_NAME
 #define MAX_RANK  65536
 
 static SnValue size(SnBuild *b, int64_t n)
 {
     return sn_const_int(b->g, SN_I64, n);
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
 }
 
 /* ---- tensors ---- */
@@ -52,11 +56,13 @@ static SnValue as_input(SnBuild *b, const char *name, const SnStTensor *t)
     return v;
 }
 
-/* f32, or none where the adapter has no such tensor. */
+/* f32, or none where the adapter has no such tensor. A table that is kept beside its change does not learn.
+ */
 static SnValue tensor(SnBuild *b, const char *name)
 {
     SnAdapter *a = b->adapter;
     const SnStTensor *t = a->weights ? sn_weights_find(a->weights, name) : NULL;
+    const bool learns = b->adapter_form == SN_ADAPTER_LEARNT && !ends_with(name, ".base_layer.weight");
     uint32_t at = 0;
     if (!t)
         return sn_none();
@@ -64,7 +70,7 @@ static SnValue tensor(SnBuild *b, const char *name)
         a->asked++;
     const uint32_t inside = sn_outside_begin(b->g);
     SnValue v = b->adapter_form == SN_ADAPTER_INPUTS ? as_input(b, name, t) : as_param(b, name, t);
-    v = sn_cast(b->g, b->adapter_form == SN_ADAPTER_LEARNT ? sn_nn_trained(b, name, v) : v, SN_F32);
+    v = sn_cast(b->g, learns ? sn_nn_trained(b, name, v) : v, SN_F32);
     sn_outside_end(b->g, inside);
     return v;
 }
@@ -77,44 +83,41 @@ static const char *plain(const SnBuild *b, const char *path)
     return is_base && strncmp(path, b->arch->prefix, n) == 0 && path[n] == '.' ? path + n + 1 : path;
 }
 
-static bool join(SnBuild *b, const char *module, const char *name, char out[NAME_SIZE])
+/* ---- new tensors ---- */
+
+static float number(const SnPeftWanted *w, uint64_t *state)
 {
-    if (snprintf(out, NAME_SIZE, PREFIX "%s.%s", module, name) < NAME_SIZE)
-        return true;
-    sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", module);
-    return false;
+    if (w->init == SN_PEFT_NORMAL)
+        return (float)w->size * sn_nn_normal(state);
+    return (float)(w->init == SN_PEFT_FLAT ? w->size : w->size * (2 * sn_nn_uniform(state) - 1));
 }
 
-/* A tensor [rows, cols] of the module at hand; cols 0: [rows]. A new adapter makes it: normal numbers times
- * spread, from mean on. */
-typedef struct Wanted {
-    const char *name;
-    int64_t rows, cols;
-    float mean, spread;
-} Wanted;
-
-static SnStatus make(SnAdapter *a, const char *name, const Wanted *w, SnError *err)
+static SnStatus make(SnAdapter *a, const char *name, const SnPeftWanted *w, SnError *err)
 {
-    const size_t n = (size_t)w->rows * (size_t)(w->cols ? w->cols : 1);
     const int64_t dims[] = {w->rows, w->cols};
     const SnAllocator *memory = sn_allocator(a->m->ctx);
-    float *data = sn_alloc(memory, n * sizeof *data, _Alignof(max_align_t));
+    size_t n = (size_t)w->rows, bytes = 0;
+    SN_CHECK((!w->cols || sn_mul_size(n, (size_t)w->cols, &n)) && sn_mul_size(n, sizeof(float), &bytes), err,
+             SN_ESHAPE, "%s: its size overflows", name);
+    float *data = sn_alloc(memory, bytes, _Alignof(max_align_t));
     SN_CHECK(data, err, SN_ENOMEM, "%s: no memory", name);
     uint64_t state = sn_hash64(name, strlen(name), a->seed);
     for (size_t i = 0; i < n; i++)
-        data[i] = w->spread != 0 ? w->mean + w->spread * sn_nn_normal(&state) : w->mean;
+        data[i] = number(w, &state);
     const SnStatus st = sn_weights_add(a->weights, name, SN_F32, w->cols ? 2 : 1, dims, data, err);
-    sn_free(memory, data, n * sizeof *data, _Alignof(max_align_t));
+    sn_free(memory, data, bytes, _Alignof(max_align_t));
     return st;
 }
 
-static SnValue need(SnBuild *b, const char *module, Wanted w)
+SnValue sn_peft_need(SnBuild *b, const char *module, SnPeftWanted w)
 {
     SnAdapter *a = b->adapter;
     char name[NAME_SIZE];
     SnError err = {0};
-    if (!join(b, module, w.name, name))
-        return sn_none();
+    const int n = module ? snprintf(name, sizeof name, "%s%s.%s", a->prefix, module, w.name)
+                         : snprintf(name, sizeof name, "%s", w.name);
+    if (n >= NAME_SIZE)
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", module ? module : w.name);
     const SnStTensor *t = sn_weights_find(a->weights, name);
     if (!t && a->is_new) {
         if (make(a, name, &w, &err) != SN_OK)
@@ -131,18 +134,88 @@ static SnValue need(SnBuild *b, const char *module, Wanted w)
     return tensor(b, name);
 }
 
-SnValue sn_adapter_param(SnBuild *b, const char *full)
+/* ---- copies of the model's own parameters ---- */
+
+/* Is it of a module that is learnt whole? */
+static bool is_saved(SnBuild *b, const char *path)
+{
+    char module[NAME_SIZE];
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        (void)snprintf(module, sizeof module, "%.*s", (int)(dot - path), path);
+        if (sn_peft_is_named(b, "modules_to_save", module, false))
+            return true;
+    }
+    return false;
+}
+
+/* The weight of the module whose bias t is. */
+static const SnStTensor *weight_beside(const SnBuild *b, const SnStTensor *t)
 {
     char name[NAME_SIZE];
-    const char *path = plain(b, full), *dot = strrchr(path, '.');
-    if (snprintf(name, sizeof name, PREFIX "%s", path) >= NAME_SIZE)
+    const size_t n = t->name.n;
+    if (n < 5 || n + 3 > sizeof name || memcmp(t->name.at + n - 4, "bias", 4) != 0)
+        return NULL;
+    memcpy(name, t->name.at, n);
+    memcpy(name + n - 4, "weight", 7);
+    return sn_weights_find(b->weights, name);
+}
+
+/* Under which name a new adapter has a copy of the parameter; false: it has none. */
+static bool copy_name(SnBuild *b, const char *path, const SnStTensor *t, char out[NAME_SIZE])
+{
+    const SnAdapter *a = b->adapter;
+    const SnJson *bias = sn_json_get(a->config, "bias");
+    const SnStTensor *weight = weight_beside(b, t);
+    char module[NAME_SIZE];
+    const bool is_all = sn_json_is(bias, "all"), is_bias = is_all || sn_json_is(bias, "lora_only");
+    bool is_target = false, is_copied = is_saved(b, path);
+    if (!is_copied && is_bias && ends_with(path, ".bias")) {
+        (void)snprintf(module, sizeof module, "%.*s", (int)(strlen(path) - 5), path);
+        (void)sn_peft_targets(b, module, weight && weight->ndim == 2, &is_target);
+        is_copied = is_all || is_target;
+    }
+    const char *dot = strrchr(path, '.');
+    const int n =
+        is_target ? snprintf(out, NAME_SIZE, "%s%.*s.base_layer%s", a->prefix, (int)(dot - path), path, dot)
+                  : snprintf(out, NAME_SIZE, "%s%s", a->prefix, path);
+    return is_copied && n < NAME_SIZE;
+}
+
+static SnStatus make_copy(SnAdapter *a, const char *name, const SnStTensor *t, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(a->m->ctx);
+    const size_t size = sn_dtype_size(t->dtype);
+    SN_CHECK(size && sn_dtype_is_float(t->dtype), err, SN_EUNSUPPORTED, "%s: a copy of weights of dtype %s",
+             name, t->format);
+    const size_t n = t->bytes.n / size;
+    float *data = sn_alloc(memory, n * sizeof *data + 1, _Alignof(max_align_t));
+    SN_CHECK(data, err, SN_ENOMEM, "%s: no memory", name);
+    for (size_t i = 0; i < n; i++)
+        data[i] =
+            (float)sn_scalar_cast(t->dtype, SN_F64, sn_scalar_load(t->dtype, t->bytes.at + i * size), false)
+                .f;
+    const SnStatus st = sn_weights_add(a->weights, name, SN_F32, t->ndim, t->dims, data, err);
+    sn_free(memory, data, n * sizeof *data + 1, _Alignof(max_align_t));
+    return st;
+}
+
+SnValue sn_adapter_param(SnBuild *b, const char *full, const SnStTensor *t)
+{
+    char name[NAME_SIZE];
+    SnError err = {0};
+    const char *path = plain(b, full), *dot = strrchr(path, '.'), *prefix = b->adapter->prefix;
+    if (snprintf(name, sizeof name, "%s%s", prefix, path) >= NAME_SIZE)
         return sn_none();
-    const SnValue v = tensor(b, name);
+    SnValue v = tensor(b, name);
     if (v.ref || !dot)
         return v;
     const int n = (int)(dot - path);
-    return snprintf(name, sizeof name, PREFIX "%.*s.base_layer%s", n, path, dot) < NAME_SIZE ? tensor(b, name)
-                                                                                             : sn_none();
+    if (snprintf(name, sizeof name, "%s%.*s.base_layer%s", prefix, n, path, dot) < NAME_SIZE)
+        v = tensor(b, name);
+    if (v.ref || !b->adapter->is_new || !t || !copy_name(b, path, t, name))
+        return v;
+    return make_copy(b->adapter, name, t, &err) == SN_OK ? tensor(b, name)
+                                                         : sn_graph_fail(b->g, err.code, "%s", err.message);
 }
 
 /* ---- products ---- */
@@ -150,29 +223,10 @@ SnValue sn_adapter_param(SnBuild *b, const char *full)
 typedef struct Product {
     SnBuild *b;
     const char *module, *quant;
-    SnValue x, w, bias;
+    SnValue x, w, bias; /* w [out, in] */
     int64_t in, out;
-    bool is_merged;
+    bool is_merged, is_turned; /* is_turned: the file has w the other way round */
 } Product;
-
-/* w and bias of the module are other ones: the product with those, and what they are for who asks. */
-static SnValue merged(const Product *p, SnValue w, SnValue bias, bool turned)
-{
-    SnBuild *b = p->b;
-    const SnValue all[] = {w, bias};
-    static const char *const part[] = {"weight", "bias"};
-    char name[NAME_SIZE];
-    for (int i = 0; i < 2; i++)
-        if (all[i].ref && all[i].ref != (i ? p->bias.ref : p->w.ref) &&
-            snprintf(name, sizeof name, "merged.%s.%s", p->module, part[i]) < NAME_SIZE && b->nwant &&
-            sn_nn_wants(b, name)) {
-            const uint32_t inside = sn_outside_begin(b->g);
-            sn_nn_output(b, name, i == 0 && turned ? sn_permute(b->g, w, (const int[]){1, 0}) : all[i]);
-            sn_outside_end(b->g, inside);
-        }
-    return sn_nn_product(b, p->quant, p->x, sn_cast(b->g, w, b->dtype),
-                         bias.ref ? sn_cast(b->g, bias, b->dtype) : bias);
-}
 
 static SnValue wide(SnBuild *b, SnValue x)
 {
@@ -184,37 +238,89 @@ static SnValue times(SnBuild *b, SnValue x, double s)
     return sn_mul(b->g, x, sn_const(b->g, SN_F32, s));
 }
 
+static SnValue turn(SnBuild *b, SnValue x)
+{
+    return sn_permute(b->g, x, (const int[]){1, 0});
+}
+
+/* Gives KIND.MODULE.PART out, where it is asked for by name. */
+static void tell(const Product *p, const char *kind, const char *part, SnValue v)
+{
+    char name[NAME_SIZE];
+    if (p->b->nwant && snprintf(name, sizeof name, "%s.%s%s", kind, p->module, part) < NAME_SIZE)
+        sn_nn_output(p->b, name, v);
+}
+
+/* The module with another w and bias, in the build's dtype. */
+static Product merged(const Product *p, SnValue w, SnValue bias)
+{
+    SnBuild *b = p->b;
+    Product q = *p;
+    tell(p, "merged", ".weight", p->is_turned ? turn(b, w) : w);
+    q.w = sn_cast(b->g, w, b->dtype);
+    if (bias.ref && bias.ref != p->bias.ref) {
+        tell(p, "merged", ".bias", bias);
+        q.bias = sn_cast(b->g, bias, b->dtype);
+    }
+    return q;
+}
+
+static SnValue product(const Product *p, SnValue x, SnValue bias)
+{
+    return sn_nn_product(p->b, p->quant, x, p->w, bias);
+}
+
 typedef struct Lora {
     SnValue a, b, bias, magnitude;
     double scale;
 } Lora;
 
-static bool is_on(const Product *p, const char *key)
+/* What init_lora_weights says of [rows, cols]: numbers of a new nn.Linear, or others. */
+static SnPeftWanted wanted(const SnAdapter *a, const char *name, int64_t rows, int64_t cols, bool is_down)
 {
-    bool v = false;
-    return sn_json_bool(sn_json_get(p->b->adapter->config, key), &v) && v;
+    const SnJson *init = sn_json_get(a->config, "init_lora_weights");
+    bool is_usual = true;
+    (void)sn_json_bool(init, &is_usual);
+    if (!is_down && is_usual)
+        return (SnPeftWanted){name, rows, cols, SN_PEFT_FLAT, 0};
+    if (is_down && sn_json_is(init, "gaussian"))
+        return (SnPeftWanted){name, rows, cols, SN_PEFT_NORMAL, 1 / (double)rows};
+    return (SnPeftWanted){name, rows, cols, SN_PEFT_UNIFORM, 1 / sqrt((double)(cols ? cols : rows))};
 }
 
-static bool read_lora(const Product *p, Lora *l)
+static SnPeftWanted wanted_row(const SnAdapter *a, const char *name, int64_t rows, int64_t cols, bool is_up)
+{
+    bool is_usual = true;
+    (void)sn_json_bool(sn_json_get(a->config, "init_lora_weights"), &is_usual);
+    const bool is_flat = !is_up && is_usual;
+    return (SnPeftWanted){name, rows, cols, is_flat ? SN_PEFT_FLAT : SN_PEFT_NORMAL, is_flat ? 0 : 1};
+}
+
+static bool read_lora(const Product *p, bool is_table, Lora *l)
 {
     SnBuild *b = p->b;
+    const SnAdapter *a = b->adapter;
     const double r = sn_peft_pattern(b, "rank_pattern", "r", p->module, 8);
     const double alpha = sn_peft_pattern(b, "alpha_pattern", "lora_alpha", p->module, 8);
     if (!(r >= 1 && r <= MAX_RANK && r == floor(r))) {
-        sn_graph_fail(b->g, SN_EFORMAT, "%s: %s: rank %g, allowed 1 to %d", b->adapter->folder, p->module, r,
+        sn_graph_fail(b->g, SN_EFORMAT, "%s: %s: rank %g, allowed 1 to %d", a->folder, p->module, r,
                       MAX_RANK);
         return false;
     }
     const int64_t rank = (int64_t)r;
-    l->scale = alpha / (is_on(p, "use_rslora") ? sqrt(r) : r);
-    l->a =
-        need(b, p->module, (Wanted){"lora_A.weight", rank, p->in, 0, (float)(1 / sqrt(3 * (double)p->in))});
-    l->b = need(b, p->module, (Wanted){"lora_B.weight", p->out, rank, 0, 0});
+    l->scale = alpha / (sn_peft_is_on(a, "use_rslora") ? sqrt(r) : r);
+    l->a = sn_peft_need(b, p->module,
+                        is_table ? wanted_row(a, "lora_embedding_A", rank, p->in, false)
+                                 : wanted(a, "lora_A.weight", rank, p->in, true));
+    l->b = sn_peft_need(b, p->module,
+                        is_table ? wanted_row(a, "lora_embedding_B", p->out, rank, true)
+                                 : wanted(a, "lora_B.weight", p->out, rank, false));
     l->bias = l->magnitude = sn_none();
-    if (is_on(p, "lora_bias"))
-        l->bias = need(b, p->module, (Wanted){"lora_B.bias", p->out, 0, 0, 0});
-    if (is_on(p, "use_dora"))
-        l->magnitude = need(b, p->module, (Wanted){"lora_magnitude_vector", p->out, 0, 1, 0});
+    if (sn_peft_is_on(a, "lora_bias"))
+        l->bias = sn_peft_need(b, p->module, wanted(a, "lora_B.bias", p->out, 0, false));
+    if (sn_peft_is_on(a, "use_dora"))
+        l->magnitude =
+            sn_peft_need(b, p->module, (SnPeftWanted){"lora_magnitude_vector", p->out, 0, SN_PEFT_FLAT, 1});
     return sn_graph_check(b->g, NULL) == SN_OK;
 }
 
@@ -222,22 +328,29 @@ static bool read_lora(const Product *p, Lora *l)
 static SnValue with_delta(const Product *p, const Lora *l)
 {
     SnGraph *g = p->b->g;
-    const SnValue delta = sn_linear(g, l->b, sn_permute(g, l->a, (const int[]){1, 0}), sn_none());
+    const SnValue delta = sn_linear(g, l->b, turn(p->b, l->a), sn_none());
     return sn_add(g, wide(p->b, p->w), times(p->b, delta, l->scale));
 }
 
 /* What DoRA stretches each row of w by, [out]. */
 static SnValue stretch(const Product *p, const Lora *l)
 {
-    SnGraph *g = p->b->g;
+    SnBuild *b = p->b;
+    SnGraph *g = b->g;
+    const uint32_t scope = sn_adapter_outside(b);
     const SnValue squares = sn_reduce(g, "add", sn_square(g, with_delta(p, l)), 1, &(int){1}, false);
-    return sn_div(g, l->magnitude, sn_stop_gradient(g, sn_sqrt(g, squares)));
+    const SnValue norm = sn_sqrt(g, squares);
+    tell(p, "norm", "", norm);
+    const SnValue y = sn_div(g, l->magnitude, sn_stop_gradient(g, norm));
+    sn_adapter_inside(b, scope);
+    return y;
 }
 
-static SnValue merge_lora(const Product *p, const Lora *l, bool turned)
+static Product merge_lora(const Product *p, const Lora *l)
 {
-    SnGraph *g = p->b->g;
-    const uint32_t inside = sn_outside_begin(g);
+    SnBuild *b = p->b;
+    SnGraph *g = b->g;
+    const uint32_t scope = sn_adapter_outside(b);
     SnValue w = with_delta(p, l), bias = p->bias;
     if (l->magnitude.ref) {
         const SnValue column[] = {size(p->b, p->out), size(p->b, 1)};
@@ -247,79 +360,80 @@ static SnValue merge_lora(const Product *p, const Lora *l, bool turned)
         const SnValue more = times(p->b, l->bias, l->scale);
         bias = bias.ref ? sn_add(g, wide(p->b, bias), more) : more;
     }
-    sn_outside_end(g, inside);
-    return merged(p, w, bias, turned);
+    const Product q = merged(p, w, bias);
+    sn_adapter_inside(b, scope);
+    return q;
 }
 
-static SnValue lora(const Product *p, bool turned)
+static SnValue lora(const Product *p)
 {
     SnBuild *b = p->b;
     SnGraph *g = b->g;
     Lora l;
-    if (!read_lora(p, &l))
+    if (!read_lora(p, false, &l))
         return sn_none();
-    if (p->is_merged)
-        return merge_lora(p, &l, turned);
-    const SnValue narrow = sn_linear(g, wide(b, p->x), l.a, sn_none());
-    const SnValue more = times(b, sn_linear(g, narrow, l.b, l.bias), l.scale);
-    if (!l.magnitude.ref) {
-        const SnValue y = sn_nn_product(b, p->quant, p->x, p->w, p->bias);
-        return sn_cast(g, sn_add(g, wide(b, y), more), sn_value_dtype(g, y));
+    if (p->is_merged) {
+        const Product q = merge_lora(p, &l);
+        return product(&q, p->x, q.bias);
     }
-    const SnValue y = sn_nn_product(b, p->quant, p->x, p->w, sn_none());
-    SnValue z = sn_mul(g, sn_add(g, wide(b, y), more), stretch(p, &l));
-    if (p->bias.ref)
-        z = sn_add(g, z, wide(b, p->bias));
+    double share = 0;
+    (void)sn_json_number(sn_json_get(b->adapter->config, "lora_dropout"), &share);
+    const SnValue x = sn_nn_dropout(b, p->x, share), narrow = sn_linear(g, wide(b, x), l.a, sn_none());
+    const SnValue more = times(b, sn_linear(g, narrow, l.b, l.bias), l.scale);
+    const SnValue y = product(p, p->x, l.magnitude.ref ? sn_none() : p->bias);
+    SnValue z = sn_add(g, wide(b, y), more);
+    if (l.magnitude.ref) { /* what is added to w x is seen through the dropout, all of it */
+        const SnValue m = stretch(p, &l), one = sn_const(g, SN_F32, 1);
+        z = sn_mul(g, z, m);
+        if (x.ref != p->x.ref)
+            z = sn_add(g, sn_add(g, wide(b, y), sn_mul(g, more, m)),
+                       sn_mul(g, wide(b, product(p, x, sn_none())), sn_sub(g, m, one)));
+        if (p->bias.ref)
+            z = sn_add(g, z, wide(b, p->bias));
+    }
     return sn_cast(g, z, sn_value_dtype(g, y));
 }
 
-/* Is the module's end one of feedforward_modules? */
-static bool scales_input(const Product *p)
-{
-    const SnJson *list = sn_json_get(p->b->adapter->config, "feedforward_modules");
-    const size_t n = strlen(p->module);
-    SnBytes s;
-    for (uint32_t i = 0; list && list->kind == SN_JSON_ARRAY && i < list->n; i++)
-        if (sn_json_string(sn_json_at(list, i), &s) && s.n <= n &&
-            memcmp(p->module + n - s.n, s.at, s.n) == 0)
-            return true;
-    return false;
-}
-
-static SnValue ia3(const Product *p, bool turned)
+static SnValue ia3(const Product *p)
 {
     SnBuild *b = p->b;
     SnGraph *g = b->g;
-    const bool is_in = scales_input(p);
-    const Wanted shape = {"ia3_l", is_in ? 1 : p->out, is_in ? p->in : 1, 1, 0};
-    const SnValue l = need(b, p->module, shape), n = size(b, is_in ? p->in : p->out);
+    const bool is_in = sn_peft_is_named(b, "feedforward_modules", p->module, false);
+    const SnPeftWanted shape = {"ia3_l", is_in ? 1 : p->out, is_in ? p->in : 1, SN_PEFT_FLAT, 1};
+    const SnValue l = sn_peft_need(b, p->module, shape), n = size(b, is_in ? p->in : p->out);
     if (!l.ref)
         return sn_none();
     if (p->is_merged) {
-        const uint32_t inside = sn_outside_begin(g);
-        const SnValue w = sn_mul(g, wide(b, p->w), l);
-        SnValue bias = p->bias;
-        if (bias.ref && !is_in)
-            bias = sn_mul(g, wide(b, bias), sn_reshape(g, l, 1, &n));
-        sn_outside_end(g, inside);
-        return merged(p, w, bias, turned);
+        const uint32_t scope = sn_adapter_outside(b);
+        const SnValue bias =
+            p->bias.ref && !is_in ? sn_mul(g, wide(b, p->bias), sn_reshape(g, l, 1, &n)) : p->bias;
+        const Product q = merged(p, sn_mul(g, wide(b, p->w), l), bias);
+        sn_adapter_inside(b, scope);
+        return product(&q, p->x, q.bias);
     }
     const SnValue flat = sn_reshape(g, l, 1, &n);
-    if (is_in) {
-        const SnValue x = sn_cast(g, sn_mul(g, wide(b, p->x), flat), sn_value_dtype(g, p->x));
-        return sn_nn_product(b, p->quant, x, p->w, p->bias);
-    }
-    const SnValue y = sn_nn_product(b, p->quant, p->x, p->w, p->bias);
+    if (is_in)
+        return product(p, sn_cast(g, sn_mul(g, wide(b, p->x), flat), sn_value_dtype(g, p->x)), p->bias);
+    const SnValue y = product(p, p->x, p->bias);
     return sn_cast(g, sn_mul(g, wide(b, y), flat), sn_value_dtype(g, y));
+}
+
+/* The module of the scope at hand, if the adapter changes it; else NULL. */
+static const char *target(SnBuild *b, bool is_linear)
+{
+    bool is_target = false;
+    const SnAdapter *a = b->adapter;
+    if (!a || sn_graph_check(b->g, NULL) != SN_OK ||
+        (a->type != SN_PEFT_LORA && (a->type != SN_PEFT_IA3 || !is_linear)))
+        return NULL;
+    const char *module = plain(b, sn_scope_path(b->g));
+    return sn_peft_targets(b, module, is_linear, &is_target) && is_target ? module : NULL;
 }
 
 SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias, bool turned)
 {
-    bool is_target = false;
-    const SnAdapter *a = b->adapter;
-    const char *module = a ? plain(b, sn_scope_path(b->g)) : NULL;
-    if (!a || sn_graph_check(b->g, NULL) != SN_OK || (a->type != SN_PEFT_LORA && a->type != SN_PEFT_IA3) ||
-        !sn_peft_targets(b, module, &is_target) || !is_target)
+    const char *module = target(b, true);
+    if (!module)
         return sn_nn_product(b, quant, x, w, bias);
     const Product p = {.b = b,
                        .module = module,
@@ -329,79 +443,42 @@ SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnVal
                        .bias = bias,
                        .in = sn_nn_dim(b, w, 1),
                        .out = sn_nn_dim(b, w, 0),
+                       .is_turned = turned,
                        .is_merged = b->adapter_form == SN_ADAPTER_MERGED && !sn_nn_in_blocks(b, w)};
-    return a->type == SN_PEFT_LORA ? lora(&p, turned) : ia3(&p, turned);
+    return b->adapter->type == SN_PEFT_LORA ? lora(&p) : ia3(&p);
 }
 
-/* ---- virtual tokens ---- */
-
-/* x [batch, seq] behind n columns of a number. */
-static SnValue behind(SnBuild *b, SnValue x, int64_t n, int64_t number)
-{
-    const SnValue dims[] = {sn_dim(b->g, x, 0), size(b, n)};
-    const SnValue both[] = {sn_broadcast(b->g, sn_const_int(b->g, sn_value_dtype(b->g, x), number), 2, dims),
-                            x};
-    return sn_concat(b->g, 2, both, 1);
-}
-
-void sn_adapter_begin(SnBuild *b)
-{
-    static const struct {
-        const char *name;
-        int64_t number;
-        bool with_past; /* keys of the past count too */
-    } inputs[] = {{"attention_mask", 1, true}, {"token_type_ids", 0, false}, {"labels", -100, false}};
-    const SnAdapter *a = b->adapter;
-    const bool is_prompt = a->type == SN_PEFT_PROMPT;
-    if (!is_prompt && a->type != SN_PEFT_PREFIX)
-        return;
-    if (b->past) {
-        sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: %s for text that is generated", a->folder, a->type_name);
-        return;
-    }
-    const bool tags = strcmp(b->arch->task, "text-generation") == 0;
-    if (is_prompt)
-        b->prompted = sn_nn_input(b, "input_ids");
-    else
-        b->before = a->tokens;
-    for (size_t i = 0; i < b->in.n; i++)
-        for (size_t k = 0; k < SN_COUNT(inputs); k++)
-            if (strcmp(b->in.at[i].name, inputs[k].name) == 0 && (is_prompt || inputs[k].with_past) &&
-                (k != 2 || tags) && sn_rank(b->g, b->in.at[i].value) == 2)
-                b->in.at[i].value = behind(b, b->in.at[i].value, a->tokens, inputs[k].number);
-}
-
-SnValue sn_adapter_words(SnBuild *b, SnValue words)
+SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table)
 {
     SnGraph *g = b->g;
-    const SnValue prompt = tensor(b, "prompt_embeddings");
-    const int64_t width = sn_nn_dim(b, words, 2);
-    if (prompt.ref && sn_nn_dim(b, prompt, 1) != width)
-        return sn_graph_fail(g, SN_ESHAPE, "%s: prompt_embeddings of width %lld, words have %lld",
-                             b->adapter->folder, (long long)sn_nn_dim(b, prompt, 1), (long long)width);
-    const SnValue dims[] = {sn_dim(g, words, 0), size(b, b->adapter->tokens), size(b, width)};
-    const SnValue both[] = {sn_cast(g, sn_broadcast(g, prompt, 3, dims), sn_value_dtype(g, words)), words};
-    return sn_concat(g, 2, both, 1);
-}
-
-SnValue sn_adapter_past(SnBuild *b, SnValue x, bool is_value)
-{
-    SnGraph *g = b->g;
-    const SnValue all = tensor(b, "prompt_embeddings"), n = size(b, b->before);
-    const int64_t heads = sn_nn_dim(b, x, 1), d = sn_nn_dim(b, x, 3), width = sn_nn_dim(b, all, 1);
-    const int64_t at = (2 * b->layer + is_value) * heads * d;
-    if (sn_graph_check(g, NULL) != SN_OK)
+    Lora l;
+    const char *module = target(b, false);
+    if (!module)
+        return sn_nn_lookup(b, ids, table);
+    const uint32_t scope = sn_adapter_outside(b);
+    const Product p = {.b = b,
+                       .module = module,
+                       .w = turn(b, table),
+                       .in = sn_nn_dim(b, table, 0),
+                       .out = sn_nn_dim(b, table, 1),
+                       .is_turned = true,
+                       .is_merged = b->adapter_form == SN_ADAPTER_MERGED && !sn_nn_in_blocks(b, table)};
+    sn_adapter_inside(b, scope);
+    if (!read_lora(&p, true, &l))
         return sn_none();
-    if (at + heads * d > width || width % (2 * heads * d) != 0)
-        return sn_graph_fail(
-            g, SN_ESHAPE, "%s: prompt_embeddings of width %lld: layer %lld keeps %lld x %lld",
-            b->adapter->folder, (long long)width, (long long)b->layer, (long long)heads, (long long)d);
-    const SnValue own = sn_slice_axis(g, all, 1, size(b, at), size(b, heads * d));
-    const SnValue split[] = {n, size(b, heads), size(b, d)};
-    const SnValue turned = sn_permute(g, sn_reshape(g, own, 3, split), (const int[]){1, 0, 2});
-    const SnValue dims[] = {sn_dim(g, x, 0), size(b, heads), n, size(b, d)};
-    const SnValue both[] = {sn_cast(g, sn_broadcast(g, turned, 4, dims), sn_value_dtype(g, x)), x};
-    return sn_concat(g, 2, both, 2);
+    if (p.is_merged)
+        return sn_nn_lookup(b, ids, turn(b, merge_lora(&p, &l).w));
+    const SnValue y = sn_nn_lookup(b, ids, table), narrow = sn_embedding(g, ids, turn(b, l.a));
+    SnValue z = sn_add(g, wide(b, y), times(b, sn_linear(g, narrow, l.b, sn_none()), l.scale));
+    if (l.magnitude.ref)
+        z = sn_mul(g, z, stretch(&p, &l));
+    return sn_cast(g, z, sn_value_dtype(g, y));
+}
+
+/* With bias "all" PEFT writes biases of modules that are saved whole a second time. */
+static bool is_twin(const char *name)
+{
+    return strstr(name, ".modules_to_save.") || strstr(name, ".original_module.");
 }
 
 void sn_adapter_built(SnBuild *b)
@@ -411,7 +488,7 @@ void sn_adapter_built(SnBuild *b)
     for (size_t i = 0;
          a->weights && a->asked < sn_weights_count(a->weights) && i < sn_weights_count(a->weights); i++) {
         const SnBytes name = sn_weights_at(a->weights, i)->name;
-        if (!sn_map_get(&a->seen, name, &at)) {
+        if (!sn_map_get(&a->seen, name, &at) && !is_twin((const char *)name.at)) {
             sn_graph_fail(b->g, SN_EFORMAT,
                           "%s: tensor %.*s: the model has no such module, or it is none of target_modules",
                           a->folder, (int)name.n, (const char *)name.at);

@@ -1,19 +1,336 @@
-/* peft_config.c -- adapters as files: opened, made, written, and which modules they are for. */
+/* peft_config.c -- what an adapter's config says: its keys, and which modules it is for. */
 #include "frontends/training/peft_state.h"
 
 #include "frontends/hf/regex.h"
-#include "runtime/hash.h"
-#include "runtime/tensor.h"
+#include "frontends/training/arguments.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
-#define MAX_PATH_SIZE 4096
-#define MAX_TOKENS    65536
-#define CONFIG        "adapter_config.json"
-#define WEIGHTS       "adapter_model.safetensors"
+#define MAX_TOKENS 65536
+
+/* ---- keys ---- */
+
+enum { LORA = 1, IA3 = 2, PROMPT = 4, PREFIX = 8, ENCODED = 16, TUNED = LORA | IA3 };
+enum { VIRTUAL = PROMPT | PREFIX | ENCODED, ALL = TUNED | VIRTUAL };
+typedef enum Use {
+    READ,
+    FREE,
+    OFF
+} Use; /* FREE: says nothing about numbers; OFF: what is refused when it is on */
+
+/* Keys of the configs of PEFT 0.21 and their defaults. */
+static const struct Key {
+    const char *name;
+    unsigned types;
+    Use use;
+    const char *otherwise;
+} keys[] = {
+    {"task_type", ALL, READ, "null"},
+    {"peft_type", ALL, READ, NULL},
+    {"auto_mapping", ALL, FREE, "null"},
+    {"peft_version", ALL, FREE, "\"0.21.2\""},
+    {"base_model_name_or_path", ALL, FREE, "null"},
+    {"revision", ALL, FREE, "null"},
+    {"inference_mode", ALL, FREE, "true"},
+    {"r", LORA, READ, "8"},
+    {"target_modules", TUNED, READ, "null"},
+    {"exclude_modules", TUNED, READ, "null"},
+    {"lora_alpha", LORA, READ, "8"},
+    {"lora_dropout", LORA, READ, "0.0"},
+    {"fan_in_fan_out", TUNED, FREE, "false"}, /* known by the architecture */
+    {"bias", LORA, READ, "\"none\""},
+    {"use_rslora", LORA, READ, "false"},
+    {"modules_to_save", ALL, READ, "null"},
+    {"init_lora_weights", LORA, READ, "true"},
+    {"layers_to_transform", LORA, READ, "null"},
+    {"layers_pattern", LORA, READ, "null"},
+    {"rank_pattern", LORA, READ, "{}"},
+    {"alpha_pattern", LORA, READ, "{}"},
+    {"use_dora", LORA, READ, "false"},
+    {"lora_bias", LORA, READ, "false"},
+    {"target_parameters", LORA, OFF, "null"},
+    {"trainable_token_indices", LORA, OFF, "null"},
+    {"alora_invocation_tokens", LORA, OFF, "null"},
+    {"layer_replication", LORA, OFF, "null"},
+    {"use_qalora", LORA, OFF, "false"},
+    {"use_bdlora", LORA, OFF, "null"},
+    {"arrow_config", LORA, OFF, "null"},
+    {"kasa_config", LORA, OFF, "null"},
+    {"monteclora_config", LORA, OFF, "null"},
+    {"velora_config", LORA, OFF, "null"},
+    {"corda_config", LORA, OFF, "null"},
+    {"loftq_config", LORA, OFF, "{}"},
+    {"ensure_weight_tying", LORA, OFF, "false"},
+    {"megatron_config", LORA, OFF, "null"},
+    {"megatron_core", LORA, FREE, "\"megatron.core\""},
+    {"qalora_group_size", LORA, FREE, "16"},
+    {"runtime_config", LORA, FREE, NULL},
+    {"eva_config", LORA, FREE, "null"},
+    {"lora_ga_config", LORA, FREE, "null"},
+    {"feedforward_modules", IA3, READ, "null"},
+    {"init_ia3_weights", IA3, READ, "true"},
+    {"num_virtual_tokens", VIRTUAL, READ, "null"},
+    {"token_dim", VIRTUAL, FREE, "null"},
+    {"num_transformer_submodules", VIRTUAL, FREE, "null"},
+    {"num_attention_heads", VIRTUAL, FREE, "null"},
+    {"num_layers", VIRTUAL, READ, "null"},
+    {"prompt_tuning_init", PROMPT, READ, "\"RANDOM\""},
+    {"prompt_tuning_init_text", PROMPT, READ, "null"},
+    {"tokenizer_name_or_path", PROMPT, READ, "null"},
+    {"tokenizer_kwargs", PROMPT, OFF, "null"},
+    {"encoder_hidden_size", PREFIX | ENCODED, READ, "null"},
+    {"prefix_projection", PREFIX, READ, "false"},
+    {"init_weights", PREFIX, READ, "null"},
+    {"encoder_reparameterization_type", ENCODED, READ, "\"MLP\""},
+    {"encoder_num_layers", ENCODED, READ, "2"},
+    {"encoder_dropout", ENCODED, READ, "0.0"},
+};
+
+static const struct {
+    const char *name;
+    SnPeftType type;
+    unsigned mask;
+} types[] = {{"LORA", SN_PEFT_LORA, LORA},
+             {"IA3", SN_PEFT_IA3, IA3},
+             {"PROMPT_TUNING", SN_PEFT_PROMPT, PROMPT},
+             {"P_TUNING", SN_PEFT_PROMPT, ENCODED},
+             {"PREFIX_TUNING", SN_PEFT_PREFIX, PREFIX}};
+
+/* Values of keys that are words, split by |; of others null. */
+static const struct {
+    const char *key, *choice;
+} choices[] = {{"task_type", "CAUSAL_LM|SEQ_CLS|TOKEN_CLS|QUESTION_ANS|FEATURE_EXTRACTION|SEQ_2_SEQ_LM"},
+               {"bias", "none|all|lora_only"},
+               {"prompt_tuning_init", "RANDOM|TEXT|SAMPLE_VOCAB"},
+               {"encoder_reparameterization_type", "MLP|LSTM"},
+               {"init_weights", "zero"}};
+
+/* What a model's modules are if nobody says, as PEFT has it; after |, those of IA3, then its feed-forward. */
+static const struct {
+    const char *model, *lora, *ia3, *forward;
+} usual[] = {{"gpt2", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj"},
+             {"bloom", "query_key_value", "query_key_value,mlp.dense_4h_to_h", "mlp.dense_4h_to_h"},
+             {"opt", "q_proj,v_proj", "q_proj,k_proj,fc2", "fc2"},
+             {"gptj", "q_proj,v_proj", "q_proj,v_proj,fc_out", "fc_out"},
+             {"gpt_neox", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h"},
+             {"gpt_neo", "q_proj,v_proj", "q_proj,v_proj,c_proj", "c_proj"},
+             {"gpt_bigcode", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj"},
+             {"bert", "query,value", "key,value,output.dense", "output.dense"},
+             {"roberta", "query,value", "key,value,output.dense", "output.dense"},
+             {"xlm-roberta", "query,value", NULL, NULL},
+             {"electra", "query,value", NULL, NULL},
+             {"deberta-v2", "query_proj,value_proj", "key_proj,value_proj,output.dense", "output.dense"},
+             {"llama", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj"},
+             {"mistral", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj"},
+             {"mixtral", "q_proj,v_proj", NULL, NULL},
+             {"falcon", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h"},
+             {"stablelm", "q_proj,v_proj", NULL, NULL},
+             {"phi", "q_proj,v_proj,fc1,fc2", "q_proj,v_proj,fc2", "fc2"},
+             {"gemma", "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj"},
+             {"gemma2", "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj"},
+             {"gemma3_text", "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj"},
+             {"qwen2", "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj"},
+             {"qwen3", "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj"}};
+
+bool sn_peft_is_on(const SnAdapter *a, const char *key)
+{
+    bool v = false;
+    return sn_json_bool(sn_json_get(a->config, key), &v) && v;
+}
+
+int64_t sn_peft_int(const SnAdapter *a, const char *key, int64_t otherwise)
+{
+    int64_t v = otherwise;
+    (void)sn_json_int(sn_json_get(a->config, key), &v);
+    return v;
+}
+
+static bool is_off(const SnJson *v)
+{
+    return sn_json_is_null(v) || (v->kind == SN_JSON_BOOL && !v->u.boolean) ||
+           ((v->kind == SN_JSON_ARRAY || v->kind == SN_JSON_OBJECT) && v->n == 0);
+}
+
+static SnStatus check_choice(const SnAdapter *a, SnError *err)
+{
+    for (size_t i = 0; i < SN_COUNT(choices); i++) {
+        const SnJson *v = sn_json_get(a->config, choices[i].key);
+        SnBytes s = {0};
+        const bool is_word = sn_json_string(v, &s);
+        SN_CHECK(sn_json_is_null(v) || (is_word && sn_arg_is_choice(choices[i].choice, s)), err, SN_EINVAL,
+                 "%s: %s: expected %s, found %.*s", a->folder, choices[i].key, choices[i].choice,
+                 (int)(s.n < 80 ? s.n : 80), is_word ? (const char *)s.at : "");
+    }
+    return SN_OK;
+}
+
+/* Beginnings that a file's tensors do not undo: with those its base is another one. */
+static SnStatus check_init(const SnAdapter *a, SnError *err)
+{
+    static const char *const kept[] = {"gaussian", "eva", "orthogonal", "lora_ga", "mica"};
+    const SnJson *v = sn_json_get(a->config, "init_lora_weights");
+    bool is_known = sn_json_is_null(v) || v->kind == SN_JSON_BOOL;
+    for (size_t i = 0; i < SN_COUNT(kept) && !is_known; i++)
+        is_known = (!a->is_new || i == 0) && sn_json_is(v, kept[i]);
+    SN_CHECK(is_known, err, SN_EUNSUPPORTED,
+             "%s: init_lora_weights: expected true, false or gaussian: others change the model's own weights",
+             a->folder);
+    SN_CHECK(!sn_peft_is_on(a, "use_dora") || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
+             "%s: use_dora with lora_bias", a->folder);
+    return SN_OK;
+}
+
+static SnStatus check_numbers(const SnAdapter *a, SnError *err)
+{
+    static const struct {
+        const char *key;
+        double least, most;
+        bool is_whole;
+    } ranges[] = {{"r", 1, 65536, true},
+                  {"lora_alpha", -1e6, 1e6, false},
+                  {"lora_dropout", 0, 1, false},
+                  {"encoder_dropout", 0, 1, false},
+                  {"encoder_hidden_size", 1, 65536, true},
+                  {"encoder_num_layers", 1, 16, true},
+                  {"num_virtual_tokens", 1, MAX_TOKENS, true},
+                  {"num_layers", 1, SN_MAX_LAYERS, true}};
+    for (size_t i = 0; i < SN_COUNT(ranges); i++) {
+        const SnJson *v = sn_json_get(a->config, ranges[i].key);
+        double x = (double)NAN;
+        (void)sn_json_number(v, &x);
+        SN_CHECK(sn_json_is_null(v) ||
+                     (x >= ranges[i].least && x <= ranges[i].most && (!ranges[i].is_whole || x == floor(x))),
+                 err, SN_EINVAL, "%s: %s: expected %g to %g", a->folder, ranges[i].key, ranges[i].least,
+                 ranges[i].most);
+    }
+    return SN_OK;
+}
+
+static SnStatus check_keys(const SnAdapter *a, unsigned mask, SnError *err)
+{
+    const SnJson *c = a->config;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const SnJson *v = &c->u.child[i];
+        const int n = (int)(v->key.n < 80 ? v->key.n : 80);
+        const char *near = "";
+        size_t best = SIZE_MAX, k = 0;
+        for (; k < SN_COUNT(keys) && !(sn_bytes_is(v->key, keys[k].name) && keys[k].types & mask); k++) {
+            const size_t d = keys[k].types & mask ? sn_arg_distance(v->key, keys[k].name) : SIZE_MAX;
+            near = d < best ? keys[k].name : near;
+            best = d < best ? d : best;
+        }
+        SN_CHECK(k < SN_COUNT(keys) || (!a->is_new && is_off(v)), err,
+                 a->is_new ? SN_EINVAL : SN_EUNSUPPORTED,
+                 "%s: no key %.*s of peft_type %s; the nearest one is %s", a->folder, n,
+                 (const char *)v->key.at, a->type_name, near);
+        SN_CHECK(k == SN_COUNT(keys) || keys[k].use != OFF || is_off(v), err, SN_EUNSUPPORTED, "%s: %s",
+                 a->folder, keys[k].name);
+    }
+    return SN_OK;
+}
+
+/* ---- a new config ---- */
+
+static void put_list(SnText *t, const SnJson *list, const char *more)
+{
+    sn_text_printf(t, "[");
+    for (uint32_t i = 0; list && list->kind == SN_JSON_ARRAY && i < list->n; i++) {
+        sn_text_printf(t, i ? ", " : "");
+        sn_json_put(t, sn_json_at(list, i));
+    }
+    for (const char *at = more; *at;) {
+        const size_t n = strcspn(at, ",");
+        sn_text_printf(t, t->at[t->n - 1] == '[' ? "" : ", ");
+        sn_json_put_string(t, sn_bytes(at, n));
+        at += n + (at[n] == ',');
+    }
+    sn_text_printf(t, "]");
+}
+
+/* What PEFT puts in the place of a key that is not given. */
+static void put_value(const SnAdapter *a, const struct Key *k, SnText *t)
+{
+    const SnJson *v = sn_json_get(a->config, k->name), *task = sn_json_get(a->config, "task_type");
+    const char *more = sn_json_is(task, "SEQ_CLS") || sn_json_is(task, "TOKEN_CLS") ? "classifier,score"
+                       : sn_json_is(task, "QUESTION_ANS")                           ? "qa_outputs"
+                                                                                    : NULL;
+    const char *list = NULL;
+    for (size_t i = 0; i < SN_COUNT(usual); i++)
+        if (strcmp(usual[i].model, a->m->config.model_type) == 0)
+            list = strcmp(k->name, "feedforward_modules") == 0 ? usual[i].forward
+                   : strcmp(k->name, "target_modules") != 0    ? NULL
+                   : a->type == SN_PEFT_LORA                   ? usual[i].lora
+                                                               : usual[i].ia3;
+    if (strcmp(k->name, "modules_to_save") == 0 && more)
+        put_list(t, v, more);
+    else if (strcmp(k->name, "inference_mode") == 0)
+        sn_text_printf(t, "true");
+    else if (!sn_json_is_null(v))
+        sn_json_put(t, v);
+    else if (list)
+        put_list(t, NULL, list);
+    else if (strcmp(k->name, "base_model_name_or_path") == 0)
+        sn_json_put_string(t, sn_bytes_str(a->m->folder));
+    else
+        sn_text_printf(t, "%s", k->otherwise);
+}
+
+static SnStatus complete(SnAdapter *a, unsigned mask, SnError *err)
+{
+    SnText t = {.memory = sn_allocator(a->m->ctx)};
+    SnJson *json = NULL;
+    sn_text_printf(&t, "{");
+    for (size_t i = 0; i < SN_COUNT(keys); i++) {
+        if (!(keys[i].types & mask) ||
+            (!keys[i].otherwise && sn_json_is_null(sn_json_get(a->config, keys[i].name))))
+            continue;
+        sn_text_printf(&t, "%s\n  \"%s\": ", t.n > 1 ? "," : "", keys[i].name);
+        put_value(a, &keys[i], &t);
+    }
+    sn_text_printf(&t, "\n}\n");
+    const char *own = t.failed ? NULL : sn_arena_strndup(&a->arena, t.at, t.n);
+    sn_text_clear(&t);
+    SN_CHECK(own, err, SN_ENOMEM, "%s: no memory", a->folder);
+    SN_TRY(sn_json_parse(&a->arena, a->folder, sn_bytes_str(own), &json, err));
+    a->config = json;
+    SN_CHECK(!(mask & TUNED) || !is_off(sn_json_get(json, "target_modules")), err, SN_EINVAL,
+             "%s: target_modules is not given, and model type %s has no usual ones", a->folder,
+             a->m->config.model_type);
+    SN_CHECK(!(mask & VIRTUAL) || sn_peft_int(a, "num_virtual_tokens", 0) > 0, err, SN_EINVAL,
+             "%s: num_virtual_tokens is not given", a->folder);
+    return SN_OK;
+}
+
+SnStatus sn_peft_read_config(SnAdapter *a, SnBytes bytes, SnError *err)
+{
+    SnJson *json = NULL;
+    SnBytes s;
+    SN_TRY(sn_json_parse(&a->arena, a->folder, bytes, &json, err));
+    SN_CHECK(json->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "%s: the config is no object", a->folder);
+    a->config = json;
+    a->type_name = sn_json_string(sn_json_get(json, "peft_type"), &s)
+                       ? sn_arena_strndup(&a->arena, (const char *)s.at, s.n)
+                       : "";
+    SN_CHECK(a->type_name, err, SN_ENOMEM, "%s: no memory", a->folder);
+    size_t i = 0;
+    while (i < SN_COUNT(types) && strcmp(types[i].name, a->type_name) != 0)
+        i++;
+    SN_CHECK(i < SN_COUNT(types), err, SN_EUNSUPPORTED,
+             "%s: peft_type \"%.80s\": expected LORA, IA3, PROMPT_TUNING, P_TUNING or PREFIX_TUNING",
+             a->folder, a->type_name);
+    a->type = types[i].type;
+    a->prefix = types[i].mask & TUNED ? "base_model.model." : "base_model.";
+    SN_TRY(check_keys(a, types[i].mask, err));
+    SN_TRY(check_choice(a, err));
+    SN_TRY(check_numbers(a, err));
+    SN_TRY(check_init(a, err));
+    if (a->is_new)
+        SN_TRY(complete(a, types[i].mask, err));
+    a->tokens = sn_peft_int(a, "num_virtual_tokens", 0);
+    return SN_OK;
+}
 
 /* ---- which modules ---- */
 
@@ -47,8 +364,7 @@ static bool matches(SnBuild *b, const char *before, SnBytes pattern, const char 
     return st == SN_OK && found && m->begin == 0;
 }
 
-/* Is the module what a key of the config names: one pattern, or the ends of names? */
-static bool is_named(SnBuild *b, const char *key, const char *module, bool whole)
+bool sn_peft_is_named(SnBuild *b, const char *key, const char *module, bool whole)
 {
     const SnJson *v = sn_json_get(b->adapter->config, key);
     SnRegexMatch m;
@@ -113,7 +429,16 @@ static bool is_head(const SnAdapter *a, const char *module)
     return false;
 }
 
-bool sn_peft_targets(SnBuild *b, const char *module, bool *is_target)
+static bool is_all_linear(SnBytes s)
+{
+    static const char all[] = "all-linear";
+    size_t i = 0;
+    while (i < s.n && i < sizeof all - 1 && tolower(s.at[i]) == all[i])
+        i++;
+    return i == s.n && i == sizeof all - 1;
+}
+
+bool sn_peft_targets(SnBuild *b, const char *module, bool is_linear, bool *is_target)
 {
     const SnAdapter *a = b->adapter;
     const SnJson *targets = sn_json_get(a->config, "target_modules");
@@ -121,14 +446,14 @@ bool sn_peft_targets(SnBuild *b, const char *module, bool *is_target)
     SnRegexMatch m;
     SnBytes s;
     *is_target = false;
-    if (is_named(b, "exclude_modules", module, true))
+    if (sn_peft_is_named(b, "exclude_modules", module, true))
         return true;
     for (uint32_t i = 0; saved && saved->kind == SN_JSON_ARRAY && i < saved->n; i++)
         if (sn_json_string(sn_json_at(saved, i), &s) && matches(b, "(?:.*\\.)?", s, "(?:\\..*)?", module, &m))
             return true;
     if (sn_json_string(targets, &s)) {
-        *is_target = sn_bytes_is(s, "all-linear") ? !is_head(a, module) : matches(b, "", s, "", module, &m);
-        return true;
+        *is_target = is_all_linear(s) ? is_linear && !is_head(a, module) : matches(b, "", s, "", module, &m);
+        return sn_graph_check(b->g, NULL) == SN_OK;
     }
     for (uint32_t i = 0; targets && targets->kind == SN_JSON_ARRAY && i < targets->n; i++) {
         if (!sn_json_string(sn_json_at(targets, i), &s))
@@ -150,320 +475,4 @@ double sn_peft_pattern(SnBuild *b, const char *patterns, const char *key, const 
         if (matches(b, "(?:.*\\.)?", list->u.child[i].key, "", module, &m))
             return sn_json_number(&list->u.child[i], &v) ? v : otherwise;
     return v;
-}
-
-/* ---- open ---- */
-
-static const struct {
-    const char *name;
-    SnPeftType type;
-} types[] = {{"LORA", SN_PEFT_LORA},
-             {"IA3", SN_PEFT_IA3},
-             {"PROMPT_TUNING", SN_PEFT_PROMPT},
-             {"P_TUNING", SN_PEFT_PROMPT},
-             {"PREFIX_TUNING", SN_PEFT_PREFIX}};
-
-static SnStatus read_config(SnAdapter *a, SnBytes bytes, SnError *err)
-{
-    SnJson *json = NULL;
-    SnBytes s;
-    SN_TRY(sn_json_parse(&a->arena, a->folder, bytes, &json, err));
-    a->config = json;
-    const char *name = sn_json_string(sn_json_get(json, "peft_type"), &s)
-                           ? sn_arena_strndup(&a->arena, (const char *)s.at, s.n)
-                           : "";
-    SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", a->folder);
-    a->type_name = name;
-    size_t i = 0;
-    while (i < SN_COUNT(types) && strcmp(types[i].name, name) != 0)
-        i++;
-    SN_CHECK(i < SN_COUNT(types), err, SN_EUNSUPPORTED,
-             "%s: peft_type \"%s\": expected LORA, IA3, PROMPT_TUNING, P_TUNING or PREFIX_TUNING", a->folder,
-             name);
-    a->type = types[i].type;
-    static const char *const other[] = {"target_parameters",
-                                        "trainable_token_indices",
-                                        "alora_invocation_tokens",
-                                        "layer_replication",
-                                        "use_qalora",
-                                        "use_bdlora"};
-    for (size_t k = 0; k < SN_COUNT(other); k++) {
-        const SnJson *v = sn_json_get(a->config, other[k]);
-        const bool is_off = sn_json_is_null(v) || (v->kind == SN_JSON_BOOL && !v->u.boolean) ||
-                            (v->kind == SN_JSON_ARRAY && v->n == 0);
-        SN_CHECK(is_off, err, SN_EUNSUPPORTED, "%s: %s", a->folder, other[k]);
-    }
-    return SN_OK;
-}
-
-static SnStatus read_tokens(SnAdapter *a, SnError *err)
-{
-    const SnStTensor *t = a->weights ? sn_weights_find(a->weights, "prompt_embeddings") : NULL;
-    if (a->type != SN_PEFT_PROMPT && a->type != SN_PEFT_PREFIX)
-        return SN_OK;
-    SN_CHECK(t, err, SN_EFORMAT, "%s: no tensor prompt_embeddings", a->folder);
-    int64_t n = -1;
-    (void)sn_json_int(sn_json_get(a->config, "num_virtual_tokens"), &n);
-    SN_CHECK(t->ndim == 2 && t->dims[0] == n && n >= 1 && n <= MAX_TOKENS, err, SN_ESHAPE,
-             "%s: prompt_embeddings: %d dims, the first is %lld, and num_virtual_tokens %lld", a->folder,
-             t->ndim, (long long)(t->ndim ? t->dims[0] : 0), (long long)n);
-    a->tokens = n;
-    return SN_OK;
-}
-
-static SnStatus open_weights(SnAdapter *a, SnError *err)
-{
-    const char *path = sn_arena_printf(&a->arena, "%s/" WEIGHTS, a->folder);
-    if (path && !sn_file_exists(path))
-        path = sn_arena_printf(&a->arena, "%s/adapter_model.bin", a->folder);
-    SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", a->folder);
-    SN_TRY(sn_weights_open_all(a->m->ctx, &path, 1, &a->weights, err));
-    for (size_t i = 0; i < sn_weights_count(a->weights); i++) {
-        const SnStTensor *t = sn_weights_at(a->weights, i);
-        SN_CHECK(sn_dtype_is_float(t->dtype) && t->ndim >= 1 && t->ndim <= 4 && t->name.n < 400, err,
-                 SN_EFORMAT, "%s: tensor %.*s: %s of %d dims is none of an adapter", a->folder,
-                 (int)(t->name.n < 400 ? t->name.n : 400), (const char *)t->name.at, t->format, t->ndim);
-    }
-    return SN_OK;
-}
-
-static SnStatus create(SnModel *m, const char *name, SnAdapter **out, SnError *err)
-{
-    SN_TRY(sn_model_need(m, err));
-    SnAdapter *a = sn_alloc_zero(sn_allocator(m->ctx), sizeof *a, _Alignof(max_align_t));
-    SN_CHECK(a, err, SN_ENOMEM, "%s: no memory", name);
-    a->m = m;
-    sn_arena_init(&a->arena, sn_allocator(m->ctx));
-    sn_map_init(&a->seen, sn_allocator(m->ctx));
-    a->folder = sn_arena_strndup(&a->arena, name, strlen(name));
-    a->id = ++m->nadapter;
-    *out = a;
-    return SN_OK;
-}
-
-/* Builds the model with it: shapes are checked against modules, and a new one's tensors are made. */
-static SnStatus try_on(SnAdapter *a, SnError *err)
-{
-    SnModelProgram p = {0};
-    SnAdapter *before = a->m->adapter;
-    const bool was_merged = a->m->is_merged;
-    sn_model_adapt(a->m, a, false);
-    const SnStatus st = sn_model_fill_forward(a->m, NULL, 0, NULL, 0, &p, err);
-    sn_graph_destroy(p.graph);
-    sn_model_adapt(a->m, before, was_merged);
-    return st;
-}
-
-SnStatus sn_adapter_open(SnModel *m, const char *folder, SnAdapter **out, SnError *err)
-{
-    SnAdapter *a = NULL;
-    SnBytes bytes = {0};
-    SN_TRY(create(m, folder, &a, err));
-    SnStatus st = a->folder ? sn_folder_open(m->ctx, folder, &a->files, err)
-                            : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
-    if (st == SN_OK)
-        st = sn_folder_read(a->files, CONFIG, &bytes, err);
-    if (st == SN_OK && !bytes.at)
-        st = sn_fail(err, SN_EIO, "%s: no " CONFIG, folder);
-    if (st == SN_OK)
-        st = read_config(a, bytes, err);
-    if (st == SN_OK)
-        st = open_weights(a, err);
-    if (st == SN_OK)
-        st = read_tokens(a, err);
-    if (st == SN_OK)
-        st = try_on(a, err);
-    if (st == SN_OK)
-        *out = a;
-    else
-        sn_adapter_close(a);
-    return st;
-}
-
-SnWeights *sn_peft_weights(SnAdapter *a)
-{
-    SnError err = {0};
-    if (!a->weights && sn_weights_open_all(a->m->ctx, NULL, 0, &a->weights, &err) != SN_OK)
-        return NULL;
-    return a->weights;
-}
-
-SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed, SnAdapter **out, SnError *err)
-{
-    SnAdapter *a = NULL;
-    SnText text = {.memory = sn_allocator(m->ctx)};
-    SN_TRY(create(m, "adapter", &a, err));
-    sn_json_put(&text, config);
-    const char *own = text.failed ? NULL : sn_arena_strndup(&a->arena, text.at, text.n);
-    a->seed = seed;
-    a->is_new = true;
-    SnStatus st = own && a->folder ? read_config(a, sn_bytes_str(own), err)
-                                   : sn_fail(err, SN_ENOMEM, "adapter: no memory");
-    if (st == SN_OK && a->type != SN_PEFT_LORA && a->type != SN_PEFT_IA3)
-        st = sn_fail(err, SN_EUNSUPPORTED, "adapter: a new one of peft_type %s", a->type_name);
-    if (st == SN_OK)
-        st = sn_peft_weights(a) ? try_on(a, err) : sn_fail(err, SN_ENOMEM, "adapter: no memory");
-    if (st == SN_OK && sn_weights_count(a->weights) == 0)
-        st = sn_fail(err, SN_EINVAL, "adapter: %s has none of target_modules", m->folder);
-    a->is_new = false;
-    sn_text_clear(&text);
-    if (st == SN_OK)
-        *out = a;
-    else
-        sn_adapter_close(a);
-    return st;
-}
-
-void sn_adapter_close(SnAdapter *a)
-{
-    if (!a)
-        return;
-    const SnAllocator *memory = sn_allocator(a->m->ctx);
-    if (a->m->adapter == a)
-        a->m->adapter = NULL;
-    sn_weights_release(a->weights);
-    sn_folder_close(a->files);
-    sn_map_clear(&a->seen);
-    sn_arena_clear(&a->arena);
-    sn_free(memory, a, sizeof *a, _Alignof(max_align_t));
-}
-
-void sn_model_adapt(SnModel *m, SnAdapter *a, bool merged)
-{
-    m->adapter = a;
-    m->is_merged = merged;
-}
-
-/* ---- what it is ---- */
-
-bool sn_adapter_find(const SnAdapter *a, const char *name, SnView *out)
-{
-    const SnStTensor *t = a->weights ? sn_weights_find(a->weights, name) : NULL;
-    if (!t)
-        return false;
-    *out = sn_view(t->dtype, (void *)(uintptr_t)t->bytes.at, t->ndim, t->dims);
-    return true;
-}
-
-int64_t sn_adapter_tokens(const SnAdapter *a)
-{
-    return a->type == SN_PEFT_PROMPT ? a->tokens : 0;
-}
-
-uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form)
-{
-    static const char *const free_keys[] = {"base_model_name_or_path", "revision", "auto_mapping",
-                                            "inference_mode", "peft_version"};
-    SnText t = {.memory = sn_allocator(a->m->ctx)};
-    if (form != SN_ADAPTER_INPUTS)
-        return a->id;
-    for (uint32_t i = 0; i < a->config->n; i++) {
-        const SnJson *v = &a->config->u.child[i];
-        bool is_free = false;
-        for (size_t k = 0; k < SN_COUNT(free_keys); k++)
-            is_free = is_free || sn_bytes_is(v->key, free_keys[k]);
-        if (is_free)
-            continue;
-        sn_json_put_string(&t, v->key);
-        sn_json_put(&t, v);
-    }
-    for (size_t i = 0; a->weights && i < sn_weights_count(a->weights); i++) {
-        const SnStTensor *x = sn_weights_at(a->weights, i);
-        sn_text_printf(&t, "%.*s %s", (int)x->name.n, (const char *)x->name.at, x->format);
-        for (int k = 0; k < x->ndim; k++)
-            sn_text_printf(&t, " %lld", (long long)x->dims[k]);
-    }
-    const uint64_t h = t.failed ? a->id : sn_hash64(t.at, t.n, 0);
-    sn_text_clear(&t);
-    return h;
-}
-
-static void put_grouped(SnText *t, uint64_t v)
-{
-    if (v >= 1000) {
-        put_grouped(t, v / 1000);
-        sn_text_printf(t, ",%03u", (unsigned)(v % 1000));
-    } else {
-        sn_text_printf(t, "%u", (unsigned)v);
-    }
-}
-
-static uint64_t elements(const SnWeights *w)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; w && i < sn_weights_count(w); i++) {
-        const SnStTensor *t = sn_weights_at(w, i);
-        uint64_t n = strncmp((const char *)t->name.at, "adapter.", t->name.n < 8 ? t->name.n : 8) != 0;
-        for (int k = 0; k < t->ndim; k++)
-            n *= (uint64_t)t->dims[k];
-        sum += n;
-    }
-    return sum;
-}
-
-SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
-{
-    const uint64_t own = elements(a->weights), all = own + elements(a->m->weights);
-    sn_text_printf(line, "trainable params: ");
-    put_grouped(line, own);
-    sn_text_printf(line, " || all params: ");
-    put_grouped(line, all);
-    sn_text_printf(line, " || trainable%%: %.4f", all ? 100 * (double)own / (double)all : 0);
-    SN_CHECK(!line->failed, err, SN_ENOMEM, "%s: no memory", a->folder);
-    return SN_OK;
-}
-
-/* ---- change, save ---- */
-
-SnStatus sn_adapter_set(SnAdapter *a, const SnNamedTensor *state, size_t n, SnError *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        const SnStTensor *t = sn_weights_find(a->weights, state[i].name);
-        const SnView *v = &state[i].view;
-        if (!t)
-            continue;
-        SN_CHECK(sn_dtype_is_float(v->dtype) && sn_view_is_dense(v) && v->ndim == t->ndim &&
-                     memcmp(v->dims, t->dims, (size_t)t->ndim * sizeof *t->dims) == 0,
-                 err, SN_ESHAPE, "%s: tensor %s has other dims", a->folder, state[i].name);
-        SN_TRY(sn_weights_add(a->weights, state[i].name, v->dtype, v->ndim, v->dims, v->data, err));
-    }
-    a->id = ++a->m->nadapter;
-    return SN_OK;
-}
-
-SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
-{
-    static const char *const metadata[][2] = {{"format", "pt"}};
-    const SnStWriteOptions o = {.metadata = metadata, .nmetadata = 1};
-    const size_t n = sn_weights_count(a->weights);
-    char path[MAX_PATH_SIZE];
-    SnArena arena;
-    SnText t = {.memory = sn_allocator(a->m->ctx)};
-    sn_arena_init(&arena, t.memory);
-    SnStWrite *w = sn_arena_array(&arena, n + 1, sizeof *w);
-    SnStatus st = w ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
-    for (size_t i = 0; st == SN_OK && i < n; i++) {
-        const SnStTensor *x = sn_weights_at(a->weights, i);
-        w[i].name = sn_arena_strndup(&arena, (const char *)x->name.at, x->name.n);
-        w[i].view = sn_view(x->dtype, (void *)(uintptr_t)x->bytes.at, x->ndim, x->dims);
-        if (!w[i].name)
-            st = sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
-    }
-    if (st == SN_OK && mkdir(folder, 0777) != 0 && errno != EEXIST)
-        st = sn_fail(err, SN_EIO, "%s: cannot write: %s", folder, strerror(errno));
-    if (st == SN_OK && snprintf(path, sizeof path, "%s/" WEIGHTS, folder) >= MAX_PATH_SIZE)
-        st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
-    if (st == SN_OK)
-        st = sn_safetensors_write(a->m->ctx, path, w, n, &o, err);
-    sn_json_put(&t, a->config);
-    const SnBytes bytes = sn_bytes(t.at, t.n);
-    if (st == SN_OK && t.failed)
-        st = sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
-    if (st == SN_OK && snprintf(path, sizeof path, "%s/" CONFIG, folder) >= MAX_PATH_SIZE)
-        st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
-    if (st == SN_OK)
-        st = sn_file_write(a->m->ctx, path, &bytes, 1, err);
-    sn_text_clear(&t);
-    sn_arena_clear(&arena);
-    return st;
 }

@@ -1,7 +1,7 @@
 /* gpt_neox.c -- GPT-NeoX, Pythia: attention and MLP side by side, rotary positions in a part of each head.
  *
  * Black et al. 2022, arXiv:2204.06745. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "ops/ops.h"
 
@@ -35,8 +35,9 @@ static SnValue words(SnBuild *b, SnValue x)
 {
     sn_scope_push(b->g, "embed_out");
     const SnValue w = sn_nn_param_or_none(b, "weight");
+    const SnValue y = w.ref ? sn_nn_adapted(b, b->head_quant, x, w, sn_none(), false) : sn_none();
     sn_scope_pop(b->g);
-    return w.ref ? sn_nn_product(b, b->head_quant, x, w, sn_none()) : sn_nn_lm_head(b, x);
+    return w.ref ? y : sn_nn_lm_head(b, x);
 }
 
 static const SnFamily neox = {.encoder = sn_nn_decode,
