@@ -158,6 +158,7 @@ SN_API SN_MUST_CHECK SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnErr
 SN_API SN_MUST_CHECK SnStatus sn_trainer_evaluate(SnTrainer *t, SnText *json, SnError *err);
 /* A folder with the model as it is: weights, config, tokenizer files. */
 SN_API SN_MUST_CHECK SnStatus sn_trainer_save(SnTrainer *t, const char *folder, SnError *err);
+SN_API const struct SnAdapter *sn_trainer_adapter(const SnTrainer *t); /* that learns; NULL: the model does */
 SN_API const SnTrainerState *sn_trainer_state(const SnTrainer *t);
 /* log_history so far: an array of objects. */
 SN_API SN_MUST_CHECK SnStatus sn_trainer_log(const SnTrainer *t, SnText *json, SnError *err);

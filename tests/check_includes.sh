@@ -29,7 +29,7 @@ check ops/host 'runtime/|ops/host/'
 check ops 'runtime/|compiler/|ops/' 'ops/host/*'
 check backends 'runtime/|compiler/|backends/'
 check frontends 'runtime/|compiler/|ops/|frontends/'
-check tools 'runtime/(sinter|json)\.h|compiler/graph\.h|frontends/hub\.h|frontends/data/dataset\.h|frontends/training\.h|frontends/eval\.h|frontends/tokenizer_train\.h|tools/' tools/genops.c
+check tools 'runtime/(sinter|json)\.h|compiler/graph\.h|frontends/hub\.h|frontends/data/dataset\.h|frontends/training\.h|frontends/peft\.h|frontends/eval\.h|frontends/tokenizer_train\.h|tools/' tools/genops.c
 outside '#[[:space:]]*include[[:space:]]*<llvm-c/' backends/llvm/
 outside '#[[:space:]]*include[[:space:]]*<(CL/|clblast)' backends/opencl/
 outside '(^|[^_[:alnum:].>])(malloc|calloc|realloc|free|aligned_alloc|strdup)\(' runtime/context.c

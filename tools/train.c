@@ -3,6 +3,7 @@
 #include "tools/command.h"
 #include "tools/svg.h"
 
+#include "frontends/peft.h"
 #include "frontends/training.h"
 
 #include <math.h>
@@ -125,6 +126,17 @@ static SnStatus draw_curve(SnContext *ctx, const SnTrainer *t, SnArena *arena, c
     return st;
 }
 
+/* The line of print_trainable_parameters. */
+static SnStatus tell_adapter(const Session *s, const SnAdapter *adapter, SnError *err)
+{
+    SnText line = {.memory = sn_allocator(s->ctx)};
+    const SnStatus st = sn_adapter_report(adapter, &line, err);
+    if (st == SN_OK)
+        (void)fprintf(stderr, "%s\n", line.at);
+    sn_text_clear(&line);
+    return st;
+}
+
 static SnStatus train(const Args *a, const Session *s, SnArena *arena, const SnJson *config, SnError *err)
 {
     bool is_quiet = false;
@@ -141,6 +153,8 @@ static SnStatus train(const Args *a, const Session *s, SnArena *arena, const SnJ
     SnTrainer *t = NULL;
     SnText result = {.memory = sn_allocator(s->ctx)};
     SnStatus st = sn_trainer_create(s->cc, &d, &t, err);
+    if (st == SN_OK && sn_trainer_adapter(t) && !a->quiet)
+        st = tell_adapter(s, sn_trainer_adapter(t), err);
     if (st == SN_OK)
         st = sn_trainer_train(t, &result, err);
     if (st == SN_OK)

@@ -5,6 +5,7 @@
 #include "frontends/training/trainer.h"
 
 #include "frontends/convert.h"
+#include "frontends/hf/adapter.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define MAX_DEPTH     4
 #define PREFIX        "checkpoint-"
 #define UNFINISHED    ".unfinished"
+#define WEIGHTS_OF(t) ((t)->adapter ? "adapter_model.safetensors" : "model.safetensors")
 
 static SnStatus join(const char *folder, const char *name, char out[MAX_PATH_SIZE], SnError *err)
 {
@@ -78,7 +80,7 @@ static const char *written_name(SnTrainer *t, const char *name)
     const SnWeights *w = t->model->weights;
     const char *prefix = t->model->arch->prefix;
     const size_t n = strlen(prefix);
-    if (n == 0 || sn_weights_is_made(w, sn_bytes_str(name)))
+    if (n == 0 || t->adapter || sn_weights_is_made(w, sn_bytes_str(name)))
         return name;
     for (size_t i = 0; i < sn_weights_count(w); i++) {
         const SnBytes s = sn_weights_at(w, i)->name;
@@ -96,10 +98,11 @@ static bool is_used(const SnTrainer *t, const char *name)
     return false;
 }
 
-/* A parameter, or a buffer: what the model's own file has. */
+/* A parameter, or a buffer: what the file of the model, or of its adapter, has. */
 static bool is_of_model(const SnTrainer *t, const char *name)
 {
-    return is_used(t, name) || sn_weights_find(t->model->weights, name);
+    return (is_used(t, name) || sn_weights_find(t->model->weights, name)) &&
+           !(t->adapter && sn_adapter_keeps(t->adapter, name));
 }
 
 /* KIND.NAME of what the optimizer keeps, with the name as it is written. */
@@ -163,6 +166,17 @@ static SnStatus put_config(SnTrainer *t, const char *folder, SnError *err)
     return put_text(t, folder, "config.json", &text, err);
 }
 
+static SnStatus put_adapter(SnTrainer *t, const SnResults *state, const char *folder, SnError *err)
+{
+    char path[MAX_PATH_SIZE];
+    SN_TRY(sn_adapter_set(t->adapter, sn_results_get(state, 0), sn_results_count(state), err));
+    SN_TRY(sn_adapter_save(t->adapter, folder, err));
+    SN_TRY(join(folder, "adapter_config.json", path, err));
+    SN_TRY(sync_path(path, err));
+    SN_TRY(join(folder, WEIGHTS_OF(t), path, err));
+    return sync_path(path, err);
+}
+
 static SnStatus put_model(SnTrainer *t, const SnResults *state, const char *folder, SnError *err)
 {
     for (size_t i = 0; sn_tokenizer_file(i); i++) {
@@ -171,6 +185,8 @@ static SnStatus put_model(SnTrainer *t, const SnResults *state, const char *fold
         if (bytes.at)
             SN_TRY(put_file(t, folder, sn_tokenizer_file(i), bytes, err));
     }
+    if (t->adapter)
+        return put_adapter(t, state, folder, err);
     SN_TRY(put_config(t, folder, err));
     if (t->collate.task == SN_TRAIN_IMAGE) {
         SnText text = {.memory = sn_allocator(t->ctx)};
@@ -446,7 +462,7 @@ static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *m
 SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err)
 {
     SnSafetensors model = {0};
-    SN_TRY(open_tensors(t, folder, "model.safetensors", &model, err));
+    SN_TRY(open_tensors(t, folder, WEIGHTS_OF(t), &model, err));
     const SnStatus st = restore(t, folder, &model, NULL, err);
     sn_safetensors_close(&model);
     return st;
@@ -502,7 +518,7 @@ static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
 SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err)
 {
     SnSafetensors model = {0}, optimizer = {0};
-    SN_TRY(open_tensors(t, folder, "model.safetensors", &model, err));
+    SN_TRY(open_tensors(t, folder, WEIGHTS_OF(t), &model, err));
     SnStatus st = open_tensors(t, folder, "optimizer.safetensors", &optimizer, err);
     if (st == SN_OK)
         st = restore(t, folder, &model, &optimizer, err);

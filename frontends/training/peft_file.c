@@ -291,6 +291,11 @@ const char *sn_adapter_tensor(const SnAdapter *a, size_t i, SnView *out)
     return (const char *)t->name.at;
 }
 
+bool sn_adapter_keeps(const SnAdapter *a, const char *name)
+{
+    return sn_peft_is_encoder(sn_bytes_str(name)) && sn_weights_find(a->weights, name);
+}
+
 int64_t sn_adapter_tokens(const SnAdapter *a)
 {
     return a->tokens;
@@ -348,6 +353,17 @@ static uint64_t elements(const SnStTensor *t)
     return n;
 }
 
+/* Does the adapter have the weight beside this bias too? */
+static bool is_whole(const SnAdapter *a, SnBytes bias)
+{
+    char name[SN_PEFT_NAME];
+    if (bias.n + 3 > sizeof name)
+        return false;
+    memcpy(name, bias.at, bias.n);
+    memcpy(name + bias.n - strlen("bias"), "weight", sizeof "weight");
+    return sn_weights_find(a->weights, name) != NULL;
+}
+
 SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
 {
     const bool has_biases = !sn_json_is_null(sn_json_get(a->config, "bias")) &&
@@ -357,7 +373,7 @@ SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
         const SnStTensor *t = sn_weights_at(a->weights, i);
         const bool is_table = has_end(t->name, ".base_layer.weight");
         const bool is_bias = has_biases && has_end(t->name, ".bias") && !has_end(t->name, ".lora_B.bias") &&
-                             !sn_peft_is_encoder(t->name);
+                             !is_whole(a, t->name);
         own += is_table ? 0 : elements(t);
         more += is_table || is_bias ? 0 : elements(t); /* biases are the model's own */
     }
@@ -387,7 +403,10 @@ SnStatus sn_adapter_set(SnAdapter *a, const SnNamedTensor *state, size_t n, SnEr
         SN_CHECK(sn_dtype_is_float(v->dtype) && sn_view_is_dense(v) && v->ndim == t->ndim &&
                      memcmp(v->dims, t->dims, (size_t)t->ndim * sizeof *t->dims) == 0,
                  err, SN_ESHAPE, "%s: tensor %s has other dims", a->folder, state[i].name);
-        SN_TRY(sn_weights_add(a->weights, state[i].name, v->dtype, v->ndim, v->dims, v->data, err));
+        if (v->dtype == t->dtype && sn_weights_is_made(a->weights, t->name))
+            memcpy((void *)(uintptr_t)t->bytes.at, v->data, t->bytes.n);
+        else
+            SN_TRY(sn_weights_add(a->weights, state[i].name, v->dtype, v->ndim, v->dims, v->data, err));
     }
     a->id = ++a->m->nadapter;
     return SN_OK;

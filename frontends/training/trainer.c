@@ -564,6 +564,11 @@ SnStatus sn_trainer_save(SnTrainer *t, const char *folder, SnError *err)
     return sn_checkpoint_model(t, folder, err);
 }
 
+const SnAdapter *sn_trainer_adapter(const SnTrainer *t)
+{
+    return t->adapter;
+}
+
 const SnTrainerState *sn_trainer_state(const SnTrainer *t)
 {
     return &t->state;

@@ -2,6 +2,7 @@
 #ifndef SN_TRAINER_INSIDE_H
 #define SN_TRAINER_INSIDE_H
 
+#include "frontends/peft.h"
 #include "frontends/training/log.h"
 #include "frontends/training/source.h"
 
@@ -21,6 +22,7 @@ struct SnTrainer {
     const char *output, *resume; /* resume: a checkpoint, or NULL */
     SnDataset *data;             /* what the names of labels lie in */
     SnModel *model, *text;       /* text: whose tokenizer; may be the model */
+    SnAdapter *adapter;          /* that learns, in the model; NULL: the model does */
     SnCollate collate;
     SnTrainSource train, eval;
     SnTraining *session;

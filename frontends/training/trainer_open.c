@@ -2,6 +2,8 @@
  */
 #include "frontends/training/trainer.h"
 
+#include "frontends/hf/adapter.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -70,12 +72,63 @@ static SnStatus open_new(SnTrainer *t, const SnJson *init, const SnModelOptions 
     return s == SN_OK ? sn_train_init(t->model, (uint64_t)sn_arg_int(t->config, "seed"), err) : s;
 }
 
+static bool has_adapter(const SnTrainer *t)
+{
+    return sn_arg(t->config, "use_peft") ? sn_arg_bool(t->config, "use_peft")
+                                         : sn_arg(t->config, "peft_config") != NULL;
+}
+
+/* A new adapter, of the config's peft_config: of a LoRA for the task, where it does not say. */
+static SnStatus open_adapter(SnTrainer *t, SnError *err)
+{
+    static const char *const types[SN_TRAIN_TASKS] = {
+        [SN_TRAIN_CLASSIFY] = "SEQ_CLS", [SN_TRAIN_TAG] = "TOKEN_CLS", [SN_TRAIN_CAUSAL] = "CAUSAL_LM"};
+    const SnJson *given = sn_arg(t->config, "peft_config");
+    const char *task = types[t->collate.task];
+    SnText text = {.memory = sn_allocator(t->ctx)};
+    SnJson *json = NULL;
+    if (!has_adapter(t))
+        return SN_OK;
+    SN_CHECK(!given || given->kind == SN_JSON_OBJECT, err, SN_EINVAL,
+             "config: peft_config: expected an object");
+    sn_text_printf(&text, "{\"peft_type\": \"LORA\"");
+    if (task)
+        sn_text_printf(&text, ", \"task_type\": \"%s\"", task);
+    for (uint32_t i = 0; given && i < given->n; i++) {
+        sn_text_printf(&text, ", ");
+        sn_json_put_string(&text, given->u.child[i].key);
+        sn_text_printf(&text, ": ");
+        sn_json_put(&text, &given->u.child[i]);
+    }
+    sn_text_printf(&text, "}");
+    SnStatus st = text.failed
+                      ? no_memory(err)
+                      : sn_json_parse(&t->arena, "peft_config", sn_bytes(text.at, text.n), &json, err);
+    if (st == SN_OK)
+        st = sn_adapter_create(t->model, json, (uint64_t)sn_arg_int(t->config, "seed"), &t->adapter, err);
+    if (st == SN_OK)
+        sn_model_adapt(t->model, t->adapter, false);
+    if (st == SN_OK && sn_arg_bool(t->config, "load_best_model_at_end") &&
+        sn_adapter_keeps(t->adapter, "prompt_encoder.embedding.weight"))
+        st =
+            sn_fail(err, SN_EUNSUPPORTED, "config: load_best_model_at_end: files have no encoder of prompts");
+    sn_text_clear(&text);
+    return st;
+}
+
 static SnStatus open_model(SnTrainer *t, const char *resume, SnError *err)
 {
     const SnJson *init = sn_arg(t->config, "init_from_config");
     const char *path = sn_arg_string(t->config, "model_name_or_path"),
                *tokenizer = sn_arg_string(t->config, "tokenizer_name");
+    const bool is_8bit = sn_arg_bool(t->config, "load_in_8bit"),
+               is_4bit = sn_arg_bool(t->config, "load_in_4bit");
+    SN_CHECK((!is_8bit && !is_4bit) || (has_adapter(t) && is_8bit != is_4bit), err, SN_EINVAL,
+             "config: load_in_8bit, load_in_4bit: one of them, beside a peft_config");
     const SnModelOptions o = {.struct_size = sizeof o,
+                              .quant = is_8bit   ? "q8"
+                                       : is_4bit ? "q4"
+                                                 : NULL,
                               .task = sn_arg_string(t->config, "task"),
                               .device = t->d.device,
                               .flags = t->d.flags,
@@ -264,7 +317,7 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     SN_CHECK(mkdir(t->output, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", t->output,
              strerror(errno));
     SN_TRY(find_resume(t, &t->resume, err));
-    SN_TRY(open_model(t, t->resume, err));
+    SN_TRY(open_model(t, has_adapter(t) ? NULL : t->resume, err));
     SN_TRY(find_task(t, err));
     t->collate.ctx = t->ctx;
     t->collate.text = t->text;
@@ -272,7 +325,8 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     t->collate.arena = &t->arena;
     SN_TRY(read_rows(t, err));
     SN_TRY(check(t, err));
-    return sn_model_need(t->model, err);
+    SN_TRY(sn_model_need(t->model, err));
+    return open_adapter(t, err);
 }
 
 SnStatus sn_trainer_create(SnCompiler *cc, const SnTrainerDesc *d, SnTrainer **out, SnError *err)
@@ -306,6 +360,7 @@ void sn_trainer_destroy(SnTrainer *t)
     sn_train_source_close(&t->train);
     sn_train_source_close(&t->eval);
     sn_dataset_release(t->data);
+    sn_adapter_close(t->adapter);
     if (t->text != t->model)
         sn_model_close(t->text);
     sn_model_close(t->model);

@@ -128,6 +128,8 @@ def refuses(variant, family, task):
         return task == "CAUSAL_LM" or variant.startswith("prefix") or (variant == "lora save")
     if family == "mixtral":
         return task == "TOKEN_CLS" or variant in ("ia3 usual", "lora save") or "all-linear" in variant or "exclude" in variant
+    if task == "TOKEN_CLS":
+        return variant.startswith("prompt") or variant.startswith("p-") or "all-linear" in variant or "exclude" in variant
     return False
 
 
@@ -212,7 +214,7 @@ def theirs(folder, family, task, variant, seed):
     x = inputs_of(task, generator)
     save_file(x, folder + "/inputs.safetensors")
     plain = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()
-    lr = 1e-2
+    lr = 2e-3
     with torch.no_grad():
         y = model(**batch(x, 0))
         expected = {"logits": y.logits, "loss": y.loss.reshape(1), "base_logits": plain(**batch(x, 0)).logits}
@@ -221,21 +223,23 @@ def theirs(folder, family, task, variant, seed):
     elif not (given.get("lora_bias") and any(m.base_layer.bias is None for m in model.modules() if hasattr(m, "lora_B"))):
         whole = peft.PeftModel.from_pretrained(cls.from_pretrained(folder + "/model", attn_implementation="eager"),
                                                folder + "/adapter").eval().merge_and_unload()
-        if variant != "lora head" or not whole.config.tie_word_embeddings:
+        if not whole.config.tie_word_embeddings or variant not in ("lora head", "lora embeddings", "lora dora embeddings"):
             with torch.no_grad():
                 expected["merged_logits"] = whole(**batch(x, 0)).logits
+    norms = []
     if variant not in ENCODED:
         losses, norms = steps(model, x, lr)
         expected["losses"], expected["grad_norms"] = torch.tensor(losses), torch.tensor(norms)
         final = peft.get_peft_model_state_dict(model)
         # biases of keys have no gradient but rounding
         noisy = ("c_attn.base_layer.bias", "c_attn.bias", "key.bias", "k_proj.bias", "key.base_layer.bias", "k_proj.base_layer.bias",
-                 "base_layer.weight")
-        expected.update({f"final.{k}": v.detach() for k, v in final.items() if not k.endswith(noisy)})
+                 "base_layer.weight", "c_attn.lora_B.bias", "key.lora_B.bias", "k_proj.lora_B.bias")
+        expected.update({f"final.{k}": v.detach() for k, v in final.items() if not k.endswith(noisy) and "original_module" not in k})
     expected = {k: v.contiguous().clone() for k, v in expected.items()}
     save_file(expected, folder + "/expected.safetensors")
     spec = {"name": "problem", "kind": "peft", "model": "model", "adapter": "adapter", "dtype": "f32",
-            "tolerance": {"atol": 2e-4, "rtol": 2e-3, "atol_by_tensor": {}},
+            "tolerance": {"atol": 2e-4, "rtol": 2e-3,
+                          "atol_by_tensor": {"grad_norms": 2e-4 + 0.02 * max(norms, default=0)}},
             "training": {"optimizer": {"type": "adamw", "lr": lr, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0,
                                        "schedule": "constant"},
                          "steps": STEPS, "gradient_accumulation_steps": 1, "max_grad_norm": 1.0},
@@ -273,7 +277,7 @@ def ours(sinter, folder, task, cls, given, fresh, line, x):
         return f"report: {said!r}, expected {line!r}"
     made = load_file(folder + "/ours/adapter_model.safetensors")
     shapes = {k: tuple(v.shape) for k, v in made.items()}
-    if shapes != {k: v for k, v in fresh.items() if not k.endswith("base_layer.weight")}:
+    if shapes != {k: v for k, v in fresh.items() if not k.endswith("base_layer.weight") and ".modules_to_save." not in k}:
         return f"tensors: only here {sorted(set(shapes.items()) - set(fresh.items()))[:6]}, " \
                f"only there {sorted(set(fresh.items()) - set(shapes.items()))[:6]}"
     theirs = peft.PeftModel.from_pretrained(cls.from_pretrained(folder + "/model", attn_implementation="eager"),
@@ -283,7 +287,7 @@ def ours(sinter, folder, task, cls, given, fresh, line, x):
         want = theirs(**one).logits
         base = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()(**one).logits
     save_file({k: v.contiguous() for k, v in one.items()}, folder + "/in.safetensors")
-    done = subprocess.run([sinter, "forward", folder + "/model", "--task", OURS[task], "--adapter", folder + "/ours", "--inputs", folder + "/in.safetensors",
+    done = subprocess.run([sinter, "forward", folder + "/model", "--adapter", folder + "/ours", "--inputs", folder + "/in.safetensors",
                            "--outputs", folder + "/out.safetensors", "--want", "logits"], capture_output=True, text=True)
     if done.returncode:
         return "forward: " + done.stderr[-600:]
@@ -305,10 +309,12 @@ def main():
     p.add_argument("--seed", default=1, type=int)
     p.add_argument("--count", default=0, type=int, help="this many problems; 0: all")
     p.add_argument("--part", default="", help="only problems whose name has this part")
+    p.add_argument("--device", default="interp", help="programs are tiny and many: those of a CPU take long to compile")
     p.add_argument("--only", choices=["theirs", "ours"])
     p.add_argument("--keep", help="leave the last problem in this folder")
     p.add_argument("-v", action="store_true", help="print what passes, too")
     args = p.parse_args()
+    os.environ["SINTER_DEVICE"] = args.device
     every = [(f, t, v) for f in FAMILIES for t in TASKS for v in VARIANTS if not refuses(v, f, t)]
     every = [e for e in every if args.part in " ".join(e)]
     if args.count and args.count < len(every):
@@ -324,9 +330,9 @@ def main():
                 print(f"skip {family} {task} {variant}: PEFT: {str(e)[:200]}", flush=True)
                 continue
             if args.only != "ours":
-                done = subprocess.run([args.conform, folder, "--check"], capture_output=True, text=True)
-                bad = [s for s in done.stdout.splitlines() if "FAIL" in s or "!" in s]
-                why += [f"theirs: {(done.stdout + done.stderr)[-1200:]}"] if done.returncode else []
+                done = subprocess.run([args.conform, folder, "--check", "--device", args.device], capture_output=True, text=True)
+                told = [t for t in (done.stdout + done.stderr).splitlines() if "EXCEEDS" in t or "conform" in t]
+                why += ["theirs: " + " | ".join(told)[:900]] if done.returncode else []
             if args.only != "theirs":
                 problem = ours(args.sinter, folder, task, cls, given, fresh, line, x)
                 why += [f"ours: {problem}"] if problem else []
