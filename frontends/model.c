@@ -118,13 +118,19 @@ static void close_program(SnModelProgram *p)
     sn_program_release(p->program);
 }
 
+void sn_model_drop_programs(SnModel *m)
+{
+    for (size_t i = 0; i < m->program.n; i++)
+        close_program(m->program.at[i]);
+    m->program.n = 0;
+}
+
 void sn_model_close(SnModel *m)
 {
     if (!m)
         return;
     sn_typed_destroy(m->talk);
-    for (size_t i = 0; i < m->program.n; i++)
-        close_program(m->program.at[i]);
+    sn_model_drop_programs(m);
     sn_vec_clear(sn_allocator(m->ctx), &m->program);
     if (m->config.json)
         sn_config_clear(&m->config);

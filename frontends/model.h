@@ -138,6 +138,7 @@ SN_MUST_CHECK SnStatus sn_model_fill(SnModel *m, SnModelFill *fill, void *user, 
 SN_MUST_CHECK SnStatus sn_model_fill_forward(SnModel *m, const char *const *input, size_t ninput,
                                              const char *const *want, size_t nwant, SnModelProgram *p,
                                              SnError *err);
+void sn_model_drop_programs(SnModel *m); /* its weights are other ones */
 /* Are the tensors of its adapter inputs of programs? Then how the keys of those begin. */
 bool sn_model_takes_adapter(const SnModel *m);
 void sn_model_key(const SnModel *m, SnText *key);

@@ -11,10 +11,9 @@
 
 typedef struct SnAdapter SnAdapter;
 
-/* peft_type LORA (use_rslora, use_dora, lora_bias), IA3, PROMPT_TUNING, PREFIX_TUNING, P_TUNING. */
+/* peft_type LORA, IA3, PROMPT_TUNING, PREFIX_TUNING, P_TUNING; from a folder. */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_open(SnModel *m, const char *folder, SnAdapter **out, SnError *err);
-/* A new one, of a config with the keys of adapter_config.json; its numbers follow from the seed. LORA and
- * IA3. */
+/* A new one, of a config with the keys of adapter_config.json; its numbers follow from the seed. */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed,
                                                 SnAdapter **out, SnError *err);
 SN_API void sn_adapter_close(SnAdapter *a); /* NULL is taken */
@@ -25,6 +24,9 @@ SN_API void sn_model_adapt(SnModel *m, SnAdapter *a, bool merged);
 SN_API SN_MUST_CHECK SnStatus sn_adapter_set(SnAdapter *a, const SnNamedTensor *state, size_t n,
                                              SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err);
+/* merge_and_unload: the model's own weights take it up, for good, before the model runs; sn_model_convert
+ * writes them. */
+SN_API SN_MUST_CHECK SnStatus sn_model_merge(SnModel *m, SnAdapter *a, SnError *err);
 /* "trainable params: 294,912 || all params: 124,734,720 || trainable%: 0.2364" */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err);
 

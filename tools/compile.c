@@ -120,6 +120,7 @@ int command_compile(const Args *a)
     if (status == EXIT_DONE)
         status = session_open(a, a->at[0], arg_value(a, "--task"), &s);
     if (status == EXIT_DONE) {
+        sn_model_adapt(s.model, s.adapter, true);
         const SnStatus st = compile(a, &s, (uint32_t)max_text, (uint32_t)context, &err);
         status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
     }

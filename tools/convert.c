@@ -24,7 +24,9 @@ static int write_model(const Args *a, const char *format)
         return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
     int status = session_open(a, a->at[0], NULL, &s);
     if (status == EXIT_DONE) {
-        const SnStatus st = sn_model_convert(s.model, &o, out, &err);
+        SnStatus st = s.adapter ? sn_model_merge(s.model, s.adapter, &err) : SN_OK;
+        if (st == SN_OK)
+            st = sn_model_convert(s.model, &o, out, &err);
         status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
     }
     session_close(&s);

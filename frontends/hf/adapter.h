@@ -33,6 +33,8 @@ void sn_adapter_inside(SnBuild *b, uint32_t scope);
 /* A leaf of b->trained by its name, whose first value is param. */
 SnValue sn_nn_trained(SnBuild *b, const char *name, SnValue param);
 bool sn_nn_in_blocks(SnBuild *b, SnValue w);
+/* The file's tensor of a parameter, as sn_nn_param finds it; b: weights and arch. NULL: there is none. */
+const SnStTensor *sn_nn_file_tensor(const SnBuild *b, const char *full);
 
 /* Tells programs apart: adapters with one signature share those that take tensors as inputs. */
 uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form);

@@ -138,7 +138,7 @@ static const SnStTensor *find_prefixed(const SnBuild *b, const char *name)
 
 /* Checkpoints of a base model lack the prefix of the class that wraps it, others have one too many; the
  * oldest ones spell the parameters of a norm gamma and beta. */
-static const SnStTensor *find_tensor(const SnBuild *b, const char *name)
+const SnStTensor *sn_nn_file_tensor(const SnBuild *b, const char *name)
 {
     static const char *const old[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
     char other[NAME_SIZE];
@@ -185,7 +185,7 @@ static SnValue mx_param(SnBuild *b, const char *full)
     char name[NAME_SIZE];
     for (int i = 0; i < 2; i++) {
         const SnStTensor *t = snprintf(name, sizeof name, "%s_%s", full, part[i]) < (int)sizeof name
-                                  ? find_tensor(b, name)
+                                  ? sn_nn_file_tensor(b, name)
                                   : NULL;
         if (!t || t->dtype != SN_U8 || t->ndim != 3 + i || (i == 1 && t->dims[3] != 16) ||
             t->name.n >= sizeof name)
@@ -259,7 +259,7 @@ static SnBuffer *kept_buffer(SnBuild *b, const SnStTensor *t)
 SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
-    const SnStTensor *t = full_name(b, name, full) ? find_tensor(b, full) : NULL;
+    const SnStTensor *t = full_name(b, name, full) ? sn_nn_file_tensor(b, full) : NULL;
     if (!t || t->name.n >= sizeof file)
         return sn_none();
     if (t->dtype == SN_NODTYPE)
@@ -283,7 +283,7 @@ static SnValue find_param(SnBuild *b, const char *name)
     char full[NAME_SIZE], file[NAME_SIZE];
     if (!full_name(b, name, full))
         return sn_none();
-    const SnStTensor *t = find_tensor(b, full);
+    const SnStTensor *t = sn_nn_file_tensor(b, full);
     const SnValue own = b->adapter ? sn_adapter_param(b, full, t) : sn_none();
     if (own.ref)
         return sn_cast(b->g, own, b->dtype);
@@ -454,7 +454,7 @@ SnValue sn_nn_param_or_made(SnBuild *b, const char *name, int ndim, const int64_
 {
     char full[NAME_SIZE];
     SnError err = {0};
-    if (!full_name(b, name, full) || find_tensor(b, full) ||
+    if (!full_name(b, name, full) || sn_nn_file_tensor(b, full) ||
         (b->adapter && sn_adapter_param(b, full, NULL).ref))
         return sn_nn_param(b, name);
     size_t n = 1;
