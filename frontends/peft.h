@@ -16,6 +16,11 @@ SN_API SN_MUST_CHECK SnStatus sn_adapter_open(SnModel *m, const char *folder, Sn
 /* A new one, of a config with the keys of adapter_config.json; its numbers follow from the seed. */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed,
                                                 SnAdapter **out, SnError *err);
+/* add_weighted_adapter: LoRA adapters of one model as a new one. options (or NULL) has combination_type (svd
+ * if it is not given, linear, cat, ties, dare_linear, dare_ties, magnitude_prune), svd_rank, density,
+ * majority_sign_method. */
+SN_API SN_MUST_CHECK SnStatus sn_adapter_combine(SnAdapter *const *a, const double *weight, size_t n,
+                                                 const SnJson *options, SnAdapter **out, SnError *err);
 SN_API void sn_adapter_close(SnAdapter *a); /* NULL is taken */
 /* What the model computes from now on; NULL: without. merged: as one matrix with the weights. */
 SN_API void sn_model_adapt(SnModel *m, SnAdapter *a, bool merged);

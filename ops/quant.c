@@ -515,6 +515,13 @@ static SnValue spread_groups(SnGraph *g, const SnBlockFormat *f, SnValue fine, S
     return shape_as(g, sn_broadcast(g, x, 4, dims), 1, &f->block);
 }
 
+SnValue sn_block_values(SnGraph *g, const SnBlockFormat *f, const SnBlocks *of)
+{
+    const SnValue code = sn_sub(g, sn_cast(g, of->codes, SN_F32), sn_num(g, f->zero));
+    const SnValue y = sn_mul(g, spread_groups(g, f, of->scale, of->coarse), code);
+    return of->low.ref ? sn_add(g, y, spread_groups(g, f, of->low, of->coarse_low)) : y;
+}
+
 static SnValue dequantize_blocks(SnGraph *g, const SnCall *c)
 {
     const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
@@ -523,11 +530,7 @@ static SnValue dequantize_blocks(SnGraph *g, const SnCall *c)
     if (f->read == NULL)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
     const SnBlocks of = f->read(g, sn_in_blocks(g, c->in[0], f->bytes));
-    const SnValue code = sn_sub(g, sn_cast(g, of.codes, SN_F32), sn_num(g, f->zero));
-    SnValue y = sn_mul(g, spread_groups(g, f, of.scale, of.coarse), code);
-    if (of.low.ref)
-        y = sn_add(g, y, spread_groups(g, f, of.low, of.coarse_low));
-    return as_rows(g, y, c->in[0]);
+    return as_rows(g, sn_block_values(g, f, &of), c->in[0]);
 }
 
 static SnValue quantize_blocks(SnGraph *g, const SnCall *c)

@@ -29,6 +29,8 @@ typedef struct SnBlockFormat {
 
 /* By its name, "q4_k"; NULL: none, which sticks to the graph. */
 const SnBlockFormat *sn_block_format(SnGraph *g, const char *name);
+/* f32[rows, blocks, block] */
+SnValue sn_block_values(SnGraph *g, const SnBlockFormat *f, const SnBlocks *of);
 /* F[.., n * per] ▶ [rows, n, per]; an error where the last axis is no multiple. */
 SnValue sn_in_blocks(SnGraph *g, SnValue x, int per);
 

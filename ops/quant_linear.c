@@ -319,26 +319,72 @@ static SnValue linear(SnGraph *g, const Linear *as, const SnBlocks *w, SnValue x
     return sn_rows_back(g, sn_like(g, y, x), x);
 }
 
-static SnValue linear_blocks(SnGraph *g, const SnCall *c)
+/* The weights of linear_blocks or linear_quantized; NULL: it sticks to the graph. */
+static const SnBlockFormat *weights_of(SnGraph *g, const SnCall *c, bool is_bytes, SnBlocks *w)
 {
     const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
-    if (f == NULL)
-        return sn_none();
-    if (f->read == NULL)
-        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s has no bytes", f->name);
-    const SnBlocks w = f->read(g, sn_in_blocks(g, c->in[1], f->bytes));
-    return linear(g, &(Linear){f, sn_dim(g, c->in[1], 0), sn_none(), 1}, &w, c->in[0], c->in[2]);
+    if (f != NULL && (is_bytes ? f->read == NULL : f->quantize == NULL)) {
+        sn_graph_fail(g, SN_EUNSUPPORTED, is_bytes ? "format %s has no bytes" : "format %s is only read",
+                      f->name);
+        return NULL;
+    }
+    if (f != NULL)
+        *w = is_bytes ? f->read(g, sn_in_blocks(g, c->in[1], f->bytes))
+                      : f->quantize(g, sn_cast(g, sn_in_blocks(g, c->in[1], f->block), SN_F32));
+    return f;
+}
+
+static SnValue linear_of(SnGraph *g, const SnCall *c, bool is_bytes)
+{
+    SnBlocks w;
+    const SnBlockFormat *f = weights_of(g, c, is_bytes, &w);
+    return f == NULL ? sn_none()
+                     : linear(g, &(Linear){f, sn_dim(g, c->in[1], 0), sn_none(), 1}, &w, c->in[0], c->in[2]);
+}
+
+static SnValue linear_blocks(SnGraph *g, const SnCall *c)
+{
+    return linear_of(g, c, true);
 }
 
 static SnValue linear_quantized(SnGraph *g, const SnCall *c)
 {
-    const SnBlockFormat *f = sn_block_format(g, sn_call_string(c, "format"));
+    return linear_of(g, c, false);
+}
+
+/* Rounding is passed over: as of x times the numbers that the blocks stand for. */
+static SnValue linear_grad(SnGraph *g, const SnCall *c, SnValue d, int i, bool is_bytes)
+{
+    static const int turned[] = {1, 0};
+    SnBlocks of;
+    const SnValue rows = sn_rows_of(g, sn_cast(g, d, SN_F32));
+    if (i == 2)
+        return sn_like(g, sn_reduce(g, "add", rows, 1, &(int){0}, false), c->in[2]);
+    if (i == 1)
+        return sn_like(g,
+                       sn_linear(g, sn_permute(g, rows, turned),
+                                 sn_permute(g, sn_rows_of(g, sn_cast(g, c->in[0], SN_F32)), turned),
+                                 sn_none()),
+                       c->in[1]);
+    const SnBlockFormat *f = weights_of(g, c, is_bytes, &of);
     if (f == NULL)
         return sn_none();
-    if (f->quantize == NULL)
-        return sn_graph_fail(g, SN_EUNSUPPORTED, "format %s is only read", f->name);
-    const SnBlocks w = f->quantize(g, sn_cast(g, sn_in_blocks(g, c->in[1], f->block), SN_F32));
-    return linear(g, &(Linear){f, sn_dim(g, c->in[1], 0), sn_none(), 1}, &w, c->in[0], c->in[2]);
+    const SnValue w = sn_block_values(g, f, &of);
+    const SnValue dims[] = {sn_dim(g, w, 0), sn_mul(g, sn_dim(g, w, 1), sn_dim(g, w, 2))};
+    const SnValue back = sn_permute(g, sn_reshape(g, w, 2, dims), turned);
+    return sn_rows_back(g, sn_like(g, sn_linear(g, rows, back, sn_none()), c->in[0]), c->in[0]);
+}
+
+static SnValue linear_blocks_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+{
+    (void)y;
+    return linear_grad(g, c, d, i, true);
+}
+
+static SnValue linear_quantized_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+{
+    (void)y;
+    return linear_grad(g, c, d, i, false);
 }
 
 /* ---- the same of rows that have a part each ---- */
@@ -392,9 +438,11 @@ static SnValue grouped_quantized(SnGraph *g, const SnCall *c)
 const SnOp sn_quant_linear_ops[] = {
     {.sig = "linear_blocks(x: F[.., k], bytes: u8[n, r], b: F2[n]?; format: str) -> F[.., n]",
      .expand = linear_blocks,
+     .grad = linear_blocks_grad,
      .doc = "x w^T + b where rows of w are in a block format, x rounded to 8 bits in blocks of 32"},
     {.sig = "linear_quantized(x: F[.., k], w: F2[n, k], b: F3[n]?; format: str) -> F[.., n]",
      .expand = linear_quantized,
+     .grad = linear_quantized_grad,
      .doc = "linear_blocks with w brought into the format first"},
     {.sig = "grouped_blocks(x: F[r, k], bytes: u8[e, n, s], b: F2[e, n]?, group: i64[r]; format: str) -> "
             "F[r, n]",

@@ -30,7 +30,7 @@ static SnStatus open_weights(SnAdapter *a, SnError *err)
     return SN_OK;
 }
 
-static SnStatus create(SnModel *m, const char *name, SnAdapter **out, SnError *err)
+SnStatus sn_peft_begin(SnModel *m, const char *name, SnAdapter **out, SnError *err)
 {
     SN_TRY(sn_model_need(m, err));
     SnAdapter *a = sn_alloc_zero(sn_allocator(m->ctx), sizeof *a, _Alignof(max_align_t));
@@ -44,8 +44,7 @@ static SnStatus create(SnModel *m, const char *name, SnAdapter **out, SnError *e
     return SN_OK;
 }
 
-/* Builds the model with it: shapes are checked against modules, and a new one's tensors are made. */
-static SnStatus try_on(SnAdapter *a, SnError *err)
+SnStatus sn_peft_try(SnAdapter *a, SnError *err)
 {
     SnModelProgram p = {0};
     SnAdapter *before = a->m->adapter;
@@ -61,7 +60,7 @@ SnStatus sn_adapter_open(SnModel *m, const char *folder, SnAdapter **out, SnErro
 {
     SnAdapter *a = NULL;
     SnBytes bytes = {0};
-    SN_TRY(create(m, folder, &a, err));
+    SN_TRY(sn_peft_begin(m, folder, &a, err));
     SnStatus st = a->folder ? sn_folder_open(m->ctx, folder, &a->files, err)
                             : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
     if (st == SN_OK)
@@ -73,7 +72,7 @@ SnStatus sn_adapter_open(SnModel *m, const char *folder, SnAdapter **out, SnErro
     if (st == SN_OK)
         st = open_weights(a, err);
     if (st == SN_OK)
-        st = try_on(a, err);
+        st = sn_peft_try(a, err);
     if (st == SN_OK)
         *out = a;
     else
@@ -100,9 +99,12 @@ SnStatus sn_peft_results(SnAdapter *a, const int64_t *ids, int64_t n, const char
     const bool was_merged = m->is_merged;
     const int64_t dims[] = {1, ids ? n : 1};
     const SnNamedTensor in = {"input_ids", sn_view(SN_I64, (void *)(uintptr_t)(ids ? ids : none), 2, dims)};
+    const bool is_first = m->program.n == 0;
     sn_model_adapt(m, a, merged);
     const SnStatus st = sn_model_forward(m, &in, 1, want, nwant, out, err);
     sn_model_adapt(m, before, was_merged);
+    if (is_first)
+        sn_model_drop_programs(m); /* the model has not run yet */
     return st;
 }
 
@@ -224,7 +226,7 @@ SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed, SnAd
 {
     SnAdapter *a = NULL;
     SnText text = {.memory = sn_allocator(m->ctx)};
-    SN_TRY(create(m, "adapter", &a, err));
+    SN_TRY(sn_peft_begin(m, "adapter", &a, err));
     sn_json_put(&text, config);
     const char *own = text.failed ? NULL : sn_arena_strndup(&a->arena, text.at, text.n);
     a->seed = seed;
@@ -232,7 +234,7 @@ SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed, SnAd
     SnStatus st = own && a->folder && sn_peft_weights(a) ? sn_peft_read_config(a, sn_bytes_str(own), err)
                                                          : sn_fail(err, SN_ENOMEM, "adapter: no memory");
     if (st == SN_OK)
-        st = try_on(a, err);
+        st = sn_peft_try(a, err);
     a->is_new = false;
     if (st == SN_OK)
         st = check_made(a, err);

@@ -152,7 +152,6 @@ SnStatus sn_model_merge(SnModel *m, SnAdapter *a, SnError *err)
     SnStatus st = take_modules(&x, err);
     if (st == SN_OK)
         st = take_copies(&x, err);
-    sn_model_drop_programs(m);
     if (m->adapter == a)
         sn_model_adapt(m, NULL, false);
     sn_arena_clear(&x.arena);

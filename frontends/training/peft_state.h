@@ -61,6 +61,10 @@ SN_MUST_CHECK SnStatus sn_peft_prompts(SnAdapter *a, SnEvalResult **out, SnError
 bool sn_peft_is_encoder(SnBytes name);
 
 /* ---- peft_file.c ---- */
+/* One that has nothing yet. */
+SN_MUST_CHECK SnStatus sn_peft_begin(SnModel *m, const char *name, SnAdapter **out, SnError *err);
+/* Builds the model with it: shapes are checked against modules, and a new one's tensors are made. */
+SN_MUST_CHECK SnStatus sn_peft_try(SnAdapter *a, SnError *err);
 /* Results of the model with it, of one row of tokens (NULL: any): KIND.MODULE.. are told by name. */
 SN_MUST_CHECK SnStatus sn_peft_results(SnAdapter *a, const int64_t *ids, int64_t n, const char *const *want,
                                        size_t nwant, bool merged, SnResults **out, SnError *err);
