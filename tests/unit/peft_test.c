@@ -168,6 +168,45 @@ static void merged_for_good_is_what_the_adapter_gives(void **state)
     }
 }
 
+static SnAdapter *combine(Room *r, SnAdapter *const *a, const double *weight, size_t n, const char *options)
+{
+    SnAdapter *out = NULL;
+    SnError err;
+    assert_ok(sn_adapter_combine(a, weight, n, json(r, options), &out, &err));
+    return out;
+}
+
+static Logits with(SnModel *m, SnAdapter *a)
+{
+    sn_model_adapt(m, a, false);
+    return forward(m, row, SEQ);
+}
+
+static void combined_adapters_do_what_they_did_apart(void **state)
+{
+    Room *r = *state;
+    SnModel *m = r->model;
+    static const double weight[] = {0.75, -0.5}, one[] = {1};
+    SnAdapter *a[] = {make(r, m, LORA ", \"r\": 2, \"lora_alpha\": 3}", 1),
+                      make(r, m, LORA ", \"r\": 2, \"target_modules\": [\"q_proj\", \"up_proj\"]}", 2)};
+    SnAdapter *cat = combine(r, a, weight, 2, "{\"combination_type\": \"cat\"}"),
+              *svd = combine(r, a, weight, 2, "{\"svd_rank\": 4}"), *same = combine(r, a, one, 1, "{}"),
+              *ties = combine(r, a, one, 1, "{\"combination_type\": \"ties\", \"density\": 0.5}");
+    const Logits x = with(m, cat), y = with(m, svd), first = with(m, a[0]), alone = with(m, same),
+                 plain = with(m, NULL), cut = with(m, ties);
+    assert_true(distance(&x, &plain) > 1e-3f && distance(&x, &y) < 1e-5f);
+    assert_true(distance(&first, &alone) < 1e-5f && distance(&cut, &alone) < 1e-5f); /* one: as it is */
+    SnAdapter *out = NULL;
+    SnError err;
+    assert_fails(SN_EINVAL,
+                 sn_adapter_combine(a, weight, 2, json(r, "{\"combination_type\": \"ties\"}"), &out, &err));
+    assert_fails(SN_EUNSUPPORTED,
+                 sn_adapter_combine(a, weight, 2, json(r, "{\"svd_clamp\": 0.9}"), &out, &err));
+    SnAdapter *const all[] = {a[0], a[1], cat, svd, same, ties};
+    for (size_t i = 0; i < SN_COUNT(all); i++)
+        sn_adapter_close(all[i]);
+}
+
 /* ---- generation ---- */
 
 static void generate(SnModel *m, int64_t out[NEW])
@@ -397,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adapters_change_between_runs_and_compile_nothing),
         cmocka_unit_test(merged_for_good_is_what_the_adapter_gives),
+        cmocka_unit_test(combined_adapters_do_what_they_did_apart),
         cmocka_unit_test(generation_sees_adapters_of_every_kind),
         cmocka_unit_test(adapters_learn_beside_blocks),
         cmocka_unit_test(dropout_is_of_training_alone),
