@@ -243,6 +243,7 @@ static SnStatus run(const So *so, SnTyped *t, int i, Result *r)
         return so->fill(t, texts[2], strlen(texts[2]), r->word, MAX_SPANS, &r->count);
     case SN_TYPED_TENSORS:
     case SN_TYPED_CHAT:
+    case SN_TYPED_TRAIN:
     case SN_TYPED_KIND_COUNT:
         break;
     }
