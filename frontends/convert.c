@@ -6,6 +6,7 @@
 
 #include "frontends/gguf/convert.h"
 #include "frontends/gguf/export.h"
+#include "frontends/hf/adapter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -354,7 +355,8 @@ static SnStatus export(SnConverter *c, SnGgufMeta *meta, SnError *err)
     sn_gguf_export_config(config, c->arch, meta);
     SN_TRY(sn_gguf_export_tokenizer(c->ctx, c->model->files, config, meta, err));
     for (size_t i = 0; i < sn_weights_count(c->weights); i++)
-        SN_TRY(add_named(c, sn_weights_at(c->weights, i), err));
+        if (!sn_adapter_is_copy(sn_weights_at(c->weights, i)->name))
+            SN_TRY(add_named(c, sn_weights_at(c->weights, i), err));
     return add_factors(c, err);
 }
 
@@ -446,7 +448,7 @@ static SnStatus list_tensors(SnConverter *c, SnError *err)
         const SnStTensor *t = sn_weights_at(c->weights, i);
         SnOutTensor o = {.name = t->name, .type = sn_ggml_type_named(t->format)};
         SN_TRY(one_part(c, t, &o, err));
-        if (has_part(t->name, "rope_f"))
+        if (has_part(t->name, "rope_f") || sn_adapter_is_copy(t->name))
             continue;
         if (sn_is_recodable(t))
             o.type = o.recode.to = type_outside(c, t);

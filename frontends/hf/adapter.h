@@ -40,6 +40,8 @@ const SnStTensor *sn_nn_file_tensor(const SnBuild *b, const char *full);
 uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form);
 /* A tensor by its name; false: there is none. */
 bool sn_adapter_find(const SnAdapter *a, const char *name, SnView *out);
+/* Is it a copy of an adapter's tensor among a model's weights, which no file of the model has? */
+bool sn_adapter_is_copy(SnBytes name);
 size_t sn_adapter_count(const SnAdapter *a);
 const char *sn_adapter_tensor(const SnAdapter *a, size_t i, SnView *out); /* its name; lent */
 /* After a whole model was built: were all tensors of the file asked for? */

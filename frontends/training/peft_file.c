@@ -281,6 +281,11 @@ bool sn_adapter_find(const SnAdapter *a, const char *name, SnView *out)
     return true;
 }
 
+bool sn_adapter_is_copy(SnBytes name)
+{
+    return name.n > 8 && memcmp(name.at, "adapter.", 8) == 0;
+}
+
 size_t sn_adapter_count(const SnAdapter *a)
 {
     return a->weights ? sn_weights_count(a->weights) : 0;
@@ -381,7 +386,7 @@ SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
     }
     for (size_t i = 0; i < sn_weights_count(a->m->weights); i++) {
         const SnStTensor *t = sn_weights_at(a->m->weights, i);
-        base += t->name.n > 8 && memcmp(t->name.at, "adapter.", 8) == 0 ? 0 : elements(t);
+        base += sn_adapter_is_copy(t->name) ? 0 : elements(t);
     }
     const uint64_t all = more + base;
     sn_text_printf(line, "trainable params: ");

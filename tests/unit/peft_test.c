@@ -145,6 +145,23 @@ static void adapters_change_between_runs_and_compile_nothing(void **state)
     assert_memory_equal(&after, &plain, sizeof after);
 }
 
+/* A file of the merged model has no tensor of an adapter. */
+static void assert_written_plain(Room *r, SnModel *m)
+{
+    Scratch s;
+    char path[256];
+    SnError err;
+    SnSafetensors file = {0};
+    scratch_open(&s);
+    scratch_path(&s, "merged.safetensors", path);
+    assert_ok(sn_model_convert(m, NULL, path, &err));
+    assert_ok(sn_safetensors_open(r->ctx, path, &file, &err));
+    for (size_t i = 0; i < file.ntensor; i++)
+        assert_null(strstr((const char *)file.tensor[i].name.at, "adapter"));
+    sn_safetensors_close(&file);
+    scratch_close(&s);
+}
+
 static void merged_for_good_is_what_the_adapter_gives(void **state)
 {
     Room *r = *state;
@@ -157,6 +174,7 @@ static void merged_for_good_is_what_the_adapter_gives(void **state)
         SnAdapter *a = make(r, m, configs[i], 7);
         assert_ok(sn_model_merge(m, a, &err));
         sn_adapter_close(a);
+        assert_written_plain(r, m);
         a = make(r, other, configs[i], 7);
         sn_model_adapt(other, a, false);
         const Logits x = forward(m, row, SEQ), y = forward(other, row, SEQ);
