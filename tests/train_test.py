@@ -199,6 +199,31 @@ def test_tasks():
     assert json.loads(data("tagged", "config.json"))["id2label"] == {"0": "B-cat", "1": "O"}
 
 
+def test_answers():
+    """Where in a text the word behind "is" stands: windows of a context that share tokens."""
+    rows = []
+    for i in range(48):
+        word, pad = "abcdefgh"[i % 8] * 2, "no. " * (i % 12)
+        context = pad + "it is " + word + ". " + "so, " * (i % 5)
+        rows.append({"question": " what", "context": context,
+                     "answers": {"text": [word], "answer_start": [len(pad) + 6]} if i % 6 else
+                     {"text": [], "answer_start": []}})
+    file = write("answers.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    asked = dict(init_from_config=BERT, task="question-answering", block_size=None, train_file=file, max_length=40,
+                 doc_stride=8, max_steps=60, save_strategy="no", validation_file=file, eval_strategy="epoch")
+    must(config("answers", **asked))
+    loss = logged("answers", "loss")
+    assert loss[-1] < 0.7 * loss[0] and logged("answers", "eval_loss"), loss
+    r = subprocess.run([SINTER, "run", path("answers"), "what", rows[1]["context"], "--task", "question-answering",
+                        "-q", "--json"], capture_output=True, text=True, timeout=600)
+    assert r.returncode == 0 and json.loads(r.stdout)["answer"] in rows[1]["context"], (r.stdout, r.stderr)
+    fails(config("answers", **{**asked, "label_smoothing_factor": 0.1}), "label_smoothing_factor")
+    fails(config("answers", **{**asked, "train_file": path("rows.jsonl")}), "question")
+    rows[3]["answers"] = {"text": ["so"], "answer_start": [500]}
+    write("answers.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    fails(config("answers", **asked), "row 3", "no part of its context")
+
+
 CLASSES = dict(init_from_config=BERT, task="text-classification", block_size=None)
 
 
@@ -290,7 +315,7 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
              test_disk_full):
     test()
     print("ok", test.__name__)

@@ -9,6 +9,7 @@
 
 #define IGNORED    (-100)
 #define MAX_LABELS 1000000
+#define ANSWER_SEQ 384 /* of run_qa.py */
 #define MAX_FILES  4096
 
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory)
@@ -41,6 +42,8 @@ SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
     int64_t limit = own && places ? least(own, places) : own ? own : places ? places : 1024;
     if (c->task == SN_TRAIN_CAUSAL)
         limit = least(limit, 1024);
+    if (c->task == SN_TRAIN_ANSWER)
+        limit = least(limit, ANSWER_SEQ);
     c->most = sn_arg(c->config, key) ? sn_arg_int(c->config, key) : limit;
     SN_CHECK(!places || c->most <= places, err, SN_EINVAL, "config: %s: the model has %lld positions", key,
              (long long)places);
@@ -49,7 +52,10 @@ SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
     c->mask = f.name[SN_TOK_MASK] == SN_TOK_NONE ? -1 : (int32_t)f.name[SN_TOK_MASK];
     c->pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? (int32_t)sn_config_int(&model->config, "pad_token_id", 0)
                                                : (int32_t)f.name[SN_TOK_PAD];
-    c->gives_types = text.gives_types && sn_arg(c->config, "text_pair_column");
+    const bool is_answer = c->task == SN_TRAIN_ANSWER;
+    c->gives_types = text.gives_types && (is_answer || sn_arg(c->config, "text_pair_column"));
+    c->is_padded =
+        sn_arg(c->config, "pad_to_max_length") ? sn_arg_bool(c->config, "pad_to_max_length") : is_answer;
     SN_CHECK(c->task != SN_TRAIN_MASKED || c->mask >= 0, err, SN_EINVAL,
              "%s: the tokenizer has no mask token", c->text->folder);
     return SN_OK;
@@ -150,6 +156,25 @@ static SnStatus target_column(const SnCollate *c, const SnDataset *d, int64_t *o
     return SN_OK;
 }
 
+static SnStatus answer_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
+{
+    static const struct {
+        const char *key, *usual[2];
+    } column[] = {{"text_column", {"question", NULL}},
+                  {"text_pair_column", {"context", NULL}},
+                  {"label_column", {"answers", NULL}}};
+    int64_t *const at[] = {&out->text, &out->pair, &out->label};
+    for (int i = 0; i < 3; i++) {
+        SN_TRY(find_column(c, d, column[i].key, column[i].usual, at[i], err));
+        SN_CHECK(*at[i] >= 0, err, SN_EINVAL, "data: no column %s: %s names it", column[i].usual[0],
+                 column[i].key);
+        const SnFeature *f = sn_dataset_feature(d, (uint32_t)*at[i]);
+        SN_CHECK(i == 2 || f->kind == SN_DATA_TEXT, err, SN_EINVAL, "data: column %s: expected texts",
+                 f->name);
+    }
+    return SN_OK;
+}
+
 SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
 {
     static const char *const none[] = {NULL};
@@ -158,6 +183,8 @@ SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColum
         SN_TRY(sn_images_column(c, d, &out->text, err));
         return label_column(c, d, &out->label, err);
     }
+    if (c->task == SN_TRAIN_ANSWER)
+        return answer_columns(c, d, out, err);
     SN_TRY(text_column(c, d, &out->text, err));
     if (c->task == SN_TRAIN_PAIR)
         return target_column(c, d, &out->pair, err);
@@ -362,6 +389,20 @@ static SnNamedTensor tensor(const char *name, SnDtype dtype, void *at, int ndim,
     return (SnNamedTensor){name, sn_view(dtype, at, times ? ndim + 1 : ndim, times ? all : all + 1)};
 }
 
+static SnStatus answer_batch(const SnTrainRows *r, const int64_t *row, int64_t n, int64_t times,
+                             SnArena *arena, SnNamedTensor out[2], SnError *err)
+{
+    static const char *const name[] = {"start_positions", "end_positions"};
+    for (int side = 0; side < 2; side++) {
+        int64_t *at = sn_arena_array(arena, (size_t)n, sizeof *at);
+        SN_CHECK(at, err, SN_ENOMEM, "training: no memory for a batch");
+        for (int64_t i = 0; i < n; i++)
+            at[i] = r->labels.at[2 * row[i] + side];
+        out[side] = tensor(name[side], SN_I64, at, 1, times, n, 1);
+    }
+    return SN_OK;
+}
+
 /* DataCollatorForSeq2Seq: a decoder makes its inputs of them. */
 static SnStatus target_batch(const SnTrainRows *r, const int64_t *row, int64_t n, int64_t times,
                              SnArena *arena, SnNamedTensor *out, SnError *err)
@@ -391,9 +432,11 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
                           int64_t times, uint64_t seed, SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS],
                           size_t *nin, SnError *err)
 {
-    Batch b = {.seq = 1};
+    Batch b = {.seq = 0};
     size_t count = 0;
-    const bool is_pair = c->task == SN_TRAIN_PAIR, is_row = c->task == SN_TRAIN_CLASSIFY || is_pair;
+    const bool is_pair = c->task == SN_TRAIN_PAIR, is_answer = c->task == SN_TRAIN_ANSWER,
+               is_row = c->task == SN_TRAIN_CLASSIFY || is_pair || is_answer;
+    b.seq = c->is_padded ? c->most : 1;
     for (int64_t i = 0; i < n; i++) {
         const int64_t len = row[i] < 0 ? 0 : r->start.at[row[i] + 1] - r->start.at[row[i]];
         b.seq = len > b.seq ? len : b.seq;
@@ -410,7 +453,7 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     uint64_t state = seed;
     for (int64_t i = 0; i < n; i++) {
         fill_row(c, r, row[i], &state, i, &b);
-        if (is_row && !is_pair) {
+        if (c->task == SN_TRAIN_CLASSIFY) {
             class[i] = row[i] < 0 ? IGNORED : (int64_t)r->target.at[row[i]];
             number[i] = row[i] < 0 ? 0 : (float)r->target.at[row[i]];
         }
@@ -422,6 +465,10 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
         in[(*nin)++] = tensor("token_type_ids", SN_I64, b.types, 2, times, n, b.seq);
     if (is_pair)
         return target_batch(r, row, n, times, arena, &in[(*nin)++], err);
+    if (is_answer) {
+        *nin += 2;
+        return answer_batch(r, row, n, times, arena, &in[*nin - 2], err);
+    }
     in[(*nin)++] = c->is_regression ? tensor("labels", SN_F32, number, 1, times, n, 1)
                    : is_row         ? tensor("labels", SN_I64, class, 1, times, n, 1)
                                     : tensor("labels", SN_I64, b.labels, 2, times, n, b.seq);

@@ -16,6 +16,7 @@ typedef enum SnTrainTask {
     SN_TRAIN_MASKED,   /* tokens that are hidden */
     SN_TRAIN_IMAGE,    /* a label an image */
     SN_TRAIN_PAIR,     /* a text for a text */
+    SN_TRAIN_ANSWER,   /* where in a context the answer to a question stands */
     SN_TRAIN_TASKS
 } SnTrainTask;
 /* Words are guessed: there is nothing but the loss to tell. */
@@ -24,13 +25,19 @@ static inline bool sn_train_guesses(SnTrainTask task)
     return task == SN_TRAIN_CAUSAL || task == SN_TRAIN_MASKED || task == SN_TRAIN_PAIR;
 }
 
+/* A row, word or image has a class, or a row has a number. */
+static inline bool sn_train_has_classes(SnTrainTask task)
+{
+    return !sn_train_guesses(task) && task != SN_TRAIN_ANSWER;
+}
+
 typedef struct SnTrainRows {
     int64_t n;
     SN_VEC(int64_t) start;      /* [n + 1], of a row's tokens */
     SN_VEC(int32_t) ids, types; /* types: only where a model takes them */
     SN_VEC(int32_t)
     labels; /* of tokens. TAG: classes or -100; MASKED: 1 where a token may be hidden, 2 where it
-                is with the one before */
+                is with the one before. ANSWER: two a row, the first and last token of an answer */
     SN_VEC(int64_t) target_end; /* PAIR: labels are tokens that are to come out; where each row's end */
     SN_VEC(double) target;      /* CLASSIFY: of rows */
 } SnTrainRows;
@@ -52,8 +59,8 @@ typedef struct SnCollate {
     SnTrainTask task;
     int64_t vocabulary, most, most_target; /* most: tokens of a row or block */
     int32_t pad, mask;
-    bool gives_types, is_regression;
-    const char *const *label; /* NULL: LABEL_0, LABEL_1 .. */
+    bool gives_types, is_regression, is_padded; /* is_padded: rows are as long as most */
+    const char *const *label;                   /* NULL: LABEL_0, LABEL_1 .. */
     int64_t nlabel;
     SnImages images;
 } SnCollate;
@@ -65,7 +72,7 @@ SN_MUST_CHECK SnStatus sn_collate_open(const SnCollate *c, const SnJson *path, S
 /* Finds the labels of the rows that are trained on. */
 SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnError *err);
 /* Columns of texts (or images), of texts behind them (PAIR: that are to come out), and of labels; -1: none.
- */
+ * ANSWER: questions, contexts, answers. */
 typedef struct SnTrainColumns {
     int64_t text, pair, label;
 } SnTrainColumns;
@@ -74,7 +81,7 @@ SN_MUST_CHECK SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d
 /* The class of a label; what: of which rows, for messages. */
 SN_MUST_CHECK SnStatus sn_collate_class(const SnCollate *c, SnCell cell, const char *what, int64_t row,
                                         int64_t *out, SnError *err);
-#define SN_TRAIN_INPUTS 4
+#define SN_TRAIN_INPUTS 5
 /* ---- images.c ---- */
 SN_MUST_CHECK SnStatus sn_images_begin(SnCollate *c, const SnModel *model, SnError *err);
 SN_MUST_CHECK SnStatus sn_images_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err);
@@ -85,6 +92,11 @@ SN_MUST_CHECK SnStatus sn_images_batch(const SnCollate *c, const SnDataset *d, c
                                        const int64_t *row, int64_t n, int64_t times, SnArena *arena,
                                        SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err);
 void sn_images_processor(const SnCollate *c, SnText *out); /* preprocessor_config.json as it is meant */
+
+/* ---- answers.c ---- */
+/* All rows as windows of at most c->most tokens. what: for messages. */
+SN_MUST_CHECK SnStatus sn_answers_read(const SnCollate *c, const SnDataset *d, const SnTrainColumns *column,
+                                       const char *what, SnTrainRows *out, SnError *err);
 
 /* ---- batches ---- */
 /* Rows as inputs [n, longest], or [times, n / times, longest] where times > 0; a row of -1 counts for

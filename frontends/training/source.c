@@ -129,7 +129,7 @@ static bool is_ahead(const SnTrainSource *s, const int64_t *row, int64_t n)
 
 SnStatus sn_train_source_expect(SnTrainSource *s, const int64_t *row, int64_t n, SnError *err)
 {
-    if (s->tokens.n || s->c->task == SN_TRAIN_IMAGE)
+    if (s->tokens.n || s->windows.n || s->c->task == SN_TRAIN_IMAGE)
         return SN_OK;
     sn_jobs_beside(s->c->ctx, NULL, NULL);
     SN_TRY(begin(s, row, n, err));
@@ -274,6 +274,25 @@ static SnStatus read_blocks(SnTrainSource *s, const int64_t *row, int64_t n, SnE
     return SN_OK;
 }
 
+static SnStatus read_windows(SnTrainSource *s, const int64_t *row, int64_t n, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(s->c->ctx);
+    const SnTrainRows *all = &s->windows;
+    SnTrainRows *o = &s->now;
+    forget(o);
+    bool ok = sn_vec_push(memory, &o->start, 0);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = all->start.at[row[i]]; k < all->start.at[row[i] + 1]; k++)
+            ok = ok && sn_vec_push(memory, &o->ids, all->ids.at[k]) &&
+                 (!all->types.n || sn_vec_push(memory, &o->types, all->types.at[k]));
+        ok = ok && sn_vec_push(memory, &o->labels, all->labels.at[2 * row[i]]) &&
+             sn_vec_push(memory, &o->labels, all->labels.at[2 * row[i] + 1]) &&
+             sn_vec_push(memory, &o->start, (int64_t)o->ids.n);
+    }
+    o->n = n;
+    return ok ? SN_OK : no_memory(s, err);
+}
+
 SnStatus sn_train_source_batch(SnTrainSource *s, const int64_t *row, int64_t n, int64_t times, uint64_t seed,
                                SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err)
 {
@@ -282,7 +301,9 @@ SnStatus sn_train_source_batch(SnTrainSource *s, const int64_t *row, int64_t n, 
         return sn_images_batch(s->c, s->d, &s->column, row, n, times, arena, in, nin, err);
     if (!own)
         return no_memory(s, err);
-    SN_TRY(s->tokens.n ? read_blocks(s, row, n, err) : read_rows(s, row, n, err));
+    SN_TRY(s->tokens.n    ? read_blocks(s, row, n, err)
+           : s->windows.n ? read_windows(s, row, n, err)
+                          : read_rows(s, row, n, err));
     for (int64_t i = 0; i < n; i++)
         own[i] = row[i] < 0 ? -1 : i;
     return sn_collate_batch(s->c, &s->now, own, n, times, seed, arena, in, nin, err);
@@ -349,6 +370,11 @@ SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, cons
     SN_TRY(sn_collate_columns(c, d, &s->column, err));
     if (c->task == SN_TRAIN_IMAGE)
         SN_TRY(sn_images_shape(&c->images, sn_dataset_feature(d, (uint32_t)s->column.text), what, err));
+    if (c->task == SN_TRAIN_ANSWER) {
+        SN_TRY(sn_answers_read(c, d, &s->column, what, &s->windows, err));
+        s->n = s->windows.n;
+        return SN_OK;
+    }
     for (int64_t i = 0; s->column.label >= 0 && i < s->n; i++) {
         SN_TRY(check_row(s, i, err));
         if (i % SN_TABLE_PART == 0)
@@ -359,11 +385,13 @@ SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, cons
 
 SnStatus sn_train_source_measure(SnTrainSource *s, SnError *err)
 {
-    return packs(s) || s->c->task == SN_TRAIN_IMAGE ? SN_OK : read_all(s, err);
+    return packs(s) || s->windows.n || s->c->task == SN_TRAIN_IMAGE ? SN_OK : read_all(s, err);
 }
 
 int64_t sn_train_source_length(const SnTrainSource *s, int64_t row)
 {
+    if (s->windows.n)
+        return s->windows.start.at[row + 1] - s->windows.start.at[row];
     return s->length.n ? s->length.at[row] : s->c->most;
 }
 
@@ -376,6 +404,7 @@ void sn_train_source_close(SnTrainSource *s)
     sn_text_ahead_clear(&s->ahead);
     sn_text_ahead_clear(&s->target);
     sn_train_rows_clear(&s->now, memory);
+    sn_train_rows_clear(&s->windows, memory);
     sn_vec_clear(memory, &s->length);
     sn_vec_clear(memory, &s->tokens);
     sn_vec_clear(memory, &s->row);

@@ -2,7 +2,7 @@
  * step before it runs, by jobs that have nothing else to do.
  *
  * Memory does not go by the number of rows, except where all of them are looked at before: blocks of tokens
- * (packing) are made of all rows, grouping by length needs their lengths. */
+ * (packing) and windows (answers) are made of all rows, grouping by length needs their lengths. */
 #ifndef SN_TRAIN_SOURCE_H
 #define SN_TRAIN_SOURCE_H
 
@@ -14,9 +14,10 @@ typedef struct SnTrainSource {
     SnDataset *d;
     const char *what; /* for messages */
     SnTrainColumns column;
-    int64_t n;              /* rows, or blocks */
+    int64_t n;              /* rows, blocks or windows */
     SN_VEC(int32_t) length; /* of rows, where they are grouped by it */
     SN_VEC(int32_t) tokens; /* of all blocks */
+    SnTrainRows windows;    /* all of them */
     SnTrainRows now;        /* of the batch */
     SnTextAhead ahead;      /* of the next one, */
     SnTextAhead target;     /* and what is to come out of it (PAIR), */

@@ -107,9 +107,9 @@ SnStatus sn_trainer_check_metrics(const SnTrainer *t, SnError *err)
 {
     Wanted w[MAX_METRICS];
     int n = 0;
-    const bool has_classes = !sn_train_guesses(t->collate.task);
+    const bool has_classes = sn_train_has_classes(t->collate.task);
     SN_CHECK(has_classes || !sn_arg(t->config, "metrics"), err, SN_EINVAL,
-             "config: metrics: this task has its loss and perplexity alone");
+             "config: metrics: this task has its loss alone");
     return has_classes ? wanted(t, w, &n, err) : SN_OK;
 }
 

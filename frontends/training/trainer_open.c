@@ -14,6 +14,7 @@ static const char *const tasks[SN_TRAIN_TASKS] = {
     [SN_TRAIN_CLASSIFY] = "text-classification", [SN_TRAIN_TAG] = "token-classification",
     [SN_TRAIN_CAUSAL] = "text-generation",       [SN_TRAIN_MASKED] = "fill-mask",
     [SN_TRAIN_IMAGE] = "image-classification",   [SN_TRAIN_PAIR] = SN_TASK_SEQ2SEQ,
+    [SN_TRAIN_ANSWER] = "question-answering",
 };
 
 static SnStatus no_memory(SnError *err)
@@ -81,8 +82,10 @@ static bool has_adapter(const SnTrainer *t)
 /* A new adapter, of the config's peft_config: of a LoRA for the task, where it does not say. */
 static SnStatus open_adapter(SnTrainer *t, SnError *err)
 {
-    static const char *const types[SN_TRAIN_TASKS] = {
-        [SN_TRAIN_CLASSIFY] = "SEQ_CLS", [SN_TRAIN_TAG] = "TOKEN_CLS", [SN_TRAIN_CAUSAL] = "CAUSAL_LM"};
+    static const char *const types[SN_TRAIN_TASKS] = {[SN_TRAIN_CLASSIFY] = "SEQ_CLS",
+                                                      [SN_TRAIN_TAG] = "TOKEN_CLS",
+                                                      [SN_TRAIN_CAUSAL] = "CAUSAL_LM",
+                                                      [SN_TRAIN_ANSWER] = "QUESTION_ANS"};
     const SnJson *given = sn_arg(t->config, "peft_config");
     const char *task = types[t->collate.task];
     SnText text = {.memory = sn_allocator(t->ctx)};
@@ -158,7 +161,7 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
              m->config.model_type);
     sn_text_printf(&text, "{\"architectures\": [\"%s\"], \"dtype\": \"float32\"", arch->name);
     const bool is_row = c->task == SN_TRAIN_CLASSIFY || c->task == SN_TRAIN_IMAGE,
-               has_labels = is_row || c->task == SN_TRAIN_TAG;
+               has_labels = sn_train_has_classes(c->task);
     for (int side = 0; side < 2 && has_labels; side++) {
         sn_text_printf(&text, ", \"%s\": {", side ? "label2id" : "id2label");
         for (int64_t i = 0; i < c->nlabel; i++) {
@@ -310,6 +313,23 @@ static SnStatus check(const SnTrainer *t, SnError *err)
     return SN_OK;
 }
 
+/* Answers have no labels that can be smoothed, or left out of a step's mean. */
+static SnStatus check_answers(const SnTrainer *t, SnError *err)
+{
+    const int64_t size = sn_arg_int(t->config, "gradient_accumulation_steps") *
+                         sn_arg_int(t->config, "per_device_train_batch_size");
+    if (t->collate.task != SN_TRAIN_ANSWER)
+        return SN_OK;
+    SN_CHECK(sn_arg_number(t->config, "label_smoothing_factor") == 0, err, SN_EINVAL,
+             "config: label_smoothing_factor: not of question-answering");
+    SN_CHECK(
+        sn_arg_int(t->config, "gradient_accumulation_steps") == 1 || t->train.n % size == 0, err,
+        SN_EUNSUPPORTED,
+        "config: gradient_accumulation_steps of question-answering: %lld windows are no whole steps of %lld",
+        (long long)t->train.n, (long long)size);
+    return SN_OK;
+}
+
 static SnStatus begin(SnTrainer *t, SnError *err)
 {
     SN_TRY(sn_train_config_check(t->config, err));
@@ -325,6 +345,7 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     t->collate.arena = &t->arena;
     SN_TRY(read_rows(t, err));
     SN_TRY(check(t, err));
+    SN_TRY(check_answers(t, err));
     SN_TRY(sn_model_need(t->model, err));
     return open_adapter(t, err);
 }
