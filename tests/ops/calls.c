@@ -119,7 +119,8 @@ bool calls_covers(const SnOpRow *row)
                                       "adafactor",
                                       "quantize_dynamic",
                                       "dequantize_dynamic",
-                                      "conv2d"};
+                                      "conv2d",
+                                      "noise"};
     for (size_t i = 0; i < SN_COUNT(own); i++) {
         if (strcmp(row->sig.name, own[i]) == 0)
             return false;
