@@ -3,11 +3,13 @@
 
 Usage: train_test.py SINTER [KILLS]. A run that stops at any moment and goes on from its last checkpoint ends with
 the bytes of the run that did not stop. Standard library only."""
+import array
 import json
 import os
 import random
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -224,6 +226,47 @@ def test_answers():
     fails(config("answers", **asked), "row 3", "no part of its context")
 
 
+T5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4, "num_layers": 2, "vocab_size": 64,
+      "relative_attention_num_buckets": 8, "dropout_rate": 0.0, "decoder_start_token_id": 0, "pad_token_id": 0,
+      "eos_token_id": 1, "feed_forward_proj": "gated-gelu"}
+
+
+def spread(run, tensor):
+    file = data(run, "model.safetensors")
+    n = struct.unpack("<Q", file[:8])[0]
+    begin, end = json.loads(file[8:8 + n])[tensor]["data_offsets"]
+    v = array.array("f", file[8 + n + begin:8 + n + end])
+    return (sum(x * x for x in v) / len(v)) ** 0.5
+
+
+def test_pairs():
+    """The same texts by the names of each task: a T5 of a config learns the same of them."""
+    texts = [("the " + "abcdefgh"[i % 8] * 3, "abcdefgh"[i % 8] * 2) for i in range(32)]
+    rows = {"seq2seq-lm": lambda a, b: {"text": a, "target": b},
+            "summarization": lambda a, b: {"body": a, "short": b},
+            "translation": lambda a, b: {"translation": {"de": b, "en": a}}}
+    more = {"seq2seq-lm": {}, "summarization": {"text_column": "body", "summary_column": "short"},
+            "translation": {"source_lang": "en_XX", "target_lang": "de"}}
+    losses = []
+    for task in rows:
+        file = write(task + ".jsonl", "".join(json.dumps(rows[task](*t)) + "\n" for t in texts))
+        must(config(task, init_from_config=T5, task=task, block_size=None, train_file=file, source_prefix="say ",
+                    save_strategy="no", max_steps=40, **more[task]))
+        losses.append(logged(task, "loss"))
+    assert losses[0] == losses[1] == losses[2] and losses[0][-1] < 0.7 * losses[0][0], losses
+    must(config("new", init_from_config=T5, task="translation", block_size=None, train_file=file, max_steps=1,
+                learning_rate=0, **more["translation"]))
+    at = "decoder.block.1.layer."
+    for name, want in (("shared", 1), (at + "0.SelfAttention.q", 256 ** -0.5), (at + "1.EncDecAttention.k", 32 ** -0.5),
+                       (at + "0.SelfAttention.o", 32 ** -0.5), (at + "2.DenseReluDense.wo", 64 ** -0.5),
+                       (at + "0.layer_norm", 1)):
+        assert abs(spread("new", name + ".weight") / want - 1) < 0.1, (name, spread("new", name + ".weight"))
+    asked = dict(init_from_config=T5, block_size=None, train_file=file)
+    fails(config("new", task="translation", source_lang="en", **asked), "target_lang is not given")
+    fails(config("new", task="translation", source_lang="en", target_lang="fr", **asked), "language fr")
+    fails(config("new", task="summarization", source_lang="en", **asked), "of the task translation alone")
+
+
 CLASSES = dict(init_from_config=BERT, task="text-classification", block_size=None)
 
 
@@ -315,7 +358,7 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
              test_disk_full):
     test()
     print("ok", test.__name__)

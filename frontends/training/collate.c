@@ -148,11 +148,37 @@ static SnStatus label_column(const SnCollate *c, const SnDataset *d, int64_t *ou
 static SnStatus target_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err)
 {
     static const char *const texts[] = {"target", "summary", "highlights", NULL};
-    SN_TRY(find_column(c, d, "target_column", texts, out, err));
+    const char *key = sn_arg(c->config, "summary_column") ? "summary_column" : "target_column";
+    SN_CHECK(key[0] == 't' || !sn_arg(c->config, "target_column"), err, SN_EINVAL,
+             "config: summary_column and target_column: one of them");
+    SN_TRY(find_column(c, d, key, texts, out, err));
     SN_CHECK(*out >= 0, err, SN_EINVAL,
              "data: no column of texts that are to come out: target_column names it");
     const SnFeature *f = sn_dataset_feature(d, (uint32_t)*out);
     SN_CHECK(f->kind == SN_DATA_TEXT, err, SN_EINVAL, "data: column %s: expected texts", f->name);
+    return SN_OK;
+}
+
+/* {"en": .., "de": ..} by the names of languages, what stands behind _ aside: those of run_translation.py. */
+static SnStatus translation_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
+{
+    static const char *const usual[] = {"translation", NULL}, *const keys[] = {"source_lang", "target_lang"};
+    int64_t *const field[] = {&out->text_field, &out->pair_field};
+    SN_TRY(find_column(c, d, "text_column", usual, &out->text, err));
+    SN_CHECK(out->text >= 0, err, SN_EINVAL, "data: no column translation: text_column names it");
+    const SnFeature *f = sn_dataset_feature(d, (uint32_t)out->text);
+    out->pair = out->text;
+    for (int k = 0; k < 2; k++) {
+        const char *lang = sn_arg_string(c->config, keys[k]);
+        SN_CHECK(lang, err, SN_EINVAL, "config: translation: %s is not given", keys[k]);
+        const size_t n = strcspn(lang, "_");
+        for (uint32_t i = 0; f->kind == SN_DATA_STRUCT && i < f->nchild; i++)
+            if (f->child[i].kind == SN_DATA_TEXT && strlen(f->child[i].name) == n &&
+                memcmp(f->child[i].name, lang, n) == 0)
+                *field[k] = i;
+        SN_CHECK(*field[k] >= 0, err, SN_EINVAL, "data: column %s: no texts of language %.*s", f->name,
+                 (int)n, lang);
+    }
     return SN_OK;
 }
 
@@ -178,13 +204,17 @@ static SnStatus answer_columns(const SnCollate *c, const SnDataset *d, SnTrainCo
 SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out, SnError *err)
 {
     static const char *const none[] = {NULL};
-    out->label = out->pair = -1;
+    out->label = out->pair = out->text_field = out->pair_field = -1;
     if (c->task == SN_TRAIN_IMAGE) {
         SN_TRY(sn_images_column(c, d, &out->text, err));
         return label_column(c, d, &out->label, err);
     }
     if (c->task == SN_TRAIN_ANSWER)
         return answer_columns(c, d, out, err);
+    if (sn_json_is(sn_arg(c->config, "task"), "translation"))
+        return translation_columns(c, d, out, err);
+    SN_CHECK(!sn_arg(c->config, "source_lang") && !sn_arg(c->config, "target_lang"), err, SN_EINVAL,
+             "config: source_lang, target_lang: of the task translation alone");
     SN_TRY(text_column(c, d, &out->text, err));
     if (c->task == SN_TRAIN_PAIR)
         return target_column(c, d, &out->pair, err);

@@ -75,6 +75,7 @@ SN_MUST_CHECK SnStatus sn_collate_labels(SnCollate *c, const SnDataset *d, SnErr
  * ANSWER: questions, contexts, answers. */
 typedef struct SnTrainColumns {
     int64_t text, pair, label;
+    int64_t text_field, pair_field; /* languages of a translation: fields of the column; -1: it is a text */
 } SnTrainColumns;
 SN_MUST_CHECK SnStatus sn_collate_columns(const SnCollate *c, const SnDataset *d, SnTrainColumns *out,
                                           SnError *err);

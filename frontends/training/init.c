@@ -124,6 +124,7 @@ static const Row vit_biases[] = {
 typedef struct Init Init;
 static SnStatus make_resnet(Init *x, SnError *err);
 static SnStatus make_vit(Init *x, SnError *err);
+static SnStatus make_t5(Init *x, SnError *err);
 static const struct Family {
     const char *type;
     const Row *part[3];
@@ -134,7 +135,7 @@ static const struct Family {
     {"qwen2", {llama, biases}, true}, {"qwen3", {llama, head_norms}, true},
     {"smollm3", {llama}, false},      {"gpt2", {gpt2}, false},
     {"bert", {bert}, false},          {"resnet", {NULL}, false, make_resnet},
-    {"vit", {vit}, false, make_vit},
+    {"vit", {vit}, false, make_vit},  {"t5", {NULL}, false, make_t5},
 };
 
 struct Init {
@@ -294,6 +295,99 @@ static SnStatus make_resnet(Init *x, SnError *err)
         in = out;
     }
     return SN_OK;
+}
+
+/* ---- T5: spreads go by dims, so that scores need no scale ---- */
+
+typedef struct T5 {
+    int64_t wide, inner, keys, heads, vocabulary, buckets;
+    double factor;
+} T5;
+
+static SnStatus t5_norm(Init *x, const T5 *t, const char *at, SnError *err)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "%slayer_norm.weight", at);
+    return add(x, name, 1, &t->wide, t->factor, 0, err);
+}
+
+static SnStatus t5_matrix(Init *x, const T5 *t, const char *at, const char *part, int64_t rows,
+                          int64_t columns, double share, SnError *err)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s%s.weight", at, part);
+    return add(x, name, 2, (const int64_t[]){rows, columns}, 0, t->factor / sqrt(share), err);
+}
+
+static SnStatus t5_attention(Init *x, const T5 *t, const char *at, SnError *err)
+{
+    const int64_t all = t->heads * t->keys;
+    const double wide = (double)t->wide;
+    SN_TRY(t5_matrix(x, t, at, "q", all, t->wide, wide * (double)t->keys, err));
+    SN_TRY(t5_matrix(x, t, at, "k", all, t->wide, wide, err));
+    SN_TRY(t5_matrix(x, t, at, "v", all, t->wide, wide, err));
+    return t5_matrix(x, t, at, "o", t->wide, all, (double)all, err);
+}
+
+static SnStatus t5_feed_forward(Init *x, const T5 *t, const char *at, SnError *err)
+{
+    const char *act = sn_config_string(&x->m->config, "feed_forward_proj", "relu");
+    const bool is_gated = strncmp(act, "gated-", 6) == 0;
+    const double wide = (double)t->wide;
+    SN_TRY(t5_matrix(x, t, at, is_gated ? "wi_0" : "wi", t->inner, t->wide, wide, err));
+    if (is_gated)
+        SN_TRY(t5_matrix(x, t, at, "wi_1", t->inner, t->wide, wide, err));
+    return t5_matrix(x, t, at, "wo", t->wide, t->inner, (double)t->inner, err);
+}
+
+static SnStatus t5_stack(Init *x, const T5 *t, const char *stack, int64_t layers, SnError *err)
+{
+    static const struct {
+        const char *name;
+        SnStatus (*make)(Init *x, const T5 *t, const char *at, SnError *err);
+    } part[] = {{"SelfAttention", t5_attention},
+                {"EncDecAttention", t5_attention},
+                {"DenseReluDense", t5_feed_forward}};
+    const bool is_encoder = strcmp(stack, "encoder") == 0;
+    char at[96];
+    (void)snprintf(at, sizeof at, "%s.block.0.layer.0.SelfAttention.", stack);
+    SN_TRY(t5_matrix(x, t, at, "relative_attention_bias", t->buckets, t->heads, (double)t->wide, err));
+    for (int64_t i = 0; i < layers; i++)
+        for (int k = 0, n = 0; k < 3; k++) {
+            if (k == 1 && is_encoder)
+                continue;
+            (void)snprintf(at, sizeof at, "%s.block.%lld.layer.%d.", stack, (long long)i, n);
+            SN_TRY(t5_norm(x, t, at, err));
+            (void)snprintf(at, sizeof at, "%s.block.%lld.layer.%d.%s.", stack, (long long)i, n++,
+                           part[k].name);
+            SN_TRY(part[k].make(x, t, at, err));
+        }
+    (void)snprintf(at, sizeof at, "%s.final_", stack);
+    return t5_norm(x, t, at, err);
+}
+
+static SnStatus make_t5(Init *x, SnError *err)
+{
+    const SnConfig *c = &x->m->config;
+    const T5 t = {.wide = sn_config_int(c, "d_model", 512),
+                  .inner = sn_config_int(c, "d_ff", 2048),
+                  .keys = sn_config_int(c, "d_kv", 64),
+                  .heads = sn_config_int(c, "num_heads", 8),
+                  .vocabulary = sn_config_int(c, "vocab_size", 32128),
+                  .buckets = sn_config_int(c, "relative_attention_num_buckets", 32),
+                  .factor = sn_config_float(c, "initializer_factor", 1)};
+    const int64_t layers = sn_config_int(c, "num_layers", 6),
+                  behind = sn_config_int(c, "num_decoder_layers", layers);
+    const int64_t dims[] = {t.wide, t.inner, t.keys, t.heads, t.vocabulary, t.buckets, layers, behind};
+    for (size_t i = 0; i < SN_COUNT(dims); i++)
+        SN_CHECK(dims[i] > 0 && dims[i] <= (i < 6 ? MAX_WIDTH : MAX_LAYERS), err, SN_EFORMAT,
+                 "%s: dims of %lld", c->path, (long long)dims[i]);
+    SN_TRY(t5_matrix(x, &t, "", "shared", t.vocabulary, t.wide, 1, err));
+    SN_TRY(t5_stack(x, &t, "encoder", layers, err));
+    SN_TRY(t5_stack(x, &t, "decoder", behind, err));
+    return sn_config_bool(c, "tie_word_embeddings", true)
+               ? SN_OK
+               : t5_matrix(x, &t, "", "lm_head", t.vocabulary, t.wide, 1, err);
 }
 
 SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err)

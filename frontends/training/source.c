@@ -23,6 +23,15 @@ static SnCell cell_of(const SnTrainSource *s, int64_t column, int64_t row)
     return sn_dataset_cell(s->d, (uint32_t)column, row);
 }
 
+/* A text of a column, or of a field there; empty where it is null. */
+static SnBytes text_of(const SnTrainSource *s, int64_t column, int64_t field, int64_t row)
+{
+    const SnCell cell = cell_of(s, column, row);
+    if (field < 0)
+        return sn_cell_bytes(cell);
+    return sn_cell_is_null(cell) ? sn_bytes("", 0) : sn_cell_bytes(sn_cell_field(cell, (uint32_t)field));
+}
+
 /* ---- ahead ---- */
 
 /* Works until all is read, or until about then (0: no limit). */
@@ -79,11 +88,11 @@ static SnStatus find_texts(SnTrainSource *s, const int64_t *row, int64_t n, SnBy
     for (int64_t i = 0; i < n; i++) {
         if (row[i] < 0)
             continue;
-        (*text)[i] = sn_cell_bytes(cell_of(s, s->column.text, row[i]));
+        (*text)[i] = text_of(s, s->column.text, s->column.text_field, row[i]);
         if (prefix)
             SN_TRY(put_before(s, prefix, &(*text)[i], err));
         if (*pair)
-            (*pair)[i] = sn_cell_bytes(cell_of(s, s->column.pair, row[i]));
+            (*pair)[i] = text_of(s, s->column.pair, s->column.pair_field, row[i]);
     }
     return SN_OK;
 }

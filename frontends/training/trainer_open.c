@@ -17,6 +17,15 @@ static const char *const tasks[SN_TRAIN_TASKS] = {
     [SN_TRAIN_ANSWER] = "question-answering",
 };
 
+/* The config's task; NULL: the model's. Those of texts that come out of texts have several names. */
+static const char *told_task(const SnTrainer *t)
+{
+    const SnJson *task = sn_arg(t->config, "task");
+    if (sn_json_is(task, "summarization") || sn_json_is(task, "translation"))
+        return SN_TASK_SEQ2SEQ;
+    return sn_arg_string(t->config, "task");
+}
+
 static SnStatus no_memory(SnError *err)
 {
     return sn_fail(err, SN_ENOMEM, "training: no memory");
@@ -132,7 +141,7 @@ static SnStatus open_model(SnTrainer *t, const char *resume, SnError *err)
                               .quant = is_8bit   ? "q8"
                                        : is_4bit ? "q4"
                                                  : NULL,
-                              .task = sn_arg_string(t->config, "task"),
+                              .task = told_task(t),
                               .device = t->d.device,
                               .flags = t->d.flags,
                               .dtype = SN_F32};
@@ -203,7 +212,7 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
 
 static SnStatus find_task(SnTrainer *t, SnError *err)
 {
-    const char *name = sn_arg_string(t->config, "task");
+    const char *name = told_task(t);
     if (!name)
         name = sn_model_task(t->model);
     size_t i = 0;
