@@ -313,6 +313,25 @@ def test_metrics():
     assert len(logged("seqeval", "eval_overall_f1")) == 1
 
 
+def test_predict():
+    """Rows of a test file by the weights at the end: as an evaluation of them says."""
+    file = path("rows.jsonl")
+    r = must(of_classes("said", do_predict=True, test_file=file, validation_split=None, validation_file=file,
+                        eval_strategy="epoch", max_steps=16))
+    said = [json.loads(x) for x in data("said", "predictions.jsonl").splitlines()]
+    labels = [json.loads(x)["label"] for x in data("rows.jsonl").splitlines()]
+    right = sum(x["prediction"] == "LABEL_%d" % y for x, y in zip(said, labels)) / len(labels)
+    assert [x["index"] for x in said] == list(range(len(labels))) and abs(r["test_accuracy"] - right) < 1e-12, r
+    assert r["test_loss"] == logged("said", "eval_loss")[-1], r
+    tags = path("tags.jsonl")
+    must(config("said_tags", init_from_config=BERT, task="token-classification", block_size=None, train_file=tags,
+                max_steps=2, do_predict=True, test_file=tags))
+    said = [json.loads(x)["prediction"] for x in data("said_tags", "predictions.jsonl").splitlines()]
+    assert [len(x) for x in said] == [i % 3 + 1 for i in range(24)] and set(sum(said, [])) <= {"O", "B-cat"}, said
+    fails(of_classes("said", test_file=file), "one needs the other")
+    fails(config("said", do_predict=True, test_file=path("text.txt")), "do_predict")
+
+
 def test_plateau():
     """A rate that evaluations lower, and that a checkpoint keeps with what they counted."""
     told = dict(eval_strategy="steps", eval_steps=1, lr_scheduler_type="reduce_lr_on_plateau", logging_steps=1,
@@ -358,7 +377,7 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn, test_metrics, test_plateau, test_bad_input,
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn, test_metrics, test_predict, test_plateau, test_bad_input,
              test_disk_full):
     test()
     print("ok", test.__name__)

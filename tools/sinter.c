@@ -73,8 +73,9 @@ static const Command commands[] = {
      "sinter grad ./bert --inputs in.safetensors --outputs grads.safetensors", command_grad},
     {"train", "[CONFIG.json]", "from files to weights, as a config says: names of TrainingArguments",
      "--print-config  every key with its value or default; with --json as an object\n"
-     "output_dir gets the model, checkpoint-N folders, train_log.jsonl, loss.svg and, with report_to\n"
-     "tensorboard, event files. A run that was stopped goes on with \"resume_from_checkpoint\": true.\n",
+     "output_dir gets the model, checkpoint-N folders, train_log.jsonl, loss.svg and, with do_predict,\n"
+     "predictions.jsonl, with report_to tensorboard, event files. A run that was stopped goes on with\n"
+     "\"resume_from_checkpoint\": true.\n",
      "sinter train config.json", command_train},
     {"eval", "METRIC FILE", "a metric as Evaluate computes it, as JSON; eval list: all names",
      "FILE is a JSON object: predictions, references and the arguments of the metric\n"

@@ -67,6 +67,7 @@ static const SnTrainKey keys[] = {
      "the order of rows"},
     /* what has no meaning here, or only one */
     {"do_train", SN_KEY_BOOL, "false", 0, 0, NULL, "of scripts; not looked at"},
+    {"do_predict", SN_KEY_BOOL, "false", 0, 0, NULL, "the test file is predicted at the end"},
     {"do_eval", SN_KEY_BOOL, "false", 0, 0, NULL, "of scripts; not looked at"},
     {"disable_tqdm", SN_KEY_BOOL, NULL, 0, 0, NULL, "no progress line"},
     {"use_cpu", SN_KEY_BOOL, "false", 0, 0, NULL, "not looked at: --device"},
@@ -90,6 +91,8 @@ static const SnTrainKey keys[] = {
      "default: the model's"},
     {"train_file", SN_KEY_ANY, NULL, 0, 0, NULL, "a file, several, or a folder of load_from_disk"},
     {"validation_file", SN_KEY_ANY, NULL, 0, 0, NULL, "the same"},
+    {"test_file", SN_KEY_ANY, NULL, 0, 0, NULL,
+     "the same, beside do_predict: metrics test_.., rows to predictions.jsonl"},
     {"file_format", SN_KEY_STRING, NULL, 0, 0, NULL, "csv, tsv, json, text, ..; default: by the name"},
     {"column_names", SN_KEY_ANY, NULL, 0, 0, NULL, "of csv and tsv files without a header: a list"},
     {"validation_split", SN_KEY_FLOAT, "0", 0, 1, NULL, "a share of the rows, where there is no file"},

@@ -98,7 +98,7 @@ static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out,
 static SnStatus evaluate(SnTrainer *t, SnText *out, SnError *err)
 {
     SN_CHECK(t->eval.n > 0, err, SN_EINVAL, "config: validation_file is not given");
-    SN_TRY(sn_trainer_score(t, &t->eval, "eval", out, err));
+    SN_TRY(sn_trainer_score(t, &t->eval, "eval", NULL, out, err));
     sn_text_printf(out, ", \"epoch\": %.17g", t->state.epoch);
     return SN_OK;
 }
@@ -496,7 +496,7 @@ static SnStatus put_result(Run *r, int64_t first, SnText *json, SnError *err)
                    steps > 0 ? r->total / steps : 0, t->state.epoch);
     const SnStatus st = add_log(t, &members, NULL, err);
     if (st == SN_OK)
-        sn_text_printf(json, "{\"global_step\": %lld, %s}", (long long)t->state.global_step, members.at);
+        sn_text_printf(json, "{\"global_step\": %lld, %s", (long long)t->state.global_step, members.at);
     sn_text_clear(&members);
     return st;
 }
@@ -511,7 +511,9 @@ static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
     SN_TRY(sn_checkpoint_model(t, t->output, err));
     SN_TRY(sn_train_card(t, err));
     sn_trainer_emit(t, SN_ON_train_end, NULL);
-    return SN_OK;
+    SN_TRY(sn_trainer_predict(t, json, err));
+    sn_text_add(json, "}", 1);
+    return json->failed ? no_memory(err) : SN_OK;
 }
 
 SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)

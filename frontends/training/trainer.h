@@ -24,7 +24,7 @@ struct SnTrainer {
     SnModel *model, *text;       /* text: whose tokenizer; may be the model */
     SnAdapter *adapter;          /* that learns, in the model; NULL: the model does */
     SnCollate collate;
-    SnTrainSource train, eval;
+    SnTrainSource train, eval, test; /* test: rows to predict */
     SnTraining *session;
     SN_VEC(const char *) used; /* parameters of the head, by their names in the file */
     SnTrainerState state;
@@ -49,9 +49,11 @@ bool sn_trainer_is_plateau(const SnTrainer *t);
 /* SN_EINVAL: the config names metrics that are none, or none of this task. */
 SN_MUST_CHECK SnStatus sn_trainer_check_metrics(const SnTrainer *t, SnError *err);
 /* Loss and metrics of rows with the weights as they are: members of an object, whose names begin with
- * "PREFIX_". */
-SN_MUST_CHECK SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix, SnText *out,
-                                        SnError *err);
+ * "PREFIX_". said: gets a line of JSON for each row; or NULL. */
+SN_MUST_CHECK SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix, SnText *said,
+                                        SnText *out, SnError *err);
+/* The same of test_file, where there is one, and output_dir/predictions.jsonl. */
+SN_MUST_CHECK SnStatus sn_trainer_predict(SnTrainer *t, SnText *out, SnError *err);
 
 /* ---- init.c: models that are made of a config ---- */
 /* Weights of the model's config, at random, in the place of a file's. */

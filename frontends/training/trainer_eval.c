@@ -123,20 +123,29 @@ static void put_numbers(SnText *out, const char *key, const double *v, size_t n)
     sn_text_printf(out, "]");
 }
 
+static void put_label(const SnTrainer *t, SnText *out, int64_t label)
+{
+    if (t->collate.label && label < t->collate.nlabel)
+        sn_json_put_string(out, sn_bytes_str(t->collate.label[label]));
+    else
+        sn_text_printf(out, "\"LABEL_%lld\"", (long long)label);
+}
+
+static size_t row_end(const Score *s, size_t i)
+{
+    return i + 1 < s->row.n ? s->row.at[i + 1] : s->there.n;
+}
+
 /* Names of labels, a list for each row. */
 static void put_tags(const SnTrainer *t, const Score *s, SnText *out, const char *key, const double *v)
 {
     sn_text_printf(out, ", \"%s\": [", key);
     for (size_t i = 0; i < s->row.n; i++) {
-        const size_t end = i + 1 < s->row.n ? s->row.at[i + 1] : s->there.n;
+        const size_t end = row_end(s, i);
         sn_text_printf(out, i ? ", [" : "[");
         for (size_t k = s->row.at[i]; k < end; k++) {
-            const int64_t label = (int64_t)v[k];
             sn_text_printf(out, k > s->row.at[i] ? ", " : "");
-            if (t->collate.label && label < t->collate.nlabel)
-                sn_json_put_string(out, sn_bytes_str(t->collate.label[label]));
-            else
-                sn_text_printf(out, "\"LABEL_%lld\"", (long long)label);
+            put_label(t, out, (int64_t)v[k]);
         }
         sn_text_printf(out, "]");
     }
@@ -307,7 +316,25 @@ static SnStatus run_batch(SnTrainer *t, SnTrainSource *rows, int64_t first, int6
     return st;
 }
 
-SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix, SnText *out, SnError *err)
+/* A line for each row: what it is said to be, of words a list. */
+static void put_predictions(const SnTrainer *t, const Score *s, SnText *out)
+{
+    const bool is_list = t->collate.task == SN_TRAIN_TAG;
+    for (size_t i = 0; i < s->row.n; i++) {
+        sn_text_printf(out, "{\"index\": %zu, \"prediction\": %s", i, is_list ? "[" : "");
+        for (size_t k = s->row.at[i]; k < row_end(s, i); k++) {
+            sn_text_printf(out, k > s->row.at[i] ? ", " : "");
+            if (t->collate.is_regression)
+                sn_json_put_f64(out, s->said.at[k]);
+            else
+                put_label(t, out, (int64_t)s->said.at[k]);
+        }
+        sn_text_printf(out, is_list ? "]}\n" : "}\n");
+    }
+}
+
+SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix, SnText *said, SnText *out,
+                          SnError *err)
 {
     const int64_t size = sn_arg_int(t->config, "per_device_eval_batch_size");
     const double begin = sn_trainer_now();
@@ -319,6 +346,8 @@ SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix,
     }
     if (st == SN_OK)
         st = put_metrics(t, &s, prefix, out, err);
+    if (st == SN_OK && said)
+        put_predictions(t, &s, said);
     sn_arena_clear(&t->batch_arena);
     const double seconds = sn_trainer_now() - begin;
     sn_text_printf(out,
@@ -327,5 +356,21 @@ SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix,
                    prefix, seconds, prefix, (double)rows->n / seconds, prefix,
                    ceil((double)rows->n / (double)size) / seconds);
     clear(&s, sn_allocator(t->ctx));
+    return st;
+}
+
+SnStatus sn_trainer_predict(SnTrainer *t, SnText *out, SnError *err)
+{
+    SnText said = {.memory = sn_allocator(t->ctx)};
+    if (!t->test.n)
+        return SN_OK;
+    const char *path = sn_arena_printf(&t->arena, "%s/predictions.jsonl", t->output);
+    sn_text_add(out, ", ", 2);
+    SnStatus st = path ? sn_trainer_score(t, &t->test, "test", &said, out, err) : no_memory(err);
+    if (st == SN_OK)
+        st = said.failed ? no_memory(err)
+                         : sn_file_write(t->ctx, path, &(SnBytes){(const uint8_t *)said.at, said.n}, 1, err);
+    sn_text_clear(&said);
+    sn_trainer_emit(t, SN_ON_predict, NULL);
     return st;
 }

@@ -238,11 +238,14 @@ static SnStatus first_rows(SnTrainer *t, const char *key, SnDataset **d, SnError
     return SN_OK;
 }
 
-static SnStatus open_data(SnTrainer *t, SnDataset *data[2], SnError *err)
+static SnStatus open_data(SnTrainer *t, SnDataset *data[3], SnError *err)
 {
-    const SnJson *train = sn_arg(t->config, "train_file"), *eval = sn_arg(t->config, "validation_file");
+    const SnJson *train = sn_arg(t->config, "train_file"), *eval = sn_arg(t->config, "validation_file"),
+                 *test = sn_arg(t->config, "test_file");
     const double share = sn_arg_number(t->config, "validation_split");
     SN_CHECK(train, err, SN_EINVAL, "config: train_file is not given");
+    SN_CHECK((test != NULL) == sn_arg_bool(t->config, "do_predict"), err, SN_EINVAL,
+             "config: do_predict and test_file: one needs the other");
     SN_TRY(sn_collate_open(&t->collate, train, &data[0], err));
     if (eval)
         SN_TRY(sn_collate_open(&t->collate, eval, &data[1], err));
@@ -253,13 +256,15 @@ static SnStatus open_data(SnTrainer *t, SnDataset *data[2], SnError *err)
         data[0] = part[0];
         data[1] = part[1];
     }
+    if (sn_arg_bool(t->config, "do_predict"))
+        SN_TRY(sn_collate_open(&t->collate, test, &data[2], err));
     SN_TRY(first_rows(t, "max_train_samples", &data[0], err));
     return data[1] ? first_rows(t, "max_eval_samples", &data[1], err) : SN_OK;
 }
 
 static SnStatus read_rows(SnTrainer *t, SnError *err)
 {
-    SnDataset *data[2] = {NULL, NULL};
+    SnDataset *data[3] = {NULL, NULL, NULL};
     SnStatus st = open_data(t, data, err);
     if (st == SN_OK)
         st = sn_collate_labels(&t->collate, data[0], err);
@@ -273,10 +278,13 @@ static SnStatus read_rows(SnTrainer *t, SnError *err)
         st = sn_train_source_measure(&t->train, err);
     if (st == SN_OK && data[1])
         st = sn_train_source_open(&t->eval, &t->collate, data[1], "validation_file", err);
+    if (st == SN_OK && data[2])
+        st = sn_train_source_open(&t->test, &t->collate, data[2], "test_file", err);
     if (st == SN_OK)
         t->data = sn_dataset_retain(data[0]); /* names of labels lie there */
     sn_dataset_release(data[0]);
     sn_dataset_release(data[1]);
+    sn_dataset_release(data[2]);
     return st;
 }
 
@@ -317,6 +325,9 @@ static SnStatus check(const SnTrainer *t, SnError *err)
     SN_CHECK(evaluates || !sn_trainer_is_plateau(t), err, SN_EINVAL,
              "config: lr_scheduler_type reduce_lr_on_plateau needs an eval_strategy");
     SN_TRY(sn_trainer_check_metrics(t, err));
+    SN_CHECK(!t->test.n ||
+                 (sn_train_has_classes(t->collate.task) && !sn_arg_bool(t->config, "prediction_loss_only")),
+             err, SN_EUNSUPPORTED, "config: do_predict: of tasks with classes or numbers alone");
     SN_CHECK(!sn_arg(t->config, "early_stopping_patience") || evaluates, err, SN_EINVAL,
              "config: early_stopping_patience needs an eval_strategy");
     return SN_OK;
@@ -389,6 +400,7 @@ void sn_trainer_destroy(SnTrainer *t)
     sn_train_log_end(&t->log);
     sn_train_source_close(&t->train);
     sn_train_source_close(&t->eval);
+    sn_train_source_close(&t->test);
     sn_dataset_release(t->data);
     sn_adapter_close(t->adapter);
     if (t->text != t->model)
