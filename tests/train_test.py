@@ -221,6 +221,8 @@ def test_answers():
     assert r.returncode == 0 and json.loads(r.stdout)["answer"] in rows[1]["context"], (r.stdout, r.stderr)
     fails(config("answers", **{**asked, "label_smoothing_factor": 0.1}), "label_smoothing_factor")
     fails(config("answers", **{**asked, "train_file": path("rows.jsonl")}), "question")
+    worded = write("worded.jsonl", json.dumps({**rows[1], "answers": {"text": ["it"], "answer_start": ["0"]}}))
+    fails(config("answers", **{**asked, "train_file": worded}), "column answers", "whole numbers")
     rows[3]["answers"] = {"text": ["so"], "answer_start": [500]}
     write("answers.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
     fails(config("answers", **asked), "row 3", "no part of its context")

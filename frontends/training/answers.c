@@ -28,6 +28,16 @@ static SnStatus no_memory(const Answers *a, SnError *err)
     return sn_fail(err, SN_ENOMEM, "%s: no memory for windows", a->what);
 }
 
+/* Lists of texts, or of whole numbers; those that are all empty are of nothing. */
+static bool is_list(const SnFeature *f, bool of_texts)
+{
+    const SnFeature *each = f->kind == SN_DATA_LIST ? f->child : f;
+    if (f->kind != SN_DATA_LIST || each->kind == SN_DATA_NULL)
+        return f->kind == SN_DATA_LIST;
+    return of_texts ? each->kind == SN_DATA_TEXT
+                    : each->kind == SN_DATA_NUMBER && !sn_dtype_is_float(each->dtype);
+}
+
 static SnStatus find_fields(Answers *a, SnError *err)
 {
     static const char *const names[] = {"text", "answer_start"};
@@ -35,10 +45,11 @@ static SnStatus find_fields(Answers *a, SnError *err)
     a->field[0] = a->field[1] = -1;
     for (uint32_t i = 0; f->kind == SN_DATA_STRUCT && i < f->nchild; i++)
         for (int k = 0; k < 2; k++)
-            if (f->child[i].kind == SN_DATA_LIST && strcmp(f->child[i].name, names[k]) == 0)
+            if (is_list(&f->child[i], k == 0) && strcmp(f->child[i].name, names[k]) == 0)
                 a->field[k] = i;
     SN_CHECK(a->field[0] >= 0 && a->field[1] >= 0, err, SN_EINVAL,
-             "%s: column %s: expected {\"text\": [..], \"answer_start\": [..]}", a->what, f->name);
+             "%s: column %s: expected {\"text\": [texts], \"answer_start\": [whole numbers]}", a->what,
+             f->name);
     return SN_OK;
 }
 
