@@ -5,7 +5,9 @@
  * are found by sorting all suffixes of the words a character at a time; a group of suffixes that parts is a
  * node of their suffix tree.
  *
- * Kudo, "Subword Regularization" (2018), section 3.2; sums, thresholds and their order are the reference's.
+ * Kudo, "Subword Regularization" (2018), section 3.2; sums, thresholds and their order are the reference's,
+ * so pieces and scores are, too. Characters whose scores are equal, or that no piece is left of, are in any
+ * order there, a hash table's; here they go by their codes.
  */
 #include "frontends/tokenizer_train/vocab_train.h"
 #include "ops/host/tok.h"
@@ -558,7 +560,8 @@ static bool count_best(Unigram *u, Pruned *p)
 
 typedef enum Fate { KEPT, DROPPED, WEIGHED } Fate;
 
-/* What becomes of a piece; WEIGHED: *loss is what the likelihood loses without it. */
+/* What becomes of a piece; WEIGHED: *loss is what the likelihood loses without it. As in the reference, the
+ * sum grows by the number of all pieces, where that of the pieces instead was meant. */
 static bool weigh(Unigram *u, Pruned *p, size_t id, Fate *fate, double *loss)
 {
     const Piece *piece = &u->piece.at[id];
@@ -575,7 +578,7 @@ static bool weigh(Unigram *u, Pruned *p, size_t id, Fate *fate, double *loss)
     if (*fate != WEIGHED)
         return true;
     const double all = log(p->sum), own = log(freq) - all;
-    const double all_other = log(p->sum + freq * (double)(p->instead.n - 1));
+    const double all_other = log(p->sum + freq * (double)(u->piece.n - 1));
     double parts = 0;
     for (size_t i = 0; i < p->instead.n; i++)
         parts += log(p->freq[p->instead.at[i]] + freq) - all_other;

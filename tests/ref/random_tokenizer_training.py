@@ -3,9 +3,10 @@
 
 usage: random_tokenizer_training.py SINTER [--count N] [--seed S]
 
-BPE without affixes and WordLevel must be the same file, byte for byte, where limit_alphabet cuts no ties. Where
-the reference goes by the order of a hash table (affixes, WordPiece) or sums by it (Unigram), the reference must
-read the file; how many tokens are the same is reported.
+BPE without affixes and WordLevel must be the same file, byte for byte, where limit_alphabet cuts no ties. Unigram must
+have the same pieces and scores and split a text held out the same; ids only as far as ties let it, as the reference
+orders equal scores, and hands out those of characters without a piece, by a hash table. Where it goes by one
+otherwise (affixes, WordPiece), the reference must read the file; how many tokens are the same is reported.
 Exit 1 where something differs. Needs tokenizers 0.23.3.
 """
 import argparse
@@ -48,6 +49,9 @@ def setting(r):
     if kind == "Unigram":
         o["vocab_size"] = r.choice([60, 100, 1000])
         o["unk_token"] = "<unk>"
+        o["n_sub_iterations"] = r.randrange(1, 4)
+        o["shrinking_factor"] = r.choice([0.5, 0.75, 0.9])
+        o["max_piece_length"] = r.choice([3, 16])
     return kind, o
 
 
@@ -68,6 +72,27 @@ def tokenizer(r, kind):
 
 def flags(options):
     return [s for k, v in options.items() for s in ("--" + k.replace("_", "-"), v if isinstance(v, str) else json.dumps(v))]
+
+
+def unigram_differs(theirs, ours, held_out, seen):
+    files = [json.loads(t.to_str()) for t in (theirs, ours)]
+    a, b = ([tuple(piece) for piece in f["model"].pop("vocab")] for f in files)
+    for f, vocab in zip(files, (a, b)):
+        for token in f["added_tokens"]:
+            token["id"] = vocab[token["id"]][0]
+    if {s for s, _ in a} != {s for s, _ in b}:
+        return f"pieces differ: {sorted({s for s, _ in a} ^ {s for s, _ in b})}"
+    if any(abs(x - y) > 1e-9 for (_, x), (_, y) in zip(a, b, strict=True)):
+        return "scores differ"
+    longer = [sorted(p for p in vocab if len(p[0]) > 1) for vocab in (a, b)]
+    if any(abs(x - y) > 1e-9 for (_, x), (_, y) in zip(*longer, strict=True)):
+        return "scores of pieces differ"
+    if files[0] != files[1]:
+        return "files differ beside the vocabulary"
+    x, y = (collections.Counter(t.encode(held_out).tokens) for t in (theirs, ours))
+    seen["Unigram tokens held out"] += x.total()
+    seen["Unigram tokens held out that are the same"] += (x & y).total()
+    return None
 
 
 def one(r, sinter, folder, seen):
@@ -97,10 +122,13 @@ def one(r, sinter, folder, seen):
         return None
     if kind == "WordLevel" or (kind == "BPE" and not {"end_of_word_suffix", "continuing_subword_prefix"} & set(o)):
         return f"{kind} {o}: files differ"
-    a, b = (dict(v) if isinstance(v, list) else v for v in (json.loads(x)["model"]["vocab"] for x in (theirs, ours)))
+    if kind == "Unigram":
+        differs = unigram_differs(t, Tokenizer.from_str(ours), "".join(words(r)), seen)
+        return differs and f"{kind} {o}: {differs}"
+    a, b = (json.loads(x)["model"]["vocab"] for x in (theirs, ours))
     seen[kind + " tokens"] += len(a)
     seen[kind + " tokens in both"] += len(set(a) & set(b))
-    return None if kind != "Unigram" or len(a) == len(b) else f"{kind} {o}: {len(b)} tokens, expected {len(a)}"
+    return None
 
 
 def main():
@@ -116,6 +144,9 @@ def main():
         if message:
             wrong += 1
             print(f"seed {a.seed + i}: {message}")
+    if seen["Unigram tokens held out that are the same"] < 0.999 * seen["Unigram tokens held out"]:
+        wrong += 1
+        print("a text held out is split otherwise by Unigram")
     print(", ".join(f"{n} {what}" for what, n in sorted(seen.items())), f"; {wrong} of {a.count} differ")
     return wrong > 0
 

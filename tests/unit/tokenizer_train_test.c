@@ -112,6 +112,25 @@ static void pieces_fit_the_words(void **state)
     assert_trained(UNIGRAM, "{\"vocab_size\": 8}", "a a", "vocab", "[[\"a\", 0.0]]");
 }
 
+/* "aa" would stay if only its own parts made the sum of frequencies grow. */
+static void pieces_go_by_the_loss_without_them(void **state)
+{
+    static const char *const want[] = {"a", "b", "ab"};
+    Run r;
+    SnError err = {0};
+    SnJson *root = NULL;
+    (void)state;
+    assert_ok(begin(&r, UNIGRAM, "{\"vocab_size\": 4, \"n_sub_iterations\": 1}", &err));
+    assert_ok(sn_tokenizer_trainer_feed(r.t, sn_bytes_str("babb babb aaab aaab"), &err));
+    assert_ok(sn_tokenizer_trainer_finish(r.t, &r.json, &err));
+    assert_ok(sn_json_parse(&r.arena, "result", sn_bytes(r.json.at, r.json.n), &root, &err));
+    const SnJson *vocab = sn_json_get(sn_json_get(root, "model"), "vocab");
+    assert_int_equal(vocab->n, SN_COUNT(want));
+    for (size_t i = 0; i < SN_COUNT(want); i++)
+        assert_true(sn_bytes_is(vocab->u.child[i].u.child[0].u.string, want[i]));
+    end(&r);
+}
+
 static void vocabularies_are_made_anew(void **state)
 {
     (void)state;
@@ -159,10 +178,11 @@ static void bad_texts_and_files_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pairs_merge_by_frequency), cmocka_unit_test(alphabet_has_limits),
-        cmocka_unit_test(affixes_mark_places),      cmocka_unit_test(words_go_by_count),
-        cmocka_unit_test(pieces_fit_the_words),     cmocka_unit_test(vocabularies_are_made_anew),
-        cmocka_unit_test(bad_options_are_named),    cmocka_unit_test(bad_texts_and_files_fail),
+        cmocka_unit_test(pairs_merge_by_frequency),   cmocka_unit_test(alphabet_has_limits),
+        cmocka_unit_test(affixes_mark_places),        cmocka_unit_test(words_go_by_count),
+        cmocka_unit_test(pieces_fit_the_words),       cmocka_unit_test(pieces_go_by_the_loss_without_them),
+        cmocka_unit_test(vocabularies_are_made_anew), cmocka_unit_test(bad_options_are_named),
+        cmocka_unit_test(bad_texts_and_files_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
