@@ -151,10 +151,10 @@ static SnStatus ordered_steps(SnCompilation *c, SnRef root, const SnSource *sour
 }
 
 /* How a block is packed is known when there are steps: where they take more than they may, what is alive at a
- * time has to be as much less. */
+ * time has to be as much less; where that does not help, as little as can be. */
 static SnStatus fit_steps(SnCompilation *c, SnRef root, const SnSource *source, SnError *err)
 {
-    uint64_t most = c->memory_budget, peak = 0, before = UINT64_MAX, bytes = 0, least = UINT64_MAX;
+    uint64_t most = c->memory_budget, peak = 0, before = UINT64_MAX, bytes = 0;
     bool *is_stored = NULL;
     SN_TRY(sn_fuse(&c->pass, root, &is_stored, err));
     for (int i = 0; i < FIT_ROUNDS; i++) {
@@ -164,15 +164,14 @@ static SnStatus fit_steps(SnCompilation *c, SnRef root, const SnSource *source, 
         SN_TRY(measure_memory(c, &bytes, err));
         if (bytes <= c->memory_budget)
             return SN_OK;
-        least = bytes < least ? bytes : least;
-        const uint64_t over = bytes - c->memory_budget;
-        if (peak >= before || over >= peak)
+        if (most == 1)
             break;
+        const uint64_t over = bytes - c->memory_budget;
+        most = peak < before && over < peak && i + 2 < FIT_ROUNDS ? peak - over : 1;
         before = peak;
-        most = peak - over;
     }
     return sn_fail(err, SN_EUNSUPPORTED, "memory_budget: %llu bytes, a run takes %llu at least%s%s",
-                   (unsigned long long)c->memory_budget, (unsigned long long)least, c->shape ? " at " : "",
+                   (unsigned long long)c->memory_budget, (unsigned long long)bytes, c->shape ? " at " : "",
                    c->shape ? c->shape : "");
 }
 

@@ -346,6 +346,22 @@ def test_plateau():
     assert data("plateau_again", "model.safetensors") == data("plateau", "model.safetensors")
 
 
+def test_memory():
+    """Less memory, and the same bytes; a budget that cannot be kept says what can, and that is kept."""
+    gpt = {"model_type": "gpt2", "n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64, "vocab_size": 64}
+    more = dict(init_from_config=gpt, max_steps=6, logging_steps=1, save_strategy="no")
+    must(config("kept", **more))
+    no = train(config("impossible", memory_budget=10000, **more))
+    said = "memory_budget: 10000 bytes, a run takes "
+    assert no.returncode == 3 and said in no.stderr, no.stderr
+    least = int(no.stderr.split(said)[1].split()[0])
+    for name, told in [("roomy", {"memory_budget": "300MB"}), ("narrow", {"memory_budget": least}),
+                       ("layers", {"gradient_checkpointing": True})]:
+        must(config(name, **told, **more))
+        assert logged(name, "loss") == logged("kept", "loss"), name
+        assert data(name, "model.safetensors") == data("kept", "model.safetensors"), name
+
+
 def test_bad_input():
     fails(config("typo", learning_rat=1), "learning_rat", "learning_rate")
     fails(config("range", adam_beta1=2), "adam_beta1")
@@ -360,6 +376,7 @@ def test_bad_input():
     fails(of_classes("kwargs", lr_scheduler_kwargs={"num_cycle": 3}), "linear", "num_cycle")
     fails(of_classes("argument", optim_args={"alpah": [1]}), "alpah")
     fails(of_classes("plateau_alone", lr_scheduler_type="reduce_lr_on_plateau"), "eval_strategy")
+    fails(of_classes("budget", memory_budget="much"), "memory_budget", "2GB")
     fails(config("file", output_dir=path("text.txt")), "text.txt")
 
 
@@ -379,8 +396,8 @@ make_files()
 begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
-for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn, test_metrics, test_predict, test_plateau, test_bad_input,
-             test_disk_full):
+for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn,
+             test_metrics, test_predict, test_plateau, test_memory, test_bad_input, test_disk_full):
     test()
     print("ok", test.__name__)
 subprocess.run(["rm", "-rf", ROOT], check=True)
