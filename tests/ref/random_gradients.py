@@ -48,7 +48,13 @@ ALL = {**FAMILIES, **ENCODERS, **others.FAMILIES}
 decoders.FAMILIES.update(ENCODERS)
 HEADS = ("ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
          "ForQuestionAnswering", "ForMultipleChoice", "ForPreTraining", "ForNextSentencePrediction")
-GATE = 1e-3  # of the largest gradient of a tensor
+# Of the largest gradient of a tensor, of that of all, and what is rounding where gradients add up to 0 (biases of keys
+# and of answers). One variant of each family, all heads: at most 6e-5, 1.2e-6, 5.4e-8 (ALBERT's qa_outputs.bias).
+GATE, WHOLE, ZERO = 1e-4, 2e-6, 1e-7
+# In bf16, of torch's own distance from f32, and what is added. The worst: GPT-NeoX, 1.96 of 0.012. Where torch itself
+# is off by more than CHAOS nothing is compared, as who is closer is chance: by seed Gemma's torch is off by 0.19 to
+# 0.55, ours by 0.22 to 0.66.
+TIMES, ADDED, CHAOS = 2, 0.005, 0.1
 
 
 def inputs_of(kind, head, family, generator):
@@ -119,7 +125,7 @@ class Runner:
         for k in sorted(got.keys() & want.keys()):
             if got[k].shape != want[k].shape:
                 return 1e9, f"{k}: {list(got[k].shape)} for {list(want[k].shape)}"
-            off = (got[k] - want[k]).abs().max().item() / (GATE * want[k].abs().max().item() + 2e-5 * whole)
+            off = (got[k] - want[k]).abs().max().item() / (GATE * want[k].abs().max().item() + WHOLE * whole + ZERO)
             if not off <= worst:
                 worst, where = off if off == off else 1e9, k
         return worst, where
@@ -148,15 +154,19 @@ class Runner:
         got, loss = self.sinter(folder, x, "f32")
         worst, where = (1e9, got) if isinstance(got, str) else self.compare(got, loss, *exact)
         self.report(name, worst, where)
-        if dtype == "bfloat16":
+        chosen = any("experts" in key for key in {**ALL[family][0], **change})  # rounding chooses other ones
+        if dtype == "bfloat16" and not chosen:
             x_low = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in x.items()}
-            low, _ = gradients(model, x_low, os.path.join(self.folder, "low"))
+            own = distance(gradients(model, x_low, os.path.join(self.folder, "low"))[0], exact[0])
+            if own > CHAOS:
+                self.skipped += 1
+                return
             got, _ = self.sinter(folder, x, "bf16")
             if isinstance(got, str):
                 return self.report(name + " in bf16", 1e9, got)
             for k in exact[0].keys() - got.keys():
                 got[k] = torch.zeros_like(exact[0][k])
-            allowed = 3 * distance(low, exact[0]) + 0.01  # rounding adds up in another order
+            allowed = TIMES * own + ADDED
             self.report(name + " in bf16", distance(got, exact[0]) / allowed, f"all; {allowed:.2g} is allowed")
 
     def make(self, name, family, change, head, kind, dtype):

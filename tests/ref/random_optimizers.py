@@ -131,7 +131,8 @@ def problem(folder, seed, optim, options, schedule, kwargs, form=None):
         each = range(i * times, (i + 1) * times)
         items = None
         if "average_by_items" in form:
-            items = sum((x["labels"][k][:, 1:] != -100).sum() for k in each)
+            # as Trainer counts: by its class's name this model's labels are not shifted
+            items = sum((x["labels"][k] != -100).sum() for k in each)
         for k in each:
             loss = loss_of(model, x["input_ids"][k], x["labels"][k], form, items) / (1 if items else times)
             loss.backward()
