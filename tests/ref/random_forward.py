@@ -6,16 +6,14 @@ of `sinter forward`, with hidden states and probabilities, are compared; in bf16
 Needs transformers and torch. Exit 1: something differs.
 """
 
-import argparse
 import os
-import sys
-import tempfile
 import zlib
 
 import torch
 
 import other_rows as rows
 import random_decoders as decoders
+from decoder_rows import main
 
 KINDS = ("plain", "right", "left")
 
@@ -72,24 +70,5 @@ class Runner(decoders.Runner):
                     self.variant(family, change, head, KINDS[k % 3], "float32")
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("families", nargs="*")
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--seed", default=1, type=int)
-    p.add_argument("--part", default="", help="only variants whose name has this part")
-    p.add_argument("-v", action="store_true", help="print what passes, too")
-    args = p.parse_args()
-    bad = 0
-    for family in args.families or rows.FAMILIES:
-        with tempfile.TemporaryDirectory() as folder:
-            r = Runner(args, folder)
-            r.family(family)
-        print(f"{family}: {r.passed} passed, {r.failed} failed, {r.skipped} refused", flush=True)
-        bad += r.failed
-    sys.exit(bad != 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Runner, rows.FAMILIES)
