@@ -4,6 +4,7 @@
 
 #include "compiler/aot/link.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 /* Numbers in an object that demo_open replaces. */
 #define DEMO_SIZE_MARK 0x64656d6f2073697aU

@@ -7,7 +7,6 @@
 #include "frontends/data/dataset.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { MOST_ROWS = 1000 };
 
@@ -44,13 +43,15 @@ static SnText print_rows(const SnAllocator *memory, const SnDataset *d)
 
 static void write_back(SnContext *ctx, const SnDataset *d, const char *format)
 {
-    char folder[] = "/tmp/sinter-fuzz-XXXXXX", path[64];
+    Scratch folder;
+    char name[16], path[256];
     const char *const paths[] = {path};
     const SnDataOptions o = {.struct_size = sizeof o, .format = format};
     SnDataset *again = NULL;
     SnError err = {0};
-    fuzz_require(mkdtemp(folder) != NULL);
-    (void)snprintf(path, sizeof path, "%s/d.%s", folder, format);
+    (void)snprintf(name, sizeof name, "d.%s", format);
+    scratch_open(&folder);
+    scratch_path(&folder, name, path);
     fuzz_require(sn_dataset_save(d, path, &err) == SN_OK);
     fuzz_require(sn_dataset_open(ctx, paths, 1, &o, &again, &err) == SN_OK);
     SnText a = print_rows(sn_allocator(ctx), d), b = print_rows(sn_allocator(ctx), again);
@@ -58,7 +59,7 @@ static void write_back(SnContext *ctx, const SnDataset *d, const char *format)
     sn_text_clear(&a);
     sn_text_clear(&b);
     sn_dataset_release(again);
-    fuzz_require(unlink(path) == 0 && rmdir(folder) == 0);
+    scratch_close(&folder);
 }
 
 /* Batches are refused with a message, or are views. */

@@ -5,10 +5,7 @@
 #define SN_FUZZ_H
 
 #include "runtime/bytes.h"
-
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/unit/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,13 +7,13 @@
 #include "runtime/tensor.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { MOST_WRITTEN = 4 };
 
 static void write_back(SnContext *ctx, const SnResults *r)
 {
-    char folder[] = "/tmp/sinter-fuzz-XXXXXX", path[64];
+    Scratch folder;
+    char path[256];
     const size_t n = sn_results_count(r);
     SnNamedTensor tensor[MOST_WRITTEN];
     SnResults *again = NULL;
@@ -22,8 +22,8 @@ static void write_back(SnContext *ctx, const SnResults *r)
         tensor[i] = *sn_results_get(r, i);
     if (n == 0 || n > MOST_WRITTEN)
         return;
-    fuzz_require(mkdtemp(folder) != NULL);
-    (void)snprintf(path, sizeof path, "%s/t.npz", folder);
+    scratch_open(&folder);
+    scratch_path(&folder, "t.npz", path);
     fuzz_require(sn_npz_save(ctx, path, tensor, n, &err) == SN_OK);
     fuzz_require(sn_npz_load(ctx, path, &again, &err) == SN_OK && sn_results_count(again) == n);
     for (size_t i = 0; i < n; i++) {
@@ -35,7 +35,7 @@ static void write_back(SnContext *ctx, const SnResults *r)
         fuzz_require(memcmp(a->view.data, b->view.data, (size_t)count * sn_dtype_size(a->view.dtype)) == 0);
     }
     sn_results_destroy(again);
-    fuzz_require(unlink(path) == 0 && rmdir(folder) == 0);
+    scratch_close(&folder);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

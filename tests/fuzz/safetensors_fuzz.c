@@ -1,11 +1,8 @@
 /* safetensors_fuzz.c -- any bytes as a safetensors file: refused with a message, or its tensors lie in it
  * one behind the other, are found by name, and are the same after they were written and read back. */
-#define _XOPEN_SOURCE 700
 #include "tests/fuzz/fuzz.h"
 
 #include "frontends/hf/safetensors.h"
-
-#include <unistd.h>
 
 enum { MOST_WRITTEN = 4 };
 
@@ -50,7 +47,8 @@ static size_t to_write(const SnSafetensors *f, SnArena *arena, SnStWrite out[MOS
 
 static void write_back(SnContext *ctx, const SnSafetensors *f)
 {
-    char folder[] = "/tmp/sinter-fuzz-XXXXXX", path[64];
+    Scratch folder;
+    char path[256];
     SnStWrite tensor[MOST_WRITTEN];
     SnSafetensors again;
     SnArena arena;
@@ -58,8 +56,8 @@ static void write_back(SnContext *ctx, const SnSafetensors *f)
     sn_arena_init(&arena, sn_allocator(ctx));
     const size_t n = to_write(f, &arena, tensor);
     if (n > 0) {
-        fuzz_require(mkdtemp(folder) != NULL);
-        (void)snprintf(path, sizeof path, "%s/t", folder);
+        scratch_open(&folder);
+        scratch_path(&folder, "t", path);
         fuzz_require(sn_safetensors_write(ctx, path, tensor, n, NULL, &err) == SN_OK);
         fuzz_require(sn_safetensors_open(ctx, path, &again, &err) == SN_OK && again.ntensor == n);
         check(&again, sn_file_bytes(again.file));
@@ -68,7 +66,7 @@ static void write_back(SnContext *ctx, const SnSafetensors *f)
             fuzz_require(t != NULL && sn_bytes_equal(t->bytes, f->tensor[i].bytes));
         }
         sn_safetensors_close(&again);
-        fuzz_require(unlink(path) == 0 && rmdir(folder) == 0);
+        scratch_close(&folder);
     }
     sn_arena_clear(&arena);
 }

@@ -7,6 +7,7 @@
 #include "runtime/hash.h"
 #include "tests/unit/rig.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <math.h>
 

@@ -4,6 +4,7 @@
 #include "backends/backends.h"
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 typedef struct Room {
     SnContext *ctx;

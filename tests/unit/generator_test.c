@@ -7,6 +7,7 @@
 #include "backends/backends.h"
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #define FOLDER "tests/golden/forward/llama-seqcls/model"
 #define WORDS  24

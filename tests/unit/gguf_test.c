@@ -3,6 +3,7 @@
 #include "frontends/gguf/export.h"
 
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 static int open_context(void **state)
 {

@@ -4,6 +4,7 @@
 #include "runtime/program.h"
 #include "tests/unit/rig.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 enum { K = 64, N_WIDE = 70, N_NARROW = 96, HEADS = 2, MOST = 40 };
 

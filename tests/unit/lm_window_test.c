@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 #include "tests/unit/lm_program.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #define FOLDER  "tests/golden/forward/llama-seqcls/model"
 #define WORDS   24

@@ -5,6 +5,7 @@
 #include "ops/ops.h"
 #include "runtime/json.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <math.h>
 

@@ -6,6 +6,7 @@
 #include "backends/backends.h"
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <math.h>
 

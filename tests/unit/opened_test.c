@@ -4,6 +4,7 @@
 
 #include "backends/backends.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <math.h>
 

@@ -5,6 +5,7 @@
 #include "runtime/context.h"
 
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 /* pyarrow 26: i int32 [1, 2, null, -2^31], s string ["a", "\u00c9t\u00e9", null, "a"], l list<int16>
  * [[1, null], [], null, [2]], without compression. */

@@ -8,6 +8,7 @@
 #include "frontends/training/trainer.h"
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <math.h>
 

@@ -3,6 +3,7 @@
 #include "runtime/instance.h"
 #include "tests/unit/rig.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 static const char text[] = "program @p\n"
                            "dims b in 1..8, s in 1..64\n"

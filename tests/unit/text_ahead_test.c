@@ -2,6 +2,7 @@
 #include "frontends/tasks/text_ahead.h"
 
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 static const char tokenizer[] =
     "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":0,\"content\":\"[CLS]\",\"special\":true,\"normalized\":"

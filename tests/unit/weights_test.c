@@ -2,6 +2,7 @@
 #include "frontends/hf/weights.h"
 
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -6,6 +6,7 @@
 #include "tests/embed/embed_model.h"
 #include "tests/embed/so/so.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,6 +4,7 @@
 #include "tests/embed/embed.h"
 #include "tests/embed/so/so.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
 
 #include "backends/backends.h"
 #include "ops/ops.h"
