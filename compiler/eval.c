@@ -673,17 +673,6 @@ static bool collect_pure(const SnStore *s, SnRef r, SnRef *ref, uint32_t most, u
     return true;
 }
 
-static void sort_refs(SnRef *ref, uint32_t n)
-{
-    for (uint32_t i = 1; i < n; i++) {
-        const SnRef r = ref[i];
-        uint32_t k = i;
-        for (; k > 0 && ref[k - 1] > r; k--)
-            ref[k] = ref[k - 1];
-        ref[k] = r;
-    }
-}
-
 bool sn_eval_const(SnStore *s, SnRef r, int64_t max_count, SnArena *arena, SnBytes *out)
 {
     enum { MOST = 64 };
@@ -694,7 +683,7 @@ bool sn_eval_const(SnStore *s, SnRef r, int64_t max_count, SnArena *arena, SnByt
     SnArena scratch;
     if (sn_type_of(s, r)->kind != SN_TYPE_TENSOR || !collect_pure(s, r, ref, MOST, &code.n))
         return false;
-    sort_refs(ref, code.n);
+    sn_sort_refs(ref, code.n);
     SnEval e = {.s = s, .ctx = sn_store_context(s), .frame = &frame, .max_count = max_count, .err = &err};
     bool ok = begin(&e, &scratch) == SN_OK && run_code(&e) == SN_OK;
     if (ok) {

@@ -100,17 +100,6 @@ static SnStatus push(Pass *x, SnRef r, SnError *err)
     return SN_OK;
 }
 
-static void sort_refs(SnRef *at, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        const SnRef r = at[i];
-        size_t k = i;
-        for (; k > 0 && at[k - 1] > r; k--)
-            at[k] = at[k - 1];
-        at[k] = r;
-    }
-}
-
 /* Operands of a node, or of the root: results and new values of carries. */
 static SnStatus push_operands(Pass *x, SnRef r, SnError *err)
 {
@@ -135,8 +124,8 @@ static SnStatus look(Pass *x, SnRef r, SnError *err)
         if (!is_node(x, at))
             SN_TRY(push_operands(x, at, err));
     }
-    sort_refs(x->cone.at, x->cone.n);
-    sort_refs(x->dep.at, x->dep.n);
+    sn_sort_refs(x->cone.at, x->cone.n);
+    sn_sort_refs(x->dep.at, x->dep.n);
     return SN_OK;
 }
 

@@ -5,6 +5,8 @@
  * is comparing indices. */
 #include "compiler/store.h"
 
+#include <stdlib.h>
+
 static const SnPrimInfo prim_info[] = {
     [SN_OP_ERROR] = {"error", 0, 0, SN_PRIM_LEAF, "stands for a term that could not be made"},
 #define SN_PRIM(NAME, TEXT, MIN, MAX, KIND, DOC) [SN_OP_##NAME] = {TEXT, MIN, MAX, SN_PRIM_##KIND, DOC},
@@ -575,4 +577,16 @@ SnDtype sn_dtype_of(const SnStore *s, SnRef r)
 {
     const SnType *t = sn_type_of(s, r);
     return t->kind == SN_TYPE_TENSOR || t->kind == SN_TYPE_LIST ? t->dtype : SN_NODTYPE;
+}
+
+static int by_ref(const void *a, const void *b)
+{
+    const SnRef x = *(const SnRef *)a, y = *(const SnRef *)b;
+    return (x > y) - (x < y);
+}
+
+void sn_sort_refs(SnRef *at, size_t n)
+{
+    if (n > 1)
+        qsort(at, n, sizeof *at, by_ref);
 }

@@ -113,6 +113,7 @@ uint32_t sn_store_count(const SnStore *s); /* refs are 1 .. count - 1 */
 /* Of all terms, types and attributes, in the order in which they were made. */
 SnHash128 sn_store_hash(const SnStore *s);
 const SnTerm *sn_term(const SnStore *s, SnRef r);
+void sn_sort_refs(SnRef *at, size_t n); /* operands come before what uses them */
 #define SN_MAX_ATTRS 24 /* of one term */
 /* Attributes are copied, sorted by name; strings and data are copied once. */
 SnAttrId sn_attrs_make(SnStore *s, const SnAttr *attr, int n);
