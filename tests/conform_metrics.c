@@ -360,21 +360,32 @@ static SnStatus put_squad(Conform *c, const SnJson *rows, uint32_t first, uint32
     return SN_OK;
 }
 
-static SnStatus put_squad_rows(Conform *c, const SnJson *rows, SnError *err)
+/* Writes one member of rows[i]. */
+typedef SnStatus PutMember(Conform *c, const SnJson *rows, uint32_t i, const SnJson *member, void *of,
+                           SnError *err);
+
+static SnStatus put_rows(Conform *c, const SnJson *rows, PutMember *put, void *of, SnError *err)
 {
     for (uint32_t i = 0; i < rows->n; i++) {
         const SnJson *row = &rows->u.child[i];
         sn_text_printf(&c->data, i ? ",\n  " : "[");
         for (uint32_t k = 0; k < row->n; k++) {
             put_key(&c->data, &row->u.child[k], k);
-            if (sn_bytes_is(row->u.child[k].key, "expected"))
-                SN_TRY(put_squad(c, rows, i, 1, 1, err));
-            else
-                sn_json_put(&c->data, &row->u.child[k]);
+            SN_TRY(put(c, rows, i, &row->u.child[k], of, err));
         }
         sn_text_add(&c->data, "}", 1);
     }
     sn_text_add(&c->data, "]", 1);
+    return SN_OK;
+}
+
+static SnStatus put_squad_member(Conform *c, const SnJson *rows, uint32_t i, const SnJson *member, void *of,
+                                 SnError *err)
+{
+    (void)of;
+    if (sn_bytes_is(member->key, "expected"))
+        return put_squad(c, rows, i, 1, 1, err);
+    sn_json_put(&c->data, member);
     return SN_OK;
 }
 
@@ -403,7 +414,7 @@ static SnStatus run_case(Conform *c, const SnJson *row, SnError *err)
         if (v->key.n >= 8 && memcmp(v->key.at, "expected", 8) == 0)
             SN_TRY(put_expected(c, row, v, err));
         else if (sn_bytes_is(v->key, "rows"))
-            SN_TRY(put_squad_rows(c, v, err));
+            SN_TRY(put_rows(c, v, put_squad_member, NULL, err));
         else
             sn_json_put(&c->data, v);
     }
@@ -434,51 +445,49 @@ static SnStatus perplexity_of(Conform *c, SnModel *m, const SnJson *row, double 
     return SN_OK;
 }
 
-static SnStatus put_surprise(Conform *c, SnModel *m, const SnJson *rows, double *mean, SnError *err)
+typedef struct Surprise {
+    SnModel *m;
+    double of_row, sum, n; /* sum: of the n rows with a start token */
+} Surprise;
+
+static SnStatus put_surprise(Conform *c, const SnJson *rows, uint32_t i, const SnJson *member, void *of,
+                             SnError *err)
 {
-    double v = 0, n = 0;
+    const SnJson *row = &rows->u.child[i];
+    Surprise *s = of;
     bool starts = false;
-    for (uint32_t i = 0; i < rows->n; i++) {
-        const SnJson *row = &rows->u.child[i];
-        SN_TRY(perplexity_of(c, m, row, &v, err));
+    if (member == row->u.child) {
+        SN_TRY(perplexity_of(c, s->m, row, &s->of_row, err));
         if (sn_json_bool(sn_json_get(row, "add_start_token"), &starts) && starts) {
-            *mean += v;
-            n++;
+            s->sum += s->of_row;
+            s->n++;
         }
-        sn_text_printf(&c->data, i ? ",\n " : "[");
-        for (uint32_t k = 0; k < row->n; k++) {
-            put_key(&c->data, &row->u.child[k], k);
-            if (sn_bytes_is(row->u.child[k].key, "perplexity"))
-                sn_json_put_f64(&c->data, v);
-            else if (sn_bytes_is(row->u.child[k].key, "mean_nll"))
-                sn_json_put_f64(&c->data, log(v));
-            else
-                sn_json_put(&c->data, &row->u.child[k]);
-        }
-        sn_text_add(&c->data, "}", 1);
     }
-    sn_text_add(&c->data, "]", 1);
-    *mean = n > 0 ? *mean / n : 0;
+    if (sn_bytes_is(member->key, "perplexity"))
+        sn_json_put_f64(&c->data, s->of_row);
+    else if (sn_bytes_is(member->key, "mean_nll"))
+        sn_json_put_f64(&c->data, log(s->of_row));
+    else
+        sn_json_put(&c->data, member);
     return SN_OK;
 }
 
 static SnStatus run_texts(Conform *c, const char *model, const SnJson *data, SnError *err)
 {
-    SnModel *m = NULL;
-    double mean = 0;
-    SnStatus st = conform_model(c, model, c->dtype != SN_NODTYPE ? c->dtype : SN_F32, &m, err);
+    Surprise s = {.m = NULL};
+    SnStatus st = conform_model(c, model, c->dtype != SN_NODTYPE ? c->dtype : SN_F32, &s.m, err);
     for (uint32_t i = 0; st == SN_OK && i < data->n; i++) {
         const SnJson *v = &data->u.child[i];
         put_key(&c->data, v, i);
         if (sn_bytes_is(v->key, "rows"))
-            st = put_surprise(c, m, v, &mean, err);
+            st = put_rows(c, v, put_surprise, &s, err);
         else if (sn_bytes_is(v->key, "mean_perplexity_add_start_token"))
-            sn_json_put_f64(&c->data, mean);
+            sn_json_put_f64(&c->data, s.n > 0 ? s.sum / s.n : 0);
         else
             sn_json_put(&c->data, v);
     }
     sn_text_add(&c->data, "}\n", 2);
-    sn_model_close(m);
+    sn_model_close(s.m);
     return st;
 }
 

@@ -1,13 +1,27 @@
 """decoder_rows.py -- configs for random_decoders.py and random_generate.py: FAMILIES is
 {model_type: (base of the config, [variants of it], prefix of class names)}.
 
-main() is what those scripts have in common: a runner for each family, whose counts it prints.
+main() and Runner are what those scripts have in common: a runner for each family, whose counts are printed.
 
 Options that are no config's: edit_json, a function on config.json as it is saved (older keys); long, the length of
 one further call."""
 import argparse
 import sys
 import tempfile
+
+
+class Runner:
+    def __init__(self, args, folder):
+        self.args, self.folder = args, folder
+        self.passed = self.failed = self.skipped = 0
+
+    def report(self, name, worst, where):
+        """worst: the largest difference, as a part of what is allowed."""
+        good = worst <= 1
+        self.passed += good
+        self.failed += not good
+        if not good or self.args.v:
+            print(f"{'ok  ' if good else 'FAIL'} {name}: {worst:.2g} of what is allowed, {where}", flush=True)
 
 
 def main(runner, families, *more):

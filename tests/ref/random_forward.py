@@ -44,23 +44,11 @@ class Runner(decoders.Runner):
         x = rows.inputs_of(family, kind, head, model.config, generator)
         wide = outputs(exact, x, family)
         if dtype == "float32":
-            return [(name, folder, x, wide, "f32", 2e-4, 1e-3)]
+            return [(name, folder, x, None, wide, "f32", 2e-4, 1e-3)]
         narrow = outputs(model, {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in x.items()}, family)
         scale = max(((narrow[k].float() - wide[k]).abs().max() / (wide[k].abs().max() + 1e-6)).item() for k in wide)
         top = max(v.abs().max().item() for v in wide.values())
-        return [(name, folder, x, wide, "bf16", 2 * scale * top + 0.05, 0.05)]
-
-    def check(self, name, model, x, expected, dtype, atol, rtol):
-        got = self.sinter(model, x, sorted(expected), dtype)
-        worst, where = (1e9, got) if isinstance(got, str) else (0.0, "")
-        for key, e in expected.items() if isinstance(got, dict) else ():
-            e, y = e.float(), got[key].reshape(e.shape)
-            over = ((y - e).abs() / (atol + rtol * e.abs())).max().item() if torch.isfinite(y).all() else 1e9
-            worst, where = (over, key) if over > worst else (worst, where)
-        self.passed += worst <= 1
-        self.failed += not worst <= 1
-        if not worst <= 1 or self.args.v:
-            print(f"{'ok  ' if worst <= 1 else 'FAIL'} {name}: {worst:.2g} of what is allowed, {where}", flush=True)
+        return [(name, folder, x, None, wide, "bf16", 2 * scale * top + 0.05, 0.05)]
 
     def family(self, family):
         for i, change in enumerate(rows.FAMILIES[family][1]):

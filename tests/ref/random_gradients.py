@@ -18,6 +18,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import decoder_rows
 import other_rows as others
 import random_decoders as decoders
 from decoder_rows import FAMILIES, main
@@ -99,11 +100,7 @@ def distance(got, want):
     return float(top / (sum((v ** 2).sum() for v in want.values()) ** 0.5 + 1e-30))
 
 
-class Runner:
-    def __init__(self, args, folder):
-        self.args, self.folder = args, folder
-        self.passed = self.failed = self.skipped = 0
-
+class Runner(decoder_rows.Runner):
     def sinter(self, model, x, dtype):
         inputs, outputs = os.path.join(self.folder, "in.safetensors"), os.path.join(self.folder, "out.safetensors")
         save_file({k: v.contiguous() for k, v in x.items()}, inputs)
@@ -129,13 +126,6 @@ class Runner:
             if not off <= worst:
                 worst, where = off if off == off else 1e9, k
         return worst, where
-
-    def report(self, name, worst, where):
-        good = worst <= 1
-        self.passed += good
-        self.failed += not good
-        if not good or self.args.v:
-            print(f"{'ok  ' if good else 'FAIL'} {name}: {worst:.2g} of what is allowed, {where}", flush=True)
 
     def variant(self, family, change, head, kind, dtype):
         name = f"{family} {json.dumps(change, default=lambda f: 'edited')} {head} {kind} {dtype}"
