@@ -6,9 +6,8 @@
  * The graph is written by hand: embedding, layers over a past in pages, the head. One line: tokens a second,
  * GB/s of weights, and that as a share of what the same threads read from memory at best, measured before and
  * after. --steps: where the time went, by kernel. */
-#include "backends/backends.h"
-#include "compiler/compiler.h"
 #include "ops/ops.h"
+#include "tests/bench/machine.h"
 #include "tests/bench/steps.h"
 
 #include <inttypes.h>
@@ -283,39 +282,26 @@ static SnStatus run(Bench *b, SnCompiler *cc, SnProgram *p, SnError *err)
 static SnStatus bench(Bench *b, SnError *err)
 {
     const SnSource source = {.self = b, .find = find_weight};
-    SnPool *pool = NULL;
-    SnContext *ctx = NULL;
-    SnCompiler *cc = NULL;
+    const SnTrace trace = {&b->steps, b->has_steps ? steps_event : NULL};
+    Machine m;
     SnGraph *g = NULL;
     SnProgram *p = NULL;
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
     const SnCompileOptions o = {.struct_size = sizeof o, .target = "cpu", .specialise = "batch=1,*; seq=1"};
-    SnStatus st = b->threads > 1 ? sn_pool_create(b->threads, &pool, err) : SN_OK;
-    const SnContextDesc desc = {.struct_size = sizeof desc,
-                                .jobs = pool ? sn_pool_jobs(pool) : (SnJobs){0},
-                                .trace = {&b->steps, b->has_steps ? steps_event : NULL},
-                                .cache_dir = getenv("DECODE_CACHE"),
-                                .cpu_level = getenv("SINTER_CPU_LEVEL")};
+    SnStatus st = machine_open(&m, b->threads, trace, err);
     if (st == SN_OK)
-        st = sn_context_create(&desc, &ctx, err);
-    if (st == SN_OK)
-        st = sn_compiler_create(ctx, &cd, &cc, err);
-    if (st == SN_OK)
-        st = sn_graph_create(cc, &g, err);
+        st = sn_graph_create(m.cc, &g, err);
     if (st == SN_OK) {
         sn_graph_source(g, &source);
         build(b, g);
         const uint64_t from = sn_now_ns();
-        st = sn_compile(cc, g, &o, &p, err);
+        st = sn_compile(m.cc, g, &o, &p, err);
         printf("compile %.0f ms\n", (double)(sn_now_ns() - from) / 1e6);
     }
     if (st == SN_OK)
-        st = run(b, cc, p, err);
+        st = run(b, m.cc, p, err);
     sn_program_release(p);
     sn_graph_destroy(g);
-    sn_compiler_destroy(cc);
-    sn_context_destroy(ctx);
-    sn_pool_destroy(pool);
+    machine_close(&m);
     return st;
 }
 

@@ -5,10 +5,9 @@
  * B is packed as the compiler packs weights: [N/16][K][16], of bf16 [N/16][K/2][16][2]; the share is of the
  * peak of f32. One line a case and number of threads: contract_f32 MxKxN threads=T gflops=...
  * share_of_peak=... us=... compile_ms=... The time is the least of many runs; the peak is the best rate of
- * fma in registers on T threads, measured before each case in this process. */
-#include "backends/backends.h"
-#include "compiler/compiler.h"
+ * fma in registers on T threads, measured before the cases in this process. */
 #include "compiler/graph.h"
+#include "tests/bench/machine.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,41 +35,6 @@ typedef struct Bench {
     Shape shape[MAX_CASES];
     size_t nshape;
 } Bench;
-
-/* One number of threads: a context of its own. */
-typedef struct Machine {
-    SnPool *pool;
-    SnContext *ctx;
-    SnCompiler *cc;
-    double peak; /* GF/s of f32 */
-} Machine;
-
-/* ---- a machine ---- */
-
-static void machine_close(Machine *m)
-{
-    sn_compiler_destroy(m->cc);
-    sn_context_destroy(m->ctx);
-    sn_pool_destroy(m->pool);
-}
-
-static SnStatus machine_open(Machine *m, uint32_t threads, SnError *err)
-{
-    static const SnOp *const no_ops[] = {NULL};
-    SnContextDesc desc = {.struct_size = sizeof desc, .cpu_level = getenv("SINTER_CPU_LEVEL")};
-    SnLimits limits;
-    *m = (Machine){0};
-    if (threads > 1) {
-        SN_TRY(sn_pool_create(threads, &m->pool, err));
-        desc.jobs = sn_pool_jobs(m->pool);
-    }
-    SN_TRY(sn_context_create(&desc, &m->ctx, err));
-    const SnCompilerDesc cc = {.struct_size = sizeof cc, .ops = no_ops, .backends = sn_all_backends};
-    SN_TRY(sn_compiler_create(m->ctx, &cc, &m->cc, err));
-    SN_TRY(sn_compiler_limits(m->cc, &limits, err));
-    m->peak = limits.f32_gflops;
-    return SN_OK;
-}
 
 /* ---- a product ---- */
 
@@ -122,7 +86,7 @@ static SnStatus time_runs(SnInstance *s, uint64_t least_ns, uint64_t *best, SnEr
     return SN_OK;
 }
 
-static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t threads, SnProgram *p,
+static SnStatus run(const Bench *b, const Shape *x, uint32_t threads, double peak, SnProgram *p,
                     double compile_ms, SnError *err)
 {
     SnInstance *s = NULL;
@@ -145,7 +109,7 @@ static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t t
     if (st == SN_OK)
         printf("contract_%s %" PRId64 "x%" PRId64 "x%" PRId64
                " threads=%u gflops=%.1f share_of_peak=%.3f us=%.1f compile_ms=%.1f\n",
-               sn_dtype(b->dtype)->name, x->m, x->k, x->n, threads, rate, rate / m->peak, (double)best / 1e3,
+               sn_dtype(b->dtype)->name, x->m, x->k, x->n, threads, rate, rate / peak, (double)best / 1e3,
                compile_ms);
     sn_instance_destroy(s);
     free(a);
@@ -156,14 +120,17 @@ static SnStatus run(const Machine *m, const Bench *b, const Shape *x, uint32_t t
 static SnStatus bench(const Bench *b, uint32_t threads, SnError *err)
 {
     Machine m;
-    SnStatus st = machine_open(&m, threads, err);
+    SnStatus st = machine_open(&m, threads, (SnTrace){0}, err);
+    SnLimits limits = {0};
+    if (st == SN_OK)
+        st = sn_compiler_limits(m.cc, &limits, err);
     for (size_t i = 0; i < b->nshape && st == SN_OK; i++) {
         SnProgram *p = NULL;
         const uint64_t from = sn_now_ns();
         st = compile(&m, b, &b->shape[i], &p, err);
         const double ms = (double)(sn_now_ns() - from) / 1e6;
         if (st == SN_OK)
-            st = run(&m, b, &b->shape[i], threads, p, ms, err);
+            st = run(b, &b->shape[i], threads, limits.f32_gflops, p, ms, err);
         sn_program_release(p);
     }
     machine_close(&m);

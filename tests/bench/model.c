@@ -1,22 +1,24 @@
 /* model.c -- runs a model, or one kernel, when told to, so that a driver can alternate it with others in
  * small slices.
  *
- *   model MODEL DTYPE THREADS forward IN.safetensors [WANT]   named tensors to hidden states or a named
- * output model MODEL DTYPE THREADS embed TEXTS                     lines of a file to vectors model - DTYPE
- * THREADS CASE OF                             a kernel of cases.h
+ *   model MODEL DTYPE THREADS forward IN.safetensors [WANT]
+ *   model MODEL DTYPE THREADS embed TEXTS
+ *   model - DTYPE THREADS CASE OF
+ *
+ * forward: named tensors to hidden states, or to a named output. embed: lines of a file to vectors. CASE: a
+ * kernel of cases.h.
  *
  * Prints "ready {...}" once compiled and run, then answers lines: "run N" with N times in milliseconds,
  * "save FILE" with "saved" (a .safetensors file of the last results), "limits" with those of this machine.
  * Its threads are parked while nothing is asked. */
 #include "tests/bench/cases.h"
+#include "tests/bench/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 typedef struct Bench {
-    SnPool *pool;
-    SnContext *ctx;
-    SnCompiler *cc;
+    Machine m;
     SnModel *model;
     SnProgram *program; /* and its instance: lent by the model or by the case; NULL: embed */
     SnInstance *instance;
@@ -31,25 +33,15 @@ static SnStatus open_model(Bench *b, char **arg, SnError *err)
 {
     const SnDtype dtype = strcmp(arg[2], "bf16") == 0 ? SN_BF16 : SN_F32;
     const SnModelOptions o = {.struct_size = sizeof o, .dtype = dtype, .device = "cpu"};
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX};
-    const uint32_t threads = (uint32_t)strtoul(arg[3], NULL, 10);
-    desc.cache_dir = getenv("SINTER_CACHE_DIR");
-    desc.cpu_level = getenv("SINTER_CPU_LEVEL");
-    if (threads != 1)
-        SN_TRY(sn_pool_create(threads, &b->pool, err));
-    if (b->pool)
-        desc.jobs = sn_pool_jobs(b->pool);
-    SN_TRY(sn_context_create(&desc, &b->ctx, err));
-    sn_arena_init(&b->arena, sn_allocator(b->ctx));
-    SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
-    return strcmp(arg[1], "-") == 0 ? SN_OK : sn_model_open(b->cc, arg[1], &o, &b->model, err);
+    SN_TRY(machine_open(&b->m, (uint32_t)strtoul(arg[3], NULL, 10), (SnTrace){0}, err));
+    sn_arena_init(&b->arena, sn_allocator(b->m.ctx));
+    return strcmp(arg[1], "-") == 0 ? SN_OK : sn_model_open(b->m.cc, arg[1], &o, &b->model, err);
 }
 
 static SnStatus prepare_forward(Bench *b, const char *path, const char *want, SnError *err)
 {
     const char *name[16];
-    SN_TRY(sn_tensors_load(b->ctx, path, &b->in, err));
+    SN_TRY(sn_tensors_load(b->m.ctx, path, &b->in, err));
     const size_t n = sn_results_count(b->in);
     SN_CHECK(n >= 1 && n <= SN_COUNT(name), err, SN_EINVAL, "%s: %zu tensors", path, n);
     for (size_t i = 0; i < n; i++)
@@ -84,7 +76,7 @@ static SnStatus prepare(Bench *b, char **arg, const char *want, SnError *err)
         return prepare_forward(b, arg[5], want, err);
     if (strcmp(arg[4], "embed") == 0)
         return read_texts(b, arg[5], err);
-    SN_TRY(case_open(&b->single, b->cc, &b->arena, arg[4], arg[5], err));
+    SN_TRY(case_open(&b->single, b->m.cc, &b->arena, arg[4], arg[5], err));
     b->program = b->single.program;
     b->instance = b->single.instance;
     return SN_OK;
@@ -120,7 +112,7 @@ static SnStatus answer_save(Bench *b, const char *path, SnError *err)
         t.name = slot.name;
         SN_TRY(sn_result(b->instance, slot.name, &t.view, err));
     }
-    SN_TRY(sn_tensors_save(b->ctx, path, &t, 1, err));
+    SN_TRY(sn_tensors_save(b->m.ctx, path, &t, 1, err));
     (void)printf("saved\n");
     return SN_OK;
 }
@@ -128,7 +120,7 @@ static SnStatus answer_save(Bench *b, const char *path, SnError *err)
 static SnStatus answer_limits(Bench *b, SnError *err)
 {
     SnLimits l;
-    SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    SN_TRY(sn_compiler_limits(b->m.cc, &l, err));
     (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f, \"sets\": [", l.f32_gflops, l.bf16_gflops);
     for (int i = 0; i < SN_LIMIT_SETS; i++)
         (void)printf("%s{\"bytes\": %llu, \"read_GBps\": %.2f, \"copy_GBps\": %.2f}", i ? ", " : "",
@@ -174,7 +166,7 @@ int main(int argc, char **argv)
     if (st == SN_OK) {
         (void)printf(
             "ready {\"level\": \"%s\", \"load_ms\": %.3f, \"compile_ms\": %.3f, \"first_ms\": %.3f}\n",
-            sn_context_cpu_level(b.ctx), (double)(opened - begin) / 1e6, (double)(compiled - opened) / 1e6,
+            sn_context_cpu_level(b.m.ctx), (double)(opened - begin) / 1e6, (double)(compiled - opened) / 1e6,
             (double)(sn_now_ns() - compiled) / 1e6);
         (void)fflush(stdout);
         st = serve(&b, &err);
@@ -185,10 +177,8 @@ int main(int argc, char **argv)
     sn_results_destroy(b.in);
     case_close(&b.single);
     sn_model_close(b.model);
-    sn_compiler_destroy(b.cc);
-    if (b.ctx)
+    if (b.m.ctx)
         sn_arena_clear(&b.arena);
-    sn_context_destroy(b.ctx);
-    sn_pool_destroy(b.pool);
+    machine_close(&b.m);
     return st != SN_OK;
 }

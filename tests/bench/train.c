@@ -7,6 +7,7 @@
  * last loss, "peak" with the most memory that the process had, in bytes, "limits" with what the machine can
  * do: that takes memory of its own. steps: where the time of each "run" went, by kernel, in its place. */
 #include "tests/bench/cases.h"
+#include "tests/bench/machine.h"
 #include "tests/bench/steps.h"
 
 #include "frontends/peft.h"
@@ -16,9 +17,7 @@
 #include <stdlib.h>
 
 typedef struct Bench {
-    SnPool *pool;
-    SnContext *ctx;
-    SnCompiler *cc;
+    Machine m;
     SnModel *model;
     SnResults *in;
     SnNamedTensor *batch;
@@ -37,7 +36,7 @@ static SnStatus open_adapter(Bench *b, const char *path, SnError *err)
 {
     SnFile *file = NULL;
     SnJson *config = NULL;
-    SN_TRY(sn_file_open(b->ctx, path, &file, err));
+    SN_TRY(sn_file_open(b->m.ctx, path, &file, err));
     SnStatus st = sn_json_parse(&b->arena, path, sn_file_bytes(file), &config, err);
     if (st == SN_OK)
         st = sn_adapter_create(b->model, config, 1, &b->adapter, err);
@@ -53,24 +52,15 @@ static SnStatus open_training(Bench *b, char **arg, SnError *err)
                                "\"weight_decay\": 0.1, \"max_grad_norm\": 1}";
     const SnDtype dtype = strcmp(arg[4], "bf16") == 0 ? SN_BF16 : SN_F32;
     const SnModelOptions o = {.struct_size = sizeof o, .dtype = dtype, .device = "cpu"};
-    const SnCompilerDesc cd = {.struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends};
-    SnContextDesc desc = {.struct_size = sizeof desc, .flags = SN_USE_AMX};
     SnTrainingDesc d = {.struct_size = sizeof d};
     SnJson *json = NULL;
-    desc.trace = (SnTrace){&b->steps, b->has_steps ? steps_event : NULL};
-    desc.cache_dir = getenv("SINTER_CACHE_DIR");
-    const uint32_t threads = (uint32_t)strtoul(arg[3], NULL, 10);
-    if (threads != 1)
-        SN_TRY(sn_pool_create(threads, &b->pool, err));
-    if (b->pool)
-        desc.jobs = sn_pool_jobs(b->pool);
-    SN_TRY(sn_context_create(&desc, &b->ctx, err));
-    sn_arena_init(&b->arena, sn_allocator(b->ctx));
-    SN_TRY(sn_compiler_create(b->ctx, &cd, &b->cc, err));
-    SN_TRY(sn_model_open(b->cc, arg[1], &o, &b->model, err));
+    SN_TRY(machine_open(&b->m, (uint32_t)strtoul(arg[3], NULL, 10),
+                        (SnTrace){&b->steps, b->has_steps ? steps_event : NULL}, err));
+    sn_arena_init(&b->arena, sn_allocator(b->m.ctx));
+    SN_TRY(sn_model_open(b->m.cc, arg[1], &o, &b->model, err));
     if (b->config)
         SN_TRY(open_adapter(b, b->config, err));
-    SN_TRY(sn_tensors_load(b->ctx, arg[2], &b->in, err));
+    SN_TRY(sn_tensors_load(b->m.ctx, arg[2], &b->in, err));
     b->nbatch = sn_results_count(b->in);
     b->batch = sn_arena_array(&b->arena, b->nbatch + 1, sizeof *b->batch);
     SN_CHECK(b->batch, err, SN_ENOMEM, "no memory for a batch");
@@ -115,7 +105,7 @@ static void answer_peak(void)
 static SnStatus answer_limits(Bench *b, SnError *err)
 {
     SnLimits l;
-    SN_TRY(sn_compiler_limits(b->cc, &l, err));
+    SN_TRY(sn_compiler_limits(b->m.cc, &l, err));
     (void)printf("{\"f32_GFLOPs\": %.1f, \"bf16_GFLOPs\": %.1f}\n", l.f32_gflops, l.bf16_gflops);
     return SN_OK;
 }
@@ -125,7 +115,7 @@ static SnStatus serve(Bench *b, SnError *err)
     char line[256];
     SnLimits l;
     if (b->has_steps) {
-        SN_TRY(sn_compiler_limits(b->cc, &l, err));
+        SN_TRY(sn_compiler_limits(b->m.cc, &l, err));
         b->gflops = l.f32_gflops;
     }
     (void)printf("ready\n");
@@ -163,10 +153,8 @@ int main(int argc, char **argv)
     sn_results_destroy(b.in);
     sn_adapter_close(b.adapter);
     sn_model_close(b.model);
-    sn_compiler_destroy(b.cc);
-    if (b.ctx)
+    if (b.m.ctx)
         sn_arena_clear(&b.arena);
-    sn_context_destroy(b.ctx);
-    sn_pool_destroy(b.pool);
+    machine_close(&b.m);
     return st == SN_OK ? 0 : 1;
 }
