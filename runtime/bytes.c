@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LARGE_FILE ((uint64_t)1 << 20)
+#define SETTLED_NS UINT64_C(2000000000) /* after this a change has another modification time */
 
 bool sn_bytes_equal(SnBytes a, SnBytes b)
 {
@@ -400,6 +402,14 @@ bool sn_file_exists(const char *path)
 void sn_file_identity(const SnFile *f, uint64_t out[4])
 {
     memcpy(out, f->identity, sizeof f->identity);
+}
+
+bool sn_file_is_settled(const SnFile *f)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return false;
+    return f->identity[3] + SETTLED_NS <= (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- writing ---- */

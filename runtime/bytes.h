@@ -72,6 +72,8 @@ const char *sn_file_path(const SnFile *f);
 bool sn_file_exists(const char *path);
 /* Identity of the file as it was opened, for cache keys: device, inode, size, mtime; of bytes: their hash. */
 void sn_file_identity(const SnFile *f, uint64_t out[4]);
+/* A file that was written just now may be written again without another time. */
+bool sn_file_is_settled(const SnFile *f);
 
 /* Writes PATH beside itself and renames: no half-written file is ever seen. All at once, or a part at a time:
  * end renames, abandon leaves nothing; both free. size is a hint, 0: not known. */

@@ -159,53 +159,116 @@ static uint8_t *map_new_file(const char *name, size_t size)
     return map == MAP_FAILED ? NULL : (uint8_t *)map;
 }
 
-bool sn_cache_begin(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *out)
+/* Names of the blob and of the file that it is until then; false: there is no cache. */
+static bool name_draft(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *d)
 {
-    SnCacheDraft d = {.size = size, .key = key, .name = {.memory = &ctx->memory}};
-    size_t whole;
-    if (ctx->cache_dir == NULL || size > SN_CACHE_BYTES / 2 ||
-        !sn_add_size(size, sizeof(SnBlobHeader), &whole))
+    *d = (SnCacheDraft){.size = size, .key = key, .fd = -1, .name = {.memory = &ctx->memory}};
+    if (ctx->cache_dir == NULL)
         return false;
     make_folders(ctx, ctx->cache_dir);
-    if (!is_usable(ctx) || !blob_path(ctx, key, &d.path))
+    if (!is_usable(ctx) || !blob_path(ctx, key, &d->path))
         return false;
-    sn_text_printf(&d.name, "%s.%" PRIx64 ".%ld", d.path.at, sn_now_ns(), (long)getpid());
+    sn_text_printf(&d->name, "%s.%" PRIx64 ".%ld", d->path.at, sn_now_ns(), (long)getpid());
+    return true;
+}
+
+static bool cannot_keep(SnContext *ctx, SnCacheDraft *d)
+{
+    sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d->path.at, d->size);
+    sn_text_clear(&d->path);
+    sn_text_clear(&d->name);
+    return false;
+}
+
+bool sn_cache_begin(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *out)
+{
+    SnCacheDraft d;
+    size_t whole;
+    if (size > SN_CACHE_BYTES / 2 || !sn_add_size(size, sizeof(SnBlobHeader), &whole) ||
+        !name_draft(ctx, key, size, &d))
+        return false;
     d.map = d.name.failed ? NULL : map_new_file(d.name.at, whole);
-    if (d.map == NULL) {
-        sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d.path.at, size);
-        sn_text_clear(&d.path);
-        sn_text_clear(&d.name);
-        return false;
-    }
+    if (d.map == NULL)
+        return cannot_keep(ctx, &d);
     d.at = d.map + sizeof(SnBlobHeader);
     *out = d;
     return true;
+}
+
+static bool write_all(int fd, SnBytes part)
+{
+    while (part.n > 0) {
+        const ssize_t put = write(fd, part.at, part.n);
+        if (put < 0 && errno != EINTR)
+            return false;
+        if (put > 0)
+            part = sn_bytes(part.at + put, part.n - (size_t)put);
+    }
+    return true;
+}
+
+bool sn_cache_begin_growing(SnContext *ctx, SnHash128 key, SnCacheDraft *out)
+{
+    static const SnBlobHeader none;
+    SnCacheDraft d;
+    if (!name_draft(ctx, key, 0, &d))
+        return false;
+    d.fd = d.name.failed ? -1 : open(d.name.at, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (d.fd < 0)
+        return cannot_keep(ctx, &d);
+    *out = d;
+    if (write_all(d.fd, sn_bytes(&none, sizeof none)))
+        return true;
+    sn_cache_give_up(out);
+    return false;
+}
+
+bool sn_cache_grow(SnCacheDraft *d, SnBytes part)
+{
+    if (write_all(d->fd, part)) {
+        d->size += part.n;
+        return true;
+    }
+    d->is_lent = true;
+    return false;
 }
 
 static void forget_draft(SnCacheDraft *d)
 {
     sn_text_clear(&d->path);
     sn_text_clear(&d->name);
-    *d = (SnCacheDraft){0};
+    *d = (SnCacheDraft){.fd = -1};
 }
 
 /* The file is opened before it has its name: a blob that cannot be kept serves this once. */
 bool sn_cache_commit(SnContext *ctx, SnCacheDraft *d, SnFile **file, SnBytes *blob)
 {
     SnFile *f = NULL;
-    const SnBlobHeader header = blob_header(d->key, sn_bytes(d->at, d->size));
-    memcpy(d->map, &header, sizeof header);
-    (void)munmap(d->map, d->size + sizeof header);
-    const bool ok = sn_file_open(ctx, d->name.at, &f, NULL) == SN_OK &&
-                    sn_file_bytes(f).n == d->size + sizeof header &&
-                    (uintptr_t)sn_file_bytes(f).at % sizeof header == 0;
-    if (!ok || rename(d->name.at, d->path.at) != 0) {
-        sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d->path.at, d->size);
+    SnBlobHeader header;
+    if (d->map != NULL) {
+        header = blob_header(d->key, sn_bytes(d->at, d->size));
+        memcpy(d->map, &header, sizeof header);
+        (void)munmap(d->map, d->size + sizeof header);
+    }
+    bool ok = d->fd < 0 || ftruncate(d->fd, (off_t)(d->size + sizeof header)) == 0;
+    ok = ok && sn_file_open(ctx, d->name.at, &f, NULL) == SN_OK &&
+         sn_file_bytes(f).n == d->size + sizeof header && (uintptr_t)sn_file_bytes(f).at % sizeof header == 0;
+    const SnBytes whole = ok ? sn_bytes(sn_file_bytes(f).at + sizeof header, d->size) : (SnBytes){NULL, 0};
+    bool is_named = ok && !d->is_lent && d->size <= SN_CACHE_BYTES / 2;
+    if (is_named && d->fd >= 0) {
+        header = blob_header(d->key, whole);
+        is_named = pwrite(d->fd, &header, sizeof header, 0) == (ssize_t)sizeof header;
+    }
+    if (d->fd >= 0 && close(d->fd) != 0)
+        ok = false;
+    if (!is_named || rename(d->name.at, d->path.at) != 0) {
+        if (!d->is_lent)
+            sn_log_write(ctx, SN_LOG_WARN, "%s: cannot keep %zu bytes", d->path.at, d->size);
         (void)unlink(d->name.at);
     }
     if (ok) {
         *file = f;
-        *blob = sn_bytes(sn_file_bytes(f).at + sizeof header, d->size);
+        *blob = whole;
         sn_cache_prune(ctx, SN_CACHE_BYTES);
     } else {
         sn_file_release(f);
@@ -216,9 +279,12 @@ bool sn_cache_commit(SnContext *ctx, SnCacheDraft *d, SnFile **file, SnBytes *bl
 
 void sn_cache_give_up(SnCacheDraft *d)
 {
-    if (d->map == NULL)
+    if (d->map == NULL && d->fd < 0)
         return;
-    (void)munmap(d->map, d->size + sizeof(SnBlobHeader));
+    if (d->map != NULL)
+        (void)munmap(d->map, d->size + sizeof(SnBlobHeader));
+    else
+        (void)close(d->fd);
     (void)unlink(d->name.at);
     forget_draft(d);
 }

@@ -46,7 +46,14 @@ SN_MUST_CHECK SnStatus sn_arrow_schema(const SnDataFile *f, SnArena *arena, SnBy
                                        const SnFeature **out, uint32_t *n, SnError *err);
 /* The schema message of a stream of these columns, with what datasets says of them; false: no memory. */
 bool sn_arrow_put_schema(const SnDataset *d, SnText *out);
-SN_MUST_CHECK SnStatus sn_arrow_text(const SnDataset *d, SnText *out, SnError *err); /* a stream of it */
+/* A stream: its schema, batches, its end. Rows lie in one array a column, from its beginning. */
+typedef struct SnArrowOut {
+    SnStatus (*put)(void *self, SnBytes part, SnError *err);
+    void *self;
+} SnArrowOut;
+SN_MUST_CHECK SnStatus sn_arrow_begin(const SnDataset *types, SnArrowOut to, SnError *err);
+SN_MUST_CHECK SnStatus sn_arrow_rows(const SnDataset *rows, SnArrowOut to, SnError *err);
+SN_MUST_CHECK SnStatus sn_arrow_end(SnArrowOut to, SnError *err);
 void sn_features_info(SnText *t, const SnDataset *d); /* the value of the key "huggingface" */
 
 #endif

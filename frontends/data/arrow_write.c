@@ -6,20 +6,6 @@
 
 enum { BATCH_ROWS = 1000, FORGET_ROWS = 64000, MOST_FIELDS = 8 };
 
-typedef struct Sink { /* one of them */
-    SnOutFile *file;
-    SnText *text;
-} Sink;
-
-static SnStatus put(Sink to, SnBytes part, SnError *err)
-{
-    if (to.file)
-        return sn_out_add(to.file, part, err);
-    sn_text_add(to.text, (const char *)part.at, part.n);
-    SN_CHECK(!to.text->failed, err, SN_ENOMEM, "dataset: no memory");
-    return SN_OK;
-}
-
 /* ---- FlatBuffers ---- */
 
 static void put_int(SnText *t, uint64_t v, size_t size)
@@ -175,10 +161,10 @@ static bool end_message(SnText *t, SnText *out)
     return !out->failed;
 }
 
-static SnStatus write_message(SnText *t, Sink f, SnError *err)
+static SnStatus write_message(SnText *t, SnArrowOut to, SnError *err)
 {
     SnText out = {.memory = t->memory};
-    const SnStatus st = end_message(t, &out) ? put(f, sn_bytes(out.at, out.n), err)
+    const SnStatus st = end_message(t, &out) ? to.put(to.self, sn_bytes(out.at, out.n), err)
                                              : sn_fail(err, SN_ENOMEM, "dataset: no memory");
     sn_text_clear(&out);
     return st;
@@ -247,7 +233,7 @@ static void add_array(Body *b, const SnArray *a)
         add_array(b, &a->child[i]);
 }
 
-static SnStatus put_batch(const Body *b, int64_t nrow, Sink f, SnError *err)
+static SnStatus put_batch(const Body *b, int64_t nrow, SnArrowOut to, SnError *err)
 {
     static const char zero[8];
     SnText t = {.memory = b->memory};
@@ -266,47 +252,59 @@ static SnStatus put_batch(const Body *b, int64_t nrow, Sink f, SnError *err)
         put_int(&t, offset, 8);
         put_int(&t, b->buffer.at[i].n, 8);
     }
-    SN_TRY(write_message(&t, f, err));
+    SN_TRY(write_message(&t, to, err));
     for (size_t i = 0; i < b->buffer.n; i++) {
-        SN_TRY(put(f, b->buffer.at[i], err));
-        SN_TRY(put(f, sn_bytes(zero, (8 - b->buffer.at[i].n % 8) % 8), err));
+        SN_TRY(to.put(to.self, b->buffer.at[i], err));
+        SN_TRY(to.put(to.self, sn_bytes(zero, (8 - b->buffer.at[i].n % 8) % 8), err));
     }
     return SN_OK;
 }
 
-static SnStatus write_stream(const SnDataset *d, Sink f, SnError *err)
+SnStatus sn_arrow_begin(const SnDataset *types, SnArrowOut to, SnError *err)
+{
+    SnText schema = {.memory = sn_allocator(types->ctx)};
+    const SnStatus st = sn_arrow_put_schema(types, &schema)
+                            ? to.put(to.self, sn_bytes(schema.at, schema.n), err)
+                            : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    sn_text_clear(&schema);
+    return st;
+}
+
+SnStatus sn_arrow_rows(const SnDataset *rows, SnArrowOut to, SnError *err)
+{
+    Body b = {.memory = sn_allocator(rows->ctx)};
+    for (uint32_t i = 0; i < rows->ncol; i++)
+        add_array(&b, rows->col[i].chunk);
+    const SnStatus st =
+        b.failed ? sn_fail(err, SN_ENOMEM, "dataset: no memory") : put_batch(&b, rows->nrow, to, err);
+    sn_vec_clear(b.memory, &b.buffer);
+    sn_vec_clear(b.memory, &b.node);
+    return st;
+}
+
+SnStatus sn_arrow_end(SnArrowOut to, SnError *err)
 {
     static const uint8_t end[8] = {0xFF, 0xFF, 0xFF, 0xFF};
-    SnText schema = {.memory = sn_allocator(d->ctx)};
-    const SnStatus begun = sn_arrow_put_schema(d, &schema) ? put(f, sn_bytes(schema.at, schema.n), err)
-                                                           : sn_fail(err, SN_ENOMEM, "dataset: no memory");
-    sn_text_clear(&schema);
-    SN_TRY(begun);
+    return to.put(to.self, sn_bytes(end, sizeof end), err);
+}
+
+static SnStatus put_file(void *self, SnBytes part, SnError *err)
+{
+    return sn_out_add(self, part, err);
+}
+
+SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
+{
+    const SnArrowOut to = {put_file, f};
+    SN_TRY(sn_arrow_begin(d, to, err));
     for (int64_t at = 0; at < d->nrow; at += BATCH_ROWS) {
-        const int64_t n = d->nrow - at < BATCH_ROWS ? d->nrow - at : BATCH_ROWS;
         SnDataset *rows = NULL;
-        Body b = {.memory = sn_allocator(d->ctx)};
-        SN_TRY(sn_table_gather(d, at, n, &rows, err));
-        for (uint32_t i = 0; i < rows->ncol; i++)
-            add_array(&b, rows->col[i].chunk);
-        const SnStatus st =
-            b.failed ? sn_fail(err, SN_ENOMEM, "dataset: no memory") : put_batch(&b, n, f, err);
-        sn_vec_clear(b.memory, &b.buffer);
-        sn_vec_clear(b.memory, &b.node);
+        SN_TRY(sn_table_gather(d, at, d->nrow - at < BATCH_ROWS ? d->nrow - at : BATCH_ROWS, &rows, err));
+        const SnStatus st = sn_arrow_rows(rows, to, err);
         sn_dataset_release(rows);
         SN_TRY(st);
         if (at % FORGET_ROWS == 0)
             sn_table_forget(d);
     }
-    return put(f, sn_bytes(end, sizeof end), err);
-}
-
-SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err)
-{
-    return write_stream(d, (Sink){.file = f}, err);
-}
-
-SnStatus sn_arrow_text(const SnDataset *d, SnText *out, SnError *err)
-{
-    return write_stream(d, (Sink){.text = out}, err);
+    return sn_arrow_end(to, err);
 }

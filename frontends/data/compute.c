@@ -167,20 +167,28 @@ static SnStatus kept_column(SnCompiler *cc, const SnDataset *d, const SnDataset 
 {
     Compute c;
     bool found = false;
-    SN_TRY(sn_columns_find(result, out, &found, err));
+    const bool is_kept = d->nrow >= SN_ROWS_LEAST;
+    if (is_kept)
+        SN_TRY(sn_rows_find(d->ctx, result->fingerprint, out, &found, err));
     if (found)
         return SN_OK;
     SnStatus st = begin(&c, cc, d, expression, is_test, err);
     SnBuilder b = {.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)}, *one = &b;
+    SnDataset *column = NULL;
+    SnRows rows;
     b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = is_test ? SN_I64 : c.f.dtype};
+    sn_rows_begin(&rows, d->ctx, result->fingerprint, is_kept ? SN_ROWS_KEPT : SN_ROWS_MEMORY);
     if (st == SN_OK)
         st = run(&c, &b);
     if (st == SN_OK)
-        st = sn_builders_end(&one, 1, d->ctx, b.n, out, err);
+        st = sn_builders_end(&one, 1, d->ctx, b.n, &column, err);
+    if (st == SN_OK)
+        st = sn_rows_add(&rows, column, err);
+    if (st == SN_OK)
+        st = sn_rows_end(&rows, out, err);
+    sn_rows_clear(&rows);
     end(&c);
     sn_builder_clear(&b);
-    if (st == SN_OK)
-        sn_columns_put(result, *out);
     return st;
 }
 

@@ -116,10 +116,15 @@ SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnArray *chunk, ui
     return SN_OK;
 }
 
+uint64_t sn_stamp(uint64_t fingerprint, const char *op, const void *args, size_t n)
+{
+    const uint64_t seed = sn_hash64(op, strlen(op), fingerprint);
+    return sn_hash64(n ? args : op, n, seed);
+}
+
 void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n)
 {
-    const uint64_t seed = sn_hash64(op, strlen(op), d->fingerprint);
-    d->fingerprint = sn_hash64(n ? args : op, n, seed);
+    d->fingerprint = sn_stamp(d->fingerprint, op, args, n);
 }
 
 void sn_table_forget(const SnDataset *d)

@@ -1,4 +1,4 @@
-/* parquet_read.c -- Parquet files as columns: an array of each column a row group.
+/* parquet_read.c -- Parquet files as columns: a part a row group, an array a column.
  *
  * Levels say of each value what around it is there. An entry of the levels begins a row of a node where it
  * repeats no deeper than what the node stands in, and where that is there at all; the row is null where the
@@ -303,80 +303,66 @@ static SnStatus make(Rows *r, const SnParquetNode *node, const SnFeature *type, 
 
 /* ---- row groups ---- */
 
-static SnStatus read_group(Rows *r, uint32_t group, SnArray *const *chunk)
+/* The columns of a group, of which levels and values were read. */
+static SnStatus make_group(Rows *r, const SnParquetGroup *g)
 {
     const SnParquetMeta *m = r->meta;
-    const SnParquetGroup *g = &m->group[group];
+    int64_t nrow = 0;
+    for (uint32_t i = 0; i < m->ncol; i++) {
+        SnFeature *type = &r->d->col[i].type;
+        SnArray *a = sn_arena_alloc(&r->d->arena, sizeof *a);
+        SN_CHECK(a && sn_feature_copy(&r->d->arena, &m->column[i], type), r->err, SN_ENOMEM,
+                 "dataset: no memory");
+        *a = (SnArray){.type = type};
+        if (g)
+            SN_TRY(make(r, &m->node[i], type, (Around){0, 0}, a));
+        SN_CHECK(!g || a->n == g->nrow, r->err, SN_EFORMAT, "column %s has %lld rows, its group %lld",
+                 type->name, (long long)a->n, (long long)g->nrow);
+        SN_TRY(sn_table_chunks(r->d, i, a, g != NULL, &nrow, r->err));
+    }
+    r->d->nrow = g ? g->nrow : 0;
+    return SN_OK;
+}
+
+/* g NULL: a group without rows, of a file without groups. */
+static SnStatus read_group(Rows *r, const SnParquetGroup *g, SnRows *to)
+{
+    const SnParquetMeta *m = r->meta;
     const SnAllocator *memory = sn_allocator(r->f->ctx);
+    SN_TRY(sn_table_create(r->f->ctx, m->ncol, &r->d, r->err));
     SnStatus st = SN_OK;
-    for (uint32_t i = 0; st == SN_OK && i < m->nleaf; i++) {
+    for (uint32_t i = 0; g && st == SN_OK && i < m->nleaf; i++) {
         st = sn_parquet_column(memory, &m->leaf[i], &g->chunk[i], &r->column[i], r->err);
         (void)sn_file_forget(r->f->file, g->chunk[i].pages);
     }
-    for (uint32_t i = 0; st == SN_OK && i < m->ncol; i++) {
-        SnArray *a = &chunk[i][group];
-        st = make(r, &m->node[i], &m->column[i], (Around){0, 0}, a);
-        if (st == SN_OK && a->n != g->nrow)
-            st = sn_fail(r->err, SN_EFORMAT, "column %s has %lld rows, its group %lld", m->column[i].name,
-                         (long long)a->n, (long long)g->nrow);
-    }
+    if (st == SN_OK)
+        st = make_group(r, g);
     for (uint32_t i = 0; i < m->nleaf; i++)
         sn_parquet_column_clear(&r->column[i]);
     if (st == SN_OK)
-        return SN_OK;
+        return sn_rows_add(to, r->d, r->err);
+    sn_dataset_release(r->d);
     char where[40];
-    (void)snprintf(where, sizeof where, "row group %u", group);
+    (void)snprintf(where, sizeof where, "row group %u", g ? (unsigned)(g - m->group) : 0u);
     (void)sn_fail_in(r->err, st, where);
     return sn_fail_in(r->err, st, r->f->path);
 }
 
-static SnStatus read_groups(Rows *r)
-{
-    const SnParquetMeta *m = r->meta;
-    SnArena *arena = &r->d->arena;
-    SnArray **chunk = sn_arena_array(arena, (size_t)m->ncol + 1, sizeof *chunk);
-    r->column = sn_arena_array(arena, (size_t)m->nleaf + 1, sizeof *r->column);
-    SN_CHECK(chunk && r->column, r->err, SN_ENOMEM, "dataset: no memory");
-    for (uint32_t i = 0; i < m->ncol; i++) {
-        chunk[i] = sn_arena_array(arena, (size_t)m->ngroup + 1, sizeof **chunk);
-        SN_CHECK(chunk[i], r->err, SN_ENOMEM, "dataset: no memory");
-        chunk[i]->type = &m->column[i];
-    }
-    for (uint32_t g = 0; g < m->ngroup; g++)
-        SN_TRY(read_group(r, g, chunk));
-    for (uint32_t i = 0; i < m->ncol; i++) {
-        SN_TRY(sn_table_chunks(r->d, i, chunk[i], m->ngroup, &r->d->nrow, r->err));
-        r->d->col[i].type = m->column[i];
-    }
-    return SN_OK;
-}
-
-SnStatus sn_read_parquet(const SnDataFile *f, SnDataset **out, SnError *err)
+SnStatus sn_read_parquet(const SnDataFile *f, SnRows *to, SnError *err)
 {
     SnParquetMeta meta = {.ncol = 0};
-    SnDataset *d = NULL;
     SnArena arena;
     SnError local = {0};
-    err = err ? err : &local;
+    Rows r = {.f = f, .meta = &meta, .err = err ? err : &local};
     sn_arena_init(&arena, sn_allocator(f->ctx));
-    SnStatus st = sn_parquet_meta(f, &arena, &meta, err);
-    if (st == SN_OK)
-        st = sn_table_create(f->ctx, meta.ncol, &d, err);
-    for (uint32_t i = 0; st == SN_OK && i < meta.ncol; i++)
-        if (!sn_feature_copy(&d->arena, &meta.column[i], &meta.column[i]))
-            st = sn_fail(err, SN_ENOMEM, "%s: no memory", f->path);
-    if (st == SN_OK) {
-        Rows r = {.f = f, .d = d, .meta = &meta, .err = err};
-        SnFeature *column = sn_arena_array(&d->arena, (size_t)meta.ncol + 1, sizeof *column);
-        if (column)
-            memcpy(column, meta.column, meta.ncol * sizeof *column);
-        meta.column = column;
-        st = column ? read_groups(&r) : sn_fail(err, SN_ENOMEM, "%s: no memory", f->path);
-    }
+    SnStatus st = sn_parquet_meta(f, &arena, &meta, r.err);
+    r.column = st == SN_OK ? sn_arena_array(&arena, (size_t)meta.nleaf + 1, sizeof *r.column) : NULL;
+    if (st == SN_OK && !r.column)
+        st = sn_fail(r.err, SN_ENOMEM, "%s: no memory", f->path);
+    if (st == SN_OK && meta.ngroup == 0)
+        st = read_group(&r, NULL, to);
+    for (uint32_t g = 0; st == SN_OK && g < meta.ngroup; g++)
+        st = read_group(&r, &meta.group[g], to);
     sn_arena_clear(&arena);
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
     return st;
 }

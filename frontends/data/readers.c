@@ -1,4 +1,9 @@
-/* readers.c -- files by their format: a row of the table each; what several files hold is one dataset. */
+/* readers.c -- files by their format: a row of the table each; what several files hold is one dataset.
+ *
+ * Files of Arrow and idx are columns where they lie. Others are decoded a part after the other (`rows`),
+ * through the cache if they are large. What a later part says otherwise than the first one is cast to what
+ * that says; where that cannot be (and datasets gives up), files are read again as a whole each, and agree on
+ * types. */
 #include "frontends/data/table.h"
 #include "ops/media/codec.h"
 
@@ -7,21 +12,24 @@
 typedef struct Format {
     const char *name, *ending;
     SnStatus (*read)(const SnDataFile *f, SnDataset **out, SnError *err);
+    SnStatus (*rows)(const SnDataFile *f, SnRows *to, SnError *err);
     SnStatus (*write)(const SnDataset *d, SnOutFile *f, SnError *err);
     char delimiter;
 } Format;
 
 static const Format formats[] = {
-    {"csv", ".csv", sn_read_csv, sn_write_csv, ','},
-    {"tsv", ".tsv", sn_read_csv, sn_write_tsv, '\t'},
-    {"jsonl", ".jsonl", sn_read_json_rows, sn_write_json_rows, 0},
-    {"jsonl", ".ndjson", sn_read_json_rows, sn_write_json_rows, 0},
-    {"json", ".json", sn_read_json_rows, sn_write_json_list, 0},
-    {"text", ".txt", sn_read_text, sn_write_text, 0},
-    {"arrow", ".arrow", sn_read_arrow, sn_write_arrow, 0},
-    {"parquet", ".parquet", sn_read_parquet, sn_write_parquet, 0},
-    {"idx", "-ubyte", sn_read_idx, NULL, 0},
+    {"csv", ".csv", NULL, sn_read_csv, sn_write_csv, ','},
+    {"tsv", ".tsv", NULL, sn_read_csv, sn_write_tsv, '\t'},
+    {"jsonl", ".jsonl", NULL, sn_read_json_rows, sn_write_json_rows, 0},
+    {"jsonl", ".ndjson", NULL, sn_read_json_rows, sn_write_json_rows, 0},
+    {"json", ".json", NULL, sn_read_json_rows, sn_write_json_list, 0},
+    {"text", ".txt", NULL, sn_read_text, sn_write_text, 0},
+    {"arrow", ".arrow", sn_read_arrow, NULL, sn_write_arrow, 0},
+    {"parquet", ".parquet", NULL, sn_read_parquet, sn_write_parquet, 0},
+    {"idx", "-ubyte", sn_read_idx, NULL, NULL, 0},
 };
+
+enum { LEAST_BYTES = 1 << 20 }; /* of files; fewer are decoded as fast as they are found */
 
 static bool ends_with(const char *path, size_t n, const char *end)
 {
@@ -44,47 +52,51 @@ bool sn_data_has_format(const char *path)
     return find_format(path, NULL) != NULL;
 }
 
-static SnStatus read_format(SnDataFile *f, const SnDataOptions *given, SnDataset **out, SnError *err)
+static SnStatus need_format(const char *path, const SnDataOptions *o, const Format **out, SnError *err)
 {
-    const Format *format = find_format(f->path, given->format);
-    SN_CHECK(format, err, SN_EUNSUPPORTED,
-             "%s: format %s is none of csv, tsv, jsonl, json, text, arrow, parquet, idx", f->path,
-             given->format ? given->format : "(by the name's ending)");
-    SnDataOptions o = *given;
-    o.delimiter = o.delimiter ? o.delimiter : format->delimiter;
-    f->o = &o;
-    return format->read(f, out, err);
+    *out = find_format(path, o->format);
+    SN_CHECK(*out, err, SN_EUNSUPPORTED,
+             "%s: format %s is none of csv, tsv, jsonl, json, text, arrow, parquet, idx", path,
+             o->format ? o->format : "(by the name's ending)");
+    return SN_OK;
 }
 
-static void stamp_options(SnDataset *d, const SnDataOptions *o)
+static uint64_t stamp_options(uint64_t h, const SnDataOptions *o)
 {
     const char *const texts[] = {o->format, o->sample_by, o->field};
     const char flags[] = {(char)o->no_header, (char)o->no_quotes, o->delimiter};
-    sn_table_stamp(d, "flags", flags, sizeof flags);
+    h = sn_stamp(h, "flags", flags, sizeof flags);
     for (size_t i = 0; i < SN_COUNT(texts); i++)
-        sn_table_stamp(d, texts[i] ? "option" : "none", texts[i], texts[i] ? strlen(texts[i]) : 0);
+        h = sn_stamp(h, texts[i] ? "option" : "none", texts[i], texts[i] ? strlen(texts[i]) : 0);
     for (size_t i = 0; i < o->nname; i++)
-        sn_table_stamp(d, "name", o->names[i], strlen(o->names[i]));
+        h = sn_stamp(h, "name", o->names[i], strlen(o->names[i]));
+    return h;
 }
 
-/* One file; what was decompressed belongs to the dataset. */
-static SnStatus read_file(SnContext *ctx, const char *path, const SnDataOptions *o, SnDataset **out,
-                          SnError *err)
+/* The bytes of a file, decompressed if they are not: then *inflated, of *size, has them. */
+static SnStatus inflate(SnDataFile *f, void **inflated, size_t *size, SnError *err)
 {
-    SnFile *file = NULL;
+    f->bytes = sn_file_bytes(f->file);
+    *inflated = NULL;
+    *size = 0;
+    if (!sn_gzip_is(f->bytes))
+        return SN_OK;
+    SN_TRY(sn_gzip_inflate(sn_allocator(f->ctx), f->path, f->bytes, inflated, size, err));
+    f->bytes = sn_bytes(*inflated, *size);
+    return SN_OK;
+}
+
+/* One file where it lies; what was decompressed belongs to the dataset. */
+static SnStatus read_file(SnFile *file, const Format *format, SnContext *ctx, const SnDataOptions *o,
+                          SnDataset **out, SnError *err)
+{
     SnDataset *d = NULL;
     void *inflated = NULL;
     size_t size = 0;
     uint64_t identity[4];
-    SN_TRY(sn_file_open(ctx, path, &file, err));
-    SnDataFile f = {.ctx = ctx, .file = file, .path = path, .bytes = sn_file_bytes(file)};
-    SnStatus st = SN_OK;
-    if (sn_gzip_is(f.bytes)) {
-        st = sn_gzip_inflate(sn_allocator(ctx), path, f.bytes, &inflated, &size, err);
-        f.bytes = sn_bytes(inflated, size);
-    }
-    if (st == SN_OK)
-        st = read_format(&f, o, &d, err);
+    SnDataFile f = {.ctx = ctx, .file = file, .path = sn_file_path(file), .o = o};
+    SN_TRY(inflate(&f, &inflated, &size, err));
+    SnStatus st = format->read(&f, &d, err);
     if (st == SN_OK && inflated) {
         st = sn_table_own(d, inflated, size, err);
         inflated = NULL;
@@ -92,16 +104,31 @@ static SnStatus read_file(SnContext *ctx, const char *path, const SnDataOptions 
     if (st == SN_OK)
         st = sn_table_keep_file(d, file, err);
     sn_free(sn_allocator(ctx), inflated, size, _Alignof(max_align_t));
-    sn_file_identity(file, identity);
-    sn_file_release(file);
     if (st != SN_OK) {
         sn_dataset_release(d);
         return st;
     }
-    sn_table_stamp(d, path, identity, sizeof identity);
-    stamp_options(d, o);
+    sn_file_identity(file, identity);
+    sn_table_stamp(d, f.path, identity, sizeof identity);
+    d->fingerprint = stamp_options(d->fingerprint, o);
     *out = d;
     return SN_OK;
+}
+
+/* The rows of one file behind those that came. */
+static SnStatus add_rows(SnFile *file, const Format *format, const SnDataOptions *given, SnRows *to,
+                         SnError *err)
+{
+    void *inflated = NULL;
+    size_t size = 0;
+    SnDataOptions o = *given;
+    o.delimiter = o.delimiter ? o.delimiter : format->delimiter;
+    SnDataFile f = {
+        .ctx = to->ctx, .file = file, .path = sn_file_path(file), .o = &o, .is_whole = to->is_free};
+    SN_TRY(inflate(&f, &inflated, &size, err));
+    const SnStatus st = format->rows(&f, to, err);
+    sn_free(sn_allocator(to->ctx), inflated, size, _Alignof(max_align_t));
+    return st == SN_OK || !to->is_other ? st : sn_fail_in(err, st, f.path);
 }
 
 /* Files of other columns stand beside each other, as images and their labels; else rows behind rows. */
@@ -167,10 +194,97 @@ static SnStatus agree(SnDataset **part, size_t npart, SnError *err)
     return SN_OK;
 }
 
+/* Rows behind rows, or columns beside columns. */
 static SnStatus join_files(SnDataset **part, size_t npart, SnDataset **out, SnError *err)
 {
+    if (npart == 1) {
+        *out = sn_dataset_retain(part[0]);
+        return SN_OK;
+    }
+    if (part[0]->ncol && part[1]->ncol && strcmp(part[0]->col[0].type.name, part[1]->col[0].type.name) != 0)
+        return beside(part, npart, out, err);
     SN_TRY(agree(part, npart, err));
     return sn_dataset_concatenate(part, npart, out, err);
+}
+
+typedef struct Opened { /* files that are one dataset */
+    SnContext *ctx;
+    const SnDataOptions *o;
+    size_t n;
+    SnFile **file;
+    const Format **format;
+} Opened;
+
+static SnStatus read_mapped(const Opened *f, SnArena *arena, SnDataset **out, SnError *err)
+{
+    SnDataset **part = sn_arena_array(arena, f->n, sizeof(SnDataset *));
+    SnStatus st = part ? SN_OK : sn_fail(err, SN_ENOMEM, "dataset: no memory");
+    for (size_t i = 0; st == SN_OK && i < f->n; i++)
+        st = read_file(f->file[i], f->format[i], f->ctx, f->o, &part[i], err);
+    if (st == SN_OK)
+        st = join_files(part, f->n, out, err);
+    for (size_t i = 0; part && i < f->n; i++)
+        sn_dataset_release(part[i]);
+    return st;
+}
+
+/* is_free: a part a file, of the types that it has. */
+static SnStatus decode(const Opened *f, uint64_t fingerprint, SnRowsPlace place, bool is_free, bool *is_other,
+                       SnDataset **out, SnError *err)
+{
+    SnRows rows;
+    SnStatus st = SN_OK;
+    sn_rows_begin(&rows, f->ctx, fingerprint, place);
+    rows.is_free = is_free;
+    for (size_t i = 0; st == SN_OK && i < f->n; i++)
+        st = add_rows(f->file[i], f->format[i], f->o, &rows, err);
+    if (st == SN_OK && is_free)
+        st = join_files(rows.part.at, rows.part.n, out, err);
+    else if (st == SN_OK)
+        st = sn_rows_end(&rows, out, err);
+    *is_other = rows.is_other;
+    sn_rows_clear(&rows);
+    return st;
+}
+
+static SnStatus read_rows(const Opened *f, SnDataset **out, SnError *err)
+{
+    uint64_t h = 0, size = 0, identity[4];
+    SnRowsPlace place = SN_ROWS_KEPT;
+    bool found = false, is_other = false;
+    for (size_t i = 0; i < f->n; i++) {
+        const char *path = sn_file_path(f->file[i]);
+        sn_file_identity(f->file[i], identity);
+        h = sn_stamp(h, path, identity, sizeof identity);
+        size += sn_file_bytes(f->file[i]).n;
+        if (!sn_file_is_settled(f->file[i]))
+            place = SN_ROWS_LENT;
+    }
+    h = stamp_options(h, f->o);
+    if (size < LEAST_BYTES)
+        place = SN_ROWS_MEMORY;
+    if (place == SN_ROWS_KEPT)
+        SN_TRY(sn_rows_find(f->ctx, h, out, &found, err));
+    if (found)
+        return SN_OK;
+    SnStatus st = decode(f, h, place, false, &is_other, out, err);
+    if (st != SN_OK && is_other)
+        st = decode(f, h, SN_ROWS_MEMORY, true, &is_other, out, err);
+    if (st == SN_OK)
+        (*out)->fingerprint = h;
+    return st;
+}
+
+static SnStatus open_files(Opened *f, const char *const *path, SnError *err)
+{
+    SN_CHECK(f->file && f->format, err, SN_ENOMEM, "dataset: no memory");
+    for (size_t i = 0; i < f->n; i++) {
+        SN_TRY(need_format(path[i], f->o, &f->format[i], err));
+        SN_CHECK(!f->format[i]->read == !f->format[0]->read, err, SN_EINVAL,
+                 "%s: files of %s and of %s are no dataset", path[i], f->format[0]->name, f->format[i]->name);
+        SN_TRY(sn_file_open(f->ctx, path[i], &f->file[i], err));
+    }
+    return SN_OK;
 }
 
 SnStatus sn_read_files(SnContext *ctx, const char *const *path, size_t npath, const SnDataOptions *o,
@@ -178,19 +292,14 @@ SnStatus sn_read_files(SnContext *ctx, const char *const *path, size_t npath, co
 {
     SnArena arena;
     sn_arena_init(&arena, sn_allocator(ctx));
-    SnDataset **part = sn_arena_array(&arena, npath, sizeof(SnDataset *));
-    SnStatus st = part ? SN_OK : sn_fail(err, SN_ENOMEM, "dataset: no memory");
-    for (size_t i = 0; st == SN_OK && i < npath; i++)
-        st = read_file(ctx, path[i], o, &part[i], err);
-    if (st == SN_OK && npath == 1)
-        *out = sn_dataset_retain(part[0]);
-    else if (st == SN_OK && part[0]->ncol && part[1]->ncol &&
-             strcmp(part[0]->col[0].type.name, part[1]->col[0].type.name) != 0)
-        st = beside(part, npath, out, err);
-    else if (st == SN_OK)
-        st = join_files(part, npath, out, err);
-    for (size_t i = 0; part && i < npath; i++)
-        sn_dataset_release(part[i]);
+    Opened f = {.ctx = ctx, .o = o, .n = npath};
+    f.file = sn_arena_array(&arena, npath, sizeof(SnFile *));
+    f.format = sn_arena_array(&arena, npath, sizeof(Format *));
+    SnStatus st = open_files(&f, path, err);
+    if (st == SN_OK)
+        st = f.format[0]->read ? read_mapped(&f, &arena, out, err) : read_rows(&f, out, err);
+    for (size_t i = 0; f.file && i < npath; i++)
+        sn_file_release(f.file[i]);
     sn_arena_clear(&arena);
     return st;
 }

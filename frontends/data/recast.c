@@ -1,6 +1,7 @@
-/* recast.c -- other columns: rename, keep, drop, cast, class labels. */
+/* recast.c -- other columns: rename, keep, drop, cast, class labels. Casts are the safe ones of pyarrow. */
 #include "frontends/data/table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static SnStatus finish(SnStatus st, SnDataset *d, SnDataset **out)
@@ -50,61 +51,219 @@ SnStatus sn_dataset_keep(const SnDataset *d, const char *const *name, size_t n, 
 
 /* ---- cast ---- */
 
-static SnStatus cast_number(const SnBuilder *b, SnCell c, int64_t row, SnScalar *v, SnError *err)
+typedef struct Cast { /* of one cell of a column */
+    const char *column;
+    int64_t row;
+    SnText text;
+    SnError *err;
+} Cast;
+
+static SnStatus does_not_fit(const Cast *k, SnCell c, const SnFeature *to)
 {
-    const SnDtype to = b->type.dtype, from = c.array->type->dtype;
-    const SnBytes text = sn_cell_bytes(c);
+    SnText t = {.memory = k->text.memory};
+    const char *name = sn_feature_name(to);
+    (void)sn_cell_json(&t, c);
+    const SnStatus st = sn_fail(k->err, SN_EINVAL, "column %s, row %lld: %.*s is no %s", k->column,
+                                (long long)k->row, t.n < 60 ? (int)t.n : 60, t.n ? t.at : "",
+                                name                         ? name
+                                : to->kind == SN_DATA_LIST   ? "list"
+                                : to->kind == SN_DATA_STRUCT ? "object of these fields"
+                                                             : "value of this column");
+    sn_text_clear(&t);
+    return st;
+}
+
+static bool cast_text(SnBytes text, SnDtype to, SnScalar *v)
+{
     char copy[64] = "";
-    if (c.array->type->kind == SN_DATA_TEXT) {
-        double number = 0;
-        const bool ok = text.n < sizeof copy && sn_parse_f64(text, &number);
-        memcpy(copy, text.at, ok ? text.n : 0);
-        const bool whole = ok && strspn(copy, "-0123456789") == text.n;
-        SN_CHECK(ok && (whole || sn_dtype_is_float(to)), err, SN_EINVAL,
-                 "column %.*s, row %lld: \"%.*s\" is no %s", (int)b->key.n, (const char *)b->key.at,
-                 (long long)row, (int)(text.n < 60 ? text.n : 60), (const char *)text.at,
-                 sn_feature_name(&b->type));
-        if (sn_dtype_is_float(to))
-            v->f = number;
-        else
-            v->i = strtoll(copy, NULL, 10);
+    double number = 0;
+    if (text.n >= sizeof copy || !sn_parse_f64(text, &number))
+        return false;
+    memcpy(copy, text.at, text.n);
+    if (sn_dtype_is_float(to)) {
+        v->f = number;
+        return true;
+    }
+    errno = 0;
+    v->i = strtoll(copy, NULL, 10);
+    return strspn(copy, "-0123456789") == text.n && errno == 0;
+}
+
+static bool cast_number(SnCell c, const SnFeature *to, SnScalar *v)
+{
+    const SnDtype from = c.array->type->dtype;
+    if (c.array->type->kind == SN_DATA_TEXT)
+        return !to->unit && cast_text(sn_cell_bytes(c), to->dtype, v);
+    const bool was_float = sn_dtype_is_float(from), is_float = sn_dtype_is_float(to->dtype);
+    if ((to->unit || c.array->type->unit) && (from != to->dtype || to->dtype == SN_BOOL))
+        return false;
+    const SnScalar old = was_float ? (SnScalar){.f = sn_cell_number(c)} : (SnScalar){.i = sn_cell_int(c)};
+    *v = sn_scalar_cast(from, to->dtype, old, true);
+    const SnScalar back = sn_scalar_cast(to->dtype, from, *v, true);
+    const int64_t most = to->dtype == SN_F64 ? INT64_C(1) << 53 : to->dtype == SN_F32 ? 1 << 24 : 1 << 11;
+    if (is_float)
+        return was_float || (old.i >= -most && old.i <= most);
+    return to->dtype == SN_BOOL ||
+           (was_float ? back.f == old.f : back.i == old.i && (old.i < 0) == (v->i < 0));
+}
+
+/* As pyarrow spells a number: "1", "0.001", "1e+15". */
+static void spell_float(SnText *t, SnCell c)
+{
+    SnText json = {.memory = t->memory};
+    char digit[32];
+    int n = 0, point = 0, exponent = 0;
+    (void)sn_cell_json(&json, c);
+    sn_text_add(&json, "", 1);
+    const char *at = json.failed ? "0" : json.at;
+    if (*at == '-')
+        sn_text_add(t, at++, 1);
+    if (*at < '0' || *at > '9') {
+        sn_text_printf(t, "%s", *at == 'N' ? "nan" : "inf");
+        sn_text_clear(&json);
+        return;
+    }
+    bool is_behind = false;
+    for (; *at && *at != 'e' && *at != 'E'; at++) {
+        is_behind = is_behind || *at == '.';
+        if (*at == '.' || (*at == '0' && n == 0)) {
+            point -= is_behind && *at == '0';
+            continue;
+        }
+        point += !is_behind;
+        if (n < (int)sizeof digit)
+            digit[n++] = *at;
+    }
+    exponent = point - 1 + (*at ? (int)strtol(at + 1, NULL, 10) : 0);
+    while (n > 1 && digit[n - 1] == '0')
+        n--;
+    sn_text_clear(&json);
+    if (n == 0) {
+        sn_text_add(t, "0", 1);
+    } else if (exponent < -6 || exponent >= 15) {
+        sn_text_printf(t, "%c%s%.*se%+d", digit[0], n > 1 ? "." : "", n - 1, digit + 1, exponent);
+    } else if (exponent < 0) {
+        sn_text_printf(t, "0.%.*s%.*s", -exponent - 1, "00000", n, digit);
+    } else {
+        const int whole = exponent + 1 < n ? exponent + 1 : n;
+        sn_text_printf(t, "%.*s%.*s%s%.*s", whole, digit, exponent + 1 - whole, "00000000000000",
+                       n > whole ? "." : "", n - whole, digit + whole);
+    }
+}
+
+/* Seconds since 1970 as "2020-01-31 12:30:00". */
+static void spell_time(SnText *t, int64_t second)
+{
+    int64_t day = second / 86400 - (second % 86400 < 0);
+    second -= day * 86400;
+    day += 719468;
+    const int64_t era = day / 146097 - (day % 146097 < 0), of_era = day - era * 146097;
+    const int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    const int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+    sn_text_printf(
+        t, "%04lld-%02lld-%02lld %02lld:%02lld:%02lld", (long long)(year + era * 400 + (month >= 10)),
+        (long long)(month < 10 ? month + 3 : month - 9), (long long)(of_year - (153 * month + 2) / 5 + 1),
+        (long long)(second / 3600), (long long)(second / 60 % 60), (long long)(second % 60));
+}
+
+static SnStatus cast_to_text(Cast *k, SnBuilder *b, SnCell c)
+{
+    const SnFeature *from = c.array->type;
+    k->text.n = 0;
+    if (from->kind == SN_DATA_TEXT || from->kind == SN_DATA_BINARY) {
+        sn_builder_text(b, sn_cell_bytes(c));
         return SN_OK;
     }
-    const SnScalar old =
-        sn_dtype_is_float(from) ? (SnScalar){.f = sn_cell_number(c)} : (SnScalar){.i = sn_cell_int(c)};
-    *v = sn_scalar_cast(from, to, old, true);
-    const SnScalar back = sn_scalar_cast(to, from, *v, true);
-    const bool same =
-        sn_dtype_is_float(to) || to == SN_BOOL ||
-        (sn_dtype_is_float(from) ? back.f == old.f : back.i == old.i && (old.i < 0) == (v->i < 0));
-    SN_CHECK(same, err, SN_EINVAL, "column %.*s, row %lld: %.17g does not fit %s", (int)b->key.n,
-             (const char *)b->key.at, (long long)row, sn_cell_number(c), sn_feature_name(&b->type));
+    if (from->kind == SN_DATA_LIST || from->kind == SN_DATA_STRUCT)
+        return does_not_fit(k, c, &b->type);
+    if (from->unit && strcmp(from->unit, "timestamp[s]") == 0)
+        spell_time(&k->text, sn_cell_int(c));
+    else if (sn_dtype_is_float(from->dtype))
+        spell_float(&k->text, c);
+    else
+        (void)sn_cell_json(&k->text, c);
+    SN_CHECK(!k->text.failed, k->err, SN_ENOMEM, "cast: no memory");
+    sn_builder_text(b, sn_bytes(k->text.at, k->text.n));
     return SN_OK;
 }
 
-static SnStatus cast_cell(SnBuilder *b, SnCell c, int64_t row, SnText *text, SnError *err)
+static SnStatus cast_cell(Cast *k, SnBuilder *b, SnCell c);
+
+static SnStatus cast_list(Cast *k, SnBuilder *b, SnCell c)
+{
+    SnCell item = c;
+    int64_t n = sn_cell_list(c, &item);
+    if (b->type.length && n != b->type.length)
+        return does_not_fit(k, c, &b->type);
+    for (; n > 0; n--, item.at++)
+        SN_TRY(cast_cell(k, b->child.at[0], item));
+    sn_builder_row(b);
+    return SN_OK;
+}
+
+/* Fields that it lacks are null; one more is wrong. */
+static SnStatus cast_struct(Cast *k, SnBuilder *b, SnCell c)
+{
+    const SnFeature *from = c.array->type;
+    uint32_t nused = 0;
+    for (size_t i = 0; i < b->child.n; i++) {
+        uint32_t at = 0;
+        while (at < from->nchild && !sn_bytes_is(b->child.at[i]->key, from->child[at].name))
+            at++;
+        nused += at < from->nchild;
+        if (at < from->nchild)
+            SN_TRY(cast_cell(k, b->child.at[i], sn_cell_field(c, at)));
+        else
+            sn_builder_null(b->child.at[i]);
+    }
+    if (nused < from->nchild)
+        return does_not_fit(k, c, &b->type);
+    sn_builder_row(b);
+    return SN_OK;
+}
+
+static SnStatus cast_cell(Cast *k, SnBuilder *b, SnCell c)
 {
     SnScalar v = {.i = 0};
     uint8_t stored[8];
-    const SnDataKind from = c.array->type->kind;
+    const SnDataKind from = c.array->type->kind, to = b->type.kind;
     if (sn_cell_is_null(c)) {
         sn_builder_null(b);
         return SN_OK;
     }
-    if (b->type.kind == SN_DATA_NUMBER) {
-        SN_TRY(cast_number(b, c, row, &v, err));
-        sn_scalar_store(b->type.dtype, stored, v);
-        sn_builder_raw(b, stored);
-        return SN_OK;
-    }
-    text->n = 0;
-    if (from == SN_DATA_TEXT || from == SN_DATA_BINARY) {
-        sn_builder_text(b, sn_cell_bytes(c));
-        return SN_OK;
-    }
-    SN_CHECK(sn_cell_json(text, c), err, SN_ENOMEM, "cast: no memory");
-    sn_builder_text(b, sn_bytes(text->at, text->n));
+    if (to == SN_DATA_TEXT || to == SN_DATA_BINARY)
+        return cast_to_text(k, b, c);
+    if (to == SN_DATA_LIST && from == SN_DATA_LIST)
+        return cast_list(k, b, c);
+    if (to == SN_DATA_STRUCT && from == SN_DATA_STRUCT)
+        return cast_struct(k, b, c);
+    const bool is_plain = from == SN_DATA_NUMBER || from == SN_DATA_LABEL || from == SN_DATA_TEXT;
+    if ((to != SN_DATA_NUMBER && to != SN_DATA_LABEL) || !is_plain || !cast_number(c, &b->type, &v))
+        return does_not_fit(k, c, &b->type);
+    sn_scalar_store(b->type.dtype, stored, v);
+    sn_builder_raw(b, stored);
     return SN_OK;
+}
+
+/* The column `from` as one of a type, at `to` of r; its first row is row0. */
+static SnStatus cast_column(const SnColumn *from, int64_t nrow, int64_t row0, const SnFeature *type,
+                            SnDataset *r, uint32_t to, SnError *err)
+{
+    SnBuilder b = {.memory = sn_allocator(r->ctx)};
+    Cast k = {.column = type->name, .text = {.memory = b.memory}, .err = err};
+    SnStatus st = sn_builder_like(&b, type) ? SN_OK : sn_fail(err, SN_ENOMEM, "cast: no memory");
+    for (int64_t i = 0; st == SN_OK && i < nrow; i++) {
+        k.row = row0 + i;
+        if (from)
+            st = cast_cell(&k, &b, sn_column_at(from, i));
+        else
+            sn_builder_null(&b);
+    }
+    if (st == SN_OK)
+        st = sn_table_put(r, to, &b, err);
+    sn_builder_clear(&b);
+    sn_text_clear(&k.text);
+    return st;
 }
 
 SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *type, SnDataset **out,
@@ -112,26 +271,64 @@ SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *typ
 {
     uint32_t at = 0;
     SnDataset *r = NULL;
-    SnBuilder b = {.memory = sn_allocator(d->ctx)};
+    SnFeature to;
     SN_TRY(sn_dataset_find(d, column, &at, err));
     const SnDataKind kind = d->col[at].type.kind;
-    SN_CHECK(sn_feature_named(sn_bytes_str(type), &b.type) && b.type.kind != SN_DATA_NULL, err, SN_EINVAL,
+    SN_CHECK(sn_feature_named(sn_bytes_str(type), &to) && to.kind != SN_DATA_NULL, err, SN_EINVAL,
              "cast: no type %s", type);
     SN_CHECK(kind != SN_DATA_LIST && kind != SN_DATA_STRUCT, err, SN_EUNSUPPORTED,
              "cast: column %s is nested", column);
+    to.name = d->col[at].type.name;
     SN_TRY(sn_table_derive(d, 0, &r, err));
-    SnText text = {.memory = b.memory};
-    b.key = sn_bytes_str(column);
-    SnStatus st = SN_OK;
-    for (int64_t i = 0; st == SN_OK && i < d->nrow; i++)
-        st = cast_cell(&b, sn_column_at(&d->col[at], i), i, &text, err);
-    if (st == SN_OK)
-        st = sn_table_put(r, at, &b, err);
-    sn_builder_clear(&b);
-    sn_text_clear(&text);
+    const SnStatus st = cast_column(&d->col[at], d->nrow, 0, &to, r, at, err);
     sn_table_stamp(r, "cast", &at, sizeof at);
     sn_table_stamp(r, "to", type, strlen(type));
     return finish(st, r, out);
+}
+
+/* ---- parts ---- */
+
+static bool is_same(const SnDataset *part, const SnFeature *type, uint32_t ncol)
+{
+    bool same = part->ncol == ncol;
+    for (uint32_t i = 0; same && i < ncol; i++)
+        same = strcmp(part->col[i].type.name, type[i].name) == 0 &&
+               sn_feature_equal(&part->col[i].type, &type[i]);
+    return same;
+}
+
+SnStatus sn_table_conform(SnDataset **part, const SnFeature *type, uint32_t ncol, int64_t row0, SnError *err)
+{
+    SnDataset *d = *part, *r = NULL;
+    uint32_t nused = 0, at = 0;
+    if (is_same(d, type, ncol))
+        return SN_OK;
+    SN_TRY(sn_table_create(d->ctx, ncol, &r, err));
+    SnStatus st = sn_table_keep(r, d, err);
+    r->nrow = d->nrow;
+    for (uint32_t i = 0; st == SN_OK && i < ncol; i++) {
+        const bool found = sn_dataset_find(d, type[i].name, &at, NULL) == SN_OK;
+        nused += found;
+        if (found && sn_feature_equal(&d->col[at].type, &type[i]))
+            r->col[i] = d->col[at];
+        else
+            st = cast_column(found ? &d->col[at] : NULL, d->nrow, row0 + 1, &type[i], r, i, err);
+    }
+    for (uint32_t i = 0; st == SN_OK && nused < d->ncol && i < d->ncol; i++) {
+        at = 0;
+        while (at < ncol && strcmp(type[at].name, d->col[i].type.name) != 0)
+            at++;
+        if (at == ncol)
+            st = sn_fail(err, SN_EINVAL, "row %lld: a column %s, which rows before it do not have",
+                         (long long)row0 + 1, d->col[i].type.name);
+    }
+    if (st != SN_OK) {
+        sn_dataset_release(r);
+        return st;
+    }
+    sn_dataset_release(d);
+    *part = r;
+    return SN_OK;
 }
 
 /* ---- labels ---- */

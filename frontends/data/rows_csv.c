@@ -1,4 +1,5 @@
-/* rows_csv.c -- CSV and TSV: quotes, line ends in quotes, a header; types as pandas.read_csv infers them.
+/* rows_csv.c -- CSV and TSV: quotes, line ends in quotes, a header; types as pandas.read_csv infers them from
+ * 10,000 rows after the other.
  *
  * Every column is read as texts. One whose values are all whole numbers, numbers or bools becomes that; what
  * pandas takes for missing is null, and whole numbers with some missing are floats. A row with another number
@@ -8,12 +9,15 @@
 #include <math.h>
 #include <stdio.h>
 
+enum { PART_ROWS = 10000 };
+
 typedef struct Csv {
     const SnDataFile *f;
+    SnRows *to;
     SnReader r;
     char delimiter;
-    bool no_quotes; /* a quote is a character like others */
-    int64_t row, line;
+    bool no_quotes;           /* a quote is a character like others */
+    int64_t row, line, first; /* rows before this part */
     SN_VEC(SnBuilder *) col;
     SnText field;
     SnError *err;
@@ -272,7 +276,26 @@ static void retype(SnBuilder *b)
     *b = to;
 }
 
-SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err)
+static SnStatus end_part(Csv *c)
+{
+    SnDataset *part = NULL;
+    for (size_t i = 0; i < c->col.n; i++)
+        retype(c->col.at[i]);
+    SN_TRY(sn_builders_end(c->col.at, c->col.n, c->f->ctx, c->row - c->first, &part, c->err));
+    c->first = c->row;
+    for (size_t i = 0; i < c->col.n; i++) {
+        SnBuilder *b = c->col.at[i];
+        const SnBytes key = b->key;
+        sn_builder_clear(b);
+        *b = (SnBuilder){.memory = b->memory, .type = {.kind = SN_DATA_TEXT}, .key = key};
+        sn_map_init(&b->field, b->memory);
+    }
+    const size_t left = c->f->bytes.n - c->r.left;
+    (void)sn_file_forget(c->f->file, sn_bytes(c->f->bytes.at, left));
+    return sn_rows_add(c->to, part, c->err);
+}
+
+SnStatus sn_read_csv(const SnDataFile *f, SnRows *to, SnError *err)
 {
     const SnAllocator *memory = sn_allocator(f->ctx);
     SnBytes text = f->bytes;
@@ -280,6 +303,7 @@ SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err)
         text = sn_bytes(text.at + 3, text.n - 3);
     const char delimiter = f->o->delimiter ? f->o->delimiter : ',';
     Csv c = {.f = f,
+             .to = to,
              .r = sn_reader(text),
              .delimiter = delimiter,
              .line = 1,
@@ -289,14 +313,15 @@ SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err)
     sn_arena_init(&names, memory);
     c.no_quotes = f->o->no_quotes;
     SnStatus st = read_header(&c, &names);
-    while (st == SN_OK && skip_empty_lines(&c))
-        st = read_row(&c);
-    for (size_t i = 0; st == SN_OK && i < c.col.n; i++)
-        retype(c.col.at[i]);
     if (st == SN_OK && c.col.n == 0)
         st = sn_fail(err, SN_EFORMAT, "%s: no columns", f->path);
-    if (st == SN_OK)
-        st = sn_builders_end(c.col.at, c.col.n, f->ctx, c.row, out, err);
+    while (st == SN_OK && skip_empty_lines(&c)) {
+        st = read_row(&c);
+        if (st == SN_OK && !f->is_whole && c.row - c.first == PART_ROWS)
+            st = end_part(&c);
+    }
+    if (st == SN_OK && (c.row > c.first || c.row == 0))
+        st = end_part(&c);
     for (size_t i = 0; i < c.col.n; i++)
         sn_builder_clear(c.col.at[i]);
     sn_vec_clear(memory, &c.col);

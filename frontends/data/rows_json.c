@@ -1,4 +1,5 @@
-/* rows_json.c -- JSON lines, and JSON files with a list of rows: types as pyarrow infers them.
+/* rows_json.c -- JSON lines, and JSON files with a list of rows: types as pyarrow infers them, from one part
+ * of a file of lines after the other.
  *
  * A column is null until it has a value. Whole numbers become floats where one is; strings that are all dates
  * become timestamps; other mixtures are errors, which name row and column. */
@@ -8,8 +9,9 @@
 
 typedef struct Rows {
     const SnDataFile *f;
-    SnArena arena; /* of one row */
-    SnArena keys;
+    SnRows *to;
+    SnArena arena;   /* of one row */
+    SnArena keys;    /* of one part */
     SnBuilder *root; /* a STRUCT: the columns */
     SnError *err;
 } Rows;
@@ -151,9 +153,29 @@ static SnBytes trim(SnBytes s)
     return s;
 }
 
+static void begin_part(Rows *r)
+{
+    sn_builder_clear(r->root);
+    *r->root = (SnBuilder){.memory = sn_allocator(r->f->ctx), .type = {.kind = SN_DATA_STRUCT}};
+    sn_map_init(&r->root->field, r->root->memory);
+    sn_arena_clear(&r->keys);
+}
+
+static void find_dates(SnBuilder *b);
+
+static SnStatus end_part(Rows *r)
+{
+    SnDataset *part = NULL;
+    find_dates(r->root);
+    SN_TRY(sn_builders_end(r->root->child.at, r->root->child.n, r->f->ctx, r->root->n, &part, r->err));
+    begin_part(r);
+    return sn_rows_add(r->to, part, r->err);
+}
+
 static SnStatus read_lines(Rows *r, SnBytes text)
 {
     int64_t row = 0, line_number = 0;
+    const uint8_t *part = r->f->bytes.at;
     for (size_t at = 0; at < text.n;) {
         const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
         const size_t n = end ? (size_t)(end - text.at) - at : text.n - at;
@@ -169,6 +191,12 @@ static SnStatus read_lines(Rows *r, SnBytes text)
         sn_arena_clear(&r->arena);
         SN_TRY(sn_json_parse(&r->arena, name, line, &v, r->err));
         SN_TRY(add_value(r, v, ++row));
+        const size_t size = (size_t)(text.at - part) + at;
+        if (size > SN_PART_BYTES && at < text.n && !r->f->is_whole) {
+            SN_TRY(end_part(r));
+            (void)sn_file_forget(r->f->file, sn_bytes(part, size));
+            part += size;
+        }
     }
     return SN_OK;
 }
@@ -302,22 +330,22 @@ static void find_dates(SnBuilder *b)
     b->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = SN_I64, .unit = "timestamp[s]"};
 }
 
-SnStatus sn_read_json_rows(const SnDataFile *f, SnDataset **out, SnError *err)
+SnStatus sn_read_json_rows(const SnDataFile *f, SnRows *to, SnError *err)
 {
     const SnAllocator *memory = sn_allocator(f->ctx);
     SnError local = {0};
-    SnBuilder root = {.memory = memory, .type = {.kind = SN_DATA_STRUCT}};
-    Rows r = {.f = f, .root = &root, .err = err ? err : &local};
+    SnBuilder root = {.memory = memory};
+    Rows r = {.f = f, .to = to, .root = &root, .err = err ? err : &local};
     sn_arena_init(&r.arena, memory);
     sn_arena_init(&r.keys, memory);
     sn_map_init(&root.field, memory);
+    begin_part(&r);
     SnBytes text = trim(f->bytes);
     if (text.n >= 3 && memcmp(text.at, "\xEF\xBB\xBF", 3) == 0)
         text = trim(sn_bytes(text.at + 3, text.n - 3));
     SnStatus st = is_whole(&r, text) ? read_whole(&r, text) : read_lines(&r, text);
-    find_dates(&root);
     if (st == SN_OK)
-        st = sn_builders_end(root.child.at, root.child.n, f->ctx, root.n, out, r.err);
+        st = end_part(&r);
     sn_builder_clear(&root);
     sn_arena_clear(&r.arena);
     sn_arena_clear(&r.keys);

@@ -54,32 +54,72 @@ static void add_document(SnBuilder *b, SnBytes t)
     sn_builder_text(b, t);
 }
 
-SnStatus sn_read_text(const SnDataFile *f, SnDataset **out, SnError *err)
+typedef struct Sample {
+    const char *name;
+    void (*add)(SnBuilder *b, SnBytes t);
+    bool is_cut; /* behind a line; behind an empty one where has_gap */
+    bool has_gap;
+} Sample;
+
+/* Where a part ends that begins at `at`: no row goes on behind it. */
+static size_t part_end(const Sample *by, SnBytes t, size_t at)
 {
-    static const struct {
-        const char *name;
-        void (*add)(SnBuilder *b, SnBytes t);
-    } by[] = {{"line", add_lines}, {"paragraph", add_paragraphs}, {"document", add_document}};
-    const char *name = f->o->sample_by ? f->o->sample_by : "line";
+    if (!by->is_cut || t.n - at <= SN_PART_BYTES)
+        return t.n;
+    for (size_t i = at + SN_PART_BYTES; i < t.n; i++) {
+        const uint8_t *end = memchr(t.at + i, '\n', t.n - i);
+        if (!end)
+            break;
+        i = (size_t)(end - t.at);
+        size_t next = i + 1, before = i - 1;
+        before -= t.at[before] == '\r';
+        next += next < t.n && t.at[next] == '\r';
+        if (!by->has_gap)
+            return i + 1;
+        if (t.at[before] != '\n' && t.at[before] != '\r' && next < t.n && t.at[next] == '\n')
+            return next + 1;
+    }
+    return t.n;
+}
+
+static SnStatus read_part(const SnDataFile *f, const Sample *by, SnBytes t, SnRows *to, SnError *err)
+{
     const SnAllocator *memory = sn_allocator(f->ctx);
-    size_t i = 0;
+    const size_t good = sn_utf8_prefix(t);
+    SN_CHECK(good == t.n, err, SN_EFORMAT, "%s: byte %zu is no UTF-8", f->path,
+             (size_t)(t.at - f->bytes.at) + good);
+    SnDataset *part = NULL;
+    SnText text = {.memory = memory};
+    SnBuilder b = {.memory = memory, .type = {.kind = SN_DATA_TEXT}, .key = sn_bytes_str("text")}, *one = &b;
+    sn_map_init(&b.field, memory);
+    SnStatus st = plain_lines(&text, t) ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", f->path);
+    if (st == SN_OK) {
+        by->add(&b, sn_bytes(text.at, text.n));
+        st = sn_builders_end(&one, 1, f->ctx, b.n, &part, err);
+    }
+    sn_builder_clear(&b);
+    sn_text_clear(&text);
+    (void)sn_file_forget(f->file, t);
+    return st == SN_OK ? sn_rows_add(to, part, err) : st;
+}
+
+SnStatus sn_read_text(const SnDataFile *f, SnRows *to, SnError *err)
+{
+    static const Sample by[] = {{"line", add_lines, true, false},
+                                {"paragraph", add_paragraphs, true, true},
+                                {"document", add_document, false, false}};
+    const char *name = f->o->sample_by ? f->o->sample_by : "line";
+    size_t i = 0, at = 0;
     while (i < SN_COUNT(by) && strcmp(by[i].name, name) != 0)
         i++;
     SN_CHECK(i < SN_COUNT(by), err, SN_EINVAL, "sample_by: expected line, paragraph or document, found %s",
              name);
-    const size_t good = sn_utf8_prefix(f->bytes);
-    SN_CHECK(good == f->bytes.n, err, SN_EFORMAT, "%s: byte %zu is no UTF-8", f->path, good);
-    SnText text = {.memory = memory};
-    SnBuilder b = {.memory = memory, .type = {.kind = SN_DATA_TEXT}, .key = sn_bytes_str("text")}, *one = &b;
-    sn_map_init(&b.field, memory);
-    SnStatus st = plain_lines(&text, f->bytes) ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", f->path);
-    if (st == SN_OK) {
-        by[i].add(&b, sn_bytes(text.at, text.n));
-        st = sn_builders_end(&one, 1, f->ctx, b.n, out, err);
-    }
-    sn_builder_clear(&b);
-    sn_text_clear(&text);
-    return st;
+    do {
+        const size_t end = part_end(&by[i], f->bytes, at);
+        SN_TRY(read_part(f, &by[i], sn_bytes(f->bytes.at + at, end - at), to, err));
+        at = end;
+    } while (at < f->bytes.n);
+    return SN_OK;
 }
 
 /* ---- idx ---- */

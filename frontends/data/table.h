@@ -3,6 +3,7 @@
 #define SN_TABLE_H
 
 #include "frontends/data/dataset.h"
+#include "runtime/cache.h"
 #include "runtime/dtype.h"
 #include "runtime/hash.h"
 
@@ -53,6 +54,7 @@ SN_MUST_CHECK SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnAr
 enum { SN_TABLE_PART = 65536 };
 void sn_table_forget(const SnDataset *d);
 void sn_table_stamp(SnDataset *d, const char *op, const void *args, size_t n);
+uint64_t sn_stamp(uint64_t fingerprint, const char *op, const void *args, size_t n);
 
 /* sn_dataset_view, where a null is whatever stands there. */
 SN_MUST_CHECK SnStatus sn_table_view(const SnDataset *d, uint32_t column, int64_t first, int64_t n,
@@ -127,19 +129,56 @@ SN_MUST_CHECK SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b,
 SN_MUST_CHECK SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset **out,
                                        SnError *err);
 
-/* ---- readers: a file's rows as a dataset, without a fingerprint ---- */
+/* ---- rows that come a part after the other, as one dataset (map_cache.c) ---- */
+typedef enum SnRowsPlace {
+    SN_ROWS_MEMORY,
+    SN_ROWS_LENT, /* in a file that serves this once */
+    SN_ROWS_KEPT  /* in the cache, by the fingerprint */
+} SnRowsPlace;
+typedef struct SnRows {
+    SnContext *ctx;
+    uint64_t fingerprint;
+    SnArena arena; /* of the types */
+    SnFeature *type;
+    uint32_t ncol;
+    int64_t nrow;
+    bool is_free;  /* parts keep their own types */
+    bool is_other; /* one could not be cast */
+    bool is_writing;
+    SnCacheDraft draft;
+    SN_VEC(SnDataset *) part; /* those in memory */
+} SnRows;
+SN_MUST_CHECK SnStatus sn_rows_find(SnContext *ctx, uint64_t fingerprint, SnDataset **out, bool *found,
+                                    SnError *err);
+void sn_rows_begin(SnRows *r, SnContext *ctx, uint64_t fingerprint, SnRowsPlace place);
+/* Takes a part, which has one array a column. It is cast to the types of the first one. */
+SN_MUST_CHECK SnStatus sn_rows_add(SnRows *r, SnDataset *part, SnError *err);
+SN_MUST_CHECK SnStatus sn_rows_end(SnRows *r, SnDataset **out, SnError *err);
+void sn_rows_clear(SnRows *r);
+enum { SN_ROWS_LEAST = 1000 }; /* fewer are made again as fast as they are found */
+
+/* Casts a part, whose first row is row0, to the types of what stands before it, as datasets does: columns and
+ * fields that it lacks are null. What does not fit is SN_EINVAL, named by row and column (recast.c). */
+SN_MUST_CHECK SnStatus sn_table_conform(SnDataset **part, const SnFeature *type, uint32_t ncol, int64_t row0,
+                                        SnError *err);
+
+/* ---- readers: a file's rows as a dataset, without a fingerprint; or a part after the other ---- */
+enum {
+    SN_PART_BYTES = 10 << 20
+}; /* of a file that is a part; types are inferred from each, as in datasets */
 typedef struct SnDataFile {
     SnContext *ctx;
     SnFile *file;
     const char *path;
     SnBytes bytes; /* of the file, or what they are when decompressed */
     const SnDataOptions *o;
+    bool is_whole; /* all of it is one part */
 } SnDataFile;
-SN_MUST_CHECK SnStatus sn_read_json_rows(const SnDataFile *f, SnDataset **out, SnError *err);
-SN_MUST_CHECK SnStatus sn_read_csv(const SnDataFile *f, SnDataset **out, SnError *err);
-SN_MUST_CHECK SnStatus sn_read_text(const SnDataFile *f, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_json_rows(const SnDataFile *f, SnRows *to, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_csv(const SnDataFile *f, SnRows *to, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_text(const SnDataFile *f, SnRows *to, SnError *err);
+SN_MUST_CHECK SnStatus sn_read_parquet(const SnDataFile *f, SnRows *to, SnError *err);
 SN_MUST_CHECK SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err);
-SN_MUST_CHECK SnStatus sn_read_parquet(const SnDataFile *f, SnDataset **out, SnError *err);
 SN_MUST_CHECK SnStatus sn_read_idx(const SnDataFile *f, SnDataset **out, SnError *err);
 
 /* ---- writers: to an open file ---- */
@@ -151,10 +190,6 @@ SN_MUST_CHECK SnStatus sn_write_text(const SnDataset *d, SnOutFile *f, SnError *
 SN_MUST_CHECK SnStatus sn_write_parquet(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err);
 
-/* Columns that an operation made, by the fingerprint of its result: found in the context's cache, mapped, or
- * made and put there (map_cache.c). found: false, and *out is none. */
-SN_MUST_CHECK SnStatus sn_columns_find(const SnDataset *result, SnDataset **out, bool *found, SnError *err);
-void sn_columns_put(const SnDataset *result, const SnDataset *columns);
 /* Adds the columns of `from` in the place of those of their names, or as more, for which there is room. */
 SN_MUST_CHECK SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from, SnError *err);
 

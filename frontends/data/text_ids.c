@@ -2,7 +2,7 @@
 #include "frontends/data/table.h"
 #include "frontends/tasks/text.h"
 
-enum { BATCH = 2048, NLIST = 3 };
+enum { BATCH = 2048, PART = 8 * BATCH, NLIST = 3 };
 
 typedef struct Ids { /* input_ids, attention_mask, token_type_ids */
     SnBuilder list[NLIST];
@@ -41,14 +41,15 @@ static SnStatus add_encoding(Ids *ids, const SnEncoding *e, SnArena *arena, SnEr
     return SN_OK;
 }
 
-static SnStatus encode(SnModel *m, const SnDataset *d, const uint32_t column[2], bool is_pair,
-                       const SnTokenizeOptions *o, Ids *ids, SnError *err)
+/* Those of rows [first, last). */
+static SnStatus encode(SnModel *m, const SnDataset *d, int64_t first, int64_t last, const uint32_t column[2],
+                       bool is_pair, const SnTokenizeOptions *o, Ids *ids, SnError *err)
 {
     SnArena arena;
     SnStatus st = SN_OK;
     sn_arena_init(&arena, sn_allocator(d->ctx));
-    for (int64_t at = 0; st == SN_OK && at < d->nrow; at += BATCH) {
-        const size_t n = d->nrow - at < BATCH ? (size_t)(d->nrow - at) : BATCH;
+    for (int64_t at = first; st == SN_OK && at < last; at += BATCH) {
+        const size_t n = last - at < BATCH ? (size_t)(last - at) : BATCH;
         const SnBytes *text = NULL, *pair = NULL;
         SnEncoding *e = NULL;
         st = take_texts(d, column[0], at, n, &arena, &text, err);
@@ -91,8 +92,8 @@ static void stamp(SnDataset *to, const SnModel *m, const uint32_t at[2], const c
     sn_table_stamp(to, "tokenize", numbers, sizeof numbers);
 }
 
-static SnStatus make_ids(SnModel *m, const SnDataset *d, const uint32_t at[2], bool is_pair,
-                         const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
+static SnStatus make_part(SnModel *m, const SnDataset *d, int64_t first, int64_t last, const uint32_t at[2],
+                          bool is_pair, const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
 {
     static const char *const names[NLIST] = {"input_ids", "attention_mask", "token_type_ids"};
     static const SnDtype dtypes[NLIST] = {SN_I32, SN_I8, SN_I8};
@@ -110,11 +111,33 @@ static SnStatus make_ids(SnModel *m, const SnDataset *d, const uint32_t at[2], b
             ids.item[i]->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = dtypes[i]};
     }
     if (st == SN_OK)
-        st = encode(m, d, at, is_pair, o, &ids, err);
+        st = encode(m, d, first, last, at, is_pair, o, &ids, err);
     if (st == SN_OK)
-        st = sn_builders_end(list, (size_t)nlist, d->ctx, d->nrow, out, err);
+        st = sn_builders_end(list, (size_t)nlist, d->ctx, last - first, out, err);
     for (int i = 0; i < nlist; i++)
         sn_builder_clear(&ids.list[i]);
+    return st;
+}
+
+static SnStatus make_ids(SnModel *m, const SnDataset *d, uint64_t fingerprint, const uint32_t at[2],
+                         bool is_pair, const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
+{
+    SnRows rows;
+    SnStatus st = SN_OK;
+    int64_t first = 0;
+    sn_rows_begin(&rows, d->ctx, fingerprint, d->nrow < SN_ROWS_LEAST ? SN_ROWS_MEMORY : SN_ROWS_KEPT);
+    do {
+        const int64_t last = d->nrow - first < PART ? d->nrow : first + PART;
+        SnDataset *part = NULL;
+        st = make_part(m, d, first, last, at, is_pair, o, nlist, &part, err);
+        if (st == SN_OK)
+            st = sn_rows_add(&rows, part, err);
+        sn_table_forget(d);
+        first = last;
+    } while (st == SN_OK && first < d->nrow);
+    if (st == SN_OK)
+        st = sn_rows_end(&rows, out, err);
+    sn_rows_clear(&rows);
     return st;
 }
 
@@ -130,12 +153,10 @@ SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column,
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_table_derive(d, NLIST, &to, err));
     stamp(to, m, at, pair, &lean, with_types);
-    SnStatus st = sn_columns_find(to, &ids, &found, err);
-    if (st == SN_OK && !found) {
-        st = make_ids(m, d, at, pair != NULL, &lean, with_types ? NLIST : NLIST - 1, &ids, err);
-        if (st == SN_OK)
-            sn_columns_put(to, ids);
-    }
+    SnStatus st = d->nrow < SN_ROWS_LEAST ? SN_OK : sn_rows_find(d->ctx, to->fingerprint, &ids, &found, err);
+    if (st == SN_OK && !found)
+        st = make_ids(m, d, to->fingerprint, at, pair != NULL, &lean, with_types ? NLIST : NLIST - 1, &ids,
+                      err);
     if (st == SN_OK)
         st = sn_table_add_columns(to, ids, err);
     sn_dataset_release(ids);

@@ -8,11 +8,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define MAX_PATH_SIZE 4096
 #define MAX_SHARDS    4096
-#define SETTLED_NS    UINT64_C(2000000000) /* after this a change has another modification time */
 
 struct SnWeights {
     SnContext *ctx;
@@ -70,19 +68,17 @@ static void source_forget(void *self, SnBytes bytes)
             return;
 }
 
-/* Device, inode, size and modification time of a file, and its header. A file that was written just now may
- * be written again without another time: it has no identity yet. */
-static bool hash_file(const SnFile *file, size_t header, uint64_t now_ns, SnHash128 *h)
+/* Device, inode, size and modification time of a file, and its header. One that may still be
+ * written has no identity yet. */
+static bool hash_file(const SnFile *file, size_t header, SnHash128 *h)
 {
     struct {
         SnHash128 before, header;
         uint64_t file[4];
     } of = {.before = *h};
-    if (file == NULL || header > sn_file_bytes(file).n)
+    if (file == NULL || header > sn_file_bytes(file).n || !sn_file_is_settled(file))
         return false;
     sn_file_identity(file, of.file);
-    if (of.file[3] + SETTLED_NS > now_ns)
-        return false;
     of.header = sn_hash128(sn_file_bytes(file).at, header, 0);
     *h = sn_hash128(&of, sizeof of, 0);
     return true;
@@ -91,15 +87,11 @@ static bool hash_file(const SnFile *file, size_t header, uint64_t now_ns, SnHash
 static bool source_identity(void *self, SnHash128 *out)
 {
     const SnWeights *w = (const SnWeights *)self;
-    struct timespec now;
     SnHash128 h = w->made;
-    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
-        return false;
-    const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     for (size_t i = 0; i < w->shard.n; i++)
-        if (!hash_file(w->shard.at[i].file, w->shard.at[i].header, now_ns, &h))
+        if (!hash_file(w->shard.at[i].file, w->shard.at[i].header, &h))
             return false;
-    if (w->gguf && !hash_file(w->gguf, w->gguf_header, now_ns, &h))
+    if (w->gguf && !hash_file(w->gguf, w->gguf_header, &h))
         return false;
     *out = h;
     return true;

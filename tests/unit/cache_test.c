@@ -231,6 +231,25 @@ static void draft_is_found_once_it_is_committed(void **state)
     sn_cache_give_up(&d);
     assert_int_equal(count_and_maybe_remove(f.cache, false), 3);
     assert_false(sn_cache_begin(f.ctx, key(9), SIZE_MAX, &d));
+    /* one that grows, and one that is lent */
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_true(sn_cache_begin_growing(f.ctx, key(20 + i), &d));
+        assert_true(sn_cache_grow(&d, sn_bytes("one ", 4)));
+        assert_true(sn_cache_grow(&d, sn_bytes("two three", 9)));
+        d.size -= 6;
+        d.is_lent = i == 1;
+        assert_true(sn_cache_commit(f.ctx, &d, &file, &blob));
+        assert_true(sn_bytes_is(blob, "one two"));
+        sn_file_release(file);
+        assert_int_equal(sn_cache_get(f.ctx, key(20 + i), &file, &blob), i == 0);
+        if (i == 0) {
+            assert_true(sn_bytes_is(blob, "one two"));
+            sn_file_release(file);
+        }
+    }
+    assert_true(sn_cache_begin_growing(f.ctx, key(30), &d));
+    sn_cache_give_up(&d);
+    assert_int_equal(count_and_maybe_remove(f.cache, false), 4);
     folder_close(&f);
 }
 
