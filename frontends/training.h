@@ -28,6 +28,8 @@ typedef struct SnTrainingDesc {
     /* Nothing is drawn: no dropout, whatever the model's config says, and no noise; norms of batches go by
      * their running statistics. */
     bool keeps_all;
+    /* 8-bit optimizers narrow what they keep of embeddings, too, of which Trainer leaves f32. */
+    bool narrows_tables;
     /* Which parameters learn, and which of those decay, by their names in the file; NULL: all */
     bool (*trains)(void *self, const char *name);
     bool (*decays)(void *self, const char *name);

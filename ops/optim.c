@@ -138,18 +138,36 @@ static SnValue count_of(SnGraph *g, SnValue x)
     return n;
 }
 
-/* The nearest of the numbers: a search among the middles between them. */
+/* Where bitsandbytes on a CPU looks for the number that is nearest to x: a table of [-1, 1] in 65536 parts.
+ */
+static float part_of(float x)
+{
+    const float half = (x + 1) * 0.5f;
+    return floorf((float)((double)half * 65535 + 0.5)) / 65535 * 2 - 1;
+}
+
+/* The greatest x for which the number there is at most the i-th. */
+static float last_of(const float *map, int i)
+{
+    const float middle = (map[i] + map[i + 1]) / 2;
+    float low = -1, high = 1;
+    for (float mid = 0; low < mid && mid < high; mid = low + (high - low) / 2)
+        *(part_of(mid) <= middle ? &low : &high) = mid;
+    return low;
+}
+
+/* The number for each: a search among where they end. */
 static SnValue quantize_dynamic(SnGraph *g, const SnCall *c)
 {
-    float map[BLOCK_8BIT], middle[BLOCK_8BIT - 1];
+    float map[BLOCK_8BIT], last[BLOCK_8BIT - 1];
     dynamic_map(sn_call_int(c, "has_sign") != 0, map);
     for (int i = 0; i + 1 < BLOCK_8BIT; i++)
-        middle[i] = (map[i] + map[i + 1]) / 2;
+        last[i] = last_of(map, i);
     const SnValue n = count_of(g, c->in[0]);
     const SnValue x = rows_of(g, sn_reshape(g, sn_cast(g, c->in[0], SN_F32), 1, &n), n);
     const SnValue most = sn_reduce(g, "max", sn_abs(g, x), 1, (const int[]){1}, false);
     const SnValue part = sn_mul(g, x, sn_insert_axis(g, sn_div(g, sn_num(g, 1), most), 1));
-    const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT - 1}, middle);
+    const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT - 1}, last);
     const SnValue dims[] = {sn_dim(g, part, 0), sn_dim(g, part, 1)};
     SnValue at = sn_broadcast(g, sn_const_int(g, SN_I32, 0), 2, dims);
     for (int64_t bit = BLOCK_8BIT / 2; bit > 0; bit /= 2) {

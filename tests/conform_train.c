@@ -166,7 +166,12 @@ SnStatus conform_steps(Conform *c, SnModel *m, const SnNamedTensor *in, size_t n
     SnNamedTensor one[MAX_INPUTS];
     int64_t steps = 0, times = 1;
     SnTraining *t = NULL;
-    SnTrainingDesc d = {.struct_size = sizeof d, .sample = one, .decays = decays, .self = c, .keeps_all = true};
+    SnTrainingDesc d = {.struct_size = sizeof d,
+                        .sample = one,
+                        .decays = decays,
+                        .self = c,
+                        .keeps_all = true,
+                        .narrows_tables = true};
     SN_CHECK(sn_json_int(sn_json_get(training, "steps"), &steps) && steps > 0 && steps < 10000, err,
              SN_EFORMAT, "%s: no steps", c->dir);
     (void)sn_json_int(sn_json_get(training, "gradient_accumulation_steps"), &times);

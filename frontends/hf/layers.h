@@ -54,7 +54,8 @@ typedef struct SnTrained {
     bool (*picks)(void *self, const char *name); /* which, by their names in the file; NULL: all */
     void *self;
     SnNamedValues leaf;      /* filled: those that were read, */
-    SnNamedValues file;      /* and each as the file has it */
+    SnNamedValues file;      /* and each as the file has it; */
+    SN_VEC(SnRef) table;     /* those of leaf whose rows are looked up by numbers */
     SN_VEC(SnBuffer) buffer; /* filled, of carries: likewise */
 } SnTrained;
 void sn_trained_clear(SnTrained *t, const SnAllocator *memory);

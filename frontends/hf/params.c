@@ -234,6 +234,7 @@ void sn_trained_clear(SnTrained *t, const SnAllocator *memory)
 {
     sn_vec_clear(memory, &t->leaf);
     sn_vec_clear(memory, &t->file);
+    sn_vec_clear(memory, &t->table);
     sn_vec_clear(memory, &t->buffer);
 }
 

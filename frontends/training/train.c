@@ -320,7 +320,7 @@ static const struct OptimizerRow {
     {"sgd", {{"momentum_buffer", LIKE, "momentum"}}, true},
     {"adagrad", {{"sum", LIKE, NULL}}, true},
     {"rmsprop",
-     {{"square_avg", LIKE, NULL, true},
+     {{"square_avg", LIKE, NULL}, /* of both signs, too, where an optimizer of bitsandbytes keeps one thing */
       {"momentum_buffer", LIKE, "momentum"},
       {"grad_avg", LIKE, "centered"}},
      false},
@@ -385,6 +385,9 @@ static SnValue kept_8bit(Train *t, const char *name, SnValue w, bool is_positive
 static bool is_8bit(Train *t, SnValue w)
 {
     int64_t count = 1;
+    for (size_t i = 0; i < t->trained.table.n && !t->spec->desc->narrows_tables; i++)
+        if (t->trained.table.at[i] == w.ref)
+            return false;
     for (int i = 0; i < sn_rank(t->g, w); i++) {
         int64_t n = 0;
         (void)sn_is_const_i64(sn_graph_store(t->g), sn_dim(t->g, w, i).ref, &n);

@@ -153,12 +153,13 @@ def problem(folder, seed, optim, options, schedule, kwargs, form=None):
     save_file(expected, os.path.join(folder, "expected.safetensors"))
     if "bf16" in form or "fp16" in form:  # the curve, within 2 %
         expected = {k: v for k, v in expected.items() if not k.startswith("final.")}
+    often = 2 if "lion" in optim else 1
     spec = {
         "name": "problem", "kind": "train", "model": "model", "dtype": "f32",
-        # codes of 8 bits turn: weights times 1 + 1e-7 move the results of bitsandbytes itself by 3 lr, its losses by
-        # 6e-4 of them and its norms by 1.4e-2 (RMSprop; f32 AdamW: 0.03 lr, 2e-6, 2e-5)
-        "tolerance": {"atol": 4 * lr, "rtol": 2e-3, "atol_by_tensor": {
-            "learning_rates": 1e-15, "grad_norms": 0.02 * max(found["grad_norms"])}} if wide else
+        # gradients that differ by 1e-7 turn single codes of 8 bits, and Lion goes by signs. Seen: weights off by 0.7 lr,
+        # losses by 4e-5 of them, norms by 4e-4; of Lion 1.3 lr, 2.3e-4, 2.4e-3
+        "tolerance": {"atol": 1.5 * often * lr, "rtol": 1e-4 * often ** 2, "atol_by_tensor": {
+            "learning_rates": 1e-15, "grad_norms": 1e-3 * often ** 2 * max(found["grad_norms"])}} if wide else
                      {"atol": 2e-4, "rtol": 0.02 if "bf16" in form or "fp16" in form else 2e-3, "atol_by_tensor": {"learning_rates": 1e-15}},
         "training": {"optimizer": {"type": optim, "lr": lr, "weight_decay": decay, "schedule": schedule,
                                    "warmup_steps": warmup, "schedule_args": kwargs, **options},

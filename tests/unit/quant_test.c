@@ -282,12 +282,48 @@ static void others_are_refused(void **state)
     }
 }
 
+/* What bitsandbytes says of the same 256 numbers on a CPU: not always the nearest, and 0 is none of them. */
+static void dynamic_codes_are_those_of_bitsandbytes(void **state)
+{
+    static const float x[] = {
+        0,         1e-6F, -1e-6F, 7.75e-7F, 0.0102840969F, 0.0015612233F, 0.0606304146F, 0.02406F, -0.07750F,
+        -0.25468F, 1,     0.5F,   -1};
+    static const uint8_t codes[2][SN_COUNT(x)] = {
+        {7, 7, 7, 7, 62, 33, 98, 73, 111, 149, 255, 183, 255},
+        {131, 131, 123, 131, 158, 144, 176, 164, 71, 52, 255, 219, 0}};
+    (void)state;
+    for (int sign = 0; sign < 2; sign++) {
+        float all[257] = {0};
+        SnError err = {0};
+        Rig r = {0};
+        SnView q, scale;
+        for (size_t i = 0; i < SN_COUNT(x); i++)
+            all[i] = 3 * (sign ? x[i] : fabsf(x[i]));
+        rig_open(&r, SN_TEST_NATIVE, NULL);
+        const SnValue n = sn_const_int(r.g, SN_I64, 257);
+        const SnValue both = sn_quantize_dynamic(r.g, sn_input(r.g, "x", SN_F32, 1, &n), sign);
+        sn_output(r.g, "q", sn_get(r.g, both, 0));
+        sn_output(r.g, "scale", sn_get(r.g, both, 1));
+        assert_ok(rig_compile(&r, NULL, &err));
+        const SnView v = sn_view(SN_F32, all, 1, &(int64_t){257});
+        assert_ok(sn_bind(r.s, "x", &v, &err));
+        assert_ok(sn_run(r.s, &err));
+        assert_ok(sn_result(r.s, "q", &q, &err));
+        assert_ok(sn_result(r.s, "scale", &scale, &err));
+        assert_memory_equal(q.data, codes[sign], sizeof codes[sign]);
+        assert_int_equal(((const uint8_t *)q.data)[256], 0); /* of a block of zeros */
+        assert_memory_equal(scale.data, ((const float[]){3, 0}), 2 * sizeof(float));
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_equal),
         cmocka_unit_test(products_are_near),
         cmocka_unit_test(others_are_refused),
+        cmocka_unit_test(dynamic_codes_are_those_of_bitsandbytes),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
 }
