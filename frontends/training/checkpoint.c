@@ -225,6 +225,35 @@ static void put_count(SnText *text, const char *key, int64_t v)
     sn_text_printf(text, "  \"%s\": %lld,\n", key, (long long)v);
 }
 
+/* The members of a TrainerControl by their names. */
+#define FLAGS(X) X(should_training_stop) X(should_epoch_stop) X(should_save) X(should_evaluate) X(should_log)
+
+static void put_control(const SnTrainer *t, SnText *text)
+{
+    const char *between = "";
+    sn_text_printf(text, "  \"stateful_callbacks\": {\"TrainerControl\": {\"args\": {");
+#define X(NAME)                                                                                              \
+    sn_text_printf(text, "%s\"" #NAME "\": %s", between, t->control.NAME ? "true" : "false");                \
+    between = ", ";
+    FLAGS(X)
+#undef X
+    sn_text_printf(text, "}, \"attributes\": {}}");
+}
+
+/* What restore_callback_states_from_checkpoint brings back. */
+static void read_callbacks(SnTrainer *t, const SnJson *all)
+{
+    const SnJson *early = sn_json_get(all, "EarlyStoppingCallback"),
+                 *control = sn_json_get(sn_json_get(all, "TrainerControl"), "args");
+    if (!sn_arg_bool(t->config, "restore_callback_states_from_checkpoint"))
+        return;
+    (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
+                      &t->patience);
+#define X(NAME) (void)sn_json_bool(sn_json_get(control, #NAME), &t->control.NAME);
+    FLAGS(X)
+#undef X
+}
+
 static SnStatus put_state(SnTrainer *t, const char *folder, SnError *err)
 {
     const SnTrainerState *s = &t->state;
@@ -253,10 +282,10 @@ static SnStatus put_state(SnTrainer *t, const char *folder, SnError *err)
     put_count(&text, "num_input_tokens_seen", 0);
     put_count(&text, "num_train_epochs", s->num_train_epochs);
     put_count(&text, "save_steps", s->save_steps);
-    sn_text_printf(&text, "  \"stateful_callbacks\": {");
+    put_control(t, &text);
     if (sn_arg(t->config, "early_stopping_patience"))
         sn_text_printf(&text,
-                       "\"EarlyStoppingCallback\": {\"args\": {\"early_stopping_patience\": %lld, "
+                       ", \"EarlyStoppingCallback\": {\"args\": {\"early_stopping_patience\": %lld, "
                        "\"early_stopping_threshold\": %.17g}, \"attributes\": "
                        "{\"early_stopping_patience_counter\": %lld}}",
                        (long long)sn_arg_int(t->config, "early_stopping_patience"),
@@ -325,76 +354,131 @@ const char *sn_checkpoint_path(SnTrainer *t, int64_t step)
     return sn_arena_printf(&t->arena, "%s/" PREFIX "%lld", t->output, (long long)step);
 }
 
-/* Steps of the checkpoints that there are, ascending, in the arena of a batch. Removes unfinished ones. */
-static SnStatus list(SnTrainer *t, int64_t **out, size_t *n, SnError *err)
+/* A folder checkpoint-STEP and when it was written, in seconds. */
+typedef struct Found {
+    int64_t step;
+    double when;
+} Found;
+
+static int by_step(const void *a, const void *b)
 {
-    SN_VEC(int64_t) step = {0};
+    const Found *x = a, *y = b;
+    return (x->step > y->step) - (x->step < y->step);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const Found *x = a, *y = b;
+    return x->when < y->when ? -1 : x->when > y->when ? 1 : by_step(a, b);
+}
+
+typedef SN_VEC(Found) FoundList;
+
+static SnStatus add_found(SnTrainer *t, const char *name, const char *path, FoundList *out, SnError *err)
+{
+    char *end = NULL;
+    struct stat st;
+    errno = 0;
+    const long long step = strtoll(name + strlen(PREFIX), &end, 10);
+    if (strcmp(end, UNFINISHED) == 0)
+        remove_folder(path, 0);
+    if (*end || errno != 0 || step <= 0 || stat(path, &st) != 0)
+        return SN_OK;
+    const Found f = {step, (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec};
+    SN_CHECK(sn_vec_push(sn_allocator(t->ctx), out, f), err, SN_ENOMEM, "%s: no memory", t->output);
+    return SN_OK;
+}
+
+/* The checkpoints that there are, ascending. Removes unfinished ones. */
+static SnStatus list(SnTrainer *t, FoundList *out, SnError *err)
+{
     char path[MAX_PATH_SIZE];
-    const SnAllocator *memory = sn_allocator(t->ctx);
     SnStatus st = SN_OK;
     DIR *d = opendir(t->output);
-    for (struct dirent *e = d ? readdir(d) : NULL; e && st == SN_OK; e = readdir(d)) {
-        char *end = e->d_name;
-        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0)
-            continue;
-        errno = 0;
-        const long long v = strtoll(e->d_name + strlen(PREFIX), &end, 10);
-        if (strcmp(end, UNFINISHED) == 0 && join(t->output, e->d_name, path, NULL) == SN_OK)
-            remove_folder(path, 0);
-        else if (*end == 0 && errno == 0 && v > 0 && !sn_vec_push(memory, &step, v))
-            st = sn_fail(err, SN_ENOMEM, "%s: no memory", t->output);
-    }
+    for (struct dirent *e = d ? readdir(d) : NULL; e && st == SN_OK; e = readdir(d))
+        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) == 0 &&
+            join(t->output, e->d_name, path, NULL) == SN_OK)
+            st = add_found(t, e->d_name, path, out, err);
     if (d)
         (void)closedir(d);
-    for (size_t i = 1; i < step.n; i++)
-        for (size_t k = i; k > 0 && step.at[k - 1] > step.at[k]; k--) {
-            const int64_t v = step.at[k];
-            step.at[k] = step.at[k - 1];
-            step.at[k - 1] = v;
-        }
-    *n = step.n;
-    *out = sn_arena_array(&t->batch_arena, step.n + 1, sizeof **out);
-    if (*out && step.n)
-        memcpy(*out, step.at, step.n * sizeof **out);
-    sn_vec_clear(memory, &step);
-    SN_CHECK(*out || st != SN_OK, err, SN_ENOMEM, "%s: no memory", t->output);
+    if (out->n)
+        qsort(out->at, out->n, sizeof *out->at, by_step);
     return st;
 }
 
 SnStatus sn_checkpoint_last(SnTrainer *t, const char **out, SnError *err)
 {
-    int64_t *step = NULL;
-    size_t n = 0;
-    SN_TRY(list(t, &step, &n, err));
-    *out = n ? sn_checkpoint_path(t, step[n - 1]) : NULL;
-    sn_arena_clear(&t->batch_arena);
-    return SN_OK;
+    FoundList found = {0};
+    const SnStatus st = list(t, &found, err);
+    *out = st == SN_OK && found.n ? sn_checkpoint_path(t, found.at[found.n - 1].step) : NULL;
+    sn_vec_clear(sn_allocator(t->ctx), &found);
+    return st;
 }
 
-/* The oldest ones go, but the best and the last stay. */
+/* Removes the folder of a step, unless it is the best one's; or says what it would do. */
+static bool drop(const SnTrainer *t, int64_t step, bool does)
+{
+    char path[MAX_PATH_SIZE];
+    const int n = snprintf(path, sizeof path, "%s/" PREFIX "%lld", t->output, (long long)step);
+    const char *best = t->state.best_model_checkpoint;
+    if (n <= 0 || n >= MAX_PATH_SIZE || (best && strcmp(best, path) == 0))
+        return false;
+    if (does)
+        remove_folder(path, 0);
+    return true;
+}
+
+/* rotate_checkpoints: the oldest ones go, but the best and the last stay. Where all times are the same
+ * nothing is known but the steps. */
 static SnStatus drop_old(SnTrainer *t, SnError *err)
 {
-    int64_t *step = NULL, keep = sn_arg_int(t->config, "save_total_limit");
-    size_t n = 0;
+    FoundList found = {0};
+    int64_t keep = sn_arg_int(t->config, "save_total_limit");
     if (!sn_arg(t->config, "save_total_limit"))
         return SN_OK;
-    SN_TRY(list(t, &step, &n, err));
-    const int64_t best = sn_arg_bool(t->config, "load_best_model_at_end") ? t->state.best_global_step : 0;
-    if (keep == 1 && best && n && step[n - 1] != best)
-        keep = 2;
-    int64_t left = (int64_t)n;
-    for (size_t i = 0; i + 1 < n && left > keep; i++) {
-        const char *path = step[i] == best ? NULL : sn_checkpoint_path(t, step[i]);
-        if (path) {
-            remove_folder(path, 0);
-            left--;
-        }
+    const SnStatus st = list(t, &found, err);
+    if (st == SN_OK && found.n) {
+        qsort(found.at, found.n, sizeof *found.at, by_time);
+        if (found.at[found.n - 1].when - found.at[0].when < 1)
+            qsort(found.at, found.n, sizeof *found.at, by_step);
     }
+    for (size_t i = 0; st == SN_OK && i + 1 < found.n; i++)
+        if (keep == 1 && !drop(t, found.at[i].step, false))
+            keep = 2;
+    int64_t left = (int64_t)found.n;
+    for (size_t i = 0; st == SN_OK && i + 1 < found.n && left > keep; i++)
+        left -= drop(t, found.at[i].step, true);
+    sn_vec_clear(sn_allocator(t->ctx), &found);
+    return st;
+}
+
+SnStatus sn_checkpoint_finish(SnTrainer *t, SnError *err)
+{
+    FoundList found = {0};
+    if (!t->state.best_model_checkpoint || sn_arg_number(t->config, "save_total_limit") != 1)
+        return SN_OK;
+    const SnStatus st = list(t, &found, err);
+    for (size_t i = 0; st == SN_OK && i < found.n; i++)
+        (void)drop(t, found.at[i].step, true);
+    sn_vec_clear(sn_allocator(t->ctx), &found);
+    return st;
+}
+
+/* The best one is what was written at its step, now or before. */
+static SnStatus find_best(SnTrainer *t, SnError *err)
+{
+    struct stat st;
+    const int64_t best = t->state.best_global_step;
+    const char *path = best ? sn_checkpoint_path(t, best) : NULL;
+    SN_CHECK(path || !best, err, SN_ENOMEM, "%s: no memory", t->output);
+    if (path && (best == t->state.global_step || stat(path, &st) == 0))
+        t->state.best_model_checkpoint = path;
     return SN_OK;
 }
 
 SnStatus sn_checkpoint_write(SnTrainer *t, SnError *err)
 {
+    SN_TRY(find_best(t, err));
     const char *path = sn_checkpoint_path(t, t->state.global_step);
     const char *beside = sn_arena_printf(&t->arena, "%s" UNFINISHED, path ? path : "");
     SN_CHECK(path && beside, err, SN_ENOMEM, "%s: no memory", t->output);
@@ -500,12 +584,11 @@ static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
     (void)sn_json_number(sn_json_get(json, "epoch"), &s->epoch);
     (void)sn_json_number(sn_json_get(json, "best_metric"), &s->best_metric);
     (void)sn_json_int(sn_json_get(json, "best_global_step"), &s->best_global_step);
-    if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best))
+    struct stat there;
+    if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best) &&
+        stat((const char *)best.at, &there) == 0)
         s->best_model_checkpoint = (const char *)best.at;
-    const SnJson *early = sn_json_get(sn_json_get(json, "stateful_callbacks"), "EarlyStoppingCallback");
-    if (sn_arg_bool(t->config, "restore_callback_states_from_checkpoint"))
-        (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
-                          &t->patience);
+    read_callbacks(t, sn_json_get(json, "stateful_callbacks"));
     const SnJson *history = sn_json_get(json, "log_history");
     for (uint32_t i = 0; history && history->kind == SN_JSON_ARRAY && i < history->n; i++) {
         sn_text_add(&t->log.history, ",\n", t->log.history.n ? 2 : 0);

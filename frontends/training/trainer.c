@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MEGA 50 /* batches whose rows are sorted by length */
+#define MEGA       50  /* batches whose rows are sorted by length */
+#define EVAL_STEPS 500 /* that a state has where nobody told, and nothing goes by them */
 
 static SnStatus no_memory(SnError *err)
 {
@@ -60,7 +61,7 @@ static void after_step(SnTrainer *t)
         c->should_log = true;
     if (may_evaluate && s->global_step % s->eval_steps == 0)
         c->should_evaluate = true;
-    if (is_when(t, "save_strategy", "steps") && s->global_step % s->save_steps == 0)
+    if (is_when(t, "save_strategy", "steps") && s->save_steps > 0 && s->global_step % s->save_steps == 0)
         c->should_save = true;
     if (s->global_step >= s->max_steps) {
         c->should_training_stop = true;
@@ -87,6 +88,7 @@ static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out,
     const SnJson *entry = NULL;
     SN_CHECK(!members->failed, err, SN_ENOMEM, "training: no memory");
     SN_TRY(sn_train_log_add(&t->log, &t->arena, members->at, t->state.global_step, &entry, err));
+    t->control.should_log = false;
     sn_trainer_emit(t, SN_ON_log, entry);
     if (out)
         *out = entry;
@@ -146,47 +148,59 @@ static SnStatus follow_plateau(SnTrainer *t, double v, SnError *err)
     return old - rate > plateau_number(t, "eps", 1e-8) ? sn_training_rate(t->session, rate, err) : SN_OK;
 }
 
-/* EarlyStoppingCallback, then Trainer._determine_best_metric. */
-static SnStatus compare(SnTrainer *t, const SnJson *metrics, bool *is_best, SnError *err)
+/* What an evaluation says of metric_for_best_model; is it better than the best one? */
+static SnStatus look_at(const SnTrainer *t, const SnJson *metrics, double *v, bool *is_better_one,
+                        SnError *err)
 {
-    const char *name = sn_arg_string(t->config, "metric_for_best_model");
-    SnTrainerState *s = &t->state;
+    const double best = t->state.best_metric;
     char key[128];
-    double v = 0;
-    if (!name)
-        name = "loss";
-    (void)snprintf(key, sizeof key, "%s%s", strncmp(name, "eval_", 5) == 0 ? "" : "eval_", name);
-    SN_CHECK(sn_json_number(sn_json_get(metrics, key), &v), err, SN_EINVAL,
+    (void)snprintf(key, sizeof key, "%s%s", strncmp(t->metric, "eval_", 5) == 0 ? "" : "eval_", t->metric);
+    SN_CHECK(sn_json_number(sn_json_get(metrics, key), v), err, SN_EINVAL,
              "config: metric_for_best_model: an evaluation has no %s", key);
-    const bool first = isnan(s->best_metric),
-               better = first || (t->greater ? v > s->best_metric : v < s->best_metric);
-    if (sn_arg(t->config, "early_stopping_patience")) {
-        const bool counts = better && (first || fabs(v - s->best_metric) >
-                                                    sn_arg_number(t->config, "early_stopping_threshold"));
-        t->patience = counts ? 0 : t->patience + 1;
-        if (t->patience >= sn_arg_int(t->config, "early_stopping_patience"))
-            t->control.should_training_stop = true;
-    }
-    *is_best = better;
-    if (better) {
-        s->best_metric = v;
-        s->best_global_step = s->global_step;
-    }
-    return sn_trainer_is_plateau(t) && s->global_step > 0 ? follow_plateau(t, v, err) : SN_OK;
+    *is_better_one = isnan(best) || (t->greater ? *v > best : *v < best);
+    return SN_OK;
 }
 
+/* EarlyStoppingCallback. */
+static void count_patience(SnTrainer *t, double v, bool is_better_one)
+{
+    const double best = t->state.best_metric, by = sn_arg_number(t->config, "early_stopping_threshold");
+    if (!sn_arg(t->config, "early_stopping_patience"))
+        return;
+    t->patience = is_better_one && (isnan(best) || fabs(v - best) > by) ? 0 : t->patience + 1;
+    if (t->patience >= sn_arg_int(t->config, "early_stopping_patience"))
+        t->control.should_training_stop = true;
+}
+
+/* is_best NULL: before the first step, where nothing follows from it. */
 static SnStatus evaluate_and_log(SnTrainer *t, bool *is_best, SnError *err)
 {
     SnText members = {.memory = sn_allocator(t->ctx)};
     const SnJson *entry = NULL;
+    SnTrainerState *s = &t->state;
+    double v = 0;
+    bool is_better_one = false;
     SnStatus st = evaluate(t, &members, err);
     if (st == SN_OK)
         st = add_log(t, &members, &entry, err);
     sn_text_clear(&members);
     if (st != SN_OK)
         return st;
+    t->control.should_evaluate = false;
     sn_trainer_emit(t, SN_ON_evaluate, entry);
-    return compare(t, entry, is_best, err);
+    if (!t->metric)
+        return SN_OK;
+    SN_TRY(look_at(t, entry, &v, &is_better_one, err));
+    count_patience(t, v, is_better_one);
+    if (!is_best)
+        return SN_OK;
+    if (sn_trainer_is_plateau(t))
+        SN_TRY(follow_plateau(t, v, err));
+    *is_best = is_better_one;
+    s->best_metric = is_better_one ? v : s->best_metric;
+    if (is_better_one && !is_when(t, "save_strategy", "no"))
+        s->best_global_step = s->global_step;
+    return SN_OK;
 }
 
 /* ---- a run ---- */
@@ -225,17 +239,13 @@ static SnStatus do_what_is_due(Run *r, SnError *err)
     bool is_best = false;
     if (c->should_log && t->state.global_step > r->logged)
         SN_TRY(log_step(r, err));
-    c->should_log = false;
     if (c->should_evaluate) {
         SN_TRY(evaluate_and_log(t, &is_best, err));
         if (is_when(t, "save_strategy", "best"))
             c->should_save = is_best;
     }
-    c->should_evaluate = false;
     if (!c->should_save)
         return SN_OK;
-    if (t->state.best_global_step == t->state.global_step)
-        t->state.best_model_checkpoint = sn_checkpoint_path(t, t->state.global_step);
     SN_TRY(sn_checkpoint_write(t, err));
     c->should_save = false;
     sn_trainer_emit(t, SN_ON_save, NULL);
@@ -334,6 +344,11 @@ static int64_t pick_rows(const Run *r, int64_t update, int64_t *row)
     return r->times > 1 ? all : n;
 }
 
+static bool is_stopped(const SnTrainer *t)
+{
+    return t->control.should_training_stop || t->control.should_epoch_stop;
+}
+
 static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
 {
     SnTrainer *t = r->t;
@@ -359,8 +374,13 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
         SN_TRY(sn_train_source_expect(&t->train, next, pick_rows(r, update + 1, next), err));
     }
     const int64_t last = (update + 1) * r->times < r->micro ? (update + 1) * r->times : r->micro;
-    for (int64_t i = update * r->times + 1; i < last; i++)
+    for (int64_t i = update * r->times + 1; i < last; i++) {
         sn_trainer_emit(t, SN_ON_substep_end, NULL);
+        if (is_stopped(t)) {
+            sn_arena_clear(&t->batch_arena);
+            return SN_OK;
+        }
+    }
     SN_TRY(sn_training_step(t->session, in, nin, &y, err));
     s->loss = y.loss;
     s->grad_norm = y.grad_norm;
@@ -387,7 +407,7 @@ static SnStatus run_epoch(Run *r, int64_t epoch, int64_t first, SnError *err)
     sn_trainer_emit(t, SN_ON_epoch_begin, NULL);
     for (int64_t i = first; i < r->updates; i++) {
         SN_TRY(run_step(r, epoch, i, err));
-        if (t->control.should_training_stop || t->control.should_epoch_stop)
+        if (is_stopped(t))
             break;
     }
     after_epoch(t);
@@ -396,12 +416,11 @@ static SnStatus run_epoch(Run *r, int64_t epoch, int64_t first, SnError *err)
 
 /* ---- before and after ---- */
 
-/* A key that is a share of all steps below 1; at least 1. */
+/* A key that is a share of all steps below 1. */
 static int64_t every(const SnTrainer *t, const char *key, int64_t max_steps)
 {
     const double v = sn_arg_number(t->config, key);
-    const double n = v > 0 && v < 1 ? ceil(v * (double)max_steps) : v;
-    return n < 1 ? 1 : (int64_t)n;
+    return (int64_t)(v < 1 ? ceil(v * (double)max_steps) : v);
 }
 
 static void plan(Run *r)
@@ -418,14 +437,12 @@ static void plan(Run *r)
     s->max_steps = told > 0 ? told : (int64_t)ceil(epochs * (double)r->updates);
     s->num_train_epochs = r->updates ? (s->max_steps + r->updates - 1) / r->updates : 0;
     s->logging_steps = every(t, "logging_steps", s->max_steps);
-    s->eval_steps = sn_arg(t->config, "eval_steps") ? every(t, "eval_steps", s->max_steps) : s->logging_steps;
+    const bool has_steps = sn_arg_number(t->config, "eval_steps") > 0,
+               by_steps = is_when(t, "eval_strategy", "steps");
+    s->eval_steps = has_steps || by_steps ? every(t, has_steps ? "eval_steps" : "logging_steps", s->max_steps)
+                                          : EVAL_STEPS;
     s->save_steps = every(t, "save_steps", s->max_steps);
     s->train_batch_size = r->batch;
-    const char *metric = sn_arg_string(t->config, "metric_for_best_model");
-    const size_t n = metric ? strlen(metric) : 0;
-    t->greater = sn_arg(t->config, "greater_is_better")
-                     ? sn_arg_bool(t->config, "greater_is_better")
-                     : n > 0 && (n < 4 || strcmp(metric + n - 4, "loss") != 0);
 }
 
 static bool uses(void *self, const char *name)
@@ -489,10 +506,14 @@ static SnStatus put_result(Run *r, int64_t first, SnText *json, SnError *err)
     const double seconds = sn_trainer_now() - r->begin, steps = (double)(t->state.global_step - first);
     SnText members = {.memory = sn_allocator(t->ctx)};
     r->total += r->loss;
+    const double all = (double)t->state.max_steps,
+                 rows = sn_arg_int(t->config, "max_steps") > 0
+                            ? all * (double)(r->batch * r->times)
+                            : (double)t->train.n * sn_arg_number(t->config, "num_train_epochs");
     sn_text_printf(&members,
                    "\"train_runtime\": %.4f, \"train_samples_per_second\": %.3f, \"train_steps_per_second\": "
                    "%.3f, \"train_loss\": %.17g, \"epoch\": %.17g",
-                   seconds, steps * (double)(r->batch * r->times) / seconds, steps / seconds,
+                   seconds, rows * steps / fmax(all, 1) / seconds, steps / seconds,
                    steps > 0 ? r->total / steps : 0, t->state.epoch);
     const SnStatus st = add_log(t, &members, NULL, err);
     if (st == SN_OK)
@@ -508,6 +529,7 @@ static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
         t->state.best_global_step != t->state.global_step)
         SN_TRY(sn_checkpoint_weights(t, t->state.best_model_checkpoint, err));
     SN_TRY(put_result(r, first, json, err));
+    SN_TRY(sn_checkpoint_finish(t, err));
     SN_TRY(sn_checkpoint_model(t, t->output, err));
     SN_TRY(sn_train_card(t, err));
     sn_trainer_emit(t, SN_ON_train_end, NULL);
@@ -519,7 +541,6 @@ static SnStatus finish(Run *r, int64_t first, SnText *json, SnError *err)
 SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)
 {
     Run r = {.t = t};
-    bool is_best = false;
     SN_CHECK(!t->session, err, SN_EINVAL, "training: it was trained already");
     plan(&r);
     SN_CHECK(r.updates > 0, err, SN_EINVAL, "train_file: %lld rows are less than a batch",
@@ -532,18 +553,19 @@ SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)
     if (t->resume)
         SN_TRY(sn_checkpoint_read(t, t->resume, err));
     const int64_t first = t->state.global_step;
+    const int64_t done = first / r.updates, end = first < t->state.max_steps ? t->state.num_train_epochs : 0;
+    const bool skips = !sn_arg_bool(t->config, "ignore_data_skip");
     r.logged = first;
     r.begin = sn_trainer_now();
-    sn_trainer_emit(t, SN_ON_init_end, NULL);
+    t->control.should_training_stop = false;
     sn_trainer_emit(t, SN_ON_train_begin, NULL);
-    if (sn_arg_bool(t->config, "eval_on_start") && first == 0)
-        SN_TRY(evaluate_and_log(t, &is_best, err));
-    for (int64_t e = first / r.updates;
-         t->state.global_step < t->state.max_steps && !t->control.should_training_stop; e++)
-        SN_TRY(run_epoch(
-            &r, e,
-            e == first / r.updates && !sn_arg_bool(t->config, "ignore_data_skip") ? first % r.updates : 0,
-            err));
+    if (sn_arg_bool(t->config, "eval_on_start"))
+        SN_TRY(evaluate_and_log(t, NULL, err));
+    for (int64_t e = done; e < end; e++) {
+        SN_TRY(run_epoch(&r, e, e == done && skips ? first % r.updates : 0, err));
+        if (t->control.should_training_stop)
+            break;
+    }
     return finish(&r, first, json, err);
 }
 

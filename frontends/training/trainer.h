@@ -32,7 +32,8 @@ struct SnTrainer {
     SnTrainLog log;
     int64_t patience; /* evaluations that were no better */
     SnPlateau plateau;
-    bool greater; /* greater_is_better */
+    const char *metric; /* metric_for_best_model; NULL: none is best */
+    bool greater;       /* greater_is_better */
 };
 
 /* ---- trainer.c ---- */
@@ -68,6 +69,8 @@ SN_MUST_CHECK SnStatus sn_train_card(SnTrainer *t, SnError *err);
 SN_MUST_CHECK SnStatus sn_checkpoint_model(SnTrainer *t, const char *folder, SnError *err);
 /* output_dir/checkpoint-STEP, written beside and renamed; then older ones go as save_total_limit says. */
 SN_MUST_CHECK SnStatus sn_checkpoint_write(SnTrainer *t, SnError *err);
+/* Where one checkpoint is kept, that is the best one. */
+SN_MUST_CHECK SnStatus sn_checkpoint_finish(SnTrainer *t, SnError *err);
 /* The session, state and log of a checkpoint. */
 SN_MUST_CHECK SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err);
 /* Its weights alone. */

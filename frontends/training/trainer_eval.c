@@ -287,13 +287,19 @@ static bool has_labels(const SnView *v)
     return has;
 }
 
+/* Rows that an evaluation looks at. */
+static int64_t counted(const SnTrainer *t, const SnTrainSource *rows, int64_t size)
+{
+    return sn_arg_bool(t->config, "dataloader_drop_last") ? rows->n / size * size : rows->n;
+}
+
 static SnStatus run_batch(SnTrainer *t, SnTrainSource *rows, int64_t first, int64_t size, Score *s,
                           SnError *err)
 {
     SnNamedTensor in[SN_TRAIN_INPUTS];
     SnResults *r = NULL;
     size_t nin = 0;
-    const int64_t left = rows->n - first, n = size < left ? size : left,
+    const int64_t left = counted(t, rows, size) - first, n = size < left ? size : left,
                   next = size < left - n ? size : left - n;
     int64_t *row = sn_arena_array(&t->batch_arena, (size_t)(n + next), sizeof *row);
     if (!row)
@@ -340,7 +346,7 @@ SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix,
     const double begin = sn_trainer_now();
     Score s = {.classes = 0};
     SnStatus st = SN_OK;
-    for (int64_t i = 0; st == SN_OK && i < rows->n; i += size) {
+    for (int64_t i = 0; st == SN_OK && i < counted(t, rows, size); i += size) {
         st = run_batch(t, rows, i, size, &s, err);
         sn_arena_clear(&t->batch_arena);
     }
@@ -359,18 +365,29 @@ SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix,
     return st;
 }
 
+static SnStatus predict(SnTrainer *t, const char *path, SnText *said, SnText *members, SnError *err)
+{
+    SnJson *metrics = NULL;
+    SN_TRY(sn_trainer_score(t, &t->test, "test", said, members, err));
+    const char *object = sn_arena_printf(&t->arena, "{%s}", members->at ? members->at : "");
+    if (members->failed || said->failed || !path || !object)
+        return no_memory(err);
+    SN_TRY(sn_json_parse(&t->arena, "metrics", sn_bytes_str(object), &metrics, err));
+    SN_TRY(sn_file_write(t->ctx, path, &(SnBytes){(const uint8_t *)said->at, said->n}, 1, err));
+    sn_trainer_emit(t, SN_ON_predict, metrics);
+    return SN_OK;
+}
+
 SnStatus sn_trainer_predict(SnTrainer *t, SnText *out, SnError *err)
 {
-    SnText said = {.memory = sn_allocator(t->ctx)};
+    SnText said = {.memory = sn_allocator(t->ctx)}, members = {.memory = said.memory};
     if (!t->test.n)
         return SN_OK;
-    const char *path = sn_arena_printf(&t->arena, "%s/predictions.jsonl", t->output);
-    sn_text_add(out, ", ", 2);
-    SnStatus st = path ? sn_trainer_score(t, &t->test, "test", &said, out, err) : no_memory(err);
+    const SnStatus st =
+        predict(t, sn_arena_printf(&t->arena, "%s/predictions.jsonl", t->output), &said, &members, err);
     if (st == SN_OK)
-        st = said.failed ? no_memory(err)
-                         : sn_file_write(t->ctx, path, &(SnBytes){(const uint8_t *)said.at, said.n}, 1, err);
+        sn_text_printf(out, ", %s", members.at);
     sn_text_clear(&said);
-    sn_trainer_emit(t, SN_ON_predict, NULL);
+    sn_text_clear(&members);
     return st;
 }

@@ -290,6 +290,21 @@ static SnStatus read_rows(SnTrainer *t, SnError *err)
 
 /* ---- the trainer ---- */
 
+/* What is to be best: by name, and the loss where something goes by it. */
+static void find_metric(SnTrainer *t)
+{
+    const bool is_needed = sn_arg_bool(t->config, "load_best_model_at_end") || sn_trainer_is_plateau(t) ||
+                           sn_arg(t->config, "early_stopping_patience") ||
+                           strcmp(sn_arg_string(t->config, "save_strategy"), "best") == 0;
+    t->metric = sn_arg_string(t->config, "metric_for_best_model");
+    if (!t->metric && is_needed)
+        t->metric = "loss";
+    const size_t n = t->metric ? strlen(t->metric) : 0;
+    t->greater = sn_arg(t->config, "greater_is_better")
+                     ? sn_arg_bool(t->config, "greater_is_better")
+                     : n > 0 && (n < 4 || strcmp(t->metric + n - 4, "loss") != 0);
+}
+
 static SnStatus find_resume(SnTrainer *t, const char **out, SnError *err)
 {
     const SnJson *v = sn_arg(t->config, "resume_from_checkpoint");
@@ -305,6 +320,40 @@ static SnStatus find_resume(SnTrainer *t, const char **out, SnError *err)
     }
     SN_TRY(sn_checkpoint_last(t, out, err));
     SN_CHECK(*out, err, SN_EINVAL, "%s: no checkpoint to resume from", t->output);
+    return SN_OK;
+}
+
+/* How often something is done, where a strategy goes by steps. */
+static SnStatus check_steps(const SnTrainer *t, SnError *err)
+{
+    static const char *const keys[][2] = {{"logging_strategy", "logging_steps"},
+                                          {"eval_strategy", "eval_steps"},
+                                          {"save_strategy", "save_steps"}};
+    for (size_t i = 0; i < SN_COUNT(keys); i++) {
+        const double v = sn_arg_number(t->config, keys[i][1]);
+        const bool by_steps = strcmp(sn_arg_string(t->config, keys[i][0]), "steps") == 0;
+        SN_CHECK(!by_steps || v <= 1 || floor(v) == v, err, SN_EINVAL,
+                 "config: %s: expected a whole number, found %g", keys[i][1], v);
+    }
+    const bool logs = strcmp(sn_arg_string(t->config, "logging_strategy"), "steps") == 0,
+               evaluates = strcmp(sn_arg_string(t->config, "eval_strategy"), "steps") == 0;
+    SN_CHECK(sn_arg_number(t->config, "logging_steps") > 0 ||
+                 (!logs && (!evaluates || sn_arg_number(t->config, "eval_steps") > 0)),
+             err, SN_EINVAL, "config: logging_steps: expected more than 0");
+    return SN_OK;
+}
+
+/* Evaluations come where checkpoints do. */
+static SnStatus check_best(const SnTrainer *t, SnError *err)
+{
+    const double eval = sn_arg_number(
+                     t->config, sn_arg_number(t->config, "eval_steps") > 0 ? "eval_steps" : "logging_steps"),
+                 save = sn_arg_number(t->config, "save_steps");
+    if (!sn_arg_bool(t->config, "load_best_model_at_end") ||
+        strcmp(sn_arg_string(t->config, "save_strategy"), "steps") != 0)
+        return SN_OK;
+    SN_CHECK((eval < 1) == (save < 1) && fmod(round(save * 1e6), round(eval * 1e6)) == 0, err, SN_EINVAL,
+             "config: load_best_model_at_end: save_steps %g is no multiple of eval_steps %g", save, eval);
     return SN_OK;
 }
 
@@ -324,6 +373,8 @@ static SnStatus check(const SnTrainer *t, SnError *err)
              "config: save_strategy best needs an eval_strategy");
     SN_CHECK(evaluates || !sn_trainer_is_plateau(t), err, SN_EINVAL,
              "config: lr_scheduler_type reduce_lr_on_plateau needs an eval_strategy");
+    SN_TRY(check_steps(t, err));
+    SN_TRY(check_best(t, err));
     SN_TRY(sn_trainer_check_metrics(t, err));
     SN_CHECK(!t->test.n ||
                  (sn_train_has_classes(t->collate.task) && !sn_arg_bool(t->config, "prediction_loss_only")),
@@ -364,6 +415,7 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     t->collate.config = t->config;
     t->collate.arena = &t->arena;
     SN_TRY(read_rows(t, err));
+    find_metric(t);
     SN_TRY(check(t, err));
     SN_TRY(check_answers(t, err));
     SN_TRY(sn_model_need(t->model, err));
@@ -384,11 +436,13 @@ SnStatus sn_trainer_create(SnCompiler *cc, const SnTrainerDesc *d, SnTrainer **o
     sn_arena_init(&t->arena, sn_allocator(ctx));
     sn_arena_init(&t->batch_arena, sn_allocator(ctx));
     const SnStatus st = begin(t, err);
-    if (st == SN_OK)
-        *out = t;
-    else
+    if (st != SN_OK) {
         sn_trainer_destroy(t);
-    return st;
+        return st;
+    }
+    sn_trainer_emit(t, SN_ON_init_end, NULL);
+    *out = t;
+    return SN_OK;
 }
 
 void sn_trainer_destroy(SnTrainer *t)

@@ -125,4 +125,5 @@ def main():
     sys.exit(not all([one(a.sinter, a.seed + i) for i in range(a.count)]))
 
 
-main()
+if __name__ == "__main__":
+    main()

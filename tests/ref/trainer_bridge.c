@@ -1,0 +1,86 @@
+/* trainer_bridge.c -- for trainer_events.py: a training whose events are told to Python, which may set flags.
+ */
+#include "frontends/training.h"
+
+#define FLAGS 5
+
+/* flags: those of SnTrainerControl in their order. */
+typedef void Tell(const char *event, int64_t step, double epoch, int32_t flags[FLAGS], const char *logs);
+SN_API int trainer_bridge(const char *config, const char *device, const char *modules, Tell *tell,
+                          char message[500]);
+
+typedef struct Bridge {
+    SnContext *ctx;
+    Tell *tell;
+} Bridge;
+
+static void hear(const Bridge *b, const char *event, const SnTrainerState *state, SnTrainerControl *c,
+                 const SnJson *logs)
+{
+    bool *const flag[FLAGS] = {&c->should_training_stop, &c->should_epoch_stop, &c->should_save,
+                               &c->should_evaluate, &c->should_log};
+    SnText text = {.memory = sn_allocator(b->ctx)};
+    int32_t flags[FLAGS];
+    for (int i = 0; i < FLAGS; i++)
+        flags[i] = *flag[i];
+    if (logs)
+        sn_json_put(&text, logs);
+    b->tell(event, state->global_step, state->epoch, flags, text.at);
+    for (int i = 0; i < FLAGS; i++)
+        *flag[i] = flags[i] != 0;
+    sn_text_clear(&text);
+}
+
+#define SN_X(NAME)                                                                                           \
+    static void on_##NAME(void *self, const SnTrainerState *state, SnTrainerControl *control,                \
+                          const SnJson *logs)                                                                \
+    {                                                                                                        \
+        hear(self, #NAME, state, control, logs);                                                             \
+    }
+SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+
+static SnStatus run(Bridge *b, SnArena *arena, const char *text, const char *device, const char *modules,
+                    SnError *err)
+{
+    const SnTrainerCallback callback = {.self = b,
+#define SN_X(NAME) .on_##NAME = on_##NAME,
+                                        SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+    };
+    const SnCompilerDesc cd = {
+        .struct_size = sizeof cd, .ops = sn_all_ops, .backends = sn_all_backends, .module_dir = modules};
+    SnCompiler *cc = NULL;
+    SnTrainer *t = NULL;
+    SnJson *config = NULL;
+    SnText said = {.memory = sn_allocator(b->ctx)};
+    SnStatus st = sn_json_parse(arena, "config", sn_bytes_str(text), &config, err);
+    const SnTrainerDesc d = {
+        .struct_size = sizeof d, .config = config, .device = device, .callback = &callback, .ncallback = 1};
+    if (st == SN_OK)
+        st = sn_compiler_create(b->ctx, &cd, &cc, err);
+    if (st == SN_OK)
+        st = sn_trainer_create(cc, &d, &t, err);
+    if (st == SN_OK)
+        st = sn_trainer_train(t, &said, err);
+    sn_trainer_destroy(t);
+    sn_compiler_destroy(cc);
+    sn_text_clear(&said);
+    return st;
+}
+
+int trainer_bridge(const char *config, const char *device, const char *modules, Tell *tell, char message[500])
+{
+    Bridge b = {.tell = tell};
+    SnError err = {0};
+    SnArena arena;
+    SnStatus st = sn_context_create(NULL, &b.ctx, &err);
+    if (st == SN_OK) {
+        sn_arena_init(&arena, sn_allocator(b.ctx));
+        st = run(&b, &arena, config, device, modules, &err);
+        sn_arena_clear(&arena);
+        sn_context_destroy(b.ctx);
+    }
+    memcpy(message, err.message, sizeof err.message);
+    return (int)st;
+}

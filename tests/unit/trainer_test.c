@@ -1,0 +1,176 @@
+/* trainer_test.c -- the Trainer on images that are made here: its events in their order. */
+#include "backends/backends.h"
+#include "frontends/training.h"
+#include "ops/ops.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
+
+#define SIDE 8
+#define ROWS 8
+
+typedef struct Room {
+    SnContext *ctx;
+    SnCompiler *cc;
+    SnArena arena;
+    Scratch files;
+} Room;
+
+/* Dark ones and bright ones, by turns. */
+static void write_images(const Scratch *s)
+{
+    uint8_t image[16 + ROWS * SIDE * SIDE] = {0, 0, 8, 3, 0, 0, 0, ROWS, 0, 0, 0, SIDE, 0, 0, 0, SIDE},
+                                     label[8 + ROWS] = {0, 0, 8, 1, 0, 0, 0, ROWS};
+    for (size_t i = 0; i < ROWS * SIDE * SIDE; i++)
+        image[16 + i] = (uint8_t)(i / (SIDE * SIDE) % 2 * 128 + i % 64);
+    for (size_t i = 0; i < ROWS; i++)
+        label[8 + i] = i % 2;
+    scratch_write(s, "images-ubyte", image, sizeof image);
+    scratch_write(s, "labels-ubyte", label, sizeof label);
+    scratch_text(
+        s, "config.json",
+        "{\"model_type\": \"resnet\", \"num_channels\": 1, \"embedding_size\": 4, \"hidden_sizes\": [4], "
+        "\"depths\": [1], \"layer_type\": \"basic\"}");
+}
+
+static int open_room(void **state)
+{
+    static Room r;
+    const SnCompilerDesc d = {.struct_size = sizeof d, .ops = sn_all_ops, .backends = sn_all_backends};
+    SnError err;
+    r = (Room){0};
+    assert_ok(sn_context_create(NULL, &r.ctx, &err));
+    assert_ok(sn_compiler_create(r.ctx, &d, &r.cc, &err));
+    sn_arena_init(&r.arena, sn_allocator(r.ctx));
+    scratch_open(&r.files);
+    write_images(&r.files);
+    *state = &r;
+    return 0;
+}
+
+static int close_room(void **state)
+{
+    Room *r = *state;
+    scratch_close(&r->files);
+    sn_arena_clear(&r->arena);
+    sn_compiler_destroy(r->cc);
+    sn_context_destroy(r->ctx);
+    return 0;
+}
+
+/* more: members of the config. */
+static const SnJson *config_of(Room *r, const char *more)
+{
+    SnJson *json = NULL;
+    SnError err;
+    const char *at = r->files.dir,
+               *text = sn_arena_printf(&r->arena,
+                                       "{\"init_from_config\": \"%s\", \"task\": \"image-classification\", "
+                                       "\"train_file\": [\"%s/images-ubyte\", \"%s/labels-ubyte\"], "
+                                       "\"validation_file\": [\"%s/images-ubyte\", \"%s/labels-ubyte\"], "
+                                       "\"output_dir\": \"%s/out\", \"per_device_train_batch_size\": 2, "
+                                       "\"report_to\": \"none\", %s}",
+                                       at, at, at, at, at, at, more);
+    assert_non_null(text);
+    assert_ok(sn_json_parse(&r->arena, "config", sn_bytes_str(text), &json, &err));
+    return json;
+}
+
+static void close_output(const Room *r, const char *const *folder, size_t n)
+{
+    Scratch s;
+    for (size_t i = 0; i <= n; i++) {
+        const int size = snprintf(s.dir, sizeof s.dir, "%s/out%s%s", r->files.dir, i < n ? "/" : "",
+                                  i < n ? folder[i] : "");
+        assert_in_range(size, 1, sizeof s.dir - 1);
+        scratch_close(&s);
+    }
+}
+
+/* ---- events ---- */
+
+typedef struct Heard {
+    char text[2048];
+    size_t n;
+    int64_t stops_at; /* should_epoch_stop is set at the end of this step */
+} Heard;
+
+#define SN_X(NAME)                                                                                           \
+    static void on_##NAME(void *self, const SnTrainerState *state, SnTrainerControl *control,                \
+                          const SnJson *logs)                                                                \
+    {                                                                                                        \
+        Heard *h = self;                                                                                     \
+        h->n += (size_t)snprintf(h->text + h->n, sizeof h->text - h->n, #NAME "%lld%s ",                     \
+                                 (long long)state->global_step, logs ? "*" : "");                            \
+        if (strcmp(#NAME, "step_end") == 0 && state->global_step == h->stops_at)                             \
+            control->should_epoch_stop = true;                                                               \
+    }
+SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+
+static void hear(Room *r, const char *more, Heard *h)
+{
+    const SnTrainerCallback callback = {.self = h,
+#define SN_X(NAME) .on_##NAME = on_##NAME,
+                                        SN_TRAINER_EVENTS(SN_X)
+#undef SN_X
+    };
+    const SnTrainerDesc d = {.struct_size = sizeof d,
+                             .config = config_of(r, more),
+                             .device = "interp",
+                             .callback = &callback,
+                             .ncallback = 1};
+    SnText said = {.memory = sn_allocator(r->ctx)};
+    SnTrainer *t = NULL;
+    SnError err;
+    assert_ok(sn_trainer_create(r->cc, &d, &t, &err));
+    assert_ok(sn_trainer_train(t, &said, &err));
+    sn_trainer_destroy(t);
+    sn_text_clear(&said);
+}
+
+#define STEP(AT, END)                                                                                        \
+    "step_begin" AT " substep_end" AT " pre_optimizer_step" AT " optimizer_step" AT " step_end" END          \
+    " log" END "* "
+#define EVALUATION(AT) "prediction_step" AT " log" AT "* evaluate" AT "* "
+
+/* As Trainer of Transformers gives them: tests/ref/trainer_events.py compares many such runs. */
+static void events_come_in_their_order(void **state)
+{
+    static const char *const folder[] = {"checkpoint-2", "checkpoint-3"};
+    Room *r = *state;
+    Heard h = {.stops_at = -1};
+    hear(r,
+         "\"max_steps\": 3, \"gradient_accumulation_steps\": 2, \"logging_steps\": 1, \"save_steps\": 2, "
+         "\"eval_strategy\": \"epoch\"",
+         &h);
+    assert_string_equal(h.text, "init_end0 train_begin0 epoch_begin0 " STEP("0", "1")
+                                    STEP("1", "2") "save2 epoch_end2 " EVALUATION("2") "epoch_begin2 " STEP(
+                                        "2", "3") "save3 epoch_end3 " EVALUATION("3") "log3* train_end3 ");
+    close_output(r, folder, SN_COUNT(folder));
+}
+
+/* An epoch that a callback ends is an epoch; evaluations before the first step are not the best one. */
+static void flags_of_callbacks_are_followed(void **state)
+{
+    Room *r = *state;
+    Heard h = {.stops_at = 1};
+    hear(r,
+         "\"num_train_epochs\": 2, \"gradient_accumulation_steps\": 2, \"logging_steps\": 1, "
+         "\"save_strategy\": "
+         "\"no\", \"eval_strategy\": \"steps\", \"eval_steps\": 2, \"eval_on_start\": true, "
+         "\"early_stopping_patience\": 1",
+         &h);
+    assert_string_equal(h.text, "init_end0 train_begin0 " EVALUATION("0") "epoch_begin0 " STEP(
+                                    "0", "1") "epoch_end1 epoch_begin1 " STEP("1", "2") EVALUATION("2")
+                                    STEP("2", "3") "epoch_end3 log3* train_end3 ");
+    close_output(r, NULL, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_come_in_their_order),
+        cmocka_unit_test(flags_of_callbacks_are_followed),
+    };
+    return cmocka_run_group_tests(tests, open_room, close_room);
+}
