@@ -285,12 +285,12 @@ static void put_types(SnMetricRun *r, const Type *t, size_t n, double zero, bool
     put_scores(r, "overall_", scores_of(all.hit, all.pred, all.ref, zero), NULL);
     if (!has_averages)
         return;
-    const double nothing = all.pred == 0 ? zero : 0;
+    const double none = (double)NAN, nothing = all.pred == 0 ? zero : 0;
     weighted = all.ref > 0 ? (Scores){weighted.precision / all.ref, weighted.recall / all.ref,
                                       weighted.f / all.ref, all.ref}
                            : (Scores){nothing, zero, nothing, 0};
     put_next(r);
-    put_scores(r, "macro_", n ? mean : (Scores){NAN, NAN, NAN, 0}, NULL);
+    put_scores(r, "macro_", n ? mean : (Scores){none, none, none, 0}, NULL);
     put_next(r);
     put_scores(r, "weighted_", weighted, NULL);
 }

@@ -204,7 +204,7 @@ static SnStatus edit_row(SnMetricRun *r, SnSplitter *s, uint32_t i, double *edit
     SnTextRow row;
     SnTrie t = {0};
     SnIds pred = {0}, ref = {0};
-    double least = INFINITY, sum = 0;
+    double least = (double)INFINITY, sum = 0;
     SN_TRY(sn_metric_row(r, i, &row));
     s->is_reference = false;
     SN_TRY(sn_splitter_words(s, &t, row.pred, &pred));

@@ -227,7 +227,7 @@ static bool add_chars(Unigram *u)
 
 static bool add_seeds(Unigram *u, const Suffixes *s)
 {
-    const Piece unknown = {.score = NAN};
+    const Piece unknown = {.score = (double)NAN};
     double sum = 0;
     bool ok = sn_vec_push(u->memory, &u->piece, unknown) && add_chars(u);
     for (size_t i = 0; ok && i < s->seed.n && (i == 0 || u->piece.n <= (uint64_t)u->plan->seed_size); i++)
@@ -301,7 +301,7 @@ static bool make_trie(Unigram *u)
 
 static void set_min_score(Unigram *u)
 {
-    u->min_score = INFINITY;
+    u->min_score = (double)INFINITY;
     for (size_t i = 1; i < u->piece.n; i++)
         u->min_score = u->piece.at[i].score < u->min_score ? u->piece.at[i].score : u->min_score;
     u->min_score = u->piece.n > 1 ? u->min_score : 0;
@@ -312,7 +312,7 @@ static void set_min_score(Unigram *u)
 /* All pieces in n characters, by their begin, then shorter ones first. */
 static bool make_lattice(Unigram *u, const uint32_t *text, uint32_t n)
 {
-    enum { UNKNOWN_PENALTY = 10 };
+    const double unknown_penalty = 10;
     u->lattice.n = 0;
     for (uint32_t i = 0; i < n; i++) {
         bool has_single = false;
@@ -330,7 +330,7 @@ static bool make_lattice(Unigram *u, const uint32_t *text, uint32_t n)
                 return false;
         }
         if (!has_single && !sn_vec_push(u->memory, &u->lattice,
-                                        (Node){i, i + 1, 0, .score = u->min_score - UNKNOWN_PENALTY}))
+                                        (Node){i, i + 1, 0, .score = u->min_score - unknown_penalty}))
             return false;
     }
     return true;
@@ -348,7 +348,7 @@ static void add_expected(Unigram *u, uint32_t n, double count, double *expected)
     const Node *all = u->lattice.at;
     const size_t nnode = u->lattice.n;
     for (uint32_t i = 0; i <= n; i++)
-        u->alpha[i] = u->beta[i] = NAN;
+        u->alpha[i] = u->beta[i] = (double)NAN;
     u->alpha[0] = u->beta[n] = 0;
     for (size_t i = 0; i < nnode; i++) {
         const Node *k = &all[i];
@@ -444,15 +444,15 @@ static bool add_way(Unigram *u, Way w)
 /* The best ways through the lattice of n characters, up to two: way[i] is the begin, in u->way. */
 static bool find_two(Unigram *u, uint32_t n, uint32_t way[2], uint32_t *nway)
 {
-    enum { END = NONE - 1 };
+    const uint32_t end = NONE - 1;
     *nway = 0;
     u->agenda.n = u->way.n = 0;
     (void)find_best(u, n);
-    bool ok = add_way(u, (Way){.node = END, .next = NONE});
+    bool ok = add_way(u, (Way){.node = end, .next = NONE});
     while (ok && *nway < 2 && u->agenda.n) {
         const Way top = take_best(u);
         const uint32_t at = (uint32_t)u->way.n;
-        const bool is_end = top.node == END;
+        const bool is_end = top.node == end;
         if (top.node == NONE) {
             way[(*nway)++] = top.next;
             continue;

@@ -157,13 +157,15 @@ SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, S
 
 typedef enum Kind { NUMBER, RATE, WORD } Kind; /* RATE: as a share of learning_rate */
 
+#define UNSET ((double)NAN) /* the op's own */
+
 static const struct Schedule {
     const char *name, *kind; /* NULL: it is told */
     bool has_warmup, has_end;
     struct {
         const char *key, *attr;
         Kind kind;
-        double otherwise; /* NaN: the op's own */
+        double otherwise;
     } set[8];
 } schedules[] = {
     {"linear", "linear", true, true, {{NULL, NULL, NUMBER, 0}}},
@@ -181,39 +183,39 @@ static const struct Schedule {
      false,
      false,
      {{"mode", NULL, WORD, 0},
-      {"factor", NULL, NUMBER, NAN},
-      {"patience", NULL, NUMBER, NAN},
-      {"threshold", NULL, NUMBER, NAN},
+      {"factor", NULL, NUMBER, UNSET},
+      {"patience", NULL, NUMBER, UNSET},
+      {"threshold", NULL, NUMBER, UNSET},
       {"threshold_mode", NULL, WORD, 0},
-      {"cooldown", NULL, NUMBER, NAN},
-      {"min_lr", NULL, NUMBER, NAN},
-      {"eps", NULL, NUMBER, NAN}}},
-    {"inverse_sqrt", "inverse_sqrt", true, false, {{"timescale", "timescale", NUMBER, NAN}}},
+      {"cooldown", NULL, NUMBER, UNSET},
+      {"min_lr", NULL, NUMBER, UNSET},
+      {"eps", NULL, NUMBER, UNSET}}},
+    {"inverse_sqrt", "inverse_sqrt", true, false, {{"timescale", "timescale", NUMBER, UNSET}}},
     {"cosine_with_min_lr",
      "cosine",
      true,
      true,
      {{"num_cycles", "num_cycles", NUMBER, 0.5},
-      {"min_lr_rate", "min_lr_rate", NUMBER, NAN},
-      {"min_lr", "min_lr_rate", RATE, NAN}}},
+      {"min_lr_rate", "min_lr_rate", NUMBER, UNSET},
+      {"min_lr", "min_lr_rate", RATE, UNSET}}},
     {"cosine_warmup_with_min_lr",
      "cosine_warmup",
      true,
      true,
      {{"num_cycles", "num_cycles", NUMBER, 0.5},
-      {"min_lr_rate", "min_lr_rate", NUMBER, NAN},
-      {"min_lr", "min_lr_rate", RATE, NAN},
-      {"warmup_lr_rate", "warmup_lr_rate", NUMBER, NAN}}},
+      {"min_lr_rate", "min_lr_rate", NUMBER, UNSET},
+      {"min_lr", "min_lr_rate", RATE, UNSET},
+      {"warmup_lr_rate", "warmup_lr_rate", NUMBER, UNSET}}},
     {"warmup_stable_decay",
      "stable",
      true,
      true,
      {{"num_decay_steps", "decay_steps", NUMBER, 0},
-      {"num_stable_steps", "stable_steps", NUMBER, NAN},
+      {"num_stable_steps", "stable_steps", NUMBER, UNSET},
       {"warmup_type", "warmup_type", WORD, 0},
       {"decay_type", "decay_type", WORD, 0},
-      {"min_lr_ratio", "min_lr_rate", NUMBER, NAN},
-      {"num_cycles", "num_cycles", NUMBER, NAN}}},
+      {"min_lr_ratio", "min_lr_rate", NUMBER, UNSET},
+      {"num_cycles", "num_cycles", NUMBER, UNSET}}},
 };
 
 static SnStatus set_schedule(SnArena *a, const struct Schedule *s, int i, const SnJson *more, SnLrSchedule *r,

@@ -220,7 +220,7 @@ static void embeddings_are_resized(void **state)
             sum += v;
         }
         memcpy(&v, t->bytes.at + 11 * WIDE * sizeof v, sizeof v);
-        assert_true(fabsf(v - sum / VOCAB) < 1e-6f);
+        assert_true(fabsf(v - sum / (float)VOCAB) < 1e-6f);
     }
     assert_int_equal(sn_model_resize_embeddings(m, -1, NULL, &err), SN_EINVAL);
     sn_weights_release(w);

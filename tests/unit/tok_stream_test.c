@@ -296,7 +296,7 @@ static void assert_recorded(const char *shared, const char *name, const SnJson *
         const uint8_t *end = memchr(left.at, '\n', left.n);
         const size_t n = end != NULL ? (size_t)(end - left.at) : left.n;
         SnJson *row = NULL;
-        int64_t want, string, id;
+        int64_t want = 0, string = -1, id;
         assert_ok(sn_json_parse(&f.arena, "row", sn_bytes(left.at, n), &row, &err));
         left = sn_bytes(left.at + n + (end != NULL), left.n - n - (end != NULL));
         assert_true(sn_json_int(sn_json_at(stream, 0), &want) && sn_json_int(sn_json_get(row, "s"), &string));
