@@ -318,11 +318,18 @@ static bool read_number(SnJsonWalk *w, SnJson *v)
         return true;
     }
     SnDecimal d;
+    const char *text = (const char *)w->r.at;
     if (!decimal_read(&w->r, &d))
         return json_stop(w, "expected a value");
-    if (!decimal_int(&d, &v->u.integer))
-        *v = (SnJson){.kind = SN_JSON_FLOAT, .u.number = decimal_f64(&d)};
-    return true;
+    if (decimal_int(&d, &v->u.integer))
+        return true;
+    *v = (SnJson){.kind = SN_JSON_FLOAT, .u.number = decimal_f64(&d)};
+    const size_t n = (size_t)((const char *)w->r.at - text);
+    if (!d.is_integer || n > UINT32_MAX)
+        return true;
+    v->n = (uint32_t)n;
+    v->u.digits = sn_arena_strndup(w->arena, text, n);
+    return v->u.digits != NULL || json_no_memory(w);
 }
 
 /* ---- walking ---- */
@@ -759,7 +766,10 @@ void sn_json_put(SnText *t, const SnJson *v)
         sn_json_put_int(t, v->u.integer);
         break;
     case SN_JSON_FLOAT:
-        sn_json_put_f64(t, v->u.number);
+        if (v->n)
+            sn_text_add(t, v->u.digits, v->n);
+        else
+            sn_json_put_f64(t, v->u.number);
         break;
     case SN_JSON_STRING:
         sn_json_put_string(t, v->u.string);

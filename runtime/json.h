@@ -23,11 +23,14 @@ typedef enum SnJsonKind {
 typedef struct SnJson SnJson;
 struct SnJson {
     SnJsonKind kind;
-    uint32_t n; /* ARRAY, OBJECT: children; LATER: strings */
+    uint32_t n; /* ARRAY, OBJECT: children; LATER: strings; FLOAT: digits */
     union {
         bool boolean;
         int64_t integer; /* INT: what fits an i64; other integers are FLOAT */
-        double number;
+        struct {
+            double number;
+            const char *digits; /* n of them, if an integer was too large for INT: its text */
+        };
         SnBytes string;
         SnJson *child; /* ARRAY, OBJECT: n values in a row */
     } u;

@@ -451,7 +451,11 @@ static SnStatus render(Chat *c, const SnJson vars[3], SnText *text, SnJinjaSpans
     SnJinja *t = NULL;
     SnArena tree;
     const SnJson *all[] = {&vars[0], &vars[1], &vars[2]};
-    const SnJinjaRender o = {.vars = all, .nvars = SN_COUNT(all), .spans = spans};
+    /* What a template draws goes by a variable that is called so. */
+    int64_t seed = 0;
+    for (size_t i = 0; i < SN_COUNT(all); i++)
+        (void)sn_json_int(sn_json_get(all[i], "seed"), &seed);
+    const SnJinjaRender o = {.vars = all, .nvars = SN_COUNT(all), .seed = (uint64_t)seed, .spans = spans};
     sn_arena_init(&tree, c->arena->memory);
     tree.limit = (size_t)256 << 20;
     SnStatus st = sn_jinja_parse(&tree, "chat template", c->text, &t, c->err);

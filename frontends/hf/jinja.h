@@ -5,8 +5,8 @@
  * strftime_now). A template may be hostile: parsing and rendering have limits on depth, steps, memory and
  * size.
  *
- * Left out, and refused by name: extends, include, import, autoescape, the filters random, urlize,
- * pprint and wordwrap, lipsum(). Integers have 64 bits; what overflows is an error. */
+ * Left out, and refused by name: extends, include, import, autoescape, and methods of str that need other
+ * types (encode, translate, maketrans). Integers end at 32,768 bits, those in decimal at 4,300 digits. */
 #ifndef SN_JINJA_H
 #define SN_JINJA_H
 
@@ -28,6 +28,7 @@ typedef struct SnJinjaRender {
     const SnJson *const *vars; /* objects: variables; of two of one name the later */
     size_t nvars;
     int64_t now;        /* seconds since 1970, for strftime_now; 0: the clock */
+    uint64_t seed;      /* of the filter random and lipsum() */
     uint64_t max_steps; /* 0: the usual limits */
     size_t max_memory, max_size;
     SnJinjaSpans *spans; /* what {% generation %} wrote; or NULL */

@@ -125,6 +125,10 @@ static SnStatus slice_part(SnJiRun *r, SnJiScope *s, const SnJiNode *e, int64_t 
     if (e)
         SN_TRY(sn_ji_eval(r, s, e, &v));
     *is_given = v.kind != SN_JI_NONE;
+    if (v.kind == SN_JI_BIG) {
+        *out = v.u.big->is_negative ? -INT64_MAX : INT64_MAX;
+        return SN_OK;
+    }
     if (*is_given && !sn_ji_is_int(v))
         return sn_ji_fail(r, "slice indices must be integers or None or have an __index__ method");
     *out = *is_given ? sn_ji_integer(v) : 0;
@@ -146,7 +150,7 @@ static SnStatus slice_range(SnJiRun *r, const SnJiRange *g, int64_t begin, int64
     if (!part)
         return sn_ji_stop(r, SN_ENOMEM, "no memory");
     if (!sn_mul_i64(g->step, step, &gap))
-        return sn_ji_fail(r, "an integer of more than 64 bits");
+        return sn_ji_fail(r, "a range with steps of more than 64 bits");
     *part = (SnJiRange){g->start + begin * g->step, g->start + end * g->step, gap, n};
     *out = (SnJiValue){.kind = SN_JI_RANGE, .u = {.range = part}};
     return SN_OK;

@@ -109,14 +109,10 @@ static SnStatus parse_primary(SnJiParser *p, bool is_target, SnJiNode **out)
     case SN_JI_T_STRING:
         return parse_strings(p, out);
     case SN_JI_T_INT:
-    case SN_JI_T_FLOAT: {
-        SnJiValue v = {.kind = SN_JI_INT, .u = {.integer = token->u.integer}};
-        if (token->type == SN_JI_T_FLOAT)
-            v = (SnJiValue){.kind = SN_JI_FLOAT, .u = {.number = token->u.number}};
-        SN_TRY(constant(p, v, out));
+    case SN_JI_T_FLOAT:
+        SN_TRY(constant(p, token->u.value, out));
         p->at++;
         return SN_OK;
-    }
     case SN_JI_TOP(LPAREN):
         p->at++;
         SN_TRY(sn_ji_parse_tuple(p, SN_JI_TUPLE_PARENS, out));

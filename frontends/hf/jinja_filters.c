@@ -15,14 +15,13 @@ static SnStatus attr_of(SnJiCall *c, SnJiValue item, SnJiValue attr, SnJiValue u
     for (;;) {
         const char *dot = memchr(p, '.', (size_t)(end - p));
         const SnJiValue part = sn_ji_text_value(p, (size_t)((dot ? dot : end) - p));
-        int64_t index = 0;
-        bool overflows = false, is_digits = part.u.text.n > 0;
+        SnJiValue index = part;
+        bool is_digits = part.u.text.n > 0;
         for (uint32_t i = 0; i < part.u.text.n; i++)
             is_digits = is_digits && p[i] >= '0' && p[i] <= '9';
-        if (is_digits && sn_ji_parse_int(part.u.text, 10, &index, &overflows) && !overflows)
-            SN_TRY(sn_ji_item(c->run, *out, sn_ji_int(index), out));
-        else
-            SN_TRY(sn_ji_item(c->run, *out, part, out));
+        if (is_digits)
+            SN_TRY(sn_ji_parse_int(c->run, part.u.text, 10, &index));
+        SN_TRY(sn_ji_item(c->run, *out, index, out));
         if (out->kind == SN_JI_UNDEFINED && usual.kind > SN_JI_NONE)
             *out = usual;
         if (!dot)
@@ -277,13 +276,16 @@ static SnStatus batch(SnJiCall *c, SnJiValue *out)
     SN_TRY(int_arg(c, 0, 0, &width));
     SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &all));
+    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &line));
     for (size_t i = 0; i < n; i++) {
-        if (i == 0 || (int64_t)line.u.list->n == width) {
-            SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &line));
+        if ((int64_t)line.u.list->n == width) {
             SN_TRY(sn_ji_append(c->run, all, line));
+            SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &line));
         }
         SN_TRY(sn_ji_append(c->run, line, at[i]));
     }
+    if (n)
+        SN_TRY(sn_ji_append(c->run, all, line));
     while (n && c->v[1].kind > SN_JI_NONE && (int64_t)line.u.list->n < width)
         SN_TRY(sn_ji_append(c->run, line, c->v[1]));
     return sn_ji_iter(c->run, "generator", all, out);
@@ -446,65 +448,73 @@ static SnStatus absolute(SnJiCall *c, SnJiValue *out)
         *out = sn_ji_float(fabs(c->self.u.number));
         return SN_OK;
     }
-    return sn_ji_sign(c->run, sn_ji_integer(c->self) < 0, c->self, out);
+    const bool is_negative = sn_ji_compare_wholes(c->self, sn_ji_int(0)) < 0;
+    return sn_ji_sign(c->run, is_negative, c->self, out);
 }
 
 static SnStatus to_int(SnJiCall *c, SnJiValue *out)
 {
-    int64_t base = 10, v = 0;
+    int64_t base = 10;
     double d = (double)NAN;
-    bool overflows = false;
+    SnJiValue v;
     SN_TRY(sn_ji_defined(c->run, c->self));
     SN_TRY(int_arg(c, 1, 10, &base));
     const bool is_text = c->self.kind == SN_JI_STRING, is_base = base == 0 || (base >= 2 && base <= 36);
-    *out = sn_ji_is_int(c->self)           ? sn_ji_int(sn_ji_integer(c->self))
-           : c->v[0].kind != SN_JI_MISSING ? c->v[0]
-                                           : sn_ji_int(0);
-    if (sn_ji_is_int(c->self))
-        return SN_OK;
-    if (is_text && is_base && sn_ji_parse_int(c->self.u.text, (int)base, &v, &overflows)) {
-        *out = sn_ji_int(v);
-        return overflows ? sn_ji_fail(c->run, "an integer of more than 64 bits") : SN_OK;
+    if (sn_ji_is_whole(c->self))
+        return sn_ji_sign(c->run, false, c->self, out);
+    *out = c->v[0].kind != SN_JI_MISSING ? c->v[0] : sn_ji_int(0);
+    if (is_text && is_base) {
+        SN_TRY(sn_ji_parse_int(c->run, c->self.u.text, (int)base, &v));
+        if (v.kind != SN_JI_MISSING) {
+            *out = v;
+            return SN_OK;
+        }
     }
     if (is_text ? !sn_ji_parse_float(c->self.u.text, &d) : c->self.kind != SN_JI_FLOAT)
         return SN_OK;
     d = is_text ? d : c->self.u.number;
     if (isinf(d) && !is_text)
         return sn_ji_fail(c->run, "cannot convert float infinity to integer");
-    if (d - d != 0)
-        return SN_OK;
-    if (!sn_ji_float_to_int(d, &v))
-        return sn_ji_fail(c->run, "an integer of more than 64 bits");
-    *out = sn_ji_int(v);
-    return SN_OK;
+    return d - d != 0 ? SN_OK : sn_ji_from_float(c->run, d, out);
 }
 
 static SnStatus to_float(SnJiCall *c, SnJiValue *out)
 {
     double v = 0;
     SN_TRY(sn_ji_defined(c->run, c->self));
+    *out = c->v[0].kind != SN_JI_MISSING ? c->v[0] : sn_ji_float(0);
     if (sn_ji_is_number(c->self))
-        *out = sn_ji_float(sn_ji_number(c->self));
-    else if (c->self.kind == SN_JI_STRING && sn_ji_parse_float(c->self.u.text, &v))
-        *out = sn_ji_float(v);
-    else
-        *out = c->v[0].kind != SN_JI_MISSING ? c->v[0] : sn_ji_float(0);
+        SN_TRY(sn_ji_to_float(c->run, c->self, &v));
+    else if (c->self.kind != SN_JI_STRING || !sn_ji_parse_float(c->self.u.text, &v))
+        return SN_OK;
+    *out = sn_ji_float(v);
     return SN_OK;
 }
 
+/* To a multiple of 10 to the power of -precision, of two as near to that which is even. */
+static SnStatus round_whole(SnJiCall *c, int64_t precision, SnJiValue *out)
+{
+    SnJiRun *r = c->run;
+    SnJiValue unit, rest, twice, half;
+    bool is_odd = false;
+    SN_TRY(sn_ji_sign(r, false, c->self, out));
+    if (precision >= 0)
+        return SN_OK;
+    SN_TRY(sn_ji_math(r, SN_JI_OP_POW, sn_ji_int(10), sn_ji_int(-precision), &unit));
+    SN_TRY(sn_ji_math(r, SN_JI_OP_MOD, *out, unit, &rest));
+    SN_TRY(sn_ji_math(r, SN_JI_OP_FLOORDIV, *out, unit, &half));
+    SN_TRY(sn_ji_math(r, SN_JI_OP_MOD, half, sn_ji_int(2), &half));
+    SN_TRY(sn_ji_equal(r, half, sn_ji_int(1), &is_odd));
+    SN_TRY(sn_ji_math(r, SN_JI_OP_MUL, rest, sn_ji_int(2), &twice));
+    const int sign = sn_ji_compare_wholes(twice, unit);
+    SN_TRY(sn_ji_math(r, SN_JI_OP_SUB, *out, rest, out));
+    return sign > 0 || (sign == 0 && is_odd) ? sn_ji_math(r, SN_JI_OP_ADD, *out, unit, out) : SN_OK;
+}
+
 /* To the nearest, of two the even one: the decimal digits decide. */
-static SnStatus round_common(SnJiCall *c, int64_t precision, SnJiValue *out)
+static SnStatus round_float(SnJiCall *c, int64_t precision, SnJiValue *out)
 {
     SnText t = {.memory = c->run->memory};
-    if (sn_ji_is_int(c->self)) {
-        int64_t unit = 1, v = sn_ji_integer(c->self);
-        for (int64_t i = precision; i < 0 && unit; i++)
-            unit = unit > INT64_MAX / 10 ? 0 : unit * 10;
-        const int64_t rest = unit ? (v % unit + unit) % unit : 0;
-        const bool is_up = rest > unit / 2 || (unit > 1 && rest == unit / 2 && (v - rest) / unit % 2 != 0);
-        *out = sn_ji_int(!unit ? 0 : v - rest + (is_up ? unit : 0));
-        return SN_OK;
-    }
     *out = c->self;
     if (precision > 300 || !isfinite(c->self.u.number))
         return SN_OK;
@@ -533,16 +543,15 @@ static SnStatus round_number(SnJiCall *c, SnJiValue *out)
     if (!sn_ji_is_number(c->self))
         return sn_ji_fail(c->run, "type %s doesn't define __round__ method", sn_ji_type(c->self));
     if (!ceils && !floors)
-        return round_common(c, precision, out);
+        return c->self.kind == SN_JI_FLOAT ? round_float(c, precision, out) : round_whole(c, precision, out);
     SnJiValue unit, v;
     SN_TRY(sn_ji_math(c->run, SN_JI_OP_POW, sn_ji_int(10), sn_ji_int(precision), &unit));
     SN_TRY(sn_ji_math(c->run, SN_JI_OP_MUL, c->self, unit, &v));
-    int64_t whole = 0;
-    if (v.kind == SN_JI_FLOAT) {
-        if (!sn_ji_float_to_int(ceils ? ceil(v.u.number) : floor(v.u.number), &whole))
-            return sn_ji_fail(c->run, "an integer of more than 64 bits");
-        v = sn_ji_int(whole);
-    }
+    if (v.kind == SN_JI_FLOAT && !isfinite(v.u.number))
+        return sn_ji_fail(c->run, "cannot convert float %s to integer",
+                          isnan(v.u.number) ? "NaN" : "infinity");
+    if (v.kind == SN_JI_FLOAT)
+        SN_TRY(sn_ji_from_float(c->run, ceils ? ceil(v.u.number) : floor(v.u.number), &v));
     return sn_ji_math(c->run, SN_JI_OP_DIV, v, unit, out);
 }
 
@@ -593,7 +602,7 @@ const SnJiRow sn_ji_filters[] = {
     {"map", map, "*", true},
     {"max", min_or_max, "case_sensitive? attribute?"},
     {"min", min_or_max, "case_sensitive? attribute?"},
-    {"random", NULL, "*"},
+    {"random", sn_ji_random, ""},
     {"reject", select_items, "*", true},
     {"rejectattr", select_items, "*", true},
     {"reverse", reverse, ""},

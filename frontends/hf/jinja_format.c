@@ -113,9 +113,20 @@ static SnStatus put_number(SnJiRun *r, SnText *t, const Spec *s, bool is_negativ
     return SN_OK;
 }
 
-static SnStatus format_int(SnJiRun *r, SnText *t, const Spec *s, int64_t v)
+static void upper_ascii(SnText *t)
 {
-    char text[72];
+    for (size_t i = 0; i < t->n; i++)
+        if (t->at[i] >= 'a' && t->at[i] <= 'z')
+            t->at[i] = (char)(t->at[i] - 32);
+}
+
+static bool is_below_zero(SnJiValue v)
+{
+    return sn_ji_compare_wholes(v, sn_ji_int(0)) < 0;
+}
+
+static SnStatus format_int(SnJiRun *r, SnText *t, const Spec *s, SnJiValue v)
+{
     SnText digits = {.memory = r->memory};
     const char kind = s->kind ? s->kind : 'd';
     const unsigned base = kind == 'x' || kind == 'X' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
@@ -125,22 +136,13 @@ static SnStatus format_int(SnJiRun *r, SnText *t, const Spec *s, int64_t v)
                          : kind == 'o' ? "0o"
                          : kind == 'b' ? "0b"
                                        : "";
-    uint64_t left = v < 0 ? (uint64_t)0 - (uint64_t)v : (uint64_t)v;
-    size_t at = sizeof text;
-    do
-        text[--at] = (kind == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[left % base];
-    while ((left /= base) != 0);
-    sn_ji_add(r, &digits, text + at, sizeof text - at);
-    const SnStatus st = put_number(r, t, s, v < 0, prefix, &digits, base == 10 ? 3 : 4);
+    SnStatus st = sn_ji_put_digits(r, v, base, &digits);
+    if (kind == 'X')
+        upper_ascii(&digits);
+    if (st == SN_OK)
+        st = put_number(r, t, s, is_below_zero(v), prefix, &digits, base == 10 ? 3 : 4);
     sn_text_clear(&digits);
     return st;
-}
-
-static void upper_ascii(SnText *t)
-{
-    for (size_t i = 0; i < t->n; i++)
-        if (t->at[i] >= 'a' && t->at[i] <= 'z')
-            t->at[i] = (char)(t->at[i] - 32);
 }
 
 static SnStatus format_float(SnJiRun *r, SnText *t, const Spec *s, double v)
@@ -253,10 +255,10 @@ static SnStatus format_value(SnJiRun *r, SnText *t, SnJiText text, SnJiValue v)
             return bad_kind(r, &s, v);
         return format_text(r, t, &s, v.u.text);
     }
-    if (sn_ji_is_int(v) && (s.kind == 0 || strchr("dnxXob", s.kind))) {
+    if (sn_ji_is_whole(v) && (s.kind == 0 || strchr("dnxXob", s.kind))) {
         if (s.precision >= 0)
             return sn_ji_fail(r, "Precision not allowed in integer format specifier");
-        return format_int(r, t, &s, sn_ji_integer(v));
+        return format_int(r, t, &s, v);
     }
     if (sn_ji_is_int(v) && s.kind == 'c') {
         const int64_t cp = sn_ji_integer(v);
@@ -265,9 +267,13 @@ static SnStatus format_value(SnJiRun *r, SnText *t, SnJiText text, SnJiValue v)
             return sn_ji_fail(r, "%%c arg not in range");
         return format_text(r, t, &s, sn_ji_text_value(utf8, (size_t)sn_utf8_put((uint32_t)cp, utf8)).u.text);
     }
-    if (sn_ji_is_number(v))
-        return s.kind == 0 || strchr("eEfFgGn%", s.kind) ? format_float(r, t, &s, sn_ji_number(v))
-                                                         : bad_kind(r, &s, v);
+    if (sn_ji_is_number(v) && s.kind && !strchr("eEfFgGn%", s.kind))
+        return bad_kind(r, &s, v);
+    if (sn_ji_is_number(v)) {
+        double number = 0;
+        SN_TRY(sn_ji_to_float(r, v, &number));
+        return format_float(r, t, &s, number);
+    }
     return sn_ji_fail(r, "unsupported format string passed to %s.__format__", sn_ji_type(v));
 }
 
@@ -284,23 +290,23 @@ static SnStatus put_fields(Fields *f, SnText *t, SnJiText s);
 
 static SnStatus first_field(Fields *f, SnJiText name, SnJiValue *out)
 {
-    int64_t index = 0;
-    bool overflows = false, is_number = true;
+    SnJiValue index = sn_ji_int(0);
+    bool is_number = true;
     for (uint32_t i = 0; i < name.n; i++)
         is_number = is_number && name.at[i] >= '0' && name.at[i] <= '9';
     if (is_number) {
         if (name.n == 0 ? f->next < 0 : f->next > 0)
             return sn_ji_fail(f->r, "cannot switch between manual and automatic field numbering");
         if (name.n == 0) {
-            index = f->next++;
+            index = sn_ji_int(f->next++);
         } else {
             f->next = -1;
-            (void)sn_ji_parse_int(name, 10, &index, &overflows);
+            SN_TRY(sn_ji_parse_int(f->r, name, 10, &index));
         }
-        if (overflows || (uint64_t)index >= f->args->n)
-            return sn_ji_fail(f->r, "Replacement index %lld out of range for positional args tuple",
-                              (long long)index);
-        *out = f->args->at[index];
+        if (index.kind != SN_JI_INT || (uint64_t)index.u.integer >= f->args->n)
+            return sn_ji_fail(f->r, "Replacement index %.*s out of range for positional args tuple",
+                              (int)(name.n < 80 ? name.n : 80), name.at);
+        *out = f->args->at[index.u.integer];
         return SN_OK;
     }
     for (size_t i = 0; i < f->args->nkw; i++)
@@ -323,18 +329,16 @@ static SnStatus get_field(Fields *f, SnJiText path, SnJiValue *out)
         begin = ++p;
         while (p < end && (is_attr ? *p != '.' && *p != '[' : *p != ']'))
             p++;
-        SnJiValue key = sn_ji_text_value(begin, (size_t)(p - begin));
-        int64_t index = 0;
-        bool overflows = false;
+        SnJiValue key = sn_ji_text_value(begin, (size_t)(p - begin)), index = {0};
         if (begin == p || (!is_attr && p == end))
             return sn_ji_fail(f->r, "Empty attribute in format string");
         if (is_attr) {
             SN_TRY(sn_ji_attr(f->r, *out, sn_ji_bytes(key), out));
             continue;
         }
-        if (*begin >= '0' && *begin <= '9' && sn_ji_parse_int(key.u.text, 10, &index, &overflows))
-            key = sn_ji_int(index);
-        SN_TRY(sn_ji_item(f->r, *out, key, out));
+        if (*begin >= '0' && *begin <= '9')
+            SN_TRY(sn_ji_parse_int(f->r, key.u.text, 10, &index));
+        SN_TRY(sn_ji_item(f->r, *out, index.kind == SN_JI_MISSING ? key : index, out));
         p++;
         if (p < end && *p != '.' && *p != '[')
             return sn_ji_fail(f->r, "Only '.' or '[' may follow ']' in format field specifier");
@@ -461,20 +465,24 @@ static SnStatus put_percent_number(Percent *q, SnText *t, Spec *s, SnJiValue v)
     }
     if (s->align == '<')
         s->zero = false;
-    if (strchr("eEfFgG", s->kind))
-        return format_float(q->r, t, s, sn_ji_number(v));
-    int64_t whole = 0;
-    if (v.kind == SN_JI_FLOAT && (strchr("xXo", s->kind) || !sn_ji_float_to_int(v.u.number, &whole)))
+    if (strchr("eEfFgG", s->kind)) {
+        double number = 0;
+        SN_TRY(sn_ji_to_float(q->r, v, &number));
+        return format_float(q->r, t, s, number);
+    }
+    if (v.kind == SN_JI_FLOAT && (strchr("xXo", s->kind) || !isfinite(v.u.number)))
         return sn_ji_fail(q->r, "%%%c format: an integer is required, not float", s->kind);
-    whole = v.kind == SN_JI_FLOAT ? whole : sn_ji_integer(v);
+    SnJiValue whole = v;
+    if (v.kind == SN_JI_FLOAT)
+        SN_TRY(sn_ji_from_float(q->r, v.u.number, &whole));
     s->kind = s->kind == 'i' || s->kind == 'u' ? 'd' : s->kind;
     if (s->precision >= 0) {
         /* Digits, with zeros in front. */
         Spec digits = {.kind = s->kind, .width = s->precision, .precision = -1, .zero = true};
-        digits.width += whole < 0;
+        digits.width += is_below_zero(whole);
         SnText text = {.memory = q->r->memory};
         SN_TRY(format_int(q->r, &text, &digits, whole));
-        put_padded(q->r, t, s, whole >= 0 ? sign_of(s, false) : "",
+        put_padded(q->r, t, s, is_below_zero(whole) ? "" : sign_of(s, false),
                    (SnJiText){text.at ? text.at : "", (uint32_t)text.n, 0}, s->align ? s->align : '>');
         sn_text_clear(&text);
         return SN_OK;

@@ -27,7 +27,7 @@ static void put_ascii(Writer *w, SnJiText s)
     char text[16];
     for (const char *p = s.at; p < s.at + s.n;) {
         const uint32_t cp = sn_ji_next_code(&p), low = cp - 0x10000;
-        if (cp < 0x80)
+        if (cp < 0x7F)
             sn_ji_add(w->r, w->t, p - 1, 1);
         else if (cp < 0x10000)
             sn_ji_add(w->r, w->t, text, (size_t)snprintf(text, sizeof text, "\\u%04x", cp));

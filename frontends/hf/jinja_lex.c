@@ -2,8 +2,7 @@
  *
  * Data between tags is trimmed here: by `-` signs, by trim_blocks (the line end after a block) and by
  * lstrip_blocks (the blanks before one that begins a line). */
-#include "frontends/hf/jinja_node.h"
-#include "frontends/hf/jinja_text.h"
+#include "frontends/hf/jinja_run.h"
 
 #include <stdlib.h>
 
@@ -245,8 +244,10 @@ static SnStatus lex_float(Lexer *x, const char *to)
     size_t zeros = 0;
     while (zeros + 1 < n && digits[zeros] == '0' && is_digit(digits[zeros + 1]))
         zeros++;
-    if (!sn_parse_f64(sn_bytes(digits + zeros, n - zeros), &token.u.number))
+    double v = 0;
+    if (!sn_parse_f64(sn_bytes(digits + zeros, n - zeros), &v))
         return fail(x, "expected a number");
+    token.u.value = sn_ji_float(v);
     advance(x, to);
     return push(x, token);
 }
@@ -266,13 +267,10 @@ static SnStatus lex_integer(Lexer *x)
     }
     /* A number that begins with 0 is zeros alone. */
     const char *to = skip_digits(p, x->end, base == 10 && *p == '0' ? 1 : base);
-    for (; p < to; p++)
-        if (*p != '_') {
-            const int64_t digit = is_digit(*p) ? *p - '0' : (*p | 32) - 'a' + 10;
-            if (!sn_mul_i64(token.u.integer, base, &token.u.integer) ||
-                !sn_add_i64(token.u.integer, digit, &token.u.integer))
-                return fail(x, "an integer of more than 64 bits");
-        }
+    const char *wrong =
+        sn_ji_parse_digits(x->arena, sn_bytes(p, (size_t)(to - p)), base, false, &token.u.value);
+    if (wrong)
+        return fail(x, wrong);
     advance(x, to);
     return push(x, token);
 }

@@ -1,6 +1,8 @@
 /* jinja_method.c -- methods of values: str, dict, list, tuple; cyclers and macros. */
 #include "frontends/hf/jinja_run.h"
 
+#include <math.h>
+
 /* ---- arguments ---- */
 
 static SnStatus need_text(SnJiCall *c, SnJiValue v, const char *what)
@@ -54,6 +56,11 @@ static SnStatus upper(SnJiCall *c, SnJiValue *out)
 static SnStatus lower(SnJiCall *c, SnJiValue *out)
 {
     return keep_safe(c, sn_ji_case(c->run, self_text(c), SN_JI_TO_LOWER, out), out);
+}
+
+static SnStatus casefold(SnJiCall *c, SnJiValue *out)
+{
+    return keep_safe(c, sn_ji_fold(c->run, self_text(c), out), out);
 }
 
 static SnStatus title(SnJiCall *c, SnJiValue *out)
@@ -306,6 +313,8 @@ static SnStatus split(SnJiCall *c, SnJiValue *out)
 static SnStatus splitlines(SnJiCall *c, SnJiValue *out)
 {
     SN_TRY(sn_ji_split_lines(c->run, self_text(c), sn_ji_truth(c->v[0]), out));
+    for (size_t i = 0; i < out->u.list->n; i++)
+        out->u.list->at[i].is_safe = c->self.is_safe;
     return sn_ji_spend(c->run, self_text(c).n / 8);
 }
 
@@ -470,6 +479,21 @@ static SnStatus format(SnJiCall *c, SnJiValue *out)
     return sn_ji_format(c->run, c->self, &c->args, out);
 }
 
+static SnStatus format_map(SnJiCall *c, SnJiValue *out)
+{
+    if (c->v[0].kind != SN_JI_DICT)
+        return sn_ji_fail(c->run, "format_map() takes a mapping here, not %s", sn_ji_type(c->v[0]));
+    const SnJiDict *d = c->v[0].u.dict;
+    SnJiKeyword *kw = sn_arena_array(&c->run->arena, d->n + 1, sizeof *kw);
+    SnJiArgs args = {.kw = kw};
+    if (!kw)
+        return sn_ji_stop(c->run, SN_ENOMEM, "no memory");
+    for (size_t i = 0; i < d->n; i++)
+        if (d->at[i].key.kind == SN_JI_STRING)
+            kw[args.nkw++] = (SnJiKeyword){sn_ji_bytes(d->at[i].key), d->at[i].value};
+    return sn_ji_format(c->run, c->self, &args, out);
+}
+
 /* ---- dict ---- */
 
 static SnStatus view(SnJiCall *c, SnJiValue *out)
@@ -547,21 +571,51 @@ static SnStatus range_fact(SnJiCall *c, SnJiValue *out)
 static SnStatus number_fact(SnJiCall *c, SnJiValue *out)
 {
     const char *name = c->row->name;
-    const bool is_int = sn_ji_is_int(c->self);
-    *out = is_int ? sn_ji_int(sn_ji_integer(c->self)) : c->self;
+    const bool is_whole = sn_ji_is_whole(c->self);
+    int64_t bits = 0, ones = 0;
+    SN_TRY(sn_ji_sign(c->run, false, c->self, out));
+    if (is_whole)
+        bits = sn_ji_whole_bits(c->self, &ones);
     if (strcmp(name, "imag") == 0)
-        *out = is_int ? sn_ji_int(0) : sn_ji_float(0);
+        *out = is_whole ? sn_ji_int(0) : sn_ji_float(0);
     else if (strcmp(name, "denominator") == 0)
         *out = sn_ji_int(1);
+    else if (strcmp(name, "bit_length") == 0 || strcmp(name, "bit_count") == 0)
+        *out = sn_ji_int(name[4] == 'l' ? bits : ones);
     return SN_OK;
 }
 
 static SnStatus is_integer(SnJiCall *c, SnJiValue *out)
 {
-    int64_t whole = 0;
     const double v = c->self.u.number;
-    *out = sn_ji_bool(v - v == 0 && (!sn_ji_float_to_int(v, &whole) || (double)whole == v));
+    *out = sn_ji_bool(v - v == 0 && trunc(v) == v);
     return SN_OK;
+}
+
+/* The fraction in its lowest terms: of a float one with a power of two. */
+static SnStatus as_integer_ratio(SnJiCall *c, SnJiValue *out)
+{
+    SnJiValue over, under = sn_ji_int(1);
+    if (c->self.kind != SN_JI_FLOAT) {
+        SN_TRY(sn_ji_sign(c->run, false, c->self, &over));
+        return sn_ji_pair(c->run, over, under, out);
+    }
+    const double v = c->self.u.number;
+    if (!isfinite(v))
+        return sn_ji_fail(c->run, "cannot convert %s to integer ratio", isnan(v) ? "NaN" : "Infinity");
+    int exponent = 0, twos = 0;
+    double part = frexp(v, &exponent);
+    while (part != trunc(part)) {
+        part *= 2;
+        twos++;
+    }
+    if (exponent > twos)
+        SN_TRY(sn_ji_from_float(c->run, v, &over));
+    else
+        SN_TRY(sn_ji_from_float(c->run, part, &over));
+    if (twos > exponent)
+        SN_TRY(sn_ji_math(c->run, SN_JI_OP_POW, sn_ji_int(2), sn_ji_int(twos - exponent), &under));
+    return sn_ji_pair(c->run, over, under, out);
 }
 
 static SnStatus current(SnJiCall *c, SnJiValue *out)
@@ -611,6 +665,7 @@ static const SnJiRow str_methods[] = {
     {"title", title, ""},
     {"capitalize", capitalize, ""},
     {"swapcase", swapcase, ""},
+    {"casefold", casefold, ""},
     {"strip", strip, "chars?"},
     {"lstrip", strip, "chars?"},
     {"rstrip", strip, "chars?"},
@@ -636,6 +691,7 @@ static const SnJiRow str_methods[] = {
     {"zfill", zfill, "width"},
     {"expandtabs", expandtabs, "tabsize?"},
     {"format", format, "*"},
+    {"format_map", format_map, "mapping"},
     {"isalpha", question, ""},
     {"isdigit", question, ""},
     {"isdecimal", question, ""},
@@ -648,9 +704,7 @@ static const SnJiRow str_methods[] = {
     {"isprintable", question, ""},
     {"isidentifier", question, ""},
     {"isascii", question, ""},
-    {"casefold", NULL, "*"},
     {"encode", NULL, "*"},
-    {"format_map", NULL, "*"},
     {"maketrans", NULL, "*"},
     {"translate", NULL, "*"},
     {0},
@@ -686,9 +740,17 @@ static const SnJiRow int_methods[] = {{"real", number_fact, "="},
                                       {"imag", number_fact, "="},
                                       {"numerator", number_fact, "="},
                                       {"denominator", number_fact, "="},
+                                      {"bit_length", number_fact, ""},
+                                      {"bit_count", number_fact, ""},
+                                      {"conjugate", number_fact, ""},
+                                      {"as_integer_ratio", as_integer_ratio, ""},
                                       {0}};
-static const SnJiRow float_methods[] = {
-    {"real", number_fact, "="}, {"imag", number_fact, "="}, {"is_integer", is_integer, ""}, {0}};
+static const SnJiRow float_methods[] = {{"real", number_fact, "="},
+                                        {"imag", number_fact, "="},
+                                        {"conjugate", number_fact, ""},
+                                        {"is_integer", is_integer, ""},
+                                        {"as_integer_ratio", as_integer_ratio, ""},
+                                        {0}};
 static const SnJiRow cycler_methods[] = {
     {"current", current, "="}, {"next", next, ""}, {"reset", reset, ""}, {0}};
 static const SnJiRow macro_methods[] = {{"name", macro_name, "="}, {0}};
@@ -696,10 +758,10 @@ static const SnJiRow macro_methods[] = {{"name", macro_name, "="}, {0}};
 const SnJiRow *sn_ji_method(SnJiKind kind, SnBytes name)
 {
     static const SnJiRow *const tables[SN_JI_JOINER + 1] = {
-        [SN_JI_STRING] = str_methods,  [SN_JI_DICT] = dict_methods,   [SN_JI_LIST] = list_methods,
-        [SN_JI_TUPLE] = tuple_methods, [SN_JI_RANGE] = range_methods, [SN_JI_INT] = int_methods,
-        [SN_JI_BOOL] = int_methods,    [SN_JI_FLOAT] = float_methods, [SN_JI_CYCLER] = cycler_methods,
-        [SN_JI_MACRO] = macro_methods,
+        [SN_JI_STRING] = str_methods,    [SN_JI_DICT] = dict_methods,   [SN_JI_LIST] = list_methods,
+        [SN_JI_TUPLE] = tuple_methods,   [SN_JI_RANGE] = range_methods, [SN_JI_INT] = int_methods,
+        [SN_JI_BOOL] = int_methods,      [SN_JI_BIG] = int_methods,     [SN_JI_FLOAT] = float_methods,
+        [SN_JI_CYCLER] = cycler_methods, [SN_JI_MACRO] = macro_methods,
     };
     return tables[kind] ? sn_ji_find(tables[kind], name) : NULL;
 }

@@ -58,9 +58,8 @@ typedef enum SnJiOp {
 typedef struct SnJiToken {
     uint32_t type, line; /* SnJiTok, or SN_JI_TOP */
     union {
-        SnBytes text; /* DATA, NAME, STRING */
-        int64_t integer;
-        double number;
+        SnBytes text;    /* DATA, NAME, STRING */
+        SnJiValue value; /* INT, FLOAT */
     } u;
 } SnJiToken;
 

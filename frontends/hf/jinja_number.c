@@ -1,5 +1,4 @@
-/* jinja_number.c -- arithmetic as Python has it: whole numbers (of 64 bits here) and floats; + * % of
- * sequences. */
+/* jinja_number.c -- arithmetic as Python has it: whole numbers and floats; + * % of sequences. */
 #include "frontends/hf/jinja_run.h"
 
 #include <math.h>
@@ -32,9 +31,27 @@ static int compare_mixed(int64_t a, double b)
     return rest > 0 ? -1 : rest < 0;
 }
 
-int sn_ji_compare_numbers(SnJiValue a, SnJiValue b)
+/* The same where that has more than 64 bits. */
+static int compare_big(SnJiRun *r, SnJiValue a, double b)
+{
+    SnJiValue whole;
+    const bool is_negative = a.u.big->is_negative;
+    if (isnan(b))
+        return 2;
+    if (fabs(b) < 0x1p63 || isinf(b))
+        return isinf(b) ? (b < 0 ? 1 : -1) : is_negative ? -1 : 1;
+    return sn_ji_from_float(r, b, &whole) == SN_OK ? sn_ji_compare_wholes(a, whole) : 2;
+}
+
+int sn_ji_compare_numbers(SnJiRun *r, SnJiValue a, SnJiValue b)
 {
     const bool a_int = sn_ji_is_int(a), b_int = sn_ji_is_int(b);
+    if (a.kind == SN_JI_BIG || b.kind == SN_JI_BIG) {
+        if (sn_ji_is_whole(a) && sn_ji_is_whole(b))
+            return sn_ji_compare_wholes(a, b);
+        const int sign = a.kind == SN_JI_BIG ? compare_big(r, a, b.u.number) : compare_big(r, b, a.u.number);
+        return sign == 2 || a.kind == SN_JI_BIG ? sign : -sign;
+    }
     if ((!a_int && isnan(a.u.number)) || (!b_int && isnan(b.u.number)))
         return 2;
     if (a_int && b_int) {
@@ -46,14 +63,6 @@ int sn_ji_compare_numbers(SnJiValue a, SnJiValue b)
     if (b_int)
         return -compare_mixed(sn_ji_integer(b), a.u.number);
     return a.u.number < b.u.number ? -1 : a.u.number > b.u.number;
-}
-
-bool sn_ji_float_to_int(double v, int64_t *out)
-{
-    if (!(v > -0x1p63 && v < 0x1p63))
-        return false;
-    *out = (int64_t)v;
-    return true;
 }
 
 /* ---- from text ---- */
@@ -90,14 +99,13 @@ static bool skip_prefix(const char **p, const char *end, int *base)
     return false;
 }
 
-bool sn_ji_parse_int(SnJiText s, int base, int64_t *out, bool *overflows)
+SnStatus sn_ji_parse_int(SnJiRun *r, SnJiText s, int base, SnJiValue *out)
 {
     s = sn_ji_strip(s, NULL, 3);
     const char *p = s.at, *end = s.at + s.n;
     const bool is_negative = p < end && *p == '-';
     bool has_digit = false, has_nonzero = false;
-    *overflows = false;
-    *out = 0;
+    *out = (SnJiValue){.kind = SN_JI_MISSING};
     p += p < end && (*p == '-' || *p == '+');
     const bool zero_base = base == 0;
     bool may_underscore = skip_prefix(&p, end, &base);
@@ -107,15 +115,17 @@ bool sn_ji_parse_int(SnJiText s, int base, int64_t *out, bool *overflows)
         unsigned digit = 0;
         p += may_underscore && *p == '_';
         if (!take_digit(&p, end, &digit) || digit >= (unsigned)base)
-            return false;
+            return SN_OK;
         may_underscore = has_digit = true;
         has_nonzero = has_nonzero || digit != 0;
-        if (!sn_mul_i64(*out, base, out) ||
-            !sn_add_i64(*out, is_negative ? -(int64_t)digit : (int64_t)digit, out))
-            *overflows = true;
     }
     /* Without a base, 0 begins nothing but 0. */
-    return has_digit && !(zero_base && base == 10 && *first == '0' && has_nonzero);
+    if (!has_digit || (zero_base && base == 10 && *first == '0' && has_nonzero))
+        return SN_OK;
+    SN_TRY(sn_ji_spend(r, 1 + (uint64_t)(end - first) * (uint64_t)(end - first) / 1024));
+    const char *wrong = sn_ji_parse_digits(&r->arena, sn_bytes(first, (size_t)(end - first)), (unsigned)base,
+                                           is_negative, out);
+    return wrong ? sn_ji_fail(r, "%s", wrong) : SN_OK;
 }
 
 bool sn_ji_parse_float(SnJiText s, double *out)
@@ -165,76 +175,17 @@ bool sn_ji_parse_float(SnJiText s, double *out)
 
 /* ---- arithmetic ---- */
 
-static SnStatus overflow(SnJiRun *r)
-{
-    return sn_ji_fail(r, "an integer of more than 64 bits");
-}
-
 static SnStatus by_zero(SnJiRun *r, const char *what)
 {
     return sn_ji_fail(r, "%s by zero", what);
 }
 
+#define EXACT (INT64_C(1) << 53) /* up to here floats are whole numbers */
+
 /* Rounded down; b is not 0 and the quotient fits. */
 static int64_t floor_div(int64_t a, int64_t b)
 {
     return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-static SnStatus power(SnJiRun *r, int64_t a, int64_t b, SnJiValue *out)
-{
-    int64_t v = 1;
-    if (b < 0) {
-        if (a == 0)
-            return sn_ji_fail(r, "0.0 cannot be raised to a negative power");
-        *out = sn_ji_float(pow((double)a, (double)b));
-        return SN_OK;
-    }
-    if (a == 0 || a == 1 || a == -1)
-        v = b == 0 ? 1 : a == -1 && b % 2 == 0 ? 1 : a;
-    else
-        for (int64_t i = 0; i < b; i++)
-            if (!sn_mul_i64(v, a, &v))
-                return overflow(r);
-    *out = sn_ji_int(v);
-    return SN_OK;
-}
-
-static SnStatus int_math(SnJiRun *r, SnJiOp op, int64_t a, int64_t b, SnJiValue *out)
-{
-    int64_t v = 0;
-    bool fits = true;
-    switch (op) {
-    case SN_JI_OP_ADD:
-        fits = sn_add_i64(a, b, &v);
-        break;
-    case SN_JI_OP_SUB:
-        fits = b != INT64_MIN ? sn_add_i64(a, -b, &v) : a < 0;
-        v = b == INT64_MIN && fits ? a - b : v;
-        break;
-    case SN_JI_OP_MUL:
-        fits = sn_mul_i64(a, b, &v);
-        break;
-    case SN_JI_OP_DIV:
-        if (b == 0)
-            return by_zero(r, "division");
-        *out = sn_ji_float((double)a / (double)b);
-        return SN_OK;
-    case SN_JI_OP_FLOORDIV:
-    case SN_JI_OP_MOD:
-        if (b == 0)
-            return by_zero(r, "integer division or modulo");
-        fits = !(a == INT64_MIN && b == -1) || op == SN_JI_OP_MOD;
-        if (fits && b != -1)
-            v = op == SN_JI_OP_MOD ? a - floor_div(a, b) * b : floor_div(a, b);
-        else if (fits && op == SN_JI_OP_FLOORDIV)
-            v = -a;
-        break;
-    default:
-        return power(r, a, b, out);
-    }
-    *out = sn_ji_int(v);
-    return fits ? SN_OK : overflow(r);
 }
 
 static double float_mod(double a, double b)
@@ -278,6 +229,65 @@ static SnStatus float_math(SnJiRun *r, SnJiOp op, double a, double b, SnJiValue 
     }
     *out = sn_ji_float(v);
     return SN_OK;
+}
+
+static SnStatus power(SnJiRun *r, SnJiValue a, SnJiValue b, SnJiValue *out)
+{
+    const bool is_down = b.kind == SN_JI_BIG ? b.u.big->is_negative : sn_ji_integer(b) < 0;
+    const bool is_odd = b.kind == SN_JI_BIG ? b.u.big->at[0] & 1 : sn_ji_integer(b) & 1;
+    if (is_down) {
+        double x = 0, y = 0;
+        SN_TRY(sn_ji_to_float(r, a, &x));
+        SN_TRY(sn_ji_to_float(r, b, &y));
+        return float_math(r, SN_JI_OP_POW, x, y, out);
+    }
+    if (b.kind != SN_JI_BIG && sn_ji_integer(b) == 0)
+        *out = sn_ji_int(1);
+    else if (a.kind != SN_JI_BIG && sn_ji_integer(a) >= -1 && sn_ji_integer(a) <= 1)
+        *out = sn_ji_int(sn_ji_integer(a) == -1 && !is_odd ? 1 : sn_ji_integer(a));
+    else
+        return sn_ji_whole_math(r, SN_JI_OP_POW, a, b, out);
+    return SN_OK;
+}
+
+/* false: 64 bits are not enough. */
+static bool short_math(SnJiOp op, int64_t a, int64_t b, SnJiValue *out)
+{
+    int64_t v = 0;
+    bool fits = true;
+    switch (op) {
+    case SN_JI_OP_ADD:
+        fits = sn_add_i64(a, b, &v);
+        break;
+    case SN_JI_OP_SUB:
+        fits = b != INT64_MIN && sn_add_i64(a, -b, &v);
+        break;
+    case SN_JI_OP_MUL:
+        fits = sn_mul_i64(a, b, &v);
+        break;
+    case SN_JI_OP_DIV:
+        *out = sn_ji_float((double)a / (double)b);
+        return a >= -EXACT && a <= EXACT && b >= -EXACT && b <= EXACT;
+    default:
+        fits = a != INT64_MIN || b != -1;
+        if (fits)
+            v = op == SN_JI_OP_MOD ? a - floor_div(a, b) * b : floor_div(a, b);
+        break;
+    }
+    *out = sn_ji_int(v);
+    return fits;
+}
+
+static SnStatus whole_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *out)
+{
+    const bool divides = op == SN_JI_OP_DIV || op == SN_JI_OP_FLOORDIV || op == SN_JI_OP_MOD;
+    if (divides && b.kind != SN_JI_BIG && sn_ji_integer(b) == 0)
+        return by_zero(r, op == SN_JI_OP_DIV ? "division" : "integer division or modulo");
+    if (op == SN_JI_OP_POW)
+        return power(r, a, b, out);
+    if (sn_ji_is_int(a) && sn_ji_is_int(b) && short_math(op, sn_ji_integer(a), sn_ji_integer(b), out))
+        return SN_OK;
+    return sn_ji_whole_math(r, op, a, b, out);
 }
 
 /* Text added to Markup is escaped. */
@@ -339,10 +349,14 @@ SnStatus sn_ji_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *
     static const char *const names[] = {
         [SN_JI_OP_ADD] = "+",       [SN_JI_OP_SUB] = "-", [SN_JI_OP_MUL] = "*",          [SN_JI_OP_DIV] = "/",
         [SN_JI_OP_FLOORDIV] = "//", [SN_JI_OP_MOD] = "%", [SN_JI_OP_POW] = "** or pow()"};
-    if (sn_ji_is_int(a) && sn_ji_is_int(b))
-        return int_math(r, op, sn_ji_integer(a), sn_ji_integer(b), out);
-    if (sn_ji_is_number(a) && sn_ji_is_number(b))
-        return float_math(r, op, sn_ji_number(a), sn_ji_number(b), out);
+    if (sn_ji_is_whole(a) && sn_ji_is_whole(b))
+        return whole_math(r, op, a, b, out);
+    if (sn_ji_is_number(a) && sn_ji_is_number(b)) {
+        double x = 0, y = 0;
+        SN_TRY(sn_ji_to_float(r, a, &x));
+        SN_TRY(sn_ji_to_float(r, b, &y));
+        return float_math(r, op, x, y, out);
+    }
     if (op == SN_JI_OP_MOD && a.kind == SN_JI_STRING)
         return sn_ji_percent(r, a, b, out);
     SN_TRY(sn_ji_defined(r, a));
@@ -362,12 +376,8 @@ SnStatus sn_ji_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *
 SnStatus sn_ji_sign(SnJiRun *r, bool negates, SnJiValue v, SnJiValue *out)
 {
     SN_TRY(sn_ji_defined(r, v));
-    if (sn_ji_is_int(v) && negates)
-        return int_math(r, SN_JI_OP_SUB, 0, sn_ji_integer(v), out);
-    if (sn_ji_is_int(v)) {
-        *out = sn_ji_int(sn_ji_integer(v));
-        return SN_OK;
-    }
+    if (sn_ji_is_whole(v))
+        return whole_math(r, negates ? SN_JI_OP_SUB : SN_JI_OP_ADD, sn_ji_int(0), v, out);
     if (v.kind != SN_JI_FLOAT)
         return sn_ji_fail(r, "bad operand type for unary %s: '%s'", negates ? "-" : "+", sn_ji_type(v));
     *out = sn_ji_float(negates ? -v.u.number : v.u.number);

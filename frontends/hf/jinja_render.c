@@ -380,6 +380,7 @@ SnStatus sn_jinja_render(const SnJinja *t, const SnJinjaRender *o, SnText *out, 
     SnError own;
     SnJiRun r = {.t = t, .o = o, .memory = out->memory, .root = out, .err = err ? err : &own};
     r.root_begin = r.root_seen = out->n;
+    r.random = o->seed;
     r.steps = o->max_steps ? o->max_steps : USUAL_STEPS;
     r.max_memory = o->max_memory ? o->max_memory : USUAL_MEMORY;
     r.max_size = o->max_size ? o->max_size : USUAL_SIZE;

@@ -151,6 +151,9 @@ SnStatus sn_ji_put_repr(SnJiRun *r, SnText *t, SnJiValue v)
     case SN_JI_INT:
         put_int(r, t, v.u.integer);
         return SN_OK;
+    case SN_JI_BIG:
+        sn_ji_add(r, t, "-", v.u.big->is_negative);
+        return sn_ji_put_digits(r, v, 10, t);
     case SN_JI_FLOAT:
         sn_ji_put_float(r, t, v.u.number);
         return SN_OK;

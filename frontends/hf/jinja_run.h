@@ -11,6 +11,7 @@
 #define SN_JI_MAX_NAMES 4096
 #define SN_JI_MAX_DEPTH 600
 #define SN_JI_MAX_RANGE 100000
+#define SN_JI_MAX_BITS  32768 /* of an integer */
 
 struct SnJiRun {
     const SnJinja *t;
@@ -19,7 +20,7 @@ struct SnJiRun {
     const SnAllocator *memory;
     SnJiValue *global; /* by name: what the caller and the language define */
     SnJiScope *top;
-    uint64_t steps;
+    uint64_t steps, random; /* left; the state of what is random */
     size_t max_memory, max_size;
     const SnText *root; /* what the caller gets */
     size_t root_begin, root_seen;
@@ -67,6 +68,7 @@ SN_MUST_CHECK SnStatus sn_ji_iter(SnJiRun *r, const char *type, SnJiValue list, 
 SN_MUST_CHECK SnStatus sn_ji_dict(SnJiRun *r, SnJiKind kind, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_dict_set(SnJiRun *r, SnJiDict *d, SnJiValue key, SnJiValue value);
 SN_MUST_CHECK SnStatus sn_ji_dict_find(SnJiRun *r, const SnJiDict *d, SnJiValue key, SnJiPair **out);
+SN_MUST_CHECK SnStatus sn_ji_hashable(SnJiRun *r, SnJiValue v); /* fails where it cannot be a key */
 SnJiPair *sn_ji_dict_get(const SnJiDict *d, SnBytes key);
 SN_MUST_CHECK SnStatus sn_ji_from_json(SnJiRun *r, const SnJson *v, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_function(SnJiRun *r, const SnJiRow *row, SnJiValue self, SnJiValue *out);
@@ -78,7 +80,7 @@ static inline SnBytes sn_ji_bytes(SnJiValue v)
 {
     return sn_bytes(v.u.text.at, v.u.text.n);
 }
-static inline bool sn_ji_is_int(SnJiValue v) /* or bool, which is one */
+static inline bool sn_ji_is_int(SnJiValue v) /* of 64 bits; or bool, which is one */
 {
     return v.kind == SN_JI_INT || v.kind == SN_JI_BOOL;
 }
@@ -86,11 +88,15 @@ static inline int64_t sn_ji_integer(SnJiValue v)
 {
     return v.kind == SN_JI_BOOL ? v.u.boolean : v.u.integer;
 }
+static inline bool sn_ji_is_whole(SnJiValue v) /* int of Python */
+{
+    return sn_ji_is_int(v) || v.kind == SN_JI_BIG;
+}
 static inline bool sn_ji_is_number(SnJiValue v)
 {
-    return sn_ji_is_int(v) || v.kind == SN_JI_FLOAT;
+    return sn_ji_is_whole(v) || v.kind == SN_JI_FLOAT;
 }
-static inline double sn_ji_number(SnJiValue v)
+static inline double sn_ji_number(SnJiValue v) /* not BIG */
 {
     return v.kind == SN_JI_FLOAT ? v.u.number : (double)sn_ji_integer(v);
 }
@@ -121,14 +127,27 @@ SN_MUST_CHECK SnStatus sn_ji_sort(SnJiRun *r, SnJiValue *key, SnJiValue *item, s
 SN_MUST_CHECK SnStatus sn_ji_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_sign(SnJiRun *r, bool negates, SnJiValue v, SnJiValue *out);
 void sn_ji_put_float(SnJiRun *r, SnText *t, double v);
-int sn_ji_compare_numbers(SnJiValue a, SnJiValue b); /* -1, 0, 1; 2: a NaN */
-bool sn_ji_parse_int(SnJiText s, int base, int64_t *out, bool *overflows);
+/* -1, 0, 1; 2: a NaN, or no memory. */
+int sn_ji_compare_numbers(SnJiRun *r, SnJiValue a, SnJiValue b);
+SN_MUST_CHECK SnStatus sn_ji_parse_int(SnJiRun *r, SnJiText s, int base, SnJiValue *out); /* MISSING: none */
 bool sn_ji_parse_float(SnJiText s, double *out);
-bool sn_ji_float_to_int(double v, int64_t *out);
+
+/* ---- whole numbers of any size (jinja_big.c) ---- */
+SN_MUST_CHECK SnStatus sn_ji_whole_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *out);
+int sn_ji_compare_wholes(SnJiValue a, SnJiValue b);
+int64_t sn_ji_whole_bits(SnJiValue v, int64_t *ones); /* of its size; ones: those that are set */
+double sn_ji_big_float(SnArena *arena, SnJiValue v);  /* the nearest, perhaps infinite; NaN: no memory */
+SN_MUST_CHECK SnStatus sn_ji_to_float(SnJiRun *r, SnJiValue v, double *out);   /* of a number */
+SN_MUST_CHECK SnStatus sn_ji_from_float(SnJiRun *r, double v, SnJiValue *out); /* finite; cut to whole */
+/* Without a sign. */
+SN_MUST_CHECK SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base, SnText *t);
+/* Digits of the base, and _. NULL: done, or what was wrong. */
+const char *sn_ji_parse_digits(SnArena *arena, SnBytes text, unsigned base, bool is_negative, SnJiValue *out);
 
 /* ---- texts (jinja_string.c, jinja_format.c, jinja_json.c) ---- */
 const SnJiRow *sn_ji_method(SnJiKind kind, SnBytes name);
 SN_MUST_CHECK SnStatus sn_ji_case(SnJiRun *r, SnJiText s, SnJiCase to, SnJiValue *out);
+SN_MUST_CHECK SnStatus sn_ji_fold(SnJiRun *r, SnJiText s, SnJiValue *out); /* casefold() */
 typedef enum SnJiMixedCase { SN_JI_TITLE_CASE, SN_JI_CAPITALIZE, SN_JI_SWAP_CASE } SnJiMixedCase;
 SN_MUST_CHECK SnStatus sn_ji_mixed_case(SnJiRun *r, SnJiText s, SnJiMixedCase form, SnJiValue *out);
 /* Bytes; SIZE_MAX: nowhere, or there are no steps left. */
@@ -147,6 +166,11 @@ SN_MUST_CHECK SnStatus sn_ji_format(SnJiRun *r, SnJiValue format, const SnJiArgs
 SN_MUST_CHECK SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int precision, bool alternate,
                                            SnText *t);
 SN_MUST_CHECK SnStatus sn_ji_to_json(SnJiRun *r, SnJiValue v, SnJiCall *c, SnJiValue *out);
+
+/* ---- links, and what is random (jinja_urlize.c, jinja_random.c) ---- */
+SN_MUST_CHECK SnStatus sn_ji_urlize(SnJiCall *c, SnJiValue *out);
+SN_MUST_CHECK SnStatus sn_ji_random(SnJiCall *c, SnJiValue *out);
+SN_MUST_CHECK SnStatus sn_ji_lipsum(SnJiCall *c, SnJiValue *out);
 
 /* ---- filters over lines (jinja_wrap.c) ---- */
 SN_MUST_CHECK SnStatus sn_ji_wordwrap(SnJiCall *c, SnJiValue *out);

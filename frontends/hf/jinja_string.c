@@ -60,6 +60,30 @@ SnStatus sn_ji_case(SnJiRun *r, SnJiText s, SnJiCase to, SnJiValue *out)
     return sn_ji_take(r, &t, out);
 }
 
+/* Lower case of the upper case, but for Cherokee, which folds to its older capitals, and three others. */
+static void put_folded(SnJiRun *r, SnText *t, uint32_t cp)
+{
+    const bool is_small = cp >= 0xAB70 && cp <= 0xABBF, is_late = cp >= 0x13F8 && cp <= 0x13FD;
+    uint32_t upper[3], lower[3];
+    if (is_small || is_late || (cp >= 0x13A0 && cp <= 0x13F5) || cp == 0x131) {
+        sn_ji_add_code(r, t, is_small ? cp - 0xAB70 + 0x13A0 : is_late ? cp - 8 : cp);
+        return;
+    }
+    const int n = sn_ji_code_case(cp == 0x1E9E ? 0xDF : cp, SN_JI_TO_UPPER, upper);
+    for (int i = 0; i < n; i++)
+        for (int k = 0, m = sn_ji_code_case(upper[i], SN_JI_TO_LOWER, lower); k < m; k++)
+            sn_ji_add_code(r, t, lower[k]);
+}
+
+SnStatus sn_ji_fold(SnJiRun *r, SnJiText s, SnJiValue *out)
+{
+    SnText t = {.memory = r->memory};
+    for (const char *p = s.at; p < s.at + s.n;)
+        put_folded(r, &t, sn_ji_next_code(&p));
+    SN_TRY(sn_ji_spend(r, s.n / 4));
+    return sn_ji_take(r, &t, out);
+}
+
 /* The case of each code point depends on whether the one before it was cased. */
 SnStatus sn_ji_mixed_case(SnJiRun *r, SnJiText s, SnJiMixedCase form, SnJiValue *out)
 {

@@ -41,7 +41,7 @@ static SnStatus kind_test(SnJiCall *c, SnJiValue *out)
         {"boolean", v.kind == SN_JI_BOOL},
         {"true", v.kind == SN_JI_BOOL && v.u.boolean},
         {"false", v.kind == SN_JI_BOOL && !v.u.boolean},
-        {"integer", v.kind == SN_JI_INT},
+        {"integer", v.kind == SN_JI_INT || v.kind == SN_JI_BIG},
         {"float", v.kind == SN_JI_FLOAT},
         {"number", sn_ji_is_number(v)},
         {"string", v.kind == SN_JI_STRING},
@@ -53,6 +53,8 @@ static SnStatus kind_test(SnJiCall *c, SnJiValue *out)
         {"filter", v.kind == SN_JI_STRING && sn_ji_filter(sn_ji_bytes(v))},
         {"test", v.kind == SN_JI_STRING && sn_ji_test(sn_ji_bytes(v))},
     };
+    if (strcmp(name, "filter") == 0 || strcmp(name, "test") == 0)
+        SN_TRY(sn_ji_hashable(c->run, v));
     for (size_t i = 0; i < SN_COUNT(facts); i++)
         if (strcmp(name, facts[i].name) == 0)
             *out = sn_ji_bool(facts[i].is_true);
@@ -364,7 +366,7 @@ const SnJiRow sn_ji_globals[] = {
     {"namespace", dict, "*"},
     {"cycler", cycler, "*"},
     {"joiner", cycler, "sep?"},
-    {"lipsum", NULL, "*"},
+    {"lipsum", sn_ji_lipsum, "n? html? min? max?"},
     {"raise_exception", raise_exception, "message"},
     {"strftime_now", strftime_now, "format"},
     {0},

@@ -1,6 +1,8 @@
 /* jinja_text_filters.c -- filters of text. */
 #include "frontends/hf/jinja_run.h"
 
+#include <math.h>
+
 /* str(self); Markup stays what it is. */
 static SnStatus soft_text(SnJiCall *c, SnJiText *s)
 {
@@ -124,6 +126,8 @@ static SnStatus join_items(SnJiCall *c, SnText *t)
     SN_TRY(sn_ji_str(c->run, c->v[0].kind == SN_JI_MISSING ? sn_ji_literal("") : c->v[0], &by));
     SnJiValue list = c->self;
     if (c->v[1].kind > SN_JI_NONE) {
+        if (!sn_ji_is_iterable(list))
+            return sn_ji_fail(c->run, "'%s' object is not iterable", sn_ji_type(list));
         const SnJiKeyword kw = {sn_bytes_str("attribute"), c->v[1]};
         const SnJiArgs args = {NULL, 0, &kw, 1};
         SN_TRY(sn_ji_call_row(c->run, sn_ji_filter(sn_bytes_str("map")), list, &args, &list));
@@ -391,27 +395,31 @@ static SnStatus filesizeformat(SnJiCall *c, SnJiValue *out)
     static const char *const units[][2] = {{"kB", "KiB"}, {"MB", "MiB"}, {"GB", "GiB"}, {"TB", "TiB"},
                                            {"PB", "PiB"}, {"EB", "EiB"}, {"ZB", "ZiB"}, {"YB", "YiB"}};
     const bool is_binary = sn_ji_truth(c->v[0]);
+    static const double powers[] = {1e6, 1e9, 1e12, 1e15, 1e18, 1e21, 1e24, 1e27};
     const double base = is_binary ? 1024 : 1000;
-    double v = 0, unit = base;
+    double v = 0, unit = 0;
     SnText t = {.memory = c->run->memory};
     SN_TRY(sn_ji_defined(c->run, c->self));
     if (sn_ji_is_number(c->self))
-        v = sn_ji_number(c->self);
+        SN_TRY(sn_ji_to_float(c->run, c->self, &v));
     else if (c->self.kind != SN_JI_STRING || !sn_ji_parse_float(c->self.u.text, &v))
         return sn_ji_fail(c->run, "could not convert to float");
     if (v == 1 || v < base) {
-        if (!(v > -0x1p63))
-            return sn_ji_fail(c->run, "cannot convert to integer");
-        const char *text = sn_arena_printf(&c->run->arena, v == 1 ? "1 Byte" : "%lld Bytes", (long long)v);
-        return text ? sn_ji_copy(c->run, text, strlen(text), out)
-                    : sn_ji_stop(c->run, SN_ENOMEM, "no memory");
+        SnJiValue whole;
+        if (v - v != 0)
+            return sn_ji_fail(c->run, "cannot convert float infinity to integer");
+        SN_TRY(sn_ji_from_float(c->run, v, &whole));
+        SN_TRY(sn_ji_put(c->run, &t, whole));
+        sn_ji_add(c->run, &t, " Bytes", v == 1 ? 5 : 6);
+        return sn_ji_take(c->run, &t, out);
     }
     size_t i = 0;
-    while (i + 1 < SN_COUNT(units) && v >= unit * base) {
-        unit *= base;
-        i++;
+    for (;; i++) {
+        unit = is_binary ? ldexp(1, 10 * ((int)i + 2)) : powers[i];
+        if (v < unit || i + 1 == SN_COUNT(units))
+            break;
     }
-    SN_TRY(sn_ji_format_number(c->run, v / unit, 'f', 1, false, &t));
+    SN_TRY(sn_ji_format_number(c->run, base * v / unit, 'f', 1, false, &t));
     sn_ji_add(c->run, &t, " ", 1);
     sn_ji_add(c->run, &t, units[i][is_binary], strlen(units[i][is_binary]));
     return sn_ji_take(c->run, &t, out);
@@ -438,7 +446,7 @@ const SnJiRow sn_ji_text_filters[] = {
     {"truncate", truncate, "length? killwords? end? leeway?"},
     {"upper", by_method, ""},
     {"urlencode", urlencode, ""},
-    {"urlize", NULL, "*"},
+    {"urlize", sn_ji_urlize, "trim_url_limit? nofollow? target? rel? extra_schemes?"},
     {"wordcount", wordcount, ""},
     {"wordwrap", sn_ji_wordwrap, "width? break_long_words? wrapstring? break_on_hyphens?"},
     {"xmlattr", xmlattr, "autospace?"},

@@ -175,7 +175,7 @@ static SnStatus hash_value(SnJiRun *r, SnJiValue v, uint32_t *out)
     uint64_t h = 0xcbf29ce484222325u;
     if (sn_ji_is_number(v)) {
         /* Equal numbers of any kind have one hash. */
-        const double d = sn_ji_number(v) + 0.0;
+        const double d = v.kind == SN_JI_BIG ? sn_ji_big_float(&r->arena, v) : sn_ji_number(v) + 0.0;
         uint64_t bits = 0;
         memcpy(&bits, &d, sizeof bits);
         h = (h ^ bits) * 0x100000001b3u;
@@ -195,6 +195,12 @@ static SnStatus hash_value(SnJiRun *r, SnJiValue v, uint32_t *out)
     }
     *out = (uint32_t)(h ^ h >> 32);
     return SN_OK;
+}
+
+SnStatus sn_ji_hashable(SnJiRun *r, SnJiValue v)
+{
+    uint32_t hash = 0;
+    return hash_value(r, v, &hash);
 }
 
 SnStatus sn_ji_dict(SnJiRun *r, SnJiKind kind, SnJiValue *out)
@@ -300,7 +306,7 @@ SnStatus sn_ji_from_json(SnJiRun *r, const SnJson *v, SnJiValue *out)
         return SN_OK;
     case SN_JSON_FLOAT:
         *out = sn_ji_float(v->u.number);
-        return SN_OK;
+        return v->n ? sn_ji_parse_int(r, (SnJiText){v->u.digits, v->n, v->n}, 10, out) : SN_OK;
     case SN_JSON_STRING:
     case SN_JSON_LATER:
         if (v->u.string.n >= UINT32_MAX)
@@ -332,15 +338,25 @@ SnStatus sn_ji_from_json(SnJiRun *r, const SnJson *v, SnJiValue *out)
 const char *sn_ji_type(SnJiValue v)
 {
     static const char *const names[] = {
-        [SN_JI_MISSING] = "missing",   [SN_JI_UNDEFINED] = "Undefined",
-        [SN_JI_NONE] = "NoneType",     [SN_JI_BOOL] = "bool",
-        [SN_JI_INT] = "int",           [SN_JI_FLOAT] = "float",
-        [SN_JI_STRING] = "str",        [SN_JI_LIST] = "list",
-        [SN_JI_TUPLE] = "tuple",       [SN_JI_DICT] = "dict",
-        [SN_JI_RANGE] = "range",       [SN_JI_VIEW] = "dict_items",
-        [SN_JI_ITER] = "generator",    [SN_JI_NAMESPACE] = "Namespace",
-        [SN_JI_LOOP] = "LoopContext",  [SN_JI_MACRO] = "Macro",
-        [SN_JI_FUNCTION] = "function", [SN_JI_CYCLER] = "Cycler",
+        [SN_JI_MISSING] = "missing",
+        [SN_JI_UNDEFINED] = "Undefined",
+        [SN_JI_NONE] = "NoneType",
+        [SN_JI_BOOL] = "bool",
+        [SN_JI_INT] = "int",
+        [SN_JI_BIG] = "int",
+        [SN_JI_FLOAT] = "float",
+        [SN_JI_STRING] = "str",
+        [SN_JI_LIST] = "list",
+        [SN_JI_TUPLE] = "tuple",
+        [SN_JI_DICT] = "dict",
+        [SN_JI_RANGE] = "range",
+        [SN_JI_VIEW] = "dict_items",
+        [SN_JI_ITER] = "generator",
+        [SN_JI_NAMESPACE] = "Namespace",
+        [SN_JI_LOOP] = "LoopContext",
+        [SN_JI_MACRO] = "Macro",
+        [SN_JI_FUNCTION] = "function",
+        [SN_JI_CYCLER] = "Cycler",
         [SN_JI_JOINER] = "Joiner",
     };
     if (v.kind == SN_JI_ITER)
@@ -371,6 +387,7 @@ bool sn_ji_truth(SnJiValue v)
         return v.u.dict->n > 0;
     case SN_JI_RANGE:
         return v.u.range->n > 0;
+    case SN_JI_BIG:
     case SN_JI_ITER:
     case SN_JI_NAMESPACE:
     case SN_JI_LOOP:
@@ -450,7 +467,7 @@ static SnStatus equal_deep(SnJiRun *r, SnJiValue a, SnJiValue b, bool *out)
 SnStatus sn_ji_equal(SnJiRun *r, SnJiValue a, SnJiValue b, bool *out)
 {
     if (sn_ji_is_number(a) && sn_ji_is_number(b)) {
-        *out = sn_ji_compare_numbers(a, b) == 0;
+        *out = sn_ji_compare_numbers(r, a, b) == 0;
         return SN_OK;
     }
     *out = a.kind == b.kind;
@@ -493,7 +510,7 @@ SnStatus sn_ji_order(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, bool *out)
         [SN_JI_OP_LT] = "<", [SN_JI_OP_LE] = "<=", [SN_JI_OP_GT] = ">", [SN_JI_OP_GE] = ">="};
     SN_TRY(sn_ji_down(r));
     if (sn_ji_is_number(a) && sn_ji_is_number(b)) {
-        const int sign = sn_ji_compare_numbers(a, b);
+        const int sign = sn_ji_compare_numbers(r, a, b);
         *out = sign != 2 && in_order(op, sign);
     } else if (a.kind == SN_JI_STRING && b.kind == SN_JI_STRING) {
         const uint32_t n = a.u.text.n < b.u.text.n ? a.u.text.n : b.u.text.n;
@@ -586,8 +603,7 @@ static SnStatus list_of(SnJiRun *r, SnJiValue v, SnJiValue *list)
         if (v.kind == SN_JI_STRING) {
             const char *begin = p;
             (void)sn_ji_next_code(&p);
-            item = (SnJiValue){
-                .kind = SN_JI_STRING, .is_safe = v.is_safe, .u = {.text = {begin, (uint32_t)(p - begin), 1}}};
+            item = (SnJiValue){.kind = SN_JI_STRING, .u = {.text = {begin, (uint32_t)(p - begin), 1}}};
         } else {
             item = v.kind == SN_JI_DICT ? v.u.dict->at[i].key : sn_ji_range_at(v.u.range, i);
         }

@@ -18,6 +18,7 @@ typedef enum SnJiKind {
     SN_JI_NONE,
     SN_JI_BOOL,
     SN_JI_INT,
+    SN_JI_BIG, /* an integer that needs more than 64 bits */
     SN_JI_FLOAT,
     SN_JI_STRING,
     SN_JI_LIST,
@@ -39,6 +40,13 @@ typedef struct SnJiText {
     uint32_t n, count; /* bytes, code points */
 } SnJiText;
 
+/* Digits of 32 bits, the least first; the last is not 0. */
+typedef struct SnJiBig {
+    const uint32_t *at;
+    uint32_t n;
+    bool is_negative;
+} SnJiBig;
+
 typedef struct SnJiList SnJiList;
 typedef struct SnJiDict SnJiDict;
 typedef struct SnJiRange SnJiRange;
@@ -54,6 +62,7 @@ struct SnJiValue {
     union {
         bool boolean;
         int64_t integer;
+        const SnJiBig *big;
         double number;
         SnJiText text;       /* STRING */
         const char *message; /* UNDEFINED */

@@ -23,14 +23,15 @@ FILTERS = ["upper", "lower", "title", "capitalize", "trim", "length", "first", "
            "selectattr('role')", "selectattr('role', 'equalto', 'user')", "rejectattr('k')", "sum", "max", "min",
            "batch(2)", "slice(2)", "groupby('role')", "truncate(7)", "truncate(5, true, '')", "wordcount", "wordwrap(6)",
            "pprint", "center(12)", "escape", "safe", "striptags", "urlencode", "filesizeformat", "xmlattr", "format(1, 2)",
-           "count", "attr('role')", "forceescape"]
+           "count", "attr('role')", "forceescape", "urlize", "urlize(9, true)", "urlize(target='_top', rel='a b')", "batch(0)",
+           "round(-2)", "round(-20)", "random|default('none')|string|truncate(0, true, '')"]
 TESTS = ["defined", "undefined", "none", "string", "number", "integer", "float", "boolean", "mapping", "sequence",
          "iterable", "odd", "even", "divisibleby(3)", "in [1, 's', 2.5]", "eq(1)", "gt(0)", "sameas(none)", "lower",
          "upper", "callable", "true", "false", "escaped"]
 METHODS = [".strip()", ".upper()", ".split()", ".split('a')", ".startswith('a')", ".items()", ".keys()", ".get('k')",
            ".get('zz', 3)", ".replace('a', '')", ".title()", ".find('b')", ".rstrip('x')", ".splitlines()", ".join(['q', 'r'])",
            ".count('a')", ".zfill(5)", ".isdigit()", ".lstrip()", ".format(1, k=2)", ".capitalize()", ".values()",
-           ".index('a')", ".rsplit('b', 1)", ".partition('a')", ".casefold()", ".swapcase()", ".removeprefix('a')"]
+           ".index('a')", ".rsplit('b', 1)", ".partition('a')", ".casefold()", ".bit_length()", ".as_integer_ratio()", ".format_map({'k': 1})", ".swapcase()", ".removeprefix('a')"]
 OPERATORS = ["+", "-", "*", "/", "//", "%", "~", "and", "or", "==", "!=", "<", ">=", "in", "not in", "**"]
 
 
@@ -43,7 +44,9 @@ class Maker:
 
     def literal(self):
         return self.pick("'abc'", "'a-b c'", "1", "0", "-3", "2.5", "true", "false", "none", "[1, 2, 3]", "['b', 'a']", "[]",
-                         "{'k': 1}", "{}", "(1, 'a')", "'\u00e9\\n'", "''", "range(4)", "dict(a=1)", "10**3")
+                         "{'k': 1}", "{}", "(1, 'a')", "'\u00e9\\n'", "''", "range(4)", "dict(a=1)", "10**3",
+                         "2**64", "-12345678901234567890123", "0xfffffffffffffffffff", "1e23", "9223372036854775807",
+                         "'see (www.x.org) <me@x.org>, http://1.2.3.4:8/a(b).'")
 
     def expr(self, depth=0):
         kind = self.rng.randrange(12) if depth < 4 else self.rng.randrange(2)
