@@ -31,24 +31,33 @@ typedef struct SnBlobHeader {
     char magic[16];
     SnHash128 key, checksum; /* of the blob */
     uint64_t size;
-    uint64_t unused;
+    uint64_t has_grown; /* gone through, not read again and again: small pages, which can be given back */
 } SnBlobHeader;
 
 _Static_assert(sizeof(SnBlobHeader) == 64, "blobs are 64-byte aligned in the file");
 
-static SnHash128 checksum(SnBytes blob)
+/* Of a blob in f its memory is given back as it goes; f may be NULL. */
+static SnHash128 checksum(SnBytes blob, const SnFile *f)
 {
     if (blob.n <= SN_BLOB_WHOLE)
         return sn_hash128(blob.at, blob.n, 0);
     SnHash128 h = sn_hash128(blob.at + blob.n - SN_BLOB_PAGE, SN_BLOB_PAGE, blob.n);
-    for (size_t at = 0; at + SN_BLOB_PAGE <= blob.n; at += SN_BLOB_STEP)
+    for (size_t at = 0; at + SN_BLOB_PAGE <= blob.n; at += SN_BLOB_STEP) {
         h = sn_hash128(blob.at + at, SN_BLOB_PAGE, h.lo);
+        if (f != NULL && at % SN_BLOB_WHOLE == 0)
+            (void)sn_file_forget(f, blob);
+    }
     return h;
 }
 
-static SnBlobHeader blob_header(SnHash128 key, SnBytes blob)
+/* grown: the file of a blob that has grown. */
+static SnBlobHeader blob_header(SnHash128 key, SnBytes blob, const SnFile *grown)
 {
-    return (SnBlobHeader){.magic = SN_BLOB_MAGIC, .key = key, .checksum = checksum(blob), .size = blob.n};
+    return (SnBlobHeader){.magic = SN_BLOB_MAGIC,
+                          .key = key,
+                          .checksum = checksum(blob, grown),
+                          .size = blob.n,
+                          .has_grown = grown != NULL};
 }
 
 /* ---- the folder ---- */
@@ -87,13 +96,18 @@ static bool blob_path(SnContext *ctx, SnHash128 key, SnText *path)
 
 /* ---- get, put ---- */
 
-static bool blob_is_whole(SnBytes file, SnHash128 key, SnBytes *blob)
+static bool blob_is_whole(SnFile *f, SnHash128 key, SnBytes *blob)
 {
-    if (file.n < sizeof(SnBlobHeader))
+    const SnBytes file = sn_file_bytes(f);
+    SnBlobHeader found;
+    if (file.n < sizeof found)
         return false;
-    *blob = (SnBytes){file.at + sizeof(SnBlobHeader), file.n - sizeof(SnBlobHeader)};
-    const SnBlobHeader want = blob_header(key, *blob);
-    return memcmp(file.at, &want, sizeof want) == 0 && (uintptr_t)blob->at % 64 == 0;
+    memcpy(&found, file.at, sizeof found);
+    *blob = (SnBytes){file.at + sizeof found, file.n - sizeof found};
+    if (!found.has_grown)
+        sn_file_expect_use(f);
+    const SnBlobHeader want = blob_header(key, *blob, found.has_grown == 1 ? f : NULL);
+    return memcmp(&found, &want, sizeof want) == 0 && (uintptr_t)blob->at % 64 == 0;
 }
 
 bool sn_cache_get(SnContext *ctx, SnHash128 key, SnFile **file, SnBytes *blob)
@@ -106,8 +120,7 @@ bool sn_cache_get(SnContext *ctx, SnHash128 key, SnFile **file, SnBytes *blob)
     if (!blob_path(ctx, key, &path) || !sn_file_exists(path.at) ||
         sn_file_open(ctx, path.at, &f, NULL) != SN_OK)
         goto done;
-    sn_file_expect_use(f);
-    found = blob_is_whole(sn_file_bytes(f), key, blob);
+    found = blob_is_whole(f, key, blob);
     if (found) {
         (void)utimensat(AT_FDCWD, path.at, NULL, 0);
         *file = f;
@@ -131,7 +144,7 @@ bool sn_cache_put(SnContext *ctx, SnHash128 key, SnBytes blob)
     make_folders(ctx, ctx->cache_dir);
     if (!is_usable(ctx) || !blob_path(ctx, key, &path))
         return false;
-    const SnBlobHeader header = blob_header(key, blob);
+    const SnBlobHeader header = blob_header(key, blob, NULL);
     const SnBytes parts[] = {sn_bytes(&header, sizeof header), blob};
     const bool ok = sn_file_write(ctx, path.at, parts, SN_COUNT(parts), &err) == SN_OK;
     if (!ok)
@@ -246,7 +259,7 @@ bool sn_cache_commit(SnContext *ctx, SnCacheDraft *d, SnFile **file, SnBytes *bl
     SnFile *f = NULL;
     SnBlobHeader header;
     if (d->map != NULL) {
-        header = blob_header(d->key, sn_bytes(d->at, d->size));
+        header = blob_header(d->key, sn_bytes(d->at, d->size), NULL);
         memcpy(d->map, &header, sizeof header);
         (void)munmap(d->map, d->size + sizeof header);
     }
@@ -256,7 +269,7 @@ bool sn_cache_commit(SnContext *ctx, SnCacheDraft *d, SnFile **file, SnBytes *bl
     const SnBytes whole = ok ? sn_bytes(sn_file_bytes(f).at + sizeof header, d->size) : (SnBytes){NULL, 0};
     bool is_named = ok && !d->is_lent && d->size <= SN_CACHE_BYTES / 2;
     if (is_named && d->fd >= 0) {
-        header = blob_header(d->key, whole);
+        header = blob_header(d->key, whole, f);
         is_named = pwrite(d->fd, &header, sizeof header, 0) == (ssize_t)sizeof header;
     }
     if (d->fd >= 0 && close(d->fd) != 0)

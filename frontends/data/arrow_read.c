@@ -4,7 +4,7 @@
  * aligned are refused. Dictionaries and compressed buffers are not read. */
 #include "frontends/data/arrow.h"
 
-enum { FORGET_BATCHES = 256 }; /* the map gives its memory back after so many */
+enum { FORGET_BYTES = 32 << 20 }; /* the map gives its memory back after so many */
 
 const SnArrowUnit sn_arrow_units[] = {
     {"date32", SN_ARROW_DATE, SN_I32, 0, 0},
@@ -500,10 +500,13 @@ SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err)
         bytes = sn_bytes(bytes.at + sizeof magic, bytes.n - sizeof magic);
     Stream s = {.f = f, .r = sn_reader(bytes), .err = err};
     SnStatus st = SN_OK;
+    size_t last = s.r.left;
     for (bool more = true; st == SN_OK && more;) {
         st = read_message(&s, &more);
-        if (s.batch.n % FORGET_BATCHES == 0 || !more)
+        if (last - s.r.left > FORGET_BYTES || !more) {
             (void)sn_file_forget(f->file, f->bytes);
+            last = s.r.left;
+        }
     }
     if (st == SN_OK)
         st = end_stream(&s);
