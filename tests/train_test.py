@@ -144,7 +144,7 @@ def test_images():
     assert b"running_mean" in data("seen", "model.safetensors")
     fails(config("coloured", **{**more, "init_from_config": dict(model_type="resnet", embedding_size=8, hidden_sizes=[8], depths=[1]),
                                "tokenizer_name": path("seen")}),
-          "images have 1 channels, the model has 3")
+          "an image of 1 channels, the model has 3")
 
 
 def check_whole(run):

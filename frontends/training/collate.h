@@ -8,6 +8,7 @@
 #include "frontends/data/dataset.h"
 #include "frontends/model.h"
 #include "frontends/training/arguments.h"
+#include "ops/media/picture.h"
 
 typedef enum SnTrainTask {
     SN_TRAIN_CLASSIFY, /* a label a row */
@@ -43,11 +44,20 @@ typedef struct SnTrainRows {
 } SnTrainRows;
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
 
-/* What becomes of an image: (byte * factor - mean) / std. */
+/* What images are made to be: both sides, or the shorter one; all 0: as they are. */
+typedef struct SnImageSize {
+    int64_t height, width, shortest;
+} SnImageSize;
+
+/* What becomes of an image: another size, its middle, then (byte * factor - mean) / std. */
 #define SN_IMAGE_CHANNELS 4
 typedef struct SnImages {
-    int64_t channels, height, width; /* height 0: no rows were read yet */
-    float factor, mean[SN_IMAGE_CHANNELS], std[SN_IMAGE_CHANNELS];
+    int64_t channels, height, width; /* at the end; height 0: no rows were read yet */
+    SnImageSize resize, crop;
+    SnResample how;
+    bool is_known; /* the class of the processor is; else images are as large as it wants them */
+    double factor;
+    float mean[SN_IMAGE_CHANNELS], std[SN_IMAGE_CHANNELS];
     const SnJson *processor; /* preprocessor_config.json, or NULL */
 } SnImages;
 
@@ -86,8 +96,9 @@ SN_MUST_CHECK SnStatus sn_collate_class(const SnCollate *c, SnCell cell, const c
 /* ---- images.c ---- */
 SN_MUST_CHECK SnStatus sn_images_begin(SnCollate *c, const SnModel *model, SnError *err);
 SN_MUST_CHECK SnStatus sn_images_column(const SnCollate *c, const SnDataset *d, int64_t *out, SnError *err);
-/* Are those of this column what others before them were? what: for messages. */
-SN_MUST_CHECK SnStatus sn_images_shape(SnImages *x, const SnFeature *column, const char *what, SnError *err);
+/* How large those of this column become: as large as others before them. what: for messages. */
+SN_MUST_CHECK SnStatus sn_images_shape(SnCollate *c, const SnDataset *d, uint32_t column, const char *what,
+                                       SnError *err);
 /* pixel_values and labels of rows of d, as sn_collate_batch. */
 SN_MUST_CHECK SnStatus sn_images_batch(const SnCollate *c, const SnDataset *d, const SnTrainColumns *column,
                                        const int64_t *row, int64_t n, int64_t times, SnArena *arena,

@@ -378,7 +378,7 @@ SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, cons
     SN_CHECK(s->n > 0, err, SN_EINVAL, "%s: no rows", what);
     SN_TRY(sn_collate_columns(c, d, &s->column, err));
     if (c->task == SN_TRAIN_IMAGE)
-        SN_TRY(sn_images_shape(&c->images, sn_dataset_feature(d, (uint32_t)s->column.text), what, err));
+        SN_TRY(sn_images_shape(c, d, (uint32_t)s->column.text, what, err));
     if (c->task == SN_TRAIN_ANSWER) {
         SN_TRY(sn_answers_read(c, d, &s->column, what, &s->windows, err));
         s->n = s->windows.n;

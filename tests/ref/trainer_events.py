@@ -65,7 +65,7 @@ for name in EVENTS:
 def strategies(rng):
     """Arguments that Trainer takes, and what stands in our config for a callback."""
     a = dict(per_device_train_batch_size=rng.randint(2, 5), gradient_accumulation_steps=rng.choice([1, 1, 2, 3]),
-             per_device_eval_batch_size=rng.randint(3, 7), learning_rate=rng.choice([1e-3, 1e-2, 5e-2]),
+             per_device_eval_batch_size=rng.randint(3, 7), learning_rate=rng.choice([1e-3, 3e-3, 1e-2]),
              eval_strategy=rng.choice(["no", "steps", "epoch"]), logging_strategy=rng.choice(["no", "steps", "epoch"]),
              save_strategy=rng.choice(["no", "steps", "epoch", "best"]), eval_steps=rng.choice([None, 1, 2, 3, 0.3]),
              logging_steps=rng.choice([1, 2, 3, 5, 0.25]), save_steps=rng.choice([1, 2, 3, 4, 0.4]),

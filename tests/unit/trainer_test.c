@@ -1,6 +1,7 @@
-/* trainer_test.c -- the Trainer on images that are made here: its events in their order. */
+/* trainer_test.c -- the Trainer on images that are made here: its events in their order; sizes of images. */
 #include "backends/backends.h"
 #include "frontends/training.h"
+#include "ops/media/picture.h"
 #include "ops/ops.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
@@ -166,11 +167,36 @@ static void flags_of_callbacks_are_followed(void **state)
     close_output(r, NULL, 0);
 }
 
+/* ---- images ---- */
+
+/* Bytes of Pillow 13; tests/ref/pictures.py compares thousands. */
+static void sizes_change_as_in_pillow(void **state)
+{
+    const Room *r = *state;
+    static uint8_t bytes[] = {0, 255, 0, 9, 255, 0, 9, 0, 50, 60, 70, 80, 1, 2, 3, 4};
+    static const uint8_t cubic[] = {130, 70, 11, 44, 26, 38}, linear[] = {89, 76, 48, 25, 26};
+    const SnPicture x = {4, 4, 1, bytes};
+    const SnAllocator *memory = sn_allocator(r->ctx);
+    SnPicture y;
+    SnError err;
+    assert_ok(sn_picture_resize(memory, &x, 2, 3, SN_RESAMPLE_BICUBIC, &y, &err));
+    assert_memory_equal(y.at, cubic, sizeof cubic);
+    sn_picture_clear(memory, &y);
+    assert_ok(sn_picture_resize(memory, &x, 1, 5, SN_RESAMPLE_BILINEAR, &y, &err));
+    assert_memory_equal(y.at, linear, sizeof linear);
+    sn_picture_clear(memory, &y);
+    assert_fails(SN_EUNSUPPORTED, sn_picture_resize(memory, &x, 0, 5, SN_RESAMPLE_BOX, &y, &err));
+    assert_fails(SN_EUNSUPPORTED,
+                 sn_picture_read(memory, sn_bytes("\xFF\xD8\xFF\xE0", 4), 3, "row", &y, &err));
+    assert_non_null(strstr(err.message, "no PNG file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_come_in_their_order),
         cmocka_unit_test(flags_of_callbacks_are_followed),
+        cmocka_unit_test(sizes_change_as_in_pillow),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }
