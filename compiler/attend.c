@@ -20,7 +20,7 @@
 #include <float.h>
 #include <math.h>
 
-#define ROWS      8
+#define ROWS      SN_ATTEND_BODY
 #define CHUNK     256
 #define MAX_WIDTH 256         /* of q, k and v */
 #define MAX_LOCAL (24 * 1024) /* bytes; a kernel may have no more */
@@ -55,6 +55,13 @@ bool sn_attend_accepts(const SnStore *s, SnRef r)
            are_groups(s, q->dims[1], k->dims[1]);
 }
 
+/* Its products are of f32: those of narrower floats are better made of what is stored. */
+bool sn_attend_grad_accepts(const SnStore *s, SnRef r)
+{
+    return sn_attend_accepts(s, r) && sn_dtype_of(s, sn_term(s, r)->arg[SN_ATTEND_Q]) == SN_F32 &&
+           sn_attr_float(s, r, "softcap", 0) == 0;
+}
+
 bool sn_past_accepts(const SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
@@ -64,238 +71,9 @@ bool sn_past_accepts(const SnStore *s, SnRef r)
            are_groups(s, q->dims[1], k->dims[1]);
 }
 
-/* ---- small phrases ---- */
-
-static bool is_past(const SnAttend *a)
-{
-    return a->of[SN_ATTEND_PAGE] != 0;
-}
-
-/* What registers hold at a time: rows x panels x lanes. */
-typedef struct Body {
-    int64_t nrow, npanel, width;
-    SnStmt **mark[3];
-    SnRef row, panel, lane, slot;
-} Body;
-
-static void open_body(SnLower *l, Body *b)
-{
-    b->lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, b->width), &b->mark[0]);
-    b->row = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->nrow), &b->mark[1]);
-    b->panel = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, b->npanel), &b->mark[2]);
-    b->slot = at(l, at(l, b->row, b->npanel, b->panel), b->width, b->lane);
-}
-
-static void close_body(SnLower *l, const Body *b)
-{
-    for (int i = 3; i-- > 0;)
-        sn_lower_close(l, b->mark[i]);
-}
-
-static void fill_body(SnLower *l, Body *b, int local)
-{
-    open_body(l, b);
-    put(l, local, b->slot, real(l, 0));
-    close_body(l, b);
-}
-
-/* Calls emit for all of n columns, `npanel` panels at a time where there are so many. */
-typedef void ColumnsFn(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self);
-
-static void each_columns(SnLower *l, SnAttend *a, int64_t n, int64_t npanel, ColumnsFn *emit, void *self)
-{
-    const int64_t step = npanel * SN_LANES, nstep = n / step, left = n % step, rest = n % SN_LANES;
-    SnStmt **mark;
-    if (nstep > 1) {
-        const SnRef i = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, nstep), &mark);
-        emit(l, a, i_mul(l, i, i_const(l, step)), npanel, SN_LANES, self);
-        sn_lower_close(l, mark);
-    } else if (nstep == 1) {
-        emit(l, a, i_const(l, 0), npanel, SN_LANES, self);
-    }
-    if (left >= SN_LANES)
-        emit(l, a, i_const(l, nstep * step), left / SN_LANES, SN_LANES, self);
-    if (rest > 0)
-        emit(l, a, i_const(l, n - rest), 1, rest, self);
-}
-
-/* ---- points ---- */
-
-SnRef sn_attend_row(SnLower *l, const SnAttend *a, SnRef row, SnRef *head, SnRef *pos)
-{
-    const SnRef dims[] = {a->group, a->to->dims[1]};
-    SnRef index[2], whole = i_add(l, a->row, row), guard = 0;
-    int64_t rest;
-    if (!sn_is_const_i64(l->s, sn_dim_mod(l->s, a->rows, i_const(l, a->nrow)), &rest) || rest != 0) {
-        const SnRef rows = sn_lower_dim(l, a->rows);
-        guard = i_lt(l, whole, rows);
-        whole = i_min(l, whole, i_add(l, rows, i_const(l, -1)));
-    }
-    sn_lower_part(l, whole, 2, dims, index);
-    *head = i_add(l, i_mul(l, a->head, sn_lower_dim(l, a->group)), index[0]);
-    *pos = index[1];
-    return guard;
-}
-
-static SnRef element(SnLower *l, const SnAttend *a, SnAttendOperand which, SnRef head, SnRef pos, SnRef col,
-                     SnRef guard)
-{
-    const SnRef index[] = {a->batch, head, pos, col};
-    return sn_s_cast(l->s, SN_F32, sn_lower_scalar(l, a->of[which], index, guard));
-}
-
-/* Of bias or mask, whose dims of 1 are broadcast and whose first ones may be missing. */
-static SnRef spread_element(SnLower *l, const SnAttend *a, SnAttendOperand which, const SnRef *point,
-                            SnRef guard)
-{
-    const SnType *type = sn_type_of(l->s, a->of[which]);
-    SnRef index[4];
-    int64_t v;
-    for (int i = 0; i < type->ndim; i++)
-        index[i] =
-            sn_is_const_i64(l->s, type->dims[i], &v) && v == 1 ? i_const(l, 0) : point[4 - type->ndim + i];
-    return sn_lower_scalar(l, a->of[which], index, guard);
-}
-
-SnRef sn_attend_take_tile(SnLower *l, SnAttend *a, SnRef n)
-{
-    const SnRef size = sn_lower_divisor(l, n), dims[] = {a->to->dims[0], a->heads};
-    SnRef index[2];
-    a->pair = i_div(l, l->kb.k->tile, size);
-    sn_lower_part(l, a->pair, 2, dims, index);
-    a->batch = index[0];
-    a->head = index[1];
-    return i_mod(l, l->kb.k->tile, size);
-}
-
-SnRef sn_attend_tiles(SnLower *l, const SnAttend *a, SnRef n)
-{
-    return sn_dim_mul(l->s, sn_dim_mul(l->s, a->to->dims[0], a->heads), n);
-}
-
-/* ---- k ---- */
-
-static SnRef panel_at(SnLower *l, const SnAttend *a, SnRef panel, SnRef c, SnRef lane)
-{
-    const SnRef whole = i_add(l, i_mul(l, a->pair, sn_lower_dim(l, a->npanel)), panel);
-    return at(l, at(l, whole, a->dim, c), SN_LANES, lane);
-}
-
-static void pack_panel(SnLower *l, const SnAttend *a, int to, SnRef panel, bool is_whole)
-{
-    SnStmt **mark, **lanes;
-    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &mark);
-    const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_UNROLL, i_const(l, SN_LANES), &lanes);
-    const SnRef pos = at(l, panel, SN_LANES, lane);
-    const SnRef guard = is_whole ? 0 : i_lt(l, pos, sn_lower_dim(l, a->keys));
-    put(l, to, panel_at(l, a, panel, c, lane), element(l, a, SN_ATTEND_K, a->head, pos, c, guard));
-    sn_lower_close(l, lanes);
-    sn_lower_close(l, mark);
-}
-
-/* Elements are moved one by one: a strided load of 16 takes no fewer accesses, and on many CPUs much longer.
- */
-static void pack_keys(SnLower *l, SnAttend *a)
-{
-    SnStmt **mark;
-    sn_lower_begin(l, "attend_keys");
-    sn_lower_read(l, a->of[SN_ATTEND_K]);
-    const int to = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
-    const SnRef panel = sn_attend_take_tile(l, a, a->npanel), keys = sn_lower_dim(l, a->keys);
-    if (a->is_tiled) {
-        sn_attend_pack_keys(l, a, to, panel);
-        sn_lower_end(l, sn_attend_tiles(l, a, a->npanel));
-        return;
-    }
-    const SnRef is_ragged = i_lt(l, keys, i_mul(l, i_add(l, panel, i_const(l, 1)), i_const(l, SN_LANES)));
-    sn_kernel_if(&l->kb, sn_s_not(l->s, is_ragged), &mark);
-    pack_panel(l, a, to, panel, true);
-    sn_lower_close(l, mark);
-    sn_kernel_if(&l->kb, is_ragged, &mark);
-    pack_panel(l, a, to, panel, false);
-    sn_lower_close(l, mark);
-    sn_lower_end(l, sn_attend_tiles(l, a, a->npanel));
-}
-
-/* Element c of a position, which is a lane of a panel of the chunk. */
-static SnRef key_element(SnLower *l, const SnAttend *a, SnRef panel, SnRef lane, SnRef c)
-{
-    if (is_past(a))
-        return sn_past_key(l, a, panel, lane, c);
-    panel = at(l, a->chunk, a->span / SN_LANES, panel);
-    return get(l, a->panels, panel_at(l, a, panel, c, lane));
-}
-
-/* ---- q k^T ---- */
-
-static void load_query(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
-{
-    Body b = {.nrow = 1, .npanel = npanel, .width = width};
-    const SnRef row = *(const SnRef *)self;
-    SnRef head, pos;
-    (void)sn_attend_row(l, a, row, &head, &pos);
-    open_body(l, &b);
-    const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
-    put(l, a->query, at(l, row, whole_panels(a->dim), c), element(l, a, SN_ATTEND_Q, head, pos, c, 0));
-    close_body(l, &b);
-}
-
-static void load_queries(SnLower *l, SnAttend *a)
-{
-    SnStmt **mark;
-    SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
-    each_columns(l, a, a->dim, 1, load_query, &row);
-    sn_lower_close(l, mark);
-}
-
-/* The rows of a tile, as many at a time as the registers hold. */
-static SnRef open_rows(SnLower *l, const SnAttend *a, SnStmt ***mark)
-{
-    *mark = NULL;
-    if (a->nrow == a->body_rows)
-        return i_const(l, 0);
-    const SnRef i = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow / a->body_rows), mark);
-    return i_mul(l, i, i_const(l, a->body_rows));
-}
-
-static void close_rows(SnLower *l, SnStmt **mark)
-{
-    if (mark != NULL)
-        sn_lower_close(l, mark);
-}
-
-static void multiply_keys(SnLower *l, SnAttend *a)
-{
-    Body b = {.nrow = a->body_rows, .npanel = a->body_panels, .width = SN_LANES};
-    SnStmt **rows, **blocks, **dims;
-    const int64_t step = b.npanel * SN_LANES;
-    const int from = a->nmark, sum = open_local(l, a, SN_F32, b.nrow * step);
-    const SnRef first = open_rows(l, a, &rows);
-    const SnRef nblock = i_div(l, i_add(l, a->count, i_const(l, step - 1)), i_const(l, step));
-    const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, nblock, &blocks);
-    fill_body(l, &b, sum);
-    const SnRef c = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->dim), &dims);
-    open_body(l, &b);
-    SnRef row = i_add(l, first, b.row), panel = at(l, block, b.npanel, b.panel);
-    const SnRef q = get(l, a->query, at(l, row, whole_panels(a->dim), c));
-    const SnRef k = key_element(l, a, panel, b.lane, c);
-    put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, q, k, get(l, sum, b.slot)));
-    close_body(l, &b);
-    sn_lower_close(l, dims);
-    open_body(l, &b);
-    row = i_add(l, first, b.row);
-    panel = at(l, block, b.npanel, b.panel);
-    put(l, a->score, at(l, row, a->span, at(l, panel, SN_LANES, b.lane)), get(l, sum, b.slot));
-    close_body(l, &b);
-    sn_lower_close(l, blocks);
-    close_rows(l, rows);
-    close_locals(l, a, from);
-}
-
 /* ---- softmax of a chunk ---- */
 
-/* Scores of SN_ATTEND_FOLD positions of a row; guard: of positions that exist, for the last of them. */
-static SnRef score_of(SnLower *l, const SnAttend *a, SnRef row, SnRef x, const SnRef *point, SnRef guard)
+SnRef sn_attend_score(SnLower *l, const SnAttend *a, SnRef row, SnRef x, const SnRef *point, SnRef guard)
 {
     x = sn_s2(l->s, SN_OP_MUL, x, real(l, (double)a->scale));
     if (a->cap != 0) {
@@ -304,11 +82,11 @@ static SnRef score_of(SnLower *l, const SnAttend *a, SnRef row, SnRef x, const S
     }
     if (a->of[SN_ATTEND_BIAS] != 0)
         x = sn_s2(l->s, SN_OP_ADD, x,
-                  sn_s_cast(l->s, SN_F32, spread_element(l, a, SN_ATTEND_BIAS, point, guard)));
+                  sn_s_cast(l->s, SN_F32, sn_attend_spread(l, a, SN_ATTEND_BIAS, point, guard)));
     if (a->of[SN_ATTEND_SLOPES] != 0)
         x = sn_s2(l->s, SN_OP_ADD, x, sn_past_slope(l, a, point[1], row, point[3]));
     if (a->of[SN_ATTEND_MASK] != 0)
-        guard = i_both(l, guard, spread_element(l, a, SN_ATTEND_MASK, point, guard));
+        guard = i_both(l, guard, sn_attend_spread(l, a, SN_ATTEND_MASK, point, guard));
     return guard != 0 ? sn_s3(l->s, SN_OP_WHERE, guard, x, real(l, -HUGE_VAL)) : x;
 }
 
@@ -324,22 +102,22 @@ static SnRef is_seen(SnLower *l, const SnAttend *a, SnRef row, SnRef j)
 
 static void score_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int lanes, bool is_whole)
 {
-    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
+    SnBody b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
     SnRef point[4] = {a->batch};
     (void)sn_attend_row(l, a, row, &point[1], &point[2]);
-    open_body(l, &b);
+    sn_body_open(l, &b);
     const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     point[3] = i_add(l, base_of(l, a), j);
     const SnRef x = sn_past_scaled(l, a, SN_ATTEND_KEY_SCALE, j, get(l, a->score, from));
-    put(l, a->score, from, score_of(l, a, row, x, point, is_whole ? 0 : is_seen(l, a, row, j)));
+    put(l, a->score, from, sn_attend_score(l, a, row, x, point, is_whole ? 0 : is_seen(l, a, row, j)));
     put(l, lanes, b.slot, greater(l, get(l, lanes, b.slot), get(l, a->score, from)));
-    close_body(l, &b);
+    sn_body_close(l, &b);
 }
 
 static void exp_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int lanes)
 {
-    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
-    open_body(l, &b);
+    SnBody b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
+    sn_body_open(l, &b);
     const SnRef j = at(l, block, SN_ATTEND_FOLD, b.slot), from = at(l, row, a->span, j);
     put(l, a->score, from, exp_of(l, get(l, a->score, from), get(l, a->top, row)));
     put(l, lanes, b.slot, sn_s2(l->s, SN_OP_ADD, get(l, lanes, b.slot), get(l, a->score, from)));
@@ -347,25 +125,25 @@ static void exp_block(SnLower *l, const SnAttend *a, SnRef row, SnRef block, int
         put(l, a->score, from, sn_past_scaled(l, a, SN_ATTEND_VALUE_SCALE, j, get(l, a->score, from)));
     if (a->is_tiled)
         sn_lower_store(l, a->weights, SN_BF16, from, sn_s_cast(l->s, SN_BF16, get(l, a->score, from)), 0);
-    close_body(l, &b);
+    sn_body_close(l, &b);
 }
 
 static void fill_lanes(SnLower *l, int lanes, double v)
 {
-    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
-    open_body(l, &b);
+    SnBody b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
+    sn_body_open(l, &b);
     put(l, lanes, b.slot, real(l, v));
-    close_body(l, &b);
+    sn_body_close(l, &b);
 }
 
 /* The greatest of the lanes: one step of a fold takes one instruction of integers, six of floats. */
 static SnRef top_lane(SnLower *l, int lanes, int keys)
 {
-    Body b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
-    open_body(l, &b);
+    SnBody b = {.nrow = 1, .npanel = SN_ATTEND_FOLD / SN_LANES, .width = SN_LANES};
+    sn_body_open(l, &b);
     const SnRef bits = sn_s_bitcast(l->s, SN_I32, get(l, lanes, b.slot));
     sn_lower_store(l, keys, SN_I32, b.slot, ordered(l, bits), 0);
-    close_body(l, &b);
+    sn_body_close(l, &b);
     const SnRef top = sn_kernel_fold(&l->kb, keys, SN_I32, "max", i_const(l, 0), SN_ATTEND_FOLD);
     return sn_s_bitcast(l->s, SN_F32, ordered(l, top));
 }
@@ -463,12 +241,18 @@ static void merge_rows(SnLower *l, const SnAttend *a)
     sn_lower_close(l, mark);
 }
 
-/* l ▶ 1 / l */
-static void invert_sums(SnLower *l, const SnAttend *a, int sum)
+/* l ▶ 1 / l; a gradient leaves both to its other kernel first. */
+static void invert_sums(SnLower *l, const SnAttend *a, int top, int sum)
 {
     SnStmt **mark;
     const SnRef row = open_row_lanes(l, a, &mark);
     const SnRef least = greater(l, get(l, sum, row), real(l, (double)FLT_MIN));
+    if (is_grad(a)) {
+        SnRef head, pos;
+        const SnRef guard = sn_attend_row(l, a, row, &head, &pos), to = sn_attend_stats(l, a, head, pos);
+        sn_lower_store(l, a->stats, SN_F32, to, get(l, top, row), guard);
+        sn_lower_store(l, a->stats, SN_F32, i_add(l, to, i_const(l, 1)), least, guard);
+    }
     put(l, sum, row, sn_s2(l->s, SN_OP_DIV, real(l, 1), least));
     sn_lower_close(l, mark);
 }
@@ -505,56 +289,62 @@ void sn_attend_put(SnLower *l, const SnAttend *a, SnRef row, SnRef col, SnRef ac
 
 static void multiply_values(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
-    Body b = {.nrow = a->body_rows, .npanel = npanel, .width = width};
+    SnBody b = {.nrow = a->body_rows, .npanel = npanel, .width = width};
     const SnRef first = *(const SnRef *)self;
     SnStmt **mark;
     const int from = a->nmark, sum = open_local(l, a, SN_F32, b.nrow * npanel * width);
-    fill_body(l, &b, sum);
+    sn_body_fill(l, &b, sum);
     const SnRef j = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, a->count, &mark);
-    open_body(l, &b);
+    sn_body_open(l, &b);
     SnRef row = i_add(l, first, b.row), c = i_add(l, col, at(l, b.panel, width, b.lane));
     const SnRef p = get(l, a->score, at(l, row, a->span, j));
-    const SnRef v = is_past(a) ? sn_past_value(l, a, j, c)
-                               : element(l, a, SN_ATTEND_V, a->head, i_add(l, base_of(l, a), j), c, 0);
+    const SnRef v = is_past(a)
+                        ? sn_past_value(l, a, j, c)
+                        : sn_attend_element(l, a, a->summed, a->head, i_add(l, base_of(l, a), j), c, 0);
     put(l, sum, b.slot, sn_s3(l->s, SN_OP_FMA, p, v, get(l, sum, b.slot)));
-    close_body(l, &b);
+    sn_body_close(l, &b);
     sn_lower_close(l, mark);
-    open_body(l, &b);
+    sn_body_open(l, &b);
     row = i_add(l, first, b.row);
     c = i_add(l, col, at(l, b.panel, width, b.lane));
     sn_attend_put(l, a, row, c, get(l, sum, b.slot), 0);
-    close_body(l, &b);
+    sn_body_close(l, &b);
     close_locals(l, a, from);
 }
 
 static void multiply_all_values(SnLower *l, SnAttend *a)
 {
     SnStmt **mark;
-    SnRef first = open_rows(l, a, &mark);
-    each_columns(l, a, a->width, a->body_panels, multiply_values, &first);
-    close_rows(l, mark);
+    SnRef first = sn_attend_open_rows(l, a, &mark);
+    sn_attend_columns(l, a, a->width, a->body_panels, multiply_values, &first);
+    sn_attend_close_rows(l, mark);
 }
 
 static void store_merged(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
-    Body b = {.nrow = 1, .npanel = npanel, .width = width};
+    SnBody b = {.nrow = 1, .npanel = npanel, .width = width};
     const SnRef row = *(const SnRef *)self;
-    open_body(l, &b);
+    sn_body_open(l, &b);
     const SnRef c = i_add(l, col, at(l, b.panel, width, b.lane));
     store_result(l, a, row, c, get(l, a->acc, at(l, row, whole_panels(a->width), c)), a->all_sum, 0);
-    close_body(l, &b);
+    sn_body_close(l, &b);
 }
 
 /* ---- a tile ---- */
 
 static void score_rows(SnLower *l, SnAttend *a)
 {
-    (a->is_tiled ? sn_attend_scores : multiply_keys)(l, a);
+    if (a->is_tiled)
+        sn_attend_scores(l, a);
+    else
+        sn_attend_multiply(l, a, &a->query);
     softmax_rows(l, a);
 }
 
 static void weigh_values(SnLower *l, SnAttend *a)
 {
+    if (is_grad(a))
+        sn_attend_multiply(l, a, &a->up);
     (a->is_tiled ? sn_attend_values : multiply_all_values)(l, a);
 }
 
@@ -581,13 +371,12 @@ static void end_merge(SnLower *l, SnAttend *a)
     SnStmt **mark;
     if (a->of[SN_ATTEND_SINKS] != 0)
         merge_sinks(l, a);
-    invert_sums(l, a, a->all_sum);
+    invert_sums(l, a, a->all_top, a->all_sum);
     SnRef row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
-    each_columns(l, a, a->width, 1, store_merged, &row);
+    sn_attend_columns(l, a, a->width, 1, store_merged, &row);
     sn_lower_close(l, mark);
 }
 
-/* Of a past: from the first one to the end. */
 static SnRef count_chunks(SnLower *l, const SnAttend *a)
 {
     const SnRef end = i_add(l, a->end, i_const(l, a->span - 1));
@@ -597,18 +386,44 @@ static SnRef count_chunks(SnLower *l, const SnAttend *a)
 static void emit_chunks(SnLower *l, SnAttend *a)
 {
     SnStmt **chunks;
-    const SnRef size = i_const(l, a->span), keys = is_past(a) ? a->end : sn_lower_dim(l, a->keys);
     begin_merge(l, a);
-    const SnRef n = is_past(a) ? count_chunks(l, a) : sn_lower_dim(l, sn_lower_ceil(l, a->keys, a->span));
-    a->chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &chunks);
-    if (is_past(a))
-        a->chunk = i_add(l, a->chunk, a->first_chunk);
-    a->count = i_min(l, size, i_sub(l, keys, base_of(l, a)));
+    const SnRef chunk = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count_chunks(l, a), &chunks);
+    a->chunk = i_add(l, chunk, a->first_chunk);
+    a->count = i_min(l, i_const(l, a->span), i_sub(l, a->end, base_of(l, a)));
     score_rows(l, a);
     merge_rows(l, a);
     weigh_values(l, a);
     sn_lower_close(l, chunks);
     end_merge(l, a);
+}
+
+static void emit_scores(SnLower *l, SnAttend *a)
+{
+    if (a->is_merged) {
+        emit_chunks(l, a);
+        return;
+    }
+    a->chunk = i_const(l, 0);
+    a->count = a->end;
+    score_rows(l, a);
+    invert_sums(l, a, a->top, a->sum);
+    weigh_values(l, a);
+}
+
+/* What a mask hides by place is left out; where a row then sees nothing, the tile is computed again with all.
+ */
+static void emit_seen(SnLower *l, SnAttend *a, SnRef seen)
+{
+    SnStmt **lanes, **passes, **mark;
+    const int top = a->is_merged ? a->all_top : a->top;
+    put(l, top, open_row_lanes(l, a, &lanes), real(l, -(double)FLT_MAX));
+    sn_lower_close(l, lanes);
+    const SnRef pass = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, 2), &passes);
+    a->end = sn_s3(l->s, SN_OP_WHERE, i_lt(l, pass, i_const(l, 1)), seen, a->end);
+    sn_kernel_if(&l->kb, sn_attend_is_blind(l, a, top), &mark);
+    emit_scores(l, a);
+    sn_lower_close(l, mark);
+    sn_lower_close(l, passes);
 }
 
 static void open_merge(SnLower *l, SnAttend *a)
@@ -622,28 +437,31 @@ static void open_merge(SnLower *l, SnAttend *a)
 
 static void emit_tile(SnLower *l, SnAttend *a)
 {
+    a->first_chunk = i_const(l, 0);
+    a->end = sn_lower_dim(l, a->keys);
     if (is_past(a))
         sn_past_range(l, a);
     if (a->is_tiled) {
         sn_attend_open(l, a);
     } else {
-        a->query = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
+        a->query.local = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
         a->score = open_local(l, a, SN_F32, a->nrow * a->span);
     }
     a->top = open_local(l, a, SN_F32, a->nrow);
     a->sum = open_local(l, a, SN_F32, a->nrow);
     if (a->is_merged)
         open_merge(l, a);
-    (a->is_tiled ? sn_attend_queries : load_queries)(l, a);
-    if (a->is_merged) {
-        emit_chunks(l, a);
-    } else {
-        a->chunk = i_const(l, 0);
-        a->count = sn_lower_dim(l, a->keys);
-        score_rows(l, a);
-        invert_sums(l, a, a->sum);
-        weigh_values(l, a);
-    }
+    if (is_grad(a))
+        sn_attend_open_up(l, a);
+    if (a->is_tiled)
+        sn_attend_queries(l, a);
+    else
+        sn_attend_load(l, a, &a->query);
+    const SnRef seen = is_past(a) ? 0 : sn_attend_end(l, a);
+    if (seen != 0)
+        emit_seen(l, a, seen);
+    else
+        emit_scores(l, a);
     close_locals(l, a, 0);
 }
 
@@ -668,7 +486,8 @@ static void emit_tiles(SnLower *l, SnAttend *a)
 /* Bytes of LOCALs of a row, about. */
 static int64_t row_bytes(const SnAttend *a)
 {
-    return (int64_t)sizeof(float) * (whole_panels(a->dim) + whole_panels(a->width) + a->span + 64);
+    const int64_t columns = whole_panels(a->dim) + whole_panels(a->width) + whole_panels(a->up.n);
+    return (int64_t)sizeof(float) * (columns + a->span + 64);
 }
 
 /* Rows that have room in a part, whatever the level. */
@@ -702,11 +521,11 @@ static void emit_part(SnLower *l, SnAttend *a)
     a->part = part_of(l, a);
     const SnRef is_seen = i_both(l, i_ge(l, a->chunk, a->first_chunk), i_lt(l, base_of(l, a), a->end));
     sn_kernel_if(&l->kb, is_seen, &seen);
-    a->query = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
+    a->query.local = open_local(l, a, SN_F32, a->nrow * whole_panels(a->dim));
     a->score = open_local(l, a, SN_F32, a->nrow * a->span);
     a->top = open_local(l, a, SN_F32, a->nrow);
     a->sum = open_local(l, a, SN_F32, a->nrow);
-    load_queries(l, a);
+    sn_attend_load(l, a, &a->query);
     a->count = i_min(l, i_const(l, a->span), i_sub(l, a->end, base_of(l, a)));
     score_rows(l, a);
     weigh_values(l, a);
@@ -720,14 +539,14 @@ static void emit_part(SnLower *l, SnAttend *a)
 
 static void merge_part(SnLower *l, SnAttend *a, SnRef col, int64_t npanel, int64_t width, void *self)
 {
-    Body b = {.nrow = 1, .npanel = npanel, .width = width};
+    SnBody b = {.nrow = 1, .npanel = npanel, .width = width};
     const SnRef row = *(const SnRef *)self;
-    open_body(l, &b);
+    sn_body_open(l, &b);
     const SnRef to = at(l, row, whole_panels(a->width), i_add(l, col, at(l, b.panel, width, b.lane)));
     const SnRef kept = sn_s2(l->s, SN_OP_MUL, get(l, a->acc, to), get(l, a->keep, row));
     put(l, a->acc, to,
         sn_s3(l->s, SN_OP_FMA, get(l, a->parts, i_add(l, a->part, to)), get(l, a->take, row), kept));
-    close_body(l, &b);
+    sn_body_close(l, &b);
 }
 
 static void emit_merge(SnLower *l, SnAttend *a)
@@ -748,17 +567,18 @@ static void emit_merge(SnLower *l, SnAttend *a)
     sn_lower_close(l, mark);
     merge_rows(l, a);
     row = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, a->nrow), &mark);
-    each_columns(l, a, a->width, 1, merge_part, &row);
+    sn_attend_columns(l, a, a->width, 1, merge_part, &row);
     sn_lower_close(l, mark);
     sn_lower_close(l, chunks);
     end_merge(l, a);
     close_locals(l, a, 0);
 }
 
-static void read_operands(SnLower *l, const SnAttend *a)
+/* All but one, of which only panels are read. */
+static void read_operands(SnLower *l, const SnAttend *a, SnAttendOperand but)
 {
     for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
-        if (a->of[i] != 0)
+        if (a->of[i] != 0 && i != (int)but)
             sn_lower_read(l, a->of[i]);
     }
 }
@@ -771,7 +591,7 @@ static void emit_parts(SnLower *l, SnAttend *a)
     a->temp = sn_lower_temp(l, sn_dim_mul(l->s, sn_attend_tiles(l, a, chunks), bytes));
     a->row = i_const(l, 0);
     sn_lower_begin(l, "attend_chunks");
-    read_operands(l, a);
+    read_operands(l, a, SN_ATTEND_OPERANDS);
     a->parts = sn_lower_buffer(l, SN_BUF_TEMP, 0, a->temp, true);
     a->chunk = sn_attend_take_tile(l, a, chunks);
     if (!is_empty)
@@ -793,6 +613,8 @@ static void emit_parts(SnLower *l, SnAttend *a)
 
 static const SnAttendOperand whole_operand[] = {SN_ATTEND_Q, SN_ATTEND_K, SN_ATTEND_V, SN_ATTEND_BIAS,
                                                 SN_ATTEND_MASK};
+static const SnAttendOperand grad_operand[] = {SN_ATTEND_Q,  SN_ATTEND_K,    SN_ATTEND_V,   SN_ATTEND_DOT,
+                                               SN_ATTEND_UP, SN_ATTEND_BIAS, SN_ATTEND_MASK};
 static const SnAttendOperand past_operand[] = {SN_ATTEND_Q,     SN_ATTEND_K,         SN_ATTEND_V,
                                                SN_ATTEND_PAGE,  SN_ATTEND_POS,       SN_ATTEND_SLOPES,
                                                SN_ATTEND_SINKS, SN_ATTEND_KEY_SCALE, SN_ATTEND_VALUE_SCALE};
@@ -800,10 +622,11 @@ static const SnAttendOperand past_operand[] = {SN_ATTEND_Q,     SN_ATTEND_K,    
 static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n, SnAttend *a)
 {
     const SnTerm *t = sn_term(l->s, r);
+    const SnType *type = sn_type_of(l->s, r);
     for (int i = 0; i < n && i < t->narg; i++)
         a->of[operand[i]] = sn_term(l->s, t->arg[i])->op != SN_OP_NONE ? t->arg[i] : 0;
     const SnType *q = sn_type_of(l->s, a->of[SN_ATTEND_Q]), *k = sn_type_of(l->s, a->of[SN_ATTEND_K]);
-    a->to = sn_type_of(l->s, r);
+    a->to = type->kind == SN_TYPE_TUPLE ? sn_type(l->s, type->child[0]) : type;
     a->heads = k->dims[1];
     a->keys = is_past(a)
                   ? sn_dim_mul(l->s, sn_type_of(l->s, a->of[SN_ATTEND_PAGE])->dims[1], i_const(l, CHUNK))
@@ -812,6 +635,14 @@ static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n
     a->rows = sn_dim_mul(l->s, a->group, q->dims[2]);
     (void)sn_is_const_i64(l->s, q->dims[3], &a->dim);
     (void)sn_is_const_i64(l->s, a->to->dims[3], &a->width);
+    a->query = (SnAttendRows){.of = SN_ATTEND_Q, .n = a->dim};
+    a->summed = is_grad(a) ? SN_ATTEND_K : SN_ATTEND_V;
+    if (is_grad(a)) {
+        a->up.of = SN_ATTEND_UP;
+        (void)sn_is_const_i64(l->s, sn_type_of(l->s, a->of[SN_ATTEND_UP])->dims[3], &a->up.n);
+    }
+    a->nfold = sn_lower_ceil(l, a->keys, SN_ATTEND_FOLD);
+    a->npanel = sn_dim_mul(l->s, a->nfold, i_const(l, SN_ATTEND_FOLD / SN_LANES));
     a->cap = (float)sn_attr_float(l->s, r, "softcap", 0);
     a->scale = (float)sn_attr_float(l->s, r, "scale", 0);
     if (a->scale == 0)
@@ -819,13 +650,9 @@ static void read_term(SnLower *l, SnRef r, const SnAttendOperand *operand, int n
     a->window = sn_attr_int(l->s, r, "window", 0);
 }
 
-/* Registers hold `most` vectors of sums, rows x panels, and some beside them: only that is up to the target.
- */
 static void shape_tile(SnLower *l, SnAttend *a)
 {
-    const SnTarget *t = l->p->target;
-    const bool is_small = t->group_lanes > 0 || t->vector_bytes * t->vector_count < 2048;
-    const int64_t most = is_small ? 4 : 16;
+    const int64_t most = sn_attend_sums(l);
     int64_t rows, lo, hi;
     a->span = CHUNK;
     if (!is_past(a))
@@ -840,15 +667,9 @@ static void shape_tile(SnLower *l, SnAttend *a)
     a->is_merged = is_past(a) || hi > a->span;
 }
 
-/* Of a panel of k: what any level makes of it has room. */
-static int64_t panel_bytes(const SnAttend *a)
+static void emit_grid(SnLower *l, SnAttend *a)
 {
-    const int64_t plain = a->dim * SN_LANES * (int64_t)sizeof(float), pairs = sn_attend_panel_bytes(a);
-    return a->fits_tiles && pairs > plain ? pairs : plain;
-}
-
-static void emit_grid(SnLower *l, SnAttend *a, SnRef nblock)
-{
+    const SnRef nblock = sn_lower_ceil(l, a->rows, a->grid_rows);
     a->result = sn_lower_result(l, 0);
     a->row = i_mul(l, sn_attend_take_tile(l, a, nblock), i_const(l, a->grid_rows));
     if (!sn_lower_is_empty(l, a->to->ndim, a->to->dims))
@@ -867,8 +688,8 @@ void sn_lower_past(SnLower *l, SnRef r)
         return;
     }
     sn_lower_begin(l, "attend_past");
-    read_operands(l, &a);
-    emit_grid(l, &a, sn_lower_ceil(l, a.rows, a.grid_rows));
+    read_operands(l, &a, SN_ATTEND_OPERANDS);
+    emit_grid(l, &a);
 }
 
 void sn_lower_attend(SnLower *l, SnRef r)
@@ -876,23 +697,36 @@ void sn_lower_attend(SnLower *l, SnRef r)
     SnAttend a = {.nmark = 0};
     read_term(l, r, whole_operand, SN_COUNT(whole_operand), &a);
     shape_tile(l, &a);
-    const SnRef two = i_const(l, 2), nblock = sn_lower_ceil(l, a.rows, a.grid_rows);
-    a.nfold = sn_lower_ceil(l, a.keys, SN_ATTEND_FOLD);
-    a.npanel = sn_dim_mul(l->s, a.nfold, two);
-    const SnRef size = sn_dim_mul(l->s, sn_attend_tiles(l, &a, a.npanel), i_const(l, panel_bytes(&a)));
-    a.temp = sn_lower_temp(l, size);
-    pack_keys(l, &a);
+    a.temp = sn_attend_pack(l, &a, SN_ATTEND_K);
     if (a.fits_tiles) {
         a.value_temp = sn_lower_temp(l, sn_attend_value_bytes(l, &a));
         sn_attend_pack_values(l, &a);
     }
     sn_lower_begin(l, "attend");
-    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
-        if (a.of[i] != 0 && i != SN_ATTEND_K)
-            sn_lower_read(l, a.of[i]);
-    }
-    a.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    read_operands(l, &a, SN_ATTEND_K);
+    a.query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
     if (a.fits_tiles)
         a.value_panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.value_temp, false);
-    emit_grid(l, &a, nblock);
+    emit_grid(l, &a);
+}
+
+void sn_lower_attend_grad(SnLower *l, SnRef r)
+{
+    SnAttend a = {.nmark = 0};
+    read_term(l, r, grad_operand, SN_COUNT(grad_operand), &a);
+    shape_tile(l, &a);
+    const uint32_t keys = sn_attend_pack(l, &a, SN_ATTEND_K), values = sn_attend_pack(l, &a, SN_ATTEND_V);
+    a.temp = sn_lower_temp(l, sn_attend_stats_bytes(l, &a));
+    sn_lower_begin(l, "attend_grad_rows");
+    read_operands(l, &a, SN_ATTEND_V);
+    a.query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, keys, false);
+    a.up.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, values, false);
+    a.stats = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, true);
+    emit_grid(l, &a);
+    sn_lower_begin(l, "attend_grad_keys");
+    read_operands(l, &a, SN_ATTEND_V);
+    a.query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, keys, false);
+    a.up.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, values, false);
+    a.stats = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    sn_attend_grad_keys(l, &a);
 }

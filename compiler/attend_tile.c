@@ -143,7 +143,7 @@ static SnRef count_blocks(SnLower *l, const SnAttend *a)
 
 void sn_attend_open(SnLower *l, SnAttend *a)
 {
-    a->query = open_local(l, a, SN_BF16, SN_ATTEND_ROWS * whole_steps(a->dim));
+    a->query.local = open_local(l, a, SN_BF16, SN_ATTEND_ROWS * whole_steps(a->dim));
     a->score = open_local(l, a, SN_F32, SN_ATTEND_ROWS * a->span);
     a->weights = open_local(l, a, SN_BF16, SN_ATTEND_ROWS * a->span);
 }
@@ -165,7 +165,7 @@ void sn_attend_queries(SnLower *l, SnAttend *a)
     SnRef value = sn_lower_scalar(l, a->of[SN_ATTEND_Q], index, guard);
     if (guard != 0)
         value = sn_s3(l->s, SN_OP_WHERE, guard, value, zero);
-    sn_lower_store(l, a->query, SN_BF16, at(l, row, room, c), value, 0);
+    sn_lower_store(l, a->query.local, SN_BF16, at(l, row, room, c), value, 0);
     sn_lower_close(l, lanes);
     sn_lower_close(l, steps);
     sn_lower_close(l, rows);
@@ -177,7 +177,7 @@ void sn_attend_scores(SnLower *l, SnAttend *a)
     const int64_t room = whole_steps(a->dim), panel_bytes = sn_attend_panel_bytes(a);
     const int steps = (int)(room / STEP);
     for (int i = 0; i < steps; i++)
-        move(l, SN_TILE_LOAD, QUERY_REGISTER + i, a->query, i_const(l, i * ROW_BYTES), 2 * room);
+        move(l, SN_TILE_LOAD, QUERY_REGISTER + i, a->query.local, i_const(l, i * ROW_BYTES), 2 * room);
     const SnRef block = sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count_blocks(l, a), &mark);
     const SnRef first = at(l, a->chunk, a->span / SIDE, i_mul(l, block, i_const(l, 2)));
     const SnRef whole = i_add(l, i_mul(l, a->pair, sn_lower_dim(l, a->npanel)), first);
@@ -186,7 +186,7 @@ void sn_attend_scores(SnLower *l, SnAttend *a)
     for (int i = 0; i < steps; i++) {
         for (int panel = 0; panel < 2; panel++) {
             const SnRef offset = i_const(l, panel * panel_bytes + i * TILE_BYTES);
-            move(l, SN_TILE_LOAD, KEY_REGISTER + panel, a->panels, at(l, whole, panel_bytes, offset),
+            move(l, SN_TILE_LOAD, KEY_REGISTER + panel, a->query.panels, at(l, whole, panel_bytes, offset),
                  ROW_BYTES);
             dot(l, panel, QUERY_REGISTER + i, KEY_REGISTER + panel);
         }

@@ -54,15 +54,17 @@ static SnRef summed(SnStore *s, SnRef r)
     return n;
 }
 
-/* Two products, and for each score: scale, difference, exp, sum. */
+/* Two products, or the five of a gradient, and for each score: scale, difference, exp, sum. */
 static SnRef attention_flops(SnStore *s, SnRef r)
 {
     const SnTerm *t = sn_term(s, r);
+    const bool is_grad = sn_type_of(s, r)->kind == SN_TYPE_TUPLE;
+    const SnRef of_q = sn_const_i64(s, is_grad ? 6 : 2), of_v = sn_const_i64(s, is_grad ? 4 : 2);
     const SnType *q = sn_type_of(s, t->arg[0]), *k = sn_type_of(s, t->arg[1]), *v = sn_type_of(s, t->arg[2]);
     if (q->ndim != 4 || k->ndim != 4 || v->ndim != 4)
         return sn_const_i64(s, 0);
-    const SnRef two = sn_const_i64(s, 2), more = sn_const_i64(s, EXPANDED + 3);
-    SnRef each = sn_dim_add(s, sn_dim_mul(s, two, sn_dim_add(s, q->dims[3], v->dims[3])), more);
+    SnRef each = sn_dim_add(s, sn_dim_mul(s, of_q, q->dims[3]), sn_dim_mul(s, of_v, v->dims[3]));
+    each = sn_dim_add(s, each, sn_const_i64(s, EXPANDED + 3));
     for (int i = 0; i < 3; i++)
         each = sn_dim_mul(s, each, q->dims[i]);
     return sn_dim_mul(s, each, k->dims[2]);

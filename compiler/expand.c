@@ -21,6 +21,7 @@ typedef struct Expand {
 
 static const SnClaim claims[] = {
     {"attention_rows", sn_attend_accepts, sn_lower_attend, "rrrss", false},
+    {"attention_rows_grad", sn_attend_grad_accepts, sn_lower_attend_grad, "rrrrrss", false},
     {"attention_past", sn_past_accepts, sn_lower_past, "orrrrrrrr", false},
     {"cache_keys", sn_cache_accepts, sn_lower_cache, "oorr", true},
     {"cache_values", sn_cache_accepts, sn_lower_cache, "oorr", true},

@@ -1,7 +1,7 @@
 /* kernel.c -- builds kernels: statements are appended to the open body, terms are made in the store. */
 #include "compiler/kernel.h"
 
-static SnRef new_index(SnKernelBuild *b)
+SnRef sn_kernel_index(SnKernelBuild *b)
 {
     SnStore *s = b->k->store;
     const SnAttr id = SN_INT("id", b->nindex++);
@@ -17,7 +17,7 @@ bool sn_kernel_begin(SnKernelBuild *b, SnStore *s, SnArena *arena, const char *n
     b->tail = &b->k->body;
     b->k->store = s;
     b->k->name = sn_arena_strndup(arena, name, strlen(name));
-    b->k->tile = new_index(b);
+    b->k->tile = sn_kernel_index(b);
     return b->k->name != NULL && b->k->tile != 0;
 }
 
@@ -66,7 +66,7 @@ static void open_body(SnKernelBuild *b, SnStmt *s, SnStmt ***mark)
 
 SnRef sn_kernel_loop(SnKernelBuild *b, SnLoopKind kind, SnRef extent, SnStmt ***mark)
 {
-    const SnRef var = new_index(b);
+    const SnRef var = sn_kernel_index(b);
     open_body(b, append(b, (SnStmt){.kind = SN_STMT_LOOP, .loop = kind, .var = var, .a = extent}), mark);
     return var;
 }

@@ -82,6 +82,7 @@ typedef struct SnKernelBuild {
 bool sn_kernel_begin(SnKernelBuild *b, SnStore *s, SnArena *arena, const char *name);
 int sn_kernel_buffer(SnKernelBuild *b, bool is_written); /* its number; -1: too many. Before any LOCAL */
 SnRef sn_kernel_dim(SnKernelBuild *b);                   /* a new KDIM term; 0: too many */
+SnRef sn_kernel_index(SnKernelBuild *b); /* a new INDEX term that no loop has: of what is only looked at */
 /* Opens a loop and returns its index; statements go into it until sn_kernel_close(b, mark). */
 SnRef sn_kernel_loop(SnKernelBuild *b, SnLoopKind kind, SnRef extent, SnStmt ***mark);
 void sn_kernel_if(SnKernelBuild *b, SnRef cond, SnStmt ***mark);

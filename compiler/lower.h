@@ -212,8 +212,9 @@ typedef void SnLowerFn(SnLower *l, SnRef r);
 SnLowerFn sn_lower_reduce, sn_lower_scan, sn_lower_argmax; /* lower_reduce.c */
 SnLowerFn sn_lower_contract;                               /* lower_contract.c */
 bool sn_grouped_accepts(const SnStore *s, SnRef r);
-SnLowerFn sn_lower_attend, sn_lower_past; /* attend.c */
+SnLowerFn sn_lower_attend, sn_lower_attend_grad, sn_lower_past; /* attend.c */
 bool sn_attend_accepts(const SnStore *s, SnRef r);
+bool sn_attend_grad_accepts(const SnStore *s, SnRef r);
 bool sn_past_accepts(const SnStore *s, SnRef r);
 /* First kernel of what changes a part of its base: result = base; and, once all kernels are made: the base
  * may become the result when that copy is all that reads it. */

@@ -10,6 +10,9 @@
 #include <float.h>
 #include <math.h>
 
+/* Heads before positions, or the other way round. */
+static const int heads_first[] = {0, 2, 1, 3};
+
 /* Heads of q that share a head of k get an axis of their own, [b, g, h/g, s, d]. */
 static SnValue group_heads(SnGraph *g, SnValue q, SnValue k)
 {
@@ -84,7 +87,7 @@ static SnValue attend(SnGraph *g, SnValue p, SnValue v)
 
 static SnValue attention_rows(SnGraph *g, const SnCall *c)
 {
-    return sn_permute(g, attend(g, probs_of(g, c, 3), c->in[2]), (const int[]){0, 2, 1, 3});
+    return sn_permute(g, attend(g, probs_of(g, c, 3), c->in[2]), heads_first);
 }
 
 /* Over the queries that see a key: p [b, h, s, t] and x [b, h, s, d] ▶ as k or v, [b, g, t, d]. */
@@ -110,32 +113,55 @@ static SnValue sum_like(SnGraph *g, SnValue x, SnValue bias)
     return sn_reshape(g, n > 0 ? sn_reduce(g, "add", x, n, axes, false) : x, rank, dims);
 }
 
-/* Scores are computed again. d: that of the result; p (p's d - sum(d * result)) is that of the scores, as the
- * sum over a row of p and its d is that of d and the result. Dao et al. 2022, arXiv:2205.14135. */
-static SnValue attention_rows_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+/* in: q, k, v, the sum of dy * y over each row, dy, bias, mask. Scores are computed again: p (dy v^T - that
+ * sum) is their gradient, as the sum over a row of p and what it is multiplied with is that of dy and y. Dao
+ * et al. 2022, arXiv:2205.14135. */
+static SnValue scores_grad(SnGraph *g, const SnCall *c, SnValue p)
 {
-    const int heads_first[] = {0, 2, 1, 3};
-    const SnValue q = c->in[0], k = c->in[1], v = c->in[2], p = probs_of(g, c, 3);
+    const SnValue v = c->in[2];
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, v));
+    const SnValue up = sn_permute(g, sn_like(g, c->in[4], v), heads_first);
+    const SnValue row = sn_insert_axis(g, sn_permute(g, c->in[3], (const int[]){0, 2, 1}), 3);
+    return sn_mul(g, sn_cast(g, p, wide), sn_sub(g, scores_of(g, up, v, wide), row));
+}
+
+static SnValue attention_rows_grad(SnGraph *g, const SnCall *c)
+{
+    const SnValue q = c->in[0], k = c->in[1], v = c->in[2], p = probs_of(g, c, 5);
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, q));
-    const SnValue up = sn_permute(g, sn_like(g, d, v), heads_first);
-    if (i == 2)
-        return collect(g, p, up, v);
-    const SnValue both = sn_mul(g, sn_cast(g, d, wide), sn_cast(g, y, wide));
-    const SnValue row = sn_permute(g, sn_sum_of(g, both, -1), heads_first);
-    SnValue x = sn_mul(g, sn_cast(g, p, wide), sn_sub(g, scores_of(g, up, v, wide), row));
-    if (i == 3)
-        return sn_like(g, sum_like(g, x, c->in[3]), c->in[3]);
+    SnValue x = scores_grad(g, c, p);
     if (sn_call_float(c, "softcap") != 0)
         x = sn_mul(g, x, sn_sub(g, sn_num(g, 1), sn_square(g, capped_of(g, c))));
     x = sn_like(g, sn_mul(g, x, scale_of(g, c, wide)), q);
-    return i == 0 ? attend(g, x, k) : collect(g, x, q, k);
+    SnValue d[] = {attend(g, x, k), collect(g, x, q, k),
+                   collect(g, p, sn_permute(g, sn_like(g, c->in[4], v), heads_first), v)};
+    for (size_t i = 0; i < SN_COUNT(d); i++)
+        d[i] = sn_permute(g, d[i], heads_first);
+    return sn_tuple(g, SN_COUNT(d), d, (const char *const[]){"q", "k", "v"});
+}
+
+/* d: that of the result y. */
+static SnValue attention_rows_back(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+{
+    const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, y));
+    const SnValue both = sn_mul(g, sn_cast(g, d, wide), sn_cast(g, y, wide));
+    const SnValue row = sn_drop_axis(g, sn_sum_of(g, both, -1), 3);
+    if (i < 3) {
+        const SnValue all =
+            sn_attention_rows_grad(g, c->in[0], c->in[1], c->in[2], row, d, c->in[3], c->in[4],
+                                   sn_call_float(c, "scale"), sn_call_float(c, "softcap"));
+        return sn_permute(g, sn_get(g, all, i), heads_first);
+    }
+    SnCall own = *c;
+    own.in = (const SnValue[]){c->in[0], c->in[1], c->in[2], row, d};
+    return sn_like(g, sum_like(g, scores_grad(g, &own, probs_of(g, c, 3)), c->in[3]), c->in[3]);
 }
 
 static SnValue attention(SnGraph *g, const SnCall *c)
 {
     const SnValue y = sn_attention_rows(g, c->in[0], c->in[1], c->in[2], c->in[3], c->in[4],
                                         sn_call_float(c, "scale"), sn_call_float(c, "softcap"));
-    return sn_permute(g, y, (const int[]){0, 2, 1, 3});
+    return sn_permute(g, y, heads_first);
 }
 
 static SnValue attention_context(SnGraph *g, const SnCall *c)
@@ -187,8 +213,13 @@ const SnOp sn_attn_ops[] = {
     {.sig = "attention_rows(q: F[b, h, s, d], k: F[b, g, t, d], v: F[b, g, t, e], bias: F2[*]?, mask: B[*]?; "
             "scale: f64 = 0, softcap: f64 = 0) -> F[b, s, h, e]",
      .expand = attention_rows,
-     .grad = attention_rows_grad,
+     .grad = attention_rows_back,
      .doc = "attention with the heads of a query side by side: what a target has loops for"},
+    {.sig = "attention_rows_grad(q: F[b, h, s, d], k: F[b, g, t, d], v: F[b, g, t, e], row: F3[b, s, h], dy: "
+            "F[b, s, h, e], bias: F2[*]?, mask: B[*]?; scale: f64 = 0, softcap: f64 = 0) -> (q: F[b, s, h, "
+            "d], k: F[b, t, g, d], v: F[b, t, g, e])",
+     .expand = attention_rows_grad,
+     .doc = "gradients of q, k and v from dy, that of attention_rows; row: the sum of dy * y"},
     {.sig = "attention_probs(q: F[b, h, s, d], k: F[b, g, t, d], bias: F2[*]?, mask: B[*]?; scale: f64 = 0, "
             "softcap: f64 = 0) -> F[b, h, s, t]",
      .expand = attention_probs,

@@ -114,6 +114,23 @@ static void probabilities_are_stored_where_wanted(void **state)
     rig_destroy(&r);
 }
 
+/* Keys and values to panels, then both kernels: what each row leaves to the second is two numbers. */
+static void gradient_has_no_scores(void **state)
+{
+    (void)state;
+    Rig r = rig_create();
+    const SnValue q = heads_of(&r, "q", SN_F32), k = heads_of(&r, "k", SN_F32), v = heads_of(&r, "v", SN_F32);
+    const SnValue dims[] = {size(&r, 1), r.seq, size(&r, 4), size(&r, 16)};
+    const SnValue up = sn_input(r.g, "up", SN_F32, 4, dims), row = sn_input(r.g, "row", SN_F32, 3, dims);
+    const SnValue d = sn_attention_rows_grad(r.g, q, k, v, row, up, key_bias(&r), sn_none(), 0, 0);
+    for (int i = 0; i < 3; i++)
+        sn_output(r.g, (const char *[]){"q", "k", "v"}[i], sn_get(r.g, d, i));
+    const SnMemoryUse use = plan(&r);
+    assert_int_equal(use.steps, 4);
+    assert_true(use.scratch_bytes <= 5 * SEQ * 64 * sizeof(float) + 2 * SEQ * 4 * sizeof(float) + 4096);
+    rig_destroy(&r);
+}
+
 /* Sums of f64 have no kernel of their own: the op is expanded. */
 static void f64_is_not_claimed(void **state)
 {
@@ -131,6 +148,7 @@ int main(void)
         cmocka_unit_test(layer_is_two_kernels_without_scores),
         cmocka_unit_test(mask_of_places_is_not_stored),
         cmocka_unit_test(probabilities_are_stored_where_wanted),
+        cmocka_unit_test(gradient_has_no_scores),
         cmocka_unit_test(f64_is_not_claimed),
     };
     return cmocka_run_group_tests_name("attend", tests, NULL, NULL);
