@@ -23,9 +23,7 @@ typedef struct Codec {
     size_t (*bound)(size_t n);
 } Codec;
 
-/* Blocks that know their size, for libraries that free without saying it. */
-#if defined(SN_ZLIB) || defined(SN_BROTLI)
-static void *take_memory(const SnAllocator *memory, size_t size)
+void *sn_codec_take(const SnAllocator *memory, size_t size)
 {
     uint8_t *at = sn_add_size(size, ALIGN, &size) ? sn_alloc(memory, size, ALIGN) : NULL;
     if (!at)
@@ -34,7 +32,7 @@ static void *take_memory(const SnAllocator *memory, size_t size)
     return at + ALIGN;
 }
 
-static void give_memory(const SnAllocator *memory, void *at)
+void sn_codec_give(const SnAllocator *memory, void *at)
 {
     size_t size = 0;
     if (!at)
@@ -42,7 +40,6 @@ static void give_memory(const SnAllocator *memory, void *at)
     memcpy(&size, (uint8_t *)at - ALIGN, sizeof size);
     sn_free(memory, (uint8_t *)at - ALIGN, size, ALIGN);
 }
-#endif
 
 static size_t copy(const Job *j)
 {
@@ -75,12 +72,12 @@ static size_t unpack_snappy(const Job *j)
 static voidpf zlib_take(voidpf self, uInt n, uInt size)
 {
     size_t bytes = 0;
-    return sn_mul_size(n, size, &bytes) ? take_memory(self, bytes) : NULL;
+    return sn_mul_size(n, size, &bytes) ? sn_codec_take(self, bytes) : NULL;
 }
 
 static void zlib_give(voidpf self, voidpf at)
 {
-    give_memory(self, at);
+    sn_codec_give(self, at);
 }
 
 static size_t unpack_gzip(const Job *j)
@@ -126,12 +123,12 @@ static size_t bound_gzip(size_t n)
 
 static void *brotli_take(void *self, size_t size)
 {
-    return take_memory(self, size);
+    return sn_codec_take(self, size);
 }
 
 static void brotli_give(void *self, void *at)
 {
-    give_memory(self, at);
+    sn_codec_give(self, at);
 }
 
 static size_t unpack_brotli(const Job *j)

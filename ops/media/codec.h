@@ -15,6 +15,10 @@ typedef enum SnCodec { /* numbers of Parquet's CompressionCodec */
                        SN_CODEC_LZ4_RAW = 7
 } SnCodec;
 
+/* Blocks that know their size, for libraries that free without saying it. */
+void *sn_codec_take(const SnAllocator *memory, size_t size);
+void sn_codec_give(const SnAllocator *memory, void *at); /* may be NULL */
+
 bool sn_codec_writes(SnCodec c); /* does this build? */
 /* Exactly `size` bytes from all of `in`. The error names the codec where the build has not got it. */
 SN_MUST_CHECK SnStatus sn_codec_unpack(const SnAllocator *memory, SnCodec c, SnBytes in, void *out,

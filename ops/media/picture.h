@@ -4,6 +4,8 @@
 
 #include "runtime/bytes.h"
 
+#define SN_PICTURE_MOST (1 << 24) /* of rows, and of columns */
+
 /* Rows of pixels of channels. */
 typedef struct SnPicture {
     int64_t height, width, channels;
@@ -13,8 +15,8 @@ SN_MUST_CHECK SnStatus sn_picture_make(const SnAllocator *memory, int64_t height
                                        int64_t channels, SnPicture *out, SnError *err);
 void sn_picture_clear(const SnAllocator *memory, SnPicture *x);
 
-/* A PNG as convert("L") gives it (channels 1) or convert("RGB") (3). what: for messages. SN_EUNSUPPORTED: a
- * file of another kind, or a build without zlib. */
+/* A PNG or JPEG file as convert("L") gives it (channels 1) or convert("RGB") (3). what: for messages.
+ * SN_EUNSUPPORTED: a file of another kind, or a build without its library. */
 SN_MUST_CHECK SnStatus sn_picture_read(const SnAllocator *memory, SnBytes file, int64_t channels,
                                        const char *what, SnPicture *out, SnError *err);
 

@@ -6,31 +6,8 @@
 
 #include <math.h>
 
-#define PLACES   22 /* of weights: 32 bits less those of a byte, less two for what is beyond it */
-#define MOST     (INT64_C(1) << 24)
-#define PI       3.14159265358979323846
-#define MOST_ALL (INT64_C(1) << 30)
-
-SnStatus sn_picture_make(const SnAllocator *memory, int64_t height, int64_t width, int64_t channels,
-                         SnPicture *out, SnError *err)
-{
-    const bool fits = height > 0 && width > 0 && channels > 0 && channels <= 4 && height <= MOST &&
-                      width <= MOST && height * width <= MOST_ALL / channels;
-    *out = (SnPicture){0};
-    SN_CHECK(fits, err, SN_EUNSUPPORTED, "an image of %lld x %lld", (long long)height, (long long)width);
-    *out =
-        (SnPicture){height, width, channels, sn_alloc_zero(memory, (size_t)(height * width * channels), 1)};
-    SN_CHECK(out->at, err, SN_ENOMEM, "no memory for an image of %lld x %lld", (long long)height,
-             (long long)width);
-    return SN_OK;
-}
-
-void sn_picture_clear(const SnAllocator *memory, SnPicture *x)
-{
-    if (x->at)
-        sn_free(memory, x->at, (size_t)(x->height * x->width * x->channels), 1);
-    *x = (SnPicture){0};
-}
+#define PLACES 22 /* of weights: 32 bits less those of a byte, less two for what is beyond it */
+#define PI     3.14159265358979323846
 
 /* ---- filters ---- */
 
@@ -191,8 +168,8 @@ SnStatus sn_picture_resize(const SnAllocator *memory, const SnPicture *in, int64
             memcpy(out->at, in->at, (size_t)(height * width * in->channels));
         return SN_OK;
     }
-    SN_CHECK(height > 0 && width > 0 && height <= MOST && width <= MOST, err, SN_EUNSUPPORTED,
-             "an image of %lld x %lld", (long long)height, (long long)width);
+    SN_CHECK(height > 0 && width > 0 && height <= SN_PICTURE_MOST && width <= SN_PICTURE_MOST, err,
+             SN_EUNSUPPORTED, "an image of %lld x %lld", (long long)height, (long long)width);
     /* Pillow 13 begins with what takes more lines away, where columns count twice. */
     const bool by_rows = height < in->height && in->height - height > 2 * (in->width - width);
     const bool is_one = same_width || same_height;

@@ -1,4 +1,4 @@
-/* picture_fuzz.c -- any bytes as a PNG: refused with a message, or bytes that can have another size. */
+/* picture_fuzz.c -- any bytes as an image file: refused with a message, or bytes that can have another size. */
 #include "tests/fuzz/fuzz.h"
 
 #include "ops/media/picture.h"

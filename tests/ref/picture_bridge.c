@@ -1,4 +1,4 @@
-/* picture_bridge.c -- for pictures.py: a PNG read, and bytes in another size. Both give 0 where they fail. */
+/* picture_bridge.c -- for pictures.py: an image file read, and bytes in another size. Both give 0 where they fail. */
 #include "ops/media/picture.h"
 
 SN_API int picture_read(const uint8_t *file, size_t n, int64_t channels, uint8_t *out, int64_t size[2]);
@@ -23,7 +23,7 @@ static int give(SnPicture *x, uint8_t *out, int64_t size[2])
 int picture_read(const uint8_t *file, size_t n, int64_t channels, uint8_t *out, int64_t size[2])
 {
     SnPicture x;
-    return memory() && sn_picture_read(memory(), sn_bytes(file, n), channels, "png", &x, NULL) == SN_OK
+    return memory() && sn_picture_read(memory(), sn_bytes(file, n), channels, "file", &x, NULL) == SN_OK
                ? give(&x, out, size)
                : 0;
 }

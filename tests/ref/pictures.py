@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Images in other sizes, and PNG files, beside Pillow: every byte, over random sizes, filters, modes and depths.
+"""Images in other sizes, and PNG and JPEG files, beside Pillow: every byte, over random sizes, filters, modes and depths.
 
 Usage: pictures.py BRIDGE [--count N] [--seed N]. BRIDGE: tests/picture_bridge.so of the build."""
 import argparse
@@ -53,7 +53,7 @@ def own_png(rng, values):
     data = zlib.compress(raw)
     cut = rng.randint(0, len(data))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, laced)) + palette + trns +
-            chunk(b"IDAT", data[:cut]) + chunk(b"IDAT", data[cut:]) + chunk(b"IEND", b"")), "%d bits of %d" % (depth, colour)
+            chunk(b"IDAT", data[:cut]) + chunk(b"IDAT", data[cut:]) + chunk(b"IEND", b"")), "PNG of %d bits of %d" % (depth, colour)
 
 
 def their_png(rng, values):
@@ -61,11 +61,22 @@ def their_png(rng, values):
     x = values.integers(0, 256, (rng.randint(1, 50), rng.randint(1, 50), 4), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(x, "RGBA").convert(mode).save(out, "PNG", optimize=rng.random() < 0.3)
-    return out.getvalue(), mode
+    return out.getvalue(), "PNG " + mode
+
+
+def jpeg(rng, values):
+    mode, sampling, h, w = rng.choice(["L", "RGB"]), rng.randrange(3), rng.randint(1, 70), rng.randint(1, 70)
+    x = values.integers(0, 256, (h, w, 3), dtype=np.uint8)
+    if rng.random() < 0.5:  # smooth
+        x = np.asarray(Image.fromarray(x[: h // 8 + 1, : w // 8 + 1]).resize((w, h)))
+    out = io.BytesIO()
+    Image.fromarray(x).convert(mode).save(out, "JPEG", quality=rng.randint(1, 100), subsampling=sampling,
+                                          progressive=rng.random() < 0.3, optimize=rng.random() < 0.3)
+    return out.getvalue(), "JPEG %s %d" % (mode, sampling)
 
 
 def read(bridge, rng, values):
-    file, name = rng.choice([own_png, their_png])(rng, values)
+    file, name = rng.choice([own_png, their_png, jpeg])(rng, values)
     channels = rng.choice([1, 3])
     x = Image.open(io.BytesIO(file))
     if channels == 1 and x.mode == "P":
@@ -73,7 +84,7 @@ def read(bridge, rng, values):
     want = np.asarray(x.convert("L" if channels == 1 else "RGB"))
     got, size = np.zeros_like(want), (ctypes.c_int64 * 2)()
     ok = bridge.picture_read(file, ctypes.c_size_t(len(file)), ctypes.c_int64(channels), array(got), size)
-    return "" if ok and tuple(size) == want.shape[:2] and (got == want).all() else "PNG %s to %d: %s, %d bytes differ" % (
+    return "" if ok and tuple(size) == want.shape[:2] and (got == want).all() else "%s to %d: %s, %d bytes differ" % (
         name, channels, "read" if ok else "refused", (got != want).sum())
 
 
