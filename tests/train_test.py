@@ -216,6 +216,7 @@ def test_answers():
     must(config("answers", **asked))
     loss = logged("answers", "loss")
     assert loss[-1] < 0.7 * loss[0] and logged("answers", "eval_loss"), loss
+    assert logged("answers", "eval_NoAns_exact")[-1] > 0 and logged("answers", "eval_best_f1")[-1] >= 8 / 48 * 100
     r = subprocess.run([SINTER, "run", path("answers"), "what", rows[1]["context"], "--task", "question-answering",
                         "-q", "--json"], capture_output=True, text=True, timeout=600)
     assert r.returncode == 0 and json.loads(r.stdout)["answer"] in rows[1]["context"], (r.stdout, r.stderr)

@@ -37,6 +37,7 @@ static const struct {
     {"seqeval", sn_metric_seqeval, "predictions", NULL},
     {"spearmanr", sn_metric_spearman, "predictions", NULL},
     {"squad", sn_metric_squad, "predictions", NULL},
+    {"squad_v2", sn_metric_squad_v2, "predictions", NULL},
     {"ter", sn_metric_ter, "predictions", NULL},
     {"wer", sn_metric_wer, "predictions", NULL},
 };

@@ -20,11 +20,12 @@ SnMetricFn sn_metric_accuracy, sn_metric_precision, sn_metric_recall, sn_metric_
     sn_metric_kappa, sn_metric_confusion, sn_metric_balanced; /* metric_class.c */
 SnMetricFn sn_metric_pearson, sn_metric_spearman, sn_metric_kendall, sn_metric_mse, sn_metric_mae,
     sn_metric_r2, sn_metric_roc_auc, sn_metric_average_precision, sn_metric_perplexity; /* metric_number.c */
-SnMetricFn sn_metric_wer, sn_metric_cer, sn_metric_exact_match, sn_metric_squad;        /* metric_text.c */
-SnMetricFn sn_metric_bleu, sn_metric_sacrebleu, sn_metric_chrf;                         /* metric_bleu.c */
-SnMetricFn sn_metric_rouge;                                                             /* metric_rouge.c */
-SnMetricFn sn_metric_seqeval;                                                           /* metric_tags.c */
-SnMetricFn sn_metric_ter;                                                               /* metric_ter.c */
+SnMetricFn sn_metric_wer, sn_metric_cer, sn_metric_exact_match, sn_metric_squad,
+    sn_metric_squad_v2;                                         /* metric_text.c */
+SnMetricFn sn_metric_bleu, sn_metric_sacrebleu, sn_metric_chrf; /* metric_bleu.c */
+SnMetricFn sn_metric_rouge;                                     /* metric_rouge.c */
+SnMetricFn sn_metric_seqeval;                                   /* metric_tags.c */
+SnMetricFn sn_metric_ter;                                       /* metric_ter.c */
 
 /* ---- arguments; absent and null ones are `otherwise` ---- */
 SnStatus sn_metric_flag(SnMetricRun *r, const char *key, bool otherwise, bool *out);

@@ -3,6 +3,8 @@
 
 #include "frontends/hf/jinja_text.h"
 
+#include <stdlib.h>
+
 /* The cheapest edits of a reference, in words or characters. */
 typedef struct Edits {
     uint32_t distance, substituted, deleted;
@@ -289,5 +291,117 @@ SnStatus sn_metric_squad(SnMetricRun *r)
     }
     sn_metric_put(r, "exact_match", 100 * exact / r->n);
     sn_metric_put(r, "f1", 100 * sum / r->n);
+    return SN_OK;
+}
+
+/* ---- SQuAD 2 ---- */
+
+typedef struct Verdict {
+    double exact, f1, none; /* none: the probability that there is no answer */
+    bool has_answer, says_some;
+    uint32_t at;
+} Verdict;
+
+static int surer(const void *a, const void *b)
+{
+    const Verdict *x = a, *y = b;
+    return x->none < y->none ? -1 : x->none > y->none ? 1 : x->at < y->at ? -1 : 1;
+}
+
+static SnStatus judge(SnMetricRun *r, SnTrie *t, uint32_t i, Verdict *out)
+{
+    const SnJson *pred = &r->pred->u.child[i],
+                 *texts = sn_json_get(sn_json_get(&r->ref->u.child[i], "answers"), "text");
+    SnBytes ids[2], text = {0};
+    SnIds x = {0}, y = {0};
+    bool is_compared = false;
+    SN_TRY(sn_metric_string(r, sn_json_get(pred, "prediction_text"), i, &text));
+    SN_CHECK(sn_json_string(sn_json_get(pred, "id"), &ids[0]) &&
+                 sn_json_string(sn_json_get(&r->ref->u.child[i], "id"), &ids[1]) &&
+                 sn_bytes_equal(ids[0], ids[1]),
+             r->err, SN_EFORMAT, "%s: prediction %u has not the id of its reference", r->name, i);
+    SN_CHECK(texts && texts->kind == SN_JSON_ARRAY, r->err, SN_EFORMAT,
+             "%s: references[%u] has no answers.text", r->name, i);
+    SN_CHECK(sn_json_number(sn_json_get(pred, "no_answer_probability"), &out->none), r->err, SN_EFORMAT,
+             "%s: prediction %u has no no_answer_probability", r->name, i);
+    out->has_answer = texts->n > 0;
+    out->says_some = text.n > 0;
+    SN_CHECK(answer_words(r->arena, t, text, &x), r->err, SN_ENOMEM, "%s: no memory", r->name);
+    for (uint32_t k = 0; k <= texts->n; k++) { /* where all are without words: none */
+        double f1 = 0;
+        text = sn_bytes("", 0);
+        if (k < texts->n)
+            SN_TRY(sn_metric_string(r, &texts->u.child[k], k, &text));
+        SN_CHECK(answer_words(r->arena, t, text, &y) && answer_f1(r->arena, t, x, y, &f1), r->err, SN_ENOMEM,
+                 "%s: no memory", r->name);
+        if (y.n == 0 && (k < texts->n || is_compared))
+            continue;
+        is_compared = true;
+        out->f1 = f1 > out->f1 ? f1 : out->f1;
+        out->exact = same_ids(x, y) ? 1 : out->exact;
+    }
+    return SN_OK;
+}
+
+static double counted(const Verdict *v, bool exact, double threshold)
+{
+    return v->none > threshold ? !v->has_answer : exact ? v->exact : v->f1;
+}
+
+/* Means of those that have answers (1), have none (0), or of all (2). */
+static void put_means(SnMetricRun *r, const Verdict *v, int which, double threshold)
+{
+    static const char *const keys[][3] = {{"NoAns_exact", "NoAns_f1", "NoAns_total"},
+                                          {"HasAns_exact", "HasAns_f1", "HasAns_total"},
+                                          {"exact", "f1", "total"}};
+    double sum[2] = {0, 0};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (which < 2 && v[i].has_answer != which)
+            continue;
+        n++;
+        sum[0] += counted(&v[i], true, threshold);
+        sum[1] += counted(&v[i], false, threshold);
+    }
+    if (n == 0)
+        return;
+    sn_metric_put(r, keys[which][0], 100 * sum[0] / n);
+    sn_metric_put(r, keys[which][1], 100 * sum[1] / n);
+    sn_metric_put_count(r, keys[which][2], n);
+}
+
+/* The threshold of no_answer_probability that is best, and how good it is. v: by that probability. */
+static void put_best(SnMetricRun *r, const Verdict *v, bool exact)
+{
+    double now = 0, best, at = 0;
+    for (uint32_t i = 0; i < r->n; i++)
+        now += !v[i].has_answer;
+    best = now;
+    for (uint32_t i = 0; i < r->n; i++) {
+        now += v[i].has_answer ? (exact ? v[i].exact : v[i].f1) : -(double)v[i].says_some;
+        at = now > best ? v[i].none : at;
+        best = now > best ? now : best;
+    }
+    sn_metric_put(r, exact ? "best_exact" : "best_f1", 100 * best / r->n);
+    sn_metric_put(r, exact ? "best_exact_thresh" : "best_f1_thresh", at);
+}
+
+SnStatus sn_metric_squad_v2(SnMetricRun *r)
+{
+    SnTrie t = {0};
+    Verdict *v = sn_arena_array(r->arena, r->n, sizeof *v);
+    double threshold = 1;
+    SN_CHECK(v, r->err, SN_ENOMEM, "%s: no memory", r->name);
+    SN_TRY(sn_metric_number(r, "no_answer_threshold", 1, &threshold));
+    for (uint32_t i = 0; i < r->n; i++) {
+        v[i] = (Verdict){.at = i};
+        SN_TRY(judge(r, &t, i, &v[i]));
+    }
+    put_means(r, v, 2, threshold);
+    put_means(r, v, 1, threshold);
+    put_means(r, v, 0, threshold);
+    qsort(v, r->n, sizeof *v, surer);
+    put_best(r, v, true);
+    put_best(r, v, false);
     return SN_OK;
 }

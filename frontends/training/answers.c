@@ -19,7 +19,7 @@ typedef struct Answers {
     const char *what;
     int64_t field[2]; /* of answers: text, answer_start */
     int64_t cls, bos; /* tokens, or -1 */
-    bool is_context_first;
+    bool is_context_first, is_scored;
     SnArena arena; /* of a chunk */
 } Answers;
 
@@ -29,6 +29,23 @@ static SnStatus no_memory(const Answers *a, SnError *err)
 }
 
 /* Lists of texts, or of whole numbers; those that are all empty are of nothing. */
+static int64_t text_field(const SnFeature *f)
+{
+    for (uint32_t i = 0; f->kind == SN_DATA_STRUCT && i < f->nchild; i++)
+        if (strcmp(f->child[i].name, "text") == 0)
+            return i;
+    return -1;
+}
+
+int64_t sn_answers_count(const SnDataset *d, const SnTrainColumns *column, int64_t row)
+{
+    const SnCell cell = sn_dataset_cell(d, (uint32_t)column->label, row);
+    const int64_t field = text_field(cell.array->type);
+    SnCell first;
+    return sn_cell_is_null(cell) || field < 0 ? 0
+                                              : sn_cell_list(sn_cell_field(cell, (uint32_t)field), &first);
+}
+
 static bool is_list(const SnFeature *f, bool of_texts)
 {
     const SnFeature *each = f->kind == SN_DATA_LIST ? f->child : f;
@@ -123,6 +140,15 @@ static SnStatus add_window(const Answers *a, const SnEncoding *e, const Answer *
     const SnCollate *c = a->c;
     const SnAllocator *memory = sn_allocator(c->ctx);
     int32_t at[2];
+    const int32_t side = a->is_context_first ? 0 : 1;
+    for (size_t i = 0; a->is_scored && i < e->n; i++) {
+        const bool is_context = e->sequence_ids[i] == side;
+        if (!sn_vec_push(memory, &out->place, is_context ? (int32_t)e->offsets[2 * i] : -1) ||
+            !sn_vec_push(memory, &out->place, is_context ? (int32_t)e->offsets[2 * i + 1] : -1))
+            return no_memory(a, err);
+    }
+    if (a->is_scored && !sn_vec_push(memory, &out->example, row))
+        return no_memory(a, err);
     for (size_t i = 0; i < e->n; i++) {
         SN_CHECK(e->ids[i] >= 0 && (!c->vocabulary || e->ids[i] < c->vocabulary), err, SN_EINVAL,
                  "%s: row %lld: token %d; the model has %lld", a->what, (long long)row, e->ids[i],
@@ -173,10 +199,10 @@ static SnStatus read_chunk(Answers *a, int64_t first, int64_t n, SnTrainRows *ou
 }
 
 SnStatus sn_answers_read(const SnCollate *c, const SnDataset *d, const SnTrainColumns *column,
-                         const char *what, SnTrainRows *out, SnError *err)
+                         const char *what, bool is_scored, SnTrainRows *out, SnError *err)
 {
     const SnTokenizerFacts f = sn_tokenizer_facts(c->text->tokenizer);
-    Answers a = {.c = c, .d = d, .column = column, .what = what};
+    Answers a = {.c = c, .d = d, .column = column, .what = what, .is_scored = is_scored};
     SnTextConfig text;
     SN_TRY(sn_text_config(c->text, &text, err));
     SN_TRY(find_fields(&a, err));

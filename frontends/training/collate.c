@@ -20,6 +20,8 @@ void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory)
     sn_vec_clear(memory, &r->labels);
     sn_vec_clear(memory, &r->target);
     sn_vec_clear(memory, &r->target_end);
+    sn_vec_clear(memory, &r->place);
+    sn_vec_clear(memory, &r->example);
     r->n = 0;
 }
 

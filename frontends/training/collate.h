@@ -41,6 +41,10 @@ typedef struct SnTrainRows {
                 is with the one before. ANSWER: two a row, the first and last token of an answer */
     SN_VEC(int64_t) target_end; /* PAIR: labels are tokens that are to come out; where each row's end */
     SN_VEC(double) target;      /* CLASSIFY: of rows */
+    SN_VEC(int32_t)
+    place;                   /* ANSWER, where answers are looked for: two a token, code points of the
+                                context; -1: of none */
+    SN_VEC(int64_t) example; /* likewise: the row of a window */
 } SnTrainRows;
 void sn_train_rows_clear(SnTrainRows *r, const SnAllocator *memory);
 
@@ -106,9 +110,11 @@ SN_MUST_CHECK SnStatus sn_images_batch(const SnCollate *c, const SnDataset *d, c
 void sn_images_processor(const SnCollate *c, SnText *out); /* preprocessor_config.json as it is meant */
 
 /* ---- answers.c ---- */
-/* All rows as windows of at most c->most tokens. what: for messages. */
+/* All rows as windows of at most c->most tokens. what: for messages. is_scored: place and example, too. */
 SN_MUST_CHECK SnStatus sn_answers_read(const SnCollate *c, const SnDataset *d, const SnTrainColumns *column,
-                                       const char *what, SnTrainRows *out, SnError *err);
+                                       const char *what, bool is_scored, SnTrainRows *out, SnError *err);
+int64_t sn_answers_count(const SnDataset *d, const SnTrainColumns *column,
+                         int64_t row); /* 0: there is none */
 
 /* ---- batches ---- */
 /* Rows as inputs [n, longest], or [times, n / times, longest] where times > 0; a row of -1 counts for

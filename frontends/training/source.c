@@ -371,7 +371,8 @@ static SnStatus read_all(SnTrainSource *s, SnError *err)
     return SN_OK;
 }
 
-SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, const char *what, SnError *err)
+SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, const char *what, bool is_scored,
+                              SnError *err)
 {
     *s = (SnTrainSource){.c = c, .d = sn_dataset_retain(d), .what = what, .n = sn_dataset_rows(d)};
     sn_arena_init(&s->arena, sn_allocator(c->ctx));
@@ -380,7 +381,7 @@ SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, cons
     if (c->task == SN_TRAIN_IMAGE)
         SN_TRY(sn_images_shape(c, d, (uint32_t)s->column.text, what, err));
     if (c->task == SN_TRAIN_ANSWER) {
-        SN_TRY(sn_answers_read(c, d, &s->column, what, &s->windows, err));
+        SN_TRY(sn_answers_read(c, d, &s->column, what, is_scored, &s->windows, err));
         s->n = s->windows.n;
         return SN_OK;
     }

@@ -25,9 +25,9 @@ typedef struct SnTrainSource {
     SnArena arena;          /* of their cells */
 } SnTrainSource;
 
-/* Looks at the labels of all rows. what is borrowed. */
+/* Looks at the labels of all rows. what is borrowed. is_scored: answers will be looked for in windows. */
 SN_MUST_CHECK SnStatus sn_train_source_open(SnTrainSource *s, SnCollate *c, SnDataset *d, const char *what,
-                                            SnError *err);
+                                            bool is_scored, SnError *err);
 void sn_train_source_close(SnTrainSource *s);
 /* How many tokens each row has: read before any is asked for. Blocks are of one length. */
 SN_MUST_CHECK SnStatus sn_train_source_measure(SnTrainSource *s, SnError *err);

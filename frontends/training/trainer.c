@@ -463,7 +463,7 @@ static SnStatus open_session(Run *r, SnError *err)
     SnNamedTensor in[SN_TRAIN_INPUTS];
     const int64_t row[1] = {0};
     const bool only_loss = sn_arg_bool(t->config, "prediction_loss_only") ||
-                           (!sn_train_has_classes(t->collate.task) && !t->d.compute_metrics);
+                           (sn_train_guesses(t->collate.task) && !t->d.compute_metrics);
     SnTrainingDesc d = {
         .struct_size = sizeof d, .sample = in, .trains = uses, .decays = sn_training_decays, .self = t};
     if (only_loss) {

@@ -56,6 +56,30 @@ SN_MUST_CHECK SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const
 /* The same of test_file, where there is one, and output_dir/predictions.jsonl. */
 SN_MUST_CHECK SnStatus sn_trainer_predict(SnTrainer *t, SnText *out, SnError *err);
 
+/* ---- answers_score.c: answers by the logits of windows, an example after the other ---- */
+typedef struct SnFoundAnswer {
+    int64_t start, end; /* code points of the context; 0, 0: there is no answer */
+    float score, start_logit, end_logit;
+} SnFoundAnswer;
+typedef struct SnAnswerScores {
+    const SnTrainSource *rows;
+    bool allows_none; /* version_2_with_negative; where nobody told: a row has no answer */
+    int64_t example;  /* whose windows come now, or -1 */
+    int64_t most, n;
+    SnFoundAnswer *best, none; /* the n best ones; that there is none, by the window that is least for it */
+    bool has_none;
+    int64_t *first, *last; /* places */
+    SnText predictions, references, said;
+    SnArena arena;
+} SnAnswerScores;
+SN_MUST_CHECK SnStatus sn_answer_scores_begin(SnAnswerScores *s, const SnTrainSource *rows, SnError *err);
+/* Windows from `first` on, in their order. */
+SN_MUST_CHECK SnStatus sn_answer_scores_add(SnAnswerScores *s, int64_t first, const SnView *start,
+                                            const SnView *end, SnError *err);
+/* Input of the metric squad, or squad_v2 where allows_none; s->said: a line of JSON for each example. */
+SN_MUST_CHECK SnStatus sn_answer_scores_end(SnAnswerScores *s, SnText *input, SnError *err);
+void sn_answer_scores_clear(SnAnswerScores *s);
+
 /* ---- init.c: models that are made of a config ---- */
 /* Weights of the model's config, at random, in the place of a file's. */
 SN_MUST_CHECK SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err);

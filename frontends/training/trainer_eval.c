@@ -17,6 +17,7 @@ typedef struct Score {
     SN_VEC(size_t) row;   /* where each row begins */
     int64_t classes;
     double loss, rows;
+    SnAnswerScores answers;
 } Score;
 
 static SnStatus no_memory(SnError *err)
@@ -31,6 +32,7 @@ static void clear(Score *s, const SnAllocator *memory)
     sn_vec_clear(memory, &s->margin);
     sn_vec_clear(memory, &s->there);
     sn_vec_clear(memory, &s->row);
+    sn_answer_scores_clear(&s->answers);
 }
 
 /* ---- which metrics ---- */
@@ -109,7 +111,7 @@ SnStatus sn_trainer_check_metrics(const SnTrainer *t, SnError *err)
     int n = 0;
     const bool has_classes = sn_train_has_classes(t->collate.task);
     SN_CHECK(has_classes || !sn_arg(t->config, "metrics"), err, SN_EINVAL,
-             "config: metrics: this task has its loss alone");
+             "config: metrics: this task has its own alone");
     return has_classes ? wanted(t, w, &n, err) : SN_OK;
 }
 
@@ -187,25 +189,44 @@ static void put_members(const SnJson *o, const char *prefix, SnText *out)
     }
 }
 
-static SnStatus put_metric(SnTrainer *t, const Score *s, const Wanted *w, const char *prefix, SnText *out,
-                           SnError *err)
+/* What a metric makes of its input. */
+static SnStatus put_found(SnTrainer *t, const char *name, const SnText *input, const char *prefix,
+                          SnText *out, SnError *err)
 {
-    SnText input = {.memory = sn_allocator(t->ctx)}, found = {.memory = input.memory};
+    SnText found = {.memory = input->memory};
     SnArena arena;
     SnJson *json = NULL;
-    sn_arena_init(&arena, input.memory);
-    put_input(t, s, w, &input);
-    SnStatus st = input.failed ? no_memory(err)
-                               : sn_json_parse(&arena, "metrics", sn_bytes(input.at, input.n), &json, err);
+    sn_arena_init(&arena, input->memory);
+    SnStatus st = input->failed ? no_memory(err)
+                                : sn_json_parse(&arena, "metrics", sn_bytes(input->at, input->n), &json, err);
     if (st == SN_OK)
-        st = sn_metric_compute(t->ctx, w->name, json, &found, err);
+        st = sn_metric_compute(t->ctx, name, json, &found, err);
     if (st == SN_OK)
         st = sn_json_parse(&arena, "metrics", sn_bytes(found.at, found.n), &json, err);
     if (st == SN_OK)
         put_members(json, prefix, out);
-    sn_text_clear(&input);
     sn_text_clear(&found);
     sn_arena_clear(&arena);
+    return st;
+}
+
+static SnStatus put_metric(SnTrainer *t, const Score *s, const Wanted *w, const char *prefix, SnText *out,
+                           SnError *err)
+{
+    SnText input = {.memory = sn_allocator(t->ctx)};
+    put_input(t, s, w, &input);
+    const SnStatus st = put_found(t, w->name, &input, prefix, out, err);
+    sn_text_clear(&input);
+    return st;
+}
+
+static SnStatus put_answers(SnTrainer *t, SnAnswerScores *s, const char *prefix, SnText *out, SnError *err)
+{
+    SnText input = {.memory = sn_allocator(t->ctx)};
+    SnStatus st = sn_answer_scores_end(s, &input, err);
+    if (st == SN_OK)
+        st = put_found(t, s->allows_none ? "squad_v2" : "squad", &input, prefix, out, err);
+    sn_text_clear(&input);
     return st;
 }
 
@@ -227,6 +248,8 @@ static SnStatus put_metrics(SnTrainer *t, Score *s, const char *prefix, SnText *
         sn_text_printf(out, ", ");
         return t->d.compute_metrics(t->d.self, &logits, &view, out, err);
     }
+    if (s->answers.rows)
+        return put_answers(t, &s->answers, prefix, out, err);
     if (sn_train_guesses(t->collate.task))
         sn_text_printf(out, ", \"%s_perplexity\": %.17g", prefix, exp(s->loss / s->rows));
     if (s->there.n == 0)
@@ -287,6 +310,13 @@ static bool has_labels(const SnView *v)
     return has;
 }
 
+static SnStatus add_answers(SnAnswerScores *s, int64_t first, const SnResults *r, SnError *err)
+{
+    const SnNamedTensor *start = sn_results_find(r, "start_logits"), *end = sn_results_find(r, "end_logits");
+    SN_CHECK(start && end, err, SN_EINVAL, "evaluation: the model has no start_logits and end_logits");
+    return sn_answer_scores_add(s, first, &start->view, &end->view, err);
+}
+
 /* Rows that an evaluation looks at. */
 static int64_t counted(const SnTrainer *t, const SnTrainSource *rows, int64_t size)
 {
@@ -317,6 +347,8 @@ static SnStatus run_batch(SnTrainer *t, SnTrainSource *rows, int64_t first, int6
     s->rows += counts ? (double)n : 0;
     if (logits)
         st = score_batch(t, s, &logits->view, &in[nin - 1].view, err);
+    if (s->answers.rows)
+        st = add_answers(&s->answers, first, r, err);
     sn_results_destroy(r);
     sn_trainer_emit(t, SN_ON_prediction_step, NULL);
     return st;
@@ -326,6 +358,8 @@ static SnStatus run_batch(SnTrainer *t, SnTrainSource *rows, int64_t first, int6
 static void put_predictions(const SnTrainer *t, const Score *s, SnText *out)
 {
     const bool is_list = t->collate.task == SN_TRAIN_TAG;
+    if (s->answers.rows)
+        sn_text_add(out, s->answers.said.at, s->answers.said.n);
     for (size_t i = 0; i < s->row.n; i++) {
         sn_text_printf(out, "{\"index\": %zu, \"prediction\": %s", i, is_list ? "[" : "");
         for (size_t k = s->row.at[i]; k < row_end(s, i); k++) {
@@ -345,7 +379,9 @@ SnStatus sn_trainer_score(SnTrainer *t, SnTrainSource *rows, const char *prefix,
     const int64_t size = sn_arg_int(t->config, "per_device_eval_batch_size");
     const double begin = sn_trainer_now();
     Score s = {.classes = 0};
-    SnStatus st = SN_OK;
+    const bool has_answers =
+        t->collate.task == SN_TRAIN_ANSWER && !sn_arg_bool(t->config, "prediction_loss_only");
+    SnStatus st = has_answers ? sn_answer_scores_begin(&s.answers, rows, err) : SN_OK;
     for (int64_t i = 0; st == SN_OK && i < counted(t, rows, size); i += size) {
         st = run_batch(t, rows, i, size, &s, err);
         sn_arena_clear(&t->batch_arena);

@@ -265,6 +265,7 @@ static SnStatus open_data(SnTrainer *t, SnDataset *data[3], SnError *err)
 static SnStatus read_rows(SnTrainer *t, SnError *err)
 {
     SnDataset *data[3] = {NULL, NULL, NULL};
+    const bool scores = !sn_arg_bool(t->config, "prediction_loss_only");
     SnStatus st = open_data(t, data, err);
     if (st == SN_OK)
         st = sn_collate_labels(&t->collate, data[0], err);
@@ -273,13 +274,13 @@ static SnStatus read_rows(SnTrainer *t, SnError *err)
     if (st == SN_OK)
         st = sn_collate_begin(&t->collate, t->model, err);
     if (st == SN_OK)
-        st = sn_train_source_open(&t->train, &t->collate, data[0], "train_file", err);
+        st = sn_train_source_open(&t->train, &t->collate, data[0], "train_file", false, err);
     if (st == SN_OK && strcmp(sn_arg_string(t->config, "train_sampling_strategy"), "group_by_length") == 0)
         st = sn_train_source_measure(&t->train, err);
     if (st == SN_OK && data[1])
-        st = sn_train_source_open(&t->eval, &t->collate, data[1], "validation_file", err);
+        st = sn_train_source_open(&t->eval, &t->collate, data[1], "validation_file", scores, err);
     if (st == SN_OK && data[2])
-        st = sn_train_source_open(&t->test, &t->collate, data[2], "test_file", err);
+        st = sn_train_source_open(&t->test, &t->collate, data[2], "test_file", scores, err);
     if (st == SN_OK)
         t->data = sn_dataset_retain(data[0]); /* names of labels lie there */
     sn_dataset_release(data[0]);
@@ -377,8 +378,8 @@ static SnStatus check(const SnTrainer *t, SnError *err)
     SN_TRY(check_best(t, err));
     SN_TRY(sn_trainer_check_metrics(t, err));
     SN_CHECK(!t->test.n ||
-                 (sn_train_has_classes(t->collate.task) && !sn_arg_bool(t->config, "prediction_loss_only")),
-             err, SN_EUNSUPPORTED, "config: do_predict: of tasks with classes or numbers alone");
+                 (!sn_train_guesses(t->collate.task) && !sn_arg_bool(t->config, "prediction_loss_only")),
+             err, SN_EUNSUPPORTED, "config: do_predict: of tasks with classes, numbers or answers alone");
     SN_CHECK(!sn_arg(t->config, "early_stopping_patience") || evaluates, err, SN_EINVAL,
              "config: early_stopping_patience needs an eval_strategy");
     return SN_OK;

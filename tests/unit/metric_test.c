@@ -65,6 +65,16 @@ static void metric_known_inputs_give_known_values(void **state)
          "{\"predictions\": [{\"id\": \"1\", \"prediction_text\": \"the  Cat!\"}], \"references\": [{\"id\": "
          "\"1\", \"answers\": {\"text\": [\"dog\", \"a cat\"]}}]}",
          "{\"exact_match\": 100.0, \"f1\": 100.0}"},
+        {"squad_v2",
+         "{\"predictions\": [{\"id\": \"1\", \"prediction_text\": \"the cat\", \"no_answer_probability\": "
+         "0.5}, "
+         "{\"id\": \"2\", \"prediction_text\": \"dog\", \"no_answer_probability\": 0.25}], \"references\": "
+         "[{\"id\": \"1\", \"answers\": {\"text\": [\"a black cat\"]}}, {\"id\": \"2\", \"answers\": "
+         "{\"text\": []}}]}",
+         "{\"exact\": 0.0, \"f1\": 33.33333333333333, \"total\": 2, \"HasAns_exact\": 0.0, \"HasAns_f1\": "
+         "66.66666666666666, \"HasAns_total\": 1, \"NoAns_exact\": 0.0, \"NoAns_f1\": 0.0, \"NoAns_total\": "
+         "1, "
+         "\"best_exact\": 50.0, \"best_exact_thresh\": 0.0, \"best_f1\": 50.0, \"best_f1_thresh\": 0.0}"},
         {"pearsonr", "{\"predictions\": [1, 1], \"references\": [1, 4]}", "{\"pearsonr\": NaN}"},
     };
     char out[512];
