@@ -33,7 +33,4 @@ typedef struct SnGgufPlace {
 SN_MUST_CHECK SnStatus sn_gguf_export_name(const SnGgufArch *a, SnBytes name, SnArena *arena,
                                            SnGgufPlace *out, SnError *err);
 
-/* The name by which tokenizer.ggml.pre knows these steps of a pre-tokenizer; NULL: none. */
-const char *sn_gguf_split_name(const char *const *step, size_t n);
-
 #endif

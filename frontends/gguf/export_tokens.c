@@ -1,5 +1,6 @@
 /* export_tokens.c -- tokenizer.json and its companions as the metadata of a GGUF file. */
 #include "frontends/gguf/export.h"
+#include "frontends/gguf/splits.h"
 #include "frontends/hf/spm.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@ typedef struct Tokens {
     const SnJson *json, *model, *own; /* tokenizer.json, its model, tokenizer_config.json */
     SnJson *text, *type, *score;      /* by id */
     uint32_t n;
+    bool is_told; /* by the keys of tokenizer.ggml: all of it */
     SnGgufMeta *meta;
     SnArena arena;
 } Tokens;
@@ -159,28 +161,52 @@ static SnStatus put_merges(Tokens *t, SnError *err)
     return SN_OK;
 }
 
+static bool is_empty(const SnJson *v)
+{
+    SnBytes text;
+    return sn_json_is_null(v) || (sn_json_string(v, &text) && text.n == 0);
+}
+
+static bool is_set(const SnJson *step, const char *key)
+{
+    bool v = false;
+    return sn_json_bool(sn_json_get(step, key), &v) && v;
+}
+
+/* As splits.h has it; "?" stands for what it does not have. */
+static const char *split_of(const SnJson *step)
+{
+    const bool inverts = is_set(step, "invert");
+    SnBytes regex = sn_bytes("?", 1);
+    if (is_type(step, "ByteLevel"))
+        return sn_split_gpt2;
+    if (is_type(step, "Digits") && is_set(step, "individual_digits"))
+        return "digits";
+    if (is_type(step, "Split") && sn_json_is(sn_json_get(step, "behavior"), inverts ? "Removed" : "Isolated"))
+        (void)sn_json_string(sn_json_get(sn_json_get(step, "pattern"), "Regex"), &regex);
+    return (const char *)regex.at;
+}
+
 static SnStatus put_pre(Tokens *t, SnError *err)
 {
     const char *step[SN_SPLIT_STEPS + 1];
     size_t n = 0;
     const SnJson *s, *pre = sn_json_get(t->json, "pre_tokenizer");
+    t->is_told = sn_json_is_null(sn_json_get(t->json, "normalizer")) &&
+                 is_empty(sn_json_get(t->model, "continuing_subword_prefix")) &&
+                 is_empty(sn_json_get(t->model, "end_of_word_suffix"));
     for (uint32_t i = 0; n <= SN_SPLIT_STEPS && (s = step_at(pre, "pretokenizers", i)) != NULL; i++) {
-        SnBytes regex = sn_bytes("?", 1);
         bool use_regex = true;
         (void)sn_json_bool(sn_json_get(s, "use_regex"), &use_regex);
-        if (is_type(s, "ByteLevel") && !use_regex)
-            continue;
-        if (is_type(s, "Split"))
-            (void)sn_json_string(sn_json_get(sn_json_get(s, "pattern"), "Regex"), &regex);
-        step[n++] = is_type(s, "ByteLevel") ? sn_split_gpt2
-                    : is_type(s, "Digits")  ? "digits"
-                                            : (const char *)regex.at;
+        t->is_told = t->is_told && !is_set(s, "add_prefix_space");
+        if (use_regex || !is_type(s, "ByteLevel"))
+            step[n++] = split_of(s);
     }
-    const char *name = sn_gguf_split_name(step, n);
-    SN_CHECK(name, err, SN_EUNSUPPORTED, "%s: tokenizer.json: GGUF has no name for how it splits texts",
-             sn_folder_path(t->folder));
+    const SnBytes known = sn_gguf_split_name(step, n, is_set(t->model, "ignore_merges"));
+    const SnJson name = {.kind = SN_JSON_STRING, .u.string = known.n ? known : sn_bytes_str("huggingface")};
+    t->is_told = t->is_told && known.n;
     sn_gguf_put_text(t->meta, "tokenizer.ggml.model", "gpt2");
-    sn_gguf_put_text(t->meta, "tokenizer.ggml.pre", name);
+    sn_gguf_put(t->meta, "tokenizer.ggml.pre", SN_GGUF_STRING, &name);
     return put_merges(t, err);
 }
 
@@ -232,6 +258,7 @@ static SnStatus put_pieces(Tokens *t, bool is_bpe, SnError *err)
     sn_gguf_put_text(t->meta, "tokenizer.ggml.model", is_bpe ? "llama" : "t5");
     sn_gguf_put_text(t->meta, "tokenizer.ggml.pre", "default");
     put_bool(t, "tokenizer.ggml.add_space_prefix", prepends);
+    t->is_told = is_bpe && !(space && prepends); /* which does so where no blank is there yet */
     if (is_bpe)
         SN_TRY(score_merges(t, err));
     else
@@ -274,6 +301,32 @@ static bool adds(const Tokens *t, int64_t id, bool behind)
     return token && id_of(t, sn_json_get(token, "id")) == id;
 }
 
+/* Does the post-processor do more than that? */
+static bool is_plain(const Tokens *t, int64_t bos, int64_t eos)
+{
+    const SnJson *s, *post = sn_json_get(t->json, "post_processor");
+    for (uint32_t i = 0; (s = step_at(post, "processors", i)) != NULL; i++) {
+        const SnJson *single = sn_json_get(s, "single");
+        const uint32_t n = single && single->kind == SN_JSON_ARRAY ? single->n : 0;
+        const bool is_template = is_type(s, "TemplateProcessing");
+        if (!is_template && !is_type(s, "ByteLevel"))
+            return false;
+        if (is_template && n != 1u + adds(t, bos, false) + adds(t, eos, true))
+            return false;
+    }
+    return true;
+}
+
+/* What its keys cannot say is in the file as a whole. */
+static SnStatus put_whole(Tokens *t, SnError *err)
+{
+    SnBytes text;
+    SN_TRY(sn_folder_read(t->folder, "tokenizer.json", &text, err));
+    const SnJson file = {.kind = SN_JSON_STRING, .u.string = text};
+    sn_gguf_put(t->meta, "tokenizer.huggingface.json", SN_GGUF_STRING, &file);
+    return SN_OK;
+}
+
 static SnStatus put_chat(Tokens *t, SnError *err)
 {
     SnBytes text;
@@ -310,6 +363,8 @@ static SnStatus put_tokenizer(Tokens *t, SnError *err)
     put_ids(t, &bos, &eos);
     put_bool(t, "tokenizer.ggml.add_bos_token", adds(t, bos, false));
     put_bool(t, "tokenizer.ggml.add_eos_token", adds(t, eos, true));
+    if (!t->is_told || !is_plain(t, bos, eos))
+        SN_TRY(put_whole(t, err));
     return put_chat(t, err);
 }
 

@@ -1,9 +1,9 @@
 /* tokenizer.c -- the tokenizer inside a GGUF file as tokenizer.json.
  *
- * `tokenizer.ggml.model` says of what kind it is, `tokenizer.ggml.pre` how byte-pair models split a text: the
- * names and patterns are those of llama.cpp (src/llama-vocab.cpp), which keeps no pattern in the file. */
+ * `tokenizer.ggml.model` says of what kind it is, `tokenizer.ggml.pre` how byte-pair models split a text
+ * (splits.c). `tokenizer.huggingface.json`, where it is there, is the whole file. */
 #include "frontends/gguf/convert.h"
-#include "frontends/gguf/export.h"
+#include "frontends/gguf/splits.h"
 
 #include "frontends/hf/spm.h"
 
@@ -20,14 +20,20 @@ static const SnJson *meta(const Source *s, const char *key)
     return sn_json_get(s->g->metadata, key);
 }
 
+static const SnJson *whole_file(const SnGguf *f)
+{
+    const SnJson *v = sn_json_get(f->metadata, "tokenizer.huggingface.json");
+    return v && v->kind == SN_JSON_STRING ? v : NULL;
+}
+
 bool sn_gguf_has_words(const SnGguf *f)
 {
-    return sn_json_is(sn_json_get(f->metadata, "tokenizer.ggml.model"), "bert");
+    return !whole_file(f) && sn_json_is(sn_json_get(f->metadata, "tokenizer.ggml.model"), "bert");
 }
 
 bool sn_gguf_has_tokenizer(const SnGguf *f)
 {
-    return sn_json_get(f->metadata, "tokenizer.ggml.tokens") != NULL && !sn_gguf_has_words(f);
+    return whole_file(f) || (sn_json_get(f->metadata, "tokenizer.ggml.tokens") && !sn_gguf_has_words(f));
 }
 
 static SnStatus open_source(const char *path, const SnGguf *g, Source *s, SnError *err)
@@ -65,7 +71,7 @@ static SnBytes token(const Source *s, int64_t i)
 static int64_t id_of(const Source *s, const char *key)
 {
     int64_t v = -1;
-    return sn_json_int(meta(s, key), &v) && v >= 0 && v < s->tokens->n ? v : -1;
+    return s->tokens && sn_json_int(meta(s, key), &v) && v >= 0 && v < s->tokens->n ? v : -1;
 }
 
 static bool flag(const Source *s, const char *key, bool otherwise)
@@ -139,65 +145,6 @@ static SnStatus put_spm(SnContext *ctx, const Source *s, bool is_bpe, SnText *ou
 
 /* ---- byte-level byte-pair models ---- */
 
-#define TEKKEN_SPLIT                                                                                         \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"             \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}|"      \
-    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define ADDS_BOS 1u /* unless the file says otherwise */
-#define WHOLE    2u /* a word that is a token is not merged */
-
-/* Steps are patterns, one after the other; "digits": each digit by itself. */
-static const struct {
-    const char *name; /* of tokenizer.ggml.pre, separated by spaces */
-    const char *step[SN_SPLIT_STEPS];
-    uint32_t flags;
-} splits[] = {
-    {" default gpt-2 gpt2 mpt olmo jais phi-2 jina-es jina-de roberta-bpe exaone4 ", {sn_split_gpt2}, 0},
-    {" smollm starcoder refact command-r codeshell granite-code exaone minerva-7b ",
-     {"digits", sn_split_gpt2},
-     0},
-    {" llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe ",
-     {sn_split_cl100k},
-     ADDS_BOS | WHOLE},
-    {" qwen2 stablelm2 deepseek-r1-qwen hunyuan megrez trillion ", {sn_split_qwen2}, 0},
-    {" tekken ", {TEKKEN_SPLIT}, ADDS_BOS | WHOLE},
-    {" gpt-4o llama4 ", {sn_split_o200k}, 0},
-    {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", sn_split_gpt2, "[0-9][0-9][0-9]"}, 0},
-    {" bloom poro-chat gpt3-finnish ",
-     {" ?[^(\\s|.,!?\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C)]+"},
-     0},
-    {" deepseek-v3 ",
-     {"\\p{N}{1,3}", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
-      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
-      "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-     ADDS_BOS},
-};
-
-static int find_split(const char *pre)
-{
-    const size_t n = strlen(pre);
-    for (size_t i = 0; i < SN_COUNT(splits); i++)
-        for (const char *p = strstr(splits[i].name, pre); p; p = strstr(p + 1, pre))
-            if (p[-1] == ' ' && p[n] == ' ')
-                return (int)i;
-    return -1;
-}
-
-const char *sn_gguf_split_name(const char *const *step, size_t n)
-{
-    static const char *const first[] = {"gpt-2",  "smollm", "llama-bpe", "qwen2",      "tekken",
-                                        "gpt-4o", "falcon", "bloom",     "deepseek-v3"};
-    for (size_t k = 0; k < SN_COUNT(first); k++) {
-        const char *const *known = splits[find_split(first[k])].step;
-        size_t i = 0;
-        while (i < n && i < SN_SPLIT_STEPS && known[i] && strcmp(known[i], step[i]) == 0)
-            i++;
-        if (i == n && (n == SN_SPLIT_STEPS || !known[n]))
-            return first[k];
-    }
-    return NULL;
-}
-
 static void put_added_tokens(const Source *s, SnText *out)
 {
     bool is_first = true;
@@ -214,28 +161,27 @@ static void put_added_tokens(const Source *s, SnText *out)
 
 static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
 {
-    SnBytes name;
-    const char *pre =
-        sn_json_string(meta(s, "tokenizer.ggml.pre"), &name) ? (const char *)name.at : "default";
-    const int k = *pre ? find_split(pre) : -1;
-    SN_CHECK(k >= 0, err, SN_EUNSUPPORTED, "%s: tokenizer.ggml.pre is %s, whose split is not known", s->path,
-             pre);
+    SnBytes name = sn_bytes_str("default");
+    (void)sn_json_string(meta(s, "tokenizer.ggml.pre"), &name);
+    const SnGgufSplit *split = sn_gguf_split_find(name);
+    SN_CHECK(split, err, SN_EUNSUPPORTED, "%s: tokenizer.ggml.pre is '%.*s', whose split is not known",
+             s->path, (int)(name.n < 80 ? name.n : 80), (const char *)name.at);
     SN_CHECK(s->merges && s->merges->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "%s: no tokenizer.ggml.merges",
              s->path);
     const int64_t bos = id_of(s, "tokenizer.ggml.bos_token_id"),
                   eos = id_of(s, "tokenizer.ggml.eos_token_id");
-    const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", splits[k].flags & ADDS_BOS);
+    const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", split->flags & SN_GGUF_ADDS_BOS);
     const bool adds_eos = flag(s, "tokenizer.ggml.add_eos_token", false);
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     put_added_tokens(s, out);
     sn_text_printf(out, ",\"normalizer\":null");
-    sn_put_splits(out, splits[k].step);
+    sn_put_splits(out, split->step);
     sn_put_template(out, adds_bos ? bos : -1, adds_eos ? eos : -1, token(s, bos), token(s, eos));
     sn_text_printf(out,
                    ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
                    "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
                    "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\"vocab\":{",
-                   splits[k].flags & WHOLE ? "true" : "false");
+                   split->flags & SN_GGUF_WHOLE ? "true" : "false");
     bool is_first = true;
     for (uint32_t i = 0; i < s->tokens->n; i++) {
         if (type_of(s, i) == SN_PIECE_USER)
@@ -254,6 +200,14 @@ static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
 SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const SnGguf *g, SnText *out, SnError *err)
 {
     Source s;
+    const SnJson *whole = whole_file(g);
+    if (whole) {
+        SN_CHECK(sn_utf8_valid(whole->u.string), err, SN_EFORMAT, "%s: tokenizer.huggingface.json is no text",
+                 path);
+        sn_text_add(out, (const char *)whole->u.string.at, whole->u.string.n);
+        SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for its tokenizer", path);
+        return SN_OK;
+    }
     SN_TRY(open_source(path, g, &s, err));
     const SnJson *model = meta(&s, "tokenizer.ggml.model");
     SnBytes kind = sn_bytes("", 0);
@@ -274,8 +228,9 @@ SnStatus sn_gguf_tokenizer_config(const char *path, const SnGguf *g, SnText *out
         {"unk_token", "tokenizer.ggml.unknown_token_id"}, {"pad_token", "tokenizer.ggml.padding_token_id"},
         {"cls_token", "tokenizer.ggml.cls_token_id"},     {"sep_token", "tokenizer.ggml.seperator_token_id"},
         {"mask_token", "tokenizer.ggml.mask_token_id"}};
-    Source s;
-    SN_TRY(open_source(path, g, &s, err));
+    Source s = {.path = path, .g = g};
+    if (!whole_file(g) || meta(&s, "tokenizer.ggml.tokens"))
+        SN_TRY(open_source(path, g, &s, err));
     sn_text_printf(out, "{\"clean_up_tokenization_spaces\":%s", sn_gguf_has_words(g) ? "true" : "false");
     if (sn_gguf_has_words(g))
         sn_text_printf(out, ",\"tokenizer_class\":\"BertTokenizer\",\"do_lower_case\":%s",

@@ -36,7 +36,7 @@ void sn_put_template(SnText *out, int64_t bos, int64_t eos, SnBytes bos_text, Sn
 /* A member of "added_tokens". */
 void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool is_special);
 /* "pre_tokenizer" of byte-level models: patterns one after the other, "digits": each digit by itself. */
-#define SN_SPLIT_STEPS 4
+#define SN_SPLIT_STEPS 6
 void sn_put_splits(SnText *out, const char *const step[SN_SPLIT_STEPS]);
 extern const char sn_split_gpt2[], sn_split_cl100k[], sn_split_qwen2[], sn_split_o200k[];
 

@@ -1,6 +1,7 @@
 /* gguf_test.c -- the GGUF container: what is written is read back; what is malformed is refused by name. */
 #include "frontends/gguf/convert.h"
 #include "frontends/gguf/export.h"
+#include "frontends/gguf/splits.h"
 
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
@@ -266,9 +267,50 @@ static void sizes_of_state_spaces_are_made_where_none_is_given(void **state)
     scratch_close(&s);
 }
 
+static SnJson keyed(const char *key, SnJson v)
+{
+    v.key = sn_bytes_str(key);
+    return v;
+}
+
+static void names_of_splits_are_known_or_refused(void **state)
+{
+    SnContext *ctx = *state;
+    SnJson words[] = {string("a"), string("b"), string("ab")}, merges[] = {string("a b")};
+    SnJson row[] = {
+        keyed("tokenizer.ggml.model", string("gpt2")), keyed("tokenizer.ggml.pre", string("kimi-k2")),
+        keyed("tokenizer.ggml.tokens", (SnJson){.kind = SN_JSON_ARRAY, .n = 3, .u.child = words}),
+        keyed("tokenizer.ggml.merges", (SnJson){.kind = SN_JSON_ARRAY, .n = 1, .u.child = merges}),
+        keyed("tokenizer.huggingface.json", string("{\"model\": 1}"))};
+    SnJson all = {.kind = SN_JSON_OBJECT, .n = 4, .u.child = row};
+    const SnGguf f = {.metadata = &all};
+    SnText text = {.memory = sn_allocator(ctx)};
+    SnError err;
+    assert_ok(sn_gguf_tokenizer(ctx, "f", &f, &text, &err));
+    assert_non_null(strstr(text.at, "\\\\p{Han}"));
+    row[1].u.string = sn_bytes_str("kimi");
+    assert_int_equal(sn_gguf_tokenizer(ctx, "f", &f, &text, &err), SN_EUNSUPPORTED);
+    assert_string_equal(err.message, "f: tokenizer.ggml.pre is 'kimi', whose split is not known");
+    /* The whole file, where there is one. */
+    all.n = 5;
+    text.n = 0;
+    assert_ok(sn_gguf_tokenizer(ctx, "f", &f, &text, &err));
+    assert_string_equal(text.at, "{\"model\": 1}");
+    sn_text_clear(&text);
+    assert_null(sn_gguf_split_find(sn_bytes_str("")));
+    assert_null(sn_gguf_split_find(sn_bytes_str("gpt-2 gpt2")));
+    const char *const step[] = {"digits", sn_split_gpt2, "x"};
+    assert_true(sn_bytes_is(sn_gguf_split_name(step, 2, false), "smollm"));
+    assert_int_equal(sn_gguf_split_name(step, 3, false).n, 0);
+    const char *const cl100k[] = {sn_split_cl100k};
+    assert_true(sn_bytes_is(sn_gguf_split_name(cl100k, 1, true), "llama-bpe"));
+    assert_true(sn_bytes_is(sn_gguf_split_name(cl100k, 1, false), "dbrx"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_of_splits_are_known_or_refused),
         cmocka_unit_test(metadata_and_tensors_survive),
         cmocka_unit_test(malformed_files_are_refused),
         cmocka_unit_test(files_cut_short_are_refused),
