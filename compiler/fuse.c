@@ -206,6 +206,33 @@ static bool is_thin(const SnFuse *f, SnRef r)
     return of != 0;
 }
 
+static SnThin thin_operand(const SnFuse *f, SnRef r)
+{
+    while (sn_term(f->s, r)->op == SN_OP_RESHAPE)
+        r = sn_term(f->s, r)->arg[0];
+    return sn_fuse_is_root(f, r) || sn_fuse_has_memory(f, r) ? (SnThin){.of = r} : f->thin[r];
+}
+
+/* Several operations of one tensor: an exp or erf and some cheap ones take no longer than a tensor takes to
+ * be written and read. */
+static SnThin thin_of(const SnFuse *f, SnRef r)
+{
+    const SnTerm *t = sn_term(f->s, r);
+    SnThin out = {.cost = sn_fuse_cost(f->s, r)};
+    if (!sn_op_is_elementwise(t->op) || (t->op == SN_OP_CAST && out.cost > 0))
+        return (SnThin){0};
+    for (int i = 0; i < t->narg; i++) {
+        if (sn_is_splat(f->s, t->arg[i], NULL) || sn_term(f->s, t->arg[i])->op == SN_OP_BROADCAST)
+            continue;
+        const SnThin x = thin_operand(f, t->arg[i]);
+        out.cost += x.cost;
+        if (x.of == 0 || (out.of != 0 && out.of != x.of) || out.cost > GRANT_ROW)
+            return (SnThin){0};
+        out.of = x.of;
+    }
+    return out;
+}
+
 /* What a use gives where several kernels compute the operand. A mask over queries and keys is computed again:
  * it would be larger than all that it is made of. */
 static int shared_grant_of(const SnFuse *f, SnRef user, int i)
@@ -213,6 +240,8 @@ static int shared_grant_of(const SnFuse *f, SnRef user, int i)
     const SnTerm *t = sn_term(f->s, user);
     const SnType *type = sn_type_of(f->s, t->arg[i]);
     int64_t v;
+    if (f->thin[t->arg[i]].of != 0)
+        return GRANT_ROW;
     if (is_thin(f, t->arg[i]))
         return GRANT_FEW;
     if (claimed_use(f, user, i) != 's' || type->ndim < 2)
@@ -399,11 +428,16 @@ SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
     f.grant = (int32_t *)sn_arena_array(p->arena, n, sizeof *f.grant);
     f.axes = (SnRowAxes *)sn_arena_array(p->arena, n, sizeof *f.axes);
     f.rows = (SnFuseRows *)sn_arena_array(p->arena, n, sizeof *f.rows);
+    f.thin = (SnThin *)sn_arena_array(p->arena, n, sizeof *f.thin);
     f.extent = (SnExtent **)sn_arena_array(p->arena, n, sizeof(SnExtent *));
     SN_CHECK(f.is_reached != NULL && f.is_stored != NULL && f.home != NULL && f.pass != NULL &&
-                 f.grant != NULL && f.axes != NULL && f.rows != NULL && f.extent != NULL,
+                 f.grant != NULL && f.axes != NULL && f.rows != NULL && f.thin != NULL && f.extent != NULL,
              err, SN_ENOMEM, "no memory to fuse %zu terms", n);
     reach(&f, root);
+    for (SnRef r = 1; r <= root; r++) {
+        if (f.is_reached[r])
+            f.thin[r] = thin_of(&f, r);
+    }
     do
         decide(&f, root);
     while (split(&f, root)); /* what it stored has kernels of its own: homes changed */

@@ -19,6 +19,12 @@ typedef struct SnFuseRows {
     bool has_tail;
 } SnFuseRows;
 
+/* What is made of one tensor in memory, element by element, and of what is constant or broadcast. */
+typedef struct SnThin {
+    SnRef of; /* that tensor; 0: of several, or none */
+    int32_t cost;
+} SnThin;
+
 /* Terms are decided users first: when r is, everything that may use it has been. */
 typedef struct SnFuse {
     const SnPass *p;
@@ -29,6 +35,7 @@ typedef struct SnFuse {
     int32_t *grant;  /* the least that a use gives */
     SnRowAxes *axes; /* as its kernel uses it */
     SnFuseRows *rows;
+    SnThin *thin;
     SnExtent **extent; /* of terms that are not stored */
     SnArena *arena;
     bool failed;

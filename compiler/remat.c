@@ -11,7 +11,7 @@
 
 #define LEAST_BYTES 4096 /* smaller ones are not worth a kernel */
 #define STEP        16   /* of the peak is taken off at a time */
-#define CHEAP       8    /* operations a byte: maps with an exp, rows of a norm; no product */
+#define CHEAP       2    /* operations a byte: rows of a norm; no exp, no product */
 
 /* ---- how much is alive ---- */
 

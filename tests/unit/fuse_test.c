@@ -51,7 +51,7 @@ static void diamond_in_one_kernel_is_computed(void **state)
     assert_computed(a);
 }
 
-static void one_operation_of_one_tensor_is_computed_by_each_kernel(void **state)
+static void what_is_made_of_one_tensor_is_computed_by_each_kernel(void **state)
 {
     Fixture *f = (Fixture *)*state;
     SnGraph *g = f->g;
@@ -61,9 +61,17 @@ static void one_operation_of_one_tensor_is_computed_by_each_kernel(void **state)
     sn_output(g, "b", sn_exp(g, twice));
     sn_output(g, "c", sn_sum_of(g, sn_neg(g, both), 0));
     sn_output(g, "d", sn_exp(g, both));
+    const SnValue gelu = sn_mul(g, x, sn_tanh(g, sn_add(g, x, sn_mul(g, twice, x))));
+    const SnValue dear = sn_exp(g, sn_tanh(g, sn_exp(g, x)));
+    sn_output(g, "e", sn_sum_of(g, sn_neg(g, gelu), 0));
+    sn_output(g, "f", sn_exp(g, gelu));
+    sn_output(g, "g", sn_sum_of(g, sn_neg(g, dear), 0));
+    sn_output(g, "h", sn_exp(g, dear));
     fuse(f);
     assert_computed(twice);
     assert_stored(both);
+    assert_computed(gelu);
+    assert_stored(dear);
 }
 
 static void value_of_two_kernels_is_stored_unless_free(void **state)
@@ -217,7 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fuse_unit(chain_read_once_is_computed),
         fuse_unit(diamond_in_one_kernel_is_computed),
-        fuse_unit(one_operation_of_one_tensor_is_computed_by_each_kernel),
+        fuse_unit(what_is_made_of_one_tensor_is_computed_by_each_kernel),
         fuse_unit(value_of_two_kernels_is_stored_unless_free),
         fuse_unit(contract_reads_only_what_is_free),
         fuse_unit(broadcast_is_computed_once_a_row),
