@@ -172,6 +172,36 @@ SnStatus sn_frame_in_place(SnSteps *x, SnFrame *f, SnRef ref, const SnLowered *l
     return SN_OK;
 }
 
+/* The carry that gets this value, of the same type; 0: none. */
+static SnRef carry_of(const SnSteps *x, const SnFrame *f, SnRef ref)
+{
+    const SnTerm *t = sn_term(x->s, f->body);
+    for (int i = 2; t->op == SN_OP_ENTRY && i < t->narg; i += 2)
+        if (t->arg[i] == ref && sn_term(x->s, t->arg[i - 1])->type == sn_term(x->s, ref)->type)
+            return t->arg[i - 1];
+    return 0;
+}
+
+SnStatus sn_frame_overwrite(SnSteps *x, SnFrame *f, SnRef ref, SnLowered *low, uint32_t *out, SnError *err)
+{
+    const SnRef carry = carry_of(x, f, ref);
+    uint32_t home = SN_NONE;
+    SnLowered over = {0};
+    if (carry == 0 || low->in_place >= 0)
+        return SN_OK;
+    SN_TRY(sn_steps_lookup(x, f, carry, &home, err));
+    if (!sn_frame_is_free(f, home, ref + 1))
+        return SN_OK;
+    if (!sn_frame_is_free(f, home, ref)) {
+        SN_TRY(sn_reuse_lower(&x->reuse, ref, carry, &over, err));
+        if (!over.is_over)
+            return SN_OK;
+        *low = over;
+    }
+    *out = home;
+    return SN_OK;
+}
+
 int64_t sn_updated_param(const SnSteps *x, SnRef fn, uint32_t i)
 {
     const SnTerm *body = sn_term(x->s, sn_term(x->s, fn)->arg[0]);

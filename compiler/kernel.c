@@ -269,3 +269,55 @@ uint32_t sn_kernel_term_find(const SnRef *terms, uint32_t n, SnRef r)
     SN_ASSERT(lo < n && terms[lo] == r);
     return lo;
 }
+
+/* ---- elements that are overwritten ---- */
+
+#define OTHERS UINT32_MAX
+
+/* What is loaded of a buffer to compute each term: nothing (0), the element at one index, or OTHERS. */
+typedef struct Loads {
+    const SnRef *term;
+    uint32_t n;
+    SnRef *at;
+    int buf;
+} Loads;
+
+static SnRef loads_of(const Loads *x, SnRef r)
+{
+    return r == 0 ? 0 : x->at[sn_kernel_term_find(x->term, x->n, r)];
+}
+
+static SnRef both_loads(SnRef a, SnRef b)
+{
+    return a == 0 || a == b ? b : b == 0 ? a : OTHERS;
+}
+
+static bool is_own(const Loads *x, const SnStmt *body)
+{
+    bool is = true;
+    for (const SnStmt *s = body; s != NULL && is; s = s->next) {
+        const SnRef rest = loads_of(x, s->a) | loads_of(x, s->g) | loads_of(x, s->stream);
+        const SnRef value = loads_of(x, s->b);
+        const bool is_over = s->kind == SN_STMT_STORE && s->buf == x->buf && value == s->a;
+        is = rest == 0 && (value == 0 || is_over) && is_own(x, s->body);
+    }
+    return is;
+}
+
+SnStatus sn_kernel_overwrites(const SnKernel *k, int buf, SnArena *arena, bool *out, SnError *err)
+{
+    const SnStore *s = k->store;
+    Loads x = {.buf = buf};
+    x.term = sn_kernel_terms(k, arena, &x.n);
+    x.at = (SnRef *)sn_arena_array(arena, x.n, sizeof *x.at);
+    SN_CHECK(x.term != NULL && x.at != NULL, err, SN_ENOMEM, "kernel %s: no memory", k->name);
+    for (uint32_t i = 0; i < x.n; i++) {
+        const SnTerm *t = sn_term(s, x.term[i]);
+        for (int j = 0; j < t->narg; j++)
+            x.at[i] = both_loads(x.at[i], loads_of(&x, t->arg[j]));
+        if (t->op == SN_OP_LOAD && sn_attr_int(s, x.term[i], "buf", -1) == buf)
+            x.at[i] = x.at[i] == 0 ? t->arg[0] : OTHERS;
+    }
+    *out = is_own(&x, k->body);
+    return SN_OK;
+}

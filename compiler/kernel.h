@@ -105,6 +105,9 @@ SN_MUST_CHECK SnStatus sn_kernel_end(SnKernelBuild *b, SnRef grid, SnError *err)
 /* The terms a kernel uses, ascending: operands come before their users. NULL: no memory. */
 SnRef *sn_kernel_terms(const SnKernel *k, SnArena *arena, uint32_t *n);
 uint32_t sn_kernel_term_find(const SnRef *terms, uint32_t n, SnRef r); /* its position; r must be there */
+/* Is what the kernel loads of a buffer always the element that the same statement stores there? */
+SN_MUST_CHECK SnStatus sn_kernel_overwrites(const SnKernel *k, int buf, SnArena *arena, bool *out,
+                                            SnError *err);
 /* Dtype of an elementwise op, DOT4 or DOT2 on these operands (CAST and BITCAST: `to`); SN_NODTYPE: they do
  * not fit. */
 SnDtype sn_kernel_result(const SnStore *s, uint16_t op, const SnRef *arg, int narg, SnDtype to);

@@ -105,6 +105,8 @@ int sn_lower_buffer(SnLower *l, SnBufKind kind, SnRef value, uint32_t index, boo
 {
     if (l->status != SN_OK)
         return 0;
+    if (kind == SN_BUF_VALUE && value == l->over)
+        return sn_lower_buffer(l, SN_BUF_RESULT, 0, 0, true);
     SnKernel *k = l->kb.k;
     for (int i = 0; i < k->nbuf; i++) {
         const SnBufUse *u = &l->now.buf[i];
@@ -383,7 +385,7 @@ void sn_lower_map(SnLower *l, const char *name, SnRef r, uint32_t leaf, const Sn
              .to = to,
              .buf = sn_lower_result(l, leaf),
              .offset = offset,
-             .stream = is_streamed(l, to)};
+             .stream = l->over != 0 ? 0 : is_streamed(l, to)};
     sn_lower_end(l, sn_lower_space(l, &at, i_const(l, 1), emit_map, &m));
 }
 
@@ -454,23 +456,46 @@ static SnLowerFn *root_lowering(uint16_t op)
 
 SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err)
 {
-    return sn_lower_like(p, root, is_stored, NULL, out, err);
+    return sn_lower_like(p, root, is_stored, 0, NULL, out, err);
 }
 
-SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, const SnLowered *like, SnLowered *out,
-                       SnError *err)
+/* A map that takes of its result what lies where it stores, in the statement that does, writes each element
+ * once it has read it. */
+static SnStatus check_over(SnLower *l)
+{
+    const SnLoweredKernel *k = l->out->kernel;
+    int i = 0;
+    while (l->out->nkernel == 1 && i < k->kernel->nbuf && k->buf[i].kind != SN_BUF_RESULT)
+        i++;
+    return l->out->nkernel == 1 && i < k->kernel->nbuf
+               ? sn_kernel_overwrites(k->kernel, i, l->p->arena, &l->out->is_over, l->err)
+               : SN_OK;
+}
+
+SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, SnRef over, const SnLowered *like,
+                       SnLowered *out, SnError *err)
 {
     SnLower *l = (SnLower *)sn_arena_alloc(p->arena, sizeof *l);
     SN_CHECK(l != NULL, err, SN_ENOMEM, "no memory for kernels");
     memset(out, 0, sizeof *out);
     out->in_place = -1;
-    *l = (SnLower){
-        .p = p, .s = p->s, .root = root, .is_stored = is_stored, .out = out, .like = like, .err = err};
+    *l = (SnLower){.p = p,
+                   .s = p->s,
+                   .root = root,
+                   .is_stored = is_stored,
+                   .out = out,
+                   .over = over,
+                   .like = like,
+                   .err = err};
     sn_map_init(&l->memo, sn_allocator(p->ctx));
     sn_map_init(&l->split, sn_allocator(p->ctx));
     const SnClaim *claim = sn_claim_of(p, root);
-    if (!sn_lower_tail(l, root) && !sn_lower_row(l, root) && !sn_lower_panels(l, root))
-        (claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op))(l, root);
+    SnLowerFn *const fn = claim != NULL ? claim->lower : root_lowering(sn_term(p->s, root)->op);
+    if (!sn_lower_tail(l, root) && !sn_lower_row(l, root) && !sn_lower_panels(l, root)) {
+        fn(l, root);
+        if (l->status == SN_OK && over != 0 && fn == lower_value)
+            l->status = check_over(l);
+    }
     sn_map_clear(&l->memo);
     sn_map_clear(&l->split);
     if (sn_store_failed(p->s)) /* whatever it made of that */

@@ -31,6 +31,7 @@ typedef struct SnLower {
     SnRef root;
     const bool *is_stored;
     SnLowered *out;
+    SnRef over;            /* a value that is read where the result is; 0: none */
     const SnLowered *like; /* another form of it, or NULL */
     uint32_t kernel_cap, temp_cap;
     SnStatus status;

@@ -185,15 +185,16 @@ typedef struct SnLowered {
     /* operand index whose buffer may become the result's (update, scatter), or -1. Then kernel[0] is the copy
      * of that operand and nothing else: it is left out where the result is made in place. */
     int in_place;
+    bool is_over; /* it takes what it overwrites from the result itself */
 } SnLowered;
 
 /* Lowers a stored root (not loop, cond, host or a leaf) with everything unstored that feeds it. Arena memory.
  */
 SN_MUST_CHECK SnStatus sn_lower(SnPass *p, SnRef root, const bool *is_stored, SnLowered *out, SnError *err);
 /* Likewise; a kernel takes the dims of that of `like` (NULL: none), in their order, before others of its own.
- */
-SN_MUST_CHECK SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, const SnLowered *like,
-                                     SnLowered *out, SnError *err);
+ * over: a value where the result is to be made (0: none); where that cannot be, out->is_over is false. */
+SN_MUST_CHECK SnStatus sn_lower_like(SnPass *p, SnRef root, const bool *is_stored, SnRef over,
+                                     const SnLowered *like, SnLowered *out, SnError *err);
 
 /* ---- reuse.c ---- */
 typedef struct SnLoweredForm {
@@ -221,6 +222,6 @@ void sn_reuse_clear(SnReuse *u);
 /* sn_lower for every level of the pass, or the kernels of a term that is built alike: what sn_lower makes of
  * a root may depend on nothing but its cone, is_stored in it, the types of what is stored, and the target.
  * Forms of a kernel differ in nothing but their code: they have the same buffers, dims and grid. */
-SN_MUST_CHECK SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnLowered *out, SnError *err);
+SN_MUST_CHECK SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnRef over, SnLowered *out, SnError *err);
 
 #endif

@@ -37,7 +37,7 @@ static bool is_any(uint16_t op)
 }
 
 /* Writes a term down once all its operands are, and numbers it. */
-static void describe(SnReuse *u, SnRef r, SnRef root)
+static void describe(SnReuse *u, SnRef r, SnRef root, SnRef over)
 {
     const SnStore *s = u->p->s;
     const SnTerm *t = sn_term(s, r);
@@ -46,8 +46,8 @@ static void describe(SnReuse *u, SnRef r, SnRef root)
     const bool is_read = u->is_stored[r] && r != root, is_same = !is_any(t->op) || sn_is_dim(s, r);
     const bool is_open = !is_read && !is_same;
     for (int i = 0; i < t->narg && is_open; i++)
-        describe(u, t->arg[i], root);
-    put(u, (uint32_t)t->op << 2 | (uint32_t)is_same << 1 | (uint32_t)is_read);
+        describe(u, t->arg[i], root, over);
+    put(u, (uint32_t)t->op << 3 | (uint32_t)(r == over) << 2 | (uint32_t)is_same << 1 | (uint32_t)is_read);
     put(u, is_same ? r : t->type);
     if (is_open) {
         put(u, t->attr);
@@ -59,14 +59,14 @@ static void describe(SnReuse *u, SnRef r, SnRef root)
     u->number[r] = (uint32_t)u->term.n;
 }
 
-static SnStatus describe_root(SnReuse *u, SnRef root, SnError *err)
+static SnStatus describe_root(SnReuse *u, SnRef root, SnRef over, SnError *err)
 {
     if (u->number == NULL)
         u->number = (uint32_t *)sn_arena_array(u->p->arena, u->nstored, sizeof *u->number);
     u->failed = u->number == NULL;
     u->form.n = u->term.n = 0;
     if (!u->failed)
-        describe(u, root, root);
+        describe(u, root, root, over);
     for (size_t i = 0; i < u->term.n; i++)
         u->number[u->term.at[i]] = 0;
     SN_CHECK(!u->failed, err, SN_ENOMEM, "no memory for the form of a term");
@@ -123,7 +123,8 @@ static SnStatus adopt(const SnReuse *u, const SnLoweredForm *known, SnLowered *o
 /* Are they two forms of one thing? */
 static bool is_form(const SnLowered *a, const SnLowered *b)
 {
-    bool same = a->nkernel == b->nkernel && a->ntemp == b->ntemp && a->in_place == b->in_place;
+    bool same = a->nkernel == b->nkernel && a->ntemp == b->ntemp && a->in_place == b->in_place &&
+                a->is_over == b->is_over;
     for (uint32_t i = 0; same && i < a->ntemp; i++)
         same = a->temp[i] == b->temp[i];
     for (uint32_t i = 0; same && i < a->nkernel; i++) {
@@ -153,7 +154,7 @@ static bool same_key(const SnKernel *a, const SnKernel *b)
 }
 
 /* A form may use dims that those before it do not: then all are made again, with its dims first. */
-static SnStatus lower_forms(SnReuse *u, SnRef root, SnLowered *form, SnError *err)
+static SnStatus lower_forms(SnReuse *u, SnRef root, SnRef over, SnLowered *form, SnError *err)
 {
     SnPass *p = u->p;
     const uint32_t n = p->nlevel;
@@ -161,7 +162,7 @@ static SnStatus lower_forms(SnReuse *u, SnRef root, SnLowered *form, SnError *er
     SnStatus st = SN_OK;
     for (uint32_t i = 0, done = 0; st == SN_OK && done < n; i = (i + 1) % n) {
         p->target = &p->level[i];
-        st = sn_lower_like(p, root, u->is_stored, done > 0 ? &like : NULL, &form[i], err);
+        st = sn_lower_like(p, root, u->is_stored, over, done > 0 ? &like : NULL, &form[i], err);
         done = st == SN_OK && done > 0 && has_more_dims(&form[i], &like) ? 1 : done + 1;
         like = form[i];
     }
@@ -169,12 +170,12 @@ static SnStatus lower_forms(SnReuse *u, SnRef root, SnLowered *form, SnError *er
     return st;
 }
 
-static SnStatus lower_levels(SnReuse *u, SnRef root, SnLowered *out, SnError *err)
+static SnStatus lower_levels(SnReuse *u, SnRef root, SnRef over, SnLowered *out, SnError *err)
 {
     const uint32_t n = u->p->nlevel;
     SnLowered *form = (SnLowered *)sn_arena_array(u->p->arena, n, sizeof *form);
     SN_CHECK(form != NULL, err, SN_ENOMEM, "no memory for kernels");
-    SN_TRY(lower_forms(u, root, form, err));
+    SN_TRY(lower_forms(u, root, over, form, err));
     for (uint32_t i = 1; i < n; i++)
         SN_CHECK(is_form(&form[0], &form[i]), err, SN_EINTERNAL, "kernels of levels %s and %s do not agree",
                  u->p->level[0].level, u->p->level[i].level);
@@ -202,18 +203,18 @@ static bool is_alike(const SnLowered *a, const SnLowered *b, uint32_t nlevel)
 }
 #endif
 
-SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnLowered *out, SnError *err)
+SnStatus sn_reuse_lower(SnReuse *u, SnRef root, SnRef over, SnLowered *out, SnError *err)
 {
     uint32_t known = 0;
-    SN_TRY(describe_root(u, root, err));
+    SN_TRY(describe_root(u, root, over, err));
     if (!sn_map_get(&u->at, form_bytes(u), &known)) {
-        SN_TRY(lower_levels(u, root, out, err));
+        SN_TRY(lower_levels(u, root, over, out, err));
         return keep(u, out, err);
     }
     SN_TRY(adopt(u, &u->known.at[known], out, err));
 #ifndef NDEBUG
     SnLowered anew;
-    SN_TRY(lower_levels(u, root, &anew, err));
+    SN_TRY(lower_levels(u, root, over, &anew, err));
     SN_CHECK(is_alike(out, &anew, u->p->nlevel), err, SN_EINTERNAL,
              "terms of one form became different kernels");
 #endif

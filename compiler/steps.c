@@ -439,8 +439,11 @@ static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
 {
     SnLowered low = {0};
     uint32_t home = SN_NONE;
-    SN_TRY(sn_reuse_lower(&x->reuse, ref, &low, err));
+    SN_TRY(sn_reuse_lower(&x->reuse, ref, 0, &low, err));
     SN_TRY(sn_frame_in_place(x, f, ref, &low, &home, err));
+    const uint32_t first = home == SN_NONE ? 0 : 1;
+    if (home == SN_NONE)
+        SN_TRY(sn_frame_overwrite(x, f, ref, &low, &home, err));
     if (home == SN_NONE)
         SN_TRY(sn_steps_results(x, f, ref, err));
     else
@@ -452,7 +455,7 @@ static SnStatus lower_term(SnSteps *x, SnFrame *f, SnRef ref, SnError *err)
     }
     SnCount count;
     SN_TRY(sn_steps_count(x, ref, &count, err));
-    for (uint32_t i = home == SN_NONE ? 0 : 1; i < low.nkernel; i++) {
+    for (uint32_t i = first; i < low.nkernel; i++) {
         SnStepRow row = {.kind = SN_STEP_KERNEL};
         SN_TRY(sn_steps_count_kernel(x, ref, &low, i, &count, &row, err));
         SN_TRY(kernel_step(x, f, ref, &low.kernel[i], temp, row, err));

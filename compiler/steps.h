@@ -161,6 +161,10 @@ uint32_t sn_frame_target(const SnSteps *x, const SnFrame *f, SnRef ref, uint32_t
 /* The buffer of the operand that an update or scatter may overwrite; SN_NONE: it needs a copy. */
 SN_MUST_CHECK SnStatus sn_frame_in_place(SnSteps *x, SnFrame *f, SnRef ref, const SnLowered *low,
                                          uint32_t *out, SnError *err);
+/* Likewise the buffer of the carry whose new value a map is, where nothing but the map reads that from there
+ * on; *low: its kernels then. */
+SN_MUST_CHECK SnStatus sn_frame_overwrite(SnSteps *x, SnFrame *f, SnRef ref, SnLowered *low, uint32_t *out,
+                                          SnError *err);
 /* Which parameter result i of a function is, perhaps after updates; -1: none. */
 int64_t sn_updated_param(const SnSteps *x, SnRef fn, uint32_t i);
 /* to[i] <- from[i], all at once. */

@@ -258,6 +258,55 @@ static void new_values_of_a_loop_are_made_at_home(void **state)
     rig_close(&r);
 }
 
+/* A moment and what it moves: each is made where it was. Not what reads other elements of itself, nor two
+ * that read each other. */
+static void maps_are_made_where_they_were(void **state)
+{
+    Rig r;
+    SnError err;
+    rig_start(&r, *state,
+              "program @p\n"
+              "carry m: f32[16,32] = 0\n"
+              "carry w: f32[16,32] = 1\n"
+              "entry @main(x: f32[1,32]) {\n"
+              "  %m = add (mul m 0.5) (broadcast x [16, 32])\n"
+              "  ret s: (reduce add %m axes=[0])\n"
+              "  next m = %m, w = sub w %m\n"
+              "}\n"
+              "entry @look() {\n"
+              "  ret w: w\n"
+              "}\n");
+    bind_row(&r, 1);
+    assert_int_equal(run(&r), 0);
+    assert_int_equal(run(&r), 0);
+    assert_true(result(&r, "s", 1) == 16 * (2 * 0.5f + 2));
+    assert_ok(sn_entry(r.s, "look", &err));
+    (void)run(&r);
+    assert_true(result(&r, "w", 1) == 1 - 2 - 3);
+    rig_close(&r);
+    rig_start(&r, *state,
+              "program @p\n"
+              "carry a: f32[16,32] = 1\n"
+              "carry b: f32[16,32] = 2\n"
+              "carry c: f32[4,4] = 0\n"
+              "entry @main(x: f32[1,32]) {\n"
+              "  ret n: 1:i64\n"
+              "  next a = add b (broadcast x [16, 32]), b = add a (broadcast x [16, 32]), "
+              "       c = add (permute c perm=[1, 0]) (broadcast (iota [4] axis=0 dtype=f32) [4, 4])\n"
+              "}\n"
+              "entry @look() {\n"
+              "  ret a: a, b: b, c: c\n"
+              "}\n");
+    bind_row(&r, 0);
+    (void)run(&r);
+    (void)run(&r);
+    assert_ok(sn_entry(r.s, "look", &err));
+    (void)run(&r);
+    assert_true(result(&r, "a", 3) == 1 + 2 * 3 && result(&r, "b", 3) == 2 + 2 * 3);
+    assert_true(result(&r, "c", 1) == 1 && result(&r, "c", 4) == 1 && result(&r, "c", 5) == 2);
+    rig_close(&r);
+}
+
 #define BOTH(test) cmocka_unit_test_prestate(test, interp), cmocka_unit_test_prestate(test, native)
 
 int main(void)
@@ -271,6 +320,7 @@ int main(void)
         BOTH(updates_read_from_what_is_updated_are_set_aside),
         BOTH(carry_that_an_entry_does_not_change_is_not_written),
         BOTH(new_values_of_a_loop_are_made_at_home),
+        BOTH(maps_are_made_where_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
