@@ -8,6 +8,7 @@
  *
  * Griewank and Walther 2008, "Evaluating Derivatives", chapter 3. */
 #include "compiler/grad.h"
+#include "compiler/rewrite.h"
 
 /* ---- gradients of one function ---- */
 
@@ -73,13 +74,86 @@ static SnValue fit(const SnGrad *x, SnTypeId type, SnValue d)
                : sn_graph_fail(x->g, SN_EINTERNAL, "grad: rank %d for %d", sn_rank(x->g, y), t->ndim);
 }
 
+#define MOST_PARTS 16
+
+/* A tensor with zeros before and behind it, along one axis. */
+typedef struct Part {
+    SnRef r, before;
+    int axis;
+} Part;
+
+static bool is_zero(const SnStore *s, SnRef r)
+{
+    SnScalar v;
+    return sn_is_splat(s, r, &v) && v.u == 0;
+}
+
+static bool read_part(const SnStore *s, SnRef r, Part *out)
+{
+    const SnTerm *t = sn_term(s, r);
+    const SnAttr *interior = sn_attr(s, r, "interior");
+    const int n = sn_type_of(s, r)->ndim;
+    int naxis = 0;
+    if (t->op != SN_OP_PAD || !is_zero(s, t->arg[1 + 2 * n]))
+        return false;
+    for (int k = 0; k < n; k++) {
+        if (interior && interior->u.ints.at[k] != 0)
+            return false;
+        if (is_zero(s, t->arg[1 + k]) && is_zero(s, t->arg[1 + n + k]))
+            continue;
+        *out = (Part){t->arg[0], t->arg[1 + k], k};
+        naxis++;
+    }
+    return naxis == 1;
+}
+
+/* Of a sum the parts, where it has no others; 0: it has. */
+static int read_parts(const SnStore *s, SnRef sum, Part *part)
+{
+    SnRef todo[MOST_PARTS] = {sum};
+    int n = 0, left = 1;
+    while (left > 0) {
+        const SnRef r = todo[--left];
+        const SnTerm *t = sn_term(s, r);
+        if (t->op == SN_OP_ADD && n + left + 2 <= MOST_PARTS) {
+            todo[left++] = t->arg[0];
+            todo[left++] = t->arg[1];
+        } else if (!read_part(s, r, &part[n]) || part[n++].axis != part[0].axis) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+/* A sum of slices' gradients that fill a tensor side by side is that tensor. */
+static SnValue joined(const SnGrad *x, SnValue sum)
+{
+    Part part[MOST_PARTS];
+    SnValue in[MOST_PARTS];
+    SnRef at = sn_const_i64(x->s, 0);
+    const int n = sum.ref ? read_parts(x->s, sum.ref, part) : 0;
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        while (k < n && (part[k].r == 0 || !sn_dim_equal(x->s, part[k].before, at)))
+            k++;
+        if (k == n)
+            return sum;
+        in[i] = sn_here(x->g, part[k].r);
+        at = sn_dim_add(x->s, at, sn_type_of(x->s, part[k].r)->dims[part[k].axis]);
+        part[k].r = 0;
+    }
+    return n > 1 && sn_dim_equal(x->s, at, sn_value_type(x->g, sum)->dims[part[0].axis])
+               ? sn_concat(x->g, n, in, part[0].axis)
+               : sum;
+}
+
 static SnValue sum(const SnGrad *x, SnValue a, SnValue b)
 {
     const SnType *t = sn_value_type(x->g, a);
     if (a.ref == 0 || b.ref == 0)
         return a.ref ? a : b;
     if (t->kind != SN_TYPE_TUPLE)
-        return sn_add(x->g, a, b);
+        return joined(x, sn_add(x->g, a, b));
     SnValue *child = sn_arena_array(x->p->arena, (size_t)t->nchild + 1, sizeof *child);
     if (!child)
         return sn_graph_no_memory(x->g);
