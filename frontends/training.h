@@ -165,4 +165,26 @@ SN_API const SnTrainerState *sn_trainer_state(const SnTrainer *t);
 /* log_history so far: an array of objects. */
 SN_API SN_MUST_CHECK SnStatus sn_trainer_log(const SnTrainer *t, SnText *json, SnError *err);
 
+/* ---- Trainer.hyperparameter_search: trials of a config ---- */
+
+/* {"method": "random" or "grid", "space": {KEY: [values], KEY: {"low", "high", "step", "log"}}, "n_trials",
+ * "direction": "minimize" or "maximize", "objective": a metric, "seed"}; all of them may be absent. */
+typedef struct SnSearch SnSearch;
+/* *out NULL: the config has no hyperparameter_search. The config lives as long as the search. */
+SN_API SN_MUST_CHECK SnStatus sn_search_create(SnContext *ctx, const SnJson *config, SnSearch **out,
+                                               SnError *err);
+SN_API void sn_search_destroy(SnSearch *s);
+SN_API int64_t sn_search_trials(const SnSearch *s);
+SN_API const char *sn_search_chosen(const SnSearch *s, int64_t trial); /* an object: what it tries */
+/* The config of a trial; its output_dir is run-N in that of the search. */
+SN_API SN_MUST_CHECK SnStatus sn_search_config(SnSearch *s, int64_t trial, const SnJson **out, SnError *err);
+/* The last evaluation of a trial, an object; why: it failed. */
+SN_API SN_MUST_CHECK SnStatus sn_search_report(SnSearch *s, int64_t trial, const SnText *metrics,
+                                               const char *why, SnError *err);
+SN_API double sn_search_objective(const SnSearch *s, int64_t trial); /* NaN: none */
+SN_API int64_t sn_search_best(const SnSearch *s);                    /* -1: none */
+/* {"direction", "best_run": {"run_id", "objective", "hyperparameters"}, "trials": [the same, and "metrics" or
+ * "error"]}. */
+SN_API SN_MUST_CHECK SnStatus sn_search_result(const SnSearch *s, SnText *json, SnError *err);
+
 #endif

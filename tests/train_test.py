@@ -335,6 +335,32 @@ def test_predict():
     fails(config("said", do_predict=True, test_file=path("text.txt")), "do_predict")
 
 
+def test_search():
+    asked = dict(init_from_config=BERT, task="text-classification", block_size=None, train_file=path("rows.jsonl"),
+                 validation_file=path("rows.jsonl"), max_steps=6, save_strategy="no", eval_strategy="epoch")
+    grid = {"method": "grid", "direction": "maximize", "objective": "accuracy",
+            "space": {"learning_rate": [1e-5, 1e-2], "per_device_train_batch_size": {"low": 4, "high": 8, "step": 4}}}
+    r = train(config("grid", **asked, hyperparameter_search=grid))
+    assert r.returncode == 0 and len(r.stdout.splitlines()) == 6, (r.stdout, r.stderr)
+    found = json.loads(data("grid", "hyperparameter_search.json"))
+    tried = [(t["hyperparameters"]["learning_rate"], t["hyperparameters"]["per_device_train_batch_size"]) for t in found["trials"]]
+    assert tried == [(1e-5, 4), (1e-5, 8), (1e-2, 4), (1e-2, 8)], tried
+    best = max(found["trials"], key=lambda t: t["metrics"]["eval_accuracy"])
+    assert found["best_run"]["run_id"] == best["run_id"] and best["objective"] == best["metrics"]["eval_accuracy"], found
+    assert data("grid", "run-3", "model.safetensors")
+    twice = []
+    for name in ("drawn", "drawn-again"):
+        drawn = {"n_trials": 3, "seed": 5, "space": {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "seed": [1, 2]}}
+        assert train(config(name, **asked, hyperparameter_search=drawn)).returncode == 0
+        twice.append([t["hyperparameters"] for t in json.loads(data(name, "hyperparameter_search.json"))["trials"]])
+    assert twice[0] == twice[1] and len({t["learning_rate"] for t in twice[0]}) == 3, twice
+    assert all(1e-5 <= t["learning_rate"] <= 1e-2 and t["seed"] in (1, 2) for t in twice[0]), twice
+    failing = {"method": "grid", "space": {"learning_rate": [1e-3, 1e30]}, "objective": "loss"}
+    assert train(config("failing", **asked, hyperparameter_search=failing)).returncode == 0
+    trials = json.loads(data("failing", "hyperparameter_search.json"))["trials"]
+    assert "error" not in trials[0] and trials[1]["objective"] is None and "step" in trials[1]["error"], trials
+
+
 def test_plateau():
     """A rate that evaluations lower, and that a checkpoint keeps with what they counted."""
     told = dict(eval_strategy="steps", eval_steps=1, lr_scheduler_type="reduce_lr_on_plateau", logging_steps=1,
@@ -398,7 +424,7 @@ begin = time.time()
 test_plain()
 test_kill.seconds = max(0.5, time.time() - begin)
 for test in (test_resume, test_kill, test_limit_and_best, test_tasks, test_answers, test_pairs, test_images, test_drawn,
-             test_metrics, test_predict, test_plateau, test_memory, test_bad_input, test_disk_full):
+             test_metrics, test_predict, test_search, test_plateau, test_memory, test_bad_input, test_disk_full):
     test()
     print("ok", test.__name__)
 subprocess.run(["rm", "-rf", ROOT], check=True)

@@ -75,7 +75,8 @@ static const Command commands[] = {
      "--print-config  every key with its value or default; with --json as an object\n"
      "output_dir gets the model, checkpoint-N folders, train_log.jsonl, loss.svg and, with do_predict,\n"
      "predictions.jsonl, with report_to tensorboard, event files. A run that was stopped goes on with\n"
-     "\"resume_from_checkpoint\": true.\n",
+     "\"resume_from_checkpoint\": true. With hyperparameter_search trials run in run-N, and\n"
+     "hyperparameter_search.json has their values and objectives.\n",
      "sinter train config.json", command_train},
     {"eval", "METRIC FILE", "a metric as Evaluate computes it, as JSON; eval list: all names",
      "FILE is a JSON object: predictions, references and the arguments of the metric\n"

@@ -1,4 +1,5 @@
-/* train.c -- `sinter train`: a config, its run, a line that tells how far it is, and the curve of its loss.
+/* train.c -- `sinter train`: a config, its run, a line that tells how far it is, and the curve of its loss;
+ * or trials of it, and a table.
  */
 #include "tools/command.h"
 #include "tools/svg.h"
@@ -6,7 +7,9 @@
 #include "frontends/peft.h"
 #include "frontends/training.h"
 
+#include <errno.h>
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define REDRAW_S 0.2 /* between two lines of progress */
@@ -168,6 +171,101 @@ static SnStatus train(const Args *a, const Session *s, SnArena *arena, const SnJ
     return st;
 }
 
+/* ---- trials ---- */
+
+/* The last evaluation that a trial logged. */
+static void remember(void *self, const SnTrainerState *s, SnTrainerControl *control, const SnJson *logs)
+{
+    SnText *last = self;
+    (void)s;
+    (void)control;
+    last->n = 0;
+    sn_json_put(last, logs);
+}
+
+/* What goes wrong in the steps of a trial is that trial's; what cannot begin ends the search. */
+static SnStatus run_trial(const Args *a, const Session *s, SnSearch *search, int64_t i, SnError *err)
+{
+    SnText last = {.memory = sn_allocator(s->ctx)}, result = {.memory = last.memory};
+    const SnTrainerCallback callback = {.self = &last, .on_evaluate = remember};
+    SnTrainerDesc d = {.struct_size = sizeof d,
+                       .device = a->device,
+                       .flags = a->exact ? SN_EXACT : 0,
+                       .callback = &callback,
+                       .ncallback = 1};
+    SnTrainer *t = NULL;
+    SnError why = {0};
+    SnStatus st = sn_search_config(search, i, &d.config, err);
+    if (st == SN_OK)
+        st = sn_trainer_create(s->cc, &d, &t, err);
+    const SnStatus ran = st == SN_OK ? sn_trainer_train(t, &result, &why) : st;
+    if (st == SN_OK && ran == SN_OK && last.n == 0)
+        st = sn_trainer_evaluate(t, &last, err);
+    if (st == SN_OK && (last.failed || ran == SN_ENOMEM))
+        st = sn_fail(err, SN_ENOMEM, "training: no memory");
+    if (st == SN_OK)
+        st = sn_search_report(search, i, &last, ran == SN_OK ? NULL : why.message, err);
+    sn_trainer_destroy(t);
+    sn_text_clear(&last);
+    sn_text_clear(&result);
+    return st;
+}
+
+static void tell_trial(const Args *a, const SnSearch *search, int64_t i)
+{
+    const double v = sn_search_objective(search, i);
+    if (!a->json && isnan(v))
+        (void)printf("run-%-6lld %12s  %s\n", (long long)i, "failed", sn_search_chosen(search, i));
+    else if (!a->json)
+        (void)printf("run-%-6lld %12.6g  %s\n", (long long)i, v, sn_search_chosen(search, i));
+    (void)fflush(stdout);
+}
+
+static SnStatus search_all(const Args *a, const Session *s, SnSearch *search, const char *folder,
+                           SnError *err)
+{
+    SnText result = {.memory = sn_allocator(s->ctx)};
+    SN_CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", folder,
+             strerror(errno));
+    if (!a->json)
+        (void)printf("%-10s %12s  %s\n", "run", "objective", "hyperparameters");
+    SnStatus st = SN_OK;
+    for (int64_t i = 0; st == SN_OK && i < sn_search_trials(search); i++) {
+        st = run_trial(a, s, search, i, err);
+        if (st == SN_OK)
+            tell_trial(a, search, i);
+    }
+    if (st == SN_OK)
+        st = sn_search_result(search, &result, err);
+    char path[4096];
+    const int n = snprintf(path, sizeof path, "%s/hyperparameter_search.json", folder);
+    if (st == SN_OK && (n <= 0 || (size_t)n >= sizeof path))
+        st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
+    if (st == SN_OK)
+        st = sn_file_write(s->ctx, path, &(SnBytes){(const uint8_t *)result.at, result.n}, 1, err);
+    if (st == SN_OK && a->json)
+        (void)printf("%s\n", result.at);
+    else if (st == SN_OK && sn_search_best(search) >= 0)
+        (void)printf("best: run-%lld\n", (long long)sn_search_best(search));
+    sn_text_clear(&result);
+    return st;
+}
+
+static SnStatus train_or_search(const Args *a, const Session *s, SnArena *arena, const SnJson *config,
+                                SnError *err)
+{
+    const SnJson *folder = sn_json_get(config, "output_dir");
+    SnSearch *search = NULL;
+    SN_TRY(sn_search_create(s->ctx, config, &search, err));
+    if (!search)
+        return train(a, s, arena, config, err);
+    const SnStatus st = search_all(
+        a, s, search,
+        folder && folder->kind == SN_JSON_STRING ? (const char *)folder->u.string.at : "trainer_output", err);
+    sn_search_destroy(search);
+    return st;
+}
+
 int command_train(const Args *a)
 {
     const bool only_prints = arg_flag(a, "--print-config");
@@ -187,7 +285,7 @@ int command_train(const Args *a)
     if (st == SN_OK && only_prints)
         status = print_config(a, s.ctx, config);
     else if (st == SN_OK)
-        st = train(a, &s, &arena, config, &err);
+        st = train_or_search(a, &s, &arena, config, &err);
     if (st != SN_OK)
         status = report(a->n ? a->at[0] : NULL, st, &err);
     sn_arena_clear(&arena);

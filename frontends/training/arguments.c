@@ -131,6 +131,9 @@ static const SnTrainKey keys[] = {
     {"label_all_tokens", SN_KEY_BOOL, "false", 0, 0, NULL, "of a word, not only its first one"},
     {"metrics", SN_KEY_ANY, NULL, 0, 0, NULL,
      "names, \"accuracy,f1:weighted\"; default: accuracy, f1 or mse"},
+    {"hyperparameter_search", SN_KEY_ANY, NULL, 0, 0, NULL,
+     "trials in run-N folders: {\"space\": {key: [values] or {low, high, step, log}}, \"method\": random or "
+     "grid, \"n_trials\", \"direction\", \"objective\", \"seed\"}"},
     {"early_stopping_patience", SN_KEY_INT, NULL, 1, 1e6, NULL, "evaluations that may be no better"},
     {"early_stopping_threshold", SN_KEY_FLOAT, "0.0", 0, 1e30, NULL, "by which they are better"},
 };

@@ -405,6 +405,8 @@ static SnStatus check_answers(const SnTrainer *t, SnError *err)
 static SnStatus begin(SnTrainer *t, SnError *err)
 {
     SN_TRY(sn_train_config_check(t->config, err));
+    SN_CHECK(!sn_arg(t->config, "hyperparameter_search"), err, SN_EINVAL,
+             "config: hyperparameter_search: a trainer is one trial");
     t->output = sn_arg_string(t->config, "output_dir");
     SN_CHECK(mkdir(t->output, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", t->output,
              strerror(errno));

@@ -186,9 +186,49 @@ static void sizes_change_as_in_pillow(void **state)
     assert_memory_equal(y.at, linear, sizeof linear);
     sn_picture_clear(memory, &y);
     assert_fails(SN_EUNSUPPORTED, sn_picture_resize(memory, &x, 0, 5, SN_RESAMPLE_BOX, &y, &err));
-    assert_fails(SN_EUNSUPPORTED,
-                 sn_picture_read(memory, sn_bytes("GIF89a", 6), 3, "row", &y, &err));
+    assert_fails(SN_EUNSUPPORTED, sn_picture_read(memory, sn_bytes("GIF89a", 6), 3, "row", &y, &err));
     assert_non_null(strstr(err.message, "neither PNG nor JPEG"));
+}
+
+/* ---- trials ---- */
+
+static void trials_are_what_the_space_says(void **state)
+{
+    static const char *const grid[] = {"{\"learning_rate\": 0.1, \"num_train_epochs\": 1.0}",
+                                       "{\"learning_rate\": 0.1, \"num_train_epochs\": 1.5}",
+                                       "{\"learning_rate\": 0.2, \"num_train_epochs\": 1.0}",
+                                       "{\"learning_rate\": 0.2, \"num_train_epochs\": 1.5}"};
+    static const char *const wrong[][2] = {
+        {"{\"space\": {\"learning_rat\": [1]}}", "learning_rat is no key"},
+        {"{\"space\": {\"seed\": {\"low\": 2, \"high\": 1}}}", "seed: expected numbers low and high"},
+        {"{\"method\": \"grid\", \"space\": {\"learning_rate\": {\"low\": 1, \"high\": 2}}}", "a grid needs"},
+        {"{\"n_trials\": 0}", "n_trials"},
+        {"{\"trials\": 3}", "found trials"},
+        {"3", "expected an object"}};
+    Room *r = *state;
+    SnSearch *s = NULL;
+    SnError err;
+    assert_ok(
+        sn_search_create(r->ctx,
+                         config_of(r, "\"hyperparameter_search\": {\"method\": \"grid\", \"space\": "
+                                      "{\"learning_rate\": [0.1, 0.2], \"num_train_epochs\": {\"low\": 1, "
+                                      "\"high\": 1.5, \"step\": 0.5}}}"),
+                         &s, &err));
+    assert_int_equal(sn_search_trials(s), SN_COUNT(grid));
+    for (size_t i = 0; i < SN_COUNT(grid); i++)
+        assert_string_equal(sn_search_chosen(s, (int64_t)i), grid[i]);
+    SnText metrics = {.memory = sn_allocator(r->ctx)};
+    sn_text_printf(&metrics, "{\"eval_loss\": 9, \"eval_f1\": 0.25, \"eval_accuracy\": 0.5, \"epoch\": 3, "
+                             "\"eval_runtime\": 7, \"step\": 4}");
+    assert_ok(sn_search_report(s, 2, &metrics, NULL, &err));
+    assert_true(sn_search_objective(s, 2) == 0.75 && sn_search_best(s) == 2);
+    sn_text_clear(&metrics);
+    sn_search_destroy(s);
+    for (size_t i = 0; i < SN_COUNT(wrong); i++) {
+        const char *more = sn_arena_printf(&r->arena, "\"hyperparameter_search\": %s", wrong[i][0]);
+        assert_fails(SN_EINVAL, sn_search_create(r->ctx, config_of(r, more), &s, &err));
+        assert_non_null(strstr(err.message, wrong[i][1]));
+    }
 }
 
 int main(void)
@@ -197,6 +237,7 @@ int main(void)
         cmocka_unit_test(events_come_in_their_order),
         cmocka_unit_test(flags_of_callbacks_are_followed),
         cmocka_unit_test(sizes_change_as_in_pillow),
+        cmocka_unit_test(trials_are_what_the_space_says),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }
