@@ -220,9 +220,14 @@ static SnStatus through_composite(SnGrad *x, SnRef r)
     const SnOpRow *row = NULL;
     SnCall c;
     SN_TRY(sn_call_of(x->g, r, x->p->arena, &row, &c, x->err));
+    bool *wants = sn_arena_array(x->p->arena, (size_t)c.nin + 1, sizeof *wants);
+    SN_CHECK(wants, x->err, SN_ENOMEM, "grad: no memory");
+    for (int i = 0; i < c.nin; i++)
+        wants[i] = c.in[i].ref && x->is_active[c.in[i].ref];
+    c.wants = wants;
     const SnValue d = whole(x, r);
     for (int i = 0; i < c.nin; i++)
-        if (c.in[i].ref && x->is_active[c.in[i].ref])
+        if (wants[i])
             sn_grad_add(x, c.in[i].ref, 0, row->op->grad(x->g, &c, sn_here(x->g, r), d, i));
     return SN_OK;
 }

@@ -26,6 +26,7 @@ typedef struct SnCall { /* a checked call: operands in signature order, an absen
     int nin;
     const SnAttr *attr; /* one per attribute of the signature, defaults filled in */
     int nattr;
+    const bool *wants; /* of a gradient: which operands it is asked for; else NULL */
 } SnCall;
 int64_t sn_call_int(const SnCall *c, const char *attr);
 double sn_call_float(const SnCall *c, const char *attr);

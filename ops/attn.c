@@ -140,21 +140,22 @@ static SnValue attention_rows_grad(SnGraph *g, const SnCall *c)
     return sn_tuple(g, SN_COUNT(d), d, (const char *const[]){"q", "k", "v"});
 }
 
-/* d: that of the result y. */
+/* d: that of the result y. A bias that has a gradient takes p and what is made of it for itself: then all are
+ * made of these. */
 static SnValue attention_rows_back(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
 {
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, y));
     const SnValue both = sn_mul(g, sn_cast(g, d, wide), sn_cast(g, y, wide));
     const SnValue row = sn_drop_axis(g, sn_sum_of(g, both, -1), 3);
-    if (i < 3) {
-        const SnValue all =
-            sn_attention_rows_grad(g, c->in[0], c->in[1], c->in[2], row, d, c->in[3], c->in[4],
-                                   sn_call_float(c, "scale"), sn_call_float(c, "softcap"));
-        return sn_permute(g, sn_get(g, all, i), heads_first);
-    }
-    SnCall own = *c;
-    own.in = (const SnValue[]){c->in[0], c->in[1], c->in[2], row, d};
-    return sn_like(g, sum_like(g, scores_grad(g, &own, probs_of(g, c, 3)), c->in[3]), c->in[3]);
+    const SnValue in[] = {c->in[0], c->in[1], c->in[2], row, d, c->in[3], c->in[4]};
+    const SnCall own = {.in = in, .nin = SN_COUNT(in), .attr = c->attr, .nattr = c->nattr};
+    if (i == 3)
+        return sn_like(g, sum_like(g, scores_grad(g, &own, probs_of(g, c, 3)), in[5]), in[5]);
+    const SnValue all = c->wants[3]
+                            ? attention_rows_grad(g, &own)
+                            : sn_attention_rows_grad(g, in[0], in[1], in[2], row, d, in[5], in[6],
+                                                     sn_call_float(c, "scale"), sn_call_float(c, "softcap"));
+    return sn_permute(g, sn_get(g, all, i), heads_first);
 }
 
 static SnValue attention(SnGraph *g, const SnCall *c)
