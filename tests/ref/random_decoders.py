@@ -6,6 +6,7 @@ graph, every head, padding left and right, position_ids, labels; f32 and bf16. T
 Needs transformers and torch. Exit 1: something differs.
 """
 
+import copy
 import json
 import os
 import random
@@ -52,7 +53,7 @@ def mixture(family, seed):
 
 def make_config(family, options):
     base, _, _ = FAMILIES[family]
-    options = {k: v for k, v in {**base, **options}.items() if k not in ("edit_json", "long")}
+    options = {k: copy.deepcopy(v) for k, v in {**base, **options}.items() if k not in ("edit_json", "long")}
     return transformers.AutoConfig.for_model(family, **options, vocab_size=VOCAB, pad_token_id=PAD, bos_token_id=1,
                                              eos_token_id=2, attn_implementation="eager")
 

@@ -70,11 +70,11 @@ def kwargs_of(r, family):
     return k
 
 
-def inputs_of(r, g, family, batch_of_one):
+def inputs_of(r, g, family, batch_of_one, by_length):
     batch, seq = 1 if batch_of_one else r.randint(1, 3), r.randint(1, 9)
     ids = torch.randint(1, VOCAB, (batch, seq), generator=g)
     mask = torch.ones_like(ids)
-    if family not in RECURRENT:
+    if family not in RECURRENT and not by_length:
         for row in range(1, batch):
             n = r.randint(0, seq - 1)
             mask[row, :n] = 0
@@ -85,6 +85,7 @@ def inputs_of(r, g, family, batch_of_one):
 def make(r, family, g):
     _, changes, prefix = random_decoders.FAMILIES[family]
     change = r.choice(changes) if r.random() < 0.3 else random_decoders.mixture(family, r.randrange(1 << 30))
+    change = {k: v for k, v in change.items() if k != "use_bidirectional_attention"}  # generate refuses it
     config = random_decoders.make_config(family, change)
     model = random_decoders.class_of(prefix, random_decoders.WORDS)(config).eval()
     random_decoders.randomise(model, g)
@@ -147,7 +148,9 @@ def one(args, seed, folder):
     except Exception as e:  # a config that the library refuses
         return f"skipped {seed} {family}: {e}"[:300]
     kwargs = {"max_new_tokens": 14, "do_sample": False} if args.greedy else kwargs_of(r, family)
-    x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs)
+    # Ropes that go by length go by the longest row of a batch there, by each row's own here: rows alone are as in batches.
+    by_length = any(rope in json.dumps(change, default=str) for rope in ("longrope", "dynamic"))
+    x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs, by_length)
     name = f"{seed} {family} {json.dumps(change, default=lambda f: 'edited')} {tuple(x['input_ids'].shape)} {json.dumps(kwargs)}"
     if args.part not in name:
         return None
