@@ -247,13 +247,18 @@ static SnStatus write_spm(Files *f, SnBytes model, SnText *out, SnError *err)
 
 /* ---- ranks: a line is a token in base 64 and its number ---- */
 
+/* OpenAI's own: blanks at the end of a text stay together, line ends among them. */
+static const char split_cl100k_base[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+    "\\s+(?![\\s\\S])|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
 static const struct {
     const char *file;
     const char *split;
 } rank_files[] = {{"tokenizer.model", sn_split_cl100k},   {"tokenizer.tiktoken", sn_split_cl100k},
                   {"qwen.tiktoken", sn_split_qwen2},      {"multilingual.tiktoken", sn_split_gpt2},
                   {"gpt2.tiktoken", sn_split_gpt2},       {"r50k_base.tiktoken", sn_split_gpt2},
-                  {"p50k_base.tiktoken", sn_split_gpt2},  {"cl100k_base.tiktoken", sn_split_cl100k},
+                  {"p50k_base.tiktoken", sn_split_gpt2},  {"cl100k_base.tiktoken", split_cl100k_base},
                   {"o200k_base.tiktoken", sn_split_o200k}};
 
 static int digit64(uint8_t c)
