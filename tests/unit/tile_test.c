@@ -101,6 +101,10 @@ static const Case cases[] = {
      {{"x", SN_BF16, "1,6,m,16"}, {"k", SN_BF16, "1,2,m,16"}, {"v", SN_BF16, "1,2,m,16"}}, {1, 11, 70}, 1, P},
     {"attention_masked", "16,16", "ret y: (attention x x x b (lt b 0.5))",
      {{"x", SN_BF16, "1,2,m,32"}, {"b", SN_F32, "m,m"}}, {1, 20, 150}, 1, P},
+    {"attention_causal", "16,16",
+     "%i = iota [m,m] axis=0 dtype=i64\n%j = iota [m,m] axis=1 dtype=i64\n"
+     "ret y: (attention x x x (broadcast 0:f32 [1,m]) (not (lt %i %j)))",
+     {{"x", SN_BF16, "1,2,m,32"}}, {1, 20, 150, 300}, 1, P},
     {"attention_too_wide", "16,16", "ret y: (attention x x x)", {{"x", SN_BF16, "1,1,m,160"}}, {18}, 0, 0},
     {"attention_of_floats", "16,16", "ret y: (attention x x x)", {{"x", SN_F32, "1,1,m,32"}}, {18}, 0, 0},
     /* by fma */
