@@ -71,6 +71,8 @@ SnStatus sn_weight_bytes(SnPass *p, SnRef root, int64_t **out, SnError *err)
             if (below < 0 || !sn_add_i64(weight[r], below, &weight[r]))
                 weight[r] = -1;
         }
+        if (t->op == SN_OP_COPY && weight[r] > 0)
+            weight[r] = bytes;
     }
     *out = weight;
     return SN_OK;

@@ -95,7 +95,8 @@ bool sn_is_product(const SnPass *p, SnRef r);
  * SN_PACKED_PREFIX 0 and on. */
 #define SN_LOAD_ENTRY "@load"
 /* By ref: bytes of the parameters that a tensor is computed from where it depends on nothing but them and
- * constants, by ops that hoist moves, and its dims are constants; else -1. Arena memory. */
+ * constants, by ops that hoist moves, and its dims are constants; else -1. A copy, which is kept in their
+ * place, counts as one. Arena memory. */
 SN_MUST_CHECK SnStatus sn_weight_bytes(SnPass *p, SnRef root, int64_t **out, SnError *err);
 /* The program without its load entry, and a program of that alone (0: there is none). */
 SN_MUST_CHECK SnStatus sn_split_load(SnPass *p, SnRef root, SnRef *main, SnRef *load, SnError *err);

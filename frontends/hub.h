@@ -25,8 +25,9 @@ typedef struct SnModelOptions {
     const char *emit_dir;
     const char *emit_levels; /* for these CPU levels; NULL: all */
     /* "q8", "q4": weights of linear layers become blocks of 32 with a scale, 8.5 and 4.5 bits each (a
-     * decoder's head always 8.5), and numbers are computed in f32 unless dtype says otherwise. NULL, "none":
-     * as stored */
+     * decoder's head always 8.5), and numbers are computed in f32 unless dtype says otherwise. "nf4",
+     * "nf4-double": linear layers but heads, in the blocks of 64 of bitsandbytes, 4.5 bits; products are of
+     * floats. NULL, "none": as stored */
     const char *quant;
     /* What decoders keep of keys and values: f32, f16, bf16, f8e4m3fn, or i8, with a scale for each position
      * and head. SN_NODTYPE: what is computed in */

@@ -33,15 +33,19 @@ static const char *copy_or_none(SnModel *m, const char *s)
 /* What weights become, by the name that people give it. */
 static const struct Quant {
     const char *name, *linear, *head; /* block formats; NULL: as stored */
-} quants[] = {{"none", NULL, NULL}, {"q8", "q8_0", "q8_0"}, {"q4", "q4", "q8_0"}};
+} quants[] = {{"none", NULL, NULL},
+              {"q8", "q8_0", "q8_0"},
+              {"q4", "q4", "q8_0"},
+              {"nf4", "nf4", NULL},
+              {"nf4-double", "nf4-double", NULL}};
 
 static SnStatus choose_quant(SnModel *m, const char *name, SnError *err)
 {
     size_t i = 0;
     while (i < SN_COUNT(quants) && strcmp(quants[i].name, name) != 0)
         i++;
-    SN_CHECK(i < SN_COUNT(quants), err, SN_EINVAL, "%s: quant: expected none, q8 or q4, found \"%s\"",
-             m->folder, name);
+    SN_CHECK(i < SN_COUNT(quants), err, SN_EINVAL,
+             "%s: quant: expected none, q8, q4, nf4 or nf4-double, found \"%s\"", m->folder, name);
     m->quant = quants[i].linear;
     m->head_quant = quants[i].head;
     return SN_OK;

@@ -48,5 +48,8 @@ SnValue sn_on_axis(SnGraph *g, SnValue x, int axis, int rank);
 /* Leading dims as one: [.., n] ▶ [rows, n], and back to the leading dims of like. */
 SnValue sn_rows_of(SnGraph *g, SnValue x);
 SnValue sn_rows_back(SnGraph *g, SnValue rows, SnValue like);
+/* F[..] ▶ f32[blocks, per], row after row, with zeros behind the last; and back to dims. */
+SnValue sn_flat_blocks(SnGraph *g, SnValue x, int64_t per);
+SnValue sn_flat_back(SnGraph *g, SnValue blocks, int n, const SnValue *dims);
 
 #endif

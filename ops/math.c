@@ -45,6 +45,33 @@ SnValue sn_rows_back(SnGraph *g, SnValue rows, SnValue like)
     return rank == 2 ? rows : sn_reshape(g, rows, rank, dims);
 }
 
+static SnValue count_of(SnGraph *g, SnValue x)
+{
+    SnValue n = sn_size(g, 1);
+    for (int i = 0; i < sn_rank(g, x); i++)
+        n = sn_mul(g, n, sn_dim(g, x, i));
+    return n;
+}
+
+SnValue sn_flat_blocks(SnGraph *g, SnValue x, int64_t per)
+{
+    const SnValue n = count_of(g, x), many = sn_size(g, per), zero = sn_size(g, 0);
+    const SnValue rows = sn_idiv(g, sn_add(g, n, sn_size(g, per - 1)), many);
+    const SnValue more = sn_sub(g, sn_mul(g, rows, many), n);
+    const SnValue flat = sn_reshape(g, sn_cast(g, x, SN_F32), 1, &n);
+    const SnValue all = sn_pad(g, flat, &zero, &more, sn_const(g, SN_F32, 0), NULL);
+    return sn_reshape(g, all, 2, (const SnValue[]){rows, many});
+}
+
+SnValue sn_flat_back(SnGraph *g, SnValue blocks, int n, const SnValue *dims)
+{
+    const SnValue all = count_of(g, blocks), zero = sn_size(g, 0);
+    SnValue many = sn_size(g, 1);
+    for (int i = 0; i < n; i++)
+        many = sn_mul(g, many, dims[i]);
+    return sn_reshape(g, sn_slice(g, sn_reshape(g, blocks, 1, &all), &zero, &many, NULL), n, dims);
+}
+
 /* ---- comparisons and powers ---- */
 
 static SnValue le(SnGraph *g, const SnCall *c)

@@ -121,23 +121,6 @@ static void dynamic_map(bool is_signed, float *map)
     qsort(map, (size_t)n, sizeof *map, ascending);
 }
 
-static SnValue rows_of(SnGraph *g, SnValue x, SnValue count)
-{
-    const SnValue many = sn_size(g, BLOCK_8BIT), zero = sn_size(g, 0), one = sn_dim(g, x, 0);
-    const SnValue rows = sn_idiv(g, sn_add(g, count, sn_size(g, BLOCK_8BIT - 1)), many);
-    const SnValue more = sn_sub(g, sn_mul(g, rows, many), one);
-    const SnValue all = sn_pad(g, x, &zero, &more, sn_const(g, sn_value_dtype(g, x), 0), NULL);
-    return sn_reshape(g, all, 2, (const SnValue[]){rows, many});
-}
-
-static SnValue count_of(SnGraph *g, SnValue x)
-{
-    SnValue n = sn_size(g, 1);
-    for (int i = 0; i < sn_rank(g, x); i++)
-        n = sn_mul(g, n, sn_dim(g, x, i));
-    return n;
-}
-
 /* Where bitsandbytes on a CPU looks for the number that is nearest to x: a table of [-1, 1] in 65536 parts.
  */
 static float part_of(float x)
@@ -163,8 +146,7 @@ static SnValue quantize_dynamic(SnGraph *g, const SnCall *c)
     dynamic_map(sn_call_int(c, "has_sign") != 0, map);
     for (int i = 0; i + 1 < BLOCK_8BIT; i++)
         last[i] = last_of(map, i);
-    const SnValue n = count_of(g, c->in[0]);
-    const SnValue x = rows_of(g, sn_reshape(g, sn_cast(g, c->in[0], SN_F32), 1, &n), n);
+    const SnValue x = sn_flat_blocks(g, c->in[0], BLOCK_8BIT);
     const SnValue most = sn_reduce(g, "max", sn_abs(g, x), 1, (const int[]){1}, false);
     const SnValue part = sn_mul(g, x, sn_insert_axis(g, sn_div(g, sn_num(g, 1), most), 1));
     const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT - 1}, last);
@@ -183,16 +165,12 @@ static SnValue dequantize_dynamic(SnGraph *g, const SnCall *c)
 {
     float map[BLOCK_8BIT];
     SnValue dims[SN_MAX_RANK];
-    const SnValue like = c->in[2], zero = sn_size(g, 0), n = count_of(g, like);
     dynamic_map(sn_call_int(c, "has_sign") != 0, map);
     const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){BLOCK_8BIT}, map);
     const SnValue at = sn_cast(g, c->in[0], SN_I32);
     const SnValue x =
         sn_mul(g, sn_gather(g, table, 1, (const int[]){0}, &at, NULL), sn_insert_axis(g, c->in[1], 1));
-    const SnValue all = sn_mul(g, sn_dim(g, x, 0), sn_dim(g, x, 1));
-    const int rank = sn_dims(g, like, dims);
-    const SnValue flat = sn_slice(g, sn_reshape(g, x, 1, &all), &zero, &n, NULL);
-    return sn_like(g, sn_reshape(g, flat, rank, dims), like);
+    return sn_like(g, sn_flat_back(g, x, sn_dims(g, c->in[2], dims), dims), c->in[2]);
 }
 
 /* ---- SGD ---- */

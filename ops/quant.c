@@ -544,7 +544,119 @@ static SnValue quantize_blocks(SnGraph *g, const SnCall *c)
     return as_rows(g, f->write(g, &of), c->in[0]);
 }
 
+/* ---- NF4 of bitsandbytes; Dettmers et al. 2023, arXiv:2305.14314 ---- */
+
+#define NORMAL 64 /* weights that have a scale */
+
+static const float normals[] = {-1,
+                                -0.696192801F,
+                                -0.525073051F,
+                                -0.394917488F,
+                                -0.284441382F,
+                                -0.18477343F,
+                                -0.0910500363F,
+                                0,
+                                0.0795802996F,
+                                0.160930201F,
+                                0.246112302F,
+                                0.337915242F,
+                                0.440709829F,
+                                0.562617004F,
+                                0.722956836F,
+                                1};
+
+/* Scales as 8-bit numbers of how far they are from their mean. */
+static SnValue nested(SnGraph *g, SnValue scale)
+{
+    const SnValue sum = sn_reduce(g, "add", sn_cast(g, scale, SN_F64), 0, NULL, false);
+    const SnValue mean = sn_cast(g, sn_div(g, sum, sn_cast(g, sn_dim(g, scale, 0), SN_F64)), SN_F32);
+    const SnValue rest = sn_sub(g, scale, mean), q = sn_quantize_dynamic(g, rest, true);
+    return sn_add(g, sn_dequantize_dynamic(g, sn_get(g, q, 0), sn_get(g, q, 1), rest, true), mean);
+}
+
+/* The copies are what is kept of a parameter (hoist). */
+static SnValue quantize_nf4(SnGraph *g, const SnCall *c)
+{
+    float middle[SN_COUNT(normals) - 1];
+    for (size_t i = 0; i < SN_COUNT(middle); i++)
+        middle[i] = (normals[i] + normals[i + 1]) / 2;
+    const SnValue table = sn_const_data(g, SN_F32, 1, &(int64_t){SN_COUNT(middle)}, middle);
+    const SnValue x = sn_flat_blocks(g, c->in[0], NORMAL), most = sn_max_of(g, sn_abs(g, x), 1);
+    const SnValue by = sn_div(g, sn_num(g, 1), sn_max(g, most, sn_num(g, 1e-38)));
+    const SnValue part = sn_mul(g, x, by), rows = sn_dim(g, x, 0);
+    SnValue at = sn_broadcast(g, sn_const_int(g, SN_I32, 0), 2, (SnValue[]){rows, sn_size(g, NORMAL)});
+    for (int64_t bit = SN_COUNT(normals) / 2; bit > 0; bit /= 2) {
+        const SnValue next = sn_add(g, at, sn_const_int(g, SN_I32, bit));
+        const SnValue below = sn_sub(g, next, sn_const_int(g, SN_I32, 1));
+        const SnValue edge = sn_gather(g, table, 1, (const int[]){0}, &below, NULL);
+        at = sn_where(g, sn_lt(g, edge, part), next, at);
+    }
+    const SnValue two =
+        sn_reshape(g, sn_cast(g, at, SN_U8), 3, (SnValue[]){rows, sn_size(g, NORMAL / 2), sn_size(g, 2)});
+    const SnValue both = above(g, field(g, two, 1, 1), field(g, two, 0, 1), 4);
+    const SnValue codes = sn_reshape(g, both, 2, (SnValue[]){rows, sn_size(g, NORMAL / 2)});
+    const SnValue flat = sn_reshape(g, most, 1, &rows);
+    const SnValue scale = sn_call_int(c, "nested") ? nested(g, flat) : flat;
+    return sn_tuple(
+        g, 2, (SnValue[]){sn_op(g, "copy", &codes, 1, NULL, 0), sn_op(g, "copy", &scale, 1, NULL, 0)}, NULL);
+}
+
+static SnValue nf4_values(SnGraph *g, const SnCall *c, int at, const float *table)
+{
+    const SnValue all = sn_const_data(g, SN_F32, 1, &(int64_t){SN_COUNT(normals)}, table),
+                  scale = c->in[at + 1];
+    const SnValue blocks = sn_dim(g, scale, 0), half = sn_size(g, NORMAL / 2), two = sn_size(g, 2);
+    const SnValue codes = sn_reshape(g, c->in[at], 3, (SnValue[]){blocks, half, sn_size(g, 1)});
+    const SnValue up = sn_mul(g, sn_sub(g, sn_size(g, 1), steps(g, SN_I64, 2, 2, 3)), sn_size(g, 4));
+    const SnValue dims[] = {blocks, half, two};
+    const SnValue code =
+        sn_and(g, sn_shr(g, sn_broadcast(g, codes, 3, dims), sn_cast(g, up, SN_U8)), u8(g, 15));
+    const SnValue index = sn_cast(g, code, SN_I32);
+    const SnValue x = sn_reshape(g, sn_gather(g, all, 1, (const int[]){0}, &index, NULL), 2,
+                                 (SnValue[]){blocks, sn_size(g, NORMAL)});
+    const SnValue shape[] = {sn_size(g, sn_call_int(c, "rows")), sn_size(g, sn_call_int(c, "cols"))};
+    return sn_flat_back(g, sn_mul(g, x, sn_insert_axis(g, scale, 1)), 2, shape);
+}
+
+static SnValue dequantize_nf4(SnGraph *g, const SnCall *c)
+{
+    return nf4_values(g, c, 0, normals);
+}
+
+static SnValue linear_nf4(SnGraph *g, const SnCall *c)
+{
+    return sn_linear(g, c->in[0], sn_like(g, nf4_values(g, c, 1, normals), c->in[0]), c->in[3]);
+}
+
+/* The weights once more, by another way: they are not those of the forward part, which need not be kept. */
+static SnValue linear_nf4_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
+{
+    float back[SN_COUNT(normals)];
+    (void)y;
+    for (size_t k = 0; k < SN_COUNT(back); k++)
+        back[k] = -normals[k];
+    const SnValue rows = sn_rows_of(g, d);
+    if (i == 3)
+        return sn_like(g, sn_reduce(g, "add", sn_cast(g, rows, SN_F32), 1, &(int){0}, false), c->in[3]);
+    if (i != 0)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "linear_nf4: its weights do not learn");
+    const SnValue w = sn_like(g, sn_neg(g, nf4_values(g, c, 1, back)), d);
+    const SnValue turned = sn_permute(g, w, (const int[]){1, 0});
+    return sn_rows_back(g, sn_like(g, sn_linear(g, rows, turned, sn_none()), c->in[0]), c->in[0]);
+}
+
 const SnOp sn_quant_ops[] = {
+    {.sig = "quantize_nf4(w: F[..]; nested: bool = false) -> ?",
+     .expand = quantize_nf4,
+     .doc = "tuple(u8[n, 32], f32[n]): codes of 64 weights each, two a byte, and their scales; Dettmers et "
+            "al. 2023"},
+    {.sig = "dequantize_nf4(codes: u8[..], scale: f32[n]; rows: int, cols: int) -> ?",
+     .expand = dequantize_nf4,
+     .doc = "the way back, f32[rows, cols]"},
+    {.sig = "linear_nf4(x: F[.., k], codes: u8[i, j], scale: f32[n], b: F2[m]?; rows: int, cols: int) -> ?",
+     .expand = linear_nf4,
+     .grad = linear_nf4_grad,
+     .doc = "x w^T + b with w of quantize_nf4, in the dtype of x"},
     {.sig = "dequantize_blocks(bytes: u8[*]; format: str) -> ?",
      .expand = dequantize_blocks,
      .doc = "f32 of the last axis in a block format of GGML: q8_0 q4_0 q4_1 q5_0 q5_1 q2_k .. q6_k iq4_nl "

@@ -56,6 +56,7 @@ SnStatus conform_model(Conform *c, const char *folder, SnDtype dtype, SnModel **
                               .flags = c->flags,
                               .device = c->device,
                               .dtype = dtype,
+                              .quant = conform_string(c, sn_json_get(c->spec, "quant")),
                               .emit_dir = c->so_dir,
                               .emit_levels = sn_context_cpu_level(c->ctx)};
     return sn_model_open(c->cc, path, &o, out, err);

@@ -247,7 +247,8 @@ static const char common_options[] =
     "--device D      auto, cpu, interp, clike or opencl[:N]\n"
     "--dtype D       auto, f32, bf16 or f16\n"
     "--kv-dtype D    what decoders keep of keys and values: auto, f32, bf16, f16, f8 (e4m3) or i8\n"
-    "--quant Q       none, q8 or q4: weights of linear layers in blocks of 8 or 4 bits\n"
+    "--quant Q       none, q8 or q4: weights of linear layers in blocks of 8 or 4 bits; nf4 or\n"
+    "                nf4-double: in those of bitsandbytes, whose scales have 32 or 8 bits\n"
     "--threads N     threads that run kernels; default: all CPUs\n"
     "--exact         the same bits on every CPU level\n"
     "--seed N        of what is random\n"
@@ -348,6 +349,7 @@ static const char *or_env(const char *value, const char *variable)
 
 static int common_flags(Args *a)
 {
+    static const char *const quants[] = {"none", "q8", "q4", "nf4", "nf4-double"};
     int status = EXIT_DONE;
     int64_t threads = 0, seed = 0;
     a->quant = or_env(arg_value(a, "--quant"), "SINTER_QUANT");
@@ -363,9 +365,11 @@ static int common_flags(Args *a)
     a->threads = (uint32_t)threads;
     if (arg_int(a, "--seed", &seed, &status) && seed < 0)
         return usage_error(a, "--seed: %lld, at least 0", (long long)seed);
-    if (a->quant && strcmp(a->quant, "none") != 0 && strcmp(a->quant, "q8") != 0 &&
-        strcmp(a->quant, "q4") != 0)
-        return usage_error(a, "--quant: expected none, q8 or q4, found \"%s\"", a->quant);
+    bool is_quant = !a->quant;
+    for (size_t i = 0; i < SN_COUNT(quants); i++)
+        is_quant = is_quant || strcmp(a->quant, quants[i]) == 0;
+    if (!is_quant)
+        return usage_error(a, "--quant: expected none, q8, q4, nf4 or nf4-double, found \"%s\"", a->quant);
     return status;
 }
 

@@ -21,7 +21,7 @@ int64_t sn_nn_dim(SnBuild *b, SnValue x, int axis)
 SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
-    const SnValue w = sn_nn_param(b, "weight");
+    const SnValue w = sn_nn_narrow(b, sn_nn_param(b, "weight"));
     const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_nn_param_or_none(b, "bias"), false);
     sn_scope_pop(b->g);
     return y;
@@ -33,7 +33,7 @@ SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
     const SnValue own = sn_nn_param(b, "weight"); /* GGUF files have it turned already */
     const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false);
     const uint32_t scope = sn_adapter_outside(b);
-    const SnValue w = is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0});
+    const SnValue w = sn_nn_narrow(b, is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0}));
     sn_adapter_inside(b, scope);
     const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_nn_param(b, "bias"), !is_turned);
     sn_scope_pop(b->g);
@@ -153,7 +153,7 @@ SnValue sn_nn_head_linear(SnBuild *b, const char *name, SnValue x, int64_t nout,
     const int64_t in = sn_nn_dim(b, x, -1), dims[] = {nout ? nout : in, in};
     const float spread = (float)sn_config_float(b->config, "initializer_range", 0.02);
     sn_scope_push(b->g, "%s", name);
-    const SnValue w = sn_nn_param_or_made(b, "weight", 2, dims, 0, spread);
+    const SnValue w = sn_nn_narrow(b, sn_nn_param_or_made(b, "weight", 2, dims, 0, spread));
     const SnValue bias = has_bias ? sn_nn_param_or_made(b, "bias", 1, dims, 0, 0) : sn_none();
     if (nout && w.ref && sn_nn_dim(b, w, 0) != nout)
         sn_graph_fail(b->g, SN_EFORMAT, "%s.weight: %lld rows, the config asks for %lld", sn_scope_path(b->g),

@@ -77,6 +77,7 @@ typedef struct SnBuild {
     SnDtype dtype;  /* parameters are cast to it where they are used */
     const char *quant,
         *head_quant; /* block formats that weights of linears and of the head become; NULL: none */
+    bool is_plain;   /* the last parameter that was read is the file's, in numbers, and does not learn */
     SnNamedValues in, out;
     const char *const *want; /* names of the outputs that are wanted; nwant 0: all of the head */
     size_t nwant;
@@ -149,6 +150,9 @@ double sn_nn_uniform(uint64_t *state);
 /* x w^T + bias, the one door of weights: w stays in the blocks that it is stored in, or becomes blocks of the
  * format `quant` (NULL: it stays as it is), which is b->quant or b->head_quant. */
 SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias);
+/* What a module of the model multiplies with where b->quant is "nf4" or "nf4-double" and the parameter that
+ * was read last, w or it turned, is plain: w rounded to NF4, as bitsandbytes has it. Else w. */
+SnValue sn_nn_narrow(SnBuild *b, SnValue w);
 /* The same where each row of x [rows, k] has its own of w [e, n, k], by group i64[rows]: those that lie side
  * by side and have the same are multiplied as one. */
 SnValue sn_nn_product_grouped(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias,

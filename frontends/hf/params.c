@@ -282,6 +282,7 @@ SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen)
 static SnValue find_param(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
+    b->is_plain = false;
     if (!full_name(b, name, full))
         return sn_none();
     const SnStTensor *t = sn_nn_file_tensor(b, full);
@@ -296,6 +297,7 @@ static SnValue find_param(SnBuild *b, const char *name)
     file[t->name.n] = 0;
     SnValue v =
         t->dtype == SN_NODTYPE ? block_param(b, t, file) : sn_param(b->g, file, t->dtype, t->ndim, t->dims);
+    b->is_plain = t->dtype != SN_NODTYPE && (!b->trained || b->adapter);
     if (b->trained && !b->adapter && t->dtype != SN_NODTYPE)
         v = sn_nn_trained(b, file, v);
     return sn_cast(b->g, v, b->dtype);
@@ -337,18 +339,41 @@ SnValue sn_nn_param(SnBuild *b, const char *name)
 
 /* ---- where weights meet activations ---- */
 
-/* The call of dequantize_blocks that w is, or is cast from; none: it is none. */
-static SnRef blocks_of(SnBuild *b, SnValue w)
+/* The call of an op that w is, or is cast from; none: it is none. */
+static SnRef call_of(SnBuild *b, SnValue w, const char *name)
 {
     const SnStore *s = sn_graph_store(b->g);
     const SnRef r = sn_term(s, w.ref)->op == SN_OP_CAST ? sn_term(s, w.ref)->arg[0] : w.ref;
     const SnOpRow *row = sn_compiler_row_of(sn_graph_compiler(b->g), sn_term(s, r)->op);
-    return row && strcmp(row->sig.name, "dequantize_blocks") == 0 ? r : 0;
+    return row && strcmp(row->sig.name, name) == 0 ? r : 0;
+}
+
+static SnRef blocks_of(SnBuild *b, SnValue w)
+{
+    return call_of(b, w, "dequantize_blocks");
 }
 
 bool sn_nn_in_blocks(SnBuild *b, SnValue w)
 {
-    return sn_graph_check(b->g, NULL) == SN_OK && blocks_of(b, w) != 0;
+    return sn_graph_check(b->g, NULL) == SN_OK && (blocks_of(b, w) || call_of(b, w, "dequantize_nf4"));
+}
+
+SnValue sn_nn_narrow(SnBuild *b, SnValue w)
+{
+    const bool nested = b->quant && strcmp(b->quant, "nf4-double") == 0;
+    const char *path = sn_scope_path(b->g), *prefix = b->arch->prefix;
+    const size_t len = strlen(prefix);
+    int64_t n = 0, k = 0;
+    if (!b->quant || (!nested && strcmp(b->quant, "nf4") != 0) || sn_graph_check(b->g, NULL) != SN_OK ||
+        strncmp(path, prefix, len) != 0 || path[len] != '.' || !b->is_plain)
+        return w;
+    const SnStore *s = sn_graph_store(b->g);
+    if (sn_rank(b->g, w) != 2 || !sn_is_const_i64(s, sn_dim(b->g, w, 0).ref, &n) ||
+        !sn_is_const_i64(s, sn_dim(b->g, w, 1).ref, &k))
+        return w;
+    const SnValue q = sn_quantize_nf4(b->g, w, nested);
+    const SnValue wide = sn_dequantize_nf4(b->g, sn_get(b->g, q, 0), sn_get(b->g, q, 1), n, k);
+    return sn_cast(b->g, wide, sn_value_dtype(b->g, w));
 }
 
 /* Should it become blocks of the format `quant`? */
@@ -356,7 +381,7 @@ static bool becomes_blocks(SnBuild *b, const char *quant, SnValue w)
 {
     const SnStore *s = sn_graph_store(b->g);
     int64_t n = 0, k = 0;
-    return quant && sn_is_const_i64(s, sn_dim(b->g, w, -2).ref, &n) &&
+    return quant && strncmp(quant, "nf4", 3) != 0 && sn_is_const_i64(s, sn_dim(b->g, w, -2).ref, &n) &&
            sn_is_const_i64(s, sn_dim(b->g, w, -1).ref, &k) && n >= LEAST_ROWS && k > 0 && k % BLOCK == 0;
 }
 
@@ -365,10 +390,14 @@ SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnVal
     if (sn_graph_check(b->g, NULL) != SN_OK)
         return sn_none();
     const SnStore *s = sn_graph_store(b->g);
-    const SnRef blocks = blocks_of(b, w);
+    const SnRef blocks = blocks_of(b, w), nf4 = call_of(b, w, "dequantize_nf4");
     if (blocks) {
         const SnValue bytes = {sn_term(s, blocks)->arg[0], w.scope};
         return sn_linear_blocks(b->g, x, bytes, bias, sn_attr_string(s, blocks, "format"));
+    }
+    if (nf4) {
+        const SnValue codes = {sn_term(s, nf4)->arg[0], w.scope}, scale = {sn_term(s, nf4)->arg[1], w.scope};
+        return sn_linear_nf4(b->g, x, codes, scale, bias, sn_nn_dim(b, w, 0), sn_nn_dim(b, w, 1));
     }
     return becomes_blocks(b, quant, w) ? sn_linear_quantized(b->g, x, w, bias, quant)
                                        : sn_linear(b->g, x, w, bias);

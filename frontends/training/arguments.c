@@ -84,7 +84,9 @@ static const SnTrainKey keys[] = {
      "an adapter learns, the model stays: an object with keys of PEFT's LoraConfig, IA3Config .."},
     {"use_peft", SN_KEY_BOOL, NULL, 0, 0, NULL, "default: where there is a peft_config"},
     {"load_in_8bit", SN_KEY_BOOL, "false", 0, 0, NULL, "the model in blocks of 8 bits, beside an adapter"},
-    {"load_in_4bit", SN_KEY_BOOL, "false", 0, 0, NULL, "or of 4 bits"},
+    {"load_in_4bit", SN_KEY_BOOL, "false", 0, 0, NULL, "or of 4 bits, NF4"},
+    {"bnb_4bit_quant_type", SN_KEY_STRING, "nf4", 0, 0, "nf4", "which those are"},
+    {"bnb_4bit_use_double_quant", SN_KEY_BOOL, "false", 0, 0, NULL, "their scales in 8 bits"},
     {"tokenizer_name", SN_KEY_STRING, NULL, 0, 0, NULL, "a folder with a tokenizer; default: the model's"},
     {"task", SN_KEY_STRING, NULL, 0, 0,
      "text-classification|token-classification|text-generation|fill-mask|image-classification|seq2seq-lm|"

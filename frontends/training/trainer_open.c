@@ -134,13 +134,16 @@ static SnStatus open_model(SnTrainer *t, const char *resume, SnError *err)
     const char *path = sn_arg_string(t->config, "model_name_or_path"),
                *tokenizer = sn_arg_string(t->config, "tokenizer_name");
     const bool is_8bit = sn_arg_bool(t->config, "load_in_8bit"),
-               is_4bit = sn_arg_bool(t->config, "load_in_4bit");
+               is_4bit = sn_arg_bool(t->config, "load_in_4bit"),
+               is_nested = sn_arg_bool(t->config, "bnb_4bit_use_double_quant");
     SN_CHECK((!is_8bit && !is_4bit) || (has_adapter(t) && is_8bit != is_4bit), err, SN_EINVAL,
              "config: load_in_8bit, load_in_4bit: one of them, beside a peft_config");
+    SN_CHECK(is_4bit || !is_nested, err, SN_EINVAL, "config: bnb_4bit_use_double_quant without load_in_4bit");
     const SnModelOptions o = {.struct_size = sizeof o,
-                              .quant = is_8bit   ? "q8"
-                                       : is_4bit ? "q4"
-                                                 : NULL,
+                              .quant = is_8bit                ? "q8"
+                                       : is_4bit && is_nested ? "nf4-double"
+                                       : is_4bit              ? "nf4"
+                                                              : NULL,
                               .task = told_task(t),
                               .device = t->d.device,
                               .flags = t->d.flags,

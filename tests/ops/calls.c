@@ -119,6 +119,9 @@ bool calls_covers(const SnOpRow *row)
                                       "adafactor",
                                       "quantize_dynamic",
                                       "dequantize_dynamic",
+                                      "quantize_nf4",
+                                      "dequantize_nf4",
+                                      "linear_nf4",
                                       "conv2d",
                                       "noise"};
     for (size_t i = 0; i < SN_COUNT(own); i++) {

@@ -25,6 +25,12 @@ import transformers
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers.pytorch_utils import Conv1D
+
+try:
+    import bitsandbytes.functional as bnb
+except ImportError:
+    bnb = None
 
 from random_decoders import randomise
 
@@ -98,6 +104,8 @@ VARIANTS = {
     "lora embeddings": lora(target_modules=lambda r, family: some(r, family) + [FAMILIES[family][2]]),
     "lora dora embeddings": lora(use_dora=True, target_modules=lambda r, family: some(r, family) + [FAMILIES[family][2]]),
     "lora head": lora(target_modules=lambda r, family: some(r, family) + ["lm_head"]),
+    "lora nf4": lora(),
+    "lora nf4 double": lora(target_modules="all-linear"),
     "lora save": lora(modules_to_save=lambda r, family: ["ln_f" if family == "gpt2" else "norm"]),
     "ia3": ia3,
     "ia3 usual": lambda r, family, task: IA3Config(task_type=task),
@@ -124,6 +132,8 @@ def refuses(variant, family, task):
     """What PEFT itself cannot do, or what a model has not."""
     if variant == "lora head":
         return task != "CAUSAL_LM" or family == "bert"
+    if "nf4" in variant and (not bnb or task == "TOKEN_CLS" or family == "mixtral"):
+        return True
     if family == "bert":
         return task == "CAUSAL_LM" or variant.startswith("prefix") or (variant == "lora save")
     if family == "mixtral":
@@ -137,6 +147,26 @@ def class_of(family, task):
     c = transformers.AutoConfig.for_model(family, **FAMILIES[family][0])
     c.num_labels = LABELS
     return c, getattr(transformers, "AutoModelFor" + TASKS[task])
+
+
+def quant_of(variant):
+    return "none" if "nf4" not in variant else "nf4-double" if "double" in variant else "nf4"
+
+
+def opened(cls, folder, variant):
+    """The model; linear modules but those of heads as NF4 where the variant says so. Values as bitsandbytes has them for any
+    shape: its kernel for a CPU takes wrong scales for rows that are not whole blocks of 64."""
+    model = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()
+    for name, m in model.named_modules():
+        if "nf4" not in variant or not name.startswith(model.base_model_prefix + ".") or not isinstance(m, (torch.nn.Linear, Conv1D)):
+            continue
+        w = m.weight.data.T.contiguous() if isinstance(m, Conv1D) else m.weight.data
+        codes, state = bnb.quantize_nf4(w, blocksize=64, compress_statistics="double" in variant)
+        scale = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+        two = torch.stack([codes.flatten() >> 4, codes.flatten() & 15], 1).flatten().long()[:w.numel()]
+        w = (state.code[two] * scale.repeat_interleave(64)[:w.numel()]).reshape(w.shape)
+        m.weight.data = w.T.contiguous() if isinstance(m, Conv1D) else w
+    return model
 
 
 def words_of(folder):
@@ -198,8 +228,7 @@ def make(folder, family, task, variant, seed):
     if getattr(adapter, "tokenizer_name_or_path", None):
         adapter.tokenizer_name_or_path = folder + "/model"
     given = {k: sorted(v) if isinstance(v, set) else v for k, v in adapter.to_dict().items()}
-    base = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()
-    model = peft.get_peft_model(base, adapter).eval()
+    model = peft.get_peft_model(opened(cls, folder, variant), adapter).eval()
     return model, cls, given, generator
 
 
@@ -213,14 +242,14 @@ def theirs(folder, family, task, variant, seed):
     model.save_pretrained(folder + "/adapter")
     x = inputs_of(task, generator)
     save_file(x, folder + "/inputs.safetensors")
-    plain = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()
+    plain = opened(cls, folder, variant)
     lr = 2e-3
     with torch.no_grad():
         y = model(**batch(x, 0))
         expected = {"logits": y.logits, "loss": y.loss.reshape(1), "base_logits": plain(**batch(x, 0)).logits}
     if "prompt" in variant or "prefix" in variant or "tuning" in variant:
         expected["base_logits"] = expected["base_logits"].clone()
-    elif not (given.get("lora_bias") and any(m.base_layer.bias is None for m in model.modules() if hasattr(m, "lora_B"))):
+    elif "nf4" not in variant and not (given.get("lora_bias") and any(m.base_layer.bias is None for m in model.modules() if hasattr(m, "lora_B"))):
         whole = peft.PeftModel.from_pretrained(cls.from_pretrained(folder + "/model", attn_implementation="eager"),
                                                folder + "/adapter").eval().merge_and_unload()
         if not whole.config.tie_word_embeddings or variant not in ("lora head", "lora embeddings", "lora dora embeddings"):
@@ -238,6 +267,7 @@ def theirs(folder, family, task, variant, seed):
     expected = {k: v.contiguous().clone() for k, v in expected.items()}
     save_file(expected, folder + "/expected.safetensors")
     spec = {"name": "problem", "kind": "peft", "model": "model", "adapter": "adapter", "dtype": "f32",
+            "quant": quant_of(variant),
             "tolerance": {"atol": 2e-4, "rtol": 2e-3,
                           "atol_by_tensor": {"grad_norms": 2e-4 + 0.02 * max(norms, default=0)}},
             "training": {"optimizer": {"type": "adamw", "lr": lr, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0,
@@ -260,13 +290,14 @@ def rows_of(folder, task, seed):
             f.write(json.dumps(row) + "\n")
 
 
-def ours(sinter, folder, task, cls, given, fresh, line, x):
+def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
     """An adapter of `sinter train`."""
     rows_of(folder, task, 1)
     config = {"model_name_or_path": folder + "/model", "task": OURS[task], "train_file": folder + "/rows.jsonl",
               "output_dir": folder + "/ours", "max_steps": 3, "per_device_train_batch_size": 4, "learning_rate": 0.05,
               "save_strategy": "no", "logging_steps": 1, "block_size": SEQ, "num_labels": LABELS,
-              "peft_config": {k: v for k, v in given.items() if v is not None and k != "inference_mode"}}
+              "peft_config": {k: v for k, v in given.items() if v is not None and k != "inference_mode"},
+              "load_in_4bit": "nf4" in variant, "bnb_4bit_use_double_quant": "double" in variant}
     with open(folder + "/config.json", "w") as f:
         json.dump(config, f)
     done = subprocess.run([sinter, "train", folder + "/config.json"], capture_output=True, text=True)
@@ -280,15 +311,14 @@ def ours(sinter, folder, task, cls, given, fresh, line, x):
     if shapes != {k: v for k, v in fresh.items() if not k.endswith("base_layer.weight") and ".modules_to_save." not in k}:
         return f"tensors: only here {sorted(set(shapes.items()) - set(fresh.items()))[:6]}, " \
                f"only there {sorted(set(fresh.items()) - set(shapes.items()))[:6]}"
-    theirs = peft.PeftModel.from_pretrained(cls.from_pretrained(folder + "/model", attn_implementation="eager"),
-                                            folder + "/ours").eval()
+    theirs = peft.PeftModel.from_pretrained(opened(cls, folder, variant), folder + "/ours").eval()
     one = {k: v for k, v in batch(x, 0).items() if k != "labels"}
     with torch.no_grad():
         want = theirs(**one).logits
-        base = cls.from_pretrained(folder + "/model", attn_implementation="eager").eval()(**one).logits
+        base = opened(cls, folder, variant)(**one).logits
     save_file({k: v.contiguous() for k, v in one.items()}, folder + "/in.safetensors")
     done = subprocess.run([sinter, "forward", folder + "/model", "--adapter", folder + "/ours", "--inputs", folder + "/in.safetensors",
-                           "--outputs", folder + "/out.safetensors", "--want", "logits"], capture_output=True, text=True)
+                           "--outputs", folder + "/out.safetensors", "--want", "logits", "--quant", quant_of(variant)], capture_output=True, text=True)
     if done.returncode:
         return "forward: " + done.stderr[-600:]
     got = load_file(folder + "/out.safetensors")["logits"]
@@ -334,7 +364,7 @@ def main():
                 told = [t for t in (done.stdout + done.stderr).splitlines() if "EXCEEDS" in t or "conform" in t]
                 why += ["theirs: " + " | ".join(told)[:900]] if done.returncode else []
             if args.only != "theirs":
-                problem = ours(args.sinter, folder, task, cls, given, fresh, line, x)
+                problem = ours(args.sinter, folder, task, variant, cls, given, fresh, line, x)
                 why += [f"ours: {problem}"] if problem else []
             if args.keep:
                 shutil.rmtree(args.keep, ignore_errors=True)

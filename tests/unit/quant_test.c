@@ -317,6 +317,46 @@ static void dynamic_codes_are_those_of_bitsandbytes(void **state)
     }
 }
 
+/* What bitsandbytes says of 130 numbers: two blocks, and a part of one. */
+static void nf4_codes_are_those_of_bitsandbytes(void **state)
+{
+    static const float x[] = {0,      0.5F, -0.5F, 1,    -1,    0.04F, -0.04F, 0.75F,
+                              -0.75F, 0.3F, -0.3F, 0.1F, -0.1F, 0.61F, -0.61F, 0.86F};
+    static const uint8_t codes[] = {0x7c, 0x2f, 0x08, 0x7e, 0x1b, 0x48, 0x6d, 0x2e, 0x77};
+    (void)state;
+    for (int device = 0; device < 2; device++) {
+        float all[130] = {0};
+        SnError err = {0};
+        Rig r = {0};
+        SnView q, scale, w;
+        memcpy(all, x, sizeof x);
+        all[64] = 0.2F;
+        all[65] = -0.2F;
+        all[128] = 2;
+        all[129] = 0.5F;
+        rig_open(&r, device ? SN_TEST_NATIVE : "interp", NULL);
+        const SnValue n[] = {sn_const_int(r.g, SN_I64, 65), sn_const_int(r.g, SN_I64, 2)};
+        const SnValue in = sn_input(r.g, "x", SN_F32, 2, n), both = sn_quantize_nf4(r.g, in, false);
+        sn_output(r.g, "q", sn_get(r.g, both, 0));
+        sn_output(r.g, "scale", sn_get(r.g, both, 1));
+        sn_output(r.g, "w", sn_dequantize_nf4(r.g, sn_get(r.g, both, 0), sn_get(r.g, both, 1), 65, 2));
+        assert_ok(rig_compile(&r, NULL, &err));
+        const SnView v = sn_view(SN_F32, all, 2, (const int64_t[]){65, 2});
+        assert_ok(sn_bind(r.s, "x", &v, &err));
+        assert_ok(sn_run(r.s, &err));
+        assert_ok(sn_result(r.s, "q", &q, &err));
+        assert_ok(sn_result(r.s, "scale", &scale, &err));
+        assert_ok(sn_result(r.s, "w", &w, &err));
+        assert_memory_equal(q.data, codes, sizeof codes);
+        assert_int_equal(((const uint8_t *)q.data)[32], 0xf0);
+        assert_int_equal(((const uint8_t *)q.data)[64], 0xfa);
+        assert_memory_equal(scale.data, ((const float[]){1, 0.2F, 2}), 3 * sizeof(float));
+        assert_float_equal(((const float *)w.data)[1], 0.440709829F, 0.0F);
+        assert_float_equal(((const float *)w.data)[65], -0.2F, 0.0F);
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +364,7 @@ int main(void)
         cmocka_unit_test(products_are_near),
         cmocka_unit_test(others_are_refused),
         cmocka_unit_test(dynamic_codes_are_those_of_bitsandbytes),
+        cmocka_unit_test(nf4_codes_are_those_of_bitsandbytes),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
 }
