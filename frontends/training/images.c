@@ -393,13 +393,34 @@ SnStatus sn_images_shape(SnCollate *c, const SnDataset *d, uint32_t column, cons
     return SN_OK;
 }
 
+static bool keeps(const SnImages *x, int64_t height, int64_t width)
+{
+    return !height || (height == x->height && width == x->width);
+}
+
+/* The bytes of an image of fixed lists that is as large as the model sees it, where they lie; else NULL. */
+static const uint8_t *lying_bytes(const SnImages *x, SnCell cell)
+{
+    const int64_t dims[] = {x->height, x->width, x->channels};
+    size_t n = 0;
+    for (; cell.array->type->kind == SN_DATA_LIST && n < SN_COUNT(dims); n++)
+        if (cell.array->type->length != dims[n] || sn_cell_list(cell, &cell) != dims[n])
+            return NULL;
+    const SnArray *a = cell.array;
+    const bool is_whole = n == SN_COUNT(dims) || (n == 2 && x->channels == 1);
+    const bool is_kept = !x->resize.shortest && keeps(x, x->resize.height, x->resize.width) &&
+                         keeps(x, x->crop.height, x->crop.width);
+    return is_whole && is_kept && a->type->dtype == SN_U8 && !a->valid ? a->data + a->offset + cell.at : NULL;
+}
+
 /* Channel by channel; a null is black. */
 static SnStatus fill(const SnCollate *c, SnCell cell, int64_t row, float *out, SnError *err)
 {
     const SnImages *x = &c->images;
     const int64_t places = x->height * x->width;
     SnPicture image = {0};
-    if (!sn_cell_is_null(cell)) {
+    const uint8_t *at = sn_cell_is_null(cell) ? NULL : lying_bytes(x, cell);
+    if (!at && !sn_cell_is_null(cell)) {
         SN_TRY(read_sized(c, cell, "data", row, &image, err));
         const bool fits = image.height == x->height && image.width == x->width;
         if (!fits) {
@@ -410,13 +431,14 @@ static SnStatus fill(const SnCollate *c, SnCell cell, int64_t row, float *out, S
             sn_picture_clear(sn_allocator(c->ctx), &image);
             return st;
         }
+        at = image.at;
     }
     for (int64_t k = 0; k < x->channels; k++) {
         float value[256];
         for (int i = 0; i < 256; i++)
             value[i] = ((float)(i * x->factor) - x->mean[k]) / x->std[k];
         for (int64_t i = 0; i < places; i++)
-            out[k * places + i] = value[image.at ? image.at[i * x->channels + k] : 0];
+            out[k * places + i] = value[at ? at[i * x->channels + k] : 0];
     }
     sn_picture_clear(sn_allocator(c->ctx), &image);
     return SN_OK;
