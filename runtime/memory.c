@@ -151,6 +151,20 @@ static SnArenaBlock *arena_grow(SnArena *a, size_t size)
     return b;
 }
 
+void sn_arena_reset(SnArena *a)
+{
+    SnArenaBlock *b = a->head;
+    const size_t used = a->used;
+    if (b == NULL || b->next != NULL) {
+        sn_arena_clear(a);
+        b = used != 0 && used <= SIZE_MAX / 2 ? arena_grow(a, used + used / 4) : NULL;
+    }
+    if (b != NULL)
+        b->used = SN_ARENA_HEADER;
+    a->used = 0;
+    a->failed = false;
+}
+
 static void *arena_fail(SnArena *a)
 {
     a->failed = true;

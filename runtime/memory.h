@@ -126,8 +126,10 @@ typedef struct SnArena {
 } SnArena;
 
 void sn_arena_init(SnArena *a, const SnAllocator *memory);
-void sn_arena_clear(SnArena *a);               /* gives everything back; the arena may be used again */
-void *sn_arena_alloc(SnArena *a, size_t size); /* zeroed, 16-byte aligned; NULL: no memory */
+void sn_arena_clear(SnArena *a); /* gives everything back; the arena may be used again */
+/* Empties it and keeps what it had as one block: filled as far again, it takes no memory. */
+void sn_arena_reset(SnArena *a);
+void *sn_arena_alloc(SnArena *a, size_t size);                /* zeroed, 16-byte aligned; NULL: no memory */
 void *sn_arena_array(SnArena *a, size_t n, size_t elem_size); /* overflow-checked, zeroed */
 char *sn_arena_strndup(SnArena *a, const char *s, size_t n);  /* adds the terminator */
 char *sn_arena_printf(SnArena *a, const char *format, ...) SN_PRINTF(2, 3);

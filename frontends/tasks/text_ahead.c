@@ -127,11 +127,12 @@ SnStatus sn_text_ahead_begin(SnTextAhead *a, const SnModel *m, const SnTokenizeO
                              const SnBytes *text, const SnBytes *pair, size_t n, bool has_places,
                              SnError *err)
 {
-    const SnAllocator *memory = sn_allocator(m->ctx);
     size_t nword = n, size[2] = {0, 0};
-    sn_text_ahead_clear(a);
-    *a = (SnTextAhead){.n = (int64_t)n, .st = SN_OK};
-    sn_arena_init(&a->arena, memory);
+    SnArena arena = a->arena;
+    if (!arena.memory)
+        sn_arena_init(&arena, sn_allocator(m->ctx));
+    sn_arena_reset(&arena);
+    *a = (SnTextAhead){.arena = arena, .n = (int64_t)n, .st = SN_OK};
     Layout l = {.a = a, .m = m, .has_words = o->words != NULL, .has_places = has_places};
     for (size_t i = 0, sum = 0; o->words && i < n; i++)
         nword = sum += (size_t)o->words[i];

@@ -108,7 +108,7 @@ static SnStatus begin(SnTrainSource *s, const int64_t *row, int64_t n, SnError *
     const bool has_words = s->c->task == SN_TRAIN_TAG;
     SnBytes *text = NULL, *pair = NULL;
     s->row.n = 0;
-    sn_arena_clear(&s->arena);
+    sn_arena_reset(&s->arena);
     int64_t *words = sn_arena_array(&s->arena, (size_t)n + 1, sizeof *words);
     if (!words || !sn_vec_reserve(sn_allocator(s->c->ctx), &s->row, (size_t)n))
         return no_memory(s, err);
@@ -302,6 +302,23 @@ static SnStatus read_windows(SnTrainSource *s, const int64_t *row, int64_t n, Sn
     return ok ? SN_OK : no_memory(s, err);
 }
 
+/* For a batch of the longest rows: none takes memory while steps run. */
+static SnStatus make_room(SnTrainSource *s, int64_t n, SnError *err)
+{
+    const SnAllocator *memory = sn_allocator(s->c->ctx);
+    SnTrainRows *o = &s->now;
+    size_t most = 0;
+    forget(o);
+    if (!sn_mul_size((size_t)n, (size_t)(s->c->most > s->c->most_target ? s->c->most : s->c->most_target),
+                     &most) ||
+        !sn_vec_reserve(memory, &o->ids, most) ||
+        (s->c->gives_types && !sn_vec_reserve(memory, &o->types, most)) ||
+        !sn_vec_reserve(memory, &o->labels, most) || !sn_vec_reserve(memory, &o->start, (size_t)n + 1) ||
+        !sn_vec_reserve(memory, &o->target, (size_t)n) || !sn_vec_reserve(memory, &o->target_end, (size_t)n))
+        return no_memory(s, err);
+    return SN_OK;
+}
+
 SnStatus sn_train_source_batch(SnTrainSource *s, const int64_t *row, int64_t n, int64_t times, uint64_t seed,
                                SnArena *arena, SnNamedTensor in[SN_TRAIN_INPUTS], size_t *nin, SnError *err)
 {
@@ -310,6 +327,7 @@ SnStatus sn_train_source_batch(SnTrainSource *s, const int64_t *row, int64_t n, 
         return sn_images_batch(s->c, s->d, &s->column, row, n, times, arena, in, nin, err);
     if (!own)
         return no_memory(s, err);
+    SN_TRY(make_room(s, n, err));
     SN_TRY(s->tokens.n    ? read_blocks(s, row, n, err)
            : s->windows.n ? read_windows(s, row, n, err)
                           : read_rows(s, row, n, err));

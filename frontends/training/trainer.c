@@ -377,7 +377,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     for (int64_t i = update * r->times + 1; i < last; i++) {
         sn_trainer_emit(t, SN_ON_substep_end, NULL);
         if (is_stopped(t)) {
-            sn_arena_clear(&t->batch_arena);
+            sn_arena_reset(&t->batch_arena);
             return SN_OK;
         }
     }
@@ -394,7 +394,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     s->global_step++;
     s->epoch = (double)epoch + (double)last / (double)r->micro;
     s->seconds = sn_trainer_now() - r->begin;
-    sn_arena_clear(&t->batch_arena);
+    sn_arena_reset(&t->batch_arena);
     after_step(t);
     return do_what_is_due(r, err);
 }

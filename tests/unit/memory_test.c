@@ -42,6 +42,30 @@ static void sizes_overflow_detected(void **state)
     assert_true(sn_mul_i64(-4, 5, &i) && i == -20);
 }
 
+/* What was filled once is filled again without the allocator, zeroed. */
+static void arena_reset_keeps_its_memory(void **state)
+{
+    (void)state;
+    Counter c = {.countdown = -1};
+    const SnAllocator memory = {&c, counting_resize};
+    SnArena a;
+    sn_arena_init(&a, &memory);
+    sn_arena_reset(&a);
+    for (int round = 0; round < 3; round++) {
+        c.countdown = round == 2 ? 0 : -1;
+        for (size_t i = 0; i < 100; i++) {
+            unsigned char *p = sn_arena_alloc(&a, 100 * i + 1);
+            assert_non_null(p);
+            assert_int_equal(p[0] + p[100 * i], 0);
+            memset(p, 0xAA, 100 * i + 1);
+        }
+        sn_arena_reset(&a);
+        assert_int_equal(a.used, 0);
+    }
+    sn_arena_clear(&a);
+    assert_int_equal(c.alive, 0);
+}
+
 static void arena_zeroed_aligned_and_given_back(void **state)
 {
     (void)state;
@@ -182,6 +206,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_overflow_detected),
         cmocka_unit_test(arena_zeroed_aligned_and_given_back),
+        cmocka_unit_test(arena_reset_keeps_its_memory),
         cmocka_unit_test(arena_limit_bounds_memory),
         cmocka_unit_test(vec_grows_and_keeps_elements),
         cmocka_unit_test(text_no_memory_sticks),

@@ -1,15 +1,26 @@
-/* trainer_test.c -- the Trainer on images that are made here: its events in their order; sizes of images. */
+/* trainer_test.c -- the Trainer on images and texts that are made here: its events in their order, what
+ * memory its steps take; sizes of images. */
 #include "backends/backends.h"
+#include "frontends/data/dataset.h"
 #include "frontends/training.h"
 #include "ops/media/picture.h"
 #include "ops/ops.h"
+#include "runtime/context.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
+#include <stdatomic.h>
+
+#ifdef SN_TEST_LLVM
+#define DEVICE "cpu"
+#else
+#define DEVICE "interp"
+#endif
 #define SIDE 8
 #define ROWS 8
 
 typedef struct Room {
+    atomic_int ncall; /* of the allocator, for memory */
     SnContext *ctx;
     SnCompiler *cc;
     SnArena arena;
@@ -33,13 +44,21 @@ static void write_images(const Scratch *s)
         "\"depths\": [1], \"layer_type\": \"basic\"}");
 }
 
+static void *counting_resize(void *self, void *ptr, size_t old_size, size_t new_size, size_t align)
+{
+    Room *r = self;
+    r->ncall += new_size > 0;
+    return sn_default_allocator.resize(NULL, ptr, old_size, new_size, align);
+}
+
 static int open_room(void **state)
 {
     static Room r;
+    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&r, counting_resize}};
     const SnCompilerDesc d = {.struct_size = sizeof d, .ops = sn_all_ops, .backends = sn_all_backends};
     SnError err;
     r = (Room){0};
-    assert_ok(sn_context_create(NULL, &r.ctx, &err));
+    assert_ok(sn_context_create(&desc, &r.ctx, &err));
     assert_ok(sn_compiler_create(r.ctx, &d, &r.cc, &err));
     sn_arena_init(&r.arena, sn_allocator(r.ctx));
     scratch_open(&r.files);
@@ -231,13 +250,87 @@ static void trials_are_what_the_space_says(void **state)
     }
 }
 
+/* ---- memory ---- */
+
+typedef struct Steps {
+    Room *room;
+    int before, nstep, ntaken; /* calls of the allocator between steps that follow others */
+} Steps;
+
+static void count_step(void *self, const SnTrainerState *state, SnTrainerControl *control, const SnJson *logs)
+{
+    Steps *s = self;
+    (void)control, (void)logs;
+    const int now = s->room->ncall;
+    if (state->global_step > 4) {
+        s->nstep++;
+        s->ntaken += now - s->before;
+    }
+    s->before = now;
+}
+
+static void train_and_count(Room *r, const SnJson *config)
+{
+    Steps steps = {.room = r};
+    const SnTrainerCallback callback = {.self = &steps, .on_step_begin = count_step};
+    const SnTrainerDesc d = {
+        .struct_size = sizeof d, .config = config, .device = DEVICE, .callback = &callback, .ncallback = 1};
+    SnText said = {.memory = sn_allocator(r->ctx)};
+    SnTrainer *t = NULL;
+    SnError err;
+    assert_ok(sn_trainer_create(r->cc, &d, &t, &err));
+    assert_ok(sn_trainer_train(t, &said, &err));
+    assert_in_range(steps.nstep, 10, 100);
+    assert_int_equal(steps.ntaken, 0);
+    sn_trainer_destroy(t);
+    sn_text_clear(&said);
+    close_output(r, NULL, 0);
+}
+
+#define QUIET "\"logging_steps\": 1000, \"save_strategy\": \"no\", \"disable_tqdm\": true"
+
+/* Batches of mapped files: of images, and of texts in an Arrow file, tokenized beside the steps. */
+static void steps_take_no_memory(void **state)
+{
+    Room *r = *state;
+    SnJson *json = NULL;
+    SnDataset *d = NULL;
+    SnError err;
+    char csv[256], arrow[256];
+    const char *paths[] = {csv};
+    train_and_count(r, config_of(r, "\"num_train_epochs\": 5, " QUIET));
+    scratch_text(
+        &r->files, "config.json",
+        "{\"model_type\": \"bert\", \"vocab_size\": 4, \"hidden_size\": 8, \"num_hidden_layers\": 1, "
+        "\"num_attention_heads\": 2, \"intermediate_size\": 8, \"max_position_embeddings\": 16}");
+    scratch_text(
+        &r->files, "tokenizer.json",
+        "{\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, "
+        "\"b\": 2}}, \"pre_tokenizer\": {\"type\": \"Whitespace\"}}");
+    scratch_text(&r->files, "t.csv",
+                 "text,label\na b,0\nb b a,1\na,0\nb a a b,1\na a,0\nb,1\na a a a a,0\nb b b,1\n");
+    scratch_path(&r->files, "t.csv", csv);
+    scratch_path(&r->files, "t.arrow", arrow);
+    assert_ok(sn_dataset_open(r->ctx, paths, 1, NULL, &d, &err));
+    assert_ok(sn_dataset_save(d, arrow, &err));
+    sn_dataset_release(d);
+    const char *text = sn_arena_printf(&r->arena,
+                                       "{\"init_from_config\": \"%s\", \"task\": \"text-classification\", "
+                                       "\"train_file\": \"%s\", \"output_dir\": "
+                                       "\"%s/out\", \"per_device_train_batch_size\": 2, \"report_to\": "
+                                       "\"none\", \"num_train_epochs\": 8, " QUIET "}",
+                                       r->files.dir, arrow, r->files.dir);
+    assert_non_null(text);
+    assert_ok(sn_json_parse(&r->arena, "config", sn_bytes_str(text), &json, &err));
+    train_and_count(r, json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events_come_in_their_order),
-        cmocka_unit_test(flags_of_callbacks_are_followed),
-        cmocka_unit_test(sizes_change_as_in_pillow),
-        cmocka_unit_test(trials_are_what_the_space_says),
+        cmocka_unit_test(events_come_in_their_order), cmocka_unit_test(flags_of_callbacks_are_followed),
+        cmocka_unit_test(sizes_change_as_in_pillow),  cmocka_unit_test(trials_are_what_the_space_says),
+        cmocka_unit_test(steps_take_no_memory),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }
