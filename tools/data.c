@@ -11,6 +11,7 @@ typedef struct Work {
     SnArena arena;
     SnDataset *d;
     uint64_t seed;
+    SnDataOptions o; /* of all files */
     SnError err;
 } Work;
 
@@ -82,7 +83,11 @@ static SnStatus split_side(Work *w, const char *value, int side, SnDataset **out
     char *end = NULL;
     const double size = strtod(value, &end);
     SN_CHECK(end != value && !*end, &w->err, SN_EINVAL, "%s is no size of a test split", value);
-    SN_TRY(sn_dataset_split(w->d, size, w->seed, arg_flag(w->a, "--in-order"), part, &w->err));
+    const char *column = arg_value(w->a, "--stratify");
+    if (column)
+        SN_TRY(sn_dataset_split_by(w->d, column, size, w->seed, part, &w->err));
+    else
+        SN_TRY(sn_dataset_split(w->d, size, w->seed, arg_flag(w->a, "--in-order"), part, &w->err));
     sn_dataset_release(part[!side]);
     *out = part[side];
     return SN_OK;
@@ -103,7 +108,98 @@ static SnStatus do_shard(Work *w, const char *value, SnDataset **out)
     char *end = NULL;
     const int64_t index = strtoll(value, &end, 10);
     SN_CHECK(end != value && *end == '/', &w->err, SN_EINVAL, "%s: expected INDEX/COUNT", value);
-    return sn_dataset_shard(w->d, strtoll(end + 1, NULL, 10), index, true, out, &w->err);
+    const char *count = end + 1;
+    const int64_t nshard = strtoll(count, &end, 10);
+    SN_CHECK(end != count && !*end, &w->err, SN_EINVAL, "%s: expected INDEX/COUNT", value);
+    return sn_dataset_shard(w->d, nshard, index, !arg_flag(w->a, "--strided"), out, &w->err);
+}
+
+static SnStatus do_repeat(Work *w, const char *value, SnDataset **out)
+{
+    int64_t n = 0;
+    SN_TRY(count_of(w, value, &n));
+    return sn_dataset_repeat(w->d, n, out, &w->err);
+}
+
+static SnStatus do_unique(Work *w, const char *value, SnDataset **out)
+{
+    return sn_dataset_unique(w->d, value, out, &w->err);
+}
+
+static SnStatus do_flatten(Work *w, const char *value, SnDataset **out)
+{
+    (void)value;
+    return sn_dataset_flatten(w->d, out, &w->err);
+}
+
+/* ---- several datasets: that of w, and others by their paths ---- */
+
+typedef SnStatus JoinFn(Work *w, SnDataset *const *part, size_t npart, SnDataset **out);
+
+static SnStatus join(Work *w, const char *paths, JoinFn *fn, SnDataset **out)
+{
+    size_t n = 0;
+    const char *const *path = split_names(&w->arena, paths, &n);
+    SnDataset **part = sn_arena_array(&w->arena, n + 1, sizeof(SnDataset *));
+    SN_CHECK(path && part, &w->err, SN_ENOMEM, "no memory");
+    SnStatus st = SN_OK;
+    part[0] = sn_dataset_retain(w->d);
+    for (size_t i = 0; st == SN_OK && i < n; i++)
+        st = sn_dataset_open(w->s->ctx, &path[i], 1, &w->o, &part[i + 1], &w->err);
+    if (st == SN_OK)
+        st = fn(w, part, n + 1, out);
+    for (size_t i = 0; i <= n; i++)
+        sn_dataset_release(part[i]);
+    return st;
+}
+
+static SnStatus behind(Work *w, SnDataset *const *part, size_t npart, SnDataset **out)
+{
+    return sn_dataset_concatenate(part, npart, out, &w->err);
+}
+
+static SnStatus beside(Work *w, SnDataset *const *part, size_t npart, SnDataset **out)
+{
+    return sn_dataset_join_columns(part, npart, out, &w->err);
+}
+
+static SnStatus in_turn(Work *w, SnDataset *const *part, size_t npart, SnDataset **out)
+{
+    static const char *const strategy[] = {[SN_STOP_AT_FIRST] = "first_exhausted",
+                                           [SN_STOP_AT_ALL] = "all_exhausted",
+                                           [SN_STOP_WITHOUT_REPLACEMENT] =
+                                               "all_exhausted_without_replacement"};
+    const char *given = arg_value(w->a, "--stopping-strategy"), *list = arg_value(w->a, "--probabilities");
+    size_t when = SN_STOP_AT_FIRST, n = 0;
+    while (given && when < SN_COUNT(strategy) && strcmp(given, strategy[when]) != 0)
+        when++;
+    SN_CHECK(when < SN_COUNT(strategy), &w->err, SN_EINVAL, "--stopping-strategy %s: expected %s, %s or %s",
+             given, strategy[0], strategy[1], strategy[2]);
+    const char *const *text = list ? split_names(&w->arena, list, &n) : NULL;
+    double *p = list ? sn_arena_array(&w->arena, npart, sizeof *p) : NULL;
+    SN_CHECK(!list || (text && p), &w->err, SN_ENOMEM, "no memory");
+    SN_CHECK(!list || n == npart, &w->err, SN_EINVAL, "--probabilities: %zu of %zu datasets", n, npart);
+    for (size_t i = 0; i < n; i++) {
+        char *end = NULL;
+        p[i] = strtod(text[i], &end);
+        SN_CHECK(end != text[i] && !*end, &w->err, SN_EINVAL, "--probabilities: %s is no number", text[i]);
+    }
+    return sn_dataset_interleave(part, npart, p, w->seed, (SnStopping)when, out, &w->err);
+}
+
+static SnStatus do_concatenate(Work *w, const char *value, SnDataset **out)
+{
+    return join(w, value, behind, out);
+}
+
+static SnStatus do_beside(Work *w, const char *value, SnDataset **out)
+{
+    return join(w, value, beside, out);
+}
+
+static SnStatus do_interleave(Work *w, const char *value, SnDataset **out)
+{
+    return join(w, value, in_turn, out);
 }
 
 static SnStatus do_where(Work *w, const char *value, SnDataset **out)
@@ -141,6 +237,16 @@ static SnStatus do_labels(Work *w, const char *value, SnDataset **out)
     const char *const *name = split_names(&w->arena, pair[1], &n);
     SN_CHECK(name, &w->err, SN_ENOMEM, "no memory");
     return sn_dataset_labels(w->d, pair[0], name, n, out, &w->err);
+}
+
+static SnStatus do_align(Work *w, const char *value, SnDataset **out)
+{
+    const char *pair[2] = {"", ""};
+    size_t n = 0;
+    SN_TRY(two_names(w, value, pair));
+    const char *const *name = split_names(&w->arena, pair[1], &n);
+    SN_CHECK(name, &w->err, SN_ENOMEM, "no memory");
+    return sn_dataset_align_labels(w->d, pair[0], name, n, out, &w->err);
 }
 
 static SnStatus keep(Work *w, const char *value, bool drop, SnDataset **out)
@@ -186,13 +292,29 @@ static const struct {
     const char *option;
     SnStatus (*run)(Work *w, const char *value, SnDataset **out);
     bool has_value;
-} operations[] = {
-    {"--where", do_where, true},      {"--map", do_map, true},          {"--select", do_select, true},
-    {"--take", do_take, true},        {"--skip", do_skip, true},        {"--shuffle", do_shuffle, false},
-    {"--sort", do_sort, true},        {"--train-part", do_train, true}, {"--test-part", do_test, true},
-    {"--shard", do_shard, true},      {"--rename", do_rename, true},    {"--cast", do_cast, true},
-    {"--labels", do_labels, true},    {"--columns", do_columns, true},  {"--remove", do_remove, true},
-    {"--tokenize", do_tokenize, true}};
+} operations[] = {{"--where", do_where, true},
+                  {"--map", do_map, true},
+                  {"--select", do_select, true},
+                  {"--take", do_take, true},
+                  {"--skip", do_skip, true},
+                  {"--shuffle", do_shuffle, false},
+                  {"--sort", do_sort, true},
+                  {"--train-part", do_train, true},
+                  {"--test-part", do_test, true},
+                  {"--shard", do_shard, true},
+                  {"--rename", do_rename, true},
+                  {"--cast", do_cast, true},
+                  {"--labels", do_labels, true},
+                  {"--columns", do_columns, true},
+                  {"--remove", do_remove, true},
+                  {"--tokenize", do_tokenize, true},
+                  {"--repeat", do_repeat, true},
+                  {"--unique", do_unique, true},
+                  {"--flatten", do_flatten, false},
+                  {"--align-labels", do_align, true},
+                  {"--concatenate", do_concatenate, true},
+                  {"--concatenate-columns", do_beside, true},
+                  {"--interleave", do_interleave, true}};
 
 /* The options of the line one after the other; a value is no option. */
 static SnStatus run_operations(Work *w)
@@ -246,16 +368,16 @@ static SnStatus run_data(Work *w)
 {
     const Args *a = w->a;
     const char *names = arg_value(a, "--names"), *delimiter = arg_value(a, "--delimiter");
-    SnDataOptions o = {.struct_size = sizeof o,
-                       .format = arg_value(a, "--format"),
-                       .split = arg_value(a, "--split"),
-                       .no_header = arg_flag(a, "--no-header"),
-                       .no_quotes = arg_flag(a, "--no-quotes"),
-                       .sample_by = arg_value(a, "--sample-by"),
-                       .field = arg_value(a, "--field")};
-    o.names = names ? split_names(&w->arena, names, &o.nname) : NULL;
-    o.delimiter = delimiter ? delimiter[0] == '\\' && delimiter[1] == 't' ? '\t' : delimiter[0] : '\0';
-    SN_TRY(sn_dataset_open(w->s->ctx, (const char *const *)a->at, (size_t)a->n, &o, &w->d, &w->err));
+    w->o = (SnDataOptions){.struct_size = sizeof w->o,
+                           .format = arg_value(a, "--format"),
+                           .split = arg_value(a, "--split"),
+                           .no_header = arg_flag(a, "--no-header"),
+                           .no_quotes = arg_flag(a, "--no-quotes"),
+                           .sample_by = arg_value(a, "--sample-by"),
+                           .field = arg_value(a, "--field")};
+    w->o.names = names ? split_names(&w->arena, names, &w->o.nname) : NULL;
+    w->o.delimiter = delimiter ? delimiter[0] == '\\' && delimiter[1] == 't' ? '\t' : delimiter[0] : '\0';
+    SN_TRY(sn_dataset_open(w->s->ctx, (const char *const *)a->at, (size_t)a->n, &w->o, &w->d, &w->err));
     SN_TRY(run_operations(w));
     const char *output = arg_value(a, "--output");
     if (output)

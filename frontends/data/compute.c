@@ -7,8 +7,12 @@ typedef struct Compute {
     SnFormula f;
     SnInstance *run;
     SnArena arena; /* of one block */
+    SnRows rows;   /* what was computed, */
+    SnBuilder b;   /* and what comes behind it */
     SnError *err;
 } Compute;
+
+enum { PART_ROWS = 1 << 20 };
 
 /* ---- what a program reads of texts and lists ---- */
 
@@ -118,47 +122,61 @@ static int64_t block_rows(const SnDataset *d, int64_t at)
     return d->nrow - at < SN_FORMULA_ROWS ? d->nrow - at : SN_FORMULA_ROWS;
 }
 
-/* The rows that are kept, as a column. */
-static SnStatus keep_rows(Compute *c, SnBuilder *b)
+/* Of n rows from first on those that are kept. */
+static SnStatus keep_rows(Compute *c, int64_t first, int64_t n)
 {
-    SnStatus st = SN_OK;
-    for (int64_t at = 0; st == SN_OK && at < c->d->nrow; at += SN_FORMULA_ROWS) {
-        const uint8_t *keep = NULL, *valid = NULL;
-        const int64_t n = block_rows(c->d, at);
-        st = run_block(c, at, n, &keep, &valid);
-        int64_t *row = st == SN_OK ? sn_arena_array(&c->arena, (size_t)n, sizeof *row) : NULL, nrow = 0;
-        if (st == SN_OK && !row)
-            st = sn_fail(c->err, SN_ENOMEM, "filter: no memory");
-        for (int64_t i = 0; st == SN_OK && i < n; i++) {
-            row[nrow] = at + i;
-            nrow += keep[i];
-        }
-        if (st == SN_OK)
-            sn_builder_values(b, row, (size_t)nrow);
+    const uint8_t *keep = NULL, *valid = NULL;
+    int64_t nrow = 0;
+    SN_TRY(run_block(c, first, n, &keep, &valid));
+    int64_t *row = sn_arena_array(&c->arena, (size_t)n, sizeof *row);
+    SN_CHECK(row, c->err, SN_ENOMEM, "filter: no memory");
+    for (int64_t i = 0; i < n; i++) {
+        row[nrow] = first + i;
+        nrow += keep[i];
     }
-    return st;
+    sn_builder_values(&c->b, row, (size_t)nrow);
+    return SN_OK;
 }
 
-static SnStatus compute_column(Compute *c, SnBuilder *b)
+static SnStatus compute_rows(Compute *c, int64_t first, int64_t n)
 {
-    const size_t each = sn_dtype_size(b->type.dtype);
-    SnStatus st = SN_OK;
-    for (int64_t at = 0; st == SN_OK && at < c->d->nrow; at += SN_FORMULA_ROWS) {
-        const uint8_t *result = NULL, *valid = NULL;
-        const int64_t n = block_rows(c->d, at);
-        st = run_block(c, at, n, &result, &valid);
-        if (st == SN_OK && !valid)
-            sn_builder_values(b, result, (size_t)n);
-        for (int64_t i = 0; st == SN_OK && valid && i < n; i++)
-            if (!valid[i])
-                sn_builder_null(b);
-            else
-                sn_builder_raw(b, result + (size_t)i * each);
-    }
-    return st;
+    const size_t each = sn_dtype_size(c->b.type.dtype);
+    const uint8_t *result = NULL, *valid = NULL;
+    SN_TRY(run_block(c, first, n, &result, &valid));
+    if (!valid)
+        sn_builder_values(&c->b, result, (size_t)n);
+    for (int64_t i = 0; valid && i < n; i++)
+        if (!valid[i])
+            sn_builder_null(&c->b);
+        else
+            sn_builder_raw(&c->b, result + (size_t)i * each);
+    return SN_OK;
 }
 
-typedef SnStatus ComputeFn(Compute *c, SnBuilder *b);
+typedef SnStatus ComputeFn(Compute *c, int64_t first, int64_t n);
+
+static SnStatus end_part(Compute *c)
+{
+    SnBuilder *one = &c->b;
+    const SnBuilder empty = {.memory = one->memory, .type = one->type, .key = one->key};
+    SnDataset *part = NULL;
+    SN_TRY(sn_builders_end(&one, 1, c->d->ctx, one->n, &part, c->err));
+    sn_builder_clear(one);
+    *one = empty;
+    return sn_rows_add(&c->rows, part, c->err);
+}
+
+static SnStatus run_all(Compute *c, ComputeFn *run, SnDataset **out)
+{
+    for (int64_t at = 0; at < c->d->nrow; at += SN_FORMULA_ROWS) {
+        SN_TRY(run(c, at, block_rows(c->d, at)));
+        if (c->b.n >= PART_ROWS)
+            SN_TRY(end_part(c));
+    }
+    if (c->b.n || !c->rows.nrow)
+        SN_TRY(end_part(c));
+    return sn_rows_end(&c->rows, out, c->err);
+}
 
 /* What run computes, as a dataset of one column: from the cache, where it was computed before. */
 static SnStatus kept_column(SnCompiler *cc, const SnDataset *d, const SnDataset *result, const char *name,
@@ -173,22 +191,14 @@ static SnStatus kept_column(SnCompiler *cc, const SnDataset *d, const SnDataset 
     if (found)
         return SN_OK;
     SnStatus st = begin(&c, cc, d, expression, is_test, err);
-    SnBuilder b = {.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)}, *one = &b;
-    SnDataset *column = NULL;
-    SnRows rows;
-    b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = is_test ? SN_I64 : c.f.dtype};
-    sn_rows_begin(&rows, d->ctx, result->fingerprint, is_kept ? SN_ROWS_KEPT : SN_ROWS_MEMORY);
+    sn_rows_begin(&c.rows, d->ctx, result->fingerprint, is_kept ? SN_ROWS_KEPT : SN_ROWS_MEMORY);
+    c.b = (SnBuilder){.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)};
+    c.b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = is_test ? SN_I64 : c.f.dtype};
     if (st == SN_OK)
-        st = run(&c, &b);
-    if (st == SN_OK)
-        st = sn_builders_end(&one, 1, d->ctx, b.n, &column, err);
-    if (st == SN_OK)
-        st = sn_rows_add(&rows, column, err);
-    if (st == SN_OK)
-        st = sn_rows_end(&rows, out, err);
-    sn_rows_clear(&rows);
+        st = run_all(&c, run, out);
+    sn_rows_clear(&c.rows);
+    sn_builder_clear(&c.b);
     end(&c);
-    sn_builder_clear(&b);
     return st;
 }
 
@@ -219,7 +229,7 @@ SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, co
     SN_TRY(sn_table_derive(d, 1, &to, err));
     sn_table_stamp(to, "map", name, strlen(name));
     sn_table_stamp(to, "to", expression, strlen(expression));
-    SnStatus st = kept_column(cc, d, to, name, expression, false, compute_column, &column, err);
+    SnStatus st = kept_column(cc, d, to, name, expression, false, compute_rows, &column, err);
     if (st == SN_OK)
         st = sn_table_add_columns(to, column, err);
     sn_dataset_release(column);

@@ -124,13 +124,27 @@ SN_API SN_MUST_CHECK SnStatus sn_dataset_sort(const SnDataset *d, const char *co
 /* test_size < 1: a share of the rows; else rows. Not shuffled where is_plain. out: train, test. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed,
                                                bool is_plain, SnDataset *out[2], SnError *err);
+/* The same, each side with as many of each label of a column as it has in all: stratify_by_column. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_split_by(const SnDataset *d, const char *column, double test_size,
+                                                  uint64_t seed, SnDataset *out[2], SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_dataset_shard(const SnDataset *d, int64_t nshard, int64_t index,
                                                bool contiguous, SnDataset **out, SnError *err);
+/* The values of a column, each once, where they stand first; nulls are one. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_unique(const SnDataset *d, const char *column, SnDataset **out,
+                                                SnError *err);
+SN_API SN_MUST_CHECK SnStatus sn_dataset_repeat(SnDataset *d, int64_t n, SnDataset **out, SnError *err);
 SN_API SN_MUST_CHECK SnStatus sn_dataset_concatenate(SnDataset *const *part, size_t npart, SnDataset **out,
                                                      SnError *err); /* rows behind rows */
-/* probability NULL: in turn; drawn with the seed. all: until every one was exhausted, else until one was. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_join_columns(SnDataset *const *part, size_t npart, SnDataset **out,
+                                                      SnError *err); /* columns beside columns */
+typedef enum SnStopping {                                            /* stopping_strategy */
+                          SN_STOP_AT_FIRST,                          /* first_exhausted */
+                          SN_STOP_AT_ALL, /* all_exhausted: those that were before begin again */
+                          SN_STOP_WITHOUT_REPLACEMENT
+} SnStopping;
+/* probability NULL: in turn; drawn with the seed. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_interleave(SnDataset *const *part, size_t npart,
-                                                    const double *probability, uint64_t seed, bool all,
+                                                    const double *probability, uint64_t seed, SnStopping when,
                                                     SnDataset **out, SnError *err);
 
 /* ---- expressions ----
@@ -155,7 +169,14 @@ SN_API SN_MUST_CHECK SnStatus sn_dataset_keep(const SnDataset *d, const char *co
 /* type: "int32", "float32", "string", "large_string", "bool" ... A value that does not fit names its row. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *type,
                                               SnDataset **out, SnError *err);
-/* class_encode_column: n 0: the sorted values; else a column of these names, or of numbers below n. */
+/* Objects become columns "a.b" of their fields, and so do those in them. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_flatten(const SnDataset *d, SnDataset **out, SnError *err);
+/* Labels of a column, or of lists of them, become those of these names, whatever their case. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_align_labels(const SnDataset *d, const char *column,
+                                                      const char *const *name, size_t n, SnDataset **out,
+                                                      SnError *err);
+/* class_encode_column: n 0: the values as texts, sorted; else a column of these names, or of numbers below n.
+ */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_labels(const SnDataset *d, const char *column,
                                                 const char *const *name, size_t n, SnDataset **out,
                                                 SnError *err);

@@ -111,3 +111,39 @@ void sn_draw_permutation(SnDraw *r, int64_t *at, int64_t n)
         at[j] = t;
     }
 }
+
+/* Of 0 .. most, as NumPy's random_bounded_uint64: Lemire, "Fast Random Integer Generation in an Interval"
+ * (2019). most < 2^32 - 1. */
+static int64_t draw_bounded(SnDraw *r, uint32_t most)
+{
+    if (most == 0)
+        return 0;
+    const uint32_t n = most + 1;
+    uint64_t m = (uint64_t)draw_u32(r) * n;
+    if ((uint32_t)m < n)
+        for (const uint32_t least = (UINT32_MAX - most) % n; (uint32_t)m < least;)
+            m = (uint64_t)draw_u32(r) * n;
+    return (int64_t)(m >> 32);
+}
+
+static void shuffle_from(SnDraw *r, int64_t *at, int64_t first, int64_t n)
+{
+    for (int64_t i = n - 1; i >= first; i--) {
+        const int64_t j = draw_bounded(r, (uint32_t)i), t = at[i];
+        at[i] = at[j];
+        at[j] = t;
+    }
+}
+
+/* Floyd's: each of the last k numbers, or what is drawn below it, if that was not drawn before. */
+void sn_draw_choice(SnDraw *r, int64_t n, int64_t k, int64_t *out)
+{
+    for (int64_t j = n - k; j < n; j++) {
+        const int64_t v = draw_bounded(r, (uint32_t)j), at = j - (n - k);
+        out[at] = v;
+        for (int64_t i = 0; i < at; i++)
+            if (out[i] == v)
+                out[at] = j;
+    }
+    shuffle_from(r, out, 1, k);
+}

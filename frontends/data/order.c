@@ -1,4 +1,4 @@
-/* order.c -- which rows, in which order: select, shuffle, sort, split, concatenate, interleave. */
+/* order.c -- which rows, in which order: select, shuffle, sort, unique, split, concatenate, interleave. */
 #include "frontends/data/table.h"
 
 #include <math.h>
@@ -109,14 +109,22 @@ SnStatus sn_dataset_shuffle(const SnDataset *d, uint64_t seed, SnDataset **out, 
     return st;
 }
 
-SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed, bool is_plain,
-                          SnDataset *out[2], SnError *err)
+static SnStatus test_rows(const SnDataset *d, double test_size, int64_t *out, SnError *err)
 {
     const double n = (double)d->nrow, want = test_size < 1 ? ceil(test_size * n) : test_size;
     SN_CHECK(test_size > 0 && want < n && want == floor(want), err, SN_EINVAL,
              "split: a test size of %g of %lld rows leaves nothing on one side", test_size,
              (long long)d->nrow);
-    const int64_t ntest = (int64_t)want, ntrain = d->nrow - ntest;
+    *out = (int64_t)want;
+    return SN_OK;
+}
+
+SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed, bool is_plain,
+                          SnDataset *out[2], SnError *err)
+{
+    int64_t ntest = 0;
+    SN_TRY(test_rows(d, test_size, &ntest, err));
+    const int64_t ntrain = d->nrow - ntest;
     SnDataset *part[2] = {NULL, NULL};
     SnArena arena;
     SnStatus st = SN_ENOMEM;
@@ -131,6 +139,149 @@ SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed, b
         if (st == SN_OK)
             st = take_rows(d, "test", row, ntest, &part[1], err);
     }
+    sn_arena_clear(&arena);
+    if (st != SN_OK) {
+        sn_dataset_release(part[0]);
+        return st;
+    }
+    out[0] = part[0];
+    out[1] = part[1];
+    return SN_OK;
+}
+
+/* ---- stratified splits ---- */
+
+enum { MOST_TIES = 10000 }; /* NumPy draws otherwise among more */
+
+typedef struct Classes { /* those that there are */
+    size_t n;
+    int64_t *count, *first; /* rows of each, in `row` from there on */
+    int64_t *row;
+} Classes;
+
+/* approximate_mode of datasets: ndraw of rows of these classes, in proportion; ties are drawn. */
+static SnStatus share_out(const int64_t *count, size_t n, int64_t ndraw, SnDraw *r, SnArena *arena,
+                          int64_t *out, SnError *err)
+{
+    double *rest = sn_arena_array(arena, n, sizeof *rest);
+    size_t *tie = sn_arena_array(arena, n, sizeof *tie);
+    int64_t *pick = sn_arena_array(arena, n, sizeof *pick), total = 0, more = ndraw;
+    SN_CHECK(rest && tie && pick, err, SN_ENOMEM, "split: no memory");
+    for (size_t i = 0; i < n; i++)
+        total += count[i];
+    for (size_t i = 0; i < n; i++) {
+        const double share = (double)(ndraw * count[i]) / (double)total;
+        out[i] = (int64_t)floor(share);
+        rest[i] = share - floor(share);
+        more -= out[i];
+    }
+    for (double most = 2; more > 0;) {
+        double value = -1;
+        size_t ntie = 0;
+        for (size_t i = 0; i < n; i++)
+            value = rest[i] < most && rest[i] > value ? rest[i] : value;
+        for (size_t i = 0; i < n; i++)
+            if (rest[i] == value)
+                tie[ntie++] = i;
+        if (ntie == 0)
+            break;
+        SN_CHECK(ntie <= MOST_TIES, err, SN_EUNSUPPORTED, "split: %zu labels of as many rows each", ntie);
+        const int64_t now = (int64_t)ntie < more ? (int64_t)ntie : more;
+        sn_draw_choice(r, (int64_t)ntie, now, pick);
+        for (int64_t i = 0; i < now; i++)
+            out[tie[pick[i]]]++;
+        more -= now;
+        most = value;
+    }
+    return SN_OK;
+}
+
+static SnStatus find_classes(const SnDataset *d, uint32_t column, SnArena *arena, Classes *out, SnError *err)
+{
+    const SnColumn *c = &d->col[column];
+    const uint32_t nlabel = c->type.nlabel;
+    int64_t *count = sn_arena_array(arena, nlabel + 1u, sizeof *count), *next = NULL;
+    *out = (Classes){.count = sn_arena_array(arena, nlabel + 1u, sizeof *count),
+                     .first = sn_arena_array(arena, nlabel + 1u, sizeof *count),
+                     .row = sn_arena_array(arena, (size_t)d->nrow + 1, sizeof *count)};
+    next = sn_arena_array(arena, nlabel + 1u, sizeof *next);
+    SN_CHECK(count && next && out->count && out->first && out->row, err, SN_ENOMEM, "split: no memory");
+    for (int64_t i = 0; i < d->nrow; i++) {
+        const SnCell cell = sn_column_at(c, i);
+        const int64_t label = sn_cell_int(cell);
+        SN_CHECK(!sn_cell_is_null(cell) && label >= 0 && label < nlabel, err, SN_EINVAL,
+                 "split: column %s, row %lld: no label", c->type.name, (long long)i);
+        count[label]++;
+    }
+    int64_t at = 0;
+    for (uint32_t i = 0; i < nlabel; i++) {
+        next[i] = at;
+        at += count[i];
+        if (count[i] == 0)
+            continue;
+        SN_CHECK(count[i] > 1, err, SN_EINVAL, "split: one row alone of column %s is %s", c->type.name,
+                 c->type.label[i]);
+        out->first[out->n] = next[i];
+        out->count[out->n++] = count[i];
+    }
+    for (int64_t i = 0; i < d->nrow; i++)
+        out->row[next[sn_cell_int(sn_column_at(c, i))]++] = i;
+    return SN_OK;
+}
+
+/* The rows of both sides, shuffled class by class and then together. */
+static SnStatus draw_classes(const Classes *k, SnDraw *r, int64_t ntrain, int64_t ntest, SnArena *arena,
+                             int64_t *train, int64_t *test, SnError *err)
+{
+    int64_t *of_train = sn_arena_array(arena, k->n, sizeof *of_train),
+            *of_test = sn_arena_array(arena, k->n, sizeof *of_test),
+            *left = sn_arena_array(arena, k->n, sizeof *left),
+            *order = sn_arena_array(arena, (size_t)(ntrain + ntest), sizeof *order),
+            *row = sn_arena_array(arena, (size_t)(ntrain + ntest), sizeof *row), at[2] = {0, ntrain};
+    SN_CHECK(of_train && of_test && left && order && row, err, SN_ENOMEM, "split: no memory");
+    SN_TRY(share_out(k->count, k->n, ntrain, r, arena, of_train, err));
+    for (size_t i = 0; i < k->n; i++)
+        left[i] = k->count[i] - of_train[i];
+    SN_TRY(share_out(left, k->n, ntest, r, arena, of_test, err));
+    for (size_t i = 0; i < k->n; i++) {
+        sn_draw_permutation(r, order, k->count[i]);
+        for (int64_t j = 0; j < of_train[i] + of_test[i]; j++)
+            row[at[j >= of_train[i]]++] = k->row[k->first[i] + order[j]];
+    }
+    sn_draw_permutation(r, order, ntrain);
+    for (int64_t i = 0; i < ntrain; i++)
+        train[i] = row[order[i]];
+    sn_draw_permutation(r, order, ntest);
+    for (int64_t i = 0; i < ntest; i++)
+        test[i] = row[ntrain + order[i]];
+    return SN_OK;
+}
+
+SnStatus sn_dataset_split_by(const SnDataset *d, const char *column, double test_size, uint64_t seed,
+                             SnDataset *out[2], SnError *err)
+{
+    SnDataset *part[2] = {NULL, NULL};
+    Classes k = {.n = 0};
+    uint32_t label = 0;
+    SN_TRY(sn_dataset_find(d, column, &label, err));
+    SN_CHECK(d->col[label].type.kind == SN_DATA_LABEL, err, SN_EINVAL, "split: column %s holds no labels",
+             column);
+    int64_t ntest = 0;
+    SN_TRY(test_rows(d, test_size, &ntest, err));
+    const int64_t ntrain = d->nrow - ntest;
+    SnArena arena;
+    SnDraw r = sn_draw(seed);
+    int64_t *row = begin_rows(d, &arena, d->nrow, err);
+    SnStatus st = row ? find_classes(d, label, &arena, &k, err) : SN_ENOMEM;
+    if (st == SN_OK && ((size_t)ntrain < k.n || (size_t)ntest < k.n))
+        st = sn_fail(err, SN_EINVAL, "split: %lld and %lld rows for %zu labels", (long long)ntrain,
+                     (long long)ntest, k.n);
+    if (st == SN_OK)
+        st = draw_classes(&k, &r, ntrain, ntest, &arena, row, row + ntrain, err);
+    if (st == SN_OK)
+        st = take_rows(d, "train", row, ntrain, &part[0], err);
+    if (st == SN_OK)
+        st = take_rows(d, "test", row + ntrain, ntest, &part[1], err);
     sn_arena_clear(&arena);
     if (st != SN_OK) {
         sn_dataset_release(part[0]);
@@ -256,6 +407,77 @@ SnStatus sn_dataset_sort(const SnDataset *d, const char *column, bool reverse, b
     return st;
 }
 
+/* ---- unique ---- */
+
+/* What makes a value that of another row: text, or the bits of a number. */
+static SnBytes value_key(SnCell c, SnArena *arena)
+{
+    const SnFeature *type = c.array->type;
+    if (type->kind == SN_DATA_TEXT || type->kind == SN_DATA_BINARY)
+        return sn_cell_bytes(c);
+    const double number = sn_cell_number(c);
+    int64_t *v = sn_arena_alloc(arena, sizeof *v);
+    if (!v)
+        return (SnBytes){NULL, 0};
+    *v = sn_cell_int(c);
+    if (sn_dtype_is_float(type->dtype) && isnan(number))
+        *v = INT64_MIN;
+    else if (sn_dtype_is_float(type->dtype))
+        memcpy(v, &number, sizeof number);
+    return sn_bytes(v, sizeof *v);
+}
+
+/* Rows whose value is none of a row before them, in their order; a null is a value. */
+static SnStatus first_rows(const SnDataset *d, uint32_t column, SnArena *arena, int64_t *row, int64_t *nrow,
+                           SnError *err)
+{
+    SnMap seen;
+    bool has_null = false, ok = true;
+    SnArena key;
+    uint32_t other = 0;
+    sn_map_init(&seen, arena->memory);
+    sn_arena_init(&key, arena->memory);
+    for (int64_t i = 0; ok && i < d->nrow; i++) {
+        const SnCell c = sn_column_at(&d->col[column], i);
+        if (sn_cell_is_null(c)) {
+            row[*nrow] = i;
+            *nrow += !has_null;
+            has_null = true;
+            continue;
+        }
+        const SnBytes k = value_key(c, &key);
+        ok = !key.failed;
+        if (!ok || sn_map_get(&seen, k, &other))
+            continue;
+        ok = sn_map_put(&seen, k, 0);
+        row[(*nrow)++] = i;
+    }
+    sn_map_clear(&seen);
+    sn_arena_clear(&key);
+    return ok ? SN_OK : sn_fail(err, SN_ENOMEM, "unique: no memory");
+}
+
+SnStatus sn_dataset_unique(const SnDataset *d, const char *column, SnDataset **out, SnError *err)
+{
+    uint32_t at = 0;
+    SnDataset *rows = NULL;
+    SnArena arena;
+    int64_t nrow = 0;
+    SN_TRY(sn_dataset_find(d, column, &at, err));
+    const SnDataKind kind = d->col[at].type.kind;
+    SN_CHECK(kind != SN_DATA_LIST && kind != SN_DATA_STRUCT, err, SN_EINVAL,
+             "unique: column %s holds neither numbers nor texts", column);
+    int64_t *row = begin_rows(d, &arena, d->nrow, err);
+    SnStatus st = row ? first_rows(d, at, &arena, row, &nrow, err) : SN_ENOMEM;
+    if (st == SN_OK)
+        st = take_rows(d, "unique", row, nrow, &rows, err);
+    if (st == SN_OK)
+        st = sn_dataset_keep(rows, &column, 1, false, out, err);
+    sn_dataset_release(rows);
+    sn_arena_clear(&arena);
+    return st;
+}
+
 /* ---- several datasets ---- */
 
 /* One column of all parts: their chunks behind each other, and an order if one of them has one. */
@@ -266,6 +488,7 @@ static SnStatus join_column(SnDataset *d, uint32_t column, SnDataset *const *par
     bool is_ordered = false;
     for (size_t p = 0; p < npart; p++) {
         const SnColumn *c = &part[p]->col[column];
+        SN_CHECK(c->nchunk < UINT32_MAX - nchunk, err, SN_EINVAL, "concatenate: too many parts");
         nchunk += c->nchunk;
         is_ordered = is_ordered || c->order || c->base || part[p]->nrow != c->first[c->nchunk];
     }
@@ -319,6 +542,58 @@ SnStatus sn_dataset_concatenate(SnDataset *const *part, size_t npart, SnDataset 
     return finish(join(d, part, npart, err), d, out);
 }
 
+SnStatus sn_dataset_repeat(SnDataset *d, int64_t n, SnDataset **out, SnError *err)
+{
+    SN_CHECK(n >= 0, err, SN_EINVAL, "repeat: %lld times", (long long)n);
+    if (n == 0)
+        return sn_dataset_slice(d, 0, 0, out, err);
+    SnArena arena;
+    sn_arena_init(&arena, sn_allocator(d->ctx));
+    SnDataset **part = sn_arena_array(&arena, (size_t)n, sizeof(SnDataset *));
+    for (int64_t i = 0; part && i < n; i++)
+        part[i] = d;
+    const SnStatus st = part ? sn_dataset_concatenate(part, (size_t)n, out, err)
+                             : sn_fail(err, SN_ENOMEM, "repeat: no memory for %lld times", (long long)n);
+    sn_arena_clear(&arena);
+    return st;
+}
+
+static SnStatus stand_beside(SnDataset *d, SnDataset *const *part, size_t npart, SnError *err)
+{
+    uint32_t ncol = 0, other = 0;
+    d->nrow = part[0]->nrow;
+    d->ncol = 0;
+    for (size_t i = 0; i < npart; i++) {
+        SN_TRY(sn_table_keep(d, part[i], err));
+        SN_CHECK(part[i]->nrow == d->nrow, err, SN_EINVAL, "%lld rows of %s, but %lld of %s",
+                 (long long)d->nrow, part[0]->ncol ? part[0]->col[0].type.name : "none",
+                 (long long)part[i]->nrow, part[i]->ncol ? part[i]->col[0].type.name : "none");
+        for (uint32_t k = 0; k < part[i]->ncol; k++)
+            SN_CHECK(sn_dataset_find(d, part[i]->col[k].type.name, &other, NULL) != SN_OK, err, SN_EINVAL,
+                     "there is a column %s already", part[i]->col[k].type.name);
+        memcpy(d->col + ncol, part[i]->col, part[i]->ncol * sizeof *d->col);
+        d->ncol = ncol += part[i]->ncol;
+        sn_table_stamp(d, "beside", &part[i]->fingerprint, sizeof part[i]->fingerprint);
+    }
+    return SN_OK;
+}
+
+SnStatus sn_dataset_join_columns(SnDataset *const *part, size_t npart, SnDataset **out, SnError *err)
+{
+    SnDataset *d = NULL;
+    uint32_t ncol = 0;
+    SN_CHECK(npart > 0, err, SN_EINVAL, "concatenate: no datasets");
+    for (size_t i = 0; i < npart; i++)
+        ncol += part[i]->ncol;
+    SN_TRY(sn_table_create(part[0]->ctx, ncol, &d, err));
+    return finish(stand_beside(d, part, npart, err), d, out);
+}
+
+typedef struct Source {
+    int64_t first, n, at; /* rows of the concatenation; the next one */
+    bool is_done, is_drawn;
+} Source;
+
 typedef struct Turns { /* whose row comes next */
     SnDraw draw;
     const double *probability;
@@ -332,32 +607,48 @@ static size_t next_turn(Turns *t)
         return t->at++ % t->npart;
     const double x = sn_draw_f64(&t->draw);
     double sum = 0;
-    size_t i = 0;
-    for (; i + 1 < t->npart; i++) {
+    size_t i = 0, last = 0;
+    for (; i < t->npart; i++) {
         sum += t->probability[i];
+        last = t->probability[i] > 0 ? i : last;
         if (x < sum / t->total)
-            break;
+            return i;
     }
-    return i;
+    return last;
 }
 
-typedef struct Source {
-    int64_t first, n, at; /* rows of the concatenation; the next one */
-    bool is_done;
-} Source;
-
 /* In turn, a round is always whole; drawn, it ends with the row that exhausts. */
-static bool goes_on(const Turns *t, const Source *s, bool all)
+static bool goes_on(const Turns *t, const Source *s, SnStopping when)
 {
-    size_t ndone = 0;
-    for (size_t i = 0; i < t->npart; i++)
-        ndone += s[i].is_done;
-    const bool is_over = all ? ndone == t->npart : ndone > 0;
-    return !is_over || (!t->probability && t->at % t->npart != 0);
+    size_t ndone = 0, ndrawn = 0;
+    for (size_t i = 0; i < t->npart; i++) {
+        ndone += s[i].is_drawn && s[i].is_done;
+        ndrawn += s[i].is_drawn;
+    }
+    const bool is_over = when == SN_STOP_AT_FIRST ? ndone > 0 : ndone == ndrawn;
+    return !is_over || (!t->probability && when != SN_STOP_WITHOUT_REPLACEMENT && t->at % t->npart != 0);
+}
+
+static SnStatus begin_turns(Turns *t, Source *s, SnDataset *const *part, SnStopping when, SnError *err)
+{
+    int64_t first = 0;
+    for (size_t i = 0; i < t->npart; first += part[i++]->nrow) {
+        const double p = t->probability ? t->probability[i] : 1;
+        s[i] = (Source){.first = first, .n = part[i]->nrow, .is_done = part[i]->nrow == 0, .is_drawn = p > 0};
+        t->total += p;
+        const bool is_empty_ok = when != SN_STOP_AT_ALL && (!t->probability || when != SN_STOP_AT_FIRST);
+        SN_CHECK(p >= 0 && (p > 0 || when == SN_STOP_AT_FIRST), err, SN_EINVAL,
+                 "interleave: dataset %zu has the probability %g", i, p);
+        SN_CHECK(part[i]->nrow > 0 || p == 0 || is_empty_ok, err, SN_EINVAL,
+                 "interleave: dataset %zu has no rows", i);
+    }
+    SN_CHECK(t->total > 0 && isfinite(t->total), err, SN_EINVAL, "interleave: probabilities of %g in all",
+             t->total);
+    return SN_OK;
 }
 
 SnStatus sn_dataset_interleave(SnDataset *const *part, size_t npart, const double *probability, uint64_t seed,
-                               bool all, SnDataset **out, SnError *err)
+                               SnStopping when, SnDataset **out, SnError *err)
 {
     SnDataset *whole = NULL;
     SN_TRY(sn_dataset_concatenate(part, npart, &whole, err));
@@ -367,16 +658,11 @@ SnStatus sn_dataset_interleave(SnDataset *const *part, size_t npart, const doubl
     sn_arena_init(&arena, memory);
     Turns t = {.draw = sn_draw(seed), .probability = probability, .npart = npart};
     Source *s = sn_arena_array(&arena, npart, sizeof *s);
-    SnStatus st = s ? SN_OK : sn_fail(err, SN_ENOMEM, "interleave: no memory");
-    int64_t first = 0;
-    for (size_t i = 0; st == SN_OK && i < npart; first += part[i++]->nrow) {
-        s[i] = (Source){.first = first, .n = part[i]->nrow};
-        t.total += probability ? probability[i] : 0;
-        if (part[i]->nrow == 0 || (probability && !(probability[i] > 0)))
-            st = sn_fail(err, SN_EINVAL, "interleave: dataset %zu has no rows, or no probability", i);
-    }
-    while (st == SN_OK && goes_on(&t, s, all)) {
+    SnStatus st = s ? begin_turns(&t, s, part, when, err) : sn_fail(err, SN_ENOMEM, "interleave: no memory");
+    while (st == SN_OK && goes_on(&t, s, when)) {
         Source *from = &s[next_turn(&t)];
+        if (when == SN_STOP_WITHOUT_REPLACEMENT && from->is_done)
+            continue;
         if (!sn_vec_push(memory, &row, from->first + from->at))
             st = sn_fail(err, SN_ENOMEM, "interleave: no memory");
         from->at = (from->at + 1) % from->n;

@@ -131,33 +131,6 @@ static SnStatus add_rows(SnFile *file, const Format *format, const SnDataOptions
     return st == SN_OK || !to->is_other ? st : sn_fail_in(err, st, f.path);
 }
 
-/* Files of other columns stand beside each other, as images and their labels; else rows behind rows. */
-static SnStatus beside(SnDataset *const *part, size_t npart, SnDataset **out, SnError *err)
-{
-    SnDataset *d = NULL;
-    uint32_t ncol = 0;
-    for (size_t i = 0; i < npart; i++)
-        ncol += part[i]->ncol;
-    SN_TRY(sn_table_create(part[0]->ctx, ncol, &d, err));
-    SnStatus st = SN_OK;
-    d->nrow = part[0]->nrow;
-    ncol = 0;
-    for (size_t i = 0; st == SN_OK && i < npart; i++) {
-        st = sn_table_keep(d, part[i], err);
-        if (st == SN_OK && part[i]->nrow != d->nrow)
-            st = sn_fail(err, SN_EFORMAT, "%lld rows of %s, but %lld of %s", (long long)d->nrow,
-                         d->col[0].type.name, (long long)part[i]->nrow, part[i]->col[0].type.name);
-        memcpy(d->col + ncol, part[i]->col, part[i]->ncol * sizeof *d->col);
-        ncol += part[i]->ncol;
-        sn_table_stamp(d, "beside", &part[i]->fingerprint, sizeof part[i]->fingerprint);
-    }
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
-}
-
 /* The type of a column of all files: nulls give way to others, whole numbers to floats. */
 static const char *common_type(SnDataset *const *part, size_t npart, uint32_t column)
 {
@@ -194,7 +167,7 @@ static SnStatus agree(SnDataset **part, size_t npart, SnError *err)
     return SN_OK;
 }
 
-/* Rows behind rows, or columns beside columns. */
+/* Rows behind rows; files of other columns, as images and their labels, stand beside each other. */
 static SnStatus join_files(SnDataset **part, size_t npart, SnDataset **out, SnError *err)
 {
     if (npart == 1) {
@@ -202,7 +175,7 @@ static SnStatus join_files(SnDataset **part, size_t npart, SnDataset **out, SnEr
         return SN_OK;
     }
     if (part[0]->ncol && part[1]->ncol && strcmp(part[0]->col[0].type.name, part[1]->col[0].type.name) != 0)
-        return beside(part, npart, out, err);
+        return sn_dataset_join_columns(part, npart, out, err);
     SN_TRY(agree(part, npart, err));
     return sn_dataset_concatenate(part, npart, out, err);
 }

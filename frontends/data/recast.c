@@ -1,7 +1,10 @@
-/* recast.c -- other columns: rename, keep, drop, cast, class labels. Casts are the safe ones of pyarrow. */
+/* recast.c -- other columns: rename, keep, drop, cast, class labels, flatten. Casts are the safe ones of
+ * pyarrow. */
 #include "frontends/data/table.h"
+#include "ops/host/unicode.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 static SnStatus finish(SnStatus st, SnDataset *d, SnDataset **out)
@@ -333,43 +336,54 @@ SnStatus sn_table_conform(SnDataset **part, const SnFeature *type, uint32_t ncol
 
 /* ---- labels ---- */
 
-/* The values of a column, each once, in its order: as texts. */
+/* As Python's str spells a value: what class_encode_column sees of one that is no text. */
+static void spell_value(SnText *t, SnCell c)
+{
+    const SnFeature *type = c.array->type;
+    const double number = sn_cell_number(c);
+    if (type->kind == SN_DATA_TEXT)
+        sn_text_add(t, (const char *)sn_cell_bytes(c).at, sn_cell_bytes(c).n);
+    else if (type->dtype == SN_BOOL)
+        sn_text_printf(t, "%s", sn_cell_int(c) ? "True" : "False");
+    else if (sn_dtype_is_float(type->dtype) && !isfinite(number))
+        sn_text_printf(t, "%s", isnan(number) ? "nan" : number < 0 ? "-inf" : "inf");
+    else if (sn_dtype_is_float(type->dtype))
+        sn_json_put_f64(t, number);
+    else
+        (void)sn_cell_json(t, c);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The values of a column, each once, as texts in their order. */
 static SnStatus find_names(const SnDataset *d, const char *column, SnArena *arena, const char *const **name,
                            size_t *n, SnError *err)
 {
-    SnDataset *sorted = NULL;
-    uint32_t at = 0;
-    SN_TRY(sn_dataset_find(d, column, &at, err));
-    SN_TRY(sn_dataset_sort(d, column, false, false, &sorted, err));
-    SN_VEC(const char *) names = {0};
+    SnDataset *values = NULL;
+    SN_TRY(sn_dataset_unique(d, column, &values, err));
+    const char **to = sn_arena_array(arena, (size_t)values->nrow + 1, sizeof *to);
     SnText text = {.memory = sn_allocator(d->ctx)};
-    SnStatus st = SN_OK;
-    for (int64_t i = 0; st == SN_OK && i < sorted->nrow; i++) {
-        const SnCell c = sn_column_at(&sorted->col[at], i);
-        const bool is_text = c.array->type->kind == SN_DATA_TEXT;
+    bool ok = to != NULL;
+    *n = 0;
+    for (int64_t i = 0; ok && i < values->nrow; i++) {
+        const SnCell c = sn_column_at(&values->col[0], i);
         text.n = 0;
         if (sn_cell_is_null(c))
             continue;
-        if (is_text)
-            sn_text_add(&text, (const char *)sn_cell_bytes(c).at, sn_cell_bytes(c).n);
-        else
-            (void)sn_cell_json(&text, c);
-        sn_text_add(&text, "", 0);
-        if (names.n && sn_bytes_is(sn_bytes(text.at, text.n), names.at[names.n - 1]))
-            continue;
-        const char *copy = sn_arena_strndup(arena, text.n ? text.at : "", text.n);
-        if (!copy || text.failed || !sn_vec_push(text.memory, &names, copy))
-            st = sn_fail(err, SN_ENOMEM, "labels: no memory");
+        spell_value(&text, c);
+        to[*n] = sn_arena_strndup(arena, text.n ? text.at : "", text.n);
+        ok = !text.failed && to[*n] != NULL;
+        ++*n;
     }
-    const char **to = sn_arena_array(arena, names.n + 1, sizeof *to);
-    for (size_t i = 0; to && i < names.n; i++)
-        to[i] = names.at[i];
+    if (ok && *n)
+        qsort(to, *n, sizeof *to, compare_names);
     *name = to;
-    *n = names.n;
-    sn_vec_clear(text.memory, &names);
     sn_text_clear(&text);
-    sn_dataset_release(sorted);
-    return st == SN_OK && !to ? sn_fail(err, SN_ENOMEM, "labels: no memory") : st;
+    sn_dataset_release(values);
+    return ok ? SN_OK : sn_fail(err, SN_ENOMEM, "labels: no memory");
 }
 
 static SnStatus label_of(SnCell c, const SnMap *map, size_t n, const char *column, int64_t row, int64_t *out,
@@ -410,7 +424,8 @@ static SnStatus encode(const SnDataset *d, SnDataset *r, uint32_t at, bool by_va
             continue;
         }
         if (by_value && c.array->type->kind != SN_DATA_TEXT) {
-            const bool found = sn_cell_json(&text, c) && sn_map_get(map, sn_bytes(text.at, text.n), &value);
+            spell_value(&text, c);
+            const bool found = !text.failed && sn_map_get(map, sn_bytes(text.at, text.n), &value);
             id = found ? (int64_t)value : 0;
         } else {
             st = label_of(c, map, b.type.nlabel, column, i, &id, err);
@@ -450,5 +465,147 @@ SnStatus sn_dataset_labels(const SnDataset *d, const char *column, const char *c
     if (st == SN_OK)
         st = encode(d, r, at, by_value, &map, err);
     sn_map_clear(&map);
+    return finish(st, r, out);
+}
+
+/* The label of each old one among the new names. */
+static SnStatus align_names(const SnFeature *old, const char *const *name, size_t n, SnArena *arena,
+                            int64_t **out, SnError *err)
+{
+    int64_t *to = sn_arena_array(arena, old->nlabel + 1u, sizeof *to);
+    SN_CHECK(to, err, SN_ENOMEM, "labels: no memory");
+    for (uint32_t i = 0; i < old->nlabel; i++) {
+        to[i] = (int64_t)n - 1;
+        while (to[i] >= 0 && !sn_equal_in_lower_case(sn_bytes_str(old->label[i]), sn_bytes_str(name[to[i]])))
+            to[i]--;
+    }
+    *out = to;
+    return SN_OK;
+}
+
+static SnStatus align_cell(Cast *k, SnBuilder *b, SnCell c, const SnFeature *old, const int64_t *to)
+{
+    if (sn_cell_is_null(c)) {
+        sn_builder_null(b);
+        return SN_OK;
+    }
+    if (b->type.kind == SN_DATA_LIST) {
+        SnCell item = c;
+        for (int64_t n = sn_cell_list(c, &item); n > 0; n--, item.at++)
+            SN_TRY(align_cell(k, b->child.at[0], item, old, to));
+        sn_builder_row(b);
+        return SN_OK;
+    }
+    const int64_t label = sn_cell_int(c);
+    SN_CHECK(label >= 0 && label < old->nlabel && to[label] >= 0, k->err, SN_EINVAL,
+             "column %s, row %lld: label %lld (%s) is none of the names", k->column, (long long)k->row,
+             (long long)label, label >= 0 && label < old->nlabel ? old->label[label] : "out of range");
+    sn_builder_raw(b, &to[label]);
+    return SN_OK;
+}
+
+SnStatus sn_dataset_align_labels(const SnDataset *d, const char *column, const char *const *name, size_t n,
+                                 SnDataset **out, SnError *err)
+{
+    uint32_t at = 0;
+    SnDataset *r = NULL;
+    SN_TRY(sn_dataset_find(d, column, &at, err));
+    const SnFeature *type = &d->col[at].type, *old = type->kind == SN_DATA_LIST ? type->child : type;
+    SN_CHECK(old->kind == SN_DATA_LABEL && n > 0 && n <= UINT32_MAX, err, SN_EINVAL,
+             "labels: column %s holds none, or no names are given", column);
+    SN_TRY(sn_table_derive(d, 0, &r, err));
+    SnFeature label = *old, to = *type;
+    label.nlabel = (uint32_t)n;
+    label.label = name;
+    to.child = &label;
+    int64_t *map = NULL;
+    SnBuilder b = {.memory = sn_allocator(d->ctx)};
+    Cast k = {.column = column, .err = err};
+    SnStatus st = align_names(old, name, n, &r->arena, &map, err);
+    if (st == SN_OK &&
+        (!sn_feature_copy(&r->arena, type == old ? &label : &to, &to) || !sn_builder_like(&b, &to)))
+        st = sn_fail(err, SN_ENOMEM, "labels: no memory");
+    for (int64_t i = 0; st == SN_OK && i < d->nrow; i++) {
+        k.row = i;
+        st = align_cell(&k, &b, sn_column_at(&d->col[at], i), old, map);
+    }
+    if (st == SN_OK)
+        st = sn_table_put(r, at, &b, err);
+    sn_builder_clear(&b);
+    sn_table_stamp(r, "align", &at, sizeof at);
+    for (size_t i = 0; i < n; i++)
+        sn_table_stamp(r, "name", name[i], strlen(name[i]));
+    return finish(st, r, out);
+}
+
+/* ---- flatten ---- */
+
+static bool opens(const SnFeature *f, int depth)
+{
+    return f->kind == SN_DATA_STRUCT && !f->tag && depth > 0;
+}
+
+static uint32_t count_leaves(const SnFeature *f, int depth)
+{
+    uint32_t n = 0;
+    if (!opens(f, depth))
+        return 1;
+    for (uint32_t i = 0; i < f->nchild; i++)
+        n += count_leaves(&f->child[i], depth - 1);
+    return n;
+}
+
+/* A field of the rows of an array: null where it or they are. */
+static SnStatus field_array(SnDataset *d, const SnArray *a, uint32_t field, SnArray *out, SnError *err)
+{
+    uint8_t *bits = NULL;
+    *out = a->child[field];
+    out->offset += a->offset;
+    out->n = a->n;
+    if (!a->valid || out->type->kind == SN_DATA_NULL)
+        return SN_OK;
+    SN_TRY(sn_table_alloc(d, (size_t)(out->offset + out->n) / 8 + 1, 1, &bits, err));
+    for (int64_t i = 0; i < out->n; i++)
+        if (sn_array_valid(a, i) && sn_array_valid(out, i))
+            bits[(out->offset + i) >> 3] |= (uint8_t)(1 << ((out->offset + i) & 7));
+    out->valid = bits;
+    return SN_OK;
+}
+
+static SnStatus flatten(SnDataset *d, const SnColumn *c, int depth, SnError *err)
+{
+    if (!opens(&c->type, depth)) {
+        d->col[d->ncol++] = *c;
+        return SN_OK;
+    }
+    for (uint32_t k = 0; k < c->type.nchild; k++) {
+        SnColumn field = *c;
+        SnArray *chunk = sn_arena_array(&d->arena, c->nchunk + 1u, sizeof *chunk);
+        field.type = c->type.child[k];
+        field.type.name = sn_arena_printf(&d->arena, "%s.%s", c->type.name, c->type.child[k].name);
+        SN_CHECK(chunk && field.type.name, err, SN_ENOMEM, "flatten: no memory");
+        for (uint32_t i = 0; i < c->nchunk; i++)
+            SN_TRY(field_array(d, &c->chunk[i], k, &chunk[i], err));
+        field.chunk = chunk;
+        SN_TRY(flatten(d, &field, depth - 1, err));
+    }
+    return SN_OK;
+}
+
+SnStatus sn_dataset_flatten(const SnDataset *d, SnDataset **out, SnError *err)
+{
+    enum { MOST_DEPTH = 15 }; /* of datasets */
+    uint32_t ncol = 0;
+    SnDataset *r = NULL;
+    for (uint32_t i = 0; i < d->ncol; i++)
+        ncol += count_leaves(&d->col[i].type, MOST_DEPTH);
+    SN_TRY(sn_table_create(d->ctx, ncol, &r, err));
+    SnStatus st = sn_table_keep(r, d, err);
+    r->nrow = d->nrow;
+    r->ncol = 0;
+    r->fingerprint = d->fingerprint;
+    for (uint32_t i = 0; st == SN_OK && i < d->ncol; i++)
+        st = flatten(r, &d->col[i], MOST_DEPTH, err);
+    sn_table_stamp(r, "flatten", NULL, 0);
     return finish(st, r, out);
 }

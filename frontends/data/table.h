@@ -222,5 +222,7 @@ SnDraw sn_draw(uint64_t seed);
 uint64_t sn_draw_u64(SnDraw *r);
 double sn_draw_f64(SnDraw *r);                               /* [0, 1) */
 void sn_draw_permutation(SnDraw *r, int64_t *at, int64_t n); /* of 0 .. n - 1 */
+/* choice(n, size=k, replace=False), of n up to 10,000. */
+void sn_draw_choice(SnDraw *r, int64_t n, int64_t k, int64_t *out);
 
 #endif

@@ -147,6 +147,64 @@ def check_orders(sinter, r, where):
     return None
 
 
+def check_joins(sinter, r, where):
+    """Several datasets by turns, behind and beside each other; labels, unique values, fields, repeated rows, stratified splits."""
+    seed, path = r.randrange(2**32), lambda i: f"{where}/p{i}"
+    labels = r.sample(["neg", "Pos", "Été", "b c", "10", "9"], r.randrange(2, 7))
+    make = lambda n: datasets.Dataset.from_dict(
+        {"i": [r.randrange(100) for _ in range(n)], "t": [r.choice([None, "a", "b", "10", "9", "é"]) for _ in range(n)],
+         "x": [r.choice([None, 1.0, 2.5, -0.0, 1e20, 1e-7, 12345678.9]) for _ in range(n)], "b": [r.choice([True, False, None]) for _ in range(n)],
+         "s": [r.choice([None, {"a": r.randrange(9), "d": {"e": word(r)}}, {"a": None, "d": None}]) for _ in range(n)],
+         "l": [r.choice([None, r.randrange(len(labels))]) for _ in range(n)], "k": [[r.randrange(len(labels)) for _ in range(r.randrange(3))] for _ in range(n)]},
+        features=datasets.Features({"i": datasets.Value("int64"), "t": datasets.Value("string"), "x": datasets.Value("float64"), "b": datasets.Value("bool"),
+                                    "s": {"a": datasets.Value("int64"), "d": {"e": datasets.Value("string")}}, "l": datasets.ClassLabel(names=labels),
+                                    "k": datasets.List(datasets.ClassLabel(names=labels))}))
+    parts = [make(r.choice([1, 3, 10, 40])) for _ in range(r.randrange(2, 4))]
+    for i, d in enumerate(parts):
+        d.save_to_disk(path(i))
+    d, others = parts[0], ",".join(path(i) for i in range(1, len(parts)))
+    p = numpy.random.default_rng(seed).dirichlet(numpy.ones(len(parts))).tolist()
+    spelt_p = ",".join(map(repr, p))
+    beside = make(len(d)).rename_columns({c: c + "2" for c in d.column_names})
+    beside.save_to_disk(f"{where}/beside")
+    names = [x.upper() if r.random() < 0.5 else x for x in r.sample(labels, len(labels))] + ["more"]
+    encoded = r.choice(["i", "t", "x", "b"])
+    kind = r.choice(["first_exhausted", "all_exhausted", "all_exhausted_without_replacement"])
+    cases = [(["--interleave", others, "--stopping-strategy", kind], lambda: datasets.interleave_datasets(parts, stopping_strategy=kind)),
+             (["--interleave", others, "--stopping-strategy", kind, "--probabilities", spelt_p, "--seed", str(seed)],
+              lambda: datasets.interleave_datasets(parts, probabilities=p, seed=seed, stopping_strategy=kind)),
+             (["--concatenate", others], lambda: datasets.concatenate_datasets(parts)),
+             (["--concatenate-columns", f"{where}/beside"], lambda: datasets.concatenate_datasets([d, beside], axis=1)),
+             (["--repeat", str(seed % 4)], lambda: d.repeat(seed % 4)), (["--flatten"], d.flatten),
+             (["--skip", "1", "--flatten"], lambda: d.skip(1).flatten()),
+             (["--shard", "1/3", "--strided"], lambda: d.shard(3, 1, contiguous=False)),
+             (["--labels", encoded], lambda: d.class_encode_column(encoded)),
+             (["--align-labels", "l=" + ",".join(names)], lambda: d.align_labels_with_mapping({n: i for i, n in enumerate(names)}, "l")),
+             (["--align-labels", "k=" + ",".join(names)], lambda: d.align_labels_with_mapping({n: i for i, n in enumerate(names)}, "k"))]
+    cases += [(["--unique", c], lambda c=c: datasets.Dataset.from_dict({c: d.unique(c)}, features=datasets.Features({c: d.features[c]}))) for c in "itxb"]
+    whole, size = datasets.concatenate_datasets(parts * 3).filter(lambda e: e["l"] is not None), r.choice([0.2, 0.5, 0.37])
+    whole.save_to_disk(f"{where}/whole")
+    try:
+        split = whole.train_test_split(size, seed=seed, stratify_by_column="l")
+    except ValueError:
+        split = None
+    for side in ["train", "test"] if split else []:
+        cases.append(([f"{where}/whole", f"--{side}-part", str(size), "--seed", str(seed), "--stratify", "l"], lambda side=side: split[side]))
+    for args, make_it in cases:
+        try:
+            expected = make_it()
+        except Exception as e:  # interleaving may end without rows
+            expected = e
+        inputs = [] if args[0].startswith("/") else [path(0)]
+        if isinstance(expected, Exception):
+            continue
+        run(sinter, *inputs, *args, "--output", f"{where}/out")
+        found = datasets.load_from_disk(f"{where}/out")
+        if found.features != expected.features or not same(expected.to_list(), found.to_list()):
+            return f"{args}: {found.features} {found.to_list()[:5]}, expected {expected.features} {expected.to_list()[:5]}"[:1500]
+    return None
+
+
 def check_arrow(sinter, r, where):
     kinds = [pyarrow.int8(), pyarrow.uint32(), pyarrow.float32(), pyarrow.bool_(), pyarrow.string(), pyarrow.large_string(),
              pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.float32(), 2), pyarrow.struct([("a", pyarrow.string())]),
@@ -359,7 +417,7 @@ def check_parts(sinter, r, where):
     return None
 
 
-CHECKS = {"parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "arrow": check_arrow, "parquet": check_parquet}
+CHECKS = {"parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "joins": check_joins, "arrow": check_arrow, "parquet": check_parquet}
 
 
 def main():
@@ -367,7 +425,7 @@ def main():
     p.add_argument("sinter")
     p.add_argument("--count", type=int, default=30)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--only", nargs="*", help="parts folder splits orders arrow parquet json csv text")
+    p.add_argument("--only", nargs="*", help="parts folder splits orders joins arrow parquet json csv text")
     a = p.parse_args()
     bad = 0
     for i in range(a.count):

@@ -140,12 +140,73 @@ static void dataset_parts_interleave(void **state)
     SnError err;
     assert_ok(sn_dataset_slice(d, 0, 3, &part[0], &err));
     assert_ok(sn_dataset_slice(d, 3, 4, &part[1], &err));
-    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, false, &s, &err));
+    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, SN_STOP_AT_FIRST, &s, &err));
     assert_rows(s, 0, first, 6);
     sn_dataset_release(s);
-    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, true, &s, &err));
+    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, SN_STOP_AT_ALL, &s, &err));
     assert_rows(s, 0, all, 8);
     sn_dataset_release(s);
+    sn_dataset_release(part[0]);
+    sn_dataset_release(part[1]);
+    sn_dataset_release(d);
+}
+
+/* Orders and names of datasets are compared by random_data.py; here what is refused, and what nulls become.
+ */
+static void dataset_columns_are_opened(void **state)
+{
+    static const int64_t ids[] = {0, 1, 1, 0}, aligned[] = {2, 0, 0, 2},
+                         once[] = {1, 0, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const char *const names[] = {"B", "c", "a"};
+    static const double share[] = {0.5, 0};
+    SnDataset *d = NULL, *e = NULL, *f = NULL, *part[2];
+    SnError err;
+    assert_ok(open_text(
+        *state, "f.jsonl",
+        "{\"s\":{\"x\":1,\"y\":{\"z\":\"p\"}},\"l\":\"a\"}\n{\"s\":null,\"l\":\"b\"}\n"
+        "{\"s\":{\"x\":2,\"y\":null},\"l\":\"b\"}\n{\"s\":{\"x\":1,\"y\":{\"z\":\"p\"}},\"l\":\"a\"}\n",
+        NULL, &d, &err));
+    assert_ok(sn_dataset_flatten(d, &e, &err));
+    assert_int_equal(sn_dataset_columns(e), 3);
+    assert_string_equal(sn_dataset_feature(e, 1)->name, "s.y.z");
+    assert_true(sn_cell_is_null(sn_dataset_cell(e, 0, 1)) && sn_cell_is_null(sn_dataset_cell(e, 1, 2)));
+    assert_int_equal(sn_cell_int(sn_dataset_cell(e, 0, 2)), 2);
+    assert_ok(sn_dataset_unique(e, "s.y.z", &f, &err));
+    assert_int_equal(sn_dataset_rows(f), 2);
+    sn_dataset_release(f);
+    assert_fails(SN_EINVAL, sn_dataset_unique(d, "s", &f, &err));
+    assert_fails(SN_EINVAL, sn_dataset_join_columns((SnDataset *[]){d, e}, 2, &f, &err));
+    assert_non_null(strstr(err.message, "column l already"));
+    sn_dataset_release(e);
+    assert_ok(sn_dataset_labels(d, "l", NULL, 0, &e, &err));
+    assert_rows(e, 1, ids, 4);
+    assert_ok(sn_dataset_align_labels(e, "l", names, 3, &f, &err));
+    assert_rows(f, 1, aligned, 4);
+    sn_dataset_release(f);
+    assert_fails(SN_EINVAL, sn_dataset_align_labels(e, "l", names, 2, &f, &err));
+    assert_non_null(strstr(err.message, "column l, row 0: label 0 (a)"));
+    assert_ok(sn_dataset_split_by(e, "l", 2, 1, part, &err));
+    assert_int_equal(
+        sn_cell_int(sn_dataset_cell(part[0], 1, 0)) + sn_cell_int(sn_dataset_cell(part[0], 1, 1)), 1);
+    sn_dataset_release(part[0]);
+    sn_dataset_release(part[1]);
+    assert_fails(SN_EINVAL, sn_dataset_split_by(e, "l", 1, 1, part, &err));
+    assert_fails(SN_EINVAL, sn_dataset_split_by(d, "l", 2, 1, part, &err));
+    sn_dataset_release(e);
+    sn_dataset_release(d);
+    d = open_ten(*state);
+    assert_ok(sn_dataset_slice(d, 1, 1, &part[0], &err));
+    assert_ok(sn_dataset_select(d, (const int64_t[]){0, 2, 3, 4, 5, 6, 7, 8, 9}, 9, &part[1], &err));
+    assert_ok(sn_dataset_interleave(part, 2, NULL, 0, SN_STOP_WITHOUT_REPLACEMENT, &e, &err));
+    assert_rows(e, 0, once, 10);
+    sn_dataset_release(e);
+    assert_fails(SN_EINVAL, sn_dataset_interleave(part, 2, share, 0, SN_STOP_AT_ALL, &e, &err));
+    assert_ok(sn_dataset_repeat(d, 0, &e, &err));
+    assert_int_equal(sn_dataset_rows(e), 0);
+    sn_dataset_release(e);
+    assert_ok(sn_dataset_repeat(part[0], 3, &e, &err));
+    assert_rows(e, 0, (const int64_t[]){1, 1, 1}, 3);
+    sn_dataset_release(e);
     sn_dataset_release(part[0]);
     sn_dataset_release(part[1]);
     sn_dataset_release(d);
@@ -434,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_bad_rows_are_named, begin, end),
         cmocka_unit_test_setup_teardown(dataset_orders_are_those_of_numpy, begin, end),
         cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_columns_are_opened, begin, end),
         cmocka_unit_test_setup_teardown(dataset_files_agree_on_types, begin, end),
         cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
