@@ -123,11 +123,25 @@ static Type type_of(const SnFeature *f)
     return (Type){SN_ARROW_INT, {{4, 8 * size}, {1, kind == SN_KIND_INT}}, {NULL, 0}};
 }
 
+static void put_extension(SnText *t, size_t pointer, const char *name)
+{
+    const char *const pairs[2][2] = {{"ARROW:extension:name", name}, {"ARROW:extension:metadata", ""}};
+    const Field strings[2] = {{4, 0}, {4, 0}};
+    const size_t pair = put_pointers(t, pointer, SN_COUNT(pairs));
+    for (size_t i = 0; i < SN_COUNT(pairs); i++) {
+        size_t at[MOST_FIELDS];
+        put_table(t, pair + 4 * i, strings, 2, at);
+        for (size_t k = 0; k < 2; k++)
+            put_string(t, at[k], sn_bytes_str(pairs[i][k]));
+    }
+}
+
 static void put_field(SnText *t, size_t pointer, const SnFeature *f)
 {
     const Type type = type_of(f);
     size_t at[MOST_FIELDS], type_at[MOST_FIELDS];
-    const Field field[6] = {{4, 0}, {1, 1}, {1, type.tag}, {4, 0}, {0, 0}, {4, 0}};
+    const bool is_json = f->kind == SN_DATA_TEXT && f->tag; /* an extension type of Arrow */
+    const Field field[7] = {{4, 0}, {1, 1}, {1, type.tag}, {4, 0}, {0, 0}, {4, 0}, {is_json ? 4 : 0, 0}};
     put_table(t, pointer, field, SN_COUNT(field), at);
     put_string(t, at[0], sn_bytes_str(f->name));
     const Field zoned[2] = {type.field[0], {4, 0}};
@@ -137,6 +151,8 @@ static void put_field(SnText *t, size_t pointer, const SnFeature *f)
     size_t child = put_pointers(t, at[5], f->nchild);
     for (uint32_t i = 0; i < f->nchild; i++)
         put_field(t, child + 4 * i, &f->child[i]);
+    if (is_json)
+        put_extension(t, at[6], "arrow.json");
 }
 
 /* A message whose header is of this tag; where the pointer to it stands. */

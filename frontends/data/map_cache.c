@@ -9,7 +9,7 @@
 
 static SnHash128 key_of(uint64_t fingerprint)
 {
-    static const char kind[] = "dataset rows 1";
+    static const char kind[] = "dataset rows 2";
     return sn_hash128(kind, sizeof kind, fingerprint);
 }
 

@@ -2,8 +2,8 @@
  * 10,000 rows after the other.
  *
  * Every column is read as texts. One whose values are all whole numbers, numbers or bools becomes that; what
- * pandas takes for missing is null, and whole numbers with some missing are floats. A row with another number
- * of fields than the header is an error. */
+ * pandas takes for missing is null, and whole numbers with some missing are floats. What a row
+ * lacks is missing; one with more fields than the header is an error. */
 #include "frontends/data/table.h"
 
 #include <math.h>
@@ -125,7 +125,9 @@ static SnStatus read_row(Csv *c)
                  c->f->path, (long long)c->row, (long long)line, (int)b->key.n, (const char *)b->key.at);
         sn_builder_text(b, field);
     }
-    SN_CHECK(n == c->col.n, c->err, SN_EFORMAT, "%s: row %lld (line %lld): %zu fields, expected %zu",
+    for (size_t i = n; i < c->col.n; i++)
+        sn_builder_text(c->col.at[i], sn_bytes("", 0));
+    SN_CHECK(n <= c->col.n, c->err, SN_EFORMAT, "%s: row %lld (line %lld): %zu fields, expected %zu",
              c->f->path, (long long)c->row, (long long)line, n, c->col.n);
     return SN_OK;
 }
@@ -174,6 +176,21 @@ static bool parse_int(SnBytes s, int64_t *out)
     return ok;
 }
 
+/* Only beyond what an int64 holds: pandas asks this where the other fails. */
+static bool parse_unsigned(SnBytes s, uint64_t *out)
+{
+    uint64_t v = 0;
+    s = strip(s);
+    bool ok = s.n > 0;
+    for (size_t i = 0; ok && i < s.n; i++) {
+        const unsigned digit = (unsigned)s.at[i] - '0';
+        ok = digit <= 9 && v <= (UINT64_MAX - digit) / 10;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return ok;
+}
+
 /* What sn_parse_f64 takes, and ".5", "5.", "+5", "1E5", "inf" as pandas does. */
 static bool parse_number(SnBytes s, double *out)
 {
@@ -207,23 +224,26 @@ static bool parse_number(SnBytes s, double *out)
     return ok;
 }
 
-typedef enum Guess { WHOLE, NUMBER, TRUTH, TEXT } Guess;
+typedef enum Guess { WHOLE, UNSIGNED, NUMBER, TRUTH, TEXT } Guess;
 static const SnFeature guessed[] = {[WHOLE] = {.kind = SN_DATA_NUMBER, .dtype = SN_I64},
+                                    [UNSIGNED] = {.kind = SN_DATA_NUMBER, .dtype = SN_U64},
                                     [NUMBER] = {.kind = SN_DATA_NUMBER, .dtype = SN_F64},
                                     [TRUTH] = {.kind = SN_DATA_NUMBER, .dtype = SN_BOOL},
                                     [TEXT] = {.kind = SN_DATA_TEXT, .is_wide = true}};
 
 typedef union Value {
     int64_t whole;
+    uint64_t natural;
     double number;
     uint8_t truth;
 } Value;
 
 static bool fits(Guess g, SnBytes s, Value *v)
 {
-    return g == WHOLE    ? parse_int(s, &v->whole)
-           : g == NUMBER ? parse_number(s, &v->number)
-                         : g == TEXT || parse_truth(s, &v->truth);
+    return g == WHOLE      ? parse_int(s, &v->whole)
+           : g == UNSIGNED ? parse_unsigned(s, &v->natural)
+           : g == NUMBER   ? parse_number(s, &v->number)
+                           : g == TEXT || parse_truth(s, &v->truth);
 }
 
 static SnBytes text_of(const SnBuilder *b, size_t i)
@@ -253,7 +273,7 @@ static Guess guess_type(const SnBuilder *b)
     Guess g = b->n ? WHOLE : TEXT;
     while (g < TEXT && !all_fit(g, b, &nmissing))
         g++;
-    return g == WHOLE && nmissing ? NUMBER : g;
+    return g <= UNSIGNED && nmissing ? NUMBER : g;
 }
 
 /* Texts become what they spell. */

@@ -2,7 +2,8 @@
  * of a file of lines after the other.
  *
  * A column is null until it has a value. Whole numbers become floats where one is; strings that are all dates
- * become timestamps; other mixtures are errors, which name row and column. */
+ * become timestamps; other mixtures are kept as JSON (json_shape.c), which the first part tells. */
+#include "frontends/data/json_shape.h"
 #include "frontends/data/table.h"
 
 #include <stdio.h>
@@ -10,9 +11,11 @@
 typedef struct Rows {
     const SnDataFile *f;
     SnRows *to;
-    SnArena arena;   /* of one row */
-    SnArena keys;    /* of one part */
-    SnBuilder *root; /* a STRUCT: the columns */
+    SnArena arena; /* of one row */
+    SnArena keys;  /* of one part */
+    SnArena shapes;
+    SnJsonShape *shape; /* of the rows of the first part */
+    SnBuilder *root;    /* a STRUCT: the columns */
     SnError *err;
 } Rows;
 
@@ -24,6 +27,7 @@ static const SnFeature types[] = {
     [SN_JSON_ARRAY] = {.kind = SN_DATA_LIST},
     [SN_JSON_OBJECT] = {.kind = SN_DATA_STRUCT},
 };
+static const SnFeature json_type = {.kind = SN_DATA_TEXT, .tag = "{\"_type\": \"Json\"}"};
 static const char *const kinds[] = {
     [SN_JSON_NULL] = "null",       [SN_JSON_BOOL] = "a bool",   [SN_JSON_INT] = "a number",
     [SN_JSON_FLOAT] = "a number",  [SN_JSON_STRING] = "a text", [SN_JSON_ARRAY] = "a list",
@@ -65,9 +69,30 @@ static SnBuilder *field(Rows *r, SnBuilder *b, SnBytes key)
     return c;
 }
 
-static bool add(Rows *r, SnBuilder *b, const SnJson *v);
+static bool add(Rows *r, SnBuilder *b, const SnJson *v, const SnJsonShape *s);
 
-static bool add_container(Rows *r, SnBuilder *b, const SnJson *v)
+/* A text that is JSON stays as it is. */
+static bool add_json(Rows *r, SnBuilder *b, const SnJson *v)
+{
+    SnArena scratch;
+    SnText text = {.memory = b->memory};
+    SnJson *parsed = NULL;
+    if (b->type.kind == SN_DATA_NULL)
+        sn_builder_become(b, &json_type);
+    sn_arena_init(&scratch, b->memory);
+    if (v->kind == SN_JSON_STRING && sn_json_parse(&scratch, r->f->path, v->u.string, &parsed, NULL) == SN_OK)
+        sn_builder_text(b, v->u.string);
+    else {
+        sn_json_put(&text, v);
+        sn_builder_text(b, sn_bytes(text.at, text.n));
+    }
+    b->failed = b->failed || text.failed;
+    sn_text_clear(&text);
+    sn_arena_clear(&scratch);
+    return true;
+}
+
+static bool add_container(Rows *r, SnBuilder *b, const SnJson *v, const SnJsonShape *s)
 {
     if (v->kind == SN_JSON_ARRAY && b->child.n == 0 && !sn_builder_child(b, sn_bytes_str("item")))
         return false;
@@ -79,19 +104,21 @@ static bool add_container(Rows *r, SnBuilder *b, const SnJson *v)
         if (v->kind == SN_JSON_OBJECT && c->n > b->n)
             return sn_fail(r->err, SN_EFORMAT, "column %.*s is there twice", (int)item->key.n,
                            (const char *)item->key.at) == SN_OK;
-        if (!add(r, c, item))
+        if (!add(r, c, item, sn_json_shape_field(s, v->kind == SN_JSON_ARRAY ? sn_bytes_str("") : item->key)))
             return false;
     }
     sn_builder_row(b);
     return true;
 }
 
-static bool add(Rows *r, SnBuilder *b, const SnJson *v)
+static bool add(Rows *r, SnBuilder *b, const SnJson *v, const SnJsonShape *s)
 {
     if (v->kind == SN_JSON_NULL) {
         sn_builder_null(b);
         return true;
     }
+    if (sn_json_shape_is_json(s))
+        return add_json(r, b, v);
     if (b->type.kind == SN_DATA_NULL)
         sn_builder_become(b, &types[v->kind]);
     const bool is_int = v->kind == SN_JSON_INT;
@@ -106,7 +133,7 @@ static bool add(Rows *r, SnBuilder *b, const SnJson *v)
     switch (v->kind) {
     case SN_JSON_ARRAY:
     case SN_JSON_OBJECT:
-        return add_container(r, b, v);
+        return add_container(r, b, v, s);
     case SN_JSON_STRING:
         sn_builder_text(b, v->u.string);
         break;
@@ -135,7 +162,7 @@ static SnStatus add_value(Rows *r, const SnJson *v, int64_t row)
              r->f->path, where, kinds[v->kind]);
     if (r->err)
         r->err->message[0] = '\0';
-    if (add_container(r, r->root, v) && !r->root->failed)
+    if (add_container(r, r->root, v, r->shape) && !r->root->failed)
         return SN_OK;
     if (r->root->failed || !r->err || !r->err->message[0])
         return sn_fail(r->err, SN_ENOMEM, "%s: no memory", r->f->path);
@@ -172,10 +199,30 @@ static SnStatus end_part(Rows *r)
     return sn_rows_add(r->to, part, r->err);
 }
 
+/* What rows of the first part look like. What is wrong there is said when they are read. */
+static SnStatus see_lines(Rows *r, SnBytes text)
+{
+    for (size_t at = 0; at < text.n && (r->f->is_whole || at <= SN_PART_BYTES);) {
+        const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
+        const size_t n = end ? (size_t)(end - text.at) - at : text.n - at;
+        const SnBytes line = trim(sn_bytes(text.at + at, n));
+        SnJson *v = NULL;
+        at += n + 1;
+        sn_arena_clear(&r->arena);
+        if (line.n == 0)
+            continue;
+        if (sn_json_parse(&r->arena, r->f->path, line, &v, NULL) != SN_OK)
+            return SN_OK;
+        SN_CHECK(sn_json_shape_see(r->shape, &r->shapes, v), r->err, SN_ENOMEM, "%s: no memory", r->f->path);
+    }
+    return SN_OK;
+}
+
 static SnStatus read_lines(Rows *r, SnBytes text)
 {
     int64_t row = 0, line_number = 0;
     const uint8_t *part = r->f->bytes.at;
+    SN_TRY(see_lines(r, text));
     for (size_t at = 0; at < text.n;) {
         const uint8_t *end = memchr(text.at + at, '\n', text.n - at);
         const size_t n = end ? (size_t)(end - text.at) - at : text.n - at;
@@ -232,8 +279,15 @@ static SnStatus read_whole(Rows *r, SnBytes text)
     SN_TRY(sn_json_parse(&r->arena, r->f->path, text, &v, r->err));
     const SnJson *rows = key ? sn_json_get(v, key) : v;
     SN_CHECK(rows, r->err, SN_EFORMAT, "%s: there is no field %s", r->f->path, key);
+    if (rows->kind == SN_JSON_OBJECT && key && is_columns(rows))
+        return read_columns(r, rows);
+    for (uint32_t i = 0; rows->kind == SN_JSON_ARRAY && i < rows->n; i++)
+        SN_CHECK(sn_json_shape_see(r->shape, &r->shapes, &rows->u.child[i]), r->err, SN_ENOMEM,
+                 "%s: no memory", r->f->path);
     if (rows->kind == SN_JSON_OBJECT)
-        return is_columns(rows) ? read_columns(r, rows) : add_value(r, rows, 1);
+        return sn_json_shape_see(r->shape, &r->shapes, rows)
+                   ? add_value(r, rows, 1)
+                   : sn_fail(r->err, SN_ENOMEM, "%s: no memory", r->f->path);
     SN_CHECK(rows->kind == SN_JSON_ARRAY, r->err, SN_EFORMAT, "%s: expected a list of rows, found %s",
              r->f->path, kinds[rows->kind]);
     for (uint32_t i = 0; i < rows->n; i++)
@@ -268,11 +322,37 @@ static bool is_at(SnBytes s, size_t at, char c)
     return at < s.n && s.at[at] == (uint8_t)c;
 }
 
-/* "2012-01-31", with " 12:30" or "T12:30:59" behind it: seconds since 1970. */
+/* What stands behind a time: Z, +01, +0130 or +01:30; 0 where nothing does. *n loses it. */
+static bool take_zone(SnBytes s, size_t *n, int64_t *second)
+{
+    static const size_t widths[] = {3, 5, 6};
+    int64_t hour = 0, minute = 0;
+    *second = 0;
+    if (is_at(s, *n - 1, 'Z')) {
+        --*n;
+        return true;
+    }
+    for (size_t i = 0; i < SN_COUNT(widths); i++) {
+        const size_t at = *n - widths[i];
+        if (*n < 13 + widths[i] || (!is_at(s, at, '+') && !is_at(s, at, '-')))
+            continue;
+        if (!digits(s, at + 1, 2, &hour) || hour > 23 ||
+            (widths[i] > 3 && (!digits(s, *n - 2, 2, &minute) || minute > 59)) ||
+            (widths[i] == 6 && !is_at(s, at + 3, ':')))
+            return false;
+        *second = (hour * 60 + minute) * (s.at[at] == '+' ? 60 : -60);
+        *n = at;
+        return true;
+    }
+    return true;
+}
+
+/* "2012-01-31", with " 12:30" or "T12:30:59" and a zone behind it: seconds since 1970. */
 static bool parse_date(SnBytes s, int64_t *out)
 {
     static const int64_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int64_t y, m, d, hour = 0, minute = 0, second = 0;
+    int64_t y, m, d, hour = 0, minute = 0, second = 0, zone = 0;
+    size_t n = s.n;
     if (!digits(s, 0, 4, &y) || !is_at(s, 4, '-') || !digits(s, 5, 2, &m) || !is_at(s, 7, '-') ||
         !digits(s, 8, 2, &d) || m < 1 || m > 12)
         return false;
@@ -282,17 +362,17 @@ static bool parse_date(SnBytes s, int64_t *out)
     if (s.n > 10) {
         if ((!is_at(s, 10, ' ') && !is_at(s, 10, 'T')) || !digits(s, 11, 2, &hour) || hour > 23)
             return false;
-        if (s.n > 13 && (!is_at(s, 13, ':') || !digits(s, 14, 2, &minute) || minute > 59))
+        if (!take_zone(s, &n, &zone) || (n != 13 && n != 16 && n != 19))
             return false;
-        if (s.n > 16 && (!is_at(s, 16, ':') || !digits(s, 17, 2, &second) || second > 59))
+        if (n > 13 && (!is_at(s, 13, ':') || !digits(s, 14, 2, &minute) || minute > 59))
             return false;
-        if (s.n != 13 && s.n != 16 && s.n != 19 && (s.n != 20 || s.at[19] != 'Z'))
+        if (n > 16 && (!is_at(s, 16, ':') || !digits(s, 17, 2, &second) || second > 59))
             return false;
     }
     const int64_t year = y - (m <= 2), era = year >= 0 ? year / 400 : (year - 399) / 400;
     const int64_t in_era = year - era * 400, in_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
     const int64_t day = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
-    *out = ((day * 24 + hour) * 60 + minute) * 60 + second;
+    *out = ((day * 24 + hour) * 60 + minute) * 60 + second - zone;
     return true;
 }
 
@@ -301,7 +381,7 @@ static void find_dates(SnBuilder *b)
 {
     for (size_t i = 0; i < b->child.n; i++)
         find_dates(b->child.at[i]);
-    if (b->type.kind != SN_DATA_TEXT || b->nnull == b->n || b->failed)
+    if (b->type.kind != SN_DATA_TEXT || b->type.tag || b->nnull == b->n || b->failed)
         return;
     SN_VEC(uint8_t) data = {0};
     int64_t begin = 0;
@@ -338,14 +418,20 @@ SnStatus sn_read_json_rows(const SnDataFile *f, SnRows *to, SnError *err)
     Rows r = {.f = f, .to = to, .root = &root, .err = err ? err : &local};
     sn_arena_init(&r.arena, memory);
     sn_arena_init(&r.keys, memory);
+    sn_arena_init(&r.shapes, memory);
     sn_map_init(&root.field, memory);
     begin_part(&r);
+    r.shape = sn_json_shape_create(&r.shapes, sn_bytes_str(""));
     SnBytes text = trim(f->bytes);
     if (text.n >= 3 && memcmp(text.at, "\xEF\xBB\xBF", 3) == 0)
         text = trim(sn_bytes(text.at + 3, text.n - 3));
-    SnStatus st = is_whole(&r, text) ? read_whole(&r, text) : read_lines(&r, text);
+    SnStatus st = !r.shape             ? sn_fail(r.err, SN_ENOMEM, "%s: no memory", f->path)
+                  : is_whole(&r, text) ? read_whole(&r, text)
+                                       : read_lines(&r, text);
     if (st == SN_OK)
         st = end_part(&r);
+    sn_json_shape_clear(r.shape, &r.shapes);
+    sn_arena_clear(&r.shapes);
     sn_builder_clear(&root);
     sn_arena_clear(&r.arena);
     sn_arena_clear(&r.keys);

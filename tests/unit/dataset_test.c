@@ -82,21 +82,42 @@ static void dataset_csv_infers_types_as_pandas(void **state)
     sn_dataset_release(d);
 }
 
+/* Values that have nothing in common are kept as JSON; rows may be short. */
+static void dataset_mixtures_are_json(void **state)
+{
+    static const char *const want[] = {"1", "\"x\"", "{\"k\": [2]}"};
+    SnDataset *d = NULL;
+    SnError err;
+    assert_ok(open_text(
+        *state, "m.jsonl",
+        "{\"a\":1,\"s\":{\"k\":1},\"t\":\"2020-01-01T00:00:30+00:30\"}\n{\"a\":\"x\",\"s\":{\"l\":2}}\n"
+        "{\"a\":{\"k\":[2]},\"s\":null}\n{\"a\":null}\n",
+        NULL, &d, &err));
+    for (int i = 0; i < 3; i++)
+        assert_true(sn_bytes_is(sn_cell_bytes(sn_dataset_cell(d, 0, i)), want[i]));
+    assert_true(sn_cell_is_null(sn_dataset_cell(d, 0, 3)) && sn_cell_is_null(sn_dataset_cell(d, 1, 2)));
+    assert_string_equal(sn_dataset_feature(d, 1)->tag, "{\"_type\": \"Json\"}");
+    assert_int_equal(sn_cell_int(sn_dataset_cell(d, 2, 0)), 1577836800 + 30 - 1800);
+    sn_dataset_release(d);
+    assert_ok(open_text(*state, "s.csv", "a,b\n1,2\n18446744073709551615\n", NULL, &d, &err));
+    assert_int_equal(sn_dataset_feature(d, 0)->dtype, SN_U64);
+    assert_true(sn_cell_is_null(sn_dataset_cell(d, 1, 1)));
+    sn_dataset_release(d);
+}
+
 static void dataset_bad_rows_are_named(void **state)
 {
     static const struct {
         const char *name, *text, *message;
-    } cases[] = {
-        {"t.csv", "a,b\n1,2\n3\n", "row 2 (line 3): 1 fields, expected 2"},
-        {"t.csv", "a,b\n1,2\n3,4,5\n", "row 2 (line 3): 3 fields, expected 2"},
-        {"t.csv", "a\n\"x\n\ny\n", "row 1 (line 2): a quote that is not closed"},
-        {"t.csv", "a,b\n1,\xE9\n", "row 1 (line 2), column b: no UTF-8"},
-        {"t.jsonl", "{\"a\": 1}\n\n{\"a\": \n", "row 2 (line 3)"},
-        {"t.jsonl", "{\"a\": 1}\n{\"a\": \"x\"}\n", "row 2: column a: a text, where a number stood before"},
-        {"t.jsonl", "{\"a\": 1}\n[2]\n", "row 2: a list, where an object was expected"},
-        {"t.txt", "a\xFF", "byte 1 is no UTF-8"},
-        {"t.arrow", "what is this, then", "the file is cut off"},
-        {"t.xyz", "", "format (by the name's ending) is none of csv"}};
+    } cases[] = {{"t.csv", "a,b\n1,2\n3,4,5\n", "row 2 (line 3): 3 fields, expected 2"},
+                 {"t.csv", "a\n\"x\n\ny\n", "row 1 (line 2): a quote that is not closed"},
+                 {"t.csv", "a,b\n1,\xE9\n", "row 1 (line 2), column b: no UTF-8"},
+                 {"t.jsonl", "{\"a\": 1}\n\n{\"a\": \n", "row 2 (line 3)"},
+                 {"t.jsonl", "{\"a\": 1}\n{\"a\": 2, \"a\": 3}\n", "row 2: column a is there twice"},
+                 {"t.jsonl", "{\"a\": 1}\n[2]\n", "row 2: a list, where an object was expected"},
+                 {"t.txt", "a\xFF", "byte 1 is no UTF-8"},
+                 {"t.arrow", "what is this, then", "the file is cut off"},
+                 {"t.xyz", "", "format (by the name's ending) is none of csv"}};
     for (size_t i = 0; i < SN_COUNT(cases); i++) {
         SnDataset *d = NULL;
         SnError err = {0};
@@ -492,6 +513,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dataset_csv_infers_types_as_pandas, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_mixtures_are_json, begin, end),
         cmocka_unit_test_setup_teardown(dataset_bad_rows_are_named, begin, end),
         cmocka_unit_test_setup_teardown(dataset_orders_are_those_of_numpy, begin, end),
         cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
