@@ -188,7 +188,10 @@ static void sort_ended(Ended *e, uint32_t n)
     for (uint32_t i = 1; i < n; i++) {
         const Ended x = e[i];
         uint32_t at = i;
-        for (; at > 0 && e[at - 1].score < x.score; at--)
+        /* Of two alike the one that has ended. */
+        for (; at > 0 && (e[at - 1].score < x.score ||
+                          (e[at - 1].score == x.score && x.is_ended && !e[at - 1].is_ended));
+             at--)
             e[at] = e[at - 1];
         e[at] = x;
     }
@@ -208,6 +211,14 @@ static void find_candidates(SnLmBeam *b, uint32_t row, uint32_t nrow)
         for (uint32_t k = 0; k < keep && k < b->ncandidate; k++)
             b->all[n++] = (Candidate){.score = score[k], .key = key[k], .beam = i, .id = id[k]};
     }
+    /* In a first step the other beams have the same, far behind: where processors leave fewer than are
+     * wanted. */
+    for (uint32_t i = 1, first = n; nrow == 1 && i < b->beams; i++)
+        for (uint32_t k = 0; k < first; k++, n++) {
+            b->all[n] = b->all[k];
+            b->all[n].score += FAR;
+            b->all[n].key += FAR;
+        }
     sort_candidates(b->all, n);
     b->ncandidate = n < b->ncandidate ? n : b->ncandidate;
     memcpy(b->best, b->all, b->ncandidate * sizeof *b->best);
