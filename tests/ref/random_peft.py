@@ -329,6 +329,29 @@ def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
         return f"logits: off by {worst:.3g}"
     if got.shape == base.shape and (got - base).abs().max().item() < 1e-4:
         return "logits: the adapter does nothing"
+    return generated(sinter, folder, variant, theirs) if task == "CAUSAL_LM" else None
+
+
+def generated(sinter, folder, variant, model):
+    """What comes next, beside PEFT's generate. Behind virtual tokens rows are not padded: PEFT counts the places of pads there,
+    ours are not counted, as without an adapter."""
+    one = {"input_ids": torch.randint(1, VOCAB, (BATCH, SEQ), generator=torch.Generator().manual_seed(7))}
+    one["attention_mask"] = torch.ones_like(one["input_ids"])
+    if variant.startswith(("lora", "ia3")):
+        one["input_ids"][1, :2] = one["attention_mask"][1, :2] = 0
+    save_file(one, folder + "/in.safetensors")
+    for told in ({}, {"num_beams": 3}):
+        with torch.no_grad():
+            want = model.generate(**one, max_new_tokens=8, do_sample=False, pad_token_id=0, **told)
+        words = [w for k, v in told.items() for w in ("--" + k.replace("_", "-"), str(v))]
+        done = subprocess.run([sinter, "generate", folder + "/model", "--adapter", folder + "/ours", "--inputs", folder + "/in.safetensors",
+                               "--outputs", folder + "/out.safetensors", "--max-new-tokens", "8", "--pad-token-id", "0", "--quant",
+                               quant_of(variant), *words], capture_output=True, text=True)
+        if done.returncode:
+            return f"generate {told}: " + done.stderr[-600:]
+        got = load_file(folder + "/out.safetensors")["sequences"]
+        if not torch.equal(got, want):
+            return f"generate {told}: {got.tolist()}, expected {want.tolist()}"
     return None
 
 
