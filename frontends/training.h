@@ -77,7 +77,9 @@ typedef enum SnTrainKeyKind {
     SN_KEY_FLOAT,
     SN_KEY_STRING,
     SN_KEY_OBJECT, /* {"key": value}, or a string "key=value,key=value" */
-    SN_KEY_ANY
+    SN_KEY_ANY,
+    SN_KEY_IDLE, /* it changes nothing here; otherwise is JSON */
+    SN_KEY_ONLY  /* only its default is done; the same */
 } SnTrainKeyKind;
 /* A key that a config may have: a name of TrainingArguments, or of our own (model_name_or_path, train_file,
  * ...). */
@@ -102,6 +104,7 @@ typedef struct SnTrainerState {
     double best_metric;       /* NaN: none */
     const char *best_model_checkpoint;
     double loss, grad_norm, learning_rate; /* of the last step */
+    int64_t num_input_tokens_seen;         /* where include_num_input_tokens_seen asks for them */
     uint64_t tokens;                       /* that were trained on since this run began, without padding */
     double seconds;                        /* since then */
 } SnTrainerState;

@@ -21,7 +21,7 @@ static const SnTrainKey keys[] = {
     {"lr_scheduler_kwargs", SN_KEY_OBJECT, NULL, 0, 0, NULL, "numbers of the schedule"},
     {"warmup_steps", SN_KEY_FLOAT, "0", 0, COUNT, NULL, "steps in which the rate rises; below 1: a share"},
     {"warmup_ratio", SN_KEY_FLOAT, NULL, 0, 1, NULL, "the same as a share, of Transformers 4"},
-    {"optim", SN_KEY_STRING, "adamw_torch", 0, 0, NULL, "the optimizer"},
+    {"optim", SN_KEY_STRING, "adamw_torch_fused", 0, 0, NULL, "the optimizer"},
     {"optim_args", SN_KEY_OBJECT, NULL, 0, 0, NULL, "numbers of the optimizer"},
     {"weight_decay", SN_KEY_FLOAT, "0.0", 0, 1e6, NULL, "of all but biases and norms"},
     {"adam_beta1", SN_KEY_FLOAT, "0.9", 0, 1, NULL, "of adamw and lion"},
@@ -33,12 +33,15 @@ static const SnTrainKey keys[] = {
     {"neftune_noise_alpha", SN_KEY_FLOAT, NULL, 0, 1e6, NULL, "noise of words: alpha / sqrt(seq * width)"},
     {"bf16", SN_KEY_BOOL, "false", 0, 0, NULL, "arithmetic in bf16, weights in f32"},
     {"fp16", SN_KEY_BOOL, "false", 0, 0, NULL, "arithmetic in f16, weights in f32, the loss scaled"},
-    {"gradient_checkpointing", SN_KEY_BOOL, "false", 0, 0, NULL,
+    {"activation_checkpointing", SN_KEY_BOOL, NULL, 0, 0, NULL,
      "keep what goes into layers, compute again what is in them"},
+    {"gradient_checkpointing", SN_KEY_BOOL, "false", 0, 0, NULL, "the same, as it was called before"},
     {"memory_budget", SN_KEY_ANY, NULL, 0, 0, NULL,
      "bytes of a step, or \"2GB\": values are computed again to stay below"},
     {"logging_strategy", SN_KEY_STRING, "steps", 0, 0, WHEN, "when a line is logged"},
     {"logging_steps", SN_KEY_FLOAT, "500", 0, COUNT, NULL, "every so many; below 1: a share of all"},
+    {"include_num_input_tokens_seen", SN_KEY_ANY, "no", 0, 0, NULL,
+     "count tokens in the log: no, all, non_padding, true or false"},
     {"logging_first_step", SN_KEY_BOOL, "false", 0, 0, NULL, "log the first step too"},
     {"logging_dir", SN_KEY_STRING, NULL, 0, 0, NULL,
      "of TensorBoard files; default: runs/run_name in output_dir"},
@@ -71,11 +74,6 @@ static const SnTrainKey keys[] = {
     {"do_predict", SN_KEY_BOOL, "false", 0, 0, NULL, "the test file is predicted at the end"},
     {"do_eval", SN_KEY_BOOL, "false", 0, 0, NULL, "of scripts; not looked at"},
     {"disable_tqdm", SN_KEY_BOOL, NULL, 0, 0, NULL, "no progress line"},
-    {"use_cpu", SN_KEY_BOOL, "false", 0, 0, NULL, "not looked at: --device"},
-    {"dataloader_num_workers", SN_KEY_INT, "0", 0, 4096, NULL, "not looked at: --threads"},
-    {"dataloader_pin_memory", SN_KEY_BOOL, "true", 0, 0, NULL, "not looked at"},
-    {"remove_unused_columns", SN_KEY_BOOL, "true", 0, 0, NULL, "not looked at: they are not read"},
-    {"full_determinism", SN_KEY_BOOL, "false", 0, 0, NULL, "not looked at: it is always so"},
     /* what to train, and on what */
     {"model_name_or_path", SN_KEY_STRING, NULL, 0, 0, NULL, "a folder with weights"},
     {"init_from_config", SN_KEY_ANY, NULL, 0, 0, NULL,
@@ -138,69 +136,72 @@ static const SnTrainKey keys[] = {
      "grid, \"n_trials\", \"direction\", \"objective\", \"seed\"}"},
     {"early_stopping_patience", SN_KEY_INT, NULL, 1, 1e6, NULL, "evaluations that may be no better"},
     {"early_stopping_threshold", SN_KEY_FLOAT, "0.0", 0, 1e30, NULL, "by which they are better"},
-};
-
-/* Names of TrainingArguments of which only the default is done, and that as JSON. */
-static const char *const only[][2] = {
-    {"accelerator_config", "null"},
-    {"activation_checkpointing", "null"},
-    {"activation_checkpointing_kwargs", "null"},
-    {"auto_find_batch_size", "false"},
-    {"average_tokens_across_devices", "true"},
-    {"batch_eval_metrics", "false"},
-    {"bf16_full_eval", "false"},
-    {"dataloader_in_order", "true"},
-    {"dataloader_multiprocessing_context", "null"},
-    {"dataloader_persistent_workers", "false"},
-    {"dataloader_prefetch_factor", "null"},
-    {"ddp_backend", "null"},
-    {"ddp_broadcast_buffers", "null"},
-    {"ddp_bucket_cap_mb", "null"},
-    {"ddp_find_unused_parameters", "null"},
-    {"ddp_static_graph", "null"},
-    {"ddp_timeout", "1800"},
-    {"debug", "\"\""},
-    {"deepspeed", "null"},
-    {"enable_jit_checkpoint", "false"},
-    {"eval_accumulation_steps", "null"},
-    {"eval_do_concat_batches", "true"},
-    {"eval_use_gather_object", "false"},
-    {"fp16_full_eval", "false"},
-    {"fsdp", "null"},
-    {"fsdp_config", "null"},
-    {"gradient_checkpointing_kwargs", "null"},
-    {"hub_always_push", "false"},
-    {"hub_model_id", "null"},
-    {"hub_private_repo", "null"},
-    {"hub_revision", "null"},
-    {"hub_strategy", "\"every_save\""},
-    {"hub_token", "null"},
-    {"include_for_metrics", "[]"},
-    {"include_num_input_tokens_seen", "\"no\""},
-    {"label_names", "null"},
-    {"length_column_name", "\"length\""},
-    {"liger_kernel_config", "null"},
-    {"local_rank", "-1"},
-    {"log_level", "\"passive\""},
-    {"log_level_replica", "\"warning\""},
-    {"log_on_each_node", "true"},
-    {"logging_nan_inf_filter", "true"},
-    {"optim_target_modules", "null"},
-    {"parallelism_config", "null"},
-    {"project", "\"huggingface\""},
-    {"push_to_hub", "false"},
-    {"save_on_each_node", "false"},
-    {"skip_memory_metrics", "true"},
-    {"tf32", "null"},
-    {"torch_compile", "false"},
-    {"torch_compile_backend", "null"},
-    {"torch_compile_mode", "null"},
-    {"torch_empty_cache_steps", "null"},
-    {"trackio_bucket_id", "null"},
-    {"trackio_space_id", "null"},
-    {"trackio_static_space_id", "null"},
-    {"use_cache", "false"},
-    {"use_liger_kernel", "false"},
+    /* names of TrainingArguments that change nothing here: taken, and told of once */
+    {"activation_checkpointing_kwargs", SN_KEY_IDLE, NULL, 0, 0, NULL,
+     "what is kept is the compiler's choice"},
+    {"average_tokens_across_devices", SN_KEY_IDLE, "true", 0, 0, NULL, "there is one device"},
+    {"dataloader_in_order", SN_KEY_IDLE, "true", 0, 0, NULL, "rows are read in order"},
+    {"dataloader_multiprocessing_context", SN_KEY_IDLE, NULL, 0, 0, NULL, "rows are read by threads"},
+    {"dataloader_num_workers", SN_KEY_IDLE, "0", 0, 0, NULL, "--threads says how many read"},
+    {"dataloader_persistent_workers", SN_KEY_IDLE, "false", 0, 0, NULL, "rows are read by threads"},
+    {"dataloader_pin_memory", SN_KEY_IDLE, "true", 0, 0, NULL, "of other processors"},
+    {"dataloader_prefetch_factor", SN_KEY_IDLE, NULL, 0, 0, NULL, "the next batch is read ahead"},
+    {"ddp_backend", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is one process"},
+    {"ddp_broadcast_buffers", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is one process"},
+    {"ddp_bucket_cap_mb", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is one process"},
+    {"ddp_find_unused_parameters", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is one process"},
+    {"ddp_static_graph", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is one process"},
+    {"ddp_timeout", SN_KEY_IDLE, "1800", 0, 0, NULL, "there is one process"},
+    {"eval_accumulation_steps", SN_KEY_IDLE, NULL, 0, 0, NULL,
+     "what metrics need of an evaluation lies in memory"},
+    {"eval_use_gather_object", SN_KEY_IDLE, "false", 0, 0, NULL, "there is one process"},
+    {"full_determinism", SN_KEY_IDLE, "false", 0, 0, NULL, "it is always so"},
+    {"gradient_checkpointing_kwargs", SN_KEY_IDLE, NULL, 0, 0, NULL, "what is kept is the compiler's choice"},
+    {"hub_always_push", SN_KEY_IDLE, "false", 0, 0, NULL, "nothing is pushed"},
+    {"hub_model_id", SN_KEY_IDLE, NULL, 0, 0, NULL, "nothing is pushed"},
+    {"hub_private_repo", SN_KEY_IDLE, NULL, 0, 0, NULL, "nothing is pushed"},
+    {"hub_revision", SN_KEY_IDLE, NULL, 0, 0, NULL, "nothing is pushed"},
+    {"hub_strategy", SN_KEY_IDLE, "\"every_save\"", 0, 0, NULL, "nothing is pushed"},
+    {"liger_kernel_config", SN_KEY_IDLE, NULL, 0, 0, NULL, "kernels are compiled"},
+    {"local_rank", SN_KEY_IDLE, "-1", 0, 0, NULL, "there is one process"},
+    {"log_level", SN_KEY_IDLE, "\"passive\"", 0, 0, NULL, "-q and -v say how much is told"},
+    {"log_level_replica", SN_KEY_IDLE, "\"warning\"", 0, 0, NULL, "there is one process"},
+    {"log_on_each_node", SN_KEY_IDLE, "true", 0, 0, NULL, "there is one process"},
+    {"logging_nan_inf_filter", SN_KEY_IDLE, "true", 0, 0, NULL, "a loss that is no number ends the run"},
+    {"project", SN_KEY_IDLE, "\"huggingface\"", 0, 0, NULL, "there is no such service"},
+    {"remove_unused_columns", SN_KEY_IDLE, "true", 0, 0, NULL, "unused ones are not read"},
+    {"save_on_each_node", SN_KEY_IDLE, "false", 0, 0, NULL, "there is one process"},
+    {"tf32", SN_KEY_IDLE, NULL, 0, 0, NULL, "of other processors"},
+    {"torch_compile", SN_KEY_IDLE, "false", 0, 0, NULL, "all is compiled"},
+    {"torch_compile_backend", SN_KEY_IDLE, NULL, 0, 0, NULL, "all is compiled"},
+    {"torch_compile_mode", SN_KEY_IDLE, NULL, 0, 0, NULL, "all is compiled"},
+    {"torch_empty_cache_steps", SN_KEY_IDLE, NULL, 0, 0, NULL, "memory is planned ahead"},
+    {"trackio_bucket_id", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is no such service"},
+    {"trackio_space_id", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is no such service"},
+    {"trackio_static_space_id", SN_KEY_IDLE, NULL, 0, 0, NULL, "there is no such service"},
+    {"use_cache", SN_KEY_IDLE, "false", 0, 0, NULL, "no past is kept while a model learns"},
+    {"use_cpu", SN_KEY_IDLE, "false", 0, 0, NULL, "--device says where"},
+    {"use_liger_kernel", SN_KEY_IDLE, "false", 0, 0, NULL, "kernels are compiled"},
+    /* those of which only the default is done */
+    {"accelerator_config", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"auto_find_batch_size", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"batch_eval_metrics", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"bf16_full_eval", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"debug", SN_KEY_ONLY, "\"\"", 0, 0, NULL, "only this is done"},
+    {"deepspeed", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"enable_jit_checkpoint", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"eval_do_concat_batches", SN_KEY_ONLY, "true", 0, 0, NULL, "only this is done"},
+    {"fp16_full_eval", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"fsdp", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"fsdp_config", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"hub_token", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"include_for_metrics", SN_KEY_ONLY, "[]", 0, 0, NULL, "only this is done"},
+    {"label_names", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"length_column_name", SN_KEY_ONLY, "\"length\"", 0, 0, NULL, "only this is done"},
+    {"optim_target_modules", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"parallelism_config", SN_KEY_ONLY, NULL, 0, 0, NULL, "only this is done"},
+    {"push_to_hub", SN_KEY_ONLY, "false", 0, 0, NULL, "only this is done"},
+    {"skip_memory_metrics", SN_KEY_ONLY, "true", 0, 0, NULL, "only this is done"},
 };
 
 const SnTrainKey *sn_train_key(size_t i)
@@ -314,17 +315,9 @@ static bool is_json(const SnJson *v, const char *text)
     return sn_json_number(v, &x) && sn_parse_f64(sn_bytes_str(text), &y) && x == y;
 }
 
-/* A name of `only` with its default: nothing is to be done. */
-static SnStatus check_only(const SnJson *v, bool *is_known, SnError *err)
+bool sn_arg_is_usual(const SnTrainKey *k, const SnJson *v)
 {
-    for (size_t i = 0; i < SN_COUNT(only); i++) {
-        if (!sn_bytes_is(v->key, only[i][0]))
-            continue;
-        *is_known = true;
-        SN_CHECK(sn_json_is_null(v) || is_json(v, only[i][1]), err, SN_EUNSUPPORTED,
-                 "config: %s: only %s is done", only[i][0], only[i][1]);
-    }
-    return SN_OK;
+    return sn_json_is_null(v) || (k->otherwise && is_json(v, k->otherwise));
 }
 
 bool sn_arg_is_choice(const char *choice, SnBytes s)
@@ -340,9 +333,14 @@ bool sn_arg_is_choice(const char *choice, SnBytes s)
 
 static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
 {
-    static const char *const kinds[] = {
-        [SN_KEY_BOOL] = "true or false", [SN_KEY_INT] = "a whole number", [SN_KEY_FLOAT] = "a number",
-        [SN_KEY_STRING] = "a string",    [SN_KEY_OBJECT] = "an object",   [SN_KEY_ANY] = ""};
+    static const char *const kinds[] = {[SN_KEY_BOOL] = "true or false",
+                                        [SN_KEY_INT] = "a whole number",
+                                        [SN_KEY_FLOAT] = "a number",
+                                        [SN_KEY_STRING] = "a string",
+                                        [SN_KEY_OBJECT] = "an object",
+                                        [SN_KEY_ANY] = "",
+                                        [SN_KEY_IDLE] = "",
+                                        [SN_KEY_ONLY] = ""};
     double x = 0;
     int64_t n = 0;
     const bool fits[] = {[SN_KEY_BOOL] = v->kind == SN_JSON_BOOL,
@@ -350,7 +348,11 @@ static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
                          [SN_KEY_FLOAT] = sn_json_number(v, &x),
                          [SN_KEY_STRING] = v->kind == SN_JSON_STRING,
                          [SN_KEY_OBJECT] = v->kind == SN_JSON_OBJECT || v->kind == SN_JSON_STRING,
-                         [SN_KEY_ANY] = true};
+                         [SN_KEY_ANY] = true,
+                         [SN_KEY_IDLE] = true,
+                         [SN_KEY_ONLY] = true};
+    SN_CHECK(k->kind != SN_KEY_ONLY || sn_arg_is_usual(k, v), err, SN_EUNSUPPORTED,
+             "config: %s: only %s is done", k->name, k->otherwise ? k->otherwise : "null");
     SN_CHECK(fits[k->kind], err, SN_EINVAL, "config: %s: expected %s", k->name, kinds[k->kind]);
     if (k->kind == SN_KEY_INT || k->kind == SN_KEY_FLOAT) {
         (void)sn_json_number(v, &x);
@@ -375,11 +377,9 @@ SnStatus sn_train_config_check(const SnJson *config, SnError *err)
         const SnTrainKey *k = NULL;
         for (size_t j = 0; j < SN_COUNT(keys) && !k; j++)
             k = sn_bytes_is(v->key, keys[j].name) ? &keys[j] : NULL;
-        bool is_known = k != NULL;
-        SN_TRY(check_only(v, &is_known, err));
-        if (!is_known)
+        if (!k)
             return unknown(v, err);
-        if (k && !sn_json_is_null(v))
+        if (!sn_json_is_null(v))
             SN_TRY(check_value(k, v, err));
     }
     return SN_OK;

@@ -10,6 +10,8 @@ bool sn_arg_bool(const SnJson *config, const char *key);
 int64_t sn_arg_int(const SnJson *config, const char *key);
 double sn_arg_number(const SnJson *config, const char *key);
 const char *sn_arg_string(const SnJson *config, const char *key); /* lives as long as config; NULL: null */
+/* Null, or its default. */
+bool sn_arg_is_usual(const SnTrainKey *k, const SnJson *v);
 /* Edits that make b of a: insertions, removals, replacements. */
 size_t sn_arg_distance(SnBytes a, const char *b);
 bool sn_arg_is_choice(const char *choice, SnBytes s); /* is it one of "no|steps|epoch"? */

@@ -188,7 +188,7 @@ static void put_arguments(Card *c)
         sn_text_printf(&c->text, "- gradient_accumulation_steps: %lld\n- total_train_batch_size: %lld\n",
                        (long long)times, (long long)(rows * times));
     sn_text_printf(&c->text, "- optimizer: %s with betas=(%g,%g) and epsilon=%g\n",
-                   optim ? optim : "adamw_torch", sn_arg_number(config, "adam_beta1"),
+                   optim ? optim : "adamw_torch_fused", sn_arg_number(config, "adam_beta1"),
                    sn_arg_number(config, "adam_beta2"), sn_arg_number(config, "adam_epsilon"));
     put_argument(c, "lr_scheduler_type", "lr_scheduler_type");
     if (sn_arg_number(config, "warmup_steps") != 0)

@@ -279,7 +279,7 @@ static SnStatus put_state(SnTrainer *t, const char *folder, SnError *err)
     sn_text_printf(&text, "],\n");
     put_count(&text, "logging_steps", s->logging_steps);
     put_count(&text, "max_steps", s->max_steps);
-    put_count(&text, "num_input_tokens_seen", 0);
+    put_count(&text, "num_input_tokens_seen", s->num_input_tokens_seen);
     put_count(&text, "num_train_epochs", s->num_train_epochs);
     put_count(&text, "save_steps", s->save_steps);
     put_control(t, &text);
@@ -584,6 +584,7 @@ static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
     (void)sn_json_number(sn_json_get(json, "epoch"), &s->epoch);
     (void)sn_json_number(sn_json_get(json, "best_metric"), &s->best_metric);
     (void)sn_json_int(sn_json_get(json, "best_global_step"), &s->best_global_step);
+    (void)sn_json_int(sn_json_get(json, "num_input_tokens_seen"), &s->num_input_tokens_seen);
     struct stat there;
     if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best) &&
         stat((const char *)best.at, &there) == 0)

@@ -71,7 +71,9 @@ SnStatus sn_train_spec(const SnModel *m, SnArena *arena, const SnTrainingDesc *d
     s->dtype = sn_arg_bool(d->args, "bf16") ? SN_BF16 : sn_arg_bool(d->args, "fp16") ? SN_F16 : SN_NODTYPE;
     SN_TRY(sn_recipe_optimizer(arena, d->args, &s->optimizer, err));
     SN_TRY(sn_recipe_schedule(arena, d->args, &s->schedule, err));
-    s->is_remat = sn_arg_bool(d->args, "gradient_checkpointing");
+    s->is_remat =
+        sn_arg_bool(d->args, sn_arg(d->args, "activation_checkpointing") ? "activation_checkpointing"
+                                                                         : "gradient_checkpointing");
     SN_TRY(read_inputs(m, arena, d, s, err));
     return read_budget(arena, d, s, err);
 }

@@ -83,9 +83,12 @@ static void after_epoch(SnTrainer *t)
     sn_trainer_emit(t, SN_ON_epoch_end, NULL);
 }
 
-static SnStatus add_log(SnTrainer *t, const SnText *members, const SnJson **out, SnError *err)
+static SnStatus add_log(SnTrainer *t, SnText *members, const SnJson **out, SnError *err)
 {
     const SnJson *entry = NULL;
+    if (t->counts_tokens)
+        sn_text_printf(members, ", \"num_input_tokens_seen\": %lld",
+                       (long long)t->state.num_input_tokens_seen);
     SN_CHECK(!members->failed, err, SN_ENOMEM, "training: no memory");
     SN_TRY(sn_train_log_add(&t->log, &t->arena, members->at, t->state.global_step, &entry, err));
     t->control.should_log = false;
@@ -211,6 +214,7 @@ typedef struct Run {
     int64_t *order;                       /* of the rows of the epoch */
     double loss, total;                   /* since the last line, of all */
     int64_t logged;                       /* step of the last line */
+    int64_t seen;                         /* num_input_tokens_seen at the beginning */
     double begin;
 } Run;
 
@@ -223,6 +227,11 @@ static SnStatus log_step(Run *r, SnError *err)
                    r->loss / (double)(s->global_step - r->logged), s->learning_rate, s->epoch);
     if (isfinite(s->grad_norm)) /* else the step was left out, and the scale of the loss is halved */
         sn_text_printf(&members, ", \"grad_norm\": %.9g", s->grad_norm);
+    if (t->counts_tokens) {
+        const double seconds = sn_trainer_now() - r->begin;
+        sn_text_printf(&members, ", \"train_runtime\": %.4f, \"train_tokens_per_second\": %.3f", seconds,
+                       (double)(s->num_input_tokens_seen - r->seen) / seconds);
+    }
     r->total += r->loss;
     r->loss = 0;
     r->logged = s->global_step;
@@ -344,6 +353,28 @@ static int64_t pick_rows(const Run *r, int64_t update, int64_t *row)
     return r->times > 1 ? all : n;
 }
 
+/* Trainer._track_num_input_tokens, of each micro-batch: all places of its longest row, or what rows have. */
+static int64_t count_tokens(const Run *r, int64_t n)
+{
+    const SnTrainer *t = r->t;
+    const SnTrainRows *now = &t->train.now;
+    const SnImages *x = &t->collate.images;
+    int64_t all = 0;
+    if (t->collate.task == SN_TRAIN_IMAGE)
+        return n * x->channels * x->height * x->width;
+    for (int64_t i = 0; i < n; i += r->batch) {
+        const int64_t end = i + r->batch < n ? i + r->batch : n;
+        int64_t longest = t->collate.is_padded ? t->collate.most : 0;
+        for (int64_t k = i; k < end; k++) {
+            const int64_t size = now->start.at[k + 1] - now->start.at[k];
+            longest = size > longest ? size : longest;
+            all += t->counts_padding ? 0 : size;
+        }
+        all += t->counts_padding ? longest * (end - i) : 0;
+    }
+    return all;
+}
+
 static bool is_stopped(const SnTrainer *t)
 {
     return t->control.should_training_stop || t->control.should_epoch_stop;
@@ -367,6 +398,8 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     SN_TRY(sn_train_source_batch(&t->train, row, n, r->times > 1 ? r->times : 0, seed, &t->batch_arena, in,
                                  &nin, err));
     const uint64_t tokens = t->train.now.ids.n;
+    const int64_t rows = t->train.n - update * r->times * r->batch,
+                  count = t->counts_tokens ? count_tokens(r, n < rows ? n : rows) : 0;
     if (update + 1 < r->updates) {
         int64_t *next = sn_arena_array(&t->batch_arena, (size_t)(r->times * r->batch), sizeof *next);
         if (!next)
@@ -391,6 +424,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     sn_trainer_emit(t, SN_ON_optimizer_step, NULL);
     r->loss += y.loss;
     s->tokens += tokens;
+    s->num_input_tokens_seen += count;
     s->global_step++;
     s->epoch = (double)epoch + (double)last / (double)r->micro;
     s->seconds = sn_trainer_now() - r->begin;
@@ -556,6 +590,7 @@ SnStatus sn_trainer_train(SnTrainer *t, SnText *json, SnError *err)
     const int64_t done = first / r.updates, end = first < t->state.max_steps ? t->state.num_train_epochs : 0;
     const bool skips = !sn_arg_bool(t->config, "ignore_data_skip");
     r.logged = first;
+    r.seen = t->state.num_input_tokens_seen;
     r.begin = sn_trainer_now();
     t->control.should_training_stop = false;
     sn_trainer_emit(t, SN_ON_train_begin, NULL);

@@ -34,6 +34,7 @@ struct SnTrainer {
     SnPlateau plateau;
     const char *metric; /* metric_for_best_model; NULL: none is best */
     bool greater;       /* greater_is_better */
+    bool counts_tokens, counts_padding;
 };
 
 /* ---- trainer.c ---- */

@@ -405,11 +405,38 @@ static SnStatus check_answers(const SnTrainer *t, SnError *err)
     return SN_OK;
 }
 
+/* include_num_input_tokens_seen: a word, or a truth. */
+static SnStatus find_counts(SnTrainer *t, SnError *err)
+{
+    const SnJson *v = sn_arg(t->config, "include_num_input_tokens_seen");
+    bool all = false;
+    const bool is_bool = v && sn_json_bool(v, &all);
+    SN_CHECK(!v || is_bool || sn_json_is(v, "no") || sn_json_is(v, "all") || sn_json_is(v, "non_padding"),
+             err, SN_EINVAL,
+             "config: include_num_input_tokens_seen: expected no, all, non_padding, true or false");
+    t->counts_padding = all || sn_json_is(v, "all");
+    t->counts_tokens = t->counts_padding || sn_json_is(v, "non_padding");
+    return SN_OK;
+}
+
+/* A line for each key that was set and changes nothing. */
+static void tell_idle(const SnTrainer *t)
+{
+    const SnTrainKey *k = NULL;
+    for (size_t i = 0; (k = sn_train_key(i)) != NULL; i++) {
+        const SnJson *v = sn_json_get(t->config, k->name);
+        if (k->kind == SN_KEY_IDLE && !sn_arg_is_usual(k, v))
+            sn_log_write(t->ctx, SN_LOG_WARN, "config: %s changes nothing: %s", k->name, k->does);
+    }
+}
+
 static SnStatus begin(SnTrainer *t, SnError *err)
 {
     SN_TRY(sn_train_config_check(t->config, err));
     SN_CHECK(!sn_arg(t->config, "hyperparameter_search"), err, SN_EINVAL,
              "config: hyperparameter_search: a trainer is one trial");
+    SN_TRY(find_counts(t, err));
+    tell_idle(t);
     t->output = sn_arg_string(t->config, "output_dir");
     SN_CHECK(mkdir(t->output, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", t->output,
              strerror(errno));

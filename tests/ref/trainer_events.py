@@ -74,7 +74,8 @@ def strategies(rng):
              metric_for_best_model=rng.choice([None, "loss", "eval_loss", "accuracy"]),
              load_best_model_at_end=rng.random() < 0.4, save_only_model=False,
              restore_callback_states_from_checkpoint=rng.random() < 0.5, ignore_data_skip=rng.random() < 0.2,
-             dataloader_drop_last=rng.random() < 0.2)
+             dataloader_drop_last=rng.random() < 0.2,
+             include_num_input_tokens_seen=rng.choice(["no", "all", "non_padding", True]))
     if rng.random() < 0.5:
         a["max_steps"] = rng.randint(3, 14)
     else:

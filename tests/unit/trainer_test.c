@@ -25,7 +25,15 @@ typedef struct Room {
     SnCompiler *cc;
     SnArena arena;
     Scratch files;
+    char told[256]; /* the last line of the log */
 } Room;
+
+static void hear_log(void *self, SnLogLevel level, const char *message)
+{
+    Room *r = self;
+    if (level <= SN_LOG_WARN)
+        (void)snprintf(r->told, sizeof r->told, "%s", message);
+}
 
 /* Dark ones and bright ones, by turns. */
 static void write_images(const Scratch *s)
@@ -54,7 +62,8 @@ static void *counting_resize(void *self, void *ptr, size_t old_size, size_t new_
 static int open_room(void **state)
 {
     static Room r;
-    const SnContextDesc desc = {.struct_size = sizeof desc, .memory = {&r, counting_resize}};
+    const SnContextDesc desc = {
+        .struct_size = sizeof desc, .memory = {&r, counting_resize}, .log = {.self = &r, .write = hear_log}};
     const SnCompilerDesc d = {.struct_size = sizeof d, .ops = sn_all_ops, .backends = sn_all_backends};
     SnError err;
     r = (Room){0};
@@ -209,6 +218,37 @@ static void sizes_change_as_in_pillow(void **state)
     assert_non_null(strstr(err.message, "neither PNG nor JPEG"));
 }
 
+/* ---- keys ---- */
+
+/* All names of TrainingArguments are known: they are done, told of, or refused. */
+static void keys_are_done_told_of_or_refused(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"\"push_to_hub\": true", "push_to_hub: only false"},
+        {"\"deepspeed\": \"z.json\"", "deepspeed: only null"},
+        {"\"hub_strateg\": \"end\"", "the nearest one is hub_strategy"},
+        {"\"lerning_rate\": 1", "the nearest one is learning_rate"},
+    };
+    Room *r = *state;
+    SnTrainer *t = NULL;
+    SnError err;
+    for (size_t i = 0; i < SN_COUNT(wrong); i++) {
+        err = (SnError){0};
+        assert_int_not_equal(sn_train_config_check(config_of(r, wrong[i][0]), &err), SN_OK);
+        if (!strstr(err.message, wrong[i][1]))
+            fail_msg("%s", err.message);
+    }
+    const SnTrainerDesc d = {
+        .struct_size = sizeof d,
+        .config =
+            config_of(r, "\"tf32\": false, \"ddp_timeout\": 1800, \"push_to_hub\": false, \"debug\": \"\""),
+        .device = "interp"};
+    assert_ok(sn_trainer_create(r->cc, &d, &t, &err));
+    assert_string_equal(r->told, "config: tf32 changes nothing: of other processors");
+    sn_trainer_destroy(t);
+    close_output(r, NULL, 0);
+}
+
 /* ---- trials ---- */
 
 static void trials_are_what_the_space_says(void **state)
@@ -328,9 +368,9 @@ static void steps_take_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events_come_in_their_order), cmocka_unit_test(flags_of_callbacks_are_followed),
-        cmocka_unit_test(sizes_change_as_in_pillow),  cmocka_unit_test(trials_are_what_the_space_says),
-        cmocka_unit_test(steps_take_no_memory),
+        cmocka_unit_test(events_come_in_their_order),     cmocka_unit_test(flags_of_callbacks_are_followed),
+        cmocka_unit_test(sizes_change_as_in_pillow),      cmocka_unit_test(keys_are_done_told_of_or_refused),
+        cmocka_unit_test(trials_are_what_the_space_says), cmocka_unit_test(steps_take_no_memory),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }
