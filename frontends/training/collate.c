@@ -55,6 +55,8 @@ SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
     c->pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? (int32_t)sn_config_int(&model->config, "pad_token_id", 0)
                                                : (int32_t)f.name[SN_TOK_PAD];
     const bool is_answer = c->task == SN_TRAIN_ANSWER;
+    c->skips_pad =
+        c->task == SN_TRAIN_CAUSAL && !sn_arg_bool(c->config, "packing") && f.name[SN_TOK_PAD] != SN_TOK_NONE;
     c->gives_types = text.gives_types && (is_answer || sn_arg(c->config, "text_pair_column"));
     c->is_padded =
         sn_arg(c->config, "pad_to_max_length") ? sn_arg_bool(c->config, "pad_to_max_length") : is_answer;
@@ -405,9 +407,9 @@ static void fill_row(const SnCollate *c, const SnTrainRows *r, int64_t row, uint
         if (b->types)
             b->types[base + k] = k < n ? r->types.at[at + k] : 0;
         if (b->labels)
-            b->labels[base + k] = k >= n                       ? IGNORED
-                                  : c->task == SN_TRAIN_CAUSAL ? r->ids.at[at + k]
-                                  : c->task == SN_TRAIN_MASKED ? IGNORED
+            b->labels[base + k] = k >= n || (c->skips_pad && r->ids.at[at + k] == c->pad) ? IGNORED
+                                  : c->task == SN_TRAIN_CAUSAL                            ? r->ids.at[at + k]
+                                  : c->task == SN_TRAIN_MASKED                            ? IGNORED
                                                                : r->labels.at[at + k];
     }
     if (c->task == SN_TRAIN_MASKED && row >= 0)

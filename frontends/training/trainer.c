@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MEGA       50  /* batches whose rows are sorted by length */
+#define MEGA       50  /* steps whose rows are sorted by length, or a quarter of all where that is less */
 #define EVAL_STEPS 500 /* that a state has where nobody told, and nothing goes by them */
 
 static SnStatus no_memory(SnError *err)
@@ -287,10 +287,10 @@ static void sort_by_length(const SnTrainSource *r, int64_t *row, int64_t n, ByLe
 }
 
 /* LengthGroupedSampler: the longest row comes first, so that what a run needs is known at once. */
-static SnStatus group(SnTrainer *t, int64_t *order, int64_t batch, SnError *err)
+static SnStatus group(SnTrainer *t, int64_t *order, int64_t step, SnError *err)
 {
     const SnTrainSource *r = &t->train;
-    const int64_t mega = MEGA * batch;
+    const int64_t parts = r->n / (step * 4), mega = step * (parts > MEGA ? MEGA : parts > 0 ? parts : 1);
     ByLength *by = sn_arena_array(&t->batch_arena, (size_t)(mega < r->n ? mega : r->n), sizeof *by);
     if (!by)
         return no_memory(err);
@@ -319,7 +319,7 @@ static SnStatus order_rows(Run *r, int64_t epoch, SnError *err)
     }
     sn_draw_permutation(&draw, r->order, t->train.n);
     const bool groups = is_when(t, "train_sampling_strategy", "group_by_length");
-    return groups ? group(t, r->order, r->batch, err) : SN_OK;
+    return groups ? group(t, r->order, r->batch * r->times, err) : SN_OK;
 }
 
 /* ---- a step ---- */

@@ -1,6 +1,6 @@
-/* trainer_bridge.c -- for trainer_events.py: a training whose events are told to Python, which may set flags.
- */
-#include "frontends/training.h"
+/* trainer_bridge.c -- for trainer_events.py: a training whose events are told to Python, which may set flags;
+ * for random_batches.py: batches of its rows. */
+#include "frontends/training/trainer.h"
 
 #define FLAGS 5
 
@@ -9,9 +9,16 @@ typedef void Tell(const char *event, int64_t step, double epoch, int32_t flags[F
 SN_API int trainer_bridge(const char *config, const char *device, const char *modules, Tell *tell,
                           char message[500]);
 
+typedef void TellTensor(const char *name, int ndim, const int64_t *dims, const void *at);
+SN_API int batch_bridge(const char *config, const char *modules, const int64_t *row, int64_t n, int64_t seed,
+                        TellTensor *tell, char message[500]);
+
 typedef struct Bridge {
     SnContext *ctx;
     Tell *tell;
+    TellTensor *tensor;
+    const int64_t *row;
+    int64_t n, seed;
 } Bridge;
 
 static void hear(const Bridge *b, const char *event, const SnTrainerState *state, SnTrainerControl *c,
@@ -40,6 +47,17 @@ static void hear(const Bridge *b, const char *event, const SnTrainerState *state
 SN_TRAINER_EVENTS(SN_X)
 #undef SN_X
 
+static SnStatus give_batch(const Bridge *b, SnTrainer *t, SnError *err)
+{
+    SnNamedTensor in[SN_TRAIN_INPUTS];
+    size_t n = 0;
+    SN_TRY(
+        sn_train_source_batch(&t->train, b->row, b->n, 0, (uint64_t)b->seed, &t->batch_arena, in, &n, err));
+    for (size_t i = 0; i < n; i++)
+        b->tensor(in[i].name, in[i].view.ndim, in[i].view.dims, in[i].view.data);
+    return SN_OK;
+}
+
 static SnStatus run(Bridge *b, SnArena *arena, const char *text, const char *device, const char *modules,
                     SnError *err)
 {
@@ -62,25 +80,47 @@ static SnStatus run(Bridge *b, SnArena *arena, const char *text, const char *dev
     if (st == SN_OK)
         st = sn_trainer_create(cc, &d, &t, err);
     if (st == SN_OK)
-        st = sn_trainer_train(t, &said, err);
+        st = b->tensor ? give_batch(b, t, err) : sn_trainer_train(t, &said, err);
     sn_trainer_destroy(t);
     sn_compiler_destroy(cc);
     sn_text_clear(&said);
     return st;
 }
 
-int trainer_bridge(const char *config, const char *device, const char *modules, Tell *tell, char message[500])
+static int bridge(Bridge *b, const char *config, const char *device, const char *modules, char message[500])
 {
-    Bridge b = {.tell = tell};
     SnError err = {0};
     SnArena arena;
-    SnStatus st = sn_context_create(NULL, &b.ctx, &err);
+    SnStatus st = sn_context_create(NULL, &b->ctx, &err);
     if (st == SN_OK) {
-        sn_arena_init(&arena, sn_allocator(b.ctx));
-        st = run(&b, &arena, config, device, modules, &err);
+        sn_arena_init(&arena, sn_allocator(b->ctx));
+        st = run(b, &arena, config, device, modules, &err);
         sn_arena_clear(&arena);
-        sn_context_destroy(b.ctx);
+        sn_context_destroy(b->ctx);
     }
     memcpy(message, err.message, sizeof err.message);
     return (int)st;
+}
+
+int trainer_bridge(const char *config, const char *device, const char *modules, Tell *tell, char message[500])
+{
+    Bridge b = {.tell = tell};
+    return bridge(&b, config, device, modules, message);
+}
+
+static void hear_nothing(const char *event, int64_t step, double epoch, int32_t flags[FLAGS],
+                         const char *logs)
+{
+    (void)event;
+    (void)step;
+    (void)epoch;
+    (void)flags;
+    (void)logs;
+}
+
+int batch_bridge(const char *config, const char *modules, const int64_t *row, int64_t n, int64_t seed,
+                 TellTensor *tell, char message[500])
+{
+    Bridge b = {.tell = hear_nothing, .tensor = tell, .row = row, .n = n, .seed = seed};
+    return bridge(&b, config, "interp", modules, message);
 }
