@@ -28,6 +28,7 @@ SN_API void sn_model_adapt(SnModel *m, SnAdapter *a, bool merged);
  */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_set(SnAdapter *a, const SnNamedTensor *state, size_t n,
                                              SnError *err);
+/* One that began as pissa or olora is written as a LoRA of twice the rank, which the model takes as it is. */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err);
 /* merge_and_unload: the model's own weights take it up, for good, before the model runs; sn_model_convert
  * writes them. */

@@ -46,8 +46,9 @@ size_t sn_adapter_count(const SnAdapter *a);
 const char *sn_adapter_tensor(const SnAdapter *a, size_t i, SnView *out); /* its name; lent */
 /* After a whole model was built: were all tensors of the file asked for? */
 void sn_adapter_built(SnBuild *b);
-/* Does what is trained hold a tensor of this name that no file of the adapter has? */
+/* Does what is trained hold a tensor of this name that no file of the adapter has as it is? */
 bool sn_adapter_keeps(const SnAdapter *a, const char *name);
+bool sn_adapter_keeps_any(const SnAdapter *a);
 int64_t sn_adapter_tokens(const SnAdapter *a); /* virtual ones in front of the words */
 
 #endif

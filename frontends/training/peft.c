@@ -56,13 +56,13 @@ static SnValue as_input(SnBuild *b, const char *name, const SnStTensor *t)
     return v;
 }
 
-/* f32, or none where the adapter has no such tensor. A table that is kept beside its change does not learn.
- */
+/* f32, or none where the adapter has no such tensor. What is kept beside its change does not learn. */
 static SnValue tensor(SnBuild *b, const char *name)
 {
     SnAdapter *a = b->adapter;
     const SnStTensor *t = a->weights ? sn_weights_find(a->weights, name) : NULL;
-    const bool learns = b->adapter_form == SN_ADAPTER_LEARNT && !ends_with(name, ".base_layer.weight");
+    const bool learns = b->adapter_form == SN_ADAPTER_LEARNT && !ends_with(name, ".base_layer.weight") &&
+                        !sn_peft_is_taken(sn_bytes_str(name));
     uint32_t at = 0;
     if (!t)
         return sn_none();
@@ -119,7 +119,7 @@ SnValue sn_peft_need(SnBuild *b, const char *module, SnPeftWanted w)
     if (n >= NAME_SIZE)
         return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: the name is too long", module ? module : w.name);
     const SnStTensor *t = sn_weights_find(a->weights, name);
-    if (!t && a->is_new) {
+    if (!t && (a->is_new || sn_peft_is_taken(sn_bytes_str(name)))) {
         if (make(a, name, &w, &err) != SN_OK)
             return sn_graph_fail(b->g, err.code, "%s", err.message);
         t = sn_weights_find(a->weights, name);
@@ -271,7 +271,7 @@ static SnValue product(const Product *p, SnValue x, SnValue bias)
 }
 
 typedef struct Lora {
-    SnValue a, b, bias, magnitude;
+    SnValue a, b, bias, magnitude, taken_a, taken_b;
     double scale;
 } Lora;
 
@@ -296,40 +296,84 @@ static SnPeftWanted wanted_row(const SnAdapter *a, const char *name, int64_t row
     return (SnPeftWanted){name, rows, cols, is_flat ? SN_PEFT_FLAT : SN_PEFT_NORMAL, is_flat ? 0 : 1};
 }
 
+double sn_peft_scale(SnBuild *b, const char *module, int64_t rank)
+{
+    const double alpha = sn_peft_pattern(b, "alpha_pattern", "lora_alpha", module, 8), r = (double)rank;
+    return alpha / (sn_peft_is_on(b->adapter, "use_rslora") ? sqrt(r) : r);
+}
+
+/* What pissa and olora took out of w. */
+static void read_taken(const Product *p, int64_t rank, Lora *l)
+{
+    SnBuild *b = p->b;
+    const SnAdapter *a = b->adapter;
+    const bool is_pissa = a->taken != SN_PEFT_OLORA;
+    const char *why = sn_nn_in_blocks(b, p->w)        ? "weights in blocks"
+                      : p->is_turned && !is_pissa     ? "a matrix that files have the other way round"
+                      : rank > p->in || rank > p->out ? "r is more than the matrix has"
+                      : is_pissa && !(l->scale > 0)   ? "lora_alpha: expected more than 0"
+                                                      : NULL;
+    if (why) {
+        sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: %s: init_lora_weights %s: %s", a->folder, p->module,
+                      is_pissa ? "pissa" : "olora", why);
+        return;
+    }
+    l->taken_a = sn_peft_need(b, p->module, (SnPeftWanted){SN_PEFT_TAKEN_A, rank, p->in, SN_PEFT_FLAT, 0});
+    l->taken_b = sn_peft_need(b, p->module, (SnPeftWanted){SN_PEFT_TAKEN_B, p->out, rank, SN_PEFT_FLAT, 0});
+    const uint32_t scope = sn_adapter_outside(b);
+    tell(p, "whole", "", wide(b, p->w));
+    sn_adapter_inside(b, scope);
+}
+
 static bool read_lora(const Product *p, bool is_table, Lora *l)
 {
     SnBuild *b = p->b;
     const SnAdapter *a = b->adapter;
     const double r = sn_peft_pattern(b, "rank_pattern", "r", p->module, 8);
-    const double alpha = sn_peft_pattern(b, "alpha_pattern", "lora_alpha", p->module, 8);
     if (!(r >= 1 && r <= MAX_RANK && r == floor(r))) {
         sn_graph_fail(b->g, SN_EFORMAT, "%s: %s: rank %g, allowed 1 to %d", a->folder, p->module, r,
                       MAX_RANK);
         return false;
     }
     const int64_t rank = (int64_t)r;
-    l->scale = alpha / (sn_peft_is_on(a, "use_rslora") ? sqrt(r) : r);
+    *l = (Lora){.scale = sn_peft_scale(b, p->module, rank)};
     l->a = sn_peft_need(b, p->module,
                         is_table ? wanted_row(a, "lora_embedding_A", rank, p->in, false)
                                  : wanted(a, "lora_A.weight", rank, p->in, true));
     l->b = sn_peft_need(b, p->module,
                         is_table ? wanted_row(a, "lora_embedding_B", p->out, rank, true)
                                  : wanted(a, "lora_B.weight", p->out, rank, false));
-    l->bias = l->magnitude = sn_none();
     if (sn_peft_is_on(a, "lora_bias"))
         l->bias = sn_peft_need(b, p->module, wanted(a, "lora_B.bias", p->out, 0, false));
     if (sn_peft_is_on(a, "use_dora"))
         l->magnitude =
             sn_peft_need(b, p->module, (SnPeftWanted){"lora_magnitude_vector", p->out, 0, SN_PEFT_FLAT, 1});
+    if (a->taken != SN_PEFT_NOTHING && !is_table)
+        read_taken(p, rank, l);
     return sn_graph_check(b->g, NULL) == SN_OK;
 }
 
-/* w + scale * b a, [out, in] */
+/* w + scale * b a less what was taken out, [out, in] */
 static SnValue with_delta(const Product *p, const Lora *l)
 {
     SnGraph *g = p->b->g;
-    const SnValue delta = sn_linear(g, l->b, turn(p->b, l->a), sn_none());
+    SnValue delta = sn_linear(g, l->b, turn(p->b, l->a), sn_none());
+    if (l->taken_a.ref)
+        delta = sn_sub(g, delta, sn_linear(g, l->taken_b, turn(p->b, l->taken_a), sn_none()));
     return sn_add(g, wide(p->b, p->w), times(p->b, delta, l->scale));
+}
+
+/* The module's own product, without what was taken out. */
+static SnValue rest(const Product *p, const Lora *l, SnValue x, SnValue bias)
+{
+    SnBuild *b = p->b;
+    SnGraph *g = b->g;
+    const SnValue y = product(p, x, bias);
+    if (!l->taken_a.ref)
+        return y;
+    const SnValue narrow = sn_linear(g, wide(b, x), l->taken_a, sn_none());
+    const SnValue less = times(b, sn_linear(g, narrow, l->taken_b, sn_none()), l->scale);
+    return sn_cast(g, sn_sub(g, wide(b, y), less), sn_value_dtype(g, y));
 }
 
 /* What DoRA stretches each row of w by, [out]. */
@@ -380,14 +424,14 @@ static SnValue lora(const Product *p)
     (void)sn_json_number(sn_json_get(b->adapter->config, "lora_dropout"), &share);
     const SnValue x = sn_nn_dropout(b, p->x, share), narrow = sn_linear(g, wide(b, x), l.a, sn_none());
     const SnValue more = times(b, sn_linear(g, narrow, l.b, l.bias), l.scale);
-    const SnValue y = product(p, p->x, l.magnitude.ref ? sn_none() : p->bias);
+    const SnValue y = rest(p, &l, p->x, l.magnitude.ref ? sn_none() : p->bias);
     SnValue z = sn_add(g, wide(b, y), more);
     if (l.magnitude.ref) { /* what is added to w x is seen through the dropout, all of it */
         const SnValue m = stretch(p, &l), one = sn_const(g, SN_F32, 1);
         z = sn_mul(g, z, m);
         if (x.ref != p->x.ref)
             z = sn_add(g, sn_add(g, wide(b, y), sn_mul(g, more, m)),
-                       sn_mul(g, wide(b, product(p, x, sn_none())), sn_sub(g, m, one)));
+                       sn_mul(g, wide(b, rest(p, &l, x, sn_none())), sn_sub(g, m, one)));
         if (p->bias.ref)
             z = sn_add(g, z, wide(b, p->bias));
     }

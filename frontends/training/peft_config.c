@@ -167,16 +167,23 @@ static SnStatus check_choice(const SnAdapter *a, SnError *err)
 }
 
 /* Beginnings that a file's tensors do not undo: with those its base is another one. */
-static SnStatus check_init(const SnAdapter *a, SnError *err)
+static SnStatus check_init(SnAdapter *a, SnError *err)
 {
     static const char *const kept[] = {"gaussian", "eva", "orthogonal", "lora_ga", "mica"};
     const SnJson *v = sn_json_get(a->config, "init_lora_weights");
-    bool is_known = sn_json_is_null(v) || v->kind == SN_JSON_BOOL;
+    bool is_known = sn_json_is_null(v) || v->kind == SN_JSON_BOOL || sn_peft_reads_taken(a, v);
     for (size_t i = 0; i < SN_COUNT(kept) && !is_known; i++)
         is_known = (!a->is_new || i == 0) && sn_json_is(v, kept[i]);
     SN_CHECK(is_known, err, SN_EUNSUPPORTED,
-             "%s: init_lora_weights: expected true, false or gaussian: others change the model's own weights",
+             "%s: init_lora_weights: expected true, false, gaussian, pissa, pissa_niter_N or olora",
              a->folder);
+    SN_CHECK(
+        a->taken != SN_PEFT_ROUNDS || a->is_new, err, SN_EUNSUPPORTED,
+        "%s: init_lora_weights pissa_niter: no file has what it took out of the model; PEFT writes a LoRA "
+        "of it with path_initial_model_for_weight_conversion",
+        a->folder);
+    SN_CHECK(a->taken == SN_PEFT_NOTHING || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
+             "%s: init_lora_weights with lora_bias: expected true or false", a->folder);
     SN_CHECK(!sn_peft_is_on(a, "use_dora") || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
              "%s: use_dora with lora_bias", a->folder);
     return SN_OK;

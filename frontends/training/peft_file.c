@@ -74,6 +74,8 @@ SnStatus sn_adapter_open(SnModel *m, const char *folder, SnAdapter **out, SnErro
     if (st == SN_OK)
         st = sn_peft_try(a, err);
     if (st == SN_OK)
+        st = sn_peft_take(a, false, err);
+    if (st == SN_OK)
         *out = a;
     else
         sn_adapter_close(a);
@@ -239,6 +241,8 @@ SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed, SnAd
     if (st == SN_OK)
         st = check_made(a, err);
     if (st == SN_OK)
+        st = sn_peft_take(a, true, err);
+    if (st == SN_OK)
         st = measure_rows(a, err);
     if (st == SN_OK)
         st = copy_words(a, err);
@@ -300,7 +304,16 @@ const char *sn_adapter_tensor(const SnAdapter *a, size_t i, SnView *out)
 
 bool sn_adapter_keeps(const SnAdapter *a, const char *name)
 {
-    return sn_peft_is_encoder(sn_bytes_str(name)) && sn_weights_find(a->weights, name);
+    const SnBytes s = sn_bytes_str(name);
+    return (sn_peft_is_encoder(s) || sn_peft_is_doubled(a, s)) && sn_weights_find(a->weights, name);
+}
+
+bool sn_adapter_keeps_any(const SnAdapter *a)
+{
+    for (size_t i = 0; i < sn_adapter_count(a); i++)
+        if (sn_adapter_keeps(a, (const char *)sn_weights_at(a->weights, i)->name.at))
+            return true;
+    return false;
 }
 
 int64_t sn_adapter_tokens(const SnAdapter *a)
@@ -378,7 +391,7 @@ SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
     uint64_t own = 0, more = 0, base = 0;
     for (size_t i = 0; i < sn_weights_count(a->weights); i++) {
         const SnStTensor *t = sn_weights_at(a->weights, i);
-        const bool is_table = has_end(t->name, ".base_layer.weight");
+        const bool is_table = has_end(t->name, ".base_layer.weight") || sn_peft_is_taken(t->name);
         const bool is_bias = has_biases && has_end(t->name, ".bias") && !has_end(t->name, ".lora_B.bias") &&
                              !is_whole(a, t->name);
         own += is_table ? 0 : elements(t);
@@ -436,10 +449,12 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
         w[n++] = (SnStWrite){.name = "prompt_embeddings", .view = sn_eval_get(prompts, 0)->view};
     for (size_t i = 0; st == SN_OK && i < count; i++) {
         const SnStTensor *x = sn_weights_at(a->weights, i);
-        if (sn_peft_is_encoder(x->name))
+        if (sn_peft_is_encoder(x->name) || sn_peft_is_taken(x->name))
             continue;
         w[n].name = sn_arena_strndup(&arena, (const char *)x->name.at, x->name.n);
         w[n].view = sn_view(x->dtype, (void *)(uintptr_t)x->bytes.at, x->ndim, x->dims);
+        if (sn_peft_is_doubled(a, x->name))
+            st = sn_peft_double(a, x, &arena, &w[n].view, err);
         if (!w[n++].name)
             st = sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
     }
@@ -449,7 +464,7 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
         st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
     if (st == SN_OK)
         st = sn_safetensors_write(a->m->ctx, path, w, n, &o, err);
-    sn_json_put(&t, a->config);
+    sn_peft_put_config(a, &t);
     const SnBytes bytes = sn_bytes(t.at, t.n);
     if (st == SN_OK && t.failed)
         st = sn_fail(err, SN_ENOMEM, "%s: no memory", folder);

@@ -7,6 +7,9 @@
 
 #define SN_PEFT_NAME 512 /* bytes of a name */
 
+/* What a LoRA begins as, and takes out of the model's own matrices: pissa, its rounds where they are said;
+ * olora. */
+typedef enum SnPeftTaken { SN_PEFT_NOTHING, SN_PEFT_PISSA, SN_PEFT_ROUNDS, SN_PEFT_OLORA } SnPeftTaken;
 typedef enum SnPeftType { SN_PEFT_LORA, SN_PEFT_IA3, SN_PEFT_PROMPT, SN_PEFT_PREFIX } SnPeftType;
 
 struct SnAdapter {
@@ -18,6 +21,8 @@ struct SnAdapter {
     const char *prefix;    /* of the names of its tensors */
     SnWeights *weights;    /* its tensors; NULL until one is made */
     SnPeftType type;
+    SnPeftTaken taken;
+    int64_t rounds; /* of SN_PEFT_ROUNDS */
     uint64_t id;    /* of these numbers; changes with them */
     uint64_t seed;  /* of the numbers of new tensors */
     bool is_new;    /* tensors that a module lacks are made when it is built */
@@ -54,6 +59,39 @@ typedef struct SnPeftWanted {
 } SnPeftWanted;
 /* It of a module, f32; module NULL: the name is whole. */
 SnValue sn_peft_need(SnBuild *b, const char *module, SnPeftWanted w);
+/* The factor of b a in a module. */
+double sn_peft_scale(SnBuild *b, const char *module, int64_t rank);
+/* ---- peft_rank.c ---- */
+/* One of the products of a module. */
+typedef struct SnPeftPart {
+    float *a, *b; /* [rank, in], [out, rank] */
+    int64_t rank;
+    double weight; /* what the host gave, times the scale of the adapter */
+} SnPeftPart;
+/* The rank-th best approximation of the sum of weight b a; a has rows of length 1. False: no memory. */
+bool sn_peft_best(SnArena *work, const SnPeftPart *part, size_t n, int64_t in, int64_t out, int64_t rank,
+                  float *a, float *b);
+/* What a part of w [out, in] that is taken out begins as: a [rank, in], b [out, rank]; w - scale b a is left.
+ * False: no memory. */
+bool sn_peft_part(SnArena *work, const SnAdapter *adapter, const float *w, int64_t out, int64_t in,
+                  SnPeftPart *p);
+/* ---- peft_taken.c ---- */
+/* The tensor beside those of a module that has what was taken out; it does not learn. */
+#define SN_PEFT_TAKEN_A "lora_A.initial"
+#define SN_PEFT_TAKEN_B "lora_B.initial"
+/* Reads the value of init_lora_weights; false: it is none of these. */
+bool sn_peft_reads_taken(SnAdapter *a, const SnJson *v);
+/* Computes what is taken out of each matrix; a new adapter's tensors begin as it. */
+SN_MUST_CHECK SnStatus sn_peft_take(SnAdapter *a, bool is_new, SnError *err);
+/* Is it a tensor that files have in another form: b a less what was taken out, as a LoRA of twice the rank?
+ */
+bool sn_peft_is_doubled(const SnAdapter *a, SnBytes name);
+bool sn_peft_is_taken(SnBytes name);
+/* That form of it. */
+SN_MUST_CHECK SnStatus sn_peft_double(const SnAdapter *a, const SnStTensor *t, SnArena *arena, SnView *out,
+                                      SnError *err);
+/* The config, of that form where there is one. */
+void sn_peft_put_config(const SnAdapter *a, SnText *t);
 /* ---- peft_prompt.c ---- */
 /* prompt_embeddings of an adapter that has an encoder of them, f32[tokens, width]; *out NULL: it has none. */
 SN_MUST_CHECK SnStatus sn_peft_prompts(SnAdapter *a, SnEvalResult **out, SnError *err);

@@ -9,18 +9,10 @@
 
 #define MOST_ADAPTERS 64
 #define MAX_RANK      4096
-#define SWEEPS        60
 
 typedef enum Way { LINEAR, CAT, SVD, TIES, DARE_LINEAR, DARE_TIES, PRUNE } Way;
 static const char *const ways[] = {"linear",         "cat", "svd", "ties", "dare_linear", "dare_ties",
                                    "magnitude_prune"};
-
-/* One of the matrices of a module, of one adapter. */
-typedef struct Part {
-    float *a, *b; /* [rank, in], [out, rank] */
-    int64_t rank;
-    double weight; /* what the host gave, times the scale of the adapter */
-} Part;
 
 typedef struct Mix {
     SnAdapter *const *from;
@@ -127,120 +119,6 @@ static bool mix(Mix *x, float *const *v, const double *weight, size_t n, int64_t
     return true;
 }
 
-/* ---- the best product of a rank ---- */
-
-/* Columns of q [rows, n], stored by column, become orthonormal; r [n, n]: q = new q times r. */
-static void orthogonalise(double *q, double *r, int64_t rows, int64_t n)
-{
-    for (int64_t j = 0; j < n; j++) {
-        double *c = q + j * rows, norm = 0, before = 0;
-        for (int64_t i = 0; i < rows; i++)
-            before += c[i] * c[i];
-        for (int pass = 0; pass < 2; pass++)
-            for (int64_t k = 0; k < j; k++) {
-                double dot = 0;
-                for (int64_t i = 0; i < rows; i++)
-                    dot += q[k * rows + i] * c[i];
-                for (int64_t i = 0; i < rows; i++)
-                    c[i] -= dot * q[k * rows + i];
-                r[k * n + j] += dot;
-            }
-        for (int64_t i = 0; i < rows; i++)
-            norm += c[i] * c[i];
-        const bool is_none = norm <= 1e-24 * before;
-        r[j * n + j] = is_none ? 0 : sqrt(norm);
-        for (int64_t i = 0; i < rows; i++)
-            c[i] = is_none ? 0 : c[i] / r[j * n + j];
-    }
-}
-
-/* m [n, n] by columns becomes u s, v [n, n] turns it there: m_before v = u s. Hestenes 1958. */
-static void jacobi(double *m, double *v, int64_t n)
-{
-    for (int sweep = 0; sweep < SWEEPS; sweep++) {
-        bool turned = false;
-        for (int64_t p = 0; p < n; p++)
-            for (int64_t q = p + 1; q < n; q++) {
-                double a = 0, b = 0, c = 0;
-                for (int64_t i = 0; i < n; i++) {
-                    a += m[p * n + i] * m[p * n + i];
-                    b += m[q * n + i] * m[q * n + i];
-                    c += m[p * n + i] * m[q * n + i];
-                }
-                if (fabs(c) <= 1e-15 * sqrt(a * b) || c == 0)
-                    continue;
-                const double z = (b - a) / (2 * c), t = (z >= 0 ? 1 : -1) / (fabs(z) + sqrt(1 + z * z));
-                const double cos = 1 / sqrt(1 + t * t), sin = cos * t;
-                turned = true;
-                for (int64_t i = 0; i < 2 * n; i++) {
-                    double *x = i < n ? &m[p * n + i] : &v[p * n + i - n],
-                           *y = i < n ? &m[q * n + i] : &v[q * n + i - n];
-                    const double old = *x;
-                    *x = cos * old - sin * *y;
-                    *y = sin * old + cos * *y;
-                }
-            }
-        if (!turned)
-            return;
-    }
-}
-
-/* The rank-th best approximation of the sum of weight b a. */
-static bool best(Mix *x, const Part *part, size_t n, int64_t in, int64_t out, float *a, float *b)
-{
-    int64_t all = 0, at = 0;
-    for (size_t k = 0; k < n; k++)
-        all += part[k].rank;
-    const size_t square = (size_t)(all * all);
-    double *u = sn_arena_array(&x->work, (size_t)(out * all), sizeof *u),
-           *w = sn_arena_array(&x->work, (size_t)(in * all), sizeof *w),
-           *ru = sn_arena_array(&x->work, square, sizeof *ru),
-           *rw = sn_arena_array(&x->work, square, sizeof *rw),
-           *core = sn_arena_array(&x->work, square, sizeof *core),
-           *v = sn_arena_array(&x->work, square, sizeof *v),
-           *s = sn_arena_array(&x->work, (size_t)all, sizeof *s);
-    if (!u || !w || !ru || !rw || !core || !v || !s)
-        return false;
-    for (size_t k = 0; k < n; k++)
-        for (int64_t r = 0; r < part[k].rank; r++, at++) {
-            for (int64_t i = 0; i < out; i++)
-                u[at * out + i] = part[k].weight * (double)part[k].b[i * part[k].rank + r];
-            for (int64_t i = 0; i < in; i++)
-                w[at * in + i] = (double)part[k].a[r * in + i];
-        }
-    orthogonalise(u, ru, out, all);
-    orthogonalise(w, rw, in, all);
-    for (int64_t i = 0; i < all; i++)
-        for (int64_t j = 0; j < all; j++) {
-            v[j * all + i] = i == j;
-            for (int64_t k = 0; k < all; k++)
-                core[j * all + i] += ru[i * all + k] * rw[j * all + k];
-        }
-    jacobi(core, v, all);
-    for (int64_t j = 0; j < all; j++)
-        for (int64_t i = 0; i < all; i++)
-            s[j] += core[j * all + i] * core[j * all + i];
-    for (int64_t r = 0; r < x->rank && r < all; r++) {
-        int64_t top = 0;
-        for (int64_t j = 1; j < all; j++)
-            top = s[j] > s[top] ? j : top;
-        s[top] = -1;
-        for (int64_t i = 0; i < out; i++) {
-            double sum = 0;
-            for (int64_t k = 0; k < all; k++)
-                sum += u[k * out + i] * core[top * all + k];
-            b[i * x->rank + r] = (float)sum;
-        }
-        for (int64_t i = 0; i < in; i++) {
-            double sum = 0;
-            for (int64_t k = 0; k < all; k++)
-                sum += w[k * in + i] * v[top * all + k];
-            a[r * in + i] = (float)sum;
-        }
-    }
-    return true;
-}
-
 /* ---- modules ---- */
 
 static float *floats(Mix *x, const SnStTensor *t)
@@ -256,7 +134,7 @@ static float *floats(Mix *x, const SnStTensor *t)
 
 /* What an adapter has of a module: *has; dims of the others are checked. */
 static SnStatus read_part(Mix *x, size_t k, const char *module, const char *const *ends, int64_t *in,
-                          int64_t *out, Part *p, bool *has, SnError *err)
+                          int64_t *out, SnPeftPart *p, bool *has, SnError *err)
 {
     SnAdapter *own = x->from[k];
     SnBuild b = {.g = x->g, .adapter = own, .arena = &x->work};
@@ -269,7 +147,7 @@ static SnStatus read_part(Mix *x, size_t k, const char *module, const char *cons
     if (!*has)
         return SN_OK;
     const double alpha = sn_peft_pattern(&b, "alpha_pattern", "lora_alpha", module, 8);
-    *p = (Part){.a = floats(x, t[0]), .b = floats(x, t[1]), .rank = t[0]->dims[0]};
+    *p = (SnPeftPart){.a = floats(x, t[0]), .b = floats(x, t[1]), .rank = t[0]->dims[0]};
     p->weight =
         x->weight[k] * alpha / (sn_peft_is_on(own, "use_rslora") ? sqrt((double)p->rank) : (double)p->rank);
     if (!p->a || !p->b)
@@ -284,13 +162,13 @@ static SnStatus read_part(Mix *x, size_t k, const char *module, const char *cons
     return sn_graph_check(x->g, err);
 }
 
-static bool fill(Mix *x, Part *part, size_t n, int64_t in, int64_t out, float *a, float *b)
+static bool fill(Mix *x, SnPeftPart *part, size_t n, int64_t in, int64_t out, float *a, float *b)
 {
     float *v[2][MOST_ADAPTERS];
     double weight[2][MOST_ADAPTERS];
     int64_t at = 0;
     if (x->way == SVD)
-        return best(x, part, n, in, out, a, b);
+        return sn_peft_best(&x->work, part, n, in, out, x->rank, a, b);
     for (size_t k = 0; x->way == CAT && k < n; at += part[k++].rank) {
         for (int64_t i = 0; i < part[k].rank * in; i++)
             a[at * in + i] = (float)((double)part[k].a[i] * part[k].weight);
@@ -310,7 +188,7 @@ static bool fill(Mix *x, Part *part, size_t n, int64_t in, int64_t out, float *a
 
 static SnStatus mix_module(Mix *x, const char *module, const char *const *ends, SnError *err)
 {
-    Part part[MOST_ADAPTERS];
+    SnPeftPart part[MOST_ADAPTERS];
     int64_t in = 0, out = 0;
     size_t n = 0;
     for (size_t k = 0; k < x->n; k++) {
@@ -450,11 +328,13 @@ static SnStatus check_kinds(const Mix *x, SnError *err)
 {
     for (size_t k = 0; k < x->n; k++) {
         const SnAdapter *a = x->from[k];
-        SN_CHECK(a->type == SN_PEFT_LORA && !sn_peft_is_on(a, "use_dora") && !sn_peft_is_on(a, "lora_bias") &&
+        SN_CHECK(a->type == SN_PEFT_LORA && a->taken == SN_PEFT_NOTHING && !sn_peft_is_on(a, "use_dora") &&
+                     !sn_peft_is_on(a, "lora_bias") &&
                      sn_json_is_null(sn_json_get(a->config, "modules_to_save")) &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "all") &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "lora_only"),
-                 err, SN_EUNSUPPORTED, "%s: only LoRA without DoRA, biases and modules_to_save is combined",
+                 err, SN_EUNSUPPORTED,
+                 "%s: only LoRA without DoRA, biases, modules_to_save, pissa and olora is combined",
                  a->folder);
         SN_CHECK(a->m == x->from[0]->m, err, SN_EINVAL, "%s: it is of another model", a->folder);
     }

@@ -120,10 +120,11 @@ static SnStatus open_adapter(SnTrainer *t, SnError *err)
         st = sn_adapter_create(t->model, json, (uint64_t)sn_arg_int(t->config, "seed"), &t->adapter, err);
     if (st == SN_OK)
         sn_model_adapt(t->model, t->adapter, false);
-    if (st == SN_OK && sn_arg_bool(t->config, "load_best_model_at_end") &&
-        sn_adapter_keeps(t->adapter, "prompt_encoder.embedding.weight"))
-        st =
-            sn_fail(err, SN_EUNSUPPORTED, "config: load_best_model_at_end: files have no encoder of prompts");
+    if (st == SN_OK && sn_arg_bool(t->config, "load_best_model_at_end") && sn_adapter_keeps_any(t->adapter))
+        st = sn_fail(
+            err, SN_EUNSUPPORTED,
+            "config: load_best_model_at_end: files do not have this adapter as it learns (an encoder of "
+            "prompts, pissa, olora)");
     sn_text_clear(&text);
     return st;
 }

@@ -91,6 +91,14 @@ VARIANTS = {
     "lora random": lora(init_lora_weights=False),
     "lora gaussian": lora(init_lora_weights="gaussian"),
     "lora dora random": lora(use_dora=True, init_lora_weights=False),
+    "lora pissa": lora(init_lora_weights="pissa"),
+    "lora pissa rslora": lora(init_lora_weights="pissa", use_rslora=True),
+    "lora pissa dora": lora(init_lora_weights="pissa", use_dora=True),
+    "lora pissa patterns": lora(init_lora_weights="pissa", rank_pattern=lambda r, family: {FAMILIES[family][1][0]: 3},
+                                alpha_pattern=lambda r, family: {FAMILIES[family][1][1]: 5}),
+    "lora pissa_niter": lora(init_lora_weights="pissa_niter_900"),
+    "lora olora": lora(init_lora_weights="olora"),
+    "lora olora dora": lora(init_lora_weights="olora", use_dora=True),
     "lora regex": lora(target_modules=regex),
     "lora all-linear": lora(target_modules="all-linear"),
     "lora usual": lora(target_modules=None),
@@ -125,6 +133,7 @@ VARIANTS = {
         task_type=task, num_virtual_tokens=r.randint(1, 5), encoder_hidden_size=12, encoder_num_layers=r.choice([1, 2]),
         encoder_reparameterization_type="LSTM"),
 }
+TAKEN = ("lora pissa", "lora olora")  # files have a LoRA of twice the rank
 ENCODED = {"prefix projection", "p-tuning", "p-tuning lstm"}  # what is trained stands in no file
 
 
@@ -132,6 +141,8 @@ def refuses(variant, family, task):
     """What PEFT itself cannot do, or what a model has not."""
     if variant == "lora head":
         return task != "CAUSAL_LM" or family == "bert"
+    if "olora" in variant and family == "gpt2":  # what is left is not the model: PEFT takes the file's matrix the other way round
+        return True
     if "nf4" in variant and (not bnb or task == "TOKEN_CLS" or family == "mixtral"):
         return True
     if family == "bert":
@@ -238,6 +249,9 @@ def theirs(folder, family, task, variant, seed):
     fresh = {k: tuple(v.shape) for k, v in peft.get_peft_model_state_dict(model).items()}
     trainable, every = model.get_nb_trainable_parameters()
     line = f"trainable params: {trainable:,d} || all params: {every:,d} || trainable%: {100 * trainable / every:.4f}"
+    if variant.startswith(TAKEN):
+        save_file({k: v.detach().clone().contiguous() for k, v in peft.get_peft_model_state_dict(model).items()}, folder + "/begin.safetensors")
+        fresh = {k: (2 * v[0], v[1]) if "lora_A" in k else (v[0], 2 * v[1]) if "lora_B" in k else v for k, v in fresh.items()}
     spread(model, generator)
     model.save_pretrained(folder + "/adapter")
     x = inputs_of(task, generator)
@@ -290,6 +304,26 @@ def rows_of(folder, task, seed):
             f.write(json.dumps(row) + "\n")
 
 
+def begins(sinter, folder, config):
+    """What a training that learns nothing has taken out of the model: b a of each module, as PEFT has it; nothing is left of it."""
+    with open(folder + "/config.json", "w") as f:
+        json.dump(dict(config, learning_rate=0.0, output_dir=folder + "/begin"), f)
+    done = subprocess.run([sinter, "train", folder + "/config.json"], capture_output=True, text=True)
+    if done.returncode:
+        return "train: " + done.stderr[-600:]
+    made, want = load_file(folder + "/begin/adapter_model.safetensors"), load_file(folder + "/begin.safetensors")
+    for name in [k for k in want if k.endswith("lora_A.weight")]:
+        other = name.replace("lora_A", "lora_B")
+        a, b, r = made[name], made[other], want[name].shape[0]
+        expected = want[other] @ want[name]
+        worst = (b[:, :r] @ a[:r] - expected).abs().max().item()
+        if worst > 2e-4 * expected.abs().max().item():
+            return f"{name}: b a: off by {worst:.3g} of {expected.abs().max().item():.3g}"
+        if (b @ a).abs().max().item() > 1e-5:
+            return f"{name}: it does not begin as nothing"
+    return None
+
+
 def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
     """An adapter of `sinter train`."""
     rows_of(folder, task, 1)
@@ -298,6 +332,10 @@ def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
               "save_strategy": "no", "logging_steps": 1, "block_size": SEQ, "num_labels": LABELS,
               "peft_config": {k: v for k, v in given.items() if v is not None and k != "inference_mode"},
               "load_in_4bit": "nf4" in variant, "bnb_4bit_use_double_quant": "double" in variant}
+    if variant.startswith(TAKEN):
+        why = begins(sinter, folder, config)
+        if why:
+            return why
     with open(folder + "/config.json", "w") as f:
         json.dump(config, f)
     done = subprocess.run([sinter, "train", folder + "/config.json"], capture_output=True, text=True)
@@ -382,7 +420,7 @@ def main():
                 skipped += 1
                 print(f"skip {family} {task} {variant}: PEFT: {str(e)[:200]}", flush=True)
                 continue
-            if args.only != "ours":
+            if args.only != "ours" and variant != "lora pissa_niter":  # at random: PEFT itself cannot read it back
                 done = subprocess.run([args.conform, folder, "--check", "--device", args.device], capture_output=True, text=True)
                 told = [t for t in (done.stdout + done.stderr).splitlines() if "EXCEEDS" in t or "conform" in t]
                 why += ["theirs: " + " | ".join(told)[:900]] if done.returncode else []

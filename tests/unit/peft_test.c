@@ -3,6 +3,7 @@
  *
  * The model is the Llama of a golden case, 24 words, with a head that is made at random. */
 #include "backends/backends.h"
+#include "frontends/hf/adapter.h"
 #include "frontends/model.h"
 #include "frontends/peft.h"
 #include "frontends/training/trainer.h"
@@ -410,6 +411,103 @@ static void saved_and_opened_gives_the_same(void **state)
     scratch_close(&s);
 }
 
+/* How far a new adapter is from the model without it. */
+static double begins(SnAdapter *a, SnModel *m, const Logits *plain)
+{
+    sn_model_adapt(m, a, false);
+    const Logits x = forward(m, row, SEQ);
+    sn_model_adapt(m, a, true);
+    const Logits y = forward(m, row, SEQ);
+    sn_model_adapt(m, NULL, false);
+    return fmax((double)distance(&x, plain), (double)distance(&y, plain));
+}
+
+/* Numbers other than those that a module began with. */
+static void disturb(SnAdapter *a)
+{
+    SnError err;
+    for (size_t i = 0; i < sn_adapter_count(a); i++) {
+        SnView v;
+        const char *name = sn_adapter_tensor(a, i, &v);
+        if (!strstr(name, "lora_B.weight"))
+            continue;
+        float own[4096];
+        const size_t n = (size_t)(v.dims[0] * v.dims[1]);
+        assert_true(n <= SN_COUNT(own));
+        for (size_t k = 0; k < n; k++)
+            own[k] = ((const float *)v.data)[k] + 0.3f * (float)(k % 3) - 0.2f;
+        const SnNamedTensor t = {name, sn_view(SN_F32, own, 2, v.dims)};
+        assert_ok(sn_adapter_set(a, &t, 1, &err));
+    }
+}
+
+/* Columns of b are square to each other: of length 1 for olora, else as long as the rows of a, the longest
+ * first. */
+static void assert_is_part(SnAdapter *a, bool is_olora)
+{
+    static const char at[] = "base_model.model.model.layers.0.self_attn.q_proj.lora_";
+    char name[2][120];
+    SnView v[2];
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(name[i], sizeof name[i], "%s%c.weight", at, "AB"[i]);
+        assert_true(sn_adapter_find(a, name[i], &v[i]));
+    }
+    const float *down = v[0].data, *up = v[1].data;
+    const int64_t rank = v[0].dims[0], in = v[0].dims[1], out = v[1].dims[0];
+    double before = 1e30;
+    for (int64_t i = 0; i < rank; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double rows = 0, cols = 0;
+            for (int64_t k = 0; k < in; k++)
+                rows += (double)down[i * in + k] * (double)down[j * in + k];
+            for (int64_t k = 0; k < out; k++)
+                cols += (double)up[k * rank + i] * (double)up[k * rank + j];
+            assert_true(i == j ? cols > 1e-3 : fabs(cols) < 1e-5);
+            assert_true(is_olora || fabs(rows - cols) < 1e-5);
+            assert_true(i != j || (is_olora ? fabs(cols - 1) < 1e-5 : cols <= before));
+            before = i == j ? cols : before;
+        }
+}
+
+static void parts_of_the_model_begin_and_are_saved_as_a_lora(void **state)
+{
+    Room *r = *state;
+    SnModel *m = r->model;
+    Scratch s;
+    SnError err;
+    static const char *const inits[] = {"pissa", "pissa_niter_8", "olora"};
+    static const char *const more[] = {"", ", \"use_rslora\": true, \"rank_pattern\": {\"q_proj\": 2}",
+                                       ", \"use_dora\": true, \"alpha_pattern\": {\"v_proj\": 5}"};
+    const Logits plain = forward(m, row, SEQ);
+    scratch_open(&s);
+    for (size_t i = 0; i < SN_COUNT(inits) * SN_COUNT(more); i++) {
+        char config[400];
+        (void)snprintf(
+            config, sizeof config,
+            "{\"peft_type\": \"LORA\", \"task_type\": \"CAUSAL_LM\", \"r\": 3, \"init_lora_weights\": "
+            "\"%s\", \"target_modules\": [\"q_proj\", \"v_proj\", \"embed_tokens\"]%s}",
+            inits[i % 3], more[i / 3]);
+        SnAdapter *a = make(r, m, config, 4), *b = NULL;
+        assert_true(begins(a, m, &plain) < 1e-4);
+        assert_is_part(a, i % 3 == 2);
+        disturb(a);
+        sn_model_adapt(m, a, false);
+        const Logits x = forward(m, row, SEQ);
+        assert_true(distance(&x, &plain) > 1e-2f);
+        assert_ok(sn_adapter_save(a, s.dir, &err));
+        assert_ok(sn_adapter_open(m, s.dir, &b, &err));
+        for (int merged = 0; merged < 2; merged++) {
+            sn_model_adapt(m, b, merged);
+            const Logits y = forward(m, row, SEQ);
+            assert_true(distance(&x, &y) < 1e-3f);
+        }
+        sn_model_adapt(m, NULL, false);
+        sn_adapter_close(a);
+        sn_adapter_close(b);
+    }
+    scratch_close(&s);
+}
+
 static void wrong_configs_are_refused_by_name(void **state)
 {
     Room *r = *state;
@@ -432,7 +530,15 @@ static void wrong_configs_are_refused_by_name(void **state)
         {LORA ", \"target_parameters\": [\"x\"]}", "target_parameters", SN_EUNSUPPORTED},
         {LORA ", \"layer_replication\": [[0, 2]]}", "layer_replication", SN_EUNSUPPORTED},
         {LORA ", \"use_dora\": true, \"lora_bias\": true}", "lora_bias", SN_EINVAL},
-        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa\"}", "init_lora_weights", SN_EUNSUPPORTED},
+        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"loftq\"}", "init_lora_weights", SN_EUNSUPPORTED},
+        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa_niter_\"}", "init_lora_weights",
+         SN_EUNSUPPORTED},
+        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa\", \"r\": 4000}", "r is more",
+         SN_EUNSUPPORTED},
+        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa\", \"lora_alpha\": 0}", "lora_alpha",
+         SN_EUNSUPPORTED},
+        {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"olora\", \"lora_bias\": true}", "lora_bias",
+         SN_EINVAL},
         {"{\"peft_type\": \"PROMPT_TUNING\"}", "num_virtual_tokens", SN_EINVAL},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": -1}", "num_virtual_tokens", SN_EINVAL},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 2, \"prompt_tuning_init\": \"TEXT\"}",
@@ -460,6 +566,7 @@ int main(void)
         cmocka_unit_test(adapters_learn_beside_blocks),
         cmocka_unit_test(dropout_is_of_training_alone),
         cmocka_unit_test(saved_and_opened_gives_the_same),
+        cmocka_unit_test(parts_of_the_model_begin_and_are_saved_as_a_lora),
         cmocka_unit_test(wrong_configs_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
