@@ -174,9 +174,7 @@ static SnStatus put_config(Folder *f, SnError *err)
         if (is_gone)
             continue;
         sn_text_printf(&t, "\n  ");
-        sn_json_put_string(&t, v->key);
-        sn_text_printf(&t, ": ");
-        sn_json_put(&t, v);
+        sn_json_put_member(&t, v);
         sn_text_add(&t, ",", 1);
     }
     sn_text_printf(&t, "\n  \"dtype\": \"%s\"\n}\n", dtype_name(f->c));

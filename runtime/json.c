@@ -744,11 +744,10 @@ static void put_children(SnText *t, const SnJson *v)
     for (uint32_t i = 0; i < v->n; i++) {
         if (i != 0)
             sn_text_add(t, ", ", 2);
-        if (is_object) {
-            sn_json_put_string(t, v->u.child[i].key);
-            sn_text_add(t, ": ", 2);
-        }
-        sn_json_put(t, &v->u.child[i]);
+        if (is_object)
+            sn_json_put_member(t, &v->u.child[i]);
+        else
+            sn_json_put(t, &v->u.child[i]);
     }
     sn_text_add(t, is_object ? "}" : "]", 1);
 }
@@ -782,4 +781,11 @@ void sn_json_put(SnText *t, const SnJson *v)
         put_children(t, v);
         break;
     }
+}
+
+void sn_json_put_member(SnText *t, const SnJson *v)
+{
+    sn_json_put_string(t, v->key);
+    sn_text_add(t, ": ", 2);
+    sn_json_put(t, v);
 }

@@ -94,5 +94,6 @@ void sn_json_put_int(SnText *t, int64_t v);
 void sn_json_put_f64(SnText *t, double v);
 void sn_json_put_f32(SnText *t, float v);
 void sn_json_put(SnText *t, const SnJson *v);
+void sn_json_put_member(SnText *t, const SnJson *v); /* "key": value */
 
 #endif

@@ -119,13 +119,26 @@ static SnStatus test_rows(const SnDataset *d, double test_size, int64_t *out, Sn
     return SN_OK;
 }
 
+/* out[0]: of the training rows, out[1]: of the others; both or none. */
+static SnStatus take_parts(const SnDataset *d, const int64_t *train, int64_t ntrain, const int64_t *test,
+                           int64_t ntest, SnDataset *out[2], SnError *err)
+{
+    SnDataset *first = NULL;
+    SN_TRY(take_rows(d, "train", train, ntrain, &first, err));
+    const SnStatus st = take_rows(d, "test", test, ntest, &out[1], err);
+    if (st != SN_OK)
+        sn_dataset_release(first);
+    else
+        out[0] = first;
+    return st;
+}
+
 SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed, bool is_plain,
                           SnDataset *out[2], SnError *err)
 {
     int64_t ntest = 0;
     SN_TRY(test_rows(d, test_size, &ntest, err));
     const int64_t ntrain = d->nrow - ntest;
-    SnDataset *part[2] = {NULL, NULL};
     SnArena arena;
     SnStatus st = SN_ENOMEM;
     int64_t *row = begin_rows(d, &arena, d->nrow, err);
@@ -135,18 +148,10 @@ SnStatus sn_dataset_split(const SnDataset *d, double test_size, uint64_t seed, b
             row[i] = i < ntest ? ntrain + i : i - ntest;
         if (!is_plain)
             sn_draw_permutation(&r, row, d->nrow);
-        st = take_rows(d, "train", row + ntest, ntrain, &part[0], err);
-        if (st == SN_OK)
-            st = take_rows(d, "test", row, ntest, &part[1], err);
+        st = take_parts(d, row + ntest, ntrain, row, ntest, out, err);
     }
     sn_arena_clear(&arena);
-    if (st != SN_OK) {
-        sn_dataset_release(part[0]);
-        return st;
-    }
-    out[0] = part[0];
-    out[1] = part[1];
-    return SN_OK;
+    return st;
 }
 
 /* ---- stratified splits ---- */
@@ -260,7 +265,6 @@ static SnStatus draw_classes(const Classes *k, SnDraw *r, int64_t ntrain, int64_
 SnStatus sn_dataset_split_by(const SnDataset *d, const char *column, double test_size, uint64_t seed,
                              SnDataset *out[2], SnError *err)
 {
-    SnDataset *part[2] = {NULL, NULL};
     Classes k = {.n = 0};
     uint32_t label = 0;
     SN_TRY(sn_dataset_find(d, column, &label, err));
@@ -279,17 +283,9 @@ SnStatus sn_dataset_split_by(const SnDataset *d, const char *column, double test
     if (st == SN_OK)
         st = draw_classes(&k, &r, ntrain, ntest, &arena, row, row + ntrain, err);
     if (st == SN_OK)
-        st = take_rows(d, "train", row, ntrain, &part[0], err);
-    if (st == SN_OK)
-        st = take_rows(d, "test", row + ntrain, ntest, &part[1], err);
+        st = take_parts(d, row, ntrain, row + ntrain, ntest, out, err);
     sn_arena_clear(&arena);
-    if (st != SN_OK) {
-        sn_dataset_release(part[0]);
-        return st;
-    }
-    out[0] = part[0];
-    out[1] = part[1];
-    return SN_OK;
+    return st;
 }
 
 SnStatus sn_dataset_shard(const SnDataset *d, int64_t nshard, int64_t index, bool contiguous, SnDataset **out,

@@ -328,9 +328,7 @@ SnStatus sn_model_generation_config(SnModel *m, const SnJson *options, SnText *j
         if (v->kind == SN_JSON_NULL)
             continue;
         sn_text_printf(json, "%s\n  ", before);
-        sn_json_put_string(json, v->key);
-        sn_text_add(json, ": ", 2);
-        sn_json_put(json, v);
+        sn_json_put_member(json, v);
         before = ",";
     }
     if (st == SN_OK)

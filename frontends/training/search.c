@@ -267,9 +267,7 @@ SnStatus sn_search_config(SnSearch *s, int64_t trial, const SnJson **out, SnErro
             if (is_left)
                 continue;
             sn_text_printf(&text, ", ");
-            sn_json_put_string(&text, v->key);
-            sn_text_printf(&text, ": ");
-            sn_json_put(&text, v);
+            sn_json_put_member(&text, v);
         }
     }
     sn_text_printf(&text, "}");

@@ -201,9 +201,7 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
         if (is_ours)
             continue;
         sn_text_printf(&text, ", ");
-        sn_json_put_string(&text, v->key);
-        sn_text_printf(&text, ": ");
-        sn_json_put(&text, v);
+        sn_json_put_member(&text, v);
     }
     sn_text_printf(&text, "}");
     const SnStatus st =
