@@ -2,14 +2,12 @@
 some steps, accumulation too. Rows come in their order from idx files that are made here, or are PNG files of any size,
 in folders or in a dataset, which go through an image processor of Transformers.
 
-Usage: image_training.py SINTER [--count N] [--seed N]"""
-import argparse
+Usage: image_training.py SINTER [--count N] [--seed N] [--device D]"""
 import json
 import os
 import random
 import struct
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -19,6 +17,7 @@ from safetensors.torch import load_file
 
 import other_rows as rows
 import random_decoders as decoders
+from seeds import main
 
 STEPS, BATCH, SIDE, RATE = 6, 8, 16, 0.05
 TOLERANCE = 2e-4
@@ -141,23 +140,10 @@ def run(args, rng, seed, folder):
     return None
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("--count", default=6, type=int)
-    p.add_argument("--seed", default=1, type=int)
-    p.add_argument("--device", default="cpu")
-    args = p.parse_args()
-    bad = 0
-    for i in range(args.count):
-        with tempfile.TemporaryDirectory() as folder:
-            wrong = run(args, random.Random(args.seed * 1000 + i), args.seed * 1000 + i, folder)
-        bad += wrong is not None
-        if wrong:
-            print(wrong, flush=True)
-    print(f"{args.count - bad} of {args.count} runs agree")
-    sys.exit(bad != 0)
+def one(args, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        return run(args, random.Random(seed), seed, folder)
 
 
 if __name__ == "__main__":
-    main()
+    main(one, 6, "sinter", "--device")

@@ -2,16 +2,16 @@
 """Images in other sizes, and PNG and JPEG files, beside Pillow: every byte, over random sizes, filters, modes and depths.
 
 Usage: pictures.py BRIDGE [--count N] [--seed N]. BRIDGE: tests/picture_bridge.so of the build."""
-import argparse
 import ctypes
 import io
 import random
 import struct
-import sys
 import zlib
 
 import numpy as np
 from PIL import Image
+
+from seeds import main
 
 
 def array(a):
@@ -88,22 +88,9 @@ def read(bridge, rng, values):
         name, channels, "read" if ok else "refused", (got != want).sum())
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("bridge")
-    p.add_argument("--count", type=int, default=400)
-    p.add_argument("--seed", type=int, default=0)
-    a = p.parse_args()
-    bridge = ctypes.CDLL(a.bridge)
-    bad = 0
-    for i in range(a.count):
-        rng = random.Random(a.seed + i)
-        said = (resized if i % 2 else read)(bridge, rng, np.random.default_rng(a.seed + i))
-        bad += said != ""
-        if said:
-            print("FAIL", a.seed + i, said, flush=True)
-    print("%d of %d are the same" % (a.count - bad, a.count))
-    sys.exit(bad != 0)
+def one(args, seed):
+    bridge, rng = ctypes.CDLL(args.bridge), random.Random(seed)
+    return (resized if seed % 2 else read)(bridge, rng, np.random.default_rng(seed))
 
 
-main()
+main(one, 400, "bridge")

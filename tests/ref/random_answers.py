@@ -3,7 +3,6 @@
 that have no answer, exact match and F1.
 
 Usage: random_answers.py SINTER [--count N] [--seed N] [--device D]"""
-import argparse
 import collections
 import json
 import os
@@ -11,7 +10,6 @@ import random
 import re
 import string
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -19,6 +17,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerFast
+
+from seeds import main
 
 WORDS = "the a cat dog sat ran on under mat log red blue é was good, bad. and then it he".split()
 
@@ -149,24 +149,8 @@ def one(args, seed):
     return None
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("--count", type=int, default=10)
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--device", default="cpu")
-    args = p.parse_args()
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    bad = 0
-    for i in range(args.count):
-        wrong = one(args, args.seed + i)
-        bad += wrong is not None
-        if wrong:
-            print("FAIL", args.seed + i, wrong, flush=True)
-    print(f"{args.count - bad} of {args.count} runs agree")
-    sys.exit(bad != 0)
-
-
-main()
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+main(one, 10, "sinter", "--device")

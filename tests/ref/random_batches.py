@@ -3,13 +3,11 @@
 and the order of rows that are grouped by length.
 
 Usage: random_batches.py BRIDGE SINTER [--count N] [--seed N]. BRIDGE: tests/trainer_bridge.so of the build."""
-import argparse
 import ctypes
 import json
 import os
 import random
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -20,6 +18,8 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
                           AutoModelForTokenClassification, DataCollatorForLanguageModeling, DataCollatorForSeq2Seq,
                           DataCollatorForTokenClassification, PreTrainedTokenizerFast)
 from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from seeds import main
 
 LETTERS = "abcdefgh"
 TellTensor = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p)
@@ -175,8 +175,8 @@ def write(d, rows, **more):
     return {k: v for k, v in config.items() if v is not None}
 
 
-def one(bridge, sinter, seed):
-    rng = random.Random(seed)
+def one(args, seed):
+    bridge, sinter, rng = ctypes.CDLL(args.bridge), args.sinter, random.Random(seed)
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as d:
         t = tokenizer(d + "/model", rng.choice(["[PAD]", "</s>"]))
@@ -188,26 +188,8 @@ def one(bridge, sinter, seed):
         return said and "%s: %s" % (kind.__name__, said)
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("bridge")
-    p.add_argument("sinter")
-    p.add_argument("--count", type=int, default=25)
-    p.add_argument("--seed", type=int, default=0)
-    a = p.parse_args()
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    bridge = ctypes.CDLL(a.bridge)
-    bad = 0
-    for i in range(a.count):
-        said = one(bridge, a.sinter, a.seed + i)
-        bad += said != ""
-        if said:
-            print("FAIL", a.seed + i, said, flush=True)
-    print("%d of %d are alike" % (a.count - bad, a.count))
-    sys.exit(bad != 0)
-
-
-main()
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+main(one, 25, "bridge", "sinter")

@@ -1,12 +1,10 @@
 """`sinter train` beside Transformers' Trainer: the loss of every step of tiny models, dropout 0, rows in their order.
 
 Usage: trainer.py SINTER [--count N] [--seed N]"""
-import argparse
 import json
 import os
 import random
 import subprocess
-import sys
 import tempfile
 
 import torch
@@ -17,6 +15,8 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForSequence
                           AutoModelForTokenClassification, DataCollatorForTokenClassification,
                           DataCollatorWithPadding, PreTrainedTokenizerFast, Trainer, TrainingArguments,
                           default_data_collator)
+
+from seeds import main
 
 WORDS = "the a cat dog sat ran on under mat log red blue is was good bad and then it he".split()
 STEPS = 50
@@ -80,7 +80,7 @@ def encode(task, t, rows):
     return [dict(input_ids=b, attention_mask=[1] * 16, labels=b) for b in blocks], default_data_collator
 
 
-def one(sinter, seed):
+def one(told, seed):
     rng = random.Random(seed)
     torch.manual_seed(seed)
     task = ["text-generation", "text-classification", "token-classification"][seed % 3]
@@ -102,28 +102,21 @@ def one(sinter, seed):
                     block_size=16)
         with open(d + "/config.json", "w") as f:
             json.dump(args, f)
-        subprocess.run([sinter, "train", d + "/config.json", "-q"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([told.sinter, "train", d + "/config.json", "-q"], check=True, stdout=subprocess.DEVNULL)
         with open(d + "/ours/train_log.jsonl") as f:
             got = [x for x in map(json.loads, f) if "loss" in x]
     worst = {k: max(abs(a[k] - b[k]) / max(1, abs(b[k])) for a, b in zip(got, want))
              for k in ("loss", "grad_norm", "learning_rate", "epoch")}
     good = len(got) == len(want) == STEPS and worst["loss"] <= TOLERANCE and worst["epoch"] < 1e-9
-    print("ok" if good else "FAIL", seed, kind, task, "batch", batch, "x", times, args["optim"],
-          args["lr_scheduler_type"], {k: float("%.2g" % v) for k, v in worst.items()}, flush=True)
-    return good
-
-
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("sinter")
-    p.add_argument("--count", type=int, default=3)
-    p.add_argument("--seed", type=int, default=0)
-    a = p.parse_args()
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    sys.exit(not all([one(a.sinter, a.seed + i) for i in range(a.count)]))
+    said = f"{kind} {task} batch {batch} x {times} {args['optim']} {args['lr_scheduler_type']} " + \
+           str({k: float("%.2g" % v) for k, v in worst.items()})
+    if good:
+        print("ok", seed, said, flush=True)
+    return "" if good else said
 
 
 if __name__ == "__main__":
-    main()
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    main(one, 3, "sinter")
