@@ -710,23 +710,30 @@ void sn_lower_attend(SnLower *l, SnRef r)
     emit_grid(l, &a);
 }
 
+/* Panels of k, panels of v, and of each row M and L: all in buffers by now. */
+typedef struct GradTemps {
+    uint32_t keys, values, stats;
+} GradTemps;
+
+static void begin_grad(SnLower *l, SnAttend *a, const char *name, const GradTemps *t, bool makes_stats)
+{
+    sn_lower_begin(l, name);
+    read_operands(l, a, SN_ATTEND_V);
+    a->query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, t->keys, false);
+    a->up.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, t->values, false);
+    a->stats = sn_lower_buffer(l, SN_BUF_TEMP, 0, t->stats, makes_stats);
+}
+
 void sn_lower_attend_grad(SnLower *l, SnRef r)
 {
     SnAttend a = {.nmark = 0};
     read_term(l, r, grad_operand, SN_COUNT(grad_operand), &a);
     shape_tile(l, &a);
-    const uint32_t keys = sn_attend_pack(l, &a, SN_ATTEND_K), values = sn_attend_pack(l, &a, SN_ATTEND_V);
-    a.temp = sn_lower_temp(l, sn_attend_stats_bytes(l, &a));
-    sn_lower_begin(l, "attend_grad_rows");
-    read_operands(l, &a, SN_ATTEND_V);
-    a.query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, keys, false);
-    a.up.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, values, false);
-    a.stats = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, true);
+    GradTemps t = {sn_attend_pack(l, &a, SN_ATTEND_K), 0, 0};
+    t.values = sn_attend_pack(l, &a, SN_ATTEND_V);
+    t.stats = sn_lower_temp(l, sn_attend_stats_bytes(l, &a));
+    begin_grad(l, &a, "attend_grad_rows", &t, true);
     emit_grid(l, &a);
-    sn_lower_begin(l, "attend_grad_keys");
-    read_operands(l, &a, SN_ATTEND_V);
-    a.query.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, keys, false);
-    a.up.panels = sn_lower_buffer(l, SN_BUF_TEMP, 0, values, false);
-    a.stats = sn_lower_buffer(l, SN_BUF_TEMP, 0, a.temp, false);
+    begin_grad(l, &a, "attend_grad_keys", &t, false);
     sn_attend_grad_keys(l, &a);
 }
