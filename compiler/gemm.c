@@ -11,15 +11,16 @@
  * Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). */
 #include "compiler/contract.h"
 
-#define ROWS        24 /* a multiple of every body */
-#define TILE_ROWS   32 /* where the matrix unit may compute it */
-#define BLOCK_ROWS  48 /* where all of k would not stay in a cache */
+#define ROWS        24  /* a multiple of every body */
+#define TILE_ROWS   32  /* where the matrix unit may compute it */
+#define BLOCK_ROWS  192 /* where all of k would not stay in a cache */
+#define BLOCK_TILES 32  /* are better than more rows in each */
 #define BODY_ROWS   8
 #define TALL_ROWS   16
 #define STEPS       4    /* of k in the body of the innermost loop */
 #define ROWS_PANELS 6    /* rows that pay for loading several panels */
 #define WAY_BYTES   4096 /* of L1: a page, so that sets are known before the address is */
-#define BLOCK_K     256  /* at most, where what all bodies of a tile read is to stay in a cache */
+#define BLOCK_K     128  /* at most, where what all bodies of a tile read is to stay in a cache */
 
 /* ---- shapes ---- */
 
@@ -43,7 +44,19 @@ static bool has_blocks(SnLower *l, const SnContract *c)
     int64_t n;
     if (c->is_strided || c->pair != 0 || c->width == 1 || !reads_columns(c))
         return false;
-    return !sn_is_const_i64(l->s, c->summed.count, &n) || n > 2 * BLOCK_K;
+    return !sn_is_const_i64(l->s, c->summed.count, &n) || n > 4 * BLOCK_K;
+}
+
+/* More rows reuse a block of columns more often; fewer leave tiles for all threads. */
+static int64_t choose_block_rows(SnLower *l, const SnContract *c)
+{
+    int64_t rows = BLOCK_ROWS, nrow, npanel;
+    if (!sn_is_const_i64(l->s, c->row.count, &nrow) || !sn_is_const_i64(l->s, c->npanel, &npanel))
+        return 2 * ROWS;
+    const int64_t across = (npanel + c->panels - 1) / c->panels;
+    while (rows > 2 * ROWS && (nrow + rows - 1) / rows * across < BLOCK_TILES)
+        rows /= 2;
+    return rows;
 }
 
 static int64_t choose_panels(SnLower *l, const SnContract *c)
@@ -89,8 +102,8 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     int64_t n;
     const SnTarget *t = l->p->target;
     sn_tiles_find(l, c);
-    const int64_t rows = c->tiles.fit ? TILE_ROWS : has_blocks(l, c) ? BLOCK_ROWS : ROWS;
     c->panels = choose_panels(l, c);
+    const int64_t rows = c->tiles.fit ? TILE_ROWS : has_blocks(l, c) ? choose_block_rows(l, c) : ROWS;
     c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
     const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);

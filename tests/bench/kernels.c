@@ -63,7 +63,7 @@ static SnStatus compile(const Machine *m, const Bench *b, const Shape *x, SnProg
 static void *random_values(SnDtype dtype, size_t n)
 {
     const size_t size = sn_dtype_size(dtype);
-    uint8_t *at = malloc((n + 64) * size);
+    uint8_t *at = aligned_alloc(64, (n * size / 64 + 2) * 64); /* as an instance has what it makes */
     uint32_t state = 1;
     for (size_t i = 0; at && i < n; i++) {
         state = state * 1664525u + 1013904223u;
