@@ -7,7 +7,8 @@
  *
  * A tile is what it is in gemm.c, with bodies of fewer rows: registers hold whole numbers and f32 sums. All
  * words of a panel are read once a body, one for four k of 16 outputs, or for so many more as fit in them.
- * Several rows are busy with a tile for as long as memory takes to bring the next one, so they ask for it. */
+ * Several rows are busy with a tile for as long as memory takes to bring the next one, so they ask for it. A
+ * row alone asks a little ahead: what a CPU fetches unasked stops at the end of each page. */
 #include "compiler/contract.h"
 
 #define ROWS        24 /* a multiple of every body */
@@ -18,6 +19,7 @@
 #define AT_STEP     8
 #define AT_SUM      9     /* then those of both halves */
 #define ROW_BLOCKS  64    /* of a tile of sn_lower_block_rows */
+#define ALONE_AHEAD 8192  /* bytes of a stream: behind the latency of memory, pages of 4 KB crossed */
 #define LEAST       1e-30 /* of the largest number of a block: what is less is zero */
 
 /* ---- reading the term ---- */
@@ -182,8 +184,7 @@ static SnRef codes_of(SnLower *l, const SnContract *c, const Body *b, const Vect
         const SnRef step = i_mul(l, group, i_const(l, bits)), eight = i_const(l, 8);
         const SnRef index[] = {v->from, b->block, i_add(l, i_div(l, step, eight), i_const(l, at)), v->lane};
         SnRef x = sn_lower_scalar(l, p->codes, index, 0);
-        if (b->rows > 1)
-            x = sn_lower_ahead(l, x, c->ahead);
+        x = sn_lower_ahead(l, x, b->rows > 1 ? c->ahead : ALONE_AHEAD);
         if (bits < 8) {
             const int64_t mask = 0x01010101 * ((1 << bits) - 1);
             x = sn_s2(l->s, SN_OP_SHR, x, sn_s_cast(l->s, SN_U32, i_mod(l, step, eight)));
