@@ -11,10 +11,10 @@
  * Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). */
 #include "compiler/contract.h"
 
-#define ROWS        24  /* a multiple of every body */
-#define TILE_ROWS   32  /* where the matrix unit may compute it */
-#define BLOCK_ROWS  192 /* where all of k would not stay in a cache */
-#define BLOCK_TILES 32  /* are better than more rows in each */
+#define ROWS        24 /* a multiple of every body */
+#define TILE_ROWS   32 /* where the matrix unit may compute it */
+#define BLOCK_ROWS  96 /* where all of k would not stay in a cache */
+#define BLOCK_TILES 32 /* are better than more rows in each */
 #define BODY_ROWS   8
 #define TALL_ROWS   16
 #define STEPS       4    /* of k in the body of the innermost loop */
