@@ -1,18 +1,22 @@
 /* splits.c -- the patterns behind the names of tokenizer.ggml.pre.
  *
  * Names are those of llama.cpp (src/llama-vocab.cpp); patterns are those of the tokenizer.json that each name
- * was given to, whose texts are split likewise. Missing are names whose patterns look further ahead than one
- * character (superbpe, afmoe, tiny_aya, cohere2moe), and those of models over characters (gemma4, sarvam-moe,
- * granite-embed-multi-311m, whitespace). */
+ * was given to, whose texts are split likewise. Those that count digits from the right look ahead to the end
+ * of a number; here steps of a character's look-ahead do so: the longest end of a number that is made of
+ * threes is the first match of "threes that no digit follows". Missing is whitespace, a model of its own. */
 #include "frontends/gguf/splits.h"
 
-#define SHORT   "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define FIRST   "[^\\r\\n\\p{L}\\p{N}]?"
-#define UPPER   "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER   "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define OTHER   " ?[^\\s\\p{L}\\p{N}]+"
-#define BLANK   "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define CASED   FIRST UPPER "*" LOWER "+" SHORT "?|" FIRST UPPER "+" LOWER "*" SHORT "?|"
+#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define FIRST "[^\\r\\n\\p{L}\\p{N}]?"
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define OTHER " ?[^\\s\\p{L}\\p{N}]+"
+#define BLANK "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define CASED FIRST UPPER "*" LOWER "+" SHORT "?|" FIRST UPPER "+" LOWER "*" SHORT "?|"
+#define ASIAN                                                                                                \
+    "[\u4E00-\u9FFF\u3400-\u4DBF\u8C48-\uFAFF\u3040-\u309F\u30A0-\u30FF\uFF65-\uFF9F\u2F00-\u2FDF"           \
+    "\u0E40-\u0E7F\u0E80-\u0EFF\u1780-\u17FF\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF\uAC00-\uD7AF"            \
+    "\u1100-\u11FF]+"
 #define NO_HAN  "(?!\\p{Han})"
 #define K2_UP   "(?:" NO_HAN UPPER ")"
 #define K2_LOW  "(?:" NO_HAN LOWER ")"
@@ -47,7 +51,8 @@ static const SnGgufSplit splits[] = {
     {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ",
      {sn_split_cl100k},
      SN_GGUF_ADDS_BOS | SN_GGUF_WHOLE},
-    {" dbrx smaug-bpe glm4 chatglm-bpe ", {sn_split_cl100k}, 0},
+    {" dbrx smaug-bpe chatglm-bpe ", {sn_split_cl100k}, 0},
+    {" glm4 glm5 ", {sn_split_cl100k}, SN_GGUF_WHOLE},
     {" jais-2 ",
      {SHORT
       "|" FIRST "\\p{L}+|\\p{N}{1,3}|" OTHER
@@ -89,6 +94,10 @@ static const SnGgufSplit splits[] = {
     {" bloom poro-chat gpt3-finnish ", {" ?[^(\\s|.,!?…。，、।۔،)]+"}, 0},
     {" viking ", {" ?[^(\\s|.,!?…。，、।۔،)]+", "\\p{N}"}, 0},
     {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", {"\\p{N}{1,3}", JAPAN, MARKED "[\\r\\n]*|" BLANK}, 0},
+    {" afmoe ", {"\\p{N}+", "(?:\\p{N}{3})+(?!\\p{N})", "\\p{N}{3}", ASIAN, MARKED "[\\r\\n]*|" BLANK}, 0},
+    {" tiny_aya cohere2moe ", {"\\d+(?!\\w)", "(?:\\d{3})+(?!\\w)", sn_split_o200k}, 0},
+    {" superbpe ", {"\\p{N}+", "(?:\\d{3})+(?!\\d)(?:\\D+\\d{1,2}(?!\\d))*\\D*", "\\d{3}(?=\\d)"}, 0},
+    {" gemma4 granite-embed-multi-311m sarvam-moe ", {NULL}, SN_GGUF_PLAIN},
     {" spark2_5 ", {"\\p{N}{1,3}", JAPAN, MARKED "|[\\r\\n]|\\s+(?!\\S)|\\s+", "\\p{N}"}, 0},
     {" deepseek-llm ",
      {"[\\r\\n]", LATIN, "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", CHINESE, "\\p{N}+"},
@@ -119,7 +128,7 @@ static bool are_steps(const SnGgufSplit *s, const char *const *step, size_t n)
     for (size_t i = 0; i < n; i++)
         if (i == SN_SPLIT_STEPS || !s->step[i] || strcmp(s->step[i], step[i]) != 0)
             return false;
-    return n == SN_SPLIT_STEPS || !s->step[n];
+    return n == SN_SPLIT_STEPS || (n > 0 && !s->step[n]);
 }
 
 SnBytes sn_gguf_split_name(const char *const *step, size_t n, bool is_whole)

@@ -7,6 +7,7 @@
 
 #define SN_GGUF_ADDS_BOS 1u /* unless the file says otherwise */
 #define SN_GGUF_WHOLE    2u /* a word that is a token is not merged */
+#define SN_GGUF_PLAIN    4u /* of characters: spaces are marked, nothing is split, tokens for bytes */
 
 typedef struct SnGgufSplit {
     const char *names; /* of tokenizer.ggml.pre, with a space around each */

@@ -143,7 +143,7 @@ static SnStatus put_spm(SnContext *ctx, const Source *s, bool is_bpe, SnText *ou
     return st;
 }
 
-/* ---- byte-level byte-pair models ---- */
+/* ---- byte-pair models ---- */
 
 static void put_added_tokens(const Source *s, SnText *out)
 {
@@ -159,9 +159,17 @@ static void put_added_tokens(const Source *s, SnText *out)
     sn_text_add(out, "]", 1);
 }
 
-static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
+/* Around a model of characters, as in Gemma's tokenizer.json. */
+static const char
+    marks[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}",
+    unmarks[] = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
+                "\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]}",
+    bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
+              "\"use_regex\":true}";
+
+static SnStatus put_bpe(const Source *s, const char *without_name, SnText *out, SnError *err)
 {
-    SnBytes name = sn_bytes_str("default");
+    SnBytes name = sn_bytes_str(without_name);
     (void)sn_json_string(meta(s, "tokenizer.ggml.pre"), &name);
     const SnGgufSplit *split = sn_gguf_split_find(name);
     SN_CHECK(split, err, SN_EUNSUPPORTED, "%s: tokenizer.ggml.pre is '%.*s', whose split is not known",
@@ -169,22 +177,31 @@ static SnStatus put_bpe(const Source *s, SnText *out, SnError *err)
     SN_CHECK(s->merges && s->merges->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "%s: no tokenizer.ggml.merges",
              s->path);
     const int64_t bos = id_of(s, "tokenizer.ggml.bos_token_id"),
-                  eos = id_of(s, "tokenizer.ggml.eos_token_id");
+                  eos = id_of(s, "tokenizer.ggml.eos_token_id"),
+                  unk = id_of(s, "tokenizer.ggml.unknown_token_id");
+    const bool is_plain = split->flags & SN_GGUF_PLAIN;
     const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", split->flags & SN_GGUF_ADDS_BOS);
     const bool adds_eos = flag(s, "tokenizer.ggml.add_eos_token", false);
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     put_added_tokens(s, out);
-    sn_text_printf(out, ",\"normalizer\":null");
-    sn_put_splits(out, split->step);
+    sn_text_printf(out, ",\"normalizer\":%s", is_plain ? marks : "null");
+    if (is_plain)
+        sn_text_printf(out, ",\"pre_tokenizer\":null");
+    else
+        sn_put_splits(out, split->step);
     sn_put_template(out, adds_bos ? bos : -1, adds_eos ? eos : -1, token(s, bos), token(s, eos));
-    sn_text_printf(out,
-                   ",\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
-                   "\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-                   "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\"vocab\":{",
+    sn_text_printf(out, ",\"decoder\":%s,\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":",
+                   is_plain ? unmarks : bytes);
+    if (is_plain && unk >= 0)
+        sn_json_put_string(out, token(s, unk));
+    else
+        sn_text_printf(out, "null");
+    sn_text_printf(out, ",\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\"vocab\":{",
+                   is_plain ? "true" : "false", is_plain ? "true" : "false",
                    split->flags & SN_GGUF_WHOLE ? "true" : "false");
     bool is_first = true;
     for (uint32_t i = 0; i < s->tokens->n; i++) {
-        if (type_of(s, i) == SN_PIECE_USER)
+        if (type_of(s, i) == SN_PIECE_USER && !is_plain)
             continue;
         sn_text_printf(out, is_first ? "" : ",");
         sn_json_put_string(out, token(s, i));
@@ -213,10 +230,12 @@ SnStatus sn_gguf_tokenizer(SnContext *ctx, const char *path, const SnGguf *g, Sn
     SnBytes kind = sn_bytes("", 0);
     (void)sn_json_string(model, &kind);
     const bool is_spm = sn_json_is(model, "llama"), is_unigram = sn_json_is(model, "t5");
-    SN_CHECK(is_spm || is_unigram || sn_json_is(model, "gpt2"), err, SN_EUNSUPPORTED,
-             "%s: tokenizer.ggml.model is %.*s; known are gpt2, llama and t5", path, (int)kind.n,
+    const bool is_gemma = sn_json_is(model, "gemma4");
+    SN_CHECK(is_spm || is_unigram || is_gemma || sn_json_is(model, "gpt2"), err, SN_EUNSUPPORTED,
+             "%s: tokenizer.ggml.model is %.*s; known are gpt2, gemma4, llama and t5", path, (int)kind.n,
              (const char *)kind.at);
-    SN_TRY(is_spm || is_unigram ? put_spm(ctx, &s, is_spm, out, err) : put_bpe(&s, out, err));
+    SN_TRY(is_spm || is_unigram ? put_spm(ctx, &s, is_spm, out, err)
+                                : put_bpe(&s, is_gemma ? "gemma4" : "default", out, err));
     SN_CHECK(!out->failed, err, SN_ENOMEM, "%s: no memory for its tokenizer", path);
     return SN_OK;
 }

@@ -55,10 +55,14 @@ SPLITS = {
     "deepseek-coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CHINESE, r"\p{N}"],
     "chameleon": ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", r"\p{N}",
                   r"[\p{P}!-/:-@\[-`{-~]", GPT2],
+    "afmoe": [r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", "[一-\u9fff㐀-䶿\u8c48-\ufaff\u3040-ゟ゠-ヿ･-ﾟ⼀-\u2fdfเ-\u0e7f\u0e80-\u0eff"
+              "ក-\u17ffက-႟ꩠ-ꩿꧠ-\ua9ff가-\ud7afᄀ-ᇿ]+", MARKED],
+    "tiny_aya": [r"\d{1,3}(?=(?:\d{3})*\b)", O200K], "superbpe": [r"\p{N}+", r"(?=(\d{3})+(?!\d))"], "glm5": [WORDS % r"\p{N}{1,3}"],
 }
-WHOLE = {"llama-bpe", "minicpm5", "tekken", "granite-embed-multi-97m", "youtu"}
+PLAIN = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"]
+WHOLE = {"llama-bpe", "glm5", "minicpm5", "tekken", "granite-embed-multi-97m", "youtu"}
 ADDS_BOS = {"llama-bpe", "tekken", "chameleon"}
-REFUSED = ["superbpe", "gemma4", "no such", "gpt"]
+REFUSED = ["whitespace", "no such", "gpt"]
 PARTS = ["Hello", "don't", "I'LL", "we'Ve", "naïve", "İstanbul", "straße", "ΣΊΣΥΦΟΣ", "привет", "МИР", "12", "1234567", "٣٤٥", "½",
          "東京", "カタカナ", "한국어", "ไทย", "हिन्दी", "ǅ", "é", "!!", "...", "¿?", "“x”", "$5", "a=b", "~", "`q`", "(y)", "/", "\\n", "\n",
          "\r\n", "\n\n", " ", "  ", "   ", "\t", "\u00a0", "\u3000", "🙂", "👩‍💻", "x_y", "IMGIMGABZ", "CamelCase", "HTTPServer",
@@ -94,13 +98,24 @@ def clip(texts):
     return t
 
 
+def plain(texts):
+    """A model of characters, as Gemma's: bytes are its last tokens."""
+    t = Tokenizer(models.BPE(unk_token="<s>", fuse_unk=True, byte_fallback=True))
+    t.normalizer = normalizers.Replace(" ", "\u2581")
+    t.train_from_iterator(texts[:60], trainers.BpeTrainer(vocab_size=500, special_tokens=["<s>"], show_progress=False))
+    own = json.loads(t.to_str())
+    for i in range(256):
+        own["model"]["vocab"][f"<0x{i:02X}>"] = len(own["model"]["vocab"])
+    return Tokenizer.from_str(json.dumps(own))
+
+
 def write(path, t, pre=None, whole_file=False):
     w = gguf.GGUFWriter(path, "llama")
     own = json.loads(t.to_str())
     if whole_file:
         w.add_string("tokenizer.huggingface.json", t.to_str())
     tokens = sorted(t.get_vocab(), key=t.get_vocab().get)
-    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_model("gemma4" if pre == "gemma4" else "gpt2")
     if pre is not None:
         w.add_tokenizer_pre(pre)
     w.add_token_list(tokens)
@@ -108,6 +123,7 @@ def write(path, t, pre=None, whole_file=False):
     w.add_token_types([gguf.TokenType.CONTROL if x in special else gguf.TokenType.NORMAL for x in tokens])
     w.add_token_merges([" ".join(m) for m in own["model"]["merges"]])
     w.add_bos_token_id(0)
+    w.add_unk_token_id(0)
     w.write_header_to_file(), w.write_kv_data_to_file(), w.write_tensors_to_file(), w.close()
 
 
@@ -124,11 +140,11 @@ def main():
     p.add_argument("--count", type=int, default=200)
     p.add_argument("--seed", type=int, default=1)
     args, bad = p.parse_args(), 0
-    for name in args.names or [*SPLITS, "clip", *REFUSED]:
+    for name in args.names or [*SPLITS, *PLAIN, "clip", *REFUSED]:
         r = random.Random(f"{name} {args.seed}")
         with tempfile.TemporaryDirectory() as folder:
             path, texts = os.path.join(folder, "m.gguf"), [text_of(r) for _ in range(300)]
-            t = clip(texts) if name == "clip" else train(SPLITS.get(name, [GPT2]), texts, name in WHOLE)
+            t = clip(texts) if name == "clip" else plain(texts) if name in PLAIN else train(SPLITS.get(name, [GPT2]), texts, name in WHOLE)
             write(path, t, None if name == "clip" else name, name == "clip")
             fresh = [text_of(r) for _ in range(args.count)]
             got = ask(args.sinter, path, fresh)
