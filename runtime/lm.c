@@ -99,7 +99,8 @@ static SnStatus read_desc(SnLm *lm, const SnLmDesc *d, SnError *err)
     SN_CHECK(lm->rows <= MAX_ROWS && lm->context <= MAX_CONTEXT && lm->wanted <= MAX_WANTED, err, SN_EINVAL,
              "decoder: %u rows of %u tokens with %u wanted, at most %u, %u, %u", lm->rows, lm->context,
              lm->wanted, MAX_ROWS, MAX_CONTEXT, MAX_WANTED);
-    lm->chunk = lm->chunk < lm->context ? lm->chunk : lm->context;
+    lm->is_whole = least_of(lm->program, "whole") != 0;
+    lm->chunk = lm->chunk < lm->context && !lm->is_whole ? lm->chunk : lm->context;
     lm->chunks = (lm->context + SN_LM_PAGE - 1) / SN_LM_PAGE;
     const uint64_t all = (uint64_t)lm->chunks * lm->rows;
     SN_CHECK(all <= INT32_MAX, err, SN_EINVAL, "decoder: %u rows of %u tokens", lm->rows, lm->context);
@@ -208,9 +209,15 @@ static SnStatus bind_tensors(SnLm *lm, const SnLmDesc *d, SnError *err)
 
 static SnStatus make_instance(SnLm *lm, SnError *err)
 {
-    static const char *const symbol[] = {"pages", "near_pages", "chunks", "slots", "context", "turn"};
-    const int64_t value[] = {
-        lm->pool[SN_LM_FAR].pages, lm->pool[SN_LM_NEAR].pages, lm->chunks, lm->rows, lm->context, lm->turn};
+    static const char *const symbol[] = {"pages",   "near_pages", "chunks", "slots",
+                                         "context", "turn",       "whole"};
+    const int64_t value[] = {lm->pool[SN_LM_FAR].pages,
+                             lm->pool[SN_LM_NEAR].pages,
+                             lm->chunks,
+                             lm->rows,
+                             lm->context,
+                             lm->turn,
+                             lm->chunk};
     SnInstanceDesc d = {.struct_size = sizeof d, .ndim = SN_COUNT(symbol)};
     for (uint32_t i = 0; i < d.ndim; i++) {
         d.dim[i].symbol = symbol[i];
@@ -266,9 +273,10 @@ static SnStatus state_of(const SnProgram *p, uint32_t pages, uint32_t near_pages
 {
     SnMemoryUse use;
     char text[160];
-    (void)snprintf(text, sizeof text,
-                   "pages=%u,near_pages=%u,slots=%u,turn=%u,chunks=1,context=1,batch=1,seq=1,wanted=1", pages,
-                   near_pages, slots, least_of(p, "turn"));
+    (void)snprintf(
+        text, sizeof text,
+        "pages=%u,near_pages=%u,slots=%u,turn=%u,whole=1,chunks=1,context=1,batch=1,seq=1,wanted=1", pages,
+        near_pages, slots, least_of(p, "turn"));
     SN_TRY(sn_program_plan(p, "fill", text, &use, err));
     *out = use.state_bytes;
     return SN_OK;
@@ -302,7 +310,7 @@ static uint32_t count_common(const SnLm *lm, const SnLmSlot *o, const SnLmRow *r
     const uint32_t most = row->nid - row->npad - 1, known = o->nid - o->npad;
     uint32_t n = 0, end = o->fed < most ? o->fed : most;
     end = end < known ? end : known;
-    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED || o->is_far != is_far(lm, most + 1))
+    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED || lm->is_whole || o->is_far != is_far(lm, most + 1))
         return 0;
     while (n < end && o->ids[o->npad + n] == row->ids[row->npad + n])
         n++;

@@ -29,7 +29,8 @@
  *
  * Symbols at create: pages, near_pages (at least so many as the window has, and one), chunks (of a row),
  * slots, context (tokens of a row in the history), turn (at least the length beyond which a row has another
- * past: all of it is fed again). */
+ * past: all of it is fed again), whole (tokens of a prompt that may see those behind them: prompts are fed at
+ * once then, and a row begins with nobody's past). */
 #ifndef SN_LM_H
 #define SN_LM_H
 

@@ -411,15 +411,15 @@ static SnStatus join(SnLmBeam *b, uint32_t slot, uint32_t to, float score, SnErr
     return SN_OK;
 }
 
-/* Chunks of what a row begins with, but for what its first step takes. */
-static SnStatus feed(SnLmBeam *b, uint32_t slot, SnError *err)
+/* Chunks of what a row lacks, but for what its next step takes: `most`. */
+static SnStatus feed(SnLmBeam *b, uint32_t slot, uint32_t most, SnError *err)
 {
     SnLm *lm = b->lm;
     const SnLmSlot *s = &lm->slot[slot];
-    const uint32_t most = b->slots > 1 ? 1 : lm->chunk;
     for (uint32_t left; (left = s->nid - s->npad - s->fed) > most;) {
         sn_lm_round_begin(lm, SN_LM_FILL);
-        SN_TRY(join(b, slot, s->npad + s->fed + (left - 1 < lm->chunk ? left - 1 : lm->chunk), 0, err));
+        left -= !lm->is_whole;
+        SN_TRY(join(b, slot, s->npad + s->fed + (left < lm->chunk ? left : lm->chunk), 0, err));
         SN_TRY(run_round(lm, err));
     }
     return SN_OK;
@@ -429,9 +429,9 @@ static SnStatus feed(SnLmBeam *b, uint32_t slot, SnError *err)
 static SnStatus begin(SnLmBeam *b, SnError *err)
 {
     SnLm *lm = b->lm;
-    SN_TRY(feed(b, b->slot[0], err));
+    SN_TRY(feed(b, b->slot[0], b->slots > 1 ? 1 : lm->chunk, err));
     for (uint32_t i = 0; b->slots > 1 && i < b->beams; i++)
-        SN_TRY(feed(b, slot_of(b, i)->twin, err));
+        SN_TRY(feed(b, slot_of(b, i)->twin, 1, err));
     sn_lm_round_begin(lm, SN_LM_BEAM);
     SN_TRY(join(b, b->slot[0], slot_of(b, 0)->nid, 0, err));
     for (uint32_t i = 0; b->slots > 1 && i < b->beams; i++)
@@ -448,9 +448,22 @@ static bool takes_part(const SnLmBeam *b)
     return !b->is_done || (b->seen && slot_of(b, 0)->nid < b->length);
 }
 
+/* Where a row has got longer than its past is for, another one is made. */
+static SnStatus turn(SnLmBeam *b, uint32_t slot, SnError *err)
+{
+    sn_lm_turn(b->lm, &b->lm->slot[slot]);
+    return feed(b, slot, 1, err);
+}
+
 static SnStatus go_on(SnLm *lm, SnError *err)
 {
     uint32_t row = 0;
+    for (SnLmBeam *b = lm->beam; b; b = b->next)
+        for (uint32_t i = 0; takes_part(b) && i < b->beams; i++) {
+            SN_TRY(turn(b, b->slot[i], err));
+            if (b->slots > 1)
+                SN_TRY(turn(b, slot_of(b, i)->twin, err));
+        }
     sn_lm_round_begin(lm, SN_LM_BEAM);
     for (SnLmBeam *b = lm->beam; b; b = b->next)
         for (uint32_t i = 0; takes_part(b) && i < b->beams; i++) {

@@ -56,11 +56,14 @@ static SnLmSlot *find_fed(SnLm *lm)
     return first;
 }
 
-/* A chunk of a prompt; the last one gives the next token too, but where two rows give it together. */
+/* A chunk of a prompt; the last one gives the next token too, but where two rows give it together: those that
+ * are fed at once have their last token then, and once more. */
 static bool feed(SnLm *lm, SnLmSlot *s)
 {
-    const uint32_t left = left_of(s) - (s->twin != SN_LM_NONE), count = left < lm->chunk ? left : lm->chunk;
-    sn_lm_round_begin(lm, count == left_of(s) ? SN_LM_NEXT : SN_LM_FILL);
+    const bool is_pair = s->twin != SN_LM_NONE;
+    const uint32_t left = left_of(s) - (is_pair && !lm->is_whole),
+                   count = left < lm->chunk ? left : lm->chunk;
+    sn_lm_round_begin(lm, count == left_of(s) && !is_pair ? SN_LM_NEXT : SN_LM_FILL);
     if (!sn_lm_hold(lm, s, s->fed + count))
         return false; /* no row of this round */
     sn_lm_round_add(lm, (uint32_t)(s - lm->slot), s->npad + s->fed + count, 0);
@@ -310,7 +313,7 @@ static SnStatus take_results(SnLm *lm, SnError *err)
     r->id = r->logits = r->scores = r->order = r->all = (SnView){0};
     if (r->entry == SN_LM_FILL) {
         SnLmSlot *s = &lm->slot[r->slot[0]];
-        s->fed += r->count[0];
+        s->fed += r->count[0] - (r->count[0] == left_of(s));
         s->fresh = 0;
         return SN_OK;
     }

@@ -99,6 +99,7 @@ struct SnLm {
      * go back a little; 0: there are no such layers */
     uint32_t window;
     uint32_t turn; /* a row with more positions than these has another past; 0: it goes on as it is */
+    bool is_whole; /* prompts come in one run */
     bool has[SN_LM_ENTRIES];
     SnLmInput input[SN_LM_NUMBERS];
     uint32_t ninput;

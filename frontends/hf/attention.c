@@ -201,12 +201,18 @@ static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
+    SnAttn whole = *a;
+    if (a->causal && !a->stays_causal && !sn_config_bool(b->config, "is_causal", true)) {
+        whole.causal = false;
+        whole.window += a->window != 0; /* which then holds both of its ends */
+    }
     if (b->adapter) {
         k = sn_adapter_past(b, k, false);
         v = sn_adapter_past(b, v, true);
     }
     if (b->past)
-        return sn_nn_attend_past(b, a, q, k, v);
+        return sn_nn_attend_past(b, a, &whole, q, k, v);
+    a = &whole;
     SnValue bias = attention_bias(b, a);
     if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
         bias = bias_after_sink(b, a, bias);

@@ -222,6 +222,7 @@ typedef struct SnAttn {
     const SnRope *rope; /* NULL: no rotary positions */
     int64_t window;     /* 0: all; else keys with |i - j| < window */
     bool causal;
+    bool stays_causal;  /* where a config says is_causal: false, too */
     SnValue slopes;     /* ALiBi, F[heads]: slope * place of the key, made in this dtype, is added; or none */
     double alibi_scale; /* of that product; 0: 1 */
     bool alibi_counts;  /* places of keys count what the attention mask lets through, as in BLOOM */
@@ -286,8 +287,8 @@ struct SnPast {
     SN_VEC(SnPastNext) next;          /* filled: of the layer that is being built */
     SN_VEC(SnPastKept) kept;          /* filled: all carries, each once */
 };
-/* sn_nn_attend, cached. */
-SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
+/* sn_nn_attend, cached. prompt: how the tokens that a row began with see one another. */
+SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, const SnAttn *prompt, SnValue q, SnValue k, SnValue v);
 /* Which tokens are no padding of a call, bool[batch, seq]: a recurrence passes over the others. Whole: none,
  * they all count. */
 SnValue sn_nn_valid(SnBuild *b);

@@ -90,13 +90,43 @@ static SnValue add_past(SnBuild *b, const Place *to, const char *name, SnDtype d
     return all;
 }
 
-SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
+/* y where a call goes on behind others; where it is a row's first, the tokens that the row began with, which
+ * are all in it, see one another. */
+static SnValue attend_prompt(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v, SnValue y)
+{
+    SnGraph *g = b->g;
+    const SnValue pos = b->past->pos, one = size(b, 1), most = sn_symbol_at_create(g, "whole", 1, INT32_MAX);
+    if (!b->past->given.ref || a->sinks.ref)
+        return sn_graph_fail(g, SN_EUNSUPPORTED,
+                             "%s: a past of what sees ahead, with sinks, or with windows and a guide",
+                             sn_scope_path(g));
+    const SnValue row[] = {b->batch, one, one, one}, query[] = {b->batch, one, b->seq, one};
+    const SnValue key[] = {b->batch, one, one, b->seq};
+    const SnValue first = sn_slice_axis(g, pos, 1, size(b, 0), one);
+    const SnValue begins = sn_reshape(g, sn_eq(g, first, size(b, 0)), 4, row);
+    const SnValue given = sn_and(g, sn_nn_given(b), sn_lt(g, pos, most));
+    const SnValue i = sn_reshape(g, pos, 4, query), j = sn_reshape(g, pos, 4, key);
+    SnValue seen = sn_and(g, sn_reshape(g, given, 4, key), sn_ge(g, j, size(b, 0)));
+    if (a->window)
+        seen = sn_and(g, seen, sn_lt(g, sn_abs(g, sn_sub(g, i, j)), size(b, a->window)));
+    SnValue bias = sn_nn_bias_where(b, seen);
+    if (a->slopes.ref) {
+        const SnValue heads[] = {one, size(b, a->heads), one, one}, slopes = slopes_of(b, a);
+        const SnValue score = sn_mul(g, sn_reshape(g, slopes, 4, heads), sn_cast(g, j, SN_F32));
+        bias = sn_add(g, sn_cast(g, bias, SN_F32), score);
+    }
+    const SnValue all = sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
+    return sn_where(g, sn_and(g, begins, sn_reshape(g, given, 4, query)), all, y);
+}
+
+SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, const SnAttn *prompt, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
     SnPast *p = b->past;
-    if (!a->causal || a->score_bias.ref || b->want_probs)
-        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: attention with a past %s", sn_scope_path(g),
-                             a->causal ? "and a bias or probabilities" : "that is not causal");
+    const SnValue own_keys = k, own_values = v;
+    if (a->score_bias.ref || b->want_probs)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: attention with a past and a bias or probabilities",
+                             sn_scope_path(g));
     const bool is_near = a->window > 0 && a->window <= p->window;
     const Place to = is_near ? (Place){SN_PAST_NEAR, p->near_pages, p->near_page}
                              : (Place){SN_PAST_PAGES, p->pages, p->page};
@@ -111,7 +141,8 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnV
     const SnValue values = add_past(b, &to, "v", p->kv_dtype, false, v);
     const SnValue y = sn_attention_past(g, q, keys, values, to.page, p->pos, slopes_of(b, a), a->sinks,
                                         key_scale, value_scale, a->scale, a->softcap, a->window);
-    return sn_permute(g, y, (const int[]){0, 2, 1, 3});
+    const SnValue turned = sn_permute(g, y, (const int[]){0, 2, 1, 3});
+    return prompt->causal ? turned : attend_prompt(b, prompt, q, own_keys, own_values, turned);
 }
 
 /* ---- states ---- */

@@ -68,7 +68,12 @@ static SnValue build_model(Entry *e, bool has_head)
     e->past.near_page = e->past.window ? sn_input(g, "near_page", SN_I32, 2, pages) : sn_none();
     e->past.slot = of_row(e, "slot", SN_I64);
     e->past.reach = of_row(e, "reach", SN_I64);
-    if (sn_config_get(&e->m->config, "time_step_limit"))
+    const SnConfig *c = &e->m->config;
+    const bool sees_ahead = !sn_config_bool(c, "is_causal", true);
+    const bool is_guided = sn_logits_asks(e->spec->config->json, "guidance_scale", false);
+    if (sn_config_get(c, "time_step_limit") || sn_config_bool(c, "use_bidirectional_attention", false) ||
+        (sees_ahead &&
+         !(is_guided && e->past.window))) /* a pair's last token would see less, run once more */
         e->past.given = sn_sub(g, of_row(e, "prompt", SN_I64), of_row(e, "first", SN_I64));
     e->past.places = has_head ? sn_input(g, "places", SN_I64, 2, wanted) : sn_none();
     SnModelPart part = {.head = "text-generation",

@@ -212,6 +212,7 @@ FAMILIES = {
         dict(sliding_window=4, long=20),
         dict(sliding_window=None),
         dict(sliding_window=6, head_dim=12, rope_parameters={"rope_type": "default", "rope_theta": 1e6}),
+        dict(sliding_window=2, is_causal=False),
     ], "Mistral"),
     "ministral": (SMALL, [
         dict(sliding_window=4, head_dim=8),

@@ -85,7 +85,6 @@ def inputs_of(r, g, family, batch_of_one, by_length):
 def make(r, family, g):
     _, changes, prefix = random_decoders.FAMILIES[family]
     change = r.choice(changes) if r.random() < 0.3 else random_decoders.mixture(family, r.randrange(1 << 30))
-    change = {k: v for k, v in change.items() if k != "use_bidirectional_attention"}  # generate refuses it
     config = random_decoders.make_config(family, change)
     model = random_decoders.class_of(prefix, random_decoders.WORDS)(config).eval()
     random_decoders.randomise(model, g)

@@ -123,9 +123,10 @@ static void guesses_change_nothing(void **state)
     sn_lm_destroy(b);
 }
 
-static float search(const Room *r, uint32_t chunk, int32_t ids[CONTEXT])
+static float search(const Room *r, uint32_t chunk, uint32_t beams, const int32_t *from, int32_t ids[CONTEXT])
 {
-    const SnLmBeamDesc d = {.row = {.ids = prompt, .nid = 3, .max_new = 10}, .beams = 2, .length_penalty = 1};
+    const SnLmBeamDesc d = {
+        .row = {.ids = from, .nid = 3, .max_new = 10}, .beams = beams, .length_penalty = 1};
     SnLm *lm = open_lm(r->beams, (SnLmDesc){.rows = 2, .chunk = chunk, .has_beams = true});
     SnLmBeam *b = NULL;
     SnError err;
@@ -144,9 +145,23 @@ static float search(const Room *r, uint32_t chunk, int32_t ids[CONTEXT])
 static void beams_are_fed_again_in_any_chunks(void **state)
 {
     int32_t a[CONTEXT] = {0}, b[CONTEXT] = {0};
-    const float x = search(*state, 1, a), y = search(*state, CONTEXT, b);
+    const float x = search(*state, 1, 2, prompt, a), y = search(*state, CONTEXT, 2, prompt, b);
     assert_memory_equal(a, b, sizeof a);
     assert_memory_equal(&x, &y, sizeof x);
+}
+
+static void one_beam_goes_as_a_row_does(void **state)
+{
+    const Room *r = *state;
+    for (int32_t i = 1; i < 20; i++) {
+        int32_t row[CONTEXT] = {i, 2 * i % 23, 7}, beam[CONTEXT] = {i, 2 * i % 23, 7};
+        uint64_t logits = 0;
+        SnLm *lm = open_lm(r->greedy, (SnLmDesc){0});
+        (void)search(r, CONTEXT, 1, row, beam);
+        (void)run(lm, row, 3, 13, 0, &logits);
+        assert_memory_equal(row, beam, 13 * sizeof *row);
+        sn_lm_destroy(lm);
+    }
 }
 
 int main(void)
@@ -156,6 +171,7 @@ int main(void)
         cmocka_unit_test(a_prefix_serves_rows_on_its_side_alone),
         cmocka_unit_test(guesses_change_nothing),
         cmocka_unit_test(beams_are_fed_again_in_any_chunks),
+        cmocka_unit_test(one_beam_goes_as_a_row_does),
     };
     return cmocka_run_group_tests_name("lm_turn", tests, open_room, close_room);
 }

@@ -35,6 +35,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
                          .scale = 1,
                          .window = is_local(b, i) ? sn_nn_int(b, "window_size", 256, 1, INT32_MAX) : 0,
                          .causal = true,
+                         .stays_causal = true,
                          .dropout = sn_config_float(b->config, "attention_dropout", 0)};
     const double resid = sn_config_float(b->config, "resid_dropout", 0);
     const SnValue h = sn_nn_ln(b, "ln_1", x);
