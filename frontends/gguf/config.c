@@ -61,12 +61,23 @@ static size_t first_key(const SnGgufArch *a, const char *key)
     return i;
 }
 
+static int64_t integer(const File *f, const char *key, int64_t otherwise)
+{
+    int64_t v = otherwise;
+    return sn_json_int(get(f, key), &v) ? v : otherwise;
+}
+
 static void put_keys(const File *f, SnText *t)
 {
     const Pair *p;
     for (size_t i = 0; (p = sn_gguf_key(f->arch, i)) != NULL; i++)
         if (first_key(f->arch, p->gguf) == i)
             put_key(t, p->hf, get(f, p->gguf));
+    if (integer(f, "attention.head_count", 0) >
+        0) { /* what follows from the others, whatever the family has */
+        sn_text_printf(t, get(f, "attention.key_length") ? "" : ",\"head_dim\":null");
+        sn_text_printf(t, get(f, "attention.head_count_kv") ? "" : ",\"num_key_value_heads\":null");
+    }
     if (!get(f, "vocab_size")) {
         const SnJson *tokens = sn_json_get(f->gguf->metadata, "tokenizer.ggml.tokens");
         if (tokens)
@@ -95,12 +106,6 @@ static bool put_numbers(const File *f, const char *tensor, const char *key, SnTe
     }
     sn_text_add(t, "]", 1);
     return true;
-}
-
-static int64_t integer(const File *f, const char *key, int64_t otherwise)
-{
-    int64_t v = otherwise;
-    return sn_json_int(get(f, key), &v) ? v : otherwise;
 }
 
 static int64_t head_dim(const File *f)

@@ -35,6 +35,30 @@ static const struct {
     {"dtype", "torch_dtype", ""},
 };
 
+/* What a model type has where its config is silent, if that is not what most have. */
+static const struct {
+    const char *key;
+    double value;
+    const char *types;
+} silent[] = {
+    {"rms_norm_eps", 1e-5, "arcee ernie4_5 exaone4 gpt_oss mixtral olmo2 olmo3 phi3 phimoe "},
+    {"rms_norm_eps", 1e-8, "helium "},
+    {"rms_norm_eps", 1.5625e-7, "glm glm4 "},
+    {"head_dim", 64, "gpt_oss "},
+    {"head_dim", 128, "ernie4_5 glm glm4 helium qwen3 seed_oss "},
+    {"head_dim", 256, "gemma gemma2 gemma3_text "},
+    {"num_key_value_heads", 2, "ernie4_5 glm glm4 starcoder2 "},
+    {"num_key_value_heads", 4, "gemma2 gemma3_text qwen3_moe smollm3 "},
+    {"num_key_value_heads", 8, "gpt_oss ministral mistral mixtral phimoe seed_oss "},
+    {"num_key_value_heads", 16, "gemma qwen2_moe "},
+    {"num_key_value_heads", 20, "helium "},
+    {"num_key_value_heads", 32, "exaone4 qwen2 qwen3 stablelm "},
+    {"num_experts_per_tok", 4, "qwen2_moe "},
+    {"sliding_window", 128, "gpt_oss "},
+    {"sliding_window", 4096,
+     "cohere2 exaone4 gemma2 gemma3_text ministral mistral olmo3 qwen2 qwen2_moe qwen3 qwen3_moe "},
+};
+
 SnStatus sn_config_parse(SnContext *ctx, const char *path, SnBytes bytes, SnConfig *out, SnError *err)
 {
     SnConfig c = {.architecture = ""};
@@ -103,9 +127,23 @@ const SnJson *sn_config_get(const SnConfig *c, const char *key)
     return sn_json_is_null(v) ? NULL : v;
 }
 
+/* Whether the family has a number of its own for a key that is not there; null is there. */
+static bool is_silent(const SnConfig *c, const char *key, double *v)
+{
+    for (size_t i = 0; i < SN_COUNT(silent); i++)
+        if (strcmp(silent[i].key, key) == 0 && is_word_of(silent[i].types, c->model_type)) {
+            *v = silent[i].value;
+            return !sn_json_get(c->json, key);
+        }
+    return false;
+}
+
 int64_t sn_config_int(const SnConfig *c, const char *key, int64_t otherwise)
 {
     int64_t v = otherwise;
+    double own = 0;
+    if (is_silent(c, key, &own))
+        return (int64_t)own;
     return sn_json_int(sn_config_get(c, key), &v) ? v : otherwise;
 }
 
@@ -120,6 +158,8 @@ int64_t sn_config_item(const SnConfig *c, const char *key, uint32_t i, int64_t o
 double sn_config_float(const SnConfig *c, const char *key, double otherwise)
 {
     double v = otherwise;
+    if (is_silent(c, key, &v))
+        return v;
     return sn_json_number(sn_config_get(c, key), &v) ? v : otherwise;
 }
 

@@ -194,6 +194,11 @@ static SnValue laplace(SnBuild *b, SnValue x)
     return sn_mul(g, sn_add(g, e, sn_const(g, SN_F64, 1)), sn_const(g, SN_F64, 0.5));
 }
 
+static SnValue sqrt_softplus(SnBuild *b, SnValue x)
+{
+    return sn_sqrt(b->g, sn_softplus(b->g, x));
+}
+
 /* Names of Transformers' ACT2FN: an op, or a function here. */
 static const struct {
     const char *name, *op;
@@ -220,6 +225,7 @@ static const struct {
     {"gelu_10", NULL, gelu_10},
     {"laplace", NULL, laplace},
     {"linear", NULL, linear},
+    {"sqrtsoftplus", NULL, sqrt_softplus},
 };
 
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)

@@ -39,6 +39,49 @@ def class_of(prefix, head):
     return getattr(transformers, NAMES.get(prefix + head, prefix + head), None)
 
 
+ACTS = ["gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "gelu_accurate", "gelu_10", "quick_gelu", "relu",
+        "relu2", "relu6", "leaky_relu", "silu", "swish", "mish", "tanh", "sigmoid", "laplace", "linear", "hardswish",
+        "sqrtsoftplus", "gelu_python_tanh"]
+KEPT = {"use_cache", "is_encoder_decoder", "is_decoder", "initializer_range",
+        "rescale_prenorm_residual"}  # by which the library divides weights whenever it loads them
+
+
+def defaults(family):
+    """The keys of its own that a family has."""
+    all_have = transformers.PretrainedConfig().to_dict()
+    return {k: v for k, v in transformers.AutoConfig.for_model(family).to_dict().items() if k not in all_have}
+
+
+def keys_of(r, family, n):
+    """n keys of the family at other values, whatever they mean; keys that any config may have."""
+    own = {k: v for k, v in defaults(family).items() if k not in KEPT and "drop" not in k and "mamba" not in k and "time_" not in k}
+    own["is_causal"] = True
+    found = {}
+    for key in r.sample(sorted(own), min(n, len(own))):
+        if isinstance(own[key], bool):
+            found[key] = not own[key]
+        elif isinstance(own[key], float) and own[key] > 0:
+            found[key] = own[key] * r.choice([0.5, 0.9, 2.0])
+        elif key.endswith(("_act", "_activation", "activation_function", "activation")):
+            found[key] = r.choice(ACTS)
+        elif key == "head_dim":
+            found[key] = r.choice([6, 8, 16, 20])
+        elif key == "sliding_window":
+            found[key] = r.choice([1, 2, 3, 7, 40])
+        elif key == "num_hidden_layers":
+            found[key] = r.choice([1, 2, 5])
+        elif key == "layer_types" and own[key]:
+            kinds = sorted(set(own[key]) | {"full_attention"}) if "attention" in own[key][0] else sorted(set(own[key]))
+            found[key] = [r.choice(kinds) for _ in range(7)]
+    return found
+
+
+def bare(family):
+    """config.json without what the family has by default."""
+    own = defaults(family)
+    return lambda c: {k: v for k, v in c.items() if k not in own or v != own[k]}
+
+
 def mixture(family, seed):
     """A few of the family's variants at once, at another shape; the library may refuse it."""
     base, changes, _ = FAMILIES[family]
@@ -48,7 +91,13 @@ def mixture(family, seed):
     picked = r.sample(known, min(len(known), r.choice([1, 2, 3]))) + [r.choice(shapes)]
     if "num_key_value_heads" in base:
         picked += r.sample(COMMON, r.choice([0, 1, 2]))
-    return {key: v for change in picked for key, v in change.items()}
+    picked.append(keys_of(r, family, r.choice([0, 1, 3, 6])))
+    if r.random() < 0.3:
+        picked.append({"edit_json": bare(family)})
+    mixed = {key: v for change in picked for key, v in change.items()}
+    if "layer_types" in mixed:
+        mixed["layer_types"] = (7 * mixed["layer_types"])[:mixed.get("num_hidden_layers", base["num_hidden_layers"])]
+    return mixed
 
 
 def make_config(family, options):

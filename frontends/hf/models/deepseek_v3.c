@@ -39,7 +39,8 @@ static double scale_of(SnBuild *b, const Widths *w)
 
 static SnValue queries(SnBuild *b, SnValue x)
 {
-    if (!sn_config_get(b->config, "q_lora_rank"))
+    const SnJson *rank = sn_json_get(b->config->json, "q_lora_rank");
+    if (rank && sn_json_is_null(rank)) /* it has one where nothing is said */
         return sn_nn_linear(b, "q_proj", x);
     const SnValue narrow = sn_nn_linear(b, "q_a_proj", x);
     return sn_nn_linear(b, "q_b_proj", sn_nn_rms_norm(b, "q_a_layernorm", narrow, LATENT_EPS));
