@@ -15,6 +15,7 @@
 #define TILE_ROWS   32 /* where the matrix unit may compute it */
 #define BLOCK_ROWS  96 /* where all of k would not stay in a cache */
 #define BLOCK_TILES 32 /* are better than more rows in each */
+#define ROWS_AHEAD  16 /* of k that a block asks for: a CPU does not see where the next row lies */
 #define BODY_ROWS   8
 #define TALL_ROWS   16
 #define STEPS       4    /* of k in the body of the innermost loop */
@@ -45,6 +46,20 @@ static bool has_blocks(SnLower *l, const SnContract *c)
     if (c->is_strided || c->pair != 0 || c->width == 1 || !reads_columns(c))
         return false;
     return !sn_is_const_i64(l->s, c->summed.count, &n) || n > 4 * BLOCK_K;
+}
+
+/* From a row of k that lies along the lanes to one that is read later; 0: not always as far. */
+static int64_t bytes_ahead(SnLower *l, const SnContract *c)
+{
+    const char lane = c->lane.label[c->lane.n - 1], k = c->summed.label[c->summed.n - 1];
+    const int side = memchr(c->of[0].at, lane, (size_t)c->of[0].n) != NULL ? 0 : 1;
+    const SnType *type = sn_type_of(l->s, c->operand[side]);
+    int64_t bytes = ROWS_AHEAD * (int64_t)sn_dtype_size(type->dtype), n;
+    for (int i = type->ndim; i-- > 0 && c->of[side].at[i] != k;) {
+        if (!sn_is_const_i64(l->s, type->dims[i], &n) || !sn_mul_i64(bytes, n, &bytes))
+            return 0;
+    }
+    return bytes;
 }
 
 /* More rows reuse a block of columns more often; fewer leave tiles for all threads. */
@@ -106,6 +121,8 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     const int64_t rows = c->tiles.fit ? TILE_ROWS : has_blocks(l, c) ? choose_block_rows(l, c) : ROWS;
     c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
+    if (!c->tiles.fit && has_blocks(l, c))
+        c->ahead = bytes_ahead(l, c);
     const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);
     const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
     int64_t room = t->vector_count * 3 / 4 / size;
@@ -308,7 +325,7 @@ static int64_t last_steps(SnLower *l, const SnContract *c, const Body *b, const 
 {
     int64_t n;
     const int64_t bytes = panel_bytes(l, c);
-    if (c->ahead == 0 || b->rows > 1 || b->panels < 2 || bytes <= c->ahead || i != 0 ||
+    if (c->ahead == 0 || b->k->size != 0 || b->rows > 1 || b->panels < 2 || bytes <= c->ahead || i != 0 ||
         !sn_is_const_i64(l->s, c->summed.dims[0], &n) || n / u->step == 0)
         return 0;
     return c->ahead / (bytes / (n / u->step));
