@@ -53,6 +53,7 @@ static const struct {
     {"num_key_value_heads", 16, "gemma qwen2_moe "},
     {"num_key_value_heads", 20, "helium "},
     {"num_key_value_heads", 32, "exaone4 qwen2 qwen3 stablelm "},
+    {"num_attention_heads", 4, "electra "},
     {"num_experts_per_tok", 4, "qwen2_moe "},
     {"sliding_window", 128, "gpt_oss "},
     {"sliding_window", 4096,

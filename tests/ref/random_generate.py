@@ -147,6 +147,9 @@ def one(args, seed, folder):
     except Exception as e:  # a config that the library refuses
         return f"skipped {seed} {family}: {e}"[:300]
     kwargs = {"max_new_tokens": 14, "do_sample": False} if args.greedy else kwargs_of(r, family)
+    if change.get("is_causal") is False:
+        kwargs.pop("guidance_scale", None)  # refused where there are windows, too
+        kwargs.pop("prompt_lookup_num_tokens", None)  # there guesses see one another
     # Ropes that go by length go by the longest row of a batch there, by each row's own here: rows alone are as in batches.
     by_length = any(rope in json.dumps(change, default=str) for rope in ("longrope", "dynamic"))
     x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs, by_length)
