@@ -34,6 +34,10 @@ extern const uint32_t sn_ji_ncode_runs;
 extern const SnJiCodeSpecial sn_ji_code_specials[];
 extern const uint32_t sn_ji_ncode_specials;
 
+/* HTML's names and what they stand for, with \1 around each (jinja_entity_table.c); "#128": numbers that
+ * stand for another character. */
+extern const char sn_ji_entities[];
+
 uint32_t sn_ji_code_flags(uint32_t cp);
 int sn_ji_code_case(uint32_t cp, SnJiCase to, uint32_t out[3]); /* returns how many */
 /* Of the code point at `at` in a text: a capital sigma that ends a word has a lower case of its own. */

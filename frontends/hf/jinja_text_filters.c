@@ -2,6 +2,7 @@
 #include "frontends/hf/jinja_run.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* str(self); Markup stays what it is. */
 static SnStatus soft_text(SnJiCall *c, SnJiText *s)
@@ -312,12 +313,89 @@ static SnStatus cut(SnJiCall *c, SnJiText s, const char *open, const char *close
     return sn_ji_take(c->run, &t, out);
 }
 
-static const struct {
-    const char *entity, *text;
-} entities[] = {{"&lt;", "<"},   {"&gt;", ">"},   {"&quot;", "\""},       {"&#39;", "'"},
-                {"&#34;", "\""}, {"&apos;", "'"}, {"&nbsp;", "\xC2\xA0"}, {"&amp;", "&"}};
+/* ---- entities, as Python's html.unescape reads them ---- */
 
-/* Tags go, blanks become one; of entities the common ones are characters again. */
+#define LONGEST_BARE 6 /* name that may stand without its semicolon */
+
+static bool put_named(SnJiRun *r, SnText *t, const char *name, size_t n)
+{
+    for (const char *p = sn_ji_entities + 1; *p != 0;) {
+        const char *end = strchr(p, '\1'), *next = strchr(end + 1, '\1');
+        if ((size_t)(end - p) == n && memcmp(p, name, n) == 0) {
+            sn_ji_add(r, t, end + 1, (size_t)(next - end - 1));
+            return true;
+        }
+        p = next + 1;
+    }
+    return false;
+}
+
+static int digit_of(char c)
+{
+    const int low = (uint8_t)c | 32;
+    return c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : 16;
+}
+
+/* The character of a number behind "&#"; what stands behind it, or NULL: there is no number. */
+static const char *put_numbered(SnJiRun *r, SnText *t, const char *at, const char *end)
+{
+    const int base = at < end && (*at | 32) == 'x' ? 16 : 10;
+    const char *p = at + (base == 16), *first = p;
+    char name[16];
+    uint32_t cp = 0;
+    for (; p < end && digit_of(*p) < base; p++)
+        cp = cp > 0x10FFFF ? cp : cp * (uint32_t)base + (uint32_t)digit_of(*p);
+    if (p == first)
+        return NULL;
+    const bool is_blank = cp == '\t' || cp == '\n' || cp == '\f', is_control = cp < 32 || cp == 127;
+    const bool is_none = (cp >= 0xFDD0 && cp <= 0xFDEF) || (cp & 0xFFFE) == 0xFFFE;
+    const int n = snprintf(name, sizeof name, "#%u", cp);
+    if (!put_named(r, t, name, (size_t)n)) {
+        if ((cp >= 0xD800 && cp <= 0xDFFF) || cp > 0x10FFFF)
+            sn_ji_add_code(r, t, 0xFFFD);
+        else if (is_blank || (!is_control && !is_none))
+            sn_ji_add_code(r, t, cp);
+    }
+    return p + (p < end && *p == ';');
+}
+
+/* Likewise of the longest name behind "&". */
+static const char *put_entity(SnJiRun *r, SnText *t, const char *at, const char *end)
+{
+    size_t n = 0, most = (size_t)(end - at) < 32 ? (size_t)(end - at) : 32;
+    if (most > 0 && *at == '#')
+        return put_numbered(r, t, at + 1, end);
+    while (n < most && (digit_of(at[n]) < 10 || ((at[n] | 32) >= 'a' && (at[n] | 32) <= 'z')))
+        n++;
+    if (n > 1 && at + n < end && at[n] == ';' && put_named(r, t, at, n + 1))
+        return at + n + 1;
+    for (n = n < LONGEST_BARE ? n : LONGEST_BARE; n > 1; n--)
+        if (put_named(r, t, at, n))
+            return at + n;
+    return NULL;
+}
+
+static SnStatus unescape(SnJiCall *c, SnJiText s, SnJiValue *out)
+{
+    SnText t = {.memory = c->run->memory};
+    const char *p = s.at, *end = s.at + s.n;
+    SnStatus st = SN_OK;
+    while (p < end && st == SN_OK) {
+        const char *next = memchr(p, '&', (size_t)(end - p));
+        next = next ? next : end;
+        sn_ji_add(c->run, &t, p, (size_t)(next - p));
+        if (next == end)
+            break;
+        p = put_entity(c->run, &t, next + 1, end);
+        if (p == NULL)
+            sn_ji_add(c->run, &t, (p = next + 1) - 1, 1);
+        st = sn_ji_spend(c->run, 1000); /* the names are searched one by one */
+    }
+    const SnStatus taken = sn_ji_take(c->run, &t, out);
+    return st != SN_OK ? st : taken;
+}
+
+/* Tags go, blanks become one, entities are characters again. */
 static SnStatus striptags(SnJiCall *c, SnJiValue *out)
 {
     SnJiText s;
@@ -330,10 +408,7 @@ static SnStatus striptags(SnJiCall *c, SnJiValue *out)
     none = (SnJiArgs){&words, 1, NULL, 0};
     SN_TRY(sn_ji_call_row(c->run, sn_ji_method(SN_JI_STRING, sn_bytes_str("join")), sn_ji_literal(" "), &none,
                           out));
-    for (size_t i = 0; i < SN_COUNT(entities); i++)
-        SN_TRY(sn_ji_replace(c->run, out->u.text, sn_ji_literal(entities[i].entity).u.text,
-                             sn_ji_literal(entities[i].text).u.text, -1, out));
-    return SN_OK;
+    return unescape(c, out->u.text, out);
 }
 
 static void put_quoted(SnJiRun *r, SnText *t, SnJiText s, bool is_query)

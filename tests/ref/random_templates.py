@@ -6,6 +6,7 @@ kind chat, against jinja2 as transformers sets it up: the same text and the same
 error from both; what a template raises itself word for word. Exit 1: something differs.
 """
 
+import html
 import json
 import os
 import random
@@ -46,7 +47,14 @@ class Maker:
         return self.pick("'abc'", "'a-b c'", "1", "0", "-3", "2.5", "true", "false", "none", "[1, 2, 3]", "['b', 'a']", "[]",
                          "{'k': 1}", "{}", "(1, 'a')", "'\u00e9\\n'", "''", "range(4)", "dict(a=1)", "10**3",
                          "2**64", "-12345678901234567890123", "0xfffffffffffffffffff", "1e23", "9223372036854775807",
-                         "'see (www.x.org) <me@x.org>, http://1.2.3.4:8/a(b).'")
+                         "'see (www.x.org) <me@x.org>, http://1.2.3.4:8/a(b).'",
+                         f"'{self.entities()}'")
+
+    def entities(self):
+        """Names that HTML knows or not, numbers, and either cut off; none that ends a literal."""
+        parts = [self.pick(*html.entities.html5), f"#{self.rng.randrange(300)}", f"#x{self.rng.randrange(1 << 21):x};",
+                 f"#X{self.rng.randrange(0xFD00, 0x10010):X}", "#", "#x;", "amp;lt;", "nosuch;", "notit;", "\u00e9;", " x", "copy1"]
+        return "".join("&" + self.pick(*parts) for _ in range(self.rng.randrange(1, 6)))
 
     def expr(self, depth=0):
         kind = self.rng.randrange(12) if depth < 4 else self.rng.randrange(2)

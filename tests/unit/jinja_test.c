@@ -52,6 +52,8 @@ static const Row rendered[] = {
     {"{{ s|replace('l', 'L', 1) }}{{ s|truncate(5, true) }}{{ s|wordcount }}{{ ' x '|trim }}{{ "
      "'a\nb'|indent(2) }}",
      "HeLlo WorldHe...2xa\n  b"},
+    {"{{ 'a &lt;<b>&copy1 &NotEqualTilde; &#x2019;&#128;&#xD800;&#1;&amp;lt; &nosuch;'|striptags }}",
+     "a <\u00A91 \u2242\u0338 \u2019\u20AC\uFFFD&lt; &nosuch;"},
     {"{{ '%05.1f|%-4s|%x' % (f, 'a', 255) }}{{ '{:>6}|{!r}|{:,}'.format(i, s, 1234567) }}",
      "002.5|a   |ff     7|'Hello World'|1,234,567"},
     {"{{ 'a b  c'.split() }}{{ 'a,b,c'.split(',', 1) }}{{ s.startswith('He') }}{{ s.find('o') }}{{ s.title() "
