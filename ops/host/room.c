@@ -17,17 +17,42 @@ typedef struct Widths {
     const uint8_t *at;
     size_t low, replacement; /* the widest up to the space; of U+FFFD */
     bool is_plain;           /* ASCII above the space is 1 wide */
+    bool is_narrow;          /* and no other character is wider than its UTF-8 */
+    bool has_v3;
 } Widths;
 
-static Widths widths_of(const SnTokTable *t)
+/* Not worth asking for a short text. */
+static bool is_narrow(const uint8_t *width)
 {
-    Widths w = {.at = sn_tok_WIDTH(t), .is_plain = true};
+    bool is = true;
+    for (uint32_t c = 0x80; c < 0x110000; c += 128)
+        is &= width[SN_TOK_WIDTH_OF(c)] <= (c < 0x800 ? 2 : c < 0x10000 ? 3 : 4);
+    return is;
+}
+
+static Widths widths_of(const SnTokTable *t, bool is_long, bool has_v3)
+{
+    Widths w = {.at = sn_tok_WIDTH(t), .is_plain = true, .has_v3 = has_v3};
     for (uint32_t c = 0; c < 128; c++) {
         w.low = c <= ' ' && w.at[c] > w.low ? w.at[c] : w.low;
         w.is_plain &= c <= ' ' || w.at[c] == 1;
     }
     w.replacement = w.at[SN_TOK_WIDTH_OF(0xFFFD)];
+    w.is_narrow = is_long && w.is_plain && is_narrow(w.at);
     return w;
+}
+
+/* Adds the bytes of well-formed UTF-8 that there are up to `stop`, and what spaces need; returns where they
+ * end. */
+static size_t add_narrow(const Widths *w, SnBytes text, size_t at, size_t stop, size_t *room)
+{
+    const uint8_t *p = text.at + at;
+    const size_t n = sn_utf8_prefix_on(sn_bytes(p, (stop < text.n ? stop : text.n) - at), w->has_v3);
+    size_t nlow = 0;
+    for (size_t i = 0; i < n; i++)
+        nlow += p[i] <= ' ';
+    *room += n + (w->low - 1) * nlow;
+    return at + n;
 }
 
 /* false: not all of the chunk is ASCII. */
@@ -48,6 +73,10 @@ static inline bool add_ascii(const Widths *w, const uint8_t *p, size_t *room)
 static size_t add_row(const Widths *w, SnBytes text, size_t at, size_t stop, size_t *room)
 {
     while (at < stop) {
+        const size_t begin = at;
+        at = w->is_narrow ? add_narrow(w, text, at, stop, room) : at;
+        if (at > begin)
+            continue;
         if (w->is_plain && text.n - at >= CHUNK && add_ascii(w, text.at + at, room)) {
             at += CHUNK;
             continue;
@@ -71,7 +100,7 @@ SnStatus sn_tok_room(const SnHostCall *h, SnError *err)
     State *st = h->scratch;
     SnTokClock clock = {.deadline_ns = h->deadline_ns};
     const bool is_known = sn_tok_count(t, SN_TOK_WIDTH) > 0;
-    const Widths w = is_known ? widths_of(t) : (Widths){.at = NULL};
+    const Widths w = is_known ? widths_of(t, text->child_count > STRETCH, h->has_v3) : (Widths){.at = NULL};
     const int64_t most = (int64_t)t->facts.grow * text->child_count;
     for (; is_known && st->row < text->dims[0]; st->row++, st->at = 0) {
         int64_t start, n;
