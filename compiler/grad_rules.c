@@ -41,10 +41,12 @@ static SnValue absolute(const SnGrad *x, SnRef r, const SnValue *d, int i)
     return sn_where(x->g, sn_lt(x->g, a, zero), sn_neg(x->g, d[0]), up);
 }
 
+/* 0 where nothing comes back, be the power infinite: sigmoid(-100) divides by it. */
 static SnValue exponential(const SnGrad *x, SnRef r, const SnValue *d, int i)
 {
+    const SnValue zero = num(x, 0);
     (void)i;
-    return sn_mul(x->g, d[0], result(x, r));
+    return sn_where(x->g, sn_eq(x->g, d[0], zero), zero, sn_mul(x->g, d[0], result(x, r)));
 }
 
 static SnValue logarithm(const SnGrad *x, SnRef r, const SnValue *d, int i)

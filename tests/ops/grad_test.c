@@ -192,6 +192,7 @@ static const struct {
     {"neg abs", "x: f64[7]", "", "mul (neg x) (abs x)"},
     {"floor round", "x: f64[7]", "", "mul (floor x) (mul (round x) x)"},
     {"exp log", "x: f64[7]", "", "log (add (exp x) 1.5)"},
+    {"exp far", "x: f64[7]", "", "div x (add (exp (mul (add (mul x x) 1.0) 800.0)) 1.0)"},
     {"sin cos", "x: f64[7]", "", "mul (sin x) (cos x)"},
     {"sqrt", "x: f64[7]", "", "sqrt (add (mul x x) 0.25)"},
     {"tanh erf", "x: f64[7]", "", "mul (tanh x) (erf x)"},
