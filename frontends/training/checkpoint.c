@@ -511,9 +511,9 @@ static SnStatus open_tensors(SnTrainer *t, const char *folder, const char *file,
     return sn_safetensors_open(t->ctx, path, out, err);
 }
 
-/* Every carry, as the checkpoint has it; what the optimizer keeps as it is where optimizer is NULL. */
+/* Every carry, as the checkpoint has it; what the optimizer keeps as it is where all is false. */
 static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *model,
-                        const SnSafetensors *optimizer, SnError *err)
+                        const SnSafetensors *optimizer, bool all, SnError *err)
 {
     SnResults *now = NULL;
     SN_TRY(sn_training_state(t->session, &now, err));
@@ -524,7 +524,7 @@ static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *m
         const SnNamedTensor *own = sn_results_get(now, i);
         const bool is_weight = is_of_model(t, own->name);
         in[i] = *own;
-        if (!is_weight && !optimizer)
+        if (!is_weight && !all && !(t->adapter && sn_adapter_keeps(t->adapter, own->name)))
             continue;
         const char *name = is_weight ? written_name(t, own->name) : kept_name(t, own->name);
         const SnStTensor *s = name ? sn_safetensors_find(is_weight ? model : optimizer, name) : NULL;
@@ -545,10 +545,15 @@ static SnStatus restore(SnTrainer *t, const char *folder, const SnSafetensors *m
 
 SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err)
 {
-    SnSafetensors model = {0};
+    SnSafetensors model = {0}, optimizer = {0};
     SN_TRY(open_tensors(t, folder, WEIGHTS_OF(t), &model, err));
-    const SnStatus st = restore(t, folder, &model, NULL, err);
+    SnStatus st = SN_OK;
+    if (t->adapter && sn_adapter_keeps_any(t->adapter))
+        st = open_tensors(t, folder, "optimizer.safetensors", &optimizer, err);
+    if (st == SN_OK)
+        st = restore(t, folder, &model, &optimizer, false, err);
     sn_safetensors_close(&model);
+    sn_safetensors_close(&optimizer);
     return st;
 }
 
@@ -605,7 +610,7 @@ SnStatus sn_checkpoint_read(SnTrainer *t, const char *folder, SnError *err)
     SN_TRY(open_tensors(t, folder, WEIGHTS_OF(t), &model, err));
     SnStatus st = open_tensors(t, folder, "optimizer.safetensors", &optimizer, err);
     if (st == SN_OK)
-        st = restore(t, folder, &model, &optimizer, err);
+        st = restore(t, folder, &model, &optimizer, true, err);
     sn_safetensors_close(&optimizer);
     sn_safetensors_close(&model);
     return st == SN_OK ? read_state(t, folder, err) : st;

@@ -120,11 +120,12 @@ static SnStatus open_adapter(SnTrainer *t, SnError *err)
         st = sn_adapter_create(t->model, json, (uint64_t)sn_arg_int(t->config, "seed"), &t->adapter, err);
     if (st == SN_OK)
         sn_model_adapt(t->model, t->adapter, false);
-    if (st == SN_OK && sn_arg_bool(t->config, "load_best_model_at_end") && sn_adapter_keeps_any(t->adapter))
+    if (st == SN_OK && sn_arg_bool(t->config, "load_best_model_at_end") &&
+        sn_arg_bool(t->config, "save_only_model") && sn_adapter_keeps_any(t->adapter))
         st = sn_fail(
             err, SN_EUNSUPPORTED,
-            "config: load_best_model_at_end: files do not have this adapter as it learns (an encoder of "
-            "prompts, pissa, olora)");
+            "config: load_best_model_at_end with save_only_model: what learns of this adapter (an encoder of "
+            "prompts, pissa, olora) lies beside the optimizer");
     sn_text_clear(&text);
     return st;
 }

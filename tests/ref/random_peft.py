@@ -329,6 +329,19 @@ def begins(sinter, folder, config):
     return None
 
 
+def ends_best(sinter, folder, config):
+    """What a training goes back to at its end, of what learns in another form than files have: the best is the first step."""
+    with open(folder + "/config.json", "w") as f:
+        json.dump(dict(config, validation_file=config["train_file"], eval_strategy="steps", save_strategy="steps", eval_steps=1, save_steps=1,
+                       load_best_model_at_end=True, greater_is_better=True, learning_rate=0.01, output_dir=folder + "/best"), f)
+    done = subprocess.run([sinter, "train", folder + "/config.json"], capture_output=True, text=True)
+    if done.returncode:
+        return "train: " + done.stderr[-600:]
+    best = json.load(open(folder + "/best/checkpoint-3/trainer_state.json"))["best_global_step"]
+    one, other = (load_file(f"{folder}/best/{at}adapter_model.safetensors") for at in ("", f"checkpoint-{best}/"))
+    return None if best < 3 and all(torch.equal(one[k], other[k]) for k in other) else f"best: of step {best}, or other tensors"
+
+
 def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
     """An adapter of `sinter train`."""
     rows_of(folder, task, 1)
@@ -339,6 +352,10 @@ def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
               "load_in_4bit": "nf4" in variant, "bnb_4bit_use_double_quant": "double" in variant}
     if variant.startswith(TAKEN):
         why = begins(sinter, folder, config)
+        if why:
+            return why
+    if variant.startswith(TAKEN) or variant in ENCODED:
+        why = ends_best(sinter, folder, config)
         if why:
             return why
     with open(folder + "/config.json", "w") as f:
