@@ -224,7 +224,7 @@ static const struct {
     {"start_positions", BY_LABEL},     {"end_positions", BY_LABEL},
     {"next_sentence_label", BY_LABEL}, {"sentence_order_label", BY_LABEL},
     {"decoder_input_ids", BY_TARGET},  {"decoder_attention_mask", BY_TARGET},
-    {"pixel_values", BY_IMAGE},
+    {"pixel_values", BY_IMAGE},        {"adapter_rows", BY_LABEL},
 };
 
 /* Heads with a label for each token, of the input or of what is to come out. */

@@ -17,8 +17,10 @@ SN_API SN_MUST_CHECK SnStatus sn_adapter_open(SnModel *m, const char *folder, Sn
 SN_API SN_MUST_CHECK SnStatus sn_adapter_create(SnModel *m, const SnJson *config, uint64_t seed,
                                                 SnAdapter **out, SnError *err);
 /* add_weighted_adapter: LoRA adapters of one model as a new one. options (or NULL) has combination_type (svd
- * if it is not given, linear, cat, ties, dare_linear, dare_ties, magnitude_prune), svd_rank, density,
- * majority_sign_method. */
+ * if it is not given, linear, cat, ties, dare_linear, dare_ties, magnitude_prune, and the last four with
+ * _svd), svd_rank, density, majority_sign_method and, where weight is NULL, weights. With combination_type
+ * rows each row of a batch has one of them, by the input adapter_rows i64[batch], or the key of a
+ * GenerationConfig: 0 none, 1 the first. */
 SN_API SN_MUST_CHECK SnStatus sn_adapter_combine(SnAdapter *const *a, const double *weight, size_t n,
                                                  const SnJson *options, SnAdapter **out, SnError *err);
 SN_API void sn_adapter_close(SnAdapter *a); /* NULL is taken */

@@ -34,6 +34,12 @@ static SnLmInput *find_number(SnLm *lm, const char *name)
     return NULL;
 }
 
+static void store_number(const SnLmInput *in, uint8_t to[8], double value)
+{
+    const SnScalar x = {.f = value};
+    sn_scalar_store(in->dtype, to, sn_scalar_cast(SN_F64, in->dtype, x, false));
+}
+
 static SnStatus add_number(SnLm *lm, SnLmEntry entry, const SnSlotInfo *info, SnError *err)
 {
     SnLmInput *in = find_number(lm, info->name);
@@ -67,7 +73,9 @@ static SnStatus read_entries(SnLm *lm, const SnLmDesc *d, SnError *err)
     for (uint32_t e = 0; e < SN_LM_ENTRIES; e++) {
         lm->has[e] = sn_image_entry(lm->program->image, entry_name[e]) != NULL;
         for (uint32_t i = 0; lm->has[e] && sn_program_input(lm->program, entry_name[e], i, &info); i++)
-            if (strcmp(info.name, "allowed") == 0 && info.ndim == 3 && info.dims[2] > 0)
+            if (e == SN_LM_FILL && strcmp(info.name, "first") == 0)
+                lm->counts_pads = true;
+            else if (strcmp(info.name, "allowed") == 0 && info.ndim == 3 && info.dims[2] > 0)
                 lm->vocabulary = (uint32_t)info.dims[2];
             else if (!is_own(info.name) && !find_tensor(d, info.name))
                 SN_TRY(add_number(lm, (SnLmEntry)e, &info, err));
@@ -304,13 +312,31 @@ static bool is_far(const SnLm *lm, uint32_t npos)
     return lm->turn && npos > lm->turn;
 }
 
+/* Are the numbers that make a past the same? */
+static bool is_alike(const SnLm *lm, const SnLmSlot *o, const SnLmRow *row)
+{
+    if (lm->counts_pads && o->npad != row->npad)
+        return false;
+    for (uint32_t i = 0; i < lm->ninput; i++) {
+        const SnLmInput *in = &lm->input[i];
+        uint8_t own[8] = {0};
+        for (uint32_t k = 0; k < row->nnumber; k++)
+            if (strcmp(row->number[k].name, in->name) == 0)
+                store_number(in, own, row->number[k].value);
+        if (in->entries & 1u << SN_LM_FILL && memcmp(own, in->value + 8 * (size_t)(o - lm->slot), 8) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Positions whose past o has and whose tokens are the same. */
 static uint32_t count_common(const SnLm *lm, const SnLmSlot *o, const SnLmRow *row)
 {
     const uint32_t most = row->nid - row->npad - 1, known = o->nid - o->npad;
     uint32_t n = 0, end = o->fed < most ? o->fed : most;
     end = end < known ? end : known;
-    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED || lm->is_whole || o->is_far != is_far(lm, most + 1))
+    if (o->use == SN_LM_FREE || o->use == SN_LM_SEARCHED || lm->is_whole ||
+        o->is_far != is_far(lm, most + 1) || !is_alike(lm, o, row))
         return 0;
     while (n < end && o->ids[o->npad + n] == row->ids[row->npad + n])
         n++;
@@ -441,7 +467,8 @@ SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept
         *nkept = s->nkept;
     if (row->nguide == 0)
         return SN_OK;
-    const SnLmRow guide = {.ids = row->guide, .nid = row->nguide};
+    const SnLmRow guide = {
+        .ids = row->guide, .nid = row->nguide, .number = row->number, .nnumber = row->nnumber};
     SnLmSlot *twin = place(lm, SN_LM_LED, &guide);
     if (!twin) {
         sn_lm_drop(lm, *slot);
@@ -455,9 +482,8 @@ SnStatus sn_lm_add(SnLm *lm, const SnLmRow *row, uint32_t *slot, uint32_t *nkept
 void sn_lm_set(SnLm *lm, uint32_t slot, const char *name, double value)
 {
     SnLmInput *in = find_number(lm, name);
-    const SnScalar x = {.f = value};
     if (in && slot < lm->rows)
-        sn_scalar_store(in->dtype, in->value + 8 * (size_t)slot, sn_scalar_cast(SN_F64, in->dtype, x, false));
+        store_number(in, in->value + 8 * (size_t)slot, value);
 }
 
 bool sn_lm_has_room(const SnLm *lm)

@@ -52,7 +52,8 @@ static SnLmSlot *slot_of(const SnLmBeam *b, uint32_t beam)
 static SnStatus take_slots(SnLmBeam *b, const SnLmBeamDesc *d, SnError *err)
 {
     SnLm *lm = b->lm;
-    const SnLmRow guide = {.ids = d->row.guide, .nid = d->row.nguide};
+    const SnLmRow guide = {
+        .ids = d->row.guide, .nid = d->row.nguide, .number = d->row.number, .nnumber = d->row.nnumber};
     for (uint32_t i = 0; i < b->beams; i++) {
         SnLmSlot *s = sn_lm_take(lm, SN_LM_SEARCHED, &d->row);
         SnLmSlot *twin = s && b->slots > 1 ? sn_lm_take(lm, SN_LM_LED, &guide) : NULL;

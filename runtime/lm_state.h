@@ -101,6 +101,7 @@ struct SnLm {
     uint32_t turn; /* a row with more positions than these has another past; 0: it goes on as it is */
     bool is_whole; /* prompts come in one run */
     bool has[SN_LM_ENTRIES];
+    bool counts_pads; /* what is kept of a row depends on its padding */
     SnLmInput input[SN_LM_NUMBERS];
     uint32_t ninput;
     int32_t *history; /* [rows][context] */

@@ -32,7 +32,7 @@ static void put_flag(const Args *a, const char *option, size_t n, bool takes_val
 static bool is_own(const char *option, size_t n)
 {
     static const char *const own[] = {"--prompt", "--inputs",       "--outputs", "--assistant-model",
-                                      "--system", "--print-config", "--column",  "--adapter"};
+                                      "--system", "--print-config", "--column",  "--adapter", "--combine"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
             return true;

@@ -43,10 +43,16 @@
     "--renormalize-logits after all processors\n"                                                            \
     "--guidance-scale X away from what comes without the prompt\n"                                           \
     "--negative-prompt-ids LIST or from what comes after these tokens\n"                                     \
+    "--adapter-rows LIST which of several adapters each row has, from 1 on; 0: none\n"                       \
     "--watermarking-config JSON of a green list or of SynthID\n"
 
 /* A model that was trained on. */
-#define ADAPTER "--adapter DIR    beside the model: a folder with adapter_config.json, as PEFT has it\n"
+#define ADAPTER                                                                                              \
+    "--adapter DIR[,DIR...]  beside the model: folders with adapter_config.json, as PEFT has it; several "   \
+    "of\n"                                                                                                   \
+    "                LoRA are one for each row, by the input adapter_rows (0: none), or as --combine says\n" \
+    "--combine JSON  as one, add_weighted_adapter: {\"weights\": [..], \"combination_type\": \"linear\", "   \
+    "..}\n"
 
 static const Command commands[] = {
     {"run", "[MODEL [INPUT...]]", "the model's task on text, on JSON, or on the lines of a file or of -",
@@ -463,6 +469,35 @@ static SnStatus open_pool(uint32_t threads, SnPool **out, SnError *err)
     return st;
 }
 
+/* Those of --adapter as one, which the model uses. */
+static SnStatus open_adapters(const Args *a, Session *s, SnError *err)
+{
+    const char *how = arg_value(a, "--combine");
+    SnArena arena;
+    SnAdapter *one[64] = {0};
+    SnJson *json = NULL;
+    size_t n = 0;
+    sn_arena_init(&arena, sn_allocator(s->ctx));
+    const char *const *folder = split_names(&arena, arg_value(a, "--adapter"), &n);
+    SnStatus st = folder && n <= SN_COUNT(one) ? SN_OK : sn_fail(err, SN_EINVAL, "%zu adapters", n);
+    for (size_t i = 0; st == SN_OK && i < n; i++)
+        st = sn_adapter_open(s->model, folder[i], &one[i], err);
+    if (st == SN_OK && (n > 1 || how))
+        st = sn_json_parse(&arena, "--combine", sn_bytes_str(how ? how : "{\"combination_type\": \"rows\"}"),
+                           &json, err);
+    if (st == SN_OK)
+        st = json ? sn_adapter_combine(one, NULL, n, json, &s->adapter, err) : SN_OK;
+    if (st == SN_OK && !json)
+        s->adapter = one[0];
+    for (size_t i = 0; i < n && i < SN_COUNT(one); i++)
+        if (one[i] != s->adapter)
+            sn_adapter_close(one[i]);
+    if (st == SN_OK)
+        sn_model_adapt(s->model, s->adapter, false);
+    sn_arena_clear(&arena);
+    return st;
+}
+
 int session_open(const Args *a, const char *model, const char *task, Session *s)
 {
     SnError err = {0};
@@ -495,9 +530,7 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
     if (st == SN_OK && model)
         st = sn_model_open(s->cc, model, &o, &s->model, &err);
     if (st == SN_OK && model && arg_value(a, "--adapter"))
-        st = sn_adapter_open(s->model, arg_value(a, "--adapter"), &s->adapter, &err);
-    if (st == SN_OK && s->adapter)
-        sn_model_adapt(s->model, s->adapter, false);
+        st = open_adapters(a, s, &err);
     return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
 }
 

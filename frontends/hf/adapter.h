@@ -50,5 +50,9 @@ void sn_adapter_built(SnBuild *b);
 bool sn_adapter_keeps(const SnAdapter *a, const char *name);
 bool sn_adapter_keeps_any(const SnAdapter *a);
 int64_t sn_adapter_tokens(const SnAdapter *a); /* virtual ones in front of the words */
+/* Do pads in front of a row have places behind virtual tokens, as PEFT has it of prompts? */
+bool sn_adapter_counts_pads(const SnAdapter *a);
+/* Adapters of which each row of a batch has its own, by the input adapter_rows i64[batch]; 0: it is one. */
+int64_t sn_adapter_rows(const SnAdapter *a);
 
 #endif

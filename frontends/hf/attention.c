@@ -41,6 +41,11 @@ SnValue sn_nn_merge_heads(SnBuild *b, SnValue x)
 SnValue sn_nn_place(SnBuild *b)
 {
     const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
+    if (b->past && b->past->pads.ref) {
+        const SnValue column[] = {b->batch, size(b, 1)}, pos = b->past->pos;
+        const SnValue behind = sn_add(b->g, pos, sn_reshape(b->g, b->past->pads, 2, column));
+        return sn_where(b->g, sn_lt(b->g, pos, size(b, sn_adapter_tokens(b->adapter))), pos, behind);
+    }
     if (b->past)
         return b->past->pos;
     if (given.ref)

@@ -21,6 +21,8 @@ static SnValue size(SnBuild *b, int64_t n)
 SnValue sn_nn_counted_place(SnBuild *b)
 {
     const SnValue mask = sn_nn_input(b, "attention_mask");
+    if (b->past)
+        return b->past->pos;
     if (!mask.ref || sn_nn_input(b, "position_ids").ref)
         return sn_nn_place(b);
     const SnValue is_text = sn_cast(b->g, mask, SN_I64);

@@ -274,11 +274,12 @@ typedef struct SnPastKept {
     SnPastKind kind;
 } SnPastKept;
 struct SnPast {
-    SnValue pos;       /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
-    SnValue slot;      /* i64[batch]: which state a row has; -1: none, nothing is kept */
-    SnValue page;      /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
-    SnValue reach;     /* i64[batch]: tokens that the row has up to and with this call */
-    SnValue given;     /* i64[batch]: tokens that it began with; none where no layer asks */
+    SnValue pos;   /* i64[batch, seq]: absolute; tokens of a row come first, then padding: -1 */
+    SnValue slot;  /* i64[batch]: which state a row has; -1: none, nothing is kept */
+    SnValue page;  /* i32[batch, chunks]: where positions 256 c .. 256 c + 255 of a row are */
+    SnValue reach; /* i64[batch]: tokens that the row has up to and with this call */
+    SnValue given; /* i64[batch]: tokens that it began with; none where no layer asks */
+    SnValue pads; /* i64[batch]: places that lie between virtual tokens and others; none: there are no such */
     SnValue places;    /* i64[batch, wanted]: which tokens of a row the head is for; none: all */
     SnValue near_page; /* i32[batch, chunks]: likewise, of layers with a window */
     int64_t window;    /* that those have at most; 0: there are none */

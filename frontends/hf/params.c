@@ -79,6 +79,20 @@ static SnValue join_choices(SnBuild *b, SnValue x)
 static const char *const token_inputs[] = {"input_ids", "attention_mask", "token_type_ids", "position_ids",
                                            "inputs_embeds"};
 
+/* Where each row has an adapter of its own, an input says which. */
+static void begin_rows(SnBuild *b)
+{
+    const int64_t n = b->adapter ? sn_adapter_rows(b->adapter) : 0;
+    const SnValue rows = sn_nn_input(b, "adapter_rows");
+    if (n)
+        sn_nn_range(b, rows, "the adapters", n + 1, 0);
+    if ((rows.ref != 0) != (n > 0) || (n && b->trained))
+        sn_graph_fail(b->g, SN_EINVAL, "input adapter_rows: it %s",
+                      !n           ? "is given, and adapters of rows are not"
+                      : b->trained ? "is not for training"
+                                   : "is not given");
+}
+
 void sn_nn_begin(SnBuild *b)
 {
     SnGraph *g = b->g;
@@ -91,6 +105,7 @@ void sn_nn_begin(SnBuild *b)
         }
     if (b->adapter)
         sn_adapter_begin(b);
+    begin_rows(b);
     const SnValue ids = b->prompted.ref ? b->prompted : sn_nn_input(b, "input_ids");
     const SnValue embeds = sn_nn_input(b, "inputs_embeds");
     if ((ids.ref != 0) == (embeds.ref != 0)) {

@@ -1,6 +1,7 @@
 /* generate.c -- sn_model_generate: tensors in, sequences out, as generate() of Transformers. */
 #include "frontends/tasks/generate.h"
 
+#include "frontends/hf/adapter.h"
 #include "runtime/context.h"
 #include "runtime/tensor.h"
 
@@ -86,6 +87,8 @@ static SnLmRow row_of(Call *c, int64_t i)
 {
     const int64_t b = i / (c->rows / c->batch);
     c->number[c->nnumber - 1].value = (double)(c->config.seed + i);
+    if (c->config.adapter.n > 1)
+        c->number[c->nnumber - 2].value = (double)c->config.adapter.at[b];
     const SnIds *negative = &c->config.negative;
     return (SnLmRow){.ids = c->prompt + b * c->seq,
                      .guide = negative->n ? negative->at : c->prompt + (b + 1) * c->seq - 1,
@@ -112,14 +115,17 @@ static SnStatus open_driver(Call *c, SnError *err)
     const int64_t given = c->seq - c->before, length = sn_gen_max_length(c->m, g, given);
     SN_CHECK(length > given, err, SN_EINVAL, "%lld tokens, max_length is %lld", (long long)given,
              (long long)length);
+    SN_CHECK(g->adapter.n <= 1 || g->adapter.n == c->batch, err, SN_EINVAL, "adapter_rows: %u of %lld rows",
+             g->adapter.n, (long long)c->batch);
     c->length = c->before + length;
     c->rows = c->batch * (beams > 1 ? beams : g->num_return_sequences);
     c->slots = g->is_guided ? 2 : 1;
     SN_CHECK(c->rows * c->slots <= 4096 && c->length < (1 << 24), err, SN_EINVAL, "%lld rows of %lld tokens",
              (long long)c->rows, (long long)c->length);
     SN_TRY(sn_gen_program(c->m, &spec, &program, err));
+    const bool counts_pads = c->m->adapter && sn_adapter_counts_pads(c->m->adapter);
     for (int64_t b = 0; b < c->batch; b++)
-        SN_TRY(sn_gen_room(c->m, spec.places, c->seq - c->npad[b], &c->room[b], err));
+        SN_TRY(sn_gen_room(c->m, spec.places, c->seq - (counts_pads ? 0 : c->npad[b]), &c->room[b], err));
     c->nnumber = sn_gen_numbers(g, spec.number, spec.nnumber, g->seed, c->number);
     SnLmDesc d = {.struct_size = sizeof d,
                   .rows = (uint32_t)c->rows * c->slots,

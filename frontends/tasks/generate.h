@@ -27,6 +27,7 @@ typedef struct SnGenConfig {
     const SnJson *stop; /* stop_strings: a string or an array of them; or NULL */
     bool is_guided;     /* a row is guided by one that begins with its last token, or with `negative` */
     SnIds negative;     /* negative_prompt_ids */
+    SnIds adapter;      /* adapter_rows: which adapter each row has, 0: none; or one for all */
 } SnGenConfig;
 /* options: an object, or NULL; base: what they go over, NULL: the folder's. What is unknown or cannot be done
  * is an error where the call asks for it. Memory of the arena, and of the options. */
@@ -47,8 +48,8 @@ int64_t sn_gen_virtual(const SnModel *m);
 /* The tensors of the adapter, for the driver, in the arena. */
 SN_MUST_CHECK SnStatus sn_gen_adapter(const SnModel *m, SnArena *arena, SnLmDesc *out, SnError *err);
 
-/* Numbers of a row: those of the program (spec filled), and its seed. */
-#define SN_GEN_NUMBERS 17
+/* Numbers of a row: those of the program (spec filled), its adapter and, the last one, its seed. */
+#define SN_GEN_NUMBERS 18
 uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t n, int64_t seed,
                         SnLmNumber out[SN_GEN_NUMBERS]);
 

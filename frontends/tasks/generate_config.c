@@ -4,6 +4,7 @@
  * where there is none; then the library's defaults. */
 #include "frontends/tasks/generate.h"
 
+#include "frontends/hf/adapter.h"
 #include "frontends/tasks/logits.h"
 
 #include <math.h>
@@ -38,6 +39,7 @@ static const struct {
     {"eos_token_id", TOKENS, AT(end), 0, 0, 0},
     {"stop_strings", TEXTS, AT(stop), 0, 0, 0},
     {"negative_prompt_ids", TOKENS, AT(negative), 0, 0, 0},
+    {"adapter_rows", TOKENS, AT(adapter), 0, 0, 0},
 #undef AT
 };
 
@@ -232,7 +234,7 @@ static SnStatus refuse(const SnModel *m, size_t i, const SnArena *arena, SnError
     static const char *const what[] = {[WHOLE] = "a whole number",
                                        [NUMBER] = "a number",
                                        [FLAG] = "true or false",
-                                       [TOKENS] = "a token or a list of them",
+                                       [TOKENS] = "a whole number or a list of them",
                                        [EARLY] = "true, false or \"never\"",
                                        [TEXTS] = "a text or a list of them"};
     const bool has_range = keys[i].kind == WHOLE || keys[i].kind == NUMBER;
@@ -246,6 +248,11 @@ static SnStatus check(const SnModel *m, const SnGenConfig *c, SnError *err)
 {
     for (uint32_t i = 0; i < c->negative.n; i++)
         SN_TRY(sn_gen_check_id(m, c->negative.at[i], err));
+    const int64_t most = m->adapter ? sn_adapter_rows(m->adapter) : 0;
+    for (uint32_t i = 0; i < c->adapter.n; i++)
+        SN_CHECK(most > 0 && c->adapter.at[i] >= 0 && c->adapter.at[i] <= most, err, SN_EINVAL,
+                 "%s: adapter_rows: %d, there are %lld adapters of rows", m->folder, (int)c->adapter.at[i],
+                 (long long)most);
     SN_TRY(sn_logits_check(c->json, c->do_sample, m->folder, err));
     SN_CHECK(c->num_return_sequences <= c->num_beams || (c->num_beams == 1 && c->do_sample), err, SN_EINVAL,
              "%s: %lld sequences are wanted of %lld beams", m->folder, (long long)c->num_return_sequences,
@@ -309,8 +316,9 @@ uint32_t sn_gen_numbers(const SnGenConfig *c, const char *const *name, uint32_t 
         out[i] = (SnLmNumber){.name = name[i]};
         (void)sn_json_number(sn_json_get(c->json, name[i]), &out[i].value);
     }
-    out[n] = (SnLmNumber){"seed", (double)seed};
-    return n + 1;
+    out[n] = (SnLmNumber){"adapter_rows", c->adapter.n ? (double)c->adapter.at[0] : 0};
+    out[n + 1] = (SnLmNumber){"seed", (double)seed};
+    return n + 2;
 }
 
 SnStatus sn_model_generation_config(SnModel *m, const SnJson *options, SnText *json, SnError *err)

@@ -62,12 +62,16 @@ static SnValue build_model(Entry *e, bool has_head)
     SnGraph *g = e->g;
     const SnValue tokens[] = {e->batch, e->seq}, wanted[] = {e->batch, e->wanted};
     const SnValue pages[] = {e->batch, sn_symbol_at_create(g, "chunks", 1, MAX_SEQ)};
-    const SnNamedValue in[] = {{"input_ids", sn_input(g, "ids", SN_I64, 2, tokens)}};
+    const bool has_rows = e->m->adapter && sn_adapter_rows(e->m->adapter);
+    const SnNamedValue in[] = {{"input_ids", sn_input(g, "ids", SN_I64, 2, tokens)},
+                               {"adapter_rows", has_rows ? of_row(e, "adapter_rows", SN_I64) : sn_none()}};
     e->past.pos = sn_input(g, "pos", SN_I64, 2, tokens);
     e->past.page = sn_input(g, "page", SN_I32, 2, pages);
     e->past.near_page = e->past.window ? sn_input(g, "near_page", SN_I32, 2, pages) : sn_none();
     e->past.slot = of_row(e, "slot", SN_I64);
     e->past.reach = of_row(e, "reach", SN_I64);
+    if (e->m->adapter && sn_adapter_counts_pads(e->m->adapter))
+        e->past.pads = of_row(e, "first", SN_I64);
     const SnConfig *c = &e->m->config;
     const bool sees_ahead = !sn_config_bool(c, "is_causal", true);
     const bool is_guided = sn_logits_asks(e->spec->config->json, "guidance_scale", false);
@@ -78,7 +82,7 @@ static SnValue build_model(Entry *e, bool has_head)
     e->past.places = has_head ? sn_input(g, "places", SN_I64, 2, wanted) : sn_none();
     SnModelPart part = {.head = "text-generation",
                         .in = in,
-                        .nin = SN_COUNT(in),
+                        .nin = has_rows ? 2 : 1,
                         .want = want,
                         .nwant = has_head,
                         .past = &e->past,
@@ -293,6 +297,7 @@ static bool is_of_runs(const char *key)
                                        "num_assistant_tokens",
                                        "pad_token_id",
                                        "negative_prompt_ids",
+                                       "adapter_rows",
                                        "bos_token_id"};
     for (size_t i = 0; i < SN_COUNT(keys); i++)
         if (strcmp(keys[i], key) == 0)

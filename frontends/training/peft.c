@@ -302,6 +302,23 @@ double sn_peft_scale(SnBuild *b, const char *module, int64_t rank)
     return alpha / (sn_peft_is_on(b->adapter, "use_rslora") ? sqrt(r) : r);
 }
 
+/* Columns of narrow [batch, .., rank] that are of the adapter of each row; all, where there is one adapter.
+ */
+static SnValue of_rows(SnBuild *b, SnValue narrow)
+{
+    SnGraph *g = b->g;
+    SnValue dims[SN_MAX_RANK];
+    const int rank = sn_rank(g, narrow);
+    if (!sn_adapter_rows(b->adapter))
+        return narrow;
+    const SnValue at = sn_nn_input(b, "adapter_rows");
+    for (int i = 0; i < rank; i++)
+        dims[i] = i == 0 ? sn_dim(g, at, 0) : size(b, 1);
+    dims[rank - 1] = sn_dim(g, narrow, rank - 1);
+    const SnValue row = sn_gather(g, tensor(b, SN_PEFT_COLUMNS), 1, (const int[]){0}, &at, NULL);
+    return sn_mul(g, narrow, sn_reshape(g, row, rank, dims));
+}
+
 /* What pissa and olora took out of w. */
 static void read_taken(const Product *p, int64_t rank, Lora *l)
 {
@@ -422,7 +439,8 @@ static SnValue lora(const Product *p)
     }
     double share = 0;
     (void)sn_json_number(sn_json_get(b->adapter->config, "lora_dropout"), &share);
-    const SnValue x = sn_nn_dropout(b, p->x, share), narrow = sn_linear(g, wide(b, x), l.a, sn_none());
+    const SnValue x = sn_nn_dropout(b, p->x, share),
+                  narrow = of_rows(b, sn_linear(g, wide(b, x), l.a, sn_none()));
     const SnValue more = times(b, sn_linear(g, narrow, l.b, l.bias), l.scale);
     const SnValue y = rest(p, &l, p->x, l.magnitude.ref ? sn_none() : p->bias);
     SnValue z = sn_add(g, wide(b, y), more);
@@ -474,6 +492,11 @@ static const char *target(SnBuild *b, bool is_linear)
     return sn_peft_targets(b, module, is_linear, &is_target) && is_target ? module : NULL;
 }
 
+static bool can_merge(SnBuild *b, SnValue w)
+{
+    return b->adapter_form == SN_ADAPTER_MERGED && !sn_nn_in_blocks(b, w) && !sn_adapter_rows(b->adapter);
+}
+
 SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias, bool turned)
 {
     const char *module = target(b, true);
@@ -488,7 +511,7 @@ SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnVal
                        .in = sn_nn_dim(b, w, 1),
                        .out = sn_nn_dim(b, w, 0),
                        .is_turned = turned,
-                       .is_merged = b->adapter_form == SN_ADAPTER_MERGED && !sn_nn_in_blocks(b, w)};
+                       .is_merged = can_merge(b, w)};
     return b->adapter->type == SN_PEFT_LORA ? lora(&p) : ia3(&p);
 }
 
@@ -506,13 +529,13 @@ SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table)
                        .in = sn_nn_dim(b, table, 0),
                        .out = sn_nn_dim(b, table, 1),
                        .is_turned = true,
-                       .is_merged = b->adapter_form == SN_ADAPTER_MERGED && !sn_nn_in_blocks(b, table)};
+                       .is_merged = can_merge(b, table)};
     sn_adapter_inside(b, scope);
     if (!read_lora(&p, true, &l))
         return sn_none();
     if (p.is_merged)
         return sn_nn_lookup(b, ids, turn(b, merge_lora(&p, &l).w));
-    const SnValue y = sn_nn_lookup(b, ids, table), narrow = sn_embedding(g, ids, turn(b, l.a));
+    const SnValue y = sn_nn_lookup(b, ids, table), narrow = of_rows(b, sn_embedding(g, ids, turn(b, l.a)));
     SnValue z = sn_add(g, wide(b, y), times(b, sn_linear(g, narrow, l.b, sn_none()), l.scale));
     if (l.magnitude.ref)
         z = sn_mul(g, z, stretch(&p, &l));

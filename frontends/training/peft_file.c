@@ -49,8 +49,13 @@ SnStatus sn_peft_try(SnAdapter *a, SnError *err)
     SnModelProgram p = {0};
     SnAdapter *before = a->m->adapter;
     const bool was_merged = a->m->is_merged;
+    const char *const *usual = NULL, *name[8] = {0};
+    size_t n = sn_input_names(a->m, &usual);
+    memcpy(name, usual, n * sizeof *name);
+    if (sn_adapter_rows(a))
+        name[n++] = "adapter_rows";
     sn_model_adapt(a->m, a, false);
-    const SnStatus st = sn_model_fill_forward(a->m, NULL, 0, NULL, 0, &p, err);
+    const SnStatus st = sn_model_fill_forward(a->m, name, n, NULL, 0, &p, err);
     sn_graph_destroy(p.graph);
     sn_model_adapt(a->m, before, was_merged);
     return st;
@@ -321,6 +326,17 @@ int64_t sn_adapter_tokens(const SnAdapter *a)
     return a->tokens;
 }
 
+bool sn_adapter_counts_pads(const SnAdapter *a)
+{
+    return a->type == SN_PEFT_PROMPT;
+}
+
+int64_t sn_adapter_rows(const SnAdapter *a)
+{
+    const SnStTensor *t = a->weights ? sn_weights_find(a->weights, SN_PEFT_COLUMNS) : NULL;
+    return t ? t->dims[0] - 1 : 0;
+}
+
 uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form)
 {
     static const char *const free_keys[] = {"base_model_name_or_path", "revision", "auto_mapping",
@@ -442,6 +458,7 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
     SnEvalResult *prompts = NULL;
     size_t n = 0;
     SnText t = {.memory = sn_allocator(a->m->ctx)};
+    SN_CHECK(!sn_adapter_rows(a), err, SN_EUNSUPPORTED, "%s: it is several adapters", folder);
     sn_arena_init(&arena, t.memory);
     SnStWrite *w = sn_arena_array(&arena, count + 1, sizeof *w);
     SnStatus st = w ? sn_peft_prompts(a, &prompts, err) : sn_fail(err, SN_ENOMEM, "%s: no memory", folder);

@@ -145,8 +145,8 @@ static SnStatus take_copies(Merge *x, SnError *err)
 SnStatus sn_model_merge(SnModel *m, SnAdapter *a, SnError *err)
 {
     Merge x = {.m = m, .a = a};
-    SN_CHECK(a->tokens == 0, err, SN_EUNSUPPORTED, "%s: %s has no weights that a model could take up",
-             a->folder, a->type_name);
+    SN_CHECK(a->tokens == 0 && !sn_adapter_rows(a), err, SN_EUNSUPPORTED,
+             "%s: %s has no weights that a model could take up", a->folder, a->type_name);
     SN_CHECK(m->program.n == 0, err, SN_EINVAL, "%s: it has run; merge an adapter first", m->folder);
     sn_arena_init(&x.arena, sn_allocator(m->ctx));
     SnStatus st = take_modules(&x, err);

@@ -256,6 +256,12 @@ static bool principal(SnArena *work, Matrix w, uint64_t state, SnPeftPart *p)
     }
 }
 
+bool sn_peft_nearest(SnArena *work, const float *w, int64_t out, int64_t in, int64_t rank, float *a, float *b)
+{
+    SnPeftPart p = {.a = a, .b = b, .rank = rank};
+    return principal(work, (Matrix){w, out, in}, sn_hash64("nearest", 7, 0), &p);
+}
+
 /* The same from directions at random, which w turns towards its own: `rounds` times. Halko et al. 2011,
  * arXiv:0909.4061. */
 static bool sampled(SnArena *work, Matrix w, int64_t rounds, uint64_t state, SnPeftPart *p)

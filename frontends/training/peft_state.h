@@ -66,11 +66,18 @@ double sn_peft_scale(SnBuild *b, const char *module, int64_t rank);
 typedef struct SnPeftPart {
     float *a, *b; /* [rank, in], [out, rank] */
     int64_t rank;
-    double weight; /* what the host gave, times the scale of the adapter */
+    double weight; /* what b a is taken times */
+    double given;  /* what the host gave beside */
+    int64_t at;    /* its first column of all, where each row of a batch has an adapter of its own */
 } SnPeftPart;
+/* Of a combination: f32[adapters + 1, rank], 1 where a column counts for a row with that number. */
+#define SN_PEFT_COLUMNS "adapter_columns"
 /* The rank-th best approximation of the sum of weight b a; a has rows of length 1. False: no memory. */
 bool sn_peft_best(SnArena *work, const SnPeftPart *part, size_t n, int64_t in, int64_t out, int64_t rank,
                   float *a, float *b);
+/* The same of a matrix w [out, in]. */
+bool sn_peft_nearest(SnArena *work, const float *w, int64_t out, int64_t in, int64_t rank, float *a,
+                     float *b);
 /* What a part of w [out, in] that is taken out begins as: a [rank, in], b [out, rank]; w - scale b a is left.
  * False: no memory. */
 bool sn_peft_part(SnArena *work, const SnAdapter *adapter, const float *w, int64_t out, int64_t in,

@@ -1,8 +1,10 @@
-/* peft_weighted.c -- several LoRA adapters as one: add_weighted_adapter of PEFT.
+/* peft_weighted.c -- several LoRA adapters as one: add_weighted_adapter of PEFT, or all beside each other,
+ * one for each row of a batch: their products as one, whose columns a row masks.
  *
  * Ties: Yadav et al. 2023, arXiv:2306.01708. DARE: Yu et al. 2023, arXiv:2311.03099. */
 #include "frontends/training/peft_state.h"
 
+#include "frontends/training/arguments.h"
 #include "runtime/tensor.h"
 
 #include <math.h>
@@ -10,15 +12,30 @@
 #define MOST_ADAPTERS 64
 #define MAX_RANK      4096
 
-typedef enum Way { LINEAR, CAT, SVD, TIES, DARE_LINEAR, DARE_TIES, PRUNE } Way;
-static const char *const ways[] = {"linear",         "cat", "svd", "ties", "dare_linear", "dare_ties",
-                                   "magnitude_prune"};
+typedef enum Way { LINEAR, CAT, ROWS, SVD, TIES, DARE_LINEAR, DARE_TIES, PRUNE } Way;
+static const struct {
+    const char *name;
+    Way way;
+    bool is_whole; /* products are joined, not their factors, and decomposed again */
+} ways[] = {{"linear", LINEAR, false},
+            {"cat", CAT, false},
+            {"rows", ROWS, false},
+            {"svd", SVD, true},
+            {"ties", TIES, false},
+            {"dare_linear", DARE_LINEAR, false},
+            {"dare_ties", DARE_TIES, false},
+            {"magnitude_prune", PRUNE, false},
+            {"ties_svd", TIES, true},
+            {"dare_linear_svd", DARE_LINEAR, true},
+            {"dare_ties_svd", DARE_TIES, true},
+            {"magnitude_prune_svd", PRUNE, true}};
 
 typedef struct Mix {
     SnAdapter *const *from;
-    const double *weight;
+    double weight[MOST_ADAPTERS];
     size_t n;
     Way way;
+    bool is_whole;
     double density;
     bool by_frequency; /* majority_sign_method */
     int64_t rank;
@@ -107,12 +124,10 @@ static double join(const Mix *x, float *const *v, const double *weight, size_t n
 static bool mix(Mix *x, float *const *v, const double *weight, size_t n, int64_t count, float *out)
 {
     for (size_t k = 0; k < n; k++) {
-        if (x->way == TIES || x->way == PRUNE) {
-            if (!prune(x, v[k], count))
-                return false;
-        } else if (x->way != LINEAR) {
+        if ((x->way == TIES || x->way == PRUNE) && !prune(x, v[k], count))
+            return false;
+        if (x->way == DARE_LINEAR || x->way == DARE_TIES)
             drop(x, v[k], count);
-        }
     }
     for (int64_t i = 0; i < count; i++)
         out[i] = (float)join(x, v, weight, n, i);
@@ -120,6 +135,16 @@ static bool mix(Mix *x, float *const *v, const double *weight, size_t n, int64_t
 }
 
 /* ---- modules ---- */
+
+/* The largest rank that an adapter has. */
+static int64_t rank_of(const SnAdapter *a)
+{
+    const SnJson *patterns = sn_json_get(a->config, "rank_pattern");
+    int64_t most = sn_peft_int(a, "r", 8), v = 0;
+    for (uint32_t i = 0; patterns && patterns->kind == SN_JSON_OBJECT && i < patterns->n; i++)
+        most = sn_json_int(&patterns->u.child[i], &v) && v > most ? v : most;
+    return most;
+}
 
 static float *floats(Mix *x, const SnStTensor *t)
 {
@@ -146,20 +171,41 @@ static SnStatus read_part(Mix *x, size_t k, const char *module, const char *cons
     *has = t[0] && t[1];
     if (!*has)
         return SN_OK;
-    const double alpha = sn_peft_pattern(&b, "alpha_pattern", "lora_alpha", module, 8);
-    *p = (SnPeftPart){.a = floats(x, t[0]), .b = floats(x, t[1]), .rank = t[0]->dims[0]};
-    p->weight =
-        x->weight[k] * alpha / (sn_peft_is_on(own, "use_rslora") ? sqrt((double)p->rank) : (double)p->rank);
+    *p = (SnPeftPart){
+        .a = floats(x, t[0]), .b = floats(x, t[1]), .rank = t[0]->dims[0], .given = x->weight[k]};
+    p->weight = sn_peft_scale(&b, module, p->rank);
+    for (size_t i = 0; x->way == ROWS && i < k; i++)
+        p->at += rank_of(x->from[i]);
     if (!p->a || !p->b)
         return no_memory(err);
     *in = *in ? *in : t[0]->dims[1];
     *out = *out ? *out : t[1]->dims[0];
     SN_CHECK(t[0]->dims[1] == *in && t[1]->dims[0] == *out, err, SN_ESHAPE, "%s: %s has other dims",
              own->folder, module);
-    SN_CHECK(x->way == CAT || x->way == SVD || p->rank == x->rank, err, SN_EINVAL,
+    SN_CHECK(x->way == CAT || x->way == ROWS || x->is_whole || p->rank == x->rank, err, SN_EINVAL,
              "%s: %s: rank %lld, the others have %lld", own->folder, module, (long long)p->rank,
              (long long)x->rank);
     return sn_graph_check(x->g, err);
+}
+
+/* The product of each, then what is joined of them as one of a lower rank. */
+static bool fill_whole(Mix *x, const SnPeftPart *part, size_t n, int64_t in, int64_t out, float *a, float *b)
+{
+    float *v[MOST_ADAPTERS], *sum = sn_arena_array(&x->work, (size_t)(out * in), sizeof *sum);
+    double weight[MOST_ADAPTERS];
+    for (size_t k = 0; k < n; k++) {
+        const SnPeftPart *p = &part[k];
+        weight[k] = p->given;
+        v[k] = sn_arena_array(&x->work, (size_t)(out * in), sizeof *v[k]);
+        for (int64_t i = 0; v[k] && i < out * in; i++) {
+            double dot = 0;
+            for (int64_t r = 0; r < p->rank; r++)
+                dot += (double)p->b[i / in * p->rank + r] * (double)p->a[r * in + i % in];
+            v[k][i] = (float)(dot * p->weight);
+        }
+    }
+    return sum && !x->work.failed && mix(x, v, weight, n, out * in, sum) &&
+           sn_peft_nearest(&x->work, sum, out, in, x->rank, a, b);
 }
 
 static bool fill(Mix *x, SnPeftPart *part, size_t n, int64_t in, int64_t out, float *a, float *b)
@@ -167,13 +213,19 @@ static bool fill(Mix *x, SnPeftPart *part, size_t n, int64_t in, int64_t out, fl
     float *v[2][MOST_ADAPTERS];
     double weight[2][MOST_ADAPTERS];
     int64_t at = 0;
+    if (x->is_whole && x->way != SVD)
+        return fill_whole(x, part, n, in, out, a, b);
+    for (size_t k = 0; k < n; k++)
+        part[k].weight *= part[k].given;
     if (x->way == SVD)
         return sn_peft_best(&x->work, part, n, in, out, x->rank, a, b);
-    for (size_t k = 0; x->way == CAT && k < n; at += part[k++].rank) {
-        for (int64_t i = 0; i < part[k].rank * in; i++)
-            a[at * in + i] = (float)((double)part[k].a[i] * part[k].weight);
-        for (int64_t i = 0; i < out * part[k].rank; i++)
-            b[i / part[k].rank * x->rank + at + i % part[k].rank] = part[k].b[i];
+    for (size_t k = 0; x->way <= ROWS && x->way >= CAT && k < n; at += part[k++].rank) {
+        const SnPeftPart *p = &part[k];
+        const int64_t first = x->way == CAT ? at : p->at;
+        for (int64_t i = 0; i < p->rank * in; i++)
+            a[first * in + i] = (float)((double)p->a[i] * p->weight);
+        for (int64_t i = 0; i < out * p->rank; i++)
+            b[i / p->rank * x->rank + first + i % p->rank] = p->b[i];
     }
     for (size_t k = 0; k < n; k++) {
         const double root = sqrt(fabs(part[k].weight));
@@ -182,7 +234,7 @@ static bool fill(Mix *x, SnPeftPart *part, size_t n, int64_t in, int64_t out, fl
         weight[0][k] = part[k].weight < 0 ? -root : root;
         weight[1][k] = root;
     }
-    return x->way == CAT ||
+    return x->way == CAT || x->way == ROWS ||
            (mix(x, v[0], weight[0], n, x->rank * in, a) && mix(x, v[1], weight[1], n, out * x->rank, b));
 }
 
@@ -231,35 +283,32 @@ static SnStatus mix_all(Mix *x, SnError *err)
 
 /* ---- the config of the whole ---- */
 
-/* The largest rank that an adapter has. */
-static int64_t rank_of(const SnAdapter *a)
+static SnStatus read_weights(Mix *x, const SnJson *list, SnError *err)
 {
-    const SnJson *patterns = sn_json_get(a->config, "rank_pattern");
-    int64_t most = sn_peft_int(a, "r", 8), v = 0;
-    for (uint32_t i = 0; patterns && patterns->kind == SN_JSON_OBJECT && i < patterns->n; i++)
-        most = sn_json_int(&patterns->u.child[i], &v) && v > most ? v : most;
-    return most;
+    SN_CHECK(!list || (list->kind == SN_JSON_ARRAY && list->n == x->n), err, SN_EINVAL,
+             "adapters: weights: expected %zu numbers", x->n);
+    for (uint32_t i = 0; list && i < list->n; i++)
+        SN_CHECK(sn_json_number(sn_json_at(list, i), &x->weight[i]), err, SN_EINVAL,
+                 "adapters: weights: number %u is none", i);
+    return SN_OK;
 }
 
 static SnStatus read_options(Mix *x, const SnJson *o, SnError *err)
 {
-    static const char *const known[] = {"combination_type", "svd_rank", "density", "majority_sign_method"};
+    static const char known[] = "combination_type|weights|svd_rank|density|majority_sign_method";
     const SnJson *way = sn_json_get(o, "combination_type"), *sign = sn_json_get(o, "majority_sign_method");
-    for (uint32_t i = 0; o && o->kind == SN_JSON_OBJECT && i < o->n; i++) {
-        size_t k = 0;
-        while (k < SN_COUNT(known) && !sn_bytes_is(o->u.child[i].key, known[k]))
-            k++;
-        SN_CHECK(k < SN_COUNT(known), err, SN_EUNSUPPORTED, "adapters: %.*s: expected %s, %s, %s or %s",
-                 (int)(o->u.child[i].key.n < 80 ? o->u.child[i].key.n : 80),
-                 (const char *)o->u.child[i].key.at, known[0], known[1], known[2], known[3]);
-    }
+    for (uint32_t i = 0; o && o->kind == SN_JSON_OBJECT && i < o->n; i++)
+        SN_CHECK(sn_arg_is_choice(known, o->u.child[i].key), err, SN_EUNSUPPORTED,
+                 "adapters: %.*s: expected %s", (int)(o->u.child[i].key.n < 80 ? o->u.child[i].key.n : 80),
+                 (const char *)o->u.child[i].key.at, known);
     size_t i = 0;
-    while (way && i < SN_COUNT(ways) && !sn_json_is(way, ways[i]))
+    while (i < SN_COUNT(ways) && !(way ? sn_json_is(way, ways[i].name) : ways[i].way == SVD))
         i++;
     SN_CHECK(i < SN_COUNT(ways), err, SN_EUNSUPPORTED,
-             "adapters: combination_type: expected linear, cat, svd, ties, dare_linear, dare_ties or "
-             "magnitude_prune");
-    x->way = x->n == 1 ? LINEAR : way ? (Way)i : SVD;
+             "adapters: combination_type: expected rows, linear, cat, svd, or ties, dare_linear, dare_ties, "
+             "magnitude_prune, perhaps with _svd");
+    x->way = x->n == 1 && ways[i].way != ROWS ? LINEAR : ways[i].way;
+    x->is_whole = x->way != LINEAR && ways[i].is_whole;
     x->by_frequency = sn_json_is(sign, "frequency");
     x->density = -1;
     (void)sn_json_number(sn_json_get(o, "density"), &x->density);
@@ -267,16 +316,36 @@ static SnStatus read_options(Mix *x, const SnJson *o, SnError *err)
              "adapters: density: expected 0 to 1");
     for (size_t k = 0; k < x->n; k++) {
         const int64_t r = rank_of(x->from[k]);
-        x->rank = x->way == CAT ? x->rank + r : r > x->rank ? r : x->rank;
+        x->rank = x->way == CAT || x->way == ROWS ? x->rank + r : r > x->rank ? r : x->rank;
     }
-    if (x->way == SVD)
+    if (x->is_whole)
         (void)sn_json_int(sn_json_get(o, "svd_rank"), &x->rank);
     SN_CHECK(x->rank >= 1 && x->rank <= MAX_RANK, err, SN_EINVAL, "adapters: rank %lld", (long long)x->rank);
+    return read_weights(x, sn_json_get(o, "weights"), err);
+}
+
+/* Each module that one of them has, by its whole name. */
+static SnStatus put_modules(Mix *x, SnText *t, SnError *err)
+{
+    static const char *const ends[] = {".lora_A.weight", ".lora_embedding_A"};
+    const char *between = "[";
+    for (size_t k = 0; k < x->n; k++) {
+        const char *const *module = NULL;
+        size_t n = 0;
+        SN_TRY(sn_peft_modules(x->from[k], &x->arena, "", ends, SN_COUNT(ends), &module, &n, err));
+        for (size_t i = 0; i < n; i++, between = ", ") {
+            sn_text_printf(t, "%s", between);
+            sn_json_put_string(t, sn_bytes_str(module[i]));
+        }
+    }
+    sn_text_printf(t, "]");
     return SN_OK;
 }
 
-static SnStatus put_targets(const Mix *x, SnText *t, SnError *err)
+static SnStatus put_targets(Mix *x, SnText *t, SnError *err)
 {
+    if (x->way == ROWS)
+        return put_modules(x, t, err);
     const SnJson *first = sn_json_get(x->from[0]->config, "target_modules");
     const bool is_pattern = first && first->kind == SN_JSON_STRING;
     bool has = false;
@@ -300,9 +369,10 @@ static SnStatus put_targets(const Mix *x, SnText *t, SnError *err)
     return SN_OK;
 }
 
-static SnStatus put_config(const Mix *x, SnText *t, SnError *err)
+static SnStatus put_config(Mix *x, SnText *t, SnError *err)
 {
-    static const char *const own[] = {"r", "lora_alpha", "target_modules", "alpha_pattern", "rank_pattern"};
+    static const char own[] = "r|lora_alpha|target_modules|alpha_pattern|rank_pattern",
+                      of_modules[] = "use_rslora|exclude_modules|layers_to_transform|layers_pattern";
     const SnJson *c = x->from[0]->config;
     sn_text_printf(t,
                    "{\"r\": %lld, \"lora_alpha\": %lld, \"alpha_pattern\": {}, \"rank_pattern\": {}, "
@@ -310,10 +380,8 @@ static SnStatus put_config(const Mix *x, SnText *t, SnError *err)
                    (long long)x->rank, (long long)x->rank);
     SN_TRY(put_targets(x, t, err));
     for (uint32_t i = 0; i < c->n; i++) {
-        bool is_own = false;
-        for (size_t k = 0; k < SN_COUNT(own); k++)
-            is_own = is_own || sn_bytes_is(c->u.child[i].key, own[k]);
-        if (is_own)
+        if (sn_arg_is_choice(own, c->u.child[i].key) ||
+            (x->way == ROWS && sn_arg_is_choice(of_modules, c->u.child[i].key)))
             continue;
         sn_text_printf(t, ", ");
         sn_json_put_string(t, c->u.child[i].key);
@@ -341,11 +409,26 @@ static SnStatus check_kinds(const Mix *x, SnError *err)
     return SN_OK;
 }
 
+/* Row 0 has no columns, row k those of the k-th adapter. */
+static SnStatus add_columns(Mix *x, SnError *err)
+{
+    float *v = sn_arena_array(&x->work, (x->n + 1) * (size_t)x->rank, sizeof *v);
+    const int64_t dims[] = {(int64_t)x->n + 1, x->rank};
+    if (!v)
+        return no_memory(err);
+    for (int64_t k = 0, at = 0; k < (int64_t)x->n; k++)
+        for (const int64_t end = at + rank_of(x->from[k]); at < end; at++)
+            v[(k + 1) * x->rank + at] = 1;
+    return sn_weights_add(x->out->weights, SN_PEFT_COLUMNS, SN_F32, 2, dims, v, err);
+}
+
 SnStatus sn_adapter_combine(SnAdapter *const *a, const double *weight, size_t n, const SnJson *options,
                             SnAdapter **out, SnError *err)
 {
-    Mix x = {.from = a, .weight = weight, .n = n};
+    Mix x = {.from = a, .n = n};
     SN_CHECK(n >= 1 && n <= MOST_ADAPTERS, err, SN_EINVAL, "%zu adapters, allowed 1 to %d", n, MOST_ADAPTERS);
+    for (size_t k = 0; k < n; k++)
+        x.weight[k] = weight ? weight[k] : 1;
     SN_TRY(check_kinds(&x, err));
     SN_TRY(read_options(&x, options, err));
     SnModel *m = a[0]->m;
@@ -362,6 +445,8 @@ SnStatus sn_adapter_combine(SnAdapter *const *a, const double *weight, size_t n,
         st = sn_graph_create(m->cc, &x.g, err);
     if (st == SN_OK)
         st = mix_all(&x, err);
+    if (st == SN_OK && x.way == ROWS)
+        st = add_columns(&x, err);
     if (st == SN_OK)
         st = sn_peft_try(x.out, err);
     sn_graph_destroy(x.g);

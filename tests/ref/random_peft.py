@@ -393,12 +393,10 @@ def ours(sinter, folder, task, variant, cls, given, fresh, line, x):
 
 
 def generated(sinter, folder, variant, model):
-    """What comes next, beside PEFT's generate. Behind virtual tokens rows are not padded: PEFT counts the places of pads there,
-    ours are not counted, as without an adapter."""
+    """What comes next, beside PEFT's generate, of rows that are padded in front, too."""
     one = {"input_ids": torch.randint(1, VOCAB, (BATCH, SEQ), generator=torch.Generator().manual_seed(7))}
     one["attention_mask"] = torch.ones_like(one["input_ids"])
-    if variant.startswith(("lora", "ia3")):
-        one["input_ids"][1, :2] = one["attention_mask"][1, :2] = 0
+    one["input_ids"][1, :2] = one["attention_mask"][1, :2] = 0
     save_file(one, folder + "/in.safetensors")
     for told in ({}, {"num_beams": 3}):
         with torch.no_grad():
@@ -460,4 +458,5 @@ def main():
     sys.exit(failed > 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

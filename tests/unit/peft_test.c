@@ -229,6 +229,52 @@ static void combined_adapters_do_what_they_did_apart(void **state)
 
 /* ---- generation ---- */
 
+/* Rows that begin alike: what one adapter keeps of them is of no use to another. */
+static void rows_of_a_batch_have_adapters_of_their_own(void **state)
+{
+    Room *r = *state;
+    SnModel *m = r->model;
+    static const int32_t pick[] = {2, 0, 1, 2};
+    int64_t ids[SN_COUNT(pick)][SEQ], alone[3][SEQ + NEW];
+    const int64_t dims[] = {SN_COUNT(pick), SEQ}, one[] = {1, SEQ};
+    const SnView all = sn_view(SN_I64, ids, 2, dims), first = sn_view(SN_I64, ids, 2, one);
+    SnResults *out = NULL;
+    SnError err;
+    SnAdapter *a[] = {make(r, m, LORA ", \"r\": 2}", 1),
+                      make(r, m, LORA ", \"r\": 3, \"target_modules\": \"all-linear\"}", 2)};
+    for (size_t i = 0; i < SN_COUNT(pick); i++)
+        memcpy(ids[i], row, sizeof row);
+    for (int i = 0; i < 3; i++) {
+        sn_model_adapt(m, i ? a[i - 1] : NULL, false);
+        assert_ok(sn_model_generate(m, &first, NULL, json(r, "{\"max_new_tokens\": 8}"), &out, &err));
+        memcpy(alone[i], sn_results_find(out, "sequences")->view.data, sizeof alone[i]);
+        sn_results_destroy(out);
+    }
+    assert_memory_not_equal(alone[1], alone[2], sizeof alone[1]);
+    SnAdapter *rows = NULL;
+    assert_ok(sn_adapter_combine(a, NULL, 2, json(r, "{\"combination_type\": \"rows\"}"), &rows, &err));
+    sn_model_adapt(m, rows, false);
+    assert_ok(sn_model_generate(
+        m, &all, NULL, json(r, "{\"max_new_tokens\": 8, \"adapter_rows\": [2, 0, 1, 2]}"), &out, &err));
+    for (size_t i = 0; i < SN_COUNT(pick); i++)
+        assert_memory_equal((int64_t *)sn_results_find(out, "sequences")->view.data + i * (SEQ + NEW),
+                            alone[pick[i]], sizeof alone[0]);
+    sn_results_destroy(out);
+    assert_fails(SN_EINVAL,
+                 sn_model_generate(m, &all, NULL, json(r, "{\"adapter_rows\": [1, 2]}"), &out, &err));
+    assert_fails(SN_EINVAL, sn_model_generate(m, &first, NULL, json(r, "{\"adapter_rows\": 3}"), &out, &err));
+    assert_fails(SN_EUNSUPPORTED, sn_adapter_save(rows, "nowhere", &err));
+    assert_fails(SN_EUNSUPPORTED, sn_model_merge(m, rows, &err));
+    const SnNamedTensor in[] = {{"input_ids", first},
+                                {"adapter_rows", sn_view(SN_I64, (int64_t[]){3}, 1, one)}};
+    assert_fails(SN_EINVAL, sn_model_forward(m, in, 1, NULL, 0, &out, &err));
+    assert_fails(SN_EINVAL, sn_model_forward(m, in, 2, NULL, 0, &out, &err));
+    sn_adapter_close(rows);
+    assert_fails(SN_EINVAL, sn_model_forward(m, in, 2, NULL, 0, &out, &err));
+    for (int i = 0; i < 2; i++)
+        sn_adapter_close(a[i]);
+}
+
 static void generate(SnModel *m, int64_t out[NEW])
 {
     const SnGeneratorDesc d = {.struct_size = sizeof d, .context = 64, .no_text = true};
@@ -562,6 +608,7 @@ int main(void)
         cmocka_unit_test(adapters_change_between_runs_and_compile_nothing),
         cmocka_unit_test(merged_for_good_is_what_the_adapter_gives),
         cmocka_unit_test(combined_adapters_do_what_they_did_apart),
+        cmocka_unit_test(rows_of_a_batch_have_adapters_of_their_own),
         cmocka_unit_test(generation_sees_adapters_of_every_kind),
         cmocka_unit_test(adapters_learn_beside_blocks),
         cmocka_unit_test(dropout_is_of_training_alone),
