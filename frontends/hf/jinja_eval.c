@@ -166,6 +166,8 @@ static SnStatus eval_slice(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValu
     for (int i = 0; i < 3; i++)
         SN_TRY(slice_part(r, s, e->kid[1 + i], &part[i], &is_given[i]));
     SN_TRY(sn_ji_defined(r, v));
+    if (!has_indices(v) && r->folds)
+        return sn_ji_undefined(r, out, "%s object has no such element", sn_ji_type(v));
     if (!has_indices(v))
         return sn_ji_fail(r, "'%s' object is not subscriptable by a slice", sn_ji_type(v));
     const int64_t step = is_given[2] ? part[2] : 1;
@@ -567,7 +569,14 @@ SnStatus sn_ji_eval(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValue *out)
         return eval_name(r, s, e, out);
     }
     SN_TRY(sn_ji_down(r));
-    SN_TRY(eval_deep(r, s, e, out));
+    const bool begins = (e->flag & SN_JI_FOLDS) && !r->folds;
+    r->folds = r->folds || begins;
+    SnStatus st = eval_deep(r, s, e, out);
+    r->folds = r->folds && !begins;
+    /* jinja2 computes it ahead, and again where it cannot write down what comes of it. */
+    if (st == SN_OK && begins && out->kind == SN_JI_UNDEFINED && !(e->flag & SN_JI_PRINTED))
+        st = eval_deep(r, s, e, out);
+    SN_TRY(st);
     r->depth--;
     return SN_OK;
 }

@@ -114,6 +114,8 @@ typedef enum SnJiNodeKind {
 #define SN_JI_USES_CALLER  1u /* flag of MACRO and CALLBLOCK: names that the body refers to */
 #define SN_JI_USES_KWARGS  2u
 #define SN_JI_USES_VARARGS 4u
+#define SN_JI_FOLDS        8u  /* flag of expressions: of constants, with a slice */
+#define SN_JI_PRINTED      16u /* and it is printed */
 
 typedef struct SnJiArgNode {
     SnBytes name; /* of a keyword; n 0: positional */

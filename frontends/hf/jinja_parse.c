@@ -470,6 +470,50 @@ static SnStatus parse_body(SnJiParser *p, const char *const *ends, SnJiNode **ou
     return sn_ji_node_of(p, SN_JI_N_BODY, line, from, out);
 }
 
+/* ---- constants ---- */
+
+#define CONSTANT 1u /* of constants alone */
+#define SLICES   2u /* with a slice somewhere */
+
+/* Filters that jinja2 does not compute ahead: they see the context. */
+static bool is_late(const SnJiNode *n)
+{
+    static const char *const late[] = {"map", "select", "reject", "selectattr", "rejectattr", "random"};
+    bool found = !n->v.row || !n->kid[0];
+    for (size_t i = 0; i < SN_COUNT(late) && !found; i++)
+        found = strcmp(n->v.row->name, late[i]) == 0;
+    return found;
+}
+
+static SnJiNode *part_of(const SnJiNode *n, uint32_t i)
+{
+    return i < n->n ? n->kid[i] : n->arg[i - n->n].value;
+}
+
+/* What a node is; the largest constants with slices are marked, as deep as anybody writes templates. */
+static uint32_t fold(SnJiNode *n, int depth)
+{
+    const bool is_call =
+        n && (n->kind == SN_JI_N_CALL || n->kind == SN_JI_N_FILTER || n->kind == SN_JI_N_TEST);
+    uint32_t is = CONSTANT;
+    if (!n || n->kind == SN_JI_N_CONST)
+        return CONSTANT;
+    if (depth == SN_JI_MAX_NESTING || n->kind == SN_JI_N_NAME || n->kind == SN_JI_N_NSREF)
+        return 0;
+    const uint32_t parts = n->n + (is_call ? n->narg : 0),
+                   print = n->kind == SN_JI_N_PRINT ? SN_JI_PRINTED : 0;
+    for (uint32_t i = 0; i < parts; i++) {
+        SnJiNode *kid = part_of(n, i);
+        const uint32_t part = fold(kid, depth + 1);
+        if (part == (CONSTANT | SLICES))
+            kid->flag |= (uint8_t)(SN_JI_FOLDS | print);
+        is = (is & part & CONSTANT) | ((is | part) & SLICES);
+    }
+    if (n->kind >= SN_JI_N_BODY || n->kind == SN_JI_N_CALL || (n->kind == SN_JI_N_FILTER && is_late(n)))
+        return 0;
+    return is & CONSTANT ? is | (n->kind == SN_JI_N_SLICE ? SLICES : 0) : 0;
+}
+
 static SnStatus parse_all(SnJiParser *p, SnJinja *t)
 {
     static const char *const first[SN_JI_NNAME] = {
@@ -482,6 +526,7 @@ static SnStatus parse_all(SnJiParser *p, SnJinja *t)
     for (size_t i = 0; i < SN_JI_NNAME; i++)
         SN_TRY(sn_ji_name_id(p, sn_bytes_str(first[i]), &id));
     SN_TRY(parse_body(p, NULL, &t->body));
+    (void)fold(t->body, 0);
     SnBytes *names = sn_arena_array(p->arena, p->names.n, sizeof *names);
     SN_CHECK(names, p->err, SN_ENOMEM, "%s: no memory", p->name);
     memcpy(names, p->names.at, p->names.n * sizeof *names);

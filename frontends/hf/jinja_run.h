@@ -26,6 +26,7 @@ struct SnJiRun {
     size_t root_begin, root_seen;
     uint64_t root_codes; /* code points up to root_seen */
     uint32_t depth, line;
+    bool folds;   /* in a constant, where a slice of what has none is undefined */
     bool is_late; /* the error may be kept for later: it is not about limits */
     SnError *err;
 };

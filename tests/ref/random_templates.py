@@ -163,7 +163,7 @@ def main():
             same = got.get("expected") == want["expected"] and got["expected_spans"] == want["spans"]
         else:
             same = error is not None and want["expected_error"] in (None, error.removeprefix("TemplateError: "))
-        if not same and " at 0x" not in want.get("expected", ""):
+        if not same and " at 0x" not in (want.get("expected") or want.get("expected_error") or ""):
             differ += 1
             print(f"{template!r} with {json.dumps(kwargs)}\n  want {want}\n  got  {got.get('expected')!r} {got.get('expected_spans')} {error!r}")
     print(f"seed {seed}: {count} templates, {errors} errors, {differ} differ")

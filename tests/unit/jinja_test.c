@@ -54,6 +54,7 @@ static const Row rendered[] = {
      "HeLlo WorldHe...2xa\n  b"},
     {"{{ 'a &lt;<b>&copy1 &NotEqualTilde; &#x2019;&#128;&#xD800;&#1;&amp;lt; &nosuch;'|striptags }}",
      "a <\u00A91 \u2242\u0338 \u2019\u20AC\uFFFD&lt; &nosuch;"},
+    {"{{ none[1:] }}{{ not true[::-1] }}", "True"},
     {"{{ '%05.1f|%-4s|%x' % (f, 'a', 255) }}{{ '{:>6}|{!r}|{:,}'.format(i, s, 1234567) }}",
      "002.5|a   |ff     7|'Hello World'|1,234,567"},
     {"{{ 'a b  c'.split() }}{{ 'a,b,c'.split(',', 1) }}{{ s.startswith('He') }}{{ s.find('o') }}{{ s.title() "
@@ -102,6 +103,7 @@ static const Row refused[] = {
     {"a\n{{ 1 + 'a' }}", "t, line 2: unsupported operand type(s) for +: 'int' and 'str'"},
     {"{{ 1 // 0 }}", "integer division or modulo by zero"},
     {"{{ l|nope }}", "no filter named 'nope'"},
+    {"{{ none[1:] ~ s }}", "'NoneType' object is not subscriptable by a slice"},
     {"{% if %}", "expected an expression"},
     {"{% for x in l %}", "expected endfor, got end of template"},
     {"{{ 'a }}", "a string that does not end"},
