@@ -325,13 +325,13 @@ typedef struct Request {
     size_t nwant;
 } Request;
 
-SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64_t times)
+SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, bool has_micros)
 {
     static const int64_t most = (int64_t)1 << 24;
     SnValue dims[SN_MAX_RANK];
     int n = 0;
-    if (times)
-        dims[n++] = sn_const_int(g, SN_I64, times);
+    if (has_micros)
+        dims[n++] = sn_symbol(g, "micro", 1, most);
     for (int i = 0; i < s->ndim && n < SN_MAX_RANK; i++)
         dims[n++] = s->symbol[i] ? sn_symbol(g, s->symbol[i], 1, most) : sn_const_int(g, SN_I64, s->dims[i]);
     const SnValue v = sn_input(g, name, s->dtype, n, dims);
@@ -348,7 +348,7 @@ static void fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     }
     for (size_t i = 0; i < r->nin; i++) {
         const char *own = sn_arena_strndup(&m->arena, r->name[i], strlen(r->name[i]));
-        in[i] = (SnNamedValue){own ? own : "", sn_input_make(g, r->name[i], &r->shape[i], 0)};
+        in[i] = (SnNamedValue){own ? own : "", sn_input_make(g, r->name[i], &r->shape[i], false)};
     }
     SnModelPart part = {.head = r->head, .in = in, .nin = r->nin, .want = r->want, .nwant = r->nwant};
     part.takes_adapter = sn_model_takes_adapter(m);

@@ -107,8 +107,8 @@ SN_MUST_CHECK SnStatus sn_input_shape(const SnArch *arch, const SnNamedTensor *t
 SnNamedTensor sn_input_usual(const SnModel *m, const char *name);
 /* Which inputs usually come: what is read, its mask, what a decoder beside an encoder reads. */
 size_t sn_input_names(const SnModel *m, const char *const **name);
-/* i64 or f32; [times, ..] where that is not 0. */
-SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, int64_t times);
+/* i64 or f32; [micro, ..], as many as there are, where has_micros. */
+SnValue sn_input_make(SnGraph *g, const char *name, const SnInputShape *s, bool has_micros);
 
 /* What emits a program of the model: o says how, what says which functions it has. */
 SN_MUST_CHECK SnStatus sn_model_emit_program(SnModel *m, const SnModelProgram *p, const SnTask *what,

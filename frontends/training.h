@@ -22,8 +22,8 @@ typedef struct SnTrainingDesc {
     const char *shape; /* "batch=8,seq=512": the largest micro-batch, for memory_budget; NULL: the sample's */
     const char *const *want; /* outputs of an evaluation; nwant 0: all of the head */
     size_t nwant;
-    /* A step's loss is the mean of those of its micro-batches; else over all its labels, as Trainer has it.
-     */
+    /* A step's loss is the mean of those of its micro-batches; else as Trainer has it: over all labels, or
+     * the sum where a class ignores their number (BERT's classifiers). */
     bool is_mean_of_batches;
     /* Nothing is drawn: no dropout, whatever the model's config says, and no noise; norms of batches go by
      * their running statistics. */
@@ -46,7 +46,11 @@ typedef struct SnTrainingStep {
     double loss, grad_norm, learning_rate; /* grad_norm: before it is clipped */
     bool is_finite; /* the gradients; else nothing was changed but the scale of an f16 loss */
 } SnTrainingStep;
-/* One step over inputs [gradient_accumulation_steps, ..], or [..] where that is 1. */
+/* Numbers of all parameters but tables of words and places: what Trainer counts operations by. */
+SN_API int64_t sn_training_weights(const SnTraining *t);
+/* One step over inputs [micro-batches, ..] (gradient_accumulation_steps of them, or what is left of an
+ * epoch), or
+ * [..] where that is 1. */
 SN_API SN_MUST_CHECK SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin,
                                                SnTrainingStep *out, SnError *err);
 /* Where the last step, whose numbers are not finite, made the first one that is not: its ops, and the
@@ -105,6 +109,7 @@ typedef struct SnTrainerState {
     const char *best_model_checkpoint;
     double loss, grad_norm, learning_rate; /* of the last step */
     int64_t num_input_tokens_seen;         /* where include_num_input_tokens_seen asks for them */
+    double total_flos;                     /* 6 for each place of an input and parameter */
     uint64_t tokens;                       /* that were trained on since this run began, without padding */
     double seconds;                        /* since then */
 } SnTrainerState;

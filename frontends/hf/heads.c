@@ -62,16 +62,21 @@ static SnValue class_loss(SnBuild *b, SnValue logits, SnValue labels)
     return sn_cross_entropy(b->g, logits, labels_like(b, labels, logits), -100, 0, "mean");
 }
 
-/* The same of the input `labels`, as a training wants it. */
-static SnValue label_loss(SnBuild *b, SnValue logits, SnValue labels)
+/* The same of the input `labels`, as a training wants it: where smoothed, or where the class knows how, over
+ * the labels of all micro-batches. A batch without any has a loss of 0. */
+static SnValue label_loss(SnBuild *b, SnValue logits, SnValue labels, bool takes_items)
 {
-    SnLossForm *f = b->form;
+    SnGraph *g = b->g;
+    const SnLossForm *f = b->form;
     if (!f)
         return class_loss(b, logits, labels);
-    f->is_share = f->items.ref != 0;
-    const SnValue y = sn_cross_entropy(b->g, logits, labels_like(b, labels, logits), -100, f->smoothing,
-                                       f->is_share ? "sum" : "mean");
-    return f->is_share ? sn_div(b->g, sn_cast(b->g, y, SN_F32), f->items) : y;
+    SnValue items = f->items;
+    if (!items.ref || (!takes_items && f->smoothing == 0)) {
+        const SnValue counts = sn_cast(g, sn_ne(g, labels, size(b, -100)), SN_F32);
+        items = sn_max(g, sn_reduce(g, "add", counts, 0, NULL, false), sn_const(g, SN_F64, 1));
+    }
+    const SnValue y = sn_cross_entropy(g, logits, labels_like(b, labels, logits), -100, f->smoothing, "sum");
+    return sn_div(g, sn_cast(g, y, SN_F32), items);
 }
 
 SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *name)
@@ -82,7 +87,7 @@ SnValue sn_nn_loss(SnBuild *b, SnValue logits, const char *name)
     if (sn_dtype_is_float(sn_value_dtype(b->g, labels)))
         return sn_graph_fail(b->g, SN_ESHAPE, "%s: expected whole numbers, the classes", name);
     sn_nn_range(b, labels, "logits", classes_of(b, logits), -100);
-    return label_loss(b, logits, labels);
+    return label_loss(b, logits, labels, b->arch && b->arch->takes_items);
 }
 
 /* Transformers decides by the labels where the config does not say. */
@@ -91,6 +96,17 @@ static const char *problem_of(SnBuild *b, SnValue labels, int64_t classes)
     const char *is_float = sn_dtype_is_float(sn_value_dtype(b->g, labels)) ? "multi_label_classification"
                                                                            : "single_label_classification";
     return sn_config_string(b->config, "problem_type", classes == 1 ? "regression" : is_float);
+}
+
+static SnValue number_loss(SnBuild *b, SnValue x, SnValue there)
+{
+    SnGraph *g = b->g;
+    if (!b->form || !b->form->has_gaps)
+        return sn_mse_loss(g, x, there, "mean");
+    const SnValue counts = sn_eq(g, there, there), zero = sn_const(g, SN_F64, 0);
+    const SnValue all = sn_reduce(g, "add", sn_cast(g, counts, SN_F32), 0, NULL, false);
+    return sn_div(g, sn_mse_loss(g, sn_where(g, counts, x, zero), sn_where(g, counts, there, zero), "sum"),
+                  all);
 }
 
 void sn_nn_classify(SnBuild *b, SnValue logits)
@@ -105,7 +121,7 @@ void sn_nn_classify(SnBuild *b, SnValue logits)
     if (strcmp(problem, "single_label_classification") == 0)
         loss = sn_nn_loss(b, logits, "labels");
     else if (strcmp(problem, "regression") == 0)
-        loss = sn_mse_loss(b->g, logits, sn_reshape(b->g, labels, 2, dims), "mean");
+        loss = number_loss(b, logits, sn_reshape(b->g, labels, 2, dims));
     else if (strcmp(problem, "multi_label_classification") == 0)
         loss = sn_bce_with_logits(b->g, logits, labels, "mean");
     else
@@ -132,7 +148,7 @@ void sn_nn_next_token(SnBuild *b, SnValue logits)
     const SnValue dims[] = {b->batch, size(b, 1)};
     const SnValue none = sn_broadcast(g, size(b, -100), 2, dims);
     const SnValue ahead = sn_concat(g, 2, (SnValue[]){rest, none}, 1);
-    const SnValue loss = label_loss(b, sn_cast(g, logits, SN_F32), ahead);
+    const SnValue loss = label_loss(b, sn_cast(g, logits, SN_F32), ahead, true);
     const double share = sn_config_float(b->config, "router_aux_loss_coef", 0.001);
     const bool is_smooth = b->form && b->form->smoothing != 0; /* the smoother sees logits alone */
     sn_nn_output(b, "loss", aux.ref && !is_smooth ? sn_add(g, loss, sn_nn_times(b, aux, share)) : loss);
@@ -171,7 +187,7 @@ void sn_nn_choose(SnBuild *b, SnValue logits)
     sn_nn_output(b, "logits", scores);
     const SnValue labels = sn_nn_input(b, "labels");
     if (labels.ref)
-        sn_nn_output(b, "loss", label_loss(b, scores, labels));
+        sn_nn_output(b, "loss", label_loss(b, scores, labels, false));
 }
 
 /* Rows of x [batch, seq, width] at places [batch, n]. */

@@ -52,12 +52,16 @@ void sn_nn_range(SnBuild *b, SnValue ids, const char *table, int64_t rows, int64
 }
 
 /* What learns of w, or of what it is cast from. */
-static void keep_table(SnBuild *b, SnValue w)
+void sn_nn_keep_table(SnBuild *b, SnValue w)
 {
-    if (sn_graph_check(b->g, NULL) != SN_OK)
+    if (!b->trained || sn_graph_check(b->g, NULL) != SN_OK)
         return;
     const SnTerm *t = sn_term(sn_graph_store(b->g), w.ref);
     const SnRef own = t->op == SN_OP_CAST ? t->arg[0] : w.ref;
+    const char *name = sn_arena_printf(b->arena, "%s.weight", sn_scope_path(b->g));
+    const SnStTensor *file = name ? sn_nn_file_tensor(b, name) : NULL;
+    for (size_t i = 0; i < b->trained->used.n; i++)
+        b->trained->used.at[i].is_table |= file && b->trained->used.at[i].name == file->name.at;
     if (!sn_vec_push(b->arena->memory, &b->trained->table, own))
         sn_graph_fail(b->g, SN_ENOMEM, "no memory for tables");
 }
@@ -66,8 +70,7 @@ SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids)
 {
     sn_scope_push(b->g, "%s", name);
     const SnValue w = sn_nn_param(b, "weight");
-    if (b->trained)
-        keep_table(b, w);
+    sn_nn_keep_table(b, w);
     sn_nn_range(b, ids, sn_scope_path(b->g), sn_nn_dim(b, w, 0), 0);
     const SnValue y = sn_nn_adapted_rows(b, ids, w);
     sn_scope_pop(b->g);

@@ -46,6 +46,12 @@ typedef struct SnBuffer {
     double rate;         /* it goes this part of the way there; 0: that is added */
 } SnBuffer;
 
+typedef struct SnUsedTensor {
+    const uint8_t *name; /* where the file has it: that tells it from others */
+    int64_t count;
+    bool is_table; /* its rows are looked up by numbers: nn.Embedding */
+} SnUsedTensor;
+
 /* Parameters that something learns: each is one value of the entry, f32, wherever it is read. */
 typedef struct SnTrained {
     bool is_remat;                               /* the gradient of a layer computes it again */
@@ -53,10 +59,11 @@ typedef struct SnTrained {
     bool is_training;                            /* norms go by the statistics of the batch */
     bool (*picks)(void *self, const char *name); /* which, by their names in the file; NULL: all */
     void *self;
-    SnNamedValues leaf;      /* filled: those that were read, */
-    SnNamedValues file;      /* and each as the file has it; */
-    SN_VEC(SnRef) table;     /* those of leaf whose rows are looked up by numbers */
-    SN_VEC(SnBuffer) buffer; /* filled, of carries: likewise */
+    SnNamedValues leaf;        /* filled: those that were read, */
+    SnNamedValues file;        /* and each as the file has it; */
+    SN_VEC(SnRef) table;       /* those of leaf whose rows are looked up by numbers */
+    SN_VEC(SnUsedTensor) used; /* filled: each tensor of the model's file that was read, learnt or not */
+    SN_VEC(SnBuffer) buffer;   /* filled, of carries: likewise */
 } SnTrained;
 void sn_trained_clear(SnTrained *t, const SnAllocator *memory);
 
@@ -64,7 +71,7 @@ void sn_trained_clear(SnTrained *t, const SnAllocator *memory);
 typedef struct SnLossForm {
     SnValue items;    /* f32: labels that count in all of the step; none: the mean over those of the batch */
     double smoothing; /* LabelSmoother of Transformers */
-    bool is_share;    /* filled: the loss is a share of the step's, by items */
+    bool has_gaps; /* rows without a label are none, but fill a batch up: -100, NaN, places beyond the end */
 } SnLossForm;
 
 /* One model being built. */
@@ -171,6 +178,8 @@ SnValue sn_nn_layer_norm(SnBuild *b, const char *name, SnValue x, double eps); /
 SnValue sn_nn_rms_norm(SnBuild *b, const char *name, SnValue x, double eps);
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x); /* a name of ACT2FN */
 SnValue sn_nn_embedding(SnBuild *b, const char *name, SnValue ids);
+/* Of a training: the parameter `weight` of this scope, which is w, is such a table. */
+void sn_nn_keep_table(SnBuild *b, SnValue w);
 /* Of input_ids; or inputs_embeds as they are. The row of `pad`, padding_idx of nn.Embedding, never learns. */
 SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad);
 int64_t sn_nn_pad(SnBuild *b, int64_t otherwise);  /* pad_token_id */
@@ -474,6 +483,7 @@ struct SnArch {
     const char *prefix; /* base model prefix of checkpoint names, "bert" */
     SnHeadFn *build;
     const SnFamily *family; /* for the heads above; NULL: build knows it all */
+    bool takes_items;       /* its loss goes by num_items_in_batch of Trainer, though no word is to come */
 };
 extern const SnArch
     *const sn_all_archs[]; /* models.c: NULL-terminated list of tables ended by a row without type */

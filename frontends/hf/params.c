@@ -250,6 +250,7 @@ void sn_trained_clear(SnTrained *t, const SnAllocator *memory)
     sn_vec_clear(memory, &t->leaf);
     sn_vec_clear(memory, &t->file);
     sn_vec_clear(memory, &t->table);
+    sn_vec_clear(memory, &t->used);
     sn_vec_clear(memory, &t->buffer);
 }
 
@@ -294,6 +295,20 @@ SnValue sn_nn_buffer(SnBuild *b, const char *name, double rate, SnValue seen)
     return sn_dtype_is_float(t->dtype) ? sn_cast(b->g, v, SN_F32) : v;
 }
 
+static void keep_used(SnBuild *b, const SnStTensor *file)
+{
+    SnTrained *t = b->trained;
+    SnUsedTensor own = {.count = 1};
+    bool is_new = t && file;
+    for (size_t i = 0; is_new && i < t->used.n; i++)
+        is_new = t->used.at[i].name != file->name.at;
+    for (int k = 0; is_new && k < file->ndim; k++)
+        own.count *= file->dims[k];
+    own.name = is_new ? file->name.at : NULL;
+    if (is_new && !sn_vec_push(b->arena->memory, &t->used, own))
+        sn_graph_fail(b->g, SN_ENOMEM, "no memory for parameters");
+}
+
 static SnValue find_param(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
@@ -301,6 +316,7 @@ static SnValue find_param(SnBuild *b, const char *name)
     if (!full_name(b, name, full))
         return sn_none();
     const SnStTensor *t = sn_nn_file_tensor(b, full);
+    keep_used(b, t);
     const SnValue own = b->adapter ? sn_adapter_param(b, full, t) : sn_none();
     if (own.ref)
         return sn_cast(b->g, own, b->dtype);

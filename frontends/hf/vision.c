@@ -38,14 +38,24 @@ SnValue sn_nn_conv2d(SnBuild *b, const char *name, SnValue x, int64_t stride, in
 /* Mean and variance of each channel in the batch; what is kept of the latter is free of bias. */
 static void statistics(SnBuild *b, SnValue x, SnValue out[2])
 {
-    static const int64_t places[] = {0, 1, 2};
+    static const int places[] = {0, 1, 2};
     SnGraph *g = b->g;
-    const SnValue wide = sn_cast(g, x, SN_F32), one = sn_const_int(g, SN_I64, 1);
-    const SnValue n = sn_mul(g, b->batch, sn_mul(g, sn_dim(g, x, 1), sn_dim(g, x, 2)));
-    out[0] = sn_mean(g, wide, places, 3, false);
-    out[1] = sn_mean(g, sn_square(g, sn_sub(g, wide, out[0])), places, 3, false);
+    const SnValue one = sn_const_int(g, SN_I64, 1), labels = sn_nn_input(b, "labels");
+    const SnValue dims[] = {b->batch, one, one, one};
+    const SnValue wide = sn_cast(g, x, SN_F32);
+    SnValue rows = sn_cast(g, b->batch, SN_F32), here = sn_none();
+    if (b->form && b->form->has_gaps && labels.ref) {
+        here = sn_reshape(g, sn_cast(g, sn_ne(g, labels, sn_const_int(g, SN_I64, -100)), SN_F32), 4, dims);
+        rows = sn_reduce(g, "add", here, 0, NULL, false);
+    }
+    const SnValue n = sn_mul(g, rows, sn_cast(g, sn_mul(g, sn_dim(g, x, 1), sn_dim(g, x, 2)), SN_F32));
+    for (int i = 0; i < 2; i++) {
+        const SnValue each = i == 0 ? wide : sn_square(g, sn_sub(g, wide, out[0]));
+        const SnValue counted = here.ref ? sn_mul(g, each, here) : each;
+        out[i] = sn_div(g, sn_reduce(g, "add", counted, 3, places, false), n);
+    }
     const SnValue fair =
-        sn_div(g, sn_cast(g, n, SN_F32), sn_cast(g, sn_max(g, sn_sub(g, n, one), one), SN_F32));
+        sn_div(g, n, sn_max(g, sn_sub(g, n, sn_const(g, SN_F64, 1)), sn_const(g, SN_F64, 1)));
     (void)sn_nn_buffer(b, "running_mean", RATE, out[0]);
     (void)sn_nn_buffer(b, "running_var", RATE, sn_mul(g, out[1], fair));
     (void)sn_nn_buffer(b, "num_batches_tracked", 0, one);

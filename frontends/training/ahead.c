@@ -42,8 +42,10 @@ static const char *usual_shape(SnArena *a, const SnJson *args, const SnModelProg
     const char *key = sn_arg(args, "block_size") ? "block_size" : "max_length";
     const int64_t batch = sn_arg_int(args, "per_device_train_batch_size"),
                   most = sn_arg(args, key) ? sn_arg_int(args, key) : USUAL_SEQ;
-    return sn_arena_printf(a, "batch=%lld,seq=%lld", (long long)batch,
-                           (long long)(p->max_seq && p->max_seq < most ? p->max_seq : most));
+    const int64_t micros = sn_arg_int(args, "gradient_accumulation_steps");
+    return sn_arena_printf(a, micros > 1 ? "batch=%lld,seq=%lld,micro=%lld" : "batch=%lld,seq=%lld",
+                           (long long)batch, (long long)(p->max_seq && p->max_seq < most ? p->max_seq : most),
+                           (long long)micros);
 }
 
 static SnStatus emit(SnModel *m, SnTrainingDesc *d, const SnEmitOptions *o, const char *path, SnArena *a,

@@ -62,7 +62,7 @@ static const SnTrainKey keys[] = {
     {"greater_is_better", SN_KEY_BOOL, NULL, 0, 0, NULL, "default: unless the metric ends in loss"},
     {"resume_from_checkpoint", SN_KEY_ANY, NULL, 0, 0, NULL, "a checkpoint, or true: the last one"},
     {"restore_callback_states_from_checkpoint", SN_KEY_BOOL, "true", 0, 0, NULL,
-     "evaluations that were no better count on"},
+     "evaluations that were no better count on; Trainer has false: a run that goes on stops elsewhere"},
     {"ignore_data_skip", SN_KEY_BOOL, "false", 0, 0, NULL, "a resumed epoch begins at its first row"},
     {"seed", SN_KEY_INT, "42", 0, COUNT, NULL, "of new weights, masks and the order of rows"},
     {"data_seed", SN_KEY_INT, NULL, 0, COUNT, NULL, "of the order of rows; default: seed"},

@@ -247,8 +247,15 @@ static void read_callbacks(SnTrainer *t, const SnJson *all)
                  *control = sn_json_get(sn_json_get(all, "TrainerControl"), "args");
     if (!sn_arg_bool(t->config, "restore_callback_states_from_checkpoint"))
         return;
-    (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
-                      &t->patience);
+    int64_t most = 0;
+    if (t->most_patience &&
+        sn_json_int(sn_json_get(sn_json_get(early, "args"), "early_stopping_patience"), &most) && most > 0) {
+        t->most_patience = most;
+        (void)sn_json_number(sn_json_get(sn_json_get(early, "args"), "early_stopping_threshold"),
+                             &t->patience_step);
+        (void)sn_json_int(sn_json_get(sn_json_get(early, "attributes"), "early_stopping_patience_counter"),
+                          &t->patience);
+    }
 #define X(NAME) (void)sn_json_bool(sn_json_get(control, #NAME), &t->control.NAME);
     FLAGS(X)
 #undef X
@@ -283,14 +290,14 @@ static SnStatus put_state(SnTrainer *t, const char *folder, SnError *err)
     put_count(&text, "num_train_epochs", s->num_train_epochs);
     put_count(&text, "save_steps", s->save_steps);
     put_control(t, &text);
-    if (sn_arg(t->config, "early_stopping_patience"))
+    if (t->most_patience)
         sn_text_printf(&text,
                        ", \"EarlyStoppingCallback\": {\"args\": {\"early_stopping_patience\": %lld, "
                        "\"early_stopping_threshold\": %.17g}, \"attributes\": "
                        "{\"early_stopping_patience_counter\": %lld}}",
-                       (long long)sn_arg_int(t->config, "early_stopping_patience"),
-                       sn_arg_number(t->config, "early_stopping_threshold"), (long long)t->patience);
-    sn_text_printf(&text, "},\n  \"total_flos\": 0,\n");
+                       (long long)t->most_patience, t->patience_step, (long long)t->patience);
+    sn_text_printf(&text, "},\n");
+    put_number(&text, "total_flos", s->total_flos);
     put_count(&text, "train_batch_size", s->train_batch_size);
     sn_text_printf(&text, "  \"trial_name\": null,\n  \"trial_params\": null\n}\n");
     return put_text(t, folder, "trainer_state.json", &text, err);
@@ -578,6 +585,27 @@ static SnStatus read_plateau(SnTrainer *t, const char *folder, SnError *err)
     return SN_OK;
 }
 
+/* A run that goes on keeps to what it began with. */
+static void read_steps(SnTrainer *t, const char *folder, const SnJson *json)
+{
+    SnTrainerState *s = &t->state;
+    const struct {
+        const char *key;
+        int64_t *at;
+    } of[] = {{"logging_steps", &s->logging_steps},
+              {"eval_steps", &s->eval_steps},
+              {"save_steps", &s->save_steps},
+              {"train_batch_size", &s->train_batch_size}};
+    for (size_t i = 0; i < SN_COUNT(of); i++) {
+        int64_t v = 0;
+        if (!sn_json_int(sn_json_get(json, of[i].key), &v) || v < 1 || v == *of[i].at)
+            continue;
+        sn_log_write(t->ctx, SN_LOG_WARN, "%s: %s stays %lld, not %lld as the config says", folder, of[i].key,
+                     (long long)v, (long long)*of[i].at);
+        *of[i].at = v;
+    }
+}
+
 static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
 {
     SnJson *json = NULL;
@@ -588,8 +616,10 @@ static SnStatus read_state(SnTrainer *t, const char *folder, SnError *err)
              SN_EFORMAT, "%s: trainer_state.json has no global_step", folder);
     (void)sn_json_number(sn_json_get(json, "epoch"), &s->epoch);
     (void)sn_json_number(sn_json_get(json, "best_metric"), &s->best_metric);
+    (void)sn_json_number(sn_json_get(json, "total_flos"), &s->total_flos);
     (void)sn_json_int(sn_json_get(json, "best_global_step"), &s->best_global_step);
     (void)sn_json_int(sn_json_get(json, "num_input_tokens_seen"), &s->num_input_tokens_seen);
+    read_steps(t, folder, json);
     struct stat there;
     if (sn_json_string(sn_json_get(json, "best_model_checkpoint"), &best) &&
         stat((const char *)best.at, &there) == 0)

@@ -403,7 +403,7 @@ static void fill_row(const SnCollate *c, const SnTrainRows *r, int64_t row, uint
                   base = i * b->seq;
     for (int64_t k = 0; k < b->seq; k++) {
         b->ids[base + k] = k < n ? r->ids.at[at + k] : c->pad;
-        b->mask[base + k] = k < n || row < 0;
+        b->mask[base + k] = k < n || (row < 0 && c->task != SN_TRAIN_CAUSAL);
         if (b->types)
             b->types[base + k] = k < n ? r->types.at[at + k] : 0;
         if (b->labels)
@@ -423,7 +423,7 @@ static SnNamedTensor tensor(const char *name, SnDtype dtype, void *at, int ndim,
     return (SnNamedTensor){name, sn_view(dtype, at, times ? ndim + 1 : ndim, times ? all : all + 1)};
 }
 
-static SnStatus answer_batch(const SnTrainRows *r, const int64_t *row, int64_t n, int64_t times,
+static SnStatus answer_batch(const SnTrainRows *r, const int64_t *row, int64_t n, int64_t times, int64_t seq,
                              SnArena *arena, SnNamedTensor out[2], SnError *err)
 {
     static const char *const name[] = {"start_positions", "end_positions"};
@@ -431,7 +431,7 @@ static SnStatus answer_batch(const SnTrainRows *r, const int64_t *row, int64_t n
         int64_t *at = sn_arena_array(arena, (size_t)n, sizeof *at);
         SN_CHECK(at, err, SN_ENOMEM, "training: no memory for a batch");
         for (int64_t i = 0; i < n; i++)
-            at[i] = r->labels.at[2 * row[i] + side];
+            at[i] = row[i] < 0 ? seq : r->labels.at[2 * row[i] + side];
         out[side] = tensor(name[side], SN_I64, at, 1, times, n, 1);
     }
     return SN_OK;
@@ -489,7 +489,7 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
         fill_row(c, r, row[i], &state, i, &b);
         if (c->task == SN_TRAIN_CLASSIFY) {
             class[i] = row[i] < 0 ? IGNORED : (int64_t)r->target.at[row[i]];
-            number[i] = row[i] < 0 ? 0 : (float)r->target.at[row[i]];
+            number[i] = row[i] < 0 ? NAN : (float)r->target.at[row[i]];
         }
     }
     *nin = 0;
@@ -501,7 +501,7 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
         return target_batch(r, row, n, times, arena, &in[(*nin)++], err);
     if (is_answer) {
         *nin += 2;
-        return answer_batch(r, row, n, times, arena, &in[*nin - 2], err);
+        return answer_batch(r, row, n, times, b.seq, arena, &in[*nin - 2], err);
     }
     in[(*nin)++] = c->is_regression ? tensor("labels", SN_F32, number, 1, times, n, 1)
                    : is_row         ? tensor("labels", SN_I64, class, 1, times, n, 1)

@@ -34,7 +34,10 @@ static SnStatus read_shape(SnArena *arena, const SnTrainingDesc *d, SnTrainSpec 
                 sn_text_printf(&text, "%s%s=%lld", text.n ? "," : "", s->shape[i].symbol[k],
                                (long long)s->shape[i].dims[k]);
     const char *sample = text.at ? text.at : "", *shape = d->shape ? d->shape : sample;
-    s->budget_shape = text.failed ? NULL : sn_arena_strndup(arena, shape, strlen(shape));
+    s->budget_shape = text.failed          ? NULL
+                      : s->accumulate == 1 ? sn_arena_strndup(arena, shape, strlen(shape))
+                                           : sn_arena_printf(arena, "%s%smicro=%lld", shape,
+                                                             *shape ? "," : "", (long long)s->accumulate);
     sn_text_clear(&text);
     SN_CHECK(s->budget_shape, err, SN_ENOMEM, "training: no memory");
     return SN_OK;
@@ -109,6 +112,11 @@ void sn_training_destroy(SnTraining *t)
     const SnAllocator *memory = sn_allocator(t->m->ctx);
     sn_arena_clear(&t->arena);
     sn_free(memory, t, sizeof *t, _Alignof(max_align_t));
+}
+
+int64_t sn_training_weights(const SnTraining *t)
+{
+    return t->spec.nweight;
 }
 
 static SnStatus scalar(SnTraining *t, const char *name, double *out, SnError *err)

@@ -291,12 +291,13 @@ static SnStatus read_windows(SnTrainSource *s, const int64_t *row, int64_t n, Sn
     forget(o);
     bool ok = sn_vec_push(memory, &o->start, 0);
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t k = all->start.at[row[i]]; k < all->start.at[row[i] + 1]; k++)
+        const bool is_none = row[i] < 0;
+        for (int64_t k = is_none ? 0 : all->start.at[row[i]]; !is_none && k < all->start.at[row[i] + 1]; k++)
             ok = ok && sn_vec_push(memory, &o->ids, all->ids.at[k]) &&
                  (!all->types.n || sn_vec_push(memory, &o->types, all->types.at[k]));
-        ok = ok && sn_vec_push(memory, &o->labels, all->labels.at[2 * row[i]]) &&
-             sn_vec_push(memory, &o->labels, all->labels.at[2 * row[i] + 1]) &&
-             sn_vec_push(memory, &o->start, (int64_t)o->ids.n);
+        for (int side = 0; side < 2; side++)
+            ok = ok && sn_vec_push(memory, &o->labels, is_none ? 0 : all->labels.at[2 * row[i] + side]);
+        ok = ok && sn_vec_push(memory, &o->start, (int64_t)o->ids.n);
     }
     o->n = n;
     return ok ? SN_OK : no_memory(s, err);

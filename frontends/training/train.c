@@ -2,6 +2,7 @@
  * and what an optimizer makes of parameters with them. */
 #include "frontends/training/train.h"
 
+#include "frontends/hf/adapter.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -18,8 +19,11 @@ typedef struct Train {
     SnValue scale;       /* f32: what the loss is multiplied with; none: 1 */
     SnValue is_finite;   /* of the gradients */
     SnLossForm form;
-    SnValue loss; /* of the step; f32 */
-    SnValue *d;   /* by parameter */
+    SnValue micros; /* i64: micro-batches of the step */
+    bool is_mean;   /* their losses are not added up, as where Trainer counts labels, whatever a loss makes of
+                       that */
+    SnValue loss;   /* of the step; f32 */
+    SnValue *d;     /* by parameter */
 } Train;
 
 static SnValue num(Train *t, double v)
@@ -117,8 +121,8 @@ static SnValue loss_of(Train *t, const SnValue *like)
     SnModelPart part =
         head_of(t, in, (const char *const[]){"loss"}, 1, t->spec->desc->keeps_all ? sn_none() : in[n]);
     SnValue loss = sn_named_value(part.out.at, part.out.n, "loss");
-    if (!t->form.is_share && t->spec->accumulate > 1)
-        loss = sn_mul(g, loss, num(t, 1 / (double)t->spec->accumulate));
+    if (t->is_mean && t->spec->accumulate > 1)
+        loss = sn_div(g, loss, sn_cast(g, t->micros, SN_F32));
     if (t->scale.ref)
         loss = sn_mul(g, loss, t->scale);
     sn_model_part_clear(t->m, &part);
@@ -164,7 +168,9 @@ static void count_items(Train *t)
     const SnTrainingDesc *d = t->spec->desc;
     while (k < d->nsample && strcmp(d->sample[k].name, "labels") != 0)
         k++;
-    if (d->is_mean_of_batches || k == d->nsample || sn_dtype_is_float(sn_value_dtype(g, t->in[k])))
+    t->form.items = sn_none();
+    t->is_mean = d->is_mean_of_batches || k == d->nsample;
+    if (t->is_mean || sn_dtype_is_float(sn_value_dtype(g, t->in[k])))
         return;
     SnValue labels = t->in[k];
     const SnArch *arch = t->m->arch;
@@ -207,7 +213,7 @@ static SnValue sum_micro(Train *t, SnValue fn, SnValue *in)
             next[n + k] = moved(t, &t->trained.buffer.at[i], next[n + k], seen);
         }
     const SnValue body = sn_fn_end(g, sn_tuple(g, (int)all, next, NULL));
-    return sn_loop(g, body, sn_none(), size(t, t->spec->accumulate), (int)all, sum, 0, NULL);
+    return sn_loop(g, body, sn_none(), t->micros, (int)all, sum, 0, NULL);
 }
 
 /* The loss of all micro-batches, and its gradients; of buffers `seen` is now where they go. */
@@ -217,6 +223,8 @@ static void sum_up(Train *t)
     SnValue *in = array(t, t->spec->desc->nsample + 1, sizeof *in);
     if (!in)
         return;
+    t->micros = sn_dim(g, t->in[0], 0);
+    t->form.has_gaps = t->spec->accumulate > 1;
     pick(t, size(t, 0), in);
     count_items(t);
     const SnValue fn = loss_of(t, in);
@@ -382,18 +390,38 @@ static SnValue kept_8bit(Train *t, const char *name, SnValue w, bool is_positive
     return sn_dequantize_dynamic(g, q[0], q[1], w, !is_positive);
 }
 
+static bool is_table(const Train *t, SnValue w)
+{
+    for (size_t i = 0; i < t->trained.table.n; i++)
+        if (t->trained.table.at[i] == w.ref)
+            return true;
+    return false;
+}
+
+static int64_t count_of(Train *t, SnValue w)
+{
+    int64_t count = 1, n = 0;
+    for (int i = 0; i < sn_rank(t->g, w); i++)
+        count *= sn_is_const_i64(sn_graph_store(t->g), sn_dim(t->g, w, i).ref, &n) ? n : 0;
+    return count;
+}
+
 static bool is_8bit(Train *t, SnValue w)
 {
-    int64_t count = 1;
-    for (size_t i = 0; i < t->trained.table.n && !t->spec->desc->narrows_tables; i++)
-        if (t->trained.table.at[i] == w.ref)
-            return false;
-    for (int i = 0; i < sn_rank(t->g, w); i++) {
-        int64_t n = 0;
-        (void)sn_is_const_i64(sn_graph_store(t->g), sn_dim(t->g, w, i).ref, &n);
-        count *= n;
-    }
-    return t->spec->optimizer.is_8bit && count >= LEAST_8BIT;
+    return t->spec->optimizer.is_8bit && count_of(t, w) >= LEAST_8BIT &&
+           (t->spec->desc->narrows_tables || !is_table(t, w));
+}
+
+/* num_parameters(exclude_embeddings=True) of Transformers, what stands in front of a model aside. */
+static int64_t count_weights(Train *t)
+{
+    const SnAdapter *a = t->m->adapter;
+    int64_t all = 0;
+    for (size_t i = 0; i < t->trained.used.n; i++)
+        all += t->trained.used.at[i].is_table ? 0 : t->trained.used.at[i].count;
+    for (size_t i = 0; a && sn_adapter_tokens(a) == 0 && i < t->trained.leaf.n; i++)
+        all += is_table(t, t->trained.leaf.at[i].value) ? 0 : count_of(t, t->trained.leaf.at[i].value);
+    return all;
 }
 
 static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue step, SnValue lr)
@@ -437,14 +465,14 @@ static void update(Train *t, const struct OptimizerRow *row, size_t i, SnValue s
 
 /* ---- entries ---- */
 
-static void make_inputs(Train *t, const char *prefix, int64_t times)
+static void make_inputs(Train *t, const char *prefix, bool has_micros)
 {
     const SnTrainSpec *s = t->spec;
     const size_t n = s->desc->nsample;
     t->in = array(t, n, sizeof *t->in);
     for (size_t i = 0; t->in && i < n; i++) {
         const char *name = s->desc->sample[i].name;
-        t->in[i] = sn_input_make(t->g, *prefix ? name2(t, prefix, name) : name, &s->shape[i], times);
+        t->in[i] = sn_input_make(t->g, *prefix ? name2(t, prefix, name) : name, &s->shape[i], has_micros);
     }
 }
 
@@ -462,7 +490,7 @@ static void entry_step(Train *t)
     SnGraph *g = t->g;
     const SnLrSchedule *r = &t->spec->schedule;
     sn_entry_begin(g, "step");
-    make_inputs(t, "", t->spec->accumulate > 1 ? t->spec->accumulate : 0);
+    make_inputs(t, "", t->spec->accumulate > 1);
     t->step = kept(t, "step", size(t, 0));
     if (r->is_told)
         t->rate = kept(t, "learning_rate", sn_const(g, SN_F64, r->lr));
@@ -501,10 +529,11 @@ static void entry_step(Train *t)
 static void entry_eval(Train *t, SnModelProgram *p)
 {
     sn_entry_begin(t->g, "eval");
-    make_inputs(t, "eval", 0);
+    make_inputs(t, "eval", false);
     if (!t->in)
         return;
-    t->form.items = sn_none();
+    t->form.has_gaps = false;
+    count_items(t);
     SnModelPart part = head_of(t, t->in, t->spec->desc->want, t->spec->desc->nwant, sn_none());
     for (size_t i = 0; i < part.out.n; i++)
         sn_output(t->g, part.out.at[i].name, part.out.at[i].value);
@@ -539,7 +568,7 @@ static void restore(Train *t, const SnNamedValue *carry)
 
 void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
 {
-    const SnTrainSpec *s = user;
+    SnTrainSpec *s = user;
     Train t = {.m = m, .g = g, .spec = s};
     t.form.smoothing = s->smoothing;
     t.trained = (SnTrained){.is_state = true, .picks = s->desc->trains, .self = s->desc->self};
@@ -548,6 +577,7 @@ void sn_train_fill(SnModel *m, SnGraph *g, SnModelProgram *p, void *user)
     p->memory_budget = s->memory_budget;
     entry_step(&t);
     entry_eval(&t, p);
+    s->nweight = count_weights(&t);
     sn_entry_begin(g, "begin");
     for (size_t i = 0; i < t.trained.leaf.n; i++)
         sn_next(g, t.trained.leaf.at[i].value, t.trained.file.at[i].value);

@@ -38,7 +38,7 @@ typedef struct SnLrSchedule {
 typedef struct SnTrainSpec {
     const SnTrainingDesc *desc; /* its sample only by names */
     const SnInputShape *shape;  /* of each of those in one micro-batch */
-    int64_t accumulate;         /* micro-batches of a step; 1: inputs have no axis for them */
+    int64_t accumulate;         /* micro-batches of a step, at most; 1: inputs have no axis for them */
     double max_grad_norm;       /* 0: gradients are not clipped */
     double smoothing;           /* of labels */
     double neftune_alpha;
@@ -49,6 +49,7 @@ typedef struct SnTrainSpec {
     SnDtype dtype; /* of arithmetic; SN_F16: with a scale of the loss; SN_NODTYPE: the model's */
     SnOptimizer optimizer;
     SnLrSchedule schedule;
+    int64_t nweight; /* filled: numbers of all parameters but tables of words and places, learnt or not */
 } SnTrainSpec;
 
 /* What a description says, after sn_model_need. */

@@ -167,11 +167,11 @@ static SnStatus look_at(const SnTrainer *t, const SnJson *metrics, double *v, bo
 /* EarlyStoppingCallback. */
 static void count_patience(SnTrainer *t, double v, bool is_better_one)
 {
-    const double best = t->state.best_metric, by = sn_arg_number(t->config, "early_stopping_threshold");
-    if (!sn_arg(t->config, "early_stopping_patience"))
+    const double best = t->state.best_metric;
+    if (!t->most_patience)
         return;
-    t->patience = is_better_one && (isnan(best) || fabs(v - best) > by) ? 0 : t->patience + 1;
-    if (t->patience >= sn_arg_int(t->config, "early_stopping_patience"))
+    t->patience = is_better_one && (isnan(best) || fabs(v - best) > t->patience_step) ? 0 : t->patience + 1;
+    if (t->patience >= t->most_patience)
         t->control.should_training_stop = true;
 }
 
@@ -342,19 +342,20 @@ static SnStatus not_finite(Run *r, const int64_t *row, int64_t n, SnError *err)
     return st;
 }
 
-/* Rows of step `update` of the epoch. Where a step has several micro-batches, what is missing is -1. */
+/* Rows of step `update` of the epoch. Where it has several micro-batches, what the last one lacks is -1. */
 static int64_t pick_rows(const Run *r, int64_t update, int64_t *row)
 {
     const int64_t first = update * r->times * r->batch, all = r->times * r->batch;
     const int64_t end = r->micro * r->batch < r->t->train.n ? r->micro * r->batch : r->t->train.n;
     const int64_t n = all < end - first ? all : end - first;
-    for (int64_t i = 0; i < all; i++)
+    const int64_t whole = n > r->batch ? (n + r->batch - 1) / r->batch * r->batch : n;
+    for (int64_t i = 0; i < whole; i++)
         row[i] = i < n ? r->order[first + i] : -1;
-    return r->times > 1 ? all : n;
+    return whole;
 }
 
 /* Trainer._track_num_input_tokens, of each micro-batch: all places of its longest row, or what rows have. */
-static int64_t count_tokens(const Run *r, int64_t n)
+static int64_t count_tokens(const Run *r, int64_t n, bool counts_padding)
 {
     const SnTrainer *t = r->t;
     const SnTrainRows *now = &t->train.now;
@@ -368,9 +369,9 @@ static int64_t count_tokens(const Run *r, int64_t n)
         for (int64_t k = i; k < end; k++) {
             const int64_t size = now->start.at[k + 1] - now->start.at[k];
             longest = size > longest ? size : longest;
-            all += t->counts_padding ? 0 : size;
+            all += counts_padding ? 0 : size;
         }
-        all += t->counts_padding ? longest * (end - i) : 0;
+        all += counts_padding ? longest * (end - i) : 0;
     }
     return all;
 }
@@ -395,11 +396,12 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     t->control.should_log = t->control.should_evaluate = t->control.should_save = false;
     sn_trainer_emit(t, SN_ON_step_begin, NULL);
     const int64_t n = pick_rows(r, update, row);
-    SN_TRY(sn_train_source_batch(&t->train, row, n, r->times > 1 ? r->times : 0, seed, &t->batch_arena, in,
-                                 &nin, err));
+    const int64_t micros = r->times > 1 ? (n + r->batch - 1) / r->batch : 0;
+    SN_TRY(sn_train_source_batch(&t->train, row, n, micros, seed, &t->batch_arena, in, &nin, err));
     const uint64_t tokens = t->train.now.ids.n;
-    const int64_t rows = t->train.n - update * r->times * r->batch,
-                  count = t->counts_tokens ? count_tokens(r, n < rows ? n : rows) : 0;
+    const int64_t rest = t->train.n - update * r->times * r->batch, rows = n < rest ? n : rest;
+    const int64_t count = t->counts_tokens ? count_tokens(r, rows, t->counts_padding) : 0;
+    const double flos = 6.0 * (double)count_tokens(r, rows, true) * (double)sn_training_weights(t->session);
     if (update + 1 < r->updates) {
         int64_t *next = sn_arena_array(&t->batch_arena, (size_t)(r->times * r->batch), sizeof *next);
         if (!next)
@@ -425,6 +427,7 @@ static SnStatus run_step(Run *r, int64_t epoch, int64_t update, SnError *err)
     r->loss += y.loss;
     s->tokens += tokens;
     s->num_input_tokens_seen += count;
+    s->total_flos += flos;
     s->global_step++;
     s->epoch = (double)epoch + (double)last / (double)r->micro;
     s->seconds = sn_trainer_now() - r->begin;
@@ -546,8 +549,8 @@ static SnStatus put_result(Run *r, int64_t first, SnText *json, SnError *err)
                             : (double)t->train.n * sn_arg_number(t->config, "num_train_epochs");
     sn_text_printf(&members,
                    "\"train_runtime\": %.4f, \"train_samples_per_second\": %.3f, \"train_steps_per_second\": "
-                   "%.3f, \"train_loss\": %.17g, \"epoch\": %.17g",
-                   seconds, rows * steps / fmax(all, 1) / seconds, steps / seconds,
+                   "%.3f, \"total_flos\": %.17g, \"train_loss\": %.17g, \"epoch\": %.17g",
+                   seconds, rows * steps / fmax(all, 1) / seconds, steps / seconds, t->state.total_flos,
                    steps > 0 ? r->total / steps : 0, t->state.epoch);
     const SnStatus st = add_log(t, &members, NULL, err);
     if (st == SN_OK)

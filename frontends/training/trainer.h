@@ -30,7 +30,8 @@ struct SnTrainer {
     SnTrainerState state;
     SnTrainerControl control;
     SnTrainLog log;
-    int64_t patience; /* evaluations that were no better */
+    int64_t patience, most_patience; /* evaluations that were no better; 0: any number of them */
+    double patience_step;            /* early_stopping_threshold */
     SnPlateau plateau;
     const char *metric; /* metric_for_best_model; NULL: none is best */
     bool greater;       /* greater_is_better */

@@ -303,6 +303,10 @@ static void find_metric(SnTrainer *t)
     t->metric = sn_arg_string(t->config, "metric_for_best_model");
     if (!t->metric && is_needed)
         t->metric = "loss";
+    if (sn_arg(t->config, "early_stopping_patience")) {
+        t->most_patience = sn_arg_int(t->config, "early_stopping_patience");
+        t->patience_step = sn_arg_number(t->config, "early_stopping_threshold");
+    }
     const size_t n = t->metric ? strlen(t->metric) : 0;
     t->greater = sn_arg(t->config, "greater_is_better")
                      ? sn_arg_bool(t->config, "greater_is_better")
@@ -388,23 +392,6 @@ static SnStatus check(const SnTrainer *t, SnError *err)
     return SN_OK;
 }
 
-/* Answers have no labels that can be smoothed, or left out of a step's mean. */
-static SnStatus check_answers(const SnTrainer *t, SnError *err)
-{
-    const int64_t size = sn_arg_int(t->config, "gradient_accumulation_steps") *
-                         sn_arg_int(t->config, "per_device_train_batch_size");
-    if (t->collate.task != SN_TRAIN_ANSWER)
-        return SN_OK;
-    SN_CHECK(sn_arg_number(t->config, "label_smoothing_factor") == 0, err, SN_EINVAL,
-             "config: label_smoothing_factor: not of question-answering");
-    SN_CHECK(
-        sn_arg_int(t->config, "gradient_accumulation_steps") == 1 || t->train.n % size == 0, err,
-        SN_EUNSUPPORTED,
-        "config: gradient_accumulation_steps of question-answering: %lld windows are no whole steps of %lld",
-        (long long)t->train.n, (long long)size);
-    return SN_OK;
-}
-
 /* include_num_input_tokens_seen: a word, or a truth. */
 static SnStatus find_counts(SnTrainer *t, SnError *err)
 {
@@ -450,7 +437,6 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     SN_TRY(read_rows(t, err));
     find_metric(t);
     SN_TRY(check(t, err));
-    SN_TRY(check_answers(t, err));
     SN_TRY(sn_model_need(t->model, err));
     return open_adapter(t, err);
 }

@@ -27,14 +27,18 @@ Tell = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_double, 
                         ctypes.c_char_p)
 
 
+def broken(orders):
+    """A step that is broken off between two micro-batches leaves what the first one did in these sums of Trainer."""
+    breaks = [k for k, f in orders.items() if "stop" in f and k[0] in ("epoch_begin", "step_begin", "substep_end")]
+    return {"loss", "train_loss", "total_flos", "num_input_tokens_seen"} if breaks else set()
+
+
 class Recorder(TrainerCallback):
-    """What both runs tell; orders: {(event, its count): a flag to be set}. A step that is broken off between two
-    micro-batches leaves the loss of the first in Trainer's mean."""
+    """What both runs tell; orders: {(event, its count): a flag to be set}."""
 
     def __init__(self, orders):
         self.orders, self.events, self.counts = orders, [], {}
-        breaks = [k for k, f in orders.items() if "stop" in f and k[0] in ("epoch_begin", "step_begin", "substep_end")]
-        self.unlike = {"step", "total_flos"} | ({"train_loss"} if breaks else set())
+        self.unlike = {"step"} | broken(orders)
 
     def hear(self, event, step, epoch, flags, logs):
         self.counts[event] = self.counts.get(event, 0) + 1
@@ -118,24 +122,13 @@ def scores(p):
     return {"accuracy": float((said == p.label_ids).mean()), "f1": sum(f) / len(f)}
 
 
-class Averaged(Trainer):
-    """The loss over all labels of a step: BERT's own is a mean of each micro-batch, of which Trainer takes the sum."""
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs, labels = model(**inputs), inputs["labels"]
-        loss = torch.nn.functional.cross_entropy(outputs["logits"], labels, reduction="sum")
-        loss = loss / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
-        return (loss, outputs) if return_outputs else loss
-
-
 def theirs(d, t, rows, args, early, orders, resume):
     model = transformers.AutoModelForSequenceClassification.from_pretrained(d + "/model")
     model.config.problem_type = "single_label_classification"
     data = [Dataset.from_list([dict(t(r["text"]), labels=r["label"]) for r in x]) for x in rows]
     recorder = Recorder(orders)
-    trainer = Averaged(model=model, args=TrainingArguments(output_dir=d + "/theirs", use_cpu=True, disable_tqdm=True,
-                                                          report_to="none", train_sampling_strategy="sequential",
-                                                          **args),
+    trainer = Trainer(model=model, args=TrainingArguments(output_dir=d + "/theirs", use_cpu=True, disable_tqdm=True,
+                                                         report_to="none", train_sampling_strategy="sequential", **args),
                       train_dataset=data[0], eval_dataset=data[1], data_collator=DataCollatorWithPadding(t),
                       compute_metrics=scores,
                       callbacks=[recorder] + ([EarlyStoppingCallback(*early.values())] if early else []))
@@ -183,25 +176,25 @@ def folders(d):
     return sorted(x for x in os.listdir(d) if x.startswith("checkpoint-")) if os.path.isdir(d) else []
 
 
-def states(d):
+def states(d, unlike):
     out = {}
     for f in folders(d):
         with open("%s/%s/trainer_state.json" % (d, f)) as s:
             out[f] = json.load(s)
         best = out[f]["best_model_checkpoint"]
         out[f]["best_model_checkpoint"] = best and os.path.basename(best)
-        out[f].pop("total_flos")
-        for x in out[f]["log_history"]:
-            x.pop("total_flos", None)
+        for x in [out[f]] + out[f]["log_history"]:
+            for key in unlike:
+                x.pop(key, None)
     return out
 
 
-def compare(d, a, b):
+def compare(d, unlike, a, b):
     if not near(a, b):
         return "event " + difference(a, b)
     if folders(d + "/ours") != folders(d + "/theirs"):
         return "folders %s, theirs %s" % (folders(d + "/ours"), folders(d + "/theirs"))
-    x, y = states(d + "/ours"), states(d + "/theirs")
+    x, y = states(d + "/ours", unlike), states(d + "/theirs", unlike)
     return "" if near(x, y) else "state " + difference(x, y)
 
 
@@ -223,15 +216,21 @@ def one(told, seed):
             with open("%s/%s.jsonl" % (d, name), "w") as f:
                 f.writelines(json.dumps(r) + "\n" for r in part)
         args, early, orders = strategies(rng)
-        said = compare(d, ours(bridge, device, d, args, early, orders, None), theirs(d, t, rows, args, early, orders, None))
+        unlike = broken(orders)
+        said = compare(d, unlike, ours(bridge, device, d, args, early, orders, None),
+                       theirs(d, t, rows, args, early, orders, None))
         left = [f for f in folders(d + "/theirs")]
         max_steps = json.load(open("%s/theirs/%s/trainer_state.json" % (d, left[0])))["max_steps"] if left else 0
         left = [f for f in left if int(f[11:]) < max_steps]
         if not said and left:
             resume = rng.choice(left)
+            if rng.random() < 0.5:  # steps stay those of the checkpoint
+                args.update((k, v) for k, v in zip(("logging_steps", "eval_steps", "save_steps"), [rng.randint(1, 3)] * 3)
+                            if k in args)
+                early.update(early and {"early_stopping_patience": rng.choice([1, 2])})
             ages(d + "/ours")
             ages(d + "/theirs")
-            said = compare(d, ours(bridge, device, d, args, early, orders, resume),
+            said = compare(d, unlike, ours(bridge, device, d, args, early, orders, resume),
                            theirs(d, t, rows, args, early, orders, resume))
             said = said and "resumed from %s: %s" % (resume, said)
     return said and "%s %s %s %s" % (said, args, early, orders)

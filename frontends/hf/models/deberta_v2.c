@@ -201,7 +201,10 @@ static SnValue distance_rows(SnBuild *b)
     const Distances d = distances_of(b);
     char norm[64];
     (void)snprintf(norm, sizeof norm, "%s", sn_config_string(b->config, "norm_rel_ebd", "none"));
-    SnValue x = sn_nn_param(b, "deberta.encoder.rel_embeddings.weight");
+    sn_scope_push(b->g, "deberta.encoder.rel_embeddings");
+    SnValue x = sn_nn_param(b, "weight");
+    sn_nn_keep_table(b, x);
+    sn_scope_pop(b->g);
     x = sn_slice_axis(b->g, x, 0, size(b, 0), size(b, 2 * d.span));
     return strstr(norm, "layer_norm") ? sn_nn_layer_norm(b, "deberta.encoder.LayerNorm", x, eps(b)) : x;
 }

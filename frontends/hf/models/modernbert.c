@@ -132,7 +132,7 @@ static const SnFamily modernbert = {.encoder = encoder};
 
 const SnArch sn_arch_modernbert[] = {
     {"modernbert", "ModernBertModel", "feature-extraction", "model", sn_head_hidden, &modernbert},
-    {"modernbert", "ModernBertForMaskedLM", "fill-mask", "model", masked_lm},
+    {"modernbert", "ModernBertForMaskedLM", "fill-mask", "model", masked_lm, .takes_items = true},
     {"modernbert", "ModernBertForSequenceClassification", "text-classification", "model", sequence},
     {"modernbert", "ModernBertForTokenClassification", "token-classification", "model", token},
     {"modernbert", "ModernBertForQuestionAnswering", "question-answering", "model", question},

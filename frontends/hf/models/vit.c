@@ -84,6 +84,6 @@ static const SnFamily vit = {.encoder = encoder, .pooled = pooled},
 
 const SnArch sn_arch_vit[] = {
     {"vit", "ViTModel", "image-feature-extraction", "vit", sn_head_hidden_pooled, &vit},
-    {"vit", "ViTForImageClassification", "image-classification", "vit", sn_head_sequence, &vit_classes},
+    {"vit", "ViTForImageClassification", "image-classification", "vit", sn_head_sequence, &vit_classes, true},
     {0},
 };
