@@ -437,6 +437,9 @@ static SnStatus begin(SnTrainer *t, SnError *err)
     SN_TRY(read_rows(t, err));
     find_metric(t);
     SN_TRY(check(t, err));
+    if (t->collate.task == SN_TRAIN_ANSWER && sn_arg_number(t->config, "label_smoothing_factor") != 0)
+        sn_log_write(t->ctx, SN_LOG_WARN,
+                     "config: label_smoothing_factor changes nothing: answers have no labels");
     SN_TRY(sn_model_need(t->model, err));
     return open_adapter(t, err);
 }
