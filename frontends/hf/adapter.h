@@ -20,6 +20,8 @@ SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table);
 /* The adapter's own copy of a parameter by its full name; none: it has none. t: that of the file, which a new
  * adapter begins with; or NULL. */
 SnValue sn_adapter_param(SnBuild *b, const char *full, const SnStTensor *t);
+/* The same with the rows that the adapter has of its own (trainable_token_indices). v: the parameter. */
+SnValue sn_adapter_row_values(SnBuild *b, const char *full, const SnStTensor *t, SnValue v);
 /* Makes room for virtual tokens in the inputs. */
 void sn_adapter_begin(SnBuild *b);
 /* Virtual tokens in front of words; keys or values in front of those of a layer. As they are, where the

@@ -93,6 +93,10 @@ SnValue sn_nn_words(SnBuild *b, const char *name, int64_t pad)
     if (embeds.ref)
         return sn_cast(b->g, embeds, b->dtype);
     const SnValue real = b->prompted.ref ? b->prompted : ids;
+    sn_scope_push(b->g, "%s", name);
+    const char *path = sn_scope_path(b->g);
+    b->words = sn_arena_strndup(b->arena, path, strlen(path));
+    sn_scope_pop(b->g);
     const SnValue words = sn_nn_neftune(b, unpadded(b, sn_nn_embedding(b, name, real), real, pad));
     return b->adapter ? sn_adapter_words(b, words) : words;
 }

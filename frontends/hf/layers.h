@@ -108,6 +108,7 @@ typedef struct SnBuild {
     SnLossForm *form;          /* or NULL */
     struct SnAdapter *adapter; /* of PEFT (adapter.h), or NULL */
     int adapter_form;          /* SnAdapterForm */
+    const char *words;         /* filled: the scope of the table of words */
     SnNamedValues adapted;     /* its tensors that are inputs */
     SnValue virtual;           /* what its virtual tokens are; or none */
     SnValue prompted;          /* input_ids of words that virtual tokens stand before; or none */

@@ -331,7 +331,7 @@ static SnValue find_param(SnBuild *b, const char *name)
     b->is_plain = t->dtype != SN_NODTYPE && (!b->trained || b->adapter);
     if (b->trained && !b->adapter && t->dtype != SN_NODTYPE)
         v = sn_nn_trained(b, file, v);
-    return sn_cast(b->g, v, b->dtype);
+    return sn_cast(b->g, b->adapter ? sn_adapter_row_values(b, full, t, v) : v, b->dtype);
 }
 
 static bool goes_outside(const SnBuild *b)

@@ -218,6 +218,79 @@ SnValue sn_adapter_param(SnBuild *b, const char *full, const SnStTensor *t)
                                                          : sn_graph_fail(b->g, err.code, "%s", err.message);
 }
 
+/* ---- rows of a table ---- */
+
+static SnValue wide(SnBuild *b, SnValue x)
+{
+    return sn_cast(b->g, x, SN_F32);
+}
+
+/* Which rows of the module are the adapter's own; NULL: none. */
+static const SnJson *own_rows(SnBuild *b, const char *module)
+{
+    const SnJson *v = sn_json_get(b->adapter->config, "trainable_token_indices");
+    if (v && v->kind == SN_JSON_ARRAY)
+        return b->words && strcmp(plain(b, b->words), module) == 0 ? v : NULL;
+    for (uint32_t i = 0; v && v->kind == SN_JSON_OBJECT && i < v->n; i++) {
+        const size_t n = strlen(module), end = v->u.child[i].key.n;
+        if (n >= end && memcmp(module + n - end, v->u.child[i].key.at, end) == 0)
+            return &v->u.child[i];
+    }
+    return NULL;
+}
+
+/* A new adapter begins with the rows that the model has. */
+static SnStatus make_rows(SnAdapter *a, const char *module, const SnStTensor *t, const int64_t *row,
+                          int64_t n, SnError *err)
+{
+    const size_t size = sn_dtype_size(t->dtype);
+    const int64_t dims[] = {n, t->dims[1]};
+    const char *name = sn_arena_printf(&a->arena, "%s%s." SN_PEFT_ROWS, a->prefix, module);
+    float *v = sn_arena_array(&a->arena, (size_t)(n * dims[1]) + 1, sizeof *v);
+    SN_CHECK(name && v, err, SN_ENOMEM, "%s: no memory", module);
+    for (int64_t i = 0; i < n * dims[1]; i++) {
+        const uint8_t *at = t->bytes.at + (size_t)(row[i / dims[1]] * dims[1] + i % dims[1]) * size;
+        v[i] = (float)sn_scalar_cast(t->dtype, SN_F64, sn_scalar_load(t->dtype, at), false).f;
+    }
+    return sn_weights_find(a->weights, name) ? SN_OK
+                                             : sn_weights_add(a->weights, name, SN_F32, 2, dims, v, err);
+}
+
+SnValue sn_adapter_row_values(SnBuild *b, const char *full, const SnStTensor *t, SnValue v)
+{
+    SnAdapter *a = b->adapter;
+    const char *path = plain(b, full), *dot = strrchr(path, '.');
+    char module[NAME_SIZE];
+    SnError err = {0};
+    if (!dot || strcmp(dot, ".weight") != 0 || dot - path >= NAME_SIZE || a->type != SN_PEFT_LORA)
+        return v;
+    (void)snprintf(module, sizeof module, "%.*s", (int)(dot - path), path);
+    const SnJson *list = own_rows(b, module);
+    const int64_t n = list && list->kind == SN_JSON_ARRAY ? list->n : 0;
+    if (!list)
+        return v;
+    int64_t *row = sn_arena_array(b->arena, (size_t)n + 1, sizeof *row);
+    bool fits = row && n > 0 && t->ndim == 2 && sn_dtype_is_float(t->dtype) && !sn_nn_in_blocks(b, v);
+    for (uint32_t i = 0; fits && i < n; i++) {
+        fits = sn_json_int(sn_json_at(list, i), &row[i]) && row[i] >= -t->dims[0] && row[i] < t->dims[0];
+        row[i] += row[i] < 0 ? t->dims[0] : 0;
+    }
+    if (!fits)
+        return sn_graph_fail(b->g, SN_EINVAL,
+                             "%s: trainable_token_indices: %s: expected numbers of rows of a table of floats",
+                             a->folder, module);
+    if (a->is_new && make_rows(a, module, t, row, n, &err) != SN_OK)
+        return sn_graph_fail(b->g, err.code, "%s", err.message);
+    const SnValue own = sn_peft_need(b, module, (SnPeftWanted){SN_PEFT_ROWS, n, t->dims[1], SN_PEFT_FLAT, 0});
+    const SnValue at = sn_const_data(b->g, SN_I64, 1, &n, row);
+    const SnValue all = sn_scatter(b->g, "set", wide(b, v), 1, (const int[]){0}, &at, own);
+    char name[NAME_SIZE];
+    if (b->nwant && snprintf(name, sizeof name, "merged.%s.weight", module) < NAME_SIZE &&
+        !sn_named_value(b->out.at, b->out.n, name).ref) /* a head reads the table once more */
+        sn_nn_output(b, name, all);
+    return all;
+}
+
 /* ---- products ---- */
 
 typedef struct Product {
@@ -227,11 +300,6 @@ typedef struct Product {
     int64_t in, out;
     bool is_merged, is_turned; /* is_turned: the file has w the other way round */
 } Product;
-
-static SnValue wide(SnBuild *b, SnValue x)
-{
-    return sn_cast(b->g, x, SN_F32);
-}
 
 static SnValue times(SnBuild *b, SnValue x, double s)
 {

@@ -51,7 +51,7 @@ static const struct Key {
     {"use_dora", LORA, READ, "false"},
     {"lora_bias", LORA, READ, "false"},
     {"target_parameters", LORA, OFF, "null"},
-    {"trainable_token_indices", LORA, OFF, "null"},
+    {"trainable_token_indices", LORA, READ, "null"},
     {"alora_invocation_tokens", LORA, OFF, "null"},
     {"layer_replication", LORA, OFF, "null"},
     {"use_qalora", LORA, OFF, "false"},
@@ -182,6 +182,9 @@ static SnStatus check_init(SnAdapter *a, SnError *err)
         "%s: init_lora_weights pissa_niter: no file has what it took out of the model; PEFT writes a LoRA "
         "of it with path_initial_model_for_weight_conversion",
         a->folder);
+    const SnJson *rows = sn_json_get(a->config, "trainable_token_indices");
+    SN_CHECK(sn_json_is_null(rows) || rows->kind == SN_JSON_ARRAY || rows->kind == SN_JSON_OBJECT, err,
+             SN_EINVAL, "%s: trainable_token_indices: expected a list, or lists by modules", a->folder);
     SN_CHECK(a->taken == SN_PEFT_NOTHING || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
              "%s: init_lora_weights with lora_bias: expected true or false", a->folder);
     SN_CHECK(!sn_peft_is_on(a, "use_dora") || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,

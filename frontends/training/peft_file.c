@@ -217,15 +217,22 @@ static SnStatus copy_words(SnAdapter *a, SnError *err)
 /* Does it change anything? Copies alone do not. */
 static SnStatus check_made(SnAdapter *a, SnError *err)
 {
-    static const char *const end[] = {".lora_A.weight", ".lora_embedding_A", ".ia3_l"};
+    static const char *const end[] = {".lora_A.weight", ".lora_embedding_A", ".ia3_l"}, *const table[] = {
+                                                                                            "." SN_PEFT_ROWS};
+    const SnJson *rows = sn_json_get(a->config, "trainable_token_indices");
+    const size_t least = sn_json_is_null(rows) ? 0 : rows->kind == SN_JSON_OBJECT ? rows->n : 1;
     SnArena arena;
     const char *const *name = NULL;
-    size_t n = 0;
+    size_t n = 0, ntable = 0;
     sn_arena_init(&arena, sn_allocator(a->m->ctx));
-    const SnStatus st = sn_peft_modules(a, &arena, "", end, SN_COUNT(end), &name, &n, err);
+    SnStatus st = sn_peft_modules(a, &arena, "", end, SN_COUNT(end), &name, &n, err);
+    if (st == SN_OK)
+        st = sn_peft_modules(a, &arena, "", table, 1, &name, &ntable, err);
     sn_arena_clear(&arena);
     SN_TRY(st);
     SN_CHECK(n || a->tokens, err, SN_EINVAL, "adapter: %s has none of target_modules", a->m->folder);
+    SN_CHECK(ntable >= least, err, SN_EINVAL, "adapter: trainable_token_indices: %s has %zu of %zu tables",
+             a->m->folder, ntable, least);
     return SN_OK;
 }
 

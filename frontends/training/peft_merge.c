@@ -3,6 +3,8 @@
 
 #include "runtime/tensor.h"
 
+#include <stdio.h>
+
 typedef struct Merge {
     SnModel *m;
     SnAdapter *a;
@@ -70,7 +72,8 @@ static SnStatus untie(Merge *x, const char *module, const SnStTensor *table, SnE
 /* What changes: the weight of each module, and the biases of some. */
 static SnStatus list_changes(Merge *x, const char *const **out, size_t *n, SnError *err)
 {
-    static const char *const products[] = {".lora_A.weight", ".lora_embedding_A", ".ia3_l"},
+    static const char *const products[] = {".lora_A.weight", ".lora_embedding_A", ".ia3_l",
+                                           ("." SN_PEFT_ROWS)},
                              *const biased[] = {".lora_B.bias"};
     const char *const *weight = NULL, *const *bias = NULL;
     size_t nweight = 0, nbias = 0;
@@ -95,6 +98,15 @@ static SnStatus list_changes(Merge *x, const char *const **out, size_t *n, SnErr
     return x->arena.failed ? no_memory(x, err) : SN_OK;
 }
 
+/* Rows of its own are those of a head that shares the table, too. */
+static bool has_rows(const Merge *x, const char *weight)
+{
+    char own[SN_PEFT_NAME];
+    const int n = (int)(strlen(weight) - strlen("weight"));
+    return snprintf(own, sizeof own, "%s%.*s" SN_PEFT_ROWS, x->a->prefix, n, weight) < SN_PEFT_NAME &&
+           sn_weights_find(x->a->weights, own);
+}
+
 static SnStatus take_modules(Merge *x, SnError *err)
 {
     const char *const *want = NULL;
@@ -107,7 +119,7 @@ static SnStatus take_modules(Merge *x, SnError *err)
         const SnStTensor *t = find(x, name);
         const bool is_table =
             strstr(name, "embed_tokens.") || strstr(name, "wte.") || strstr(name, "lm_head.");
-        if (is_table)
+        if (is_table && !has_rows(x, name))
             st = untie(x, name, t, err);
         if (st == SN_OK && !t && !strstr(name, "lm_head."))
             st = sn_fail(err, SN_EUNSUPPORTED, "%s: %s: the model has none that could take it up",
@@ -128,8 +140,8 @@ static SnStatus take_copies(Merge *x, SnError *err)
         const char *name = (const char *)own->name.at;
         const char *base = strstr(name, ".base_layer.");
         if (own->name.n <= prefix || strstr(name, ".lora_") || strstr(name, ".ia3_l") ||
-            strstr(name, ".modules_to_save.") || strstr(name, ".original_module.") ||
-            (base && strcmp(base, ".base_layer.weight") == 0))
+            strstr(name, "." SN_PEFT_ROWS) || strstr(name, ".modules_to_save.") ||
+            strstr(name, ".original_module.") || (base && strcmp(base, ".base_layer.weight") == 0))
             continue;
         name = base ? sn_arena_printf(&x->arena, "%.*s%s", (int)(base - name - (ptrdiff_t)prefix),
                                       name + prefix, base + strlen(".base_layer"))

@@ -72,6 +72,8 @@ typedef struct SnPeftPart {
 } SnPeftPart;
 /* Of a combination: f32[adapters + 1, rank], 1 where a column counts for a row with that number. */
 #define SN_PEFT_COLUMNS "adapter_columns"
+/* Rows of a table in the place of the model's own. */
+#define SN_PEFT_ROWS "token_adapter.trainable_tokens_delta"
 /* The rank-th best approximation of the sum of weight b a; a has rows of length 1. False: no memory. */
 bool sn_peft_best(SnArena *work, const SnPeftPart *part, size_t n, int64_t in, int64_t out, int64_t rank,
                   float *a, float *b);

@@ -399,10 +399,12 @@ static SnStatus check_kinds(const Mix *x, SnError *err)
         SN_CHECK(a->type == SN_PEFT_LORA && a->taken == SN_PEFT_NOTHING && !sn_peft_is_on(a, "use_dora") &&
                      !sn_peft_is_on(a, "lora_bias") &&
                      sn_json_is_null(sn_json_get(a->config, "modules_to_save")) &&
+                     sn_json_is_null(sn_json_get(a->config, "trainable_token_indices")) &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "all") &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "lora_only"),
                  err, SN_EUNSUPPORTED,
-                 "%s: only LoRA without DoRA, biases, modules_to_save, pissa and olora is combined",
+                 "%s: only LoRA without DoRA, biases, modules_to_save, rows of tables, pissa and olora is "
+                 "combined",
                  a->folder);
         SN_CHECK(a->m == x->from[0]->m, err, SN_EINVAL, "%s: it is of another model", a->folder);
     }

@@ -111,6 +111,8 @@ VARIANTS = {
                           alpha_pattern=lambda r, family: {r".*\.1\..*" + FAMILIES[family][1][0]: 5}),
     "lora embeddings": lora(target_modules=lambda r, family: some(r, family) + [FAMILIES[family][2]]),
     "lora dora embeddings": lora(use_dora=True, target_modules=lambda r, family: some(r, family) + [FAMILIES[family][2]]),
+    "lora rows": lora(trainable_token_indices=[1, 5, 40]),
+    "lora rows named": lora(trainable_token_indices=lambda r, family: {FAMILIES[family][2]: [7, 3]}, use_rslora=True),
     "lora head": lora(target_modules=lambda r, family: some(r, family) + ["lm_head"]),
     "lora nf4": lora(),
     "lora nf4 double": lora(target_modules="all-linear"),

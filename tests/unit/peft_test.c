@@ -169,6 +169,7 @@ static void merged_for_good_is_what_the_adapter_gives(void **state)
     Room *r = *state;
     static const char *const configs[] = {LORA "}", LORA ", \"use_dora\": true, \"bias\": \"all\"}",
                                           LORA ", \"target_modules\": [\"embed_tokens\", \"q_proj\"]}",
+                                          LORA ", \"trainable_token_indices\": [3, -2]}",
                                           "{\"peft_type\": \"IA3\"}"};
     for (size_t i = 0; i < SN_COUNT(configs); i++) {
         SnModel *m = open_model(r, NULL), *other = open_model(r, NULL);
@@ -573,6 +574,9 @@ static void wrong_configs_are_refused_by_name(void **state)
         {LORA ", \"target_modules\": [\"nothing\"]}", "target_modules", SN_EINVAL},
         {LORA ", \"target_modules\": \"(\"}", "(", SN_EFORMAT},
         {LORA ", \"rank_pattern\": {\"q_proj\": 2.5}}", "rank 2.5", SN_EFORMAT},
+        {LORA ", \"trainable_token_indices\": [24]}", "trainable_token_indices", SN_EINVAL},
+        {LORA ", \"trainable_token_indices\": {\"wte\": [1]}}", "0 of 1", SN_EINVAL},
+        {LORA ", \"trainable_token_indices\": 3}", "trainable_token_indices", SN_EINVAL},
         {LORA ", \"target_parameters\": [\"x\"]}", "target_parameters", SN_EUNSUPPORTED},
         {LORA ", \"layer_replication\": [[0, 2]]}", "layer_replication", SN_EUNSUPPORTED},
         {LORA ", \"use_dora\": true, \"lora_bias\": true}", "lora_bias", SN_EINVAL},
