@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`sinter train` beside Transformers' Trainer: loss, norm of the gradients and rate of every step of tiny models of any
 family, losses of evaluations, counted operations; dropout 0, rows in their order, steps that lack rows at ends of epochs.
 
