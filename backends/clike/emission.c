@@ -25,19 +25,19 @@ static const char before[] = "#ifdef __FAST_MATH__\n"
                              "#define SINTER_SCALARS\n"
                              "#include <float.h>\n";
 
-static const char after[] =
-    "_Static_assert(sizeof(void *) == 8, \"tables hold pointers of 64 bits\");\n"
-    "_Static_assert(FLT_EVAL_METHOD == 0, \"f32 is computed as f32: -mfpmath=sse\");\n"
-    "\n"
-    "union sn_word {\n"
-    "    u64 bits;\n"
-    "    const void *at;\n"
-    "    void (*code)(void);\n"
-    "};\n"
-    "struct SnProgramDesc {\n"
-    "    union sn_word word[%zu];\n"
-    "};\n"
-    "#endif\n";
+static const char after[] = "_Static_assert(sizeof(void *) == 8, \"tables hold pointers of 64 bits\");\n"
+                            "_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16,\n"
+                            "               \"f32 is computed as f32: -mfpmath=sse\");\n"
+                            "\n"
+                            "union sn_word {\n"
+                            "    u64 bits;\n"
+                            "    const void *at;\n"
+                            "    void (*code)(void);\n"
+                            "};\n"
+                            "struct SnProgramDesc {\n"
+                            "    union sn_word word[%zu];\n"
+                            "};\n"
+                            "#endif\n";
 
 typedef struct Emitter {
     const SnObjectParts *o;
