@@ -16,7 +16,7 @@
 #define MAX_RUNS     16
 #define MAX_TEXT     (1 << 18)
 #define MAX_PROGRAMS 256
-#define AGAIN        12 /* runs in random order */
+#define AGAIN        6 /* runs in random order */
 
 static const char *default_targets[] = {"interp"};
 static const char *const *targets = default_targets;
