@@ -45,7 +45,8 @@ typedef struct SnContract {
     int64_t rows, panels, width;
     int64_t body_rows, body_panels;
     int64_t tall_rows; /* of a body one panel wide, where not all rows of the tile are there; 0: none */
-    int64_t ahead;     /* panels are asked for so many bytes before; 0: their k does not lie side by side */
+    int64_t ahead;     /* what lies along the lanes is asked for so many bytes before; 0: it is not */
+    bool has_panels;   /* that are panels, whose k lies side by side */
     SnTileFit tiles;
     bool is_strided; /* what is loaded along the lanes does not lie side by side */
     char pair;       /* the innermost k where that is 2 and lies behind the lane: words of two bf16 or f16 */

@@ -31,7 +31,7 @@ static bool reads_columns(const SnContract *c)
     for (int i = 0; i < 2; i++) {
         const SnLabels *x = &c->of[i];
         const char last = x->n > 0 ? x->at[x->n - 1] : 0;
-        const bool is_panel = c->ahead > 0 && last == c->lane.label[c->lane.n - 1];
+        const bool is_panel = c->has_panels && last == c->lane.label[c->lane.n - 1];
         if (last != 0 && !is_panel && memchr(c->summed.label, last, (size_t)c->summed.n) == NULL)
             return true;
     }
@@ -48,11 +48,17 @@ static bool has_blocks(SnLower *l, const SnContract *c)
     return !sn_is_const_i64(l->s, c->summed.count, &n) || n > 4 * BLOCK_K;
 }
 
+/* The operand that has the lanes, of which there are some. */
+static int lane_side(const SnContract *c)
+{
+    return memchr(c->of[0].at, c->lane.label[c->lane.n - 1], (size_t)c->of[0].n) != NULL ? 0 : 1;
+}
+
 /* From a row of k that lies along the lanes to one that is read later; 0: not always as far. */
 static int64_t bytes_ahead(SnLower *l, const SnContract *c)
 {
-    const char lane = c->lane.label[c->lane.n - 1], k = c->summed.label[c->summed.n - 1];
-    const int side = memchr(c->of[0].at, lane, (size_t)c->of[0].n) != NULL ? 0 : 1;
+    const char k = c->summed.label[c->summed.n - 1];
+    const int side = lane_side(c);
     const SnType *type = sn_type_of(l->s, c->operand[side]);
     int64_t bytes = ROWS_AHEAD * (int64_t)sn_dtype_size(type->dtype), n;
     for (int i = type->ndim; i-- > 0 && c->of[side].at[i] != k;) {
@@ -118,10 +124,11 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     const SnTarget *t = l->p->target;
     sn_tiles_find(l, c);
     c->panels = choose_panels(l, c);
-    const int64_t rows = c->tiles.fit ? TILE_ROWS : has_blocks(l, c) ? choose_block_rows(l, c) : ROWS;
+    const bool in_blocks = !c->tiles.fit && has_blocks(l, c);
+    const int64_t rows = c->tiles.fit ? TILE_ROWS : in_blocks ? choose_block_rows(l, c) : ROWS;
     c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
-    if (!c->tiles.fit && has_blocks(l, c))
+    if (in_blocks && !c->has_panels)
         c->ahead = bytes_ahead(l, c);
     const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);
     const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
@@ -313,10 +320,8 @@ static int64_t panel_bytes(SnLower *l, const SnContract *c)
     int64_t k = 0;
     if (c->lane.n == 0)
         return 0;
-    const char lane = c->lane.label[c->lane.n - 1];
-    const int side = memchr(c->of[0].at, lane, (size_t)c->of[0].n) != NULL ? 0 : 1;
     (void)sn_is_const_i64(l->s, c->summed.count, &k);
-    return k * SN_LANES * (int64_t)sn_dtype_size(sn_dtype_of(l->s, c->operand[side]));
+    return k * SN_LANES * (int64_t)sn_dtype_size(sn_dtype_of(l->s, c->operand[lane_side(c)]));
 }
 
 /* Steps at the end of a panel that ask for what lies ahead of it: for one row, whose panels come from memory
@@ -325,7 +330,7 @@ static int64_t last_steps(SnLower *l, const SnContract *c, const Body *b, const 
 {
     int64_t n;
     const int64_t bytes = panel_bytes(l, c);
-    if (c->ahead == 0 || b->k->size != 0 || b->rows > 1 || b->panels < 2 || bytes <= c->ahead || i != 0 ||
+    if (!c->has_panels || b->rows > 1 || b->panels < 2 || bytes <= c->ahead || i != 0 ||
         !sn_is_const_i64(l->s, c->summed.dims[0], &n) || n / u->step == 0)
         return 0;
     return c->ahead / (bytes / (n / u->step));

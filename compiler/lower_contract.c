@@ -58,9 +58,9 @@ static bool lies_along(SnLower *l, SnContract *c, const SnLabels *x)
         sn_is_const_i64(l->s, k->dims[k->n - 1], &n) && n == 2)
         c->pair = last;
     const int at = x->n - (c->pair != 0 ? 2 : 1);
-    const bool is_panel = at > 0 && memchr(k->label, x->at[at - 1], (size_t)k->n) != NULL &&
-                          sn_is_const_i64(l->s, c->lane.dims[c->lane.n - 1], &n) && n == SN_LANES;
-    c->ahead = is_panel ? AHEAD_BYTES : 0;
+    c->has_panels = at > 0 && memchr(k->label, x->at[at - 1], (size_t)k->n) != NULL &&
+                    sn_is_const_i64(l->s, c->lane.dims[c->lane.n - 1], &n) && n == SN_LANES;
+    c->ahead = c->has_panels ? AHEAD_BYTES : 0;
     return last == lane || c->pair != 0;
 }
 

@@ -48,8 +48,7 @@ typedef struct SnTrainingStep {
 } SnTrainingStep;
 /* Numbers of all parameters but tables of words and places: what Trainer counts operations by. */
 SN_API int64_t sn_training_weights(const SnTraining *t);
-/* One step over inputs [micro-batches, ..] (gradient_accumulation_steps of them, or what is left of an
- * epoch), or
+/* One step over inputs [micro-batches, ..]: gradient_accumulation_steps of them, or what is left of an epoch;
  * [..] where that is 1. */
 SN_API SN_MUST_CHECK SnStatus sn_training_step(SnTraining *t, const SnNamedTensor *in, size_t nin,
                                                SnTrainingStep *out, SnError *err);

@@ -73,11 +73,12 @@ static void put_keys(const File *f, SnText *t)
     for (size_t i = 0; (p = sn_gguf_key(f->arch, i)) != NULL; i++)
         if (first_key(f->arch, p->gguf) == i)
             put_key(t, p->hf, get(f, p->gguf));
-    if (integer(f, "attention.head_count", 0) >
-        0) { /* what follows from the others, whatever the family has */
-        sn_text_printf(t, get(f, "attention.key_length") ? "" : ",\"head_dim\":null");
-        sn_text_printf(t, get(f, "attention.head_count_kv") ? "" : ",\"num_key_value_heads\":null");
-    }
+    /* null: what follows from the number of heads, whatever the family has where a config is silent. */
+    const bool has_heads = integer(f, "attention.head_count", 0) > 0;
+    if (has_heads && !get(f, "attention.key_length"))
+        sn_text_printf(t, ",\"head_dim\":null");
+    if (has_heads && !get(f, "attention.head_count_kv"))
+        sn_text_printf(t, ",\"num_key_value_heads\":null");
     if (!get(f, "vocab_size")) {
         const SnJson *tokens = sn_json_get(f->gguf->metadata, "tokenizer.ggml.tokens");
         if (tokens)
