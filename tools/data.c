@@ -121,6 +121,13 @@ static SnStatus do_repeat(Work *w, const char *value, SnDataset **out)
     return sn_dataset_repeat(w->d, n, out, &w->err);
 }
 
+static SnStatus do_batch(Work *w, const char *value, SnDataset **out)
+{
+    int64_t n = 0;
+    SN_TRY(count_of(w, value, &n));
+    return sn_dataset_batch(w->d, n, arg_flag(w->a, "--drop-last"), out, &w->err);
+}
+
 static SnStatus do_unique(Work *w, const char *value, SnDataset **out)
 {
     return sn_dataset_unique(w->d, value, out, &w->err);
@@ -309,6 +316,7 @@ static const struct {
                   {"--remove", do_remove, true},
                   {"--tokenize", do_tokenize, true},
                   {"--repeat", do_repeat, true},
+                  {"--batch", do_batch, true},
                   {"--unique", do_unique, true},
                   {"--flatten", do_flatten, false},
                   {"--align-labels", do_align, true},

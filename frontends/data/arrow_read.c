@@ -511,9 +511,5 @@ SnStatus sn_read_arrow(const SnDataFile *f, SnDataset **out, SnError *err)
     if (st == SN_OK)
         st = end_stream(&s);
     sn_vec_clear(sn_allocator(f->ctx), &s.batch);
-    if (st == SN_OK)
-        *out = s.d;
-    else
-        sn_dataset_release(s.d);
-    return st;
+    return sn_table_finish(st, s.d, out);
 }

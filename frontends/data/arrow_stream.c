@@ -234,11 +234,7 @@ static SnStatus import(SnContext *ctx, struct ArrowArrayStream *s, const struct 
         st = read_arrays(d, s, held, err);
     if (st == SN_OK)
         st = make_columns(d, column, held, err);
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
+    return sn_table_finish(st, d, out);
 }
 
 SnStatus sn_dataset_from_arrow(SnContext *ctx, struct ArrowArrayStream *stream, SnDataset **out, SnError *err)

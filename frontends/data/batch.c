@@ -1,5 +1,5 @@
 /* batch.c -- rows of a column as views for programs, where they lie or gathered; rows of a dataset copied
- * together, one array a column. */
+ * together, one array a column, or as lists. */
 #include "frontends/data/table.h"
 
 typedef struct Batch {
@@ -218,5 +218,60 @@ SnStatus sn_table_gather(const SnDataset *d, int64_t first, int64_t n, SnDataset
     if (st == SN_OK)
         st = sn_builders_end(root.child.at, root.child.n, d->ctx, n, out, err);
     sn_builder_clear(&root);
+    return st;
+}
+
+/* ---- lists of rows ---- */
+
+typedef struct Lists {
+    const SnDataset *d;
+    int64_t size;
+} Lists;
+
+/* Rows of a part as lists of them. */
+static SnStatus make_lists(const Lists *l, SnDataset *part, uint32_t column, SnError *err)
+{
+    const SnColumn *c = &part->col[column];
+    const int64_t n = part->nrow / l->size + (part->nrow % l->size != 0);
+    SnFeature *type = sn_arena_array(&part->arena, 2, sizeof *type);
+    SnArray *a = sn_arena_array(&part->arena, 2, sizeof *a);
+    int32_t *end = NULL;
+    int64_t nrow = 0;
+    SN_CHECK(type && a, err, SN_ENOMEM, "batch: no memory");
+    SN_TRY(sn_table_alloc(part, (size_t)n + 1, sizeof *end, &end, err));
+    for (int64_t i = 1; i <= n; i++)
+        end[i] = (int32_t)(i < n ? i * l->size : part->nrow);
+    type[1] = c->type;
+    type[1].name = "item";
+    type[0] = (SnFeature){.name = c->type.name, .kind = SN_DATA_LIST, .nchild = 1, .child = &type[1]};
+    a[1] = *c->chunk;
+    a[1].type = &type[1];
+    a[0] = (SnArray){.type = &type[0], .n = n, .offsets = end, .child = &a[1]};
+    part->col[column].type = type[0];
+    return sn_table_chunks(part, column, a, 1, &nrow, err);
+}
+
+static SnStatus make_part(void *self, int64_t first, int64_t n, SnDataset **out, SnError *err)
+{
+    const Lists *l = self;
+    SnDataset *part = NULL;
+    SN_TRY(sn_table_gather(l->d, first, n, &part, err));
+    SnStatus st = sn_table_keep(part, l->d, err); /* which has the names of labels */
+    for (uint32_t i = 0; st == SN_OK && i < part->ncol; i++)
+        st = make_lists(l, part, i, err);
+    part->nrow = n / l->size + (n % l->size != 0);
+    return sn_table_finish(st, part, out);
+}
+
+SnStatus sn_dataset_batch(const SnDataset *d, int64_t size, bool drop_last, SnDataset **out, SnError *err)
+{
+    SnDataset *whole = NULL;
+    SN_CHECK(size > 0 && size <= INT32_MAX / 2, err, SN_EINVAL, "batch: of %lld rows", (long long)size);
+    SN_TRY(sn_dataset_slice(d, 0, drop_last ? d->nrow / size * size : d->nrow, &whole, err));
+    Lists l = {whole, size};
+    const uint64_t h = sn_stamp(whole->fingerprint, "batch", &size, sizeof size);
+    const SnStatus st = sn_rows_make(whole, h, size < SN_TABLE_PART ? SN_TABLE_PART / size * size : size,
+                                     make_part, &l, out, err);
+    sn_dataset_release(whole);
     return st;
 }

@@ -221,11 +221,7 @@ SnStatus sn_builders_end(SnBuilder *const *b, size_t n, SnContext *ctx, int64_t 
             d->col[i].type = *a->type;
     }
     d->nrow = nrow;
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
+    return sn_table_finish(st, d, out);
 }
 
 SnStatus sn_table_put(SnDataset *d, uint32_t column, SnBuilder *b, SnError *err)

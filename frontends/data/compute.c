@@ -3,12 +3,15 @@
 #include "frontends/data/formula.h"
 
 typedef struct Compute {
+    SnCompiler *cc;
     const SnDataset *d;
+    const char *name, *text; /* of the column that is made, NULL: of rows that are kept; the expression */
     SnFormula f;
-    SnInstance *run;
-    SnArena arena; /* of one block */
-    SnRows rows;   /* what was computed, */
-    SnBuilder b;   /* and what comes behind it */
+    SnInstance *run;     /* NULL: not begun */
+    SnArena arena;       /* of one block */
+    SN_VEC(int64_t) row; /* that are kept, */
+    SnCacheDraft draft;  /* or written */
+    bool is_writing;
     SnError *err;
 } Compute;
 
@@ -101,13 +104,12 @@ static SnStatus run_block(Compute *c, int64_t first, int64_t n, const uint8_t **
     return SN_OK;
 }
 
-static SnStatus begin(Compute *c, SnCompiler *cc, const SnDataset *d, const char *text, bool is_test,
-                      SnError *err)
+static SnStatus begin(Compute *c)
 {
-    *c = (Compute){.d = d, .err = err};
-    sn_arena_init(&c->arena, sn_allocator(d->ctx));
-    SN_TRY(sn_formula_open(cc, d, text, is_test, &c->f, err));
-    return sn_instance_create(c->f.program, NULL, &c->run, err);
+    if (c->run)
+        return SN_OK;
+    SN_TRY(sn_formula_open(c->cc, c->d, c->text, !c->name, &c->f, c->err));
+    return sn_instance_create(c->f.program, NULL, &c->run, c->err);
 }
 
 static void end(Compute *c)
@@ -117,16 +119,18 @@ static void end(Compute *c)
     sn_arena_clear(&c->arena);
 }
 
-static int64_t block_rows(const SnDataset *d, int64_t at)
+static int64_t block_rows(int64_t at, int64_t last)
 {
-    return d->nrow - at < SN_FORMULA_ROWS ? d->nrow - at : SN_FORMULA_ROWS;
+    return last - at < SN_FORMULA_ROWS ? last - at : SN_FORMULA_ROWS;
 }
 
-/* Of n rows from first on those that are kept. */
-static SnStatus keep_rows(Compute *c, int64_t first, int64_t n)
+/* ---- filter ---- */
+
+/* Of n rows from first on the numbers of those that are kept. */
+static SnStatus keep_block(Compute *c, int64_t first, int64_t n)
 {
     const uint8_t *keep = NULL, *valid = NULL;
-    int64_t nrow = 0;
+    size_t nrow = 0;
     SN_TRY(run_block(c, first, n, &keep, &valid));
     int64_t *row = sn_arena_array(&c->arena, (size_t)n, sizeof *row);
     SN_CHECK(row, c->err, SN_ENOMEM, "filter: no memory");
@@ -134,108 +138,122 @@ static SnStatus keep_rows(Compute *c, int64_t first, int64_t n)
         row[nrow] = first + i;
         nrow += keep[i];
     }
-    sn_builder_values(&c->b, row, (size_t)nrow);
-    return SN_OK;
-}
-
-static SnStatus compute_rows(Compute *c, int64_t first, int64_t n)
-{
-    const size_t each = sn_dtype_size(c->b.type.dtype);
-    const uint8_t *result = NULL, *valid = NULL;
-    SN_TRY(run_block(c, first, n, &result, &valid));
-    if (!valid)
-        sn_builder_values(&c->b, result, (size_t)n);
-    for (int64_t i = 0; valid && i < n; i++)
-        if (!valid[i])
-            sn_builder_null(&c->b);
-        else
-            sn_builder_raw(&c->b, result + (size_t)i * each);
-    return SN_OK;
-}
-
-typedef SnStatus ComputeFn(Compute *c, int64_t first, int64_t n);
-
-static SnStatus end_part(Compute *c)
-{
-    SnBuilder *one = &c->b;
-    const SnBuilder empty = {.memory = one->memory, .type = one->type, .key = one->key};
-    SnDataset *part = NULL;
-    SN_TRY(sn_builders_end(&one, 1, c->d->ctx, one->n, &part, c->err));
-    sn_builder_clear(one);
-    *one = empty;
-    return sn_rows_add(&c->rows, part, c->err);
-}
-
-static SnStatus run_all(Compute *c, ComputeFn *run, SnDataset **out)
-{
-    for (int64_t at = 0; at < c->d->nrow; at += SN_FORMULA_ROWS) {
-        SN_TRY(run(c, at, block_rows(c->d, at)));
-        if (c->b.n >= PART_ROWS)
-            SN_TRY(end_part(c));
+    if (c->is_writing) {
+        c->is_writing = sn_cache_grow(&c->draft, sn_bytes(row, nrow * sizeof *row));
+        return c->is_writing ? SN_OK : SN_EIO;
     }
-    if (c->b.n || !c->rows.nrow)
-        SN_TRY(end_part(c));
-    return sn_rows_end(&c->rows, out, c->err);
+    SN_CHECK(sn_vec_reserve(c->arena.memory, &c->row, nrow), c->err, SN_ENOMEM, "filter: no memory");
+    if (nrow)
+        memcpy(c->row.at + c->row.n, row, nrow * sizeof *row);
+    c->row.n += nrow;
+    return SN_OK;
 }
 
-/* What run computes, as a dataset of one column: from the cache, where it was computed before. */
-static SnStatus kept_column(SnCompiler *cc, const SnDataset *d, const SnDataset *result, const char *name,
-                            const char *expression, bool is_test, ComputeFn *run, SnDataset **out,
-                            SnError *err)
+static SnStatus keep_rows(Compute *c)
 {
-    Compute c;
-    bool found = false;
-    const bool is_kept = d->nrow >= SN_ROWS_LEAST;
-    if (is_kept)
-        SN_TRY(sn_rows_find(d->ctx, result->fingerprint, out, &found, err));
-    if (found)
-        return SN_OK;
-    SnStatus st = begin(&c, cc, d, expression, is_test, err);
-    sn_rows_begin(&c.rows, d->ctx, result->fingerprint, is_kept ? SN_ROWS_KEPT : SN_ROWS_MEMORY);
-    c.b = (SnBuilder){.memory = sn_allocator(d->ctx), .key = sn_bytes_str(name)};
-    c.b.type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = is_test ? SN_I64 : c.f.dtype};
-    if (st == SN_OK)
-        st = run_all(&c, run, out);
-    sn_rows_clear(&c.rows);
-    sn_builder_clear(&c.b);
-    end(&c);
-    return st;
+    SN_TRY(begin(c));
+    for (int64_t at = 0; at < c->d->nrow; at += SN_FORMULA_ROWS)
+        SN_TRY(keep_block(c, at, block_rows(at, c->d->nrow)));
+    return SN_OK;
+}
+
+static bool are_rows(SnBytes blob, int64_t nrow)
+{
+    const int64_t *row = (const void *)blob.at;
+    const size_t n = blob.n / sizeof *row;
+    bool ok = blob.n % sizeof *row == 0 && (n == 0 || (row[0] >= 0 && row[n - 1] < nrow));
+    for (size_t i = 1; ok && i < n; i++)
+        ok = row[i - 1] < row[i];
+    return ok;
+}
+
+/* The rows of `to` that are kept become its order: numbers in a file of the cache, where there is one. */
+static SnStatus filter(Compute *c, SnDataset *to)
+{
+    static const char kind[] = "dataset order 1";
+    SnContext *ctx = to->ctx;
+    const SnHash128 key = sn_hash128(kind, sizeof kind, to->fingerprint);
+    const bool is_kept = c->d->nrow >= SN_ROWS_LEAST;
+    SnFile *file = NULL;
+    SnBytes blob;
+    if (!is_kept || !sn_cache_get(ctx, key, &file, &blob)) {
+        c->is_writing = is_kept && sn_cache_begin_growing(ctx, key, &c->draft);
+        const bool was_writing = c->is_writing;
+        SnStatus st = keep_rows(c);
+        if (was_writing && (st != SN_OK || !sn_cache_commit(ctx, &c->draft, &file, &blob)))
+            sn_cache_give_up(&c->draft);
+        if (was_writing && !file && (st == SN_OK || !c->is_writing)) {
+            c->is_writing = false;
+            st = keep_rows(c);
+        }
+        SN_TRY(st);
+    }
+    if (!file)
+        return sn_table_reorder(to, c->row.at, 0, (int64_t)c->row.n, c->err);
+    SnStatus st = are_rows(blob, to->nrow) ? sn_table_keep_file(to, file, c->err)
+                                           : sn_fail(c->err, SN_EFORMAT, "%s: no rows", sn_file_path(file));
+    sn_file_release(file);
+    return st == SN_OK ? sn_table_reorder(to, (const void *)blob.at, -1, (int64_t)(blob.n / 8), c->err) : st;
 }
 
 SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where, SnDataset **out,
                            SnError *err)
 {
-    SnDataset *result = NULL, *rows = NULL;
-    SnArena arena;
-    SnView v;
-    sn_arena_init(&arena, sn_allocator(d->ctx));
-    SN_TRY(sn_table_derive(d, 0, &result, err));
-    sn_table_stamp(result, "filter", where, strlen(where));
-    SnStatus st = kept_column(cc, d, result, "row", where, true, keep_rows, &rows, err);
+    SnDataset *to = NULL;
+    Compute c = {.cc = cc, .d = d, .text = where, .err = err};
+    SN_TRY(sn_table_derive(d, 0, &to, err));
+    sn_table_stamp(to, "filter", where, strlen(where));
+    sn_arena_init(&c.arena, sn_allocator(d->ctx));
+    const SnStatus st = filter(&c, to);
+    sn_vec_clear(c.arena.memory, &c.row);
+    end(&c);
+    return sn_table_finish(st, to, out);
+}
+
+/* ---- map ---- */
+
+static SnStatus add_block(Compute *c, SnBuilder *b, int64_t first, int64_t n)
+{
+    const size_t each = sn_dtype_size(b->type.dtype);
+    const uint8_t *result = NULL, *valid = NULL;
+    SN_TRY(run_block(c, first, n, &result, &valid));
+    if (!valid)
+        sn_builder_values(b, result, (size_t)n);
+    for (int64_t i = 0; valid && i < n; i++)
+        if (!valid[i])
+            sn_builder_null(b);
+        else
+            sn_builder_raw(b, result + (size_t)i * each);
+    return SN_OK;
+}
+
+static SnStatus make_part(void *self, int64_t first, int64_t n, SnDataset **out, SnError *err)
+{
+    Compute *c = self;
+    SN_TRY(begin(c));
+    SnBuilder b = {.memory = c->arena.memory,
+                   .key = sn_bytes_str(c->name),
+                   .type = {.kind = SN_DATA_NUMBER, .dtype = c->f.dtype}};
+    SnBuilder *one = &b;
+    SnStatus st = SN_OK;
+    for (int64_t at = first; st == SN_OK && at < first + n; at += SN_FORMULA_ROWS)
+        st = add_block(c, &b, at, block_rows(at, first + n));
     if (st == SN_OK)
-        st = sn_table_view(rows, 0, 0, rows->nrow, &arena, &v, err);
-    if (st == SN_OK)
-        st = sn_dataset_select(d, v.data, rows->nrow, out, err);
-    sn_arena_clear(&arena);
-    sn_dataset_release(rows);
-    sn_dataset_release(result);
+        st = sn_builders_end(&one, 1, c->d->ctx, n, out, err);
+    sn_builder_clear(&b);
     return st;
 }
 
 SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, const char *expression,
                         SnDataset **out, SnError *err)
 {
-    SnDataset *to = NULL, *column = NULL;
+    SnDataset *to = NULL;
+    Compute c = {.cc = cc, .d = d, .name = name, .text = expression, .err = err};
     SN_TRY(sn_table_derive(d, 1, &to, err));
     sn_table_stamp(to, "map", name, strlen(name));
     sn_table_stamp(to, "to", expression, strlen(expression));
-    SnStatus st = kept_column(cc, d, to, name, expression, false, compute_rows, &column, err);
-    if (st == SN_OK)
-        st = sn_table_add_columns(to, column, err);
-    sn_dataset_release(column);
-    if (st == SN_OK)
-        *out = to;
-    else
-        sn_dataset_release(to);
-    return st;
+    sn_arena_init(&c.arena, sn_allocator(d->ctx));
+    const SnStatus st = sn_rows_make_columns(d, to, PART_ROWS, make_part, &c, err);
+    end(&c);
+    return sn_table_finish(st, to, out);
 }

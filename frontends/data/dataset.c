@@ -101,6 +101,15 @@ SnStatus sn_table_derive(const SnDataset *d, uint32_t more, SnDataset **out, SnE
     return SN_OK;
 }
 
+SnStatus sn_table_finish(SnStatus st, SnDataset *d, SnDataset **out)
+{
+    if (st == SN_OK)
+        *out = d;
+    else
+        sn_dataset_release(d);
+    return st;
+}
+
 SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnArray *chunk, uint32_t nchunk, int64_t *nrow,
                          SnError *err)
 {

@@ -166,7 +166,11 @@ SN_API SN_MUST_CHECK SnStatus sn_dataset_rename(const SnDataset *d, const char *
 SN_API SN_MUST_CHECK SnStatus sn_dataset_keep(const SnDataset *d, const char *const *name, size_t n,
                                               bool drop, SnDataset **out,
                                               SnError *err); /* select_, remove_columns */
-/* type: "int32", "float32", "string", "large_string", "bool" ... A value that does not fit names its row. */
+/* Rows that are lists of `size` rows. */
+SN_API SN_MUST_CHECK SnStatus sn_dataset_batch(const SnDataset *d, int64_t size, bool drop_last,
+                                               SnDataset **out, SnError *err);
+/* type: "int32", "string", "timestamp[ms]" .. or a feature as Features.to_dict() has it in JSON, or short:
+ * {"a": "int32", "b": ["string"]}. A value that does not fit names its row. */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *type,
                                               SnDataset **out, SnError *err);
 /* Objects become columns "a.b" of their fields, and so do those in them. */

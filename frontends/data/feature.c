@@ -178,6 +178,56 @@ static SnStatus add_tag(SnArena *arena, const SnJson *v, SnFeature *f, SnError *
     return SN_OK;
 }
 
+static SnStatus read_value(SnArena *arena, SnBytes name, SnFeature *out, SnError *err)
+{
+    const char *unit = sn_arena_strndup(arena, (const char *)name.at, name.n);
+    SN_CHECK(unit, err, SN_ENOMEM, "features: no memory");
+    SN_CHECK(sn_feature_named(name, out) || sn_date_named(unit, out), err, SN_EUNSUPPORTED,
+             "features: no type %s", unit);
+    return SN_OK;
+}
+
+static SnStatus read_fields(SnArena *arena, const SnJson *v, SnFeature *out, SnError *err)
+{
+    SnFeature *child = sn_arena_array(arena, v->n + 1u, sizeof *child);
+    SN_CHECK(child, err, SN_ENOMEM, "features: no memory");
+    *out = (SnFeature){.kind = SN_DATA_STRUCT, .nchild = v->n, .child = child};
+    for (uint32_t i = 0; i < v->n; i++) {
+        SN_TRY(sn_feature_read(arena, &v->u.child[i], &child[i], err));
+        child[i].name = sn_arena_strndup(arena, (const char *)v->u.child[i].key.at, v->u.child[i].key.n);
+        SN_CHECK(child[i].name, err, SN_ENOMEM, "features: no memory");
+    }
+    return SN_OK;
+}
+
+SnStatus sn_feature_read(SnArena *arena, const SnJson *v, SnFeature *out, SnError *err)
+{
+    SnBytes tag = {NULL, 0}, name;
+    const bool is_object = v && v->kind == SN_JSON_OBJECT;
+    if (v && sn_json_string(v, &name))
+        return read_value(arena, name, out, err);
+    if (is_object && !sn_json_string(sn_json_get(v, "_type"), &tag))
+        return read_fields(arena, v, out, err);
+    if (sn_bytes_is(tag, "Value") && sn_json_string(sn_json_get(v, "dtype"), &name))
+        return read_value(arena, name, out, err);
+    if (sn_bytes_is(tag, "ClassLabel")) {
+        *out = (SnFeature){.dtype = SN_I64};
+        return add_names(arena, v, out, err);
+    }
+    const bool is_wide = sn_bytes_is(tag, "LargeList");
+    const bool is_list = is_wide || sn_bytes_is(tag, "List") || sn_bytes_is(tag, "Sequence");
+    SN_CHECK(v && (is_list || v->kind == SN_JSON_ARRAY), err, SN_EUNSUPPORTED, "features: no type %.*s",
+             (int)tag.n, (const char *)tag.at);
+    SnFeature *child = sn_arena_alloc(arena, sizeof *child);
+    *out = (SnFeature){.kind = SN_DATA_LIST, .is_wide = is_wide, .nchild = 1, .child = child};
+    SN_CHECK(child, err, SN_ENOMEM, "features: no memory");
+    if (sn_json_int(sn_json_get(v, "length"), &out->length) && out->length < 0)
+        out->length = 0;
+    SN_TRY(sn_feature_read(arena, item_of(v), child, err));
+    child->name = "item";
+    return SN_OK;
+}
+
 SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err)
 {
     if (!v || (v->kind != SN_JSON_OBJECT && v->kind != SN_JSON_ARRAY))

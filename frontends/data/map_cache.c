@@ -22,11 +22,7 @@ static SnStatus open_blob(SnContext *ctx, SnFile *file, SnBytes blob, SnDataset 
     if (st == SN_OK)
         st = sn_table_keep_file(d, file, err);
     sn_file_release(file);
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
+    return sn_table_finish(st, d, out);
 }
 
 SnStatus sn_rows_find(SnContext *ctx, uint64_t fingerprint, SnDataset **out, bool *found, SnError *err)
@@ -150,7 +146,37 @@ void sn_rows_clear(SnRows *r)
     sn_arena_clear(&r->arena);
 }
 
-SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from, SnError *err)
+SnStatus sn_rows_make(const SnDataset *d, uint64_t fingerprint, int64_t each, SnPartFn *fn, void *self,
+                      SnDataset **out, SnError *err)
+{
+    const bool is_kept =
+        d->nrow >= SN_ROWS_LEAST && d->fingerprint; /* 0: nobody knows what it was made from */
+    bool found = false;
+    if (is_kept)
+        SN_TRY(sn_rows_find(d->ctx, fingerprint, out, &found, err));
+    if (found)
+        return SN_OK;
+    SnRows rows;
+    SnStatus st = SN_OK;
+    int64_t first = 0;
+    sn_rows_begin(&rows, d->ctx, fingerprint, is_kept ? SN_ROWS_KEPT : SN_ROWS_MEMORY);
+    do {
+        const int64_t n = d->nrow - first < each ? d->nrow - first : each;
+        SnDataset *part = NULL;
+        st = fn(self, first, n, &part, err);
+        if (st == SN_OK)
+            st = sn_rows_add(&rows, part, err);
+        sn_table_forget(d);
+        first += n;
+    } while (st == SN_OK && first < d->nrow);
+    if (st == SN_OK)
+        st = sn_rows_end(&rows, out, err);
+    sn_rows_clear(&rows);
+    return st;
+}
+
+/* The columns of `from` in the place of those of their names, or as more. */
+static SnStatus add_columns(SnDataset *d, const SnDataset *from, SnError *err)
 {
     SN_TRY(sn_table_keep(d, from, err));
     for (uint32_t i = 0; i < from->ncol; i++) {
@@ -161,4 +187,14 @@ SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from, SnError *err)
         d->ncol += at == d->ncol;
     }
     return SN_OK;
+}
+
+SnStatus sn_rows_make_columns(const SnDataset *d, SnDataset *to, int64_t each, SnPartFn *fn, void *self,
+                              SnError *err)
+{
+    SnDataset *made = NULL;
+    SN_TRY(sn_rows_make(d, to->fingerprint, each, fn, self, &made, err));
+    const SnStatus st = add_columns(to, made, err);
+    sn_dataset_release(made);
+    return st;
 }

@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-/* The order of rows `row` (NULL: first, first + 1, ..) of every column of d; columns that had one order have
- * one again. */
-static SnStatus reorder(SnDataset *d, const int64_t *row, int64_t first, int64_t n, SnError *err)
+SnStatus sn_table_reorder(SnDataset *d, const int64_t *row, int64_t first, int64_t n, SnError *err)
 {
     const SnDataset *from = d->of.at[0];
     d->nrow = n;
@@ -21,6 +19,8 @@ static SnStatus reorder(SnDataset *d, const int64_t *row, int64_t first, int64_t
         } else if (!row) {
             c->order = old->order ? old->order + first : NULL;
             c->base = old->base + first;
+        } else if (first < 0 && !old->order && old->base == 0) {
+            c->order = row;
         } else {
             int64_t *order = NULL;
             SN_TRY(sn_table_alloc(d, (size_t)n, sizeof *order, &order, err));
@@ -33,15 +33,6 @@ static SnStatus reorder(SnDataset *d, const int64_t *row, int64_t first, int64_t
     return SN_OK;
 }
 
-static SnStatus finish(SnStatus st, SnDataset *d, SnDataset **out)
-{
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
-}
-
 SnStatus sn_dataset_slice(const SnDataset *d, int64_t first, int64_t n, SnDataset **out, SnError *err)
 {
     SnDataset *to = NULL;
@@ -51,7 +42,7 @@ SnStatus sn_dataset_slice(const SnDataset *d, int64_t first, int64_t n, SnDatase
     n = n < d->nrow - first ? n : d->nrow - first;
     SN_TRY(sn_table_derive(d, 0, &to, err));
     sn_table_stamp(to, "slice", (const int64_t[]){first, n}, 2 * sizeof n);
-    return finish(reorder(to, NULL, first, n, err), to, out);
+    return sn_table_finish(sn_table_reorder(to, NULL, first, n, err), to, out);
 }
 
 static SnStatus take_rows(const SnDataset *d, const char *op, const int64_t *row, int64_t n, SnDataset **out,
@@ -60,7 +51,7 @@ static SnStatus take_rows(const SnDataset *d, const char *op, const int64_t *row
     SnDataset *to = NULL;
     SN_TRY(sn_table_derive(d, 0, &to, err));
     sn_table_stamp(to, op, row, (size_t)n * sizeof *row);
-    return finish(reorder(to, row, 0, n, err), to, out);
+    return sn_table_finish(sn_table_reorder(to, row, 0, n, err), to, out);
 }
 
 SnStatus sn_dataset_select(const SnDataset *d, const int64_t *row, int64_t n, SnDataset **out, SnError *err)
@@ -112,10 +103,10 @@ SnStatus sn_dataset_shuffle(const SnDataset *d, uint64_t seed, SnDataset **out, 
 static SnStatus test_rows(const SnDataset *d, double test_size, int64_t *out, SnError *err)
 {
     const double n = (double)d->nrow, want = test_size < 1 ? ceil(test_size * n) : test_size;
-    SN_CHECK(test_size > 0 && want < n && want == floor(want), err, SN_EINVAL,
+    SN_CHECK(test_size > 0 && (want < n || n == 0) && want == floor(want), err, SN_EINVAL,
              "split: a test size of %g of %lld rows leaves nothing on one side", test_size,
              (long long)d->nrow);
-    *out = (int64_t)want;
+    *out = d->nrow ? (int64_t)want : 0;
     return SN_OK;
 }
 
@@ -535,7 +526,7 @@ SnStatus sn_dataset_concatenate(SnDataset *const *part, size_t npart, SnDataset 
     SnDataset *d = NULL;
     SN_CHECK(npart > 0, err, SN_EINVAL, "concatenate: no datasets");
     SN_TRY(sn_table_create(part[0]->ctx, part[0]->ncol, &d, err));
-    return finish(join(d, part, npart, err), d, out);
+    return sn_table_finish(join(d, part, npart, err), d, out);
 }
 
 SnStatus sn_dataset_repeat(SnDataset *d, int64_t n, SnDataset **out, SnError *err)
@@ -582,7 +573,7 @@ SnStatus sn_dataset_join_columns(SnDataset *const *part, size_t npart, SnDataset
     for (size_t i = 0; i < npart; i++)
         ncol += part[i]->ncol;
     SN_TRY(sn_table_create(part[0]->ctx, ncol, &d, err));
-    return finish(stand_beside(d, part, npart, err), d, out);
+    return sn_table_finish(stand_beside(d, part, npart, err), d, out);
 }
 
 typedef struct Source {

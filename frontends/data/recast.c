@@ -7,15 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static SnStatus finish(SnStatus st, SnDataset *d, SnDataset **out)
-{
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
-}
-
 SnStatus sn_dataset_rename(const SnDataset *d, const char *from, const char *to, SnDataset **out,
                            SnError *err)
 {
@@ -28,7 +19,8 @@ SnStatus sn_dataset_rename(const SnDataset *d, const char *from, const char *to,
     r->col[at].type.name = sn_arena_strndup(&r->arena, to, strlen(to));
     sn_table_stamp(r, "rename", &at, sizeof at);
     sn_table_stamp(r, "to", to, strlen(to));
-    return finish(r->col[at].type.name ? SN_OK : sn_fail(err, SN_ENOMEM, "rename: no memory"), r, out);
+    return sn_table_finish(r->col[at].type.name ? SN_OK : sn_fail(err, SN_ENOMEM, "rename: no memory"), r,
+                           out);
 }
 
 SnStatus sn_dataset_keep(const SnDataset *d, const char *const *name, size_t n, bool drop, SnDataset **out,
@@ -49,7 +41,7 @@ SnStatus sn_dataset_keep(const SnDataset *d, const char *const *name, size_t n, 
         sn_table_stamp(r, drop ? "drop" : "keep", name[i], strlen(name[i]));
     }
     r->ncol = drop ? r->ncol : (uint32_t)n;
-    return finish(st, r, out);
+    return sn_table_finish(st, r, out);
 }
 
 /* ---- cast ---- */
@@ -76,38 +68,81 @@ static SnStatus does_not_fit(const Cast *k, SnCell c, const SnFeature *to)
     return st;
 }
 
+/* A number as JSON spells it: without a plus, zeros before it and a point that nothing stands behind. */
+static bool cast_float(SnBytes s, double *out)
+{
+    static const char *const words[] = {"nan", "inf", "infinity"};
+    char plain[64];
+    size_t n = 0, at = s.n && (s.at[0] == '-' || s.at[0] == '+');
+    const bool is_negative = at && s.at[0] == '-';
+    for (size_t i = 0; i < SN_COUNT(words); i++)
+        if (sn_equal_in_lower_case(sn_bytes(s.at + at, s.n - at), sn_bytes_str(words[i]))) {
+            const double v = i ? (double)INFINITY : (double)NAN;
+            *out = is_negative ? -v : v;
+            return true;
+        }
+    if (s.n + 1 > sizeof plain)
+        return false;
+    while (at + 1 < s.n && s.at[at] == '0' && s.at[at + 1] >= '0' && s.at[at + 1] <= '9')
+        at++;
+    if (at < s.n && s.at[at] == '.')
+        plain[n++] = '0';
+    for (; at < s.n; at++) {
+        const bool is_last = at + 1 == s.n || s.at[at + 1] < '0' || s.at[at + 1] > '9';
+        if (s.at[at] != '.' || !is_last || n == 0)
+            plain[n++] = (char)s.at[at];
+    }
+    const bool ok = n && plain[0] >= '0' && plain[0] <= '9' && sn_parse_f64(sn_bytes(plain, n), out);
+    *out = is_negative ? -*out : *out;
+    return ok;
+}
+
 static bool cast_text(SnBytes text, SnDtype to, SnScalar *v)
 {
-    char copy[64] = "";
-    double number = 0;
-    if (text.n >= sizeof copy || !sn_parse_f64(text, &number))
+    char copy[32] = "";
+    if (to == SN_BOOL) {
+        v->i = sn_bytes_is(text, "1") || sn_equal_in_lower_case(text, sn_bytes_str("true"));
+        return v->i || sn_bytes_is(text, "0") || sn_equal_in_lower_case(text, sn_bytes_str("false"));
+    }
+    if (sn_dtype_is_float(to))
+        return cast_float(text, &v->f);
+    if (text.n == 0 || text.n >= sizeof copy)
         return false;
     memcpy(copy, text.at, text.n);
-    if (sn_dtype_is_float(to)) {
-        v->f = number;
-        return true;
-    }
+    const bool is_negative = copy[0] == '-';
+    if (text.n == is_negative || strspn(copy + is_negative, "0123456789") != text.n - is_negative)
+        return false;
     errno = 0;
-    v->i = strtoll(copy, NULL, 10);
-    return strspn(copy, "-0123456789") == text.n && errno == 0;
+    if (to == SN_U64)
+        v->u = strtoull(copy + is_negative, NULL, 10);
+    else
+        v->i = strtoll(copy, NULL, 10);
+    if (errno || to == SN_U64)
+        return errno == 0 && !is_negative;
+    const int64_t whole = v->i;
+    *v = sn_scalar_cast(SN_I64, to, *v, true);
+    return sn_scalar_cast(to, SN_I64, *v, true).i == whole;
 }
 
 static bool cast_number(SnCell c, const SnFeature *to, SnScalar *v)
 {
     const SnDtype from = c.array->type->dtype;
-    if (c.array->type->kind == SN_DATA_TEXT)
+    const SnDataKind kind = c.array->type->kind;
+    if (kind == SN_DATA_TEXT && to->unit)
+        return sn_date_of_text(sn_cell_bytes(c), to, &v->i);
+    if (kind == SN_DATA_TEXT || kind == SN_DATA_BINARY)
         return !to->unit && cast_text(sn_cell_bytes(c), to->dtype, v);
+    if (to->unit || c.array->type->unit)
+        return sn_date_cast(c.array->type, to, sn_cell_int(c), &v->i);
     const bool was_float = sn_dtype_is_float(from), is_float = sn_dtype_is_float(to->dtype);
-    if ((to->unit || c.array->type->unit) && (from != to->dtype || to->dtype == SN_BOOL))
-        return false;
     const SnScalar old = was_float ? (SnScalar){.f = sn_cell_number(c)} : (SnScalar){.i = sn_cell_int(c)};
     *v = sn_scalar_cast(from, to->dtype, old, true);
     const SnScalar back = sn_scalar_cast(to->dtype, from, *v, true);
     const int64_t most = to->dtype == SN_F64 ? INT64_C(1) << 53 : to->dtype == SN_F32 ? 1 << 24 : 1 << 11;
+    const bool was_large = from == SN_U64 && old.i < 0, is_large = to->dtype == SN_U64 && v->i < 0;
     if (is_float)
-        return was_float || (old.i >= -most && old.i <= most);
-    return to->dtype == SN_BOOL ||
-           (was_float ? back.f == old.f : back.i == old.i && (old.i < 0) == (v->i < 0));
+        return was_float || (!was_large && old.i >= -most && old.i <= most);
+    return to->dtype == SN_BOOL || (was_float ? back.f == old.f : back.i == old.i && was_large == is_large);
 }
 
 /* As pyarrow spells a number: "1", "0.001", "1e+15". */
@@ -154,37 +189,25 @@ static void spell_float(SnText *t, SnCell c)
     }
 }
 
-/* Seconds since 1970 as "2020-01-31 12:30:00". */
-static void spell_time(SnText *t, int64_t second)
-{
-    int64_t day = second / 86400 - (second % 86400 < 0);
-    second -= day * 86400;
-    day += 719468;
-    const int64_t era = day / 146097 - (day % 146097 < 0), of_era = day - era * 146097;
-    const int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
-    sn_text_printf(
-        t, "%04lld-%02lld-%02lld %02lld:%02lld:%02lld", (long long)(year + era * 400 + (month >= 10)),
-        (long long)(month < 10 ? month + 3 : month - 9), (long long)(of_year - (153 * month + 2) / 5 + 1),
-        (long long)(second / 3600), (long long)(second / 60 % 60), (long long)(second % 60));
-}
-
 static SnStatus cast_to_text(Cast *k, SnBuilder *b, SnCell c)
 {
     const SnFeature *from = c.array->type;
     k->text.n = 0;
-    if (from->kind == SN_DATA_TEXT || from->kind == SN_DATA_BINARY) {
-        sn_builder_text(b, sn_cell_bytes(c));
+    const SnBytes bytes = sn_cell_bytes(c);
+    if (from->kind == b->type.kind || from->kind == SN_DATA_TEXT ||
+        (from->kind == SN_DATA_BINARY && sn_utf8_valid(bytes))) {
+        sn_builder_text(b, bytes);
         return SN_OK;
     }
-    if (from->kind == SN_DATA_LIST || from->kind == SN_DATA_STRUCT)
-        return does_not_fit(k, c, &b->type);
-    if (from->unit && strcmp(from->unit, "timestamp[s]") == 0)
-        spell_time(&k->text, sn_cell_int(c));
-    else if (sn_dtype_is_float(from->dtype))
+    bool ok = (from->kind == SN_DATA_NUMBER || from->kind == SN_DATA_LABEL) && b->type.kind == SN_DATA_TEXT;
+    if (ok && from->unit)
+        ok = sn_date_spell(&k->text, from, sn_cell_int(c));
+    else if (ok && sn_dtype_is_float(from->dtype))
         spell_float(&k->text, c);
-    else
+    else if (ok)
         (void)sn_cell_json(&k->text, c);
+    if (!ok)
+        return does_not_fit(k, c, &b->type);
     SN_CHECK(!k->text.failed, k->err, SN_ENOMEM, "cast: no memory");
     sn_builder_text(b, sn_bytes(k->text.at, k->text.n));
     return SN_OK;
@@ -225,6 +248,29 @@ static SnStatus cast_struct(Cast *k, SnBuilder *b, SnCell c)
     return SN_OK;
 }
 
+/* The number of a name, or a number below that of names. */
+static SnStatus cast_label(Cast *k, SnBuilder *b, SnCell c)
+{
+    const SnFeature *to = &b->type, *from = c.array->type;
+    const SnBytes s = sn_cell_bytes(c);
+    SnScalar v = {.i = 0};
+    uint32_t id = 0;
+    for (uint32_t i = 0, n = b->field.n ? 0 : to->nlabel; i < n; i++)
+        SN_CHECK(sn_map_put(&b->field, sn_bytes_str(to->label[i]), i), k->err, SN_ENOMEM, "cast: no memory");
+    const bool is_name = from->kind == SN_DATA_TEXT && sn_map_get(&b->field, s, &id);
+    if (is_name)
+        v.i = id;
+    const bool is_number = is_name || cast_number(c, to, &v);
+    SN_CHECK(is_number || from->kind == SN_DATA_TEXT, k->err, SN_EINVAL, "column %s, row %lld: no label",
+             k->column, (long long)k->row);
+    SN_CHECK(is_number, k->err, SN_EINVAL, "column %s, row %lld: \"%.*s\" is none of the %u labels",
+             k->column, (long long)k->row, (int)(s.n < 60 ? s.n : 60), (const char *)s.at, to->nlabel);
+    SN_CHECK(v.i < (int64_t)to->nlabel, k->err, SN_EINVAL, "column %s, row %lld: label %lld, allowed 0 to %u",
+             k->column, (long long)k->row, (long long)v.i, to->nlabel ? to->nlabel - 1 : 0);
+    sn_builder_raw(b, &v.i);
+    return SN_OK;
+}
+
 static SnStatus cast_cell(Cast *k, SnBuilder *b, SnCell c)
 {
     SnScalar v = {.i = 0};
@@ -240,25 +286,28 @@ static SnStatus cast_cell(Cast *k, SnBuilder *b, SnCell c)
         return cast_list(k, b, c);
     if (to == SN_DATA_STRUCT && from == SN_DATA_STRUCT)
         return cast_struct(k, b, c);
-    const bool is_plain = from == SN_DATA_NUMBER || from == SN_DATA_LABEL || from == SN_DATA_TEXT;
-    if ((to != SN_DATA_NUMBER && to != SN_DATA_LABEL) || !is_plain || !cast_number(c, &b->type, &v))
+    if (to == SN_DATA_LABEL && from != SN_DATA_LIST && from != SN_DATA_STRUCT)
+        return cast_label(k, b, c);
+    const bool is_plain = from != SN_DATA_LIST && from != SN_DATA_STRUCT;
+    if (to != SN_DATA_NUMBER || !is_plain || !cast_number(c, &b->type, &v))
         return does_not_fit(k, c, &b->type);
     sn_scalar_store(b->type.dtype, stored, v);
     sn_builder_raw(b, stored);
     return SN_OK;
 }
 
-/* The column `from` as one of a type, at `to` of r; its first row is row0. */
-static SnStatus cast_column(const SnColumn *from, int64_t nrow, int64_t row0, const SnFeature *type,
-                            SnDataset *r, uint32_t to, SnError *err)
+/* The rows of the column `from` behind `first` as those of a type, at `to` of r; the first is called row0. */
+static SnStatus cast_column(const SnColumn *from, int64_t first, int64_t nrow, int64_t row0,
+                            const SnFeature *type, SnDataset *r, uint32_t to, SnError *err)
 {
     SnBuilder b = {.memory = sn_allocator(r->ctx)};
     Cast k = {.column = type->name, .text = {.memory = b.memory}, .err = err};
+    sn_map_init(&b.field, b.memory);
     SnStatus st = sn_builder_like(&b, type) ? SN_OK : sn_fail(err, SN_ENOMEM, "cast: no memory");
     for (int64_t i = 0; st == SN_OK && i < nrow; i++) {
         k.row = row0 + i;
         if (from)
-            st = cast_cell(&k, &b, sn_column_at(from, i));
+            st = cast_cell(&k, &b, sn_column_at(from, first + i));
         else
             sn_builder_null(&b);
     }
@@ -269,24 +318,43 @@ static SnStatus cast_column(const SnColumn *from, int64_t nrow, int64_t row0, co
     return st;
 }
 
+typedef struct Recast { /* of a column of d */
+    const SnDataset *d;
+    uint32_t column;
+    const SnFeature *type;
+} Recast;
+
+static SnStatus cast_part(void *self, int64_t first, int64_t n, SnDataset **out, SnError *err)
+{
+    const Recast *k = self;
+    SnDataset *r = NULL;
+    SN_TRY(sn_table_create(k->d->ctx, 1, &r, err));
+    r->nrow = n;
+    return sn_table_finish(cast_column(&k->d->col[k->column], first, n, first, k->type, r, 0, err), r, out);
+}
+
 SnStatus sn_dataset_cast(const SnDataset *d, const char *column, const char *type, SnDataset **out,
                          SnError *err)
 {
     uint32_t at = 0;
     SnDataset *r = NULL;
     SnFeature to;
+    SnJson name = {.kind = SN_JSON_STRING, .u.string = sn_bytes_str(type)}, *v = &name;
     SN_TRY(sn_dataset_find(d, column, &at, err));
-    const SnDataKind kind = d->col[at].type.kind;
-    SN_CHECK(sn_feature_named(sn_bytes_str(type), &to) && to.kind != SN_DATA_NULL, err, SN_EINVAL,
-             "cast: no type %s", type);
-    SN_CHECK(kind != SN_DATA_LIST && kind != SN_DATA_STRUCT, err, SN_EUNSUPPORTED,
-             "cast: column %s is nested", column);
-    to.name = d->col[at].type.name;
     SN_TRY(sn_table_derive(d, 0, &r, err));
-    const SnStatus st = cast_column(&d->col[at], d->nrow, 0, &to, r, at, err);
+    SnStatus st = type[0] == '{' || type[0] == '['
+                      ? sn_json_parse(&r->arena, "features", sn_bytes_str(type), &v, err)
+                      : SN_OK;
+    if (st == SN_OK)
+        st = sn_feature_read(&r->arena, v, &to, err);
     sn_table_stamp(r, "cast", &at, sizeof at);
     sn_table_stamp(r, "to", type, strlen(type));
-    return finish(st, r, out);
+    if (st == SN_OK) {
+        to.name = d->col[at].type.name;
+        Recast k = {d, at, &to};
+        st = sn_rows_make_columns(d, r, SN_TABLE_PART, cast_part, &k, err);
+    }
+    return sn_table_finish(st, r, out);
 }
 
 /* ---- parts ---- */
@@ -315,7 +383,7 @@ SnStatus sn_table_conform(SnDataset **part, const SnFeature *type, uint32_t ncol
         if (found && sn_feature_equal(&d->col[at].type, &type[i]))
             r->col[i] = d->col[at];
         else
-            st = cast_column(found ? &d->col[at] : NULL, d->nrow, row0 + 1, &type[i], r, i, err);
+            st = cast_column(found ? &d->col[at] : NULL, 0, d->nrow, row0 + 1, &type[i], r, i, err);
     }
     for (uint32_t i = 0; st == SN_OK && nused < d->ncol && i < d->ncol; i++) {
         at = 0;
@@ -386,56 +454,34 @@ static SnStatus find_names(const SnDataset *d, const char *column, SnArena *aren
     return ok ? SN_OK : sn_fail(err, SN_ENOMEM, "labels: no memory");
 }
 
-static SnStatus label_of(SnCell c, const SnMap *map, size_t n, const char *column, int64_t row, int64_t *out,
-                         SnError *err)
+/* by_value: what is no text is first spelled. */
+static SnStatus encode(const SnDataset *d, SnDataset *r, uint32_t at, bool by_value, SnError *err)
 {
-    uint32_t id = 0;
-    const SnFeature *type = c.array->type;
-    const SnBytes s = sn_cell_bytes(c);
-    if (type->kind == SN_DATA_TEXT) {
-        SN_CHECK(sn_map_get(map, s, &id), err, SN_EINVAL,
-                 "column %s, row %lld: \"%.*s\" is none of the %zu labels", column, (long long)row,
-                 (int)(s.n < 60 ? s.n : 60), (const char *)s.at, n);
-        *out = id;
-        return SN_OK;
-    }
-    *out = sn_cell_int(c);
-    SN_CHECK(sn_dtype_is_int(type->dtype) && *out >= -1 && *out < (int64_t)n, err, SN_EINVAL,
-             "column %s, row %lld: label %lld, allowed 0 to %zu", column, (long long)row, (long long)*out,
-             n ? n - 1 : 0);
-    return SN_OK;
-}
-
-/* encode: numbers are values, whose names stand in the map too. */
-static SnStatus encode(const SnDataset *d, SnDataset *r, uint32_t at, bool by_value, const SnMap *map,
-                       SnError *err)
-{
-    const char *column = d->col[at].type.name;
-    SnBuilder b = {.memory = sn_allocator(d->ctx), .type = r->col[at].type, .key = sn_bytes_str(column)};
-    SnText text = {.memory = b.memory};
+    SnBuilder b = {.memory = sn_allocator(d->ctx), .type = r->col[at].type};
+    Cast k = {.column = b.type.name, .text = {.memory = b.memory}, .err = err};
+    const SnFeature text = {.kind = SN_DATA_TEXT, .is_wide = true};
     SnStatus st = SN_OK;
-    for (int64_t i = 0; st == SN_OK && i < d->nrow; i++) {
-        const SnCell c = sn_column_at(&d->col[at], i);
-        int64_t id = 0;
-        uint32_t value = 0;
-        text.n = 0;
+    b.key = sn_bytes_str(b.type.name);
+    sn_map_init(&b.field, b.memory);
+    for (; st == SN_OK && k.row < d->nrow; k.row++) {
+        const SnCell c = sn_column_at(&d->col[at], k.row);
+        k.text.n = 0;
         if (sn_cell_is_null(c)) {
             sn_builder_null(&b);
             continue;
         }
-        if (by_value && c.array->type->kind != SN_DATA_TEXT) {
-            spell_value(&text, c);
-            const bool found = !text.failed && sn_map_get(map, sn_bytes(text.at, text.n), &value);
-            id = found ? (int64_t)value : 0;
-        } else {
-            st = label_of(c, map, b.type.nlabel, column, i, &id, err);
-        }
-        sn_builder_raw(&b, &id);
+        if (by_value)
+            spell_value(&k.text, c);
+        const int64_t begin_end[] = {0, (int64_t)k.text.n};
+        const SnArray spelled = {
+            .type = &text, .n = 1, .offsets = begin_end, .data = (const uint8_t *)k.text.at};
+        st = k.text.failed ? sn_fail(err, SN_ENOMEM, "labels: no memory")
+                           : cast_label(&k, &b, by_value ? (SnCell){&spelled, 0} : c);
     }
     if (st == SN_OK)
         st = sn_table_put(r, at, &b, err);
     sn_builder_clear(&b);
-    sn_text_clear(&text);
+    sn_text_clear(&k.text);
     return st;
 }
 
@@ -443,7 +489,6 @@ SnStatus sn_dataset_labels(const SnDataset *d, const char *column, const char *c
                            SnDataset **out, SnError *err)
 {
     SnDataset *r = NULL;
-    SnMap map;
     uint32_t at = 0;
     const bool by_value = n == 0;
     SN_TRY(sn_dataset_find(d, column, &at, err));
@@ -451,21 +496,16 @@ SnStatus sn_dataset_labels(const SnDataset *d, const char *column, const char *c
     SN_CHECK(kind == SN_DATA_TEXT || kind == SN_DATA_NUMBER || kind == SN_DATA_LABEL, err, SN_EINVAL,
              "labels: column %s holds neither numbers nor texts", column);
     SN_TRY(sn_table_derive(d, 0, &r, err));
-    sn_map_init(&map, sn_allocator(d->ctx));
     SnStatus st = by_value ? find_names(d, column, &r->arena, &name, &n, err) : SN_OK;
     SnFeature type = {
         .name = column, .kind = SN_DATA_LABEL, .dtype = SN_I64, .nlabel = (uint32_t)n, .label = name};
     if (st == SN_OK && !sn_feature_copy(&r->arena, &type, &r->col[at].type))
         st = sn_fail(err, SN_ENOMEM, "labels: no memory");
-    for (size_t i = 0; st == SN_OK && i < n; i++) {
-        if (!sn_map_put(&map, sn_bytes_str(r->col[at].type.label[i]), (uint32_t)i))
-            st = sn_fail(err, SN_ENOMEM, "labels: no memory");
+    for (size_t i = 0; st == SN_OK && i < n; i++)
         sn_table_stamp(r, column, name[i], strlen(name[i]));
-    }
     if (st == SN_OK)
-        st = encode(d, r, at, by_value, &map, err);
-    sn_map_clear(&map);
-    return finish(st, r, out);
+        st = encode(d, r, at, by_value, err);
+    return sn_table_finish(st, r, out);
 }
 
 /* The label of each old one among the new names. */
@@ -535,7 +575,7 @@ SnStatus sn_dataset_align_labels(const SnDataset *d, const char *column, const c
     sn_table_stamp(r, "align", &at, sizeof at);
     for (size_t i = 0; i < n; i++)
         sn_table_stamp(r, "name", name[i], strlen(name[i]));
-    return finish(st, r, out);
+    return sn_table_finish(st, r, out);
 }
 
 /* ---- flatten ---- */
@@ -607,5 +647,5 @@ SnStatus sn_dataset_flatten(const SnDataset *d, SnDataset **out, SnError *err)
     for (uint32_t i = 0; st == SN_OK && i < d->ncol; i++)
         st = flatten(r, &d->col[i], MOST_DEPTH, err);
     sn_table_stamp(r, "flatten", NULL, 0);
-    return finish(st, r, out);
+    return sn_table_finish(st, r, out);
 }

@@ -306,76 +306,6 @@ static bool is_whole(const Rows *r, SnBytes text)
 
 /* ---- dates ---- */
 
-static bool digits(SnBytes s, size_t at, size_t n, int64_t *out)
-{
-    *out = 0;
-    for (size_t i = at; i < at + n; i++) {
-        if (i >= s.n || s.at[i] < '0' || s.at[i] > '9')
-            return false;
-        *out = *out * 10 + (s.at[i] - '0');
-    }
-    return true;
-}
-
-static bool is_at(SnBytes s, size_t at, char c)
-{
-    return at < s.n && s.at[at] == (uint8_t)c;
-}
-
-/* What stands behind a time: Z, +01, +0130 or +01:30; 0 where nothing does. *n loses it. */
-static bool take_zone(SnBytes s, size_t *n, int64_t *second)
-{
-    static const size_t widths[] = {3, 5, 6};
-    int64_t hour = 0, minute = 0;
-    *second = 0;
-    if (is_at(s, *n - 1, 'Z')) {
-        --*n;
-        return true;
-    }
-    for (size_t i = 0; i < SN_COUNT(widths); i++) {
-        const size_t at = *n - widths[i];
-        if (*n < 13 + widths[i] || (!is_at(s, at, '+') && !is_at(s, at, '-')))
-            continue;
-        if (!digits(s, at + 1, 2, &hour) || hour > 23 ||
-            (widths[i] > 3 && (!digits(s, *n - 2, 2, &minute) || minute > 59)) ||
-            (widths[i] == 6 && !is_at(s, at + 3, ':')))
-            return false;
-        *second = (hour * 60 + minute) * (s.at[at] == '+' ? 60 : -60);
-        *n = at;
-        return true;
-    }
-    return true;
-}
-
-/* "2012-01-31", with " 12:30" or "T12:30:59" and a zone behind it: seconds since 1970. */
-static bool parse_date(SnBytes s, int64_t *out)
-{
-    static const int64_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int64_t y, m, d, hour = 0, minute = 0, second = 0, zone = 0;
-    size_t n = s.n;
-    if (!digits(s, 0, 4, &y) || !is_at(s, 4, '-') || !digits(s, 5, 2, &m) || !is_at(s, 7, '-') ||
-        !digits(s, 8, 2, &d) || m < 1 || m > 12)
-        return false;
-    const bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-    if (d < 1 || d > month_days[m - 1] + (m == 2 && leap))
-        return false;
-    if (s.n > 10) {
-        if ((!is_at(s, 10, ' ') && !is_at(s, 10, 'T')) || !digits(s, 11, 2, &hour) || hour > 23)
-            return false;
-        if (!take_zone(s, &n, &zone) || (n != 13 && n != 16 && n != 19))
-            return false;
-        if (n > 13 && (!is_at(s, 13, ':') || !digits(s, 14, 2, &minute) || minute > 59))
-            return false;
-        if (n > 16 && (!is_at(s, 16, ':') || !digits(s, 17, 2, &second) || second > 59))
-            return false;
-    }
-    const int64_t year = y - (m <= 2), era = year >= 0 ? year / 400 : (year - 399) / 400;
-    const int64_t in_era = year - era * 400, in_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    const int64_t day = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
-    *out = ((day * 24 + hour) * 60 + minute) * 60 + second - zone;
-    return true;
-}
-
 /* A column of texts that are all dates becomes one of timestamps; so inside of lists and objects. */
 static void find_dates(SnBuilder *b)
 {
@@ -385,11 +315,11 @@ static void find_dates(SnBuilder *b)
         return;
     SN_VEC(uint8_t) data = {0};
     int64_t begin = 0;
-    bool ok = true;
+    bool ok = true, has_zone = false;
     for (size_t i = 0; ok && i < b->end.n; begin = b->end.at[i++]) {
         int64_t second = 0;
-        ok = !b->valid.at[i] ||
-             parse_date(sn_bytes(b->data.at + begin, (size_t)(b->end.at[i] - begin)), &second);
+        ok = !b->valid.at[i] || sn_date_parse(sn_bytes(b->data.at + begin, (size_t)(b->end.at[i] - begin)), 0,
+                                              &second, &has_zone);
         if (ok && !sn_vec_reserve(b->memory, &data, sizeof second)) {
             b->failed = true;
             ok = false;

@@ -46,6 +46,12 @@ SN_MUST_CHECK SnStatus sn_table_keep_file(SnDataset *d, SnFile *f, SnError *err)
 SN_MUST_CHECK SnStatus sn_table_own(SnDataset *d, void *at, size_t size, SnError *err);
 /* Memory that lives as long as the dataset, zeroed. */
 SN_MUST_CHECK SnStatus sn_table_alloc(SnDataset *d, size_t n, size_t size, void *out, SnError *err);
+/* The end of an operation: d is *out, or gone where st is not SN_OK. */
+SnStatus sn_table_finish(SnStatus st, SnDataset *d, SnDataset **out);
+/* The order of rows `row` (NULL: first, first + 1, ..; first -1: they live as long as d) of every column of
+ * d, which was derived; columns that had one order have one again. */
+SN_MUST_CHECK SnStatus sn_table_reorder(SnDataset *d, const int64_t *row, int64_t first, int64_t n,
+                                        SnError *err);
 /* Numbers the rows of a column's chunks. */
 SN_MUST_CHECK SnStatus sn_table_chunks(SnDataset *d, uint32_t column, const SnArray *chunk, uint32_t nchunk,
                                        int64_t *nrow, SnError *err);
@@ -88,8 +94,20 @@ const char *sn_feature_name(const SnFeature *f); /* the same the other way; NULL
 /* {"dtype": "int64", "_type": "Value"} and what else Features.to_dict gives. */
 void sn_feature_json(SnText *t, const SnFeature *f);
 void sn_features_json(SnText *t, const SnFeature *f, uint32_t n, size_t stride);
+/* A type as Features.to_dict has it, or short: "int64", ["int64"], {"a": "int64"}. The name is not set. */
+SN_MUST_CHECK SnStatus sn_feature_read(SnArena *arena, const SnJson *v, SnFeature *out, SnError *err);
 /* Gives a type, which the data have, the names of labels that Features as JSON have for it. */
 SN_MUST_CHECK SnStatus sn_feature_parse(SnArena *arena, const SnJson *v, SnFeature *f, SnError *err);
+
+/* ---- days and times, which a type's unit tells (dates.c) ---- */
+bool sn_date_named(const char *unit, SnFeature *out); /* which it lends; false: no such type */
+/* v of one type as of another, either of which may be a whole number; false: it is no such value. */
+bool sn_date_cast(const SnFeature *from, const SnFeature *to, int64_t v, int64_t *out);
+bool sn_date_spell(SnText *t, const SnFeature *type, int64_t v); /* false: of a zone that is not known here */
+/* "2012-01-31", with " 12:30" or "T12:30:59", a fraction of up to ndigit digits and a zone behind it:
+ * 10^-ndigit seconds since 1970. */
+bool sn_date_parse(SnBytes s, int ndigit, int64_t *out, bool *has_zone);
+bool sn_date_of_text(SnBytes s, const SnFeature *to, int64_t *out);
 
 /* ---- columns while they are written (builder.c) ---- */
 typedef struct SnBuilder SnBuilder;
@@ -156,6 +174,14 @@ SN_MUST_CHECK SnStatus sn_rows_add(SnRows *r, SnDataset *part, SnError *err);
 SN_MUST_CHECK SnStatus sn_rows_end(SnRows *r, SnDataset **out, SnError *err);
 void sn_rows_clear(SnRows *r);
 enum { SN_ROWS_LEAST = 1000 }; /* fewer are made again as fast as they are found */
+/* What fn makes of rows [first, first + n) of d, `each` of them after the other; with no rows it is asked
+ * once. From the cache, where rows of this fingerprint were made before. */
+typedef SnStatus SnPartFn(void *self, int64_t first, int64_t n, SnDataset **out, SnError *err);
+SN_MUST_CHECK SnStatus sn_rows_make(const SnDataset *d, uint64_t fingerprint, int64_t each, SnPartFn *fn,
+                                    void *self, SnDataset **out, SnError *err);
+/* Such rows as columns of `to`, which has the fingerprint, a row for each of d and room for them. */
+SN_MUST_CHECK SnStatus sn_rows_make_columns(const SnDataset *d, SnDataset *to, int64_t each, SnPartFn *fn,
+                                            void *self, SnError *err);
 
 /* Casts a part, whose first row is row0, to the types of what stands before it, as datasets does: columns and
  * fields that it lacks are null. What does not fit is SN_EINVAL, named by row and column (recast.c). */
@@ -189,9 +215,6 @@ SN_MUST_CHECK SnStatus sn_write_tsv(const SnDataset *d, SnOutFile *f, SnError *e
 SN_MUST_CHECK SnStatus sn_write_text(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_parquet(const SnDataset *d, SnOutFile *f, SnError *err);
 SN_MUST_CHECK SnStatus sn_write_arrow(const SnDataset *d, SnOutFile *f, SnError *err);
-
-/* Adds the columns of `from` in the place of those of their names, or as more, for which there is room. */
-SN_MUST_CHECK SnStatus sn_table_add_columns(SnDataset *d, const SnDataset *from, SnError *err);
 
 /* Parts of splits, which open gives whole (split.c). */
 typedef SnStatus SnSplitFn(void *self, SnBytes name, SnDataset **out, SnError *err);

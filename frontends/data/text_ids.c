@@ -92,17 +92,26 @@ static void stamp(SnDataset *to, const SnModel *m, const uint32_t at[2], const c
     sn_table_stamp(to, "tokenize", numbers, sizeof numbers);
 }
 
-static SnStatus make_part(SnModel *m, const SnDataset *d, int64_t first, int64_t last, const uint32_t at[2],
-                          bool is_pair, const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
+typedef struct Tokenize {
+    SnModel *m;
+    const SnDataset *d;
+    uint32_t at[2];
+    bool is_pair;
+    int nlist;
+    SnTokenizeOptions o;
+} Tokenize;
+
+static SnStatus make_part(void *self, int64_t first, int64_t n, SnDataset **out, SnError *err)
 {
     static const char *const names[NLIST] = {"input_ids", "attention_mask", "token_type_ids"};
     static const SnDtype dtypes[NLIST] = {SN_I32, SN_I8, SN_I8};
+    const Tokenize *t = self;
     Ids ids = {0};
     SnBuilder *list[NLIST];
     SnStatus st = SN_OK;
-    for (int i = 0; i < nlist; i++) {
+    for (int i = 0; i < t->nlist; i++) {
         ids.list[i] = (SnBuilder){
-            .memory = sn_allocator(d->ctx), .type = {.kind = SN_DATA_LIST}, .key = sn_bytes_str(names[i])};
+            .memory = sn_allocator(t->d->ctx), .type = {.kind = SN_DATA_LIST}, .key = sn_bytes_str(names[i])};
         ids.item[i] = sn_builder_child(&ids.list[i], sn_bytes_str("item"));
         list[i] = &ids.list[i];
         if (!ids.item[i])
@@ -111,58 +120,27 @@ static SnStatus make_part(SnModel *m, const SnDataset *d, int64_t first, int64_t
             ids.item[i]->type = (SnFeature){.kind = SN_DATA_NUMBER, .dtype = dtypes[i]};
     }
     if (st == SN_OK)
-        st = encode(m, d, first, last, at, is_pair, o, &ids, err);
+        st = encode(t->m, t->d, first, first + n, t->at, t->is_pair, &t->o, &ids, err);
     if (st == SN_OK)
-        st = sn_builders_end(list, (size_t)nlist, d->ctx, last - first, out, err);
-    for (int i = 0; i < nlist; i++)
+        st = sn_builders_end(list, (size_t)t->nlist, t->d->ctx, n, out, err);
+    for (int i = 0; i < t->nlist; i++)
         sn_builder_clear(&ids.list[i]);
-    return st;
-}
-
-static SnStatus make_ids(SnModel *m, const SnDataset *d, uint64_t fingerprint, const uint32_t at[2],
-                         bool is_pair, const SnTokenizeOptions *o, int nlist, SnDataset **out, SnError *err)
-{
-    SnRows rows;
-    SnStatus st = SN_OK;
-    int64_t first = 0;
-    sn_rows_begin(&rows, d->ctx, fingerprint, d->nrow < SN_ROWS_LEAST ? SN_ROWS_MEMORY : SN_ROWS_KEPT);
-    do {
-        const int64_t last = d->nrow - first < PART ? d->nrow : first + PART;
-        SnDataset *part = NULL;
-        st = make_part(m, d, first, last, at, is_pair, o, nlist, &part, err);
-        if (st == SN_OK)
-            st = sn_rows_add(&rows, part, err);
-        sn_table_forget(d);
-        first = last;
-    } while (st == SN_OK && first < d->nrow);
-    if (st == SN_OK)
-        st = sn_rows_end(&rows, out, err);
-    sn_rows_clear(&rows);
     return st;
 }
 
 SnStatus sn_dataset_tokenize(SnModel *m, const SnDataset *d, const char *column, const char *pair,
                              const SnTokenizeOptions *o, bool with_types, SnDataset **out, SnError *err)
 {
-    uint32_t at[2] = {0, 0};
-    SnDataset *to = NULL, *ids = NULL;
-    bool found = false;
-    SnTokenizeOptions lean = o ? *o : (SnTokenizeOptions){.struct_size = sizeof lean};
-    lean.ids_only = true;
-    SN_TRY(find_texts(d, column, pair, at, err));
+    SnDataset *to = NULL;
+    Tokenize t = {.m = m,
+                  .d = d,
+                  .is_pair = pair != NULL,
+                  .nlist = with_types ? NLIST : NLIST - 1,
+                  .o = o ? *o : (SnTokenizeOptions){.struct_size = sizeof t.o}};
+    t.o.ids_only = true;
+    SN_TRY(find_texts(d, column, pair, t.at, err));
     SN_TRY(sn_text_need(m, err));
     SN_TRY(sn_table_derive(d, NLIST, &to, err));
-    stamp(to, m, at, pair, &lean, with_types);
-    SnStatus st = d->nrow < SN_ROWS_LEAST ? SN_OK : sn_rows_find(d->ctx, to->fingerprint, &ids, &found, err);
-    if (st == SN_OK && !found)
-        st = make_ids(m, d, to->fingerprint, at, pair != NULL, &lean, with_types ? NLIST : NLIST - 1, &ids,
-                      err);
-    if (st == SN_OK)
-        st = sn_table_add_columns(to, ids, err);
-    sn_dataset_release(ids);
-    if (st == SN_OK)
-        *out = to;
-    else
-        sn_dataset_release(to);
-    return st;
+    stamp(to, m, t.at, pair, &t.o, with_types);
+    return sn_table_finish(sn_rows_make_columns(d, to, PART, make_part, &t, err), to, out);
 }

@@ -127,7 +127,7 @@ def check_orders(sinter, r, where):
                                     "n": [r.randrange(100) for _ in range(n)]})
     d.save_to_disk(f"{where}/d")
     column, size, threshold = r.choice(["t", "x", "n"]), r.choice([0.2, 0.5, 1]), r.randrange(100)
-    split = d.train_test_split(size, seed=seed)
+    split, size_of = d.train_test_split(size, seed=seed), r.randrange(1, n + 1)
     cases = [(["--shuffle", "--seed", str(seed)], d.shuffle(seed)), (["--sort", column], d.sort(column)),
              (["--sort", "-" + column], d.sort(column, reverse=True)), (["--train-part", str(size), "--seed", str(seed)], split["train"]),
              (["--test-part", str(size), "--seed", str(seed)], split["test"]), (["--shard", "1/3"], d.shard(3, 1)),
@@ -135,6 +135,7 @@ def check_orders(sinter, r, where):
              (["--where", f"n > {threshold} and len(t) < 6 or 'a' in t"], d.filter(lambda e: e["n"] > threshold and len(e["t"]) < 6 or "a" in e["t"])),
              (["--where", f"x is not None and x * 2 >= n / {threshold + 1} and n not in [1, 3, 5]"],
               d.filter(lambda e: e["x"] is not None and e["x"] * 2 >= e["n"] / (threshold + 1) and e["n"] not in [1, 3, 5])),
+             (["--batch", str(size_of)], d.batch(size_of)), (["--shuffle", "--seed", str(seed), "--batch", str(size_of), "--drop-last"], d.shuffle(seed).batch(size_of, drop_last_batch=True)),
              (["--shuffle", "--seed", str(seed), "--map", "m=n % 7 - len(t) // 2"],
               d.shuffle(seed).map(lambda e: {"m": e["n"] % 7 - len(e["t"]) // 2}))]
     for args, expected in cases:
@@ -414,7 +415,91 @@ def check_parts(sinter, r, where):
     return None
 
 
-CHECKS = {"parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "joins": check_joins, "arrow": check_arrow, "parquet": check_parquet}
+CASTABLE = [pyarrow.bool_(), pyarrow.int8(), pyarrow.int32(), pyarrow.int64(), pyarrow.uint8(), pyarrow.uint64(), pyarrow.float32(), pyarrow.float64(), pyarrow.string(),
+            pyarrow.large_string(), pyarrow.binary(), pyarrow.date32(), pyarrow.date64(), pyarrow.time32("s"), pyarrow.time32("ms"), pyarrow.time64("us"), pyarrow.time64("ns"),
+            pyarrow.timestamp("s"), pyarrow.timestamp("ms"), pyarrow.timestamp("us"), pyarrow.timestamp("ns"), pyarrow.timestamp("us", "UTC"), pyarrow.duration("s"), pyarrow.duration("us"), pyarrow.null()]
+TEXTS = ["0", "1", "-1", "007", "12", "255", "300", "-0", "1.5", ".5", "2.", "+3", "1e3", "nan", "-inf", "Infinity", "true", "False", "yes", "", "x", "9223372036854775808", "18446744073709551615",
+         "2020-01-31", "2020-02-30", "2021-03-04 05:06", "2021-03-04T05:06:07", "2021-03-04 05:06:07.25", "2021-03-04 05:06:07.123456Z", "1969-12-31 23:59:59+01:00", "neg", "pos", " pos"]
+
+
+def cast_pair(r, depth=0):
+    """A type, and a feature that it may be cast to."""
+    k = r.random() if depth < 3 else 1
+    if k < 0.2:
+        a, b = cast_pair(r, depth + 1)
+        n = r.randrange(1, 4)
+        return r.choice([(pyarrow.list_(a), datasets.List(b)), (pyarrow.list_(a), datasets.LargeList(b)), (pyarrow.large_list(a), datasets.List(b)), (pyarrow.list_(a, n), datasets.List(b)),
+                         (pyarrow.list_(a, n), datasets.List(b, length=n)), (pyarrow.list_(a, 2), datasets.LargeList(b))])
+    if k < 0.4:
+        fields = {f"f{i}": cast_pair(r, depth + 1) for i in range(r.randrange(1, 4))}
+        to = {n: b for n, (_, b) in r.sample(list(fields.items()), len(fields))}
+        if r.random() < 0.3:
+            to["more"] = datasets.Value("int32")
+        return pyarrow.struct([(n, a) for n, (a, _) in fields.items()]), to
+    a = r.choice(CASTABLE)
+    if r.random() < 0.15:
+        return r.choice([pyarrow.int64(), pyarrow.int8(), pyarrow.string(), a]), datasets.ClassLabel(names=["neg", "pos", "Été"])
+    b = a if r.random() < 0.15 else r.choice(CASTABLE)
+    return a, datasets.Value(datasets.features.features._arrow_to_datasets_dtype(b))
+
+
+def cast_value(r, t, nulls):
+    is_ = pyarrow.types
+    if not is_.is_null(t) and nulls and r.random() < 0.2:
+        return None
+    if is_.is_struct(t):
+        return {f.name: cast_value(r, f.type, nulls) for f in t}
+    if is_.is_nested(t):
+        return [cast_value(r, t.value_type, nulls) for _ in range(t.list_size if is_.is_fixed_size_list(t) else r.randrange(4))]
+    if (is_.is_string(t) or is_.is_large_string(t) or is_.is_binary(t)) and r.random() < 0.9:
+        return (str.encode if is_.is_binary(t) else str)(r.choice([r.choice(TEXTS[:3]), r.choice(TEXTS)] if r.random() < 0.5 else ["2020-01-31", r.choice(TEXTS)]))
+    if is_.is_date64(t):
+        return r.randrange(-10**4, 2 * 10**4) * 86400000
+    if (is_.is_integer(t) or is_.is_floating(t)) and r.random() < 0.7:
+        return r.randrange(0, 3)
+    if is_.is_temporal(t) and not is_.is_date(t) and r.random() < 0.7:
+        scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[t.unit]
+        return r.randrange(0 if is_.is_time(t) else -86400, 86400) * scale
+    return arrow_value(r, t, False)
+
+
+def cells(table):
+    try:
+        return repr(table.to_pylist())
+    except OverflowError:  # years that Python has no dates for
+        return table.to_string(preview_cols=99)
+
+
+def check_casts(sinter, r, where):
+    for i in range(6):
+        t, feature = cast_pair(r)
+        nulls = r.random() < 0.5
+        values = [cast_value(r, t, nulls) for _ in range(r.choice([1, 2, 5]))]
+        table = pyarrow.table({"c": pyarrow.array(values, t)})
+        with pyarrow.OSFile(f"{where}/a.arrow", "wb") as f, pyarrow.ipc.new_stream(f, table.schema) as w:
+            w.write_table(table)
+        try:
+            expected = datasets.Dataset(datasets.table.InMemoryTable(table)).cast_column("c", feature).data.table
+        except Exception as e:
+            expected = e
+        spelt_feature = json.dumps(datasets.Features({"c": feature}).to_dict()["c"])
+        try:
+            run(sinter, f"{where}/a.arrow", "--cast", f"c={spelt_feature}", "--output", f"{where}/b.arrow")
+        except ValueError as e:
+            if not isinstance(expected, Exception) and "allowed 0 to" not in str(e):  # datasets looks at labels only where it casts
+                return f"{t} as {spelt_feature}: {e}, expected {cells(expected)}"
+            continue
+        with pyarrow.memory_map(f"{where}/b.arrow") as f:
+            found = pyarrow.ipc.open_stream(f).read_all()
+            if isinstance(expected, Exception) and not nulls and "[]" not in str(values) and "null" not in str(t):  # of no values only types are wrong
+                return f"{t} {values} as {spelt_feature}: {found.to_pylist()}, expected {expected}"[:900]
+            found.validate()
+            if not isinstance(expected, Exception) and cells(found) != cells(expected):
+                return f"{t} as {spelt_feature}: {found.schema} {cells(found)}, expected {expected.schema} {cells(expected)}"[:1500]
+    return None
+
+
+CHECKS = {"casts": check_casts, "parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "joins": check_joins, "arrow": check_arrow, "parquet": check_parquet}
 
 
 def main():
@@ -422,7 +507,7 @@ def main():
     p.add_argument("sinter")
     p.add_argument("--count", type=int, default=30)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--only", nargs="*", help="parts folder splits orders joins arrow parquet json csv text")
+    p.add_argument("--only", nargs="*", help="casts parts folder splits orders joins arrow parquet json csv text")
     a = p.parse_args()
     bad = 0
     for i in range(a.count):

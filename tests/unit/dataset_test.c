@@ -233,6 +233,48 @@ static void dataset_columns_are_opened(void **state)
     sn_dataset_release(d);
 }
 
+/* Lists of rows, of several types; fields, items and labels are cast inside of them; times from texts. */
+static void dataset_rows_are_batched_and_cast(void **state)
+{
+    static const char *const types[] = {
+        "{\"l\": [{\"names\": [\"no\", \"yes\"], \"_type\": \"ClassLabel\"}], "
+        "\"more\": \"int8\", \"t\": \"timestamp[ms, tz=UTC]\"}",
+        "[{\"l\": [\"string\"]}]",
+        "{\"l\": [\"int8\"]}",
+        "{\"t\": \"decimal\"}",
+        "{\"l\"",
+        "timestamp[ms"};
+    SnDataset *d = NULL, *cast = NULL, *batch = NULL;
+    SnError err;
+    SnCell item;
+    assert_ok(
+        open_text(*state, "n.jsonl",
+                  "{\"s\": {\"t\": \"2020-01-01T00:00:01.25Z\", \"l\": [\"yes\", \"no\"]}}\n{\"s\": null}\n"
+                  "{\"s\": {\"t\": null, \"l\": [\"1\"]}}\n",
+                  NULL, &d, &err));
+    assert_ok(sn_dataset_cast(d, "s", types[0], &cast, &err));
+    for (size_t i = 1; i < SN_COUNT(types); i++)
+        assert_int_not_equal(sn_dataset_cast(d, "s", types[i], &batch, &err), SN_OK);
+    assert_int_equal(sn_dataset_batch(cast, 0, false, &batch, &err), SN_EINVAL);
+    assert_ok(sn_dataset_batch(cast, 2, false, &batch, &err));
+    sn_dataset_release(cast);
+    SnText t = {.memory = sn_allocator(((World *)*state)->ctx)};
+    assert_int_equal(sn_dataset_rows(batch), 2);
+    assert_true(sn_cell_json(&t, sn_dataset_cell(batch, 0, 0)) &&
+                sn_cell_json(&t, sn_dataset_cell(batch, 0, 1)));
+    assert_string_equal(
+        t.at, "[{\"l\":[1,0],\"more\":null,\"t\":1577836801250},null][{\"l\":[1],\"more\":null,\"t\":null}]");
+    assert_int_equal(sn_cell_list(sn_dataset_cell(batch, 0, 0), &item), 2);
+    const SnFeature *label = sn_dataset_feature(batch, 0)->child->child->child;
+    assert_string_equal(label->label[1], "yes");
+    sn_text_clear(&t);
+    sn_dataset_release(batch);
+    assert_ok(sn_dataset_batch(d, 2, true, &batch, &err));
+    assert_int_equal(sn_dataset_rows(batch), 1);
+    sn_dataset_release(batch);
+    sn_dataset_release(d);
+}
+
 static void dataset_files_agree_on_types(void **state)
 {
     World *w = *state;
@@ -377,6 +419,15 @@ static void dataset_maps_are_kept(void **state)
             assert_int_equal(first[1] == now[1], cases[i].is_found);
         sn_dataset_release(e);
     }
+    for (int i = 0; i < 2; i++) { /* of a filter numbers of rows are kept, and used where they lie */
+        SnDataset *e = NULL;
+        assert_ok(sn_dataset_filter(cc, d, "i % 2 == 1", &e, &err));
+        assert_int_equal(sn_dataset_rows(e), 1000);
+        assert_int_equal(e->file.n, 1);
+        assert_true((const uint8_t *)e->col[0].order == sn_file_bytes(e->file.at[0]).at + 64);
+        assert_int_equal(sn_cell_int(sn_dataset_cell(e, 0, 500)), 1001);
+        sn_dataset_release(e);
+    }
     sn_dataset_release(d);
     sn_compiler_destroy(cc);
     sn_context_destroy(ctx);
@@ -518,6 +569,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_orders_are_those_of_numpy, begin, end),
         cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
         cmocka_unit_test_setup_teardown(dataset_columns_are_opened, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_rows_are_batched_and_cast, begin, end),
         cmocka_unit_test_setup_teardown(dataset_files_agree_on_types, begin, end),
         cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
