@@ -1,9 +1,7 @@
 /* splits.c -- the patterns behind the names of tokenizer.ggml.pre.
  *
  * Names are those of llama.cpp (src/llama-vocab.cpp); patterns are those of the tokenizer.json that each name
- * was given to, whose texts are split likewise. Those that count digits from the right look ahead to the end
- * of a number; here steps of a character's look-ahead do so: the longest end of a number that is made of
- * threes is the first match of "threes that no digit follows". Missing is whitespace, a model of its own. */
+ * was given to, whose texts are split likewise. */
 #include "frontends/gguf/splits.h"
 
 #define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -94,10 +92,11 @@ static const SnGgufSplit splits[] = {
     {" bloom poro-chat gpt3-finnish ", {" ?[^(\\s|.,!?…。，、।۔،)]+"}, 0},
     {" viking ", {" ?[^(\\s|.,!?…。，、।۔،)]+", "\\p{N}"}, 0},
     {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", {"\\p{N}{1,3}", JAPAN, MARKED "[\\r\\n]*|" BLANK}, 0},
-    {" afmoe ", {"\\p{N}+", "(?:\\p{N}{3})+(?!\\p{N})", "\\p{N}{3}", ASIAN, MARKED "[\\r\\n]*|" BLANK}, 0},
-    {" tiny_aya cohere2moe ", {"\\d+(?!\\w)", "(?:\\d{3})+(?!\\w)", sn_split_o200k}, 0},
-    {" superbpe ", {"\\p{N}+", "(?:\\d{3})+(?!\\d)(?:\\D+\\d{1,2}(?!\\d))*\\D*", "\\d{3}(?=\\d)"}, 0},
+    {" afmoe ", {"\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))", ASIAN, MARKED "[\\r\\n]*|" BLANK}, 0},
+    {" tiny_aya cohere2moe ", {"\\d{1,3}(?=(?:\\d{3})*\\b)", sn_split_o200k}, 0},
+    {" superbpe ", {"\\p{N}+", "(?=(\\d{3})+(?!\\d))"}, 0},
     {" gemma4 granite-embed-multi-311m sarvam-moe ", {NULL}, SN_GGUF_PLAIN},
+    {" whitespace ", {NULL}, SN_GGUF_PLAIN | SN_GGUF_BLANKS},
     {" spark2_5 ", {"\\p{N}{1,3}", JAPAN, MARKED "|[\\r\\n]|\\s+(?!\\S)|\\s+", "\\p{N}"}, 0},
     {" deepseek-llm ",
      {"[\\r\\n]", LATIN, "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", CHINESE, "\\p{N}+"},

@@ -8,6 +8,7 @@
 #define SN_GGUF_ADDS_BOS 1u /* unless the file says otherwise */
 #define SN_GGUF_WHOLE    2u /* a word that is a token is not merged */
 #define SN_GGUF_PLAIN    4u /* of characters: spaces are marked, nothing is split, tokens for bytes */
+#define SN_GGUF_BLANKS   8u /* and PLAIN: or blanks are left out and nothing is marked */
 
 typedef struct SnGgufSplit {
     const char *names; /* of tokenizer.ggml.pre, with a space around each */

@@ -179,19 +179,25 @@ static SnStatus put_bpe(const Source *s, const char *without_name, SnText *out, 
     const int64_t bos = id_of(s, "tokenizer.ggml.bos_token_id"),
                   eos = id_of(s, "tokenizer.ggml.eos_token_id"),
                   unk = id_of(s, "tokenizer.ggml.unknown_token_id");
-    const bool is_plain = split->flags & SN_GGUF_PLAIN;
+    const bool is_plain = split->flags & SN_GGUF_PLAIN, has_blanks = split->flags & SN_GGUF_BLANKS;
+    const bool lowers_text = has_blanks && flag(s, "tokenizer.ggml.normalizer.lowercase", false);
     const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", split->flags & SN_GGUF_ADDS_BOS);
     const bool adds_eos = flag(s, "tokenizer.ggml.add_eos_token", false);
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     put_added_tokens(s, out);
-    sn_text_printf(out, ",\"normalizer\":%s", is_plain ? marks : "null");
+    sn_text_printf(out, ",\"normalizer\":%s",
+                   lowers_text               ? "{\"type\":\"Lowercase\"}"
+                   : is_plain && !has_blanks ? marks
+                                             : "null");
     if (is_plain)
-        sn_text_printf(out, ",\"pre_tokenizer\":null");
+        sn_text_printf(out, ",\"pre_tokenizer\":%s", has_blanks ? "{\"type\":\"WhitespaceSplit\"}" : "null");
     else
         sn_put_splits(out, split->step);
     sn_put_template(out, adds_bos ? bos : -1, adds_eos ? eos : -1, token(s, bos), token(s, eos));
     sn_text_printf(out, ",\"decoder\":%s,\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":",
-                   is_plain ? unmarks : bytes);
+                   has_blanks ? "null"
+                   : is_plain ? unmarks
+                              : bytes);
     if (is_plain && unk >= 0)
         sn_json_put_string(out, token(s, unk));
     else

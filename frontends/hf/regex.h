@@ -1,8 +1,8 @@
 /* regex.h -- regular expressions of tokenizer files: sets of code points, syntax trees. Private to
  * frontends/hf.
  *
- * The syntax is Oniguruma's (Ruby), as far as it can be decided by a machine that reads a text once and knows
- * one character ahead; anything else is SN_EUNSUPPORTED and named. */
+ * The syntax is Oniguruma's (Ruby), as far as it can be decided by machines that read a text once in each
+ * direction; anything else is SN_EUNSUPPORTED and named. */
 #ifndef SN_REGEX_H
 #define SN_REGEX_H
 
@@ -39,8 +39,10 @@ typedef enum SnRegexKind {
     SN_RE_ALL,    /* the children, one after the other */
     SN_RE_ANY,    /* one of the children, the first that leads to a match */
     SN_RE_REPEAT, /* the child min to max times */
-    SN_RE_GROUP,  /* the child; what it matched has a name (of Python alone, as the two that follow) */
     SN_RE_AHEAD,  /* nothing, where the child matches, or `inverts`: where it does not */
+    SN_RE_BEHIND, /* nothing, where a match of the child ends, or `inverts`: where none does (not of Python)
+                   */
+    SN_RE_GROUP,  /* the child; what it matched has a name (of Python alone, as the one that follows) */
     SN_RE_BEGIN   /* nothing, where the text begins */
 } SnRegexKind;
 

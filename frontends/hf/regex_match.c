@@ -169,6 +169,8 @@ static SnStatus emit(const Maker *k, const SnRegexNode *n)
         return emit_group(k, n);
     case SN_RE_AHEAD:
         return emit_ahead(k, n);
+    case SN_RE_BEHIND: /* not of Python */
+        break;
     }
     return SN_OK;
 }

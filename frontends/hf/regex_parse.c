@@ -228,7 +228,7 @@ static bool as_one(Parser *p, const SnRegexNode *n, SnCodeSet *set, bool *ends)
         *ends |= n->kind == SN_RE_LOOK && n->ends;
         return true;
     }
-    if (n->kind == SN_RE_REPEAT || n->child == NULL || (n->kind == SN_RE_ALL && n->child->next != NULL))
+    if (n->child == NULL || !(n->kind == SN_RE_ANY || (n->kind == SN_RE_ALL && n->child->next == NULL)))
         return false;
     for (const SnRegexNode *c = n->child; c != NULL; c = c->next)
         if (!as_one(p, c, set, ends))
@@ -238,24 +238,28 @@ static bool as_one(Parser *p, const SnRegexNode *n, SnCodeSet *set, bool *ends)
 
 static SnStatus look_ahead(Parser *p, bool inverts, SnRegexNode **out)
 {
-    SnRegexNode *inside;
-    if (p->is_python) {
-        SN_TRY(new_node(p, SN_RE_AHEAD, out));
-        (*out)->inverts = inverts;
-        SN_TRY(alternatives(p, &(*out)->child));
-        return take(p, ")") ? SN_OK : malformed(p, "a ( without )");
-    }
-    SN_TRY(new_node(p, SN_RE_LOOK, out));
-    SN_TRY(alternatives(p, &inside));
+    SnCodeSet set = {.failed = false};
+    bool ends = false;
+    SN_TRY(new_node(p, SN_RE_AHEAD, out));
+    (*out)->inverts = inverts;
+    SN_TRY(alternatives(p, &(*out)->child));
     if (!take(p, ")"))
         return malformed(p, "a ( without )");
-    if (!as_one(p, inside, &(*out)->set, &(*out)->ends))
-        return unsupported(p, "a look-ahead of more than one character");
-    if (inverts) {
-        (*out)->set = sn_set_not(p->a, &(*out)->set);
-        (*out)->ends = !(*out)->ends;
-    }
+    if (p->is_python || !as_one(p, (*out)->child, &set, &ends))
+        return SN_OK;
+    **out = (SnRegexNode){
+        .kind = SN_RE_LOOK, .ends = ends != inverts, .set = inverts ? sn_set_not(p->a, &set) : set};
     return SN_OK;
+}
+
+static SnStatus look_behind(Parser *p, bool inverts, SnRegexNode **out)
+{
+    if (p->is_python)
+        return unsupported(p, "look-behind");
+    SN_TRY(new_node(p, SN_RE_BEHIND, out));
+    (*out)->inverts = inverts;
+    SN_TRY(alternatives(p, &(*out)->child));
+    return take(p, ")") ? SN_OK : malformed(p, "a ( without )");
 }
 
 /* (?P<name>; after the bracket. */
@@ -309,8 +313,10 @@ static SnStatus group(Parser *p, SnRegexNode **out)
         st = look_ahead(p, false, out);
     else if (take(p, "?!"))
         st = look_ahead(p, true, out);
-    else if (take(p, "?<=") || take(p, "?<!"))
-        st = unsupported(p, "look-behind");
+    else if (take(p, "?<="))
+        st = look_behind(p, false, out);
+    else if (take(p, "?<!"))
+        st = look_behind(p, true, out);
     else if (p->is_python && take(p, "?P<"))
         st = named_group(p, out);
     else if (take(p, "?>"))
@@ -343,19 +349,29 @@ static SnStatus anchor(Parser *p, bool before_newline, SnRegexNode **out)
     return SN_OK;
 }
 
-/* The end, or a line end before it. */
-static SnStatus python_end(Parser *p, SnRegexNode **out)
+/* What other signs stand for. */
+static const struct {
+    const char *sign, *text;
+    bool is_python;
+} short_forms[] = {{"\\b", "(?<=\\w)(?!\\w)|(?<!\\w)(?=\\w)", false},
+                   {"\\B", "(?<=\\w)(?=\\w)|(?<!\\w)(?!\\w)", false},
+                   {"\\A", "(?<![\\s\\S])", false},
+                   {"^", "\\A|(?<=\\n)(?!\\z)", false},
+                   {"\\Z", "(?=\\n?\\z)", false},
+                   {"$", "(?=\\n?\\Z)", true}};
+
+static SnStatus short_form(Parser *p, SnRegexNode **out)
 {
-    SnRegexNode *line = NULL;
-    SnCodeSet set = {.failed = false};
-    sn_set_add(p->a, &set, '\n', '\n');
-    SN_TRY(new_node(p, SN_RE_AHEAD, out));
-    SN_TRY(new_node(p, SN_RE_ALL, &(*out)->child));
-    SN_TRY(new_node(p, SN_RE_REPEAT, &line));
-    line->max = 1;
-    (*out)->child->child = line;
-    SN_TRY(set_node(p, &set, &line->child));
-    return anchor(p, false, &line->next);
+    *out = NULL;
+    for (size_t i = 0; i < SN_COUNT(short_forms) && *out == NULL; i++) {
+        if (short_forms[i].is_python != p->is_python || !take(p, short_forms[i].sign))
+            continue;
+        const SnReader rest = p->r;
+        p->r = sn_reader(sn_bytes_str(short_forms[i].text));
+        SN_TRY(alternatives(p, out));
+        p->r = rest;
+    }
+    return SN_OK;
 }
 
 static SnStatus atom(Parser *p, SnRegexNode **out)
@@ -374,8 +390,9 @@ static SnStatus atom(Parser *p, SnRegexNode **out)
         sn_set_add(p->a, &set, '\n' + 1, 0x10FFFF);
         return set_node(p, &set, out);
     }
-    if (p->is_python && take(p, "$"))
-        return python_end(p, out);
+    SN_TRY(short_form(p, out));
+    if (*out != NULL)
+        return SN_OK;
     if (take(p, "$"))
         return anchor(p, true, out);
     if (take(p, p->is_python ? "\\Z" : "\\z"))
@@ -384,9 +401,7 @@ static SnStatus atom(Parser *p, SnRegexNode **out)
         return new_node(p, SN_RE_BEGIN, out);
     if (take(p, "\\"))
         SN_TRY(escape(p, &set, &is_set, &c));
-    else if ((c = sn_read_utf8(&p->r)) == '^')
-        return unsupported(p, "^");
-    else if (c == '*' || c == '+' || c == '?')
+    else if ((c = sn_read_utf8(&p->r)) == '*' || c == '+' || c == '?')
         return malformed(p, "a repeat of nothing");
     if (!is_set)
         sn_set_add(p->a, &set, c, c);

@@ -6,6 +6,11 @@
  * decided, like the end of a match, on the edge that reads it. What comes after a match in the order is
  * dropped: so the last match that was seen is the one that a backtracking search finds.
  *
+ * Look-behind, and look-ahead of more than a character, is decided before: two passes over the text, one
+ * forward and one backward, make of each class another one that says as well what looks find there, so that
+ * the DFA reads classes as ever. The state of the first is the threads of all look-behinds, begun anywhere;
+ * that of the second is from which places in the programs of look-aheads the text that was read matches.
+ *
  * Thompson, "Regular expression search algorithm" (1968); Pike's ordered threads; Cox, "Regular expression
  * matching: the virtual machine approach" (2009). */
 #include "frontends/hf/regex.h"
@@ -16,15 +21,28 @@
 #include <stdlib.h>
 
 enum { MAX_CODE = 20000, MAX_SETS = 64, MAX_CLASSES = 250, MAX_STATES = 20000, BLOCK = 128, LAST = 0x10FFFF };
+enum { MAX_LOOKS = 32 };
 
-typedef enum Op { READ, LOOK, FORK, GOTO, MATCH } Op;
+typedef enum Op { READ, LOOK, FORK, GOTO, FAR, MATCH } Op;
 
 typedef struct Code {
     Op op;
-    bool ends;     /* LOOK: true at the end of the text */
-    uint32_t set;  /* READ, LOOK */
-    uint32_t x, y; /* FORK: first, second; GOTO: x; others go on with the next */
+    bool ends;      /* LOOK: true at the end of the text */
+    uint8_t within; /* the look that it is part of, + 1; 0: none */
+    uint32_t set;   /* READ, LOOK */
+    uint32_t x, y;  /* FORK: first, second; GOTO: x; FAR: the look; others go on with the next */
 } Code;
+
+typedef struct Look { /* its program is code[begin .. end), less those of looks within it, which come later */
+    const SnRegexNode *node;
+    uint32_t begin, end;
+} Look;
+
+typedef struct Class { /* of characters; the end of a text is one */
+    bool is_end;
+    uint32_t looks; /* bits: that find what they look for before such a character */
+    uint64_t sets;  /* bits: that it is in */
+} Class;
 
 typedef struct SnDraftRegex {
     struct SnDraftRegex *next;
@@ -36,6 +54,9 @@ typedef struct SnDraftRegex {
     uint32_t *edge; /* nclass (1 + nstate) */
     uint32_t *walk; /* nclass nwalk, and behind that npair nwalk */
     uint32_t nwalk, npair;
+    struct {
+        uint32_t *edge, nclass, nstate; /* nclass nstate; 0: no pass is needed */
+    } pass[2];
 } SnDraftRegex;
 
 typedef struct Compiler {
@@ -46,12 +67,17 @@ typedef struct Compiler {
     SN_VEC(Code) code;
     const SnCodeSet *set[MAX_SETS];
     uint32_t nset, nclass;
-    uint64_t sets_of[MAX_CLASSES]; /* bits: the sets that a class is in */
-    SnMap states;                  /* lists of threads to states */
-    SN_VEC(SnBytes) list;          /* the other way */
+    Class class[MAX_CLASSES]; /* that are read; 0 is an end */
+    Look look[MAX_LOOKS];
+    uint32_t nlook, within;  /* within: of the code that comes */
+    Class made[MAX_CLASSES]; /* by a pass */
+    uint32_t nmade;
+    SnMap states;         /* lists of threads to states */
+    SN_VEC(SnBytes) list; /* the other way */
     uint32_t *visited, stamp;
     uint16_t *thread;
     uint32_t nthread;
+    bool *is_true; /* the second pass: from each place */
 } Compiler;
 
 /* ---- program ------------------------------------------------------------------------------------------ */
@@ -60,6 +86,7 @@ static SnStatus put(Compiler *c, Code code, uint32_t *at)
 {
     *at = (uint32_t)c->code.n;
     SN_CHECK(*at < MAX_CODE, c->err, SN_EUNSUPPORTED, "pattern: too large");
+    code.within = (uint8_t)c->within;
     SN_CHECK(sn_vec_push(c->memory, &c->code, code), c->err, SN_ENOMEM, "no memory for a pattern");
     return SN_OK;
 }
@@ -156,6 +183,29 @@ static SnStatus put_any(Compiler *c, const SnRegexNode *n)
     return SN_OK;
 }
 
+/* The program of a look comes where the look is first put, and is jumped over. */
+static SnStatus put_far(Compiler *c, const SnRegexNode *n)
+{
+    uint32_t i = 0, at, within = c->within;
+    while (i < c->nlook && c->look[i].node != n)
+        i++;
+    SN_CHECK(i < MAX_LOOKS, c->err, SN_EUNSUPPORTED, "pattern: more than %d look-aheads and look-behinds",
+             MAX_LOOKS);
+    if (i == c->nlook) {
+        const bool is_behind = within > 0 && c->look[within - 1].node->kind == SN_RE_BEHIND;
+        SN_CHECK(!is_behind || n->kind == SN_RE_BEHIND, c->err, SN_EUNSUPPORTED,
+                 "pattern: a look-ahead of more than one character in a look-behind is not supported");
+        SN_TRY(put(c, (Code){.op = GOTO}, &at));
+        c->within = ++c->nlook;
+        c->look[i] = (Look){n, at + 1, 0};
+        SN_TRY(put_node(c, n->child));
+        SN_TRY(put(c, (Code){.op = MATCH}, &c->look[i].end));
+        c->code.at[at].x = ++c->look[i].end;
+        c->within = within;
+    }
+    return put(c, (Code){.op = FAR, .x = i}, &at);
+}
+
 static SnStatus put_node(Compiler *c, const SnRegexNode *n)
 {
     switch (n->kind) {
@@ -171,8 +221,10 @@ static SnStatus put_node(Compiler *c, const SnRegexNode *n)
         return put_any(c, n);
     case SN_RE_REPEAT:
         return put_repeat(c, n);
-    case SN_RE_GROUP: /* of Python alone */
     case SN_RE_AHEAD:
+    case SN_RE_BEHIND:
+        return put_far(c, n);
+    case SN_RE_GROUP: /* of Python alone */
     case SN_RE_BEGIN:
         break;
     }
@@ -194,12 +246,12 @@ static int by_place(const void *x, const void *y)
 static SnStatus class_of(Compiler *c, uint64_t sets, uint8_t *out)
 {
     uint32_t i = 1;
-    while (i < c->nclass && c->sets_of[i] != sets)
+    while (i < c->nclass && c->class[i].sets != sets)
         i++;
     SN_CHECK(i < MAX_CLASSES, c->err, SN_EUNSUPPORTED, "pattern: more than %d classes of characters",
              MAX_CLASSES);
     c->nclass += i == c->nclass;
-    c->sets_of[i] = sets;
+    c->class[i] = (Class){.sets = sets};
     *out = (uint8_t)i;
     return SN_OK;
 }
@@ -251,6 +303,7 @@ static SnStatus make_classes(Compiler *c, SnDraftRegex *r)
     size_t n = 0, next = 0;
     uint64_t sets = 0;
     uint8_t class[BLOCK], now = 0;
+    c->class[0].is_end = true;
     c->nclass = 1;
     r->class = sn_arena_alloc(c->a, (size_t)BLOCK * SN_TOK_BLOCKS);
     SN_CHECK(r->class != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
@@ -277,29 +330,45 @@ static SnStatus make_classes(Compiler *c, SnDraftRegex *r)
 
 /* ---- states ------------------------------------------------------------------------------------------- */
 
-/* Follows a thread up to the character that comes next, of class `class` (0: none comes); true: it matches.
- * The threads that read that character are added to the list. */
-static bool follow(Compiler *c, uint32_t at, uint32_t class)
+/* What is met on the way to the next character, of class `next`, lets a thread pass. */
+static bool passes(const Compiler *c, const Code *k, const Class *next)
 {
+    if (k->op == FAR)
+        return (next->looks >> k->x & 1) != c->look[k->x].node->inverts;
+    return k->op != LOOK || (next->is_end ? k->ends : next->sets >> k->set & 1);
+}
+
+/* Where a GOTO from `at` leads: where that repeats what has read nothing, out of the loop. */
+static uint32_t next_of_loop(const Compiler *c, uint32_t at, uint32_t to)
+{
+    if (to > at || c->visited[to] != c->stamp)
+        return to;
+    return c->code.at[to].x == to + 1 ? c->code.at[to].y : c->code.at[to].x;
+}
+
+/* Follows a thread up to the character that comes next; true: it matches. The threads that read that
+ * character are added to the list; outside of looks those that a match is preferred to are not. */
+static bool follow(Compiler *c, uint32_t at, const Class *next)
+{
+    bool matches = false;
     for (;; at++) {
-        if (c->visited[at] == c->stamp)
-            return false;
-        c->visited[at] = c->stamp;
         const Code *k = &c->code.at[at];
-        const bool is_in = class != 0 && k->op <= LOOK && (c->sets_of[class] >> k->set & 1);
+        if ((k->op != GOTO && c->visited[at] == c->stamp) || !passes(c, k, next))
+            return matches;
+        c->visited[at] = c->stamp;
         if (k->op == MATCH)
             return true;
         if (k->op == READ) {
-            if (is_in)
+            if (next->sets >> k->set & 1)
                 c->thread[c->nthread++] = (uint16_t)(at + 1);
-            return false;
+            return matches;
         }
-        if (k->op == LOOK && !(class == 0 ? k->ends : is_in))
-            return false;
-        if (k->op == FORK && follow(c, k->x, class))
+        if (k->op == FORK)
+            matches |= follow(c, k->x, next);
+        if (matches && k->within == 0)
             return true;
         if (k->op == FORK || k->op == GOTO)
-            at = (k->op == FORK ? k->y : k->x) - 1;
+            at = (k->op == FORK ? k->y : next_of_loop(c, at, k->x)) - 1;
     }
 }
 
@@ -333,18 +402,24 @@ static void drop_twins(Compiler *c)
     c->nthread = n;
 }
 
-static SnStatus make_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
+static uint16_t thread_of(SnBytes list, size_t i)
+{
+    uint16_t at;
+    memcpy(&at, list.at + i * sizeof at, sizeof at);
+    return at;
+}
+
+typedef SnStatus EdgeFn(Compiler *c, uint32_t state, uint32_t class, uint32_t *out);
+
+static SnStatus match_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
 {
     const SnBytes list = c->list.at[state];
     bool matches = false;
     uint32_t next = 0;
     c->stamp++;
     c->nthread = 0;
-    for (size_t i = 0; i < list.n / sizeof(uint16_t) && !matches; i++) {
-        uint16_t at;
-        memcpy(&at, list.at + i * sizeof at, sizeof at);
-        matches = follow(c, at, class);
-    }
+    for (size_t i = 0; i < list.n / sizeof(uint16_t) && !matches; i++)
+        matches = follow(c, thread_of(list, i), &c->class[class]);
     drop_twins(c);
     if (c->nthread > 0) {
         SN_TRY(state_of(c, &next));
@@ -354,34 +429,139 @@ static SnStatus make_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t 
     return SN_OK;
 }
 
-static SnStatus make_states(Compiler *c, SnDraftRegex *r)
+/* Makes all states from the one of the threads that there are, and their edges; nclass zeros before these
+ * where has_dead. */
+static SnStatus make_states(Compiler *c, EdgeFn *make, bool has_dead, uint32_t **out, uint32_t *nstate)
 {
     SN_VEC(uint32_t) edge = {0};
     uint32_t first;
-    c->visited = sn_arena_array(c->a, c->code.n + 1, sizeof *c->visited);
-    c->thread = sn_arena_array(c->a, c->code.n + 1, sizeof *c->thread);
-    SN_CHECK(c->visited != NULL && c->thread != NULL, c->err, SN_ENOMEM, "no memory for a pattern");
-    c->nthread = 1;
+    sn_map_clear(&c->states);
+    sn_map_init(&c->states, c->memory);
+    c->list.n = 0;
     SnStatus st = state_of(c, &first);
-    for (uint32_t i = 0; i < c->nclass && st == SN_OK; i++)
+    for (uint32_t i = 0; i < c->nclass && has_dead && st == SN_OK; i++)
         st = sn_vec_push(c->memory, &edge, 0u) ? SN_OK : SN_ENOMEM;
     for (uint32_t s = 0; s < c->list.n && st == SN_OK; s++) {
         for (uint32_t class = 0; class < c->nclass && st == SN_OK; class ++) {
             uint32_t e = 0;
-            st = make_edge(c, s, class, &e);
+            st = make(c, s, class, &e);
             if (st == SN_OK && !sn_vec_push(c->memory, &edge, e))
                 st = sn_fail(c->err, SN_ENOMEM, "no memory for a pattern");
         }
     }
-    r->edge = sn_arena_array(c->keep, edge.n + 1, sizeof *r->edge);
-    if (st == SN_OK && r->edge == NULL)
+    *out = sn_arena_array(c->keep, edge.n + 1, sizeof **out);
+    if (st == SN_OK && *out == NULL)
         st = sn_fail(c->err, SN_ENOMEM, "no memory for a pattern");
     if (st == SN_OK)
-        memcpy(r->edge, edge.at, edge.n * sizeof *r->edge);
+        memcpy(*out, edge.at, edge.n * sizeof **out);
     sn_vec_clear(c->memory, &edge);
-    r->nstate = (uint32_t)c->list.n;
-    r->nclass = c->nclass;
+    *nstate = (uint32_t)c->list.n;
     return st;
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------- */
+
+/* To the state of the threads that there are, writing a class. */
+static SnStatus pass_edge(Compiler *c, const Class *now, uint32_t *out)
+{
+    uint32_t i = 0, next;
+    while (i < c->nmade && (c->made[i].sets != now->sets || c->made[i].looks != now->looks ||
+                            c->made[i].is_end != now->is_end))
+        i++;
+    SN_CHECK(i < MAX_CLASSES, c->err, SN_EUNSUPPORTED, "pattern: more than %d classes of characters",
+             MAX_CLASSES);
+    c->made[i] = *now;
+    c->nmade += i == c->nmade;
+    SN_TRY(state_of(c, &next));
+    *out = next * c->nclass << SN_TOK_PASS_BITS | i;
+    return SN_OK;
+}
+
+static bool is_kind(const Compiler *c, uint32_t look, SnRegexKind kind)
+{
+    return c->look[look].node->kind == kind;
+}
+
+static int by_number(const void *x, const void *y)
+{
+    const uint16_t *a = x, *b = y;
+    return *a - *b;
+}
+
+static SnStatus behind_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
+{
+    const SnBytes list = c->list.at[state];
+    Class now = c->class[class];
+    c->stamp++;
+    c->nthread = 0;
+    for (uint32_t i = c->nlook; i-- > 0;) {
+        if (!is_kind(c, i, SN_RE_BEHIND))
+            continue;
+        bool finds = follow(c, c->look[i].begin, &now);
+        for (size_t k = 0; k < list.n / sizeof(uint16_t); k++)
+            if (c->code.at[thread_of(list, k)].within == i + 1)
+                finds |= follow(c, thread_of(list, k), &now);
+        now.looks |= (uint32_t)finds << i;
+    }
+    drop_twins(c);
+    qsort(c->thread, c->nthread, sizeof *c->thread, by_number);
+    return pass_edge(c, &now, out);
+}
+
+/* Does the text match from a place on, its next character being of class `next`? */
+static bool matches_from(const Compiler *c, uint32_t at, const Class *next)
+{
+    const Code *k = &c->code.at[at];
+    switch (k->op) {
+    case READ:
+        return (next->sets >> k->set & 1) && c->visited[at + 1] == c->stamp;
+    case FORK:
+        return c->is_true[k->x] || c->is_true[k->y];
+    case GOTO:
+        return c->is_true[k->x];
+    case LOOK:
+    case FAR:
+        return passes(c, k, next) && c->is_true[at + 1];
+    case MATCH:
+        break;
+    }
+    return true;
+}
+
+static SnStatus ahead_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
+{
+    const SnBytes list = c->list.at[state];
+    Class now = c->class[class];
+    c->stamp++;
+    c->nthread = 0;
+    for (size_t i = 0; i < list.n / sizeof(uint16_t); i++)
+        c->visited[thread_of(list, i)] = c->stamp;
+    memset(c->is_true, 0, c->code.n * sizeof *c->is_true);
+    for (uint32_t i = c->nlook; i-- > 0;) {
+        const Look *k = &c->look[i];
+        for (bool changes = is_kind(c, i, SN_RE_AHEAD); changes;) {
+            changes = false;
+            for (uint32_t at = k->end; at-- > k->begin;)
+                if (c->code.at[at].within == i + 1 && !c->is_true[at] && matches_from(c, at, &now))
+                    c->is_true[at] = changes = true;
+        }
+        now.looks |= (uint32_t)c->is_true[k->begin] << i;
+    }
+    for (uint32_t at = 1; at < c->code.n; at++)
+        if (c->is_true[at] && c->code.at[at - 1].op == READ)
+            c->thread[c->nthread++] = (uint16_t)at;
+    return pass_edge(c, &now, out);
+}
+
+/* From now on classes are those that a pass makes. */
+static SnStatus make_pass(Compiler *c, SnDraftRegex *r, int i, EdgeFn *make)
+{
+    c->nthread = c->nmade = 0;
+    SN_TRY(make_states(c, make, false, &r->pass[i].edge, &r->pass[i].nstate));
+    r->pass[i].nclass = c->nclass;
+    memcpy(c->class, c->made, sizeof c->made);
+    c->nclass = c->nmade;
+    return SN_OK;
 }
 
 /* ---- scripts ------------------------------------------------------------------------------------------ */
@@ -446,8 +626,26 @@ static SnStatus compile(Compiler *c, SnDraftRegex *r)
         SN_TRY(sn_regex_parse(c->a, r->pattern, &tree, c->err));
     SN_TRY(put_node(c, tree));
     SN_TRY(put(c, (Code){.op = MATCH}, &at));
+    SN_CHECK(
+        c->nlook == 0 || r->kind == SN_PATTERN_SPLIT, c->err, SN_EUNSUPPORTED,
+        "pattern: look-behind, and look-ahead of more than one character, where no text is split, is not "
+        "supported");
     SN_TRY(make_classes(c, r));
-    SN_TRY(make_states(c, r));
+    c->visited = sn_arena_array(c->a, c->code.n + 1, sizeof *c->visited);
+    c->thread = sn_arena_array(c->a, c->code.n + 1, sizeof *c->thread);
+    c->is_true = sn_arena_array(c->a, c->code.n, sizeof *c->is_true);
+    SN_CHECK(c->visited != NULL && c->thread != NULL && c->is_true != NULL, c->err, SN_ENOMEM,
+             "no memory for a pattern");
+    if (c->nlook > 0) {
+        SN_TRY(make_pass(c, r, 0, behind_edge));
+        SN_TRY(make_pass(c, r, 1, ahead_edge));
+    }
+    c->thread[0] = 0;
+    c->nthread = 1;
+    SN_TRY(make_states(c, match_edge, true, &r->edge, &r->nstate));
+    r->nclass = c->nclass;
+    if (c->nlook > 0)
+        return SN_OK;
     const SnRegexDfa dfa = {r->edge, r->class, (size_t)BLOCK * r->nblock, r->nclass, r->nstate};
     return sn_regex_walk(c->a, c->keep, &dfa, &r->walk, &r->nwalk, &r->npair, c->err);
 }
@@ -487,6 +685,8 @@ SnStatus sn_draft_add_regex(SnTokDraft *d, SnBytes pattern, SnPatternKind kind, 
 void sn_draft_regex_sizes(const SnTokDraft *d, size_t count[SN_TOK_NSECTION])
 {
     for (const SnDraftRegex *r = d->regexes; r != NULL; r = r->next) {
+        for (int i = 0; i < 2; i++)
+            count[SN_TOK_EDGE] += (size_t)r->pass[i].nclass * r->pass[i].nstate;
         count[SN_TOK_REGEX]++;
         count[SN_TOK_BLOCK] += SN_TOK_BLOCKS;
         count[SN_TOK_CLASS] += (size_t)BLOCK * r->nblock;
@@ -499,17 +699,35 @@ void sn_draft_put_regexes(const SnTokDraft *d, SnTokRegex *regex, uint16_t *bloc
 {
     uint32_t blocks = 0, classes = 0, edges = 0;
     for (const SnDraftRegex *r = d->regexes; r != NULL; r = r->next) {
-        const uint32_t nclass = BLOCK * r->nblock, nedge = r->nclass * (1 + r->nstate), walks = edges + nedge,
-                       pairs = walks + r->nclass * r->nwalk, nwalk = (r->nclass + r->npair) * r->nwalk;
-        *regex++ = (SnTokRegex){blocks, classes,  r->nblock, edges,    r->nstate,
-                                walks,  r->nwalk, pairs,     r->npair, r->nclass};
+        const struct {
+            const uint32_t *at;
+            uint32_t n;
+        } part[] = {{r->edge, r->nclass * (1 + r->nstate)},
+                    {r->walk, (r->nclass + r->npair) * r->nwalk},
+                    {r->pass[0].edge, r->pass[0].nclass * r->pass[0].nstate},
+                    {r->pass[1].edge, r->pass[1].nclass * r->pass[1].nstate}};
+        const uint32_t walks = edges + part[0].n, passes = walks + part[1].n;
+        *regex++ = (SnTokRegex){.blocks = blocks,
+                                .classes = classes,
+                                .nblock = r->nblock,
+                                .edges = edges,
+                                .nstate = r->nstate,
+                                .walks = walks,
+                                .nwalk = r->nwalk,
+                                .pairs = walks + r->nclass * r->nwalk,
+                                .npair = r->npair,
+                                .nclass = r->nclass,
+                                .passes = passes,
+                                .nbehind = r->pass[0].nstate,
+                                .nread = r->pass[0].nclass,
+                                .nahead = r->pass[1].nstate,
+                                .nmiddle = r->pass[1].nclass};
         memcpy(block + blocks, r->block, sizeof r->block);
-        memcpy(class + classes, r->class, nclass);
-        memcpy(edge + edges, r->edge, nedge * sizeof *edge);
-        if (nwalk > 0)
-            memcpy(edge + edges + nedge, r->walk, nwalk * sizeof *edge);
+        memcpy(class + classes, r->class, (size_t)BLOCK * r->nblock);
+        for (size_t i = 0; i < SN_COUNT(part); edges += part[i++].n)
+            if (part[i].n > 0)
+                memcpy(edge + edges, part[i].at, part[i].n * sizeof *edge);
         blocks += SN_TOK_BLOCKS;
-        classes += nclass;
-        edges += nedge + nwalk;
+        classes += BLOCK * r->nblock;
     }
 }

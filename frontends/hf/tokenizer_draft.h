@@ -82,6 +82,7 @@ SN_MUST_CHECK SnStatus sn_draft_add_json(SnTokDraft *d, const SnJson *token, SnE
 uint32_t sn_draft_id(const SnTokDraft *d, SnBytes content);
 typedef enum SnPatternKind {
     SN_PATTERN_REGEX,
+    SN_PATTERN_SPLIT,  /* likewise, and it may look far */
     SN_PATTERN_TEXT,   /* the text itself */
     SN_PATTERN_SCRIPTS /* characters of one of the scripts that UnicodeScripts knows; the text says nothing */
 } SnPatternKind;

@@ -80,7 +80,7 @@ static SnStatus read_byte_level(SnTokDraft *d, const SnJson *v, SnError *err)
     if (prefix)
         SN_TRY(add_sign(d, sn_bytes_str(" "), SN_SIGN_PREPENDS, err));
     if (regex)
-        SN_TRY(add_regex(d, sn_bytes_str(gpt2), SN_PATTERN_REGEX, SN_SPLIT_ISOLATED, false, err));
+        SN_TRY(add_regex(d, sn_bytes_str(gpt2), SN_PATTERN_SPLIT, SN_SPLIT_ISOLATED, false, err));
     d->model_flags |= SN_TOK_BYTE_LEVEL;
     return SN_OK;
 }
@@ -116,7 +116,7 @@ static SnStatus read_split(SnTokDraft *d, const SnJson *v, SnError *err)
     const bool is_literal = sn_json_string(sn_json_get(pattern, "String"), &text);
     if (!is_literal)
         SN_TRY(read_string(pattern, "Regex", &text, err));
-    return add_regex(d, text, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_REGEX, behavior, inverts, err);
+    return add_regex(d, text, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_SPLIT, behavior, inverts, err);
 }
 
 static SnStatus read_scripts(SnTokDraft *d, const SnJson *v, SnError *err)

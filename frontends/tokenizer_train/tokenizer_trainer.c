@@ -244,7 +244,7 @@ static bool makes_text(const SnTokTable *t)
 {
     bool makes = sn_tok_count(t, SN_TOK_NORMALIZE) > 0;
     for (uint32_t i = 0; i < sn_tok_count(t, SN_TOK_SPLIT); i++)
-        makes |= sn_tok_SPLIT(t)[i].kind == SN_SPLIT_SIGN;
+        makes |= sn_tok_SPLIT(t)[i].kind == SN_SPLIT_SIGN || sn_tok_has_passes(t, &sn_tok_SPLIT(t)[i]);
     return makes;
 }
 

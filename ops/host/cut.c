@@ -17,7 +17,7 @@ static bool is_pattern(const SnTokTable *t, const SnTokSplit *s)
     if (s->kind != SN_SPLIT_REGEX || s->behavior != SN_SPLIT_ISOLATED)
         return false;
     const SnTokPattern p = sn_tok_pattern(t, s->arg);
-    bool may_be_empty = false;
+    bool may_be_empty = p.behind != NULL;
     for (uint32_t class = 0; class < p.nclass; class ++)
         may_be_empty |= p.edge[p.nclass + class] & 1;
     return !may_be_empty;
@@ -290,7 +290,8 @@ bool sn_tok_each_word(const SnTokTable *t, SnBytes text, void *work, size_t room
                        .ascii = sn_tok_ASCII(t) + 128,
                        .clock = &clock,
                        .signed_text = own + room,
-                       .signed_room = room};
+                       .signed_room = room,
+                       .made = work};
     if (s.nstep == 1 && is_pattern(t, s.step)) {
         const SnTokPattern p = sn_tok_pattern(t, s.step->arg);
         return each_match(&p, text, put, self);

@@ -394,6 +394,7 @@ static void lay_out(SnTokEncoder *e, const SnHostCall *h)
     e->work = at;
     at += SN_TOK_WORK(e->room) / 64 * 64 + 64;
     sn_tok_norm_init(&e->norm, e->t, at, e->room, e->places || asks_for_first(e->t));
+    e->made = at;
     at += 24 * e->room;
     e->from = (int32_t *)(void *)at;
     at += 4 * e->room;

@@ -53,6 +53,7 @@ typedef struct SnTokEncoder {
     bool places;  /* offsets and word ids are asked for */
     uint8_t *repaired, *text, *signed_text;
     int32_t *from;
+    uint8_t *made; /* see SnTokSplitter: lies where `norm` works, whose text is complete then */
     uint32_t *end; /* of the word's tokens */
     void *work;    /* of the model */
     size_t room;   /* bytes of text and of signed_text, elements of from and end */

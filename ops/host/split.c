@@ -12,14 +12,16 @@ SnTokPattern sn_tok_pattern(const SnTokTable *t, uint32_t regex)
     const SnTokRegex *r = &sn_tok_REGEX(t)[regex];
     const uint8_t *class = sn_tok_CLASS(t) + r->classes;
     const uint16_t *block = sn_tok_BLOCK(t) + r->blocks;
-    const uint32_t *edge = sn_tok_EDGE(t);
+    const uint32_t *edge = sn_tok_EDGE(t), *behind = r->nbehind > 0 ? edge + r->passes : NULL;
     return (SnTokPattern){.block = block,
                           .class = class,
                           .ascii = class + 128 * (size_t)block[0],
                           .edge = edge + r->edges,
                           .walk = r->nwalk > 0 ? edge + r->walks : NULL,
                           .pair = r->npair > 0 ? edge + r->pairs : NULL,
-                          .nclass = r->nclass};
+                          .nclass = r->nclass,
+                          .behind = behind,
+                          .ahead = behind != NULL ? behind + (size_t)r->nread * r->nbehind : NULL};
 }
 
 bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTokClock *clock)
@@ -28,7 +30,8 @@ bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTok
     while (m->row != 0 && m->at < text.n) {
         const size_t begin = m->at, stop = text.n - m->at < STRETCH ? text.n : m->at + STRETCH;
         for (size_t size; m->row != 0 && m->at < stop; m->at += size) {
-            const uint32_t class = sn_tok_class_at(p, text.at + m->at, text.n - m->at, &size);
+            uint32_t class = sn_tok_class_at(p, text.at + m->at, text.n - m->at, &size);
+            class = p->made != NULL ? p->made[m->at] : class;
             const uint32_t edge = p->edge[m->row + class];
             m->last = edge & 1 ? m->at : m->last;
             m->row = edge >> 1;
@@ -36,9 +39,38 @@ bool sn_tok_match_on(const SnTokPattern *p, SnBytes text, SnTokMatcher *m, SnTok
         if (clock != NULL && sn_tok_due(clock, m->at - begin))
             return false;
     }
-    if (m->row != 0 && (p->edge[m->row] & 1))
+    if (m->row != 0 && (p->edge[m->row + (p->made != NULL ? p->made[text.n] : 0)] & 1))
         m->last = text.n;
     m->row = 0;
+    return true;
+}
+
+/* The passes over text from `begin` on; false: out of time. */
+static bool run_passes(const SnTokPattern *p, SnBytes text, size_t begin, uint8_t *made, SnTokPass *s,
+                       SnTokClock *clock)
+{
+    enum { BITS = SN_TOK_PASS_BITS, CLASS = (1 << BITS) - 1 };
+    while (!s->is_back) {
+        size_t size = 1;
+        const bool is_end = s->at == text.n;
+        const uint32_t class = is_end ? 0 : sn_tok_class_at(p, text.at + s->at, text.n - s->at, &size),
+                       edge = p->behind[s->row + class];
+        made[s->at] = edge & CLASS;
+        *s = is_end ? (SnTokPass){s->at, 0, true, false}
+                    : (SnTokPass){s->at + size, edge >> BITS, false, false};
+        if (sn_tok_due(clock, size))
+            return false;
+    }
+    while (!s->is_done) {
+        const uint32_t edge = p->ahead[s->row + made[s->at]];
+        made[s->at] = edge & CLASS;
+        s->row = edge >> BITS;
+        s->is_done = s->at == begin;
+        while (s->at > begin && sn_tok_is_tail(text.at[--s->at]))
+            ;
+        if (sn_tok_due(clock, 1))
+            return false;
+    }
     return true;
 }
 
@@ -98,8 +130,12 @@ static Next class_event(SnTokSplitter *s, uint32_t step, SnTokLevel *l, SnTokEve
 /* Matches as Oniguruma lists them: an empty one right behind another is none. */
 static Next regex_event(SnTokSplitter *s, uint32_t step, SnTokLevel *l, SnTokEvent *e)
 {
-    const SnTokPattern p = sn_tok_pattern(s->t, s->step[step].arg);
+    SnTokPattern p = sn_tok_pattern(s->t, s->step[step].arg);
     const SnBytes text = sn_bytes(s->text.at, l->end);
+    uint8_t *made = s->made + step * s->signed_room;
+    if (p.behind != NULL && !run_passes(&p, text, l->begin, made, &l->pass, s->clock))
+        return OUT_OF_TIME;
+    p.made = p.behind != NULL ? made : NULL;
     while (!l->found) {
         if (!l->runs)
             l->matcher = sn_tok_matcher(&p, l->scan);
@@ -267,7 +303,9 @@ static void push(SnTokSplitter *s, SnTokEvent part)
             return;
         part = (SnTokEvent){0, s->text.n, false};
     }
-    s->level[s->depth++] = (SnTokLevel){.at = part.begin, .scan = part.begin, .end = part.end};
+    s->is_full |= part.end >= s->signed_room && sn_tok_has_passes(s->t, k);
+    s->level[s->depth++] = (SnTokLevel){
+        .begin = part.begin, .at = part.begin, .scan = part.begin, .end = part.end, .pass.at = part.begin};
 }
 
 static void pop(SnTokSplitter *s)
@@ -312,6 +350,11 @@ SnTokSplitResult sn_tok_split_next(SnTokSplitter *s, SnTokEvent *word)
     return s->is_full ? SN_TOK_SPLIT_FULL : SN_TOK_SPLIT_END;
 }
 
+bool sn_tok_has_passes(const SnTokTable *t, const SnTokSplit *s)
+{
+    return s->kind == SN_SPLIT_REGEX && sn_tok_REGEX(t)[s->arg].nbehind > 0;
+}
+
 /* ---- checking ----------------------------------------------------------------------------------------- */
 
 static bool check_pairs(const SnTokTable *t, const SnTokRegex *r)
@@ -323,6 +366,20 @@ static bool check_pairs(const SnTokTable *t, const SnTokRegex *r)
     for (uint32_t i = 0; i < npair * r->nwalk; i++) {
         const uint32_t row = sn_tok_EDGE(t)[r->pairs + i] >> 2 * SN_TOK_WALK_BITS;
         if (row % npair != 0 || row / npair >= r->nwalk)
+            return false;
+    }
+    return true;
+}
+
+/* The edges of a pass, which makes fewer than nmade classes. */
+static bool check_pass(const SnTokTable *t, uint32_t at, uint32_t nclass, uint32_t nstate, uint32_t nmade)
+{
+    const uint32_t nedge = sn_tok_count(t, SN_TOK_EDGE);
+    if (at > nedge || nclass == 0 || nstate == 0 || nstate > (nedge - at) / nclass)
+        return false;
+    for (uint32_t i = 0; i < nclass * nstate; i++) {
+        const uint32_t edge = sn_tok_EDGE(t)[at + i], row = edge >> SN_TOK_PASS_BITS;
+        if (row % nclass != 0 || row / nclass >= nstate || (edge & ((1u << SN_TOK_PASS_BITS) - 1)) >= nmade)
             return false;
     }
     return true;
@@ -340,7 +397,7 @@ static bool check_regex(const SnTokTable *t, const SnTokRegex *r)
         if (sn_tok_BLOCK(t)[r->blocks + i] >= r->nblock)
             return false;
     for (uint32_t i = 0; i < 128 * r->nblock; i++)
-        if (sn_tok_CLASS(t)[r->classes + i] >= r->nclass)
+        if (sn_tok_CLASS(t)[r->classes + i] >= (r->nbehind > 0 ? r->nread : r->nclass))
             return false;
     for (uint32_t i = 0; i < r->nclass * (r->nstate + 1); i++) {
         const uint32_t row = sn_tok_EDGE(t)[r->edges + i] >> 1;
@@ -354,7 +411,10 @@ static bool check_regex(const SnTokTable *t, const SnTokRegex *r)
         if (row % r->nclass != 0 || row / r->nclass >= r->nwalk)
             return false;
     }
-    return r->npair == 0 || check_pairs(t, r);
+    return (r->npair == 0 || check_pairs(t, r)) &&
+           (r->nbehind == 0 ||
+            (r->nwalk == 0 && check_pass(t, r->passes, r->nread, r->nbehind, r->nmiddle) &&
+             check_pass(t, r->passes + r->nread * r->nbehind, r->nmiddle, r->nahead, r->nclass)));
 }
 
 static bool check_split(const SnTokTable *t, const SnTokSplit *s)

@@ -13,7 +13,9 @@ typedef struct SnTokPattern {
     const uint32_t *walk; /* NULL: there is none */
     const uint32_t *pair; /* of its edges of two bytes; NULL: there are none */
     uint32_t nclass;
-    bool has_v3; /* sn_tok_walk may run code of that CPU level */
+    const uint32_t *behind, *ahead; /* edges of passes; NULL: there are none */
+    const uint8_t *made;            /* what they made of the text, a class a byte and one of its end */
+    bool has_v3;                    /* sn_tok_walk may run code of that CPU level */
 } SnTokPattern;
 
 SnTokPattern sn_tok_pattern(const SnTokTable *t, uint32_t regex);
@@ -62,9 +64,16 @@ typedef struct SnTokEvent { /* bytes of a text, and whether they delimit */
     bool is_match;
 } SnTokEvent;
 
+typedef struct SnTokPass { /* of those over a stretch */
+    size_t at;
+    uint32_t row;
+    bool is_back, is_done;
+} SnTokPass;
+
 typedef struct SnTokLevel {        /* a stretch that is being cut by a step */
-    size_t at, end;                /* at: what lies before was given out */
+    size_t begin, at, end;         /* at: what lies before was given out */
     size_t scan;                   /* how far it was looked at */
+    SnTokPass pass;                /* REGEX: before any match */
     SnTokMatcher matcher;          /* REGEX: of the match at scan */
     bool runs, found, after_match; /* the matcher has begun, has found one; scan is where a match ended */
     bool has_now, has_next;
@@ -79,6 +88,7 @@ typedef struct SnTokSplitter {
     SnTokClock *clock;
     uint8_t *signed_text; /* a part with its sign */
     size_t signed_room;
+    uint8_t *made; /* SN_TOK_STEPS signed_room bytes for classes that passes make */
     /* what lasts between calls begins here */
     SnBytes text;        /* what words are parts of */
     SnBytes plain;       /* what it was before the sign */

@@ -55,9 +55,11 @@
  *     scratch SN_TOK_STREAM_SCRATCH(token_size)
  *     The text that further ids of each row add (those below 0: none), in whole characters, as DecodeStream
  *     gives it. hold is SnTokHold, zeros at first. end > 0: all that waits comes, and hold is zeros. end < 0:
- *     the ids are the end of a prompt, which what follows joins; no text comes. hit is the stop string that is
+ *     the ids are the end of a prompt, which what follows joins; no text comes. hit is the stop string that
+ is
  *     complete (else -1), and nothing follows. Text that may begin one waits, and ends before it; keep_stop:
- *     it does not, and goes on to the end of its token, as Transformers' stop_strings. Special tokens that are
+ *     it does not, and goes on to the end of its token, as Transformers' stop_strings. Special tokens that
+ are
  *     skipped count where a stop string ends in one, with keep_stop anywhere.
  *
  * Malformed UTF-8 in text is read as Python's errors="replace" reads it.
@@ -72,7 +74,7 @@
 
 SnHostFn sn_tok_room, sn_tok_encode, sn_tok_window, sn_tok_decode, sn_tok_stream;
 
-#define SN_TOK_RUN 2048
+#define SN_TOK_RUN          2048
 #define SN_TOK_ROOM_SCRATCH 64
 #define SN_TOK_ENCODE_SCRATCH(n, room)                                                                       \
     (SN_HOST_STATE + 2048 + 58 * ((size_t)(room) + SN_TOK_RUN) + 3 * (size_t)(n))
@@ -152,7 +154,7 @@ uint32_t sn_tokenizer_id(SnBytes table, SnBytes token);
 /* ---- the table ---------------------------------------------------------------------------------------- */
 
 #define SN_TOK_MAGIC    0x4B4F5453u /* "STOK" */
-#define SN_TOK_VERSION  10u
+#define SN_TOK_VERSION  11u
 #define SN_TOK_ALIGN    64u
 #define SN_TOK_MAX_IDS  (1u << 24)
 #define SN_TOK_NOTHING  0x80u
@@ -211,8 +213,8 @@ typedef enum SnTokModel {
     X(NFKD_POOL, uint32_t)                                                                                   \
     X(COMPOSE_PAIR, uint64_t)                                                                                \
     X(COMPOSE_TO, uint32_t)                                                                                  \
-    X(WIDTH, uint8_t)     /* bytes, or tokens, that one character becomes at most, see SN_TOK_WIDTH_OF; none: \
-                             only SnTokenizerFacts.grow is known */                                          \
+    X(WIDTH, uint8_t) /* bytes, or tokens, that one character becomes at most, see SN_TOK_WIDTH_OF; none:    \
+                         only SnTokenizerFacts.grow is known */                                              \
     X(SPELL_AT, uint32_t) /* nid + 1: what id i decodes to is SPELL from SPELL_AT[i], less the flags, to the \
                              next; none: that depends on what is beside it */                                \
     X(SPELL, uint8_t)
@@ -255,27 +257,37 @@ typedef struct SnTokAdded {
  * EDGE[edges + row + class], is twice the row of the next state (a multiple of nclass; 0: there is none), and
  * in bit 0: a match ends before the character that was read. The first state's row is nclass.
  *
- * A pattern whose matches leave nothing out has a second machine, the walk, which reads on from match to match
- * (regex_walk.c). An edge of it, EDGE[walks + row + class], is the next row above the SN_TOK_WALK_ flags, the
- * first row 0; class 0 stands for bytes that begin no character. Where it is small it has edges of two bytes
- * as well: EDGE[pairs + row + first class + nclass second class] is the next row, a multiple of nclass squared,
- * above the flags of the second and those of the first. */
+ * A pattern whose matches leave nothing out has a second machine, the walk, which reads on from match to
+ * match (regex_walk.c). An edge of it, EDGE[walks + row + class], is the next row above the SN_TOK_WALK_
+ * flags, the first row 0; class 0 stands for bytes that begin no character. Where it is small it has edges of
+ * two bytes as well: EDGE[pairs + row + first class + nclass second class] is the next row, a multiple of
+ * nclass squared, above the flags of the second and those of the first.
+ *
+ * A pattern that looks behind, or ahead over more than a character, is for steps that split, whose stretches
+ * are read as a whole before: forward and then backward. Each pass puts a class in place of the one that is
+ * there: an edge is the next row, the first is 0, above SN_TOK_PASS_BITS of class. BLOCK and CLASS give what
+ * the first one reads, which reads the end of the text, of class 0, last; it gives what the second one reads,
+ * the end first, and that what the states above read. */
 typedef struct SnTokRegex {
     uint32_t blocks, classes, nblock; /* elements of BLOCK and CLASS from here: SN_TOK_BLOCKS, 128 nblock */
     uint32_t edges, nstate;           /* elements of EDGE from here: nclass (1 + nstate) */
     uint32_t walks, nwalk;            /* ... nclass nwalk; 0: there is none */
     uint32_t pairs, npair;            /* ... npair nwalk, npair: nclass squared; 0: there are none */
     uint32_t nclass;
+    uint32_t passes; /* elements of EDGE from here: nread nbehind, then nmiddle nahead; or all 0 */
+    uint32_t nbehind, nread, nahead, nmiddle;
 } SnTokRegex;
-#define SN_TOK_REGEXES 64u
-#define SN_TOK_WALK_HERE  1u /* a match ends before the character that was read */
-#define SN_TOK_WALK_BACK  2u /* ... before the one before that */
-#define SN_TOK_WALK_AGAIN 4u /* the text is to be read again from the match before on; no other flag */
-#define SN_TOK_WALK_MAYBE 8u /* a match ends before the character that was read, if no longer one is found */
+#define SN_TOK_PASS_BITS  8u
+#define SN_TOK_REGEXES    64u
+#define SN_TOK_WALK_HERE  1u  /* a match ends before the character that was read */
+#define SN_TOK_WALK_BACK  2u  /* ... before the one before that */
+#define SN_TOK_WALK_AGAIN 4u  /* the text is to be read again from the match before on; no other flag */
+#define SN_TOK_WALK_MAYBE 8u  /* a match ends before the character that was read, if no longer one is found  \
+                               */
 #define SN_TOK_WALK_LAST  16u /* none was: a match ends at the last such place before this one */
 #define SN_TOK_WALK_BITS  8u
 #define SN_TOK_WALK_PAIRS (1u << 16) /* so many edges of two bytes at most */
-#define SN_TOK_BLOCKS  8704u /* 0x110000 / 128 */
+#define SN_TOK_BLOCKS     8704u      /* 0x110000 / 128 */
 
 typedef enum SnNormKind {
     SN_NORM_CLEAN = 1, /* drop controls, make white space a space */
@@ -457,19 +469,23 @@ static inline uint32_t sn_tok_prefix_bit(uint64_t h) /* h: as it is before sn_to
 uint32_t sn_tok_find(const SnTokTable *t, uint64_t h, SnBytes prefix, SnBytes rest);
 
 /* What a token of any bytes decodes to, behind another one or as the first. Lent by the work of
- * SN_TOK_SPELL_WORK(size) bytes; {NULL, 0}: it needs more than size bytes, or depends on what is beside it. */
+ * SN_TOK_SPELL_WORK(size) bytes; {NULL, 0}: it needs more than size bytes, or depends on what is beside it.
+ */
 #define SN_TOK_SPELL_WORK(size) (2 * ((size_t)(size) + 12))
 SnBytes sn_tok_spelled(const SnTokTable *t, SnBytes token, bool is_first, void *work, size_t size);
 /* Fills SPELL_AT and SPELL, which has size bytes; work is SN_TOK_SPELL_WORK(token_size + 1). Returns how many
  * bytes those are; 0: there cannot be any, or not so many. */
 size_t sn_tok_fill_spelling(const SnTokTable *t, void *work, uint32_t *at, uint8_t *spell, size_t size);
-/* Gives `put` the words of text, valid UTF-8 of less than 2^29 bytes, as the model gets them, one by one; added
- * tokens are text. No text has more than `room` bytes when it is normalised and has its signs: n
+/* Gives `put` the words of text, valid UTF-8 of less than 2^29 bytes, as the model gets them, one by one;
+ * added tokens are text. No text has more than `room` bytes when it is normalised and has its signs: n
  * SnTokenizerFacts.grow + SN_TOK_RUN is enough. false: it does, or put gave false. */
 typedef bool SnTokWordFn(void *self, SnBytes word);
 #define SN_TOK_WORDS_WORK(room) (26 * (size_t)(room)) /* 16-byte aligned */
 bool sn_tok_each_word(const SnTokTable *t, SnBytes text, void *work, size_t room, SnTokWordFn *put,
                       void *self);
+/* Does a step read its stretches as a whole before it splits them? sn_tok_each_word then needs room for it as
+ * for a text that is normalised. */
+bool sn_tok_has_passes(const SnTokTable *t, const SnTokSplit *s);
 /* What each ASCII character alone normalises to: one, SN_TOK_NOTHING, or SN_TOK_ODD: something else. */
 void sn_tok_fill_ascii(const SnTokTable *t, uint8_t ascii[128]);
 /* Normalises text, valid UTF-8, into out; returns how many bytes, SIZE_MAX where they do not fit. scratch is

@@ -186,7 +186,8 @@ void sn_tok_words_begin(const SnTokEncoder *e, SnTokWords *w, const SnTokStretch
                                 .nstep = sn_tok_count(e->t, SN_TOK_SPLIT),
                                 .ascii = sn_tok_ASCII(e->t) + 128,
                                 .signed_text = e->signed_text,
-                                .signed_room = e->room},
+                                .signed_room = e->room,
+                                .made = e->made},
                       .cut = sn_tok_cut_kind(e)};
     if (w->cut == SN_TOK_CUT_NOT)
         sn_tok_split_begin(&w->split, sn_bytes(s->at, s->n), s->is_first);

@@ -31,7 +31,8 @@ static void compile(SnArena *a, SnBytes pattern, SnSplitBehavior behavior, bool 
         d.facts.name[i] = SN_TOK_NONE;
     d.split[0] = (SnTokSplit){.kind = SN_SPLIT_REGEX, .code_point = SN_TOK_NONE, .behavior = behavior};
     fuzz_require(sn_draft_put_token(&d, unknown, sn_draft_hash(unknown, none), 0, &before));
-    if (sn_draft_add_regex(&d, pattern, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_REGEX, &d.split[0].arg, &err) != SN_OK) {
+    if (sn_draft_add_regex(&d, pattern, is_literal ? SN_PATTERN_TEXT : SN_PATTERN_SPLIT, &d.split[0].arg,
+                           &err) != SN_OK) {
         fuzz_require(err.message[0] != '\0');
     } else {
         fuzz_require(sn_draft_write(&d, a, &table, &err) == SN_OK);

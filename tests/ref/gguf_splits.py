@@ -59,10 +59,10 @@ SPLITS = {
               "ក-\u17ffက-႟ꩠ-ꩿꧠ-\ua9ff가-\ud7afᄀ-ᇿ]+", MARKED],
     "tiny_aya": [r"\d{1,3}(?=(?:\d{3})*\b)", O200K], "superbpe": [r"\p{N}+", r"(?=(\d{3})+(?!\d))"], "glm5": [WORDS % r"\p{N}{1,3}"],
 }
-PLAIN = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"]
+PLAIN = ["gemma4", "granite-embed-multi-311m", "sarvam-moe", "whitespace"]
 WHOLE = {"llama-bpe", "glm5", "minicpm5", "tekken", "granite-embed-multi-97m", "youtu"}
 ADDS_BOS = {"llama-bpe", "tekken", "chameleon"}
-REFUSED = ["whitespace", "no such", "gpt"]
+REFUSED = ["no such", "gpt"]
 PARTS = ["Hello", "don't", "I'LL", "we'Ve", "naïve", "İstanbul", "straße", "ΣΊΣΥΦΟΣ", "привет", "МИР", "12", "1234567", "٣٤٥", "½",
          "東京", "カタカナ", "한국어", "ไทย", "हिन्दी", "ǅ", "é", "!!", "...", "¿?", "“x”", "$5", "a=b", "~", "`q`", "(y)", "/", "\\n", "\n",
          "\r\n", "\n\n", " ", "  ", "   ", "\t", "\u00a0", "\u3000", "🙂", "👩‍💻", "x_y", "IMGIMGABZ", "CamelCase", "HTTPServer",
@@ -98,10 +98,13 @@ def clip(texts):
     return t
 
 
-def plain(texts):
+def plain(texts, has_blanks):
     """A model of characters, as Gemma's: bytes are its last tokens."""
     t = Tokenizer(models.BPE(unk_token="<s>", fuse_unk=True, byte_fallback=True))
-    t.normalizer = normalizers.Replace(" ", "\u2581")
+    if has_blanks:
+        t.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    else:
+        t.normalizer = normalizers.Replace(" ", "\u2581")
     t.train_from_iterator(texts[:60], trainers.BpeTrainer(vocab_size=500, special_tokens=["<s>"], show_progress=False))
     own = json.loads(t.to_str())
     for i in range(256):
@@ -144,7 +147,7 @@ def main():
         r = random.Random(f"{name} {args.seed}")
         with tempfile.TemporaryDirectory() as folder:
             path, texts = os.path.join(folder, "m.gguf"), [text_of(r) for _ in range(300)]
-            t = clip(texts) if name == "clip" else plain(texts) if name in PLAIN else train(SPLITS.get(name, [GPT2]), texts, name in WHOLE)
+            t = clip(texts) if name == "clip" else plain(texts, name == "whitespace") if name in PLAIN else train(SPLITS.get(name, [GPT2]), texts, name in WHOLE)
             write(path, t, None if name == "clip" else name, name == "clip")
             fresh = [text_of(r) for _ in range(args.count)]
             got = ask(args.sinter, path, fresh)

@@ -57,6 +57,21 @@ def normalizer(r, depth=0):
     return {"type": "Sequence", "normalizers": some(r, normalizer, depth)} if depth < 2 else {"type": "NFC"}
 
 
+def far(r, depth=0):
+    """A pattern that looks ahead, or behind, over any number of characters."""
+    def part():
+        kind = r.randrange(12 if depth < 2 else 5)
+        if kind < 5:
+            return r.choice(["a", "b", "[ab]", "[^a]", r"\d", r"\s", r"\S", r"\p{L}", r"\w", ".", "9", " "])
+        if kind < 7:
+            inside = far(r, depth + 1)
+            return f"(?{pick(r, '=', '!', '<=', '<!')}{inside})"
+        if kind == 7:
+            return pick(r, r"\b", r"\B", "^", "$", r"\A", r"\Z", r"\z", r"(?!\S)", r"(?=(\d{3})+(?!\d))")
+        return f"(?:{far(r, depth + 1)}){pick(r, '', '*', '+', '?', '{2}', '{1,3}', '*?', '+?')}"
+    return "|".join("".join(part() for _ in range(r.randrange(1, 4))) for _ in range(pick(r, 1, 1, 2, 3)))
+
+
 def pre_tokenizer(r, depth=0):
     kind = r.randrange(12 if depth < 2 else 11)
     behavior = pick(r, "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
@@ -77,7 +92,8 @@ def pre_tokenizer(r, depth=0):
                 "prepend_scheme": pick(r, "always", "first", "never"), "split": flag(r)}
     if kind in (9, 10):
         pattern = pick(r, {"String": pick(r, " ", "a", "ab")},
-                       {"Regex": pick(r, r"\s+", r"\p{L}+|\p{N}", r" ?\p{L}+|\s+(?!\S)|\s+", "[^ab]+", r"\w+|[^\w\s]+")})
+                       {"Regex": pick(r, r"\s+", r"\p{L}+|\p{N}", r" ?\p{L}+|\s+(?!\S)|\s+", "[^ab]+", r"\w+|[^\w\s]+",
+                                      far(r), far(r), far(r))})
         return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": flag(r)}
     return {"type": "Sequence", "pretokenizers": some(r, pre_tokenizer, depth)}
 
