@@ -33,5 +33,5 @@ check tools 'runtime/(sinter|json)\.h|compiler/graph\.h|frontends/hub\.h|fronten
 outside '#[[:space:]]*include[[:space:]]*<llvm-c/' backends/llvm/
 outside '#[[:space:]]*include[[:space:]]*<(CL/|clblast)' backends/opencl/
 outside '(^|[^_[:alnum:].>])(malloc|calloc|realloc|free|aligned_alloc|strdup)\(' runtime/context.c
-outside '#[[:space:]]*include[[:space:]]*<(zlib|zstd|snappy|lz4|brotli)' ops/media/
+outside '#[[:space:]]*include[[:space:]]*<(zlib|zstd|snappy|lz4|brotli|bzlib|lzma)' ops/media/
 exit $bad

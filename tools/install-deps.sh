@@ -4,7 +4,7 @@ set -eu
 
 packages="meson ninja-build pkg-config gcc g++ libc6-dev llvm-19-dev libxxhash-dev zlib1g-dev
           ocl-icd-opencl-dev opencl-headers python3 python3-venv ca-certificates libzstd-dev libsnappy-dev liblz4-dev libbrotli-dev
-          libpng-dev libturbojpeg0-dev"
+          libpng-dev libturbojpeg0-dev libbz2-dev liblzma-dev"
 test_packages="libcmocka-dev clang-19 libclang-rt-19-dev pocl-opencl-icd luajit
                libsdl2-dev love xvfb xauth"
 

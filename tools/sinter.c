@@ -214,7 +214,7 @@ static const Command commands[] = {
      "--tokenize MODEL      adds input_ids and attention_mask\n"
      "--text NAMES          of this column, or of pairs of two\n"
      "--max-length N        cut to N tokens\n"
-     "Several files are rows behind rows. How they are read:\n"
+     "Several files are rows behind rows; they may be compressed (.gz, .bz2, .xz, .zst). How they are read:\n"
      "--format F            csv, tsv, jsonl, json, text, arrow, parquet, idx; of a folder imagefolder, "
      "audiofolder;\n"
      "                      default: by the names' endings\n"

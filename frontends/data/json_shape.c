@@ -4,13 +4,14 @@
  * Such a place has values of several kinds, or objects whose keys differ, or that have none. What is inside
  * of it does not matter then. Rows themselves may lack keys. */
 #include "frontends/data/json_shape.h"
+#include "frontends/data/table.h"
 
 struct SnJsonShape {
     SnBytes key;
     uint32_t kinds, nkey, nobject; /* a bit each; of the first object; how many objects */
-    bool is_json;
-    SnMap at;                    /* of a key in field */
-    SN_VEC(SnJsonShape *) field; /* of objects; of lists: one */
+    bool is_json, is_text;         /* a text is no date */
+    SnMap at;                      /* of a key in field */
+    SN_VEC(SnJsonShape *) field;   /* of objects; of lists: one */
 };
 
 SnJsonShape *sn_json_shape_create(SnArena *arena, SnBytes key)
@@ -50,7 +51,11 @@ bool sn_json_shape_see(SnJsonShape *s, SnArena *arena, const SnJson *v)
 {
     if (v->kind == SN_JSON_NULL)
         return true;
-    s->kinds |= 1u << (v->kind == SN_JSON_INT ? SN_JSON_FLOAT : v->kind);
+    s->kinds |= 1u << v->kind;
+    int64_t second = 0;
+    bool has_zone = false;
+    if (v->kind == SN_JSON_STRING && !s->is_text)
+        s->is_text = !sn_date_parse(v->u.string, 0, &second, &has_zone);
     const bool is_object = v->kind == SN_JSON_OBJECT;
     if (is_object && s->nobject++ == 0)
         s->nkey = v->n;
@@ -75,5 +80,25 @@ const SnJsonShape *sn_json_shape_field(const SnJsonShape *s, SnBytes key)
 
 bool sn_json_shape_is_json(const SnJsonShape *s)
 {
-    return s && (s->is_json || (s->kinds & (s->kinds - 1)) != 0);
+    const uint32_t kinds = s ? s->kinds & ~(s->kinds >> SN_JSON_FLOAT & 1 ? 1u << SN_JSON_INT : 0) : 0;
+    return s && (s->is_json || (kinds & (kinds - 1)) != 0);
+}
+
+SnJsonKind sn_json_shape_kind(const SnJsonShape *s)
+{
+    SnJsonKind kind = SN_JSON_NULL;
+    while (s && s->kinds >> kind > 1)
+        kind++;
+    return s && s->kinds ? kind : SN_JSON_NULL;
+}
+
+bool sn_json_shape_is_date(const SnJsonShape *s)
+{
+    return s && s->kinds == 1u << SN_JSON_STRING && !s->is_text && !s->is_json;
+}
+
+const SnJsonShape *sn_json_shape_at(const SnJsonShape *s, size_t i, SnBytes *key)
+{
+    *key = s && i < s->field.n ? s->field.at[i]->key : sn_bytes(NULL, 0);
+    return s && i < s->field.n ? s->field.at[i] : NULL;
 }

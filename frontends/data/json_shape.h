@@ -16,5 +16,10 @@ bool sn_json_shape_see(SnJsonShape *s, SnArena *arena, const SnJson *v);
 const SnJsonShape *sn_json_shape_field(const SnJsonShape *s, SnBytes key);
 /* Have its values nothing in common? Not asked of rows, or inside of what has not. */
 bool sn_json_shape_is_json(const SnJsonShape *s);
+/* Where they have: of all values, where FLOAT goes before INT; NULL: there was none. */
+SnJsonKind sn_json_shape_kind(const SnJsonShape *s);
+bool sn_json_shape_is_date(const SnJsonShape *s); /* texts that are all dates */
+/* The fields in the order that they came in; NULL: no more. */
+const SnJsonShape *sn_json_shape_at(const SnJsonShape *s, size_t i, SnBytes *key);
 
 #endif

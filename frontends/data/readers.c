@@ -40,7 +40,9 @@ static bool ends_with(const char *path, size_t n, const char *end)
 static const Format *find_format(const char *path, const char *name)
 {
     size_t n = strlen(path);
-    n -= ends_with(path, n, ".gz") ? 3 : 0;
+    static const char *const packed[] = {".gz", ".bz2", ".xz", ".zst"};
+    for (size_t i = 0, whole = n; n == whole && i < SN_COUNT(packed); i++)
+        n -= ends_with(path, n, packed[i]) ? strlen(packed[i]) : 0;
     for (size_t i = 0; i < SN_COUNT(formats); i++)
         if (name ? strcmp(formats[i].name, name) == 0 : ends_with(path, n, formats[i].ending))
             return &formats[i];
@@ -73,37 +75,80 @@ static uint64_t stamp_options(uint64_t h, const SnDataOptions *o)
     return h;
 }
 
-/* The bytes of a file, decompressed if they are not: then *inflated, of *size, has them. */
-static SnStatus inflate(SnDataFile *f, void **inflated, size_t *size, SnError *err)
+typedef struct Unpacked { /* a file that was compressed: another one, which nobody else sees */
+    const SnDataFile *from;
+    SnFile *file;
+    SnCacheDraft draft;
+    SN_VEC(uint8_t) bytes; /* where there is no folder for files */
+    bool is_growing;
+    size_t seen;
+} Unpacked;
+
+static SnStatus put_piece(void *self, SnBytes piece, SnError *err)
 {
-    f->bytes = sn_file_bytes(f->file);
-    *inflated = NULL;
-    *size = 0;
-    if (!sn_gzip_is(f->bytes))
+    Unpacked *u = self;
+    u->seen += piece.n;
+    if (u->seen > SN_PART_BYTES) {
+        (void)sn_file_forget(u->from->file, sn_file_bytes(u->from->file));
+        u->seen = 0;
+    }
+    if (u->is_growing) {
+        SN_CHECK(sn_cache_grow(&u->draft, piece), err, SN_EIO,
+                 "%s: no room for what it holds: %zu bytes were written", u->from->path, u->draft.size);
         return SN_OK;
-    SN_TRY(sn_gzip_inflate(sn_allocator(f->ctx), f->path, f->bytes, inflated, size, err));
-    f->bytes = sn_bytes(*inflated, *size);
+    }
+    SN_CHECK(sn_vec_reserve(sn_allocator(u->from->ctx), &u->bytes, piece.n), err, SN_ENOMEM, "%s: no memory",
+             u->from->path);
+    memcpy(u->bytes.at + u->bytes.n, piece.at, piece.n);
+    u->bytes.n += piece.n;
     return SN_OK;
 }
 
-/* One file where it lies; what was decompressed belongs to the dataset. */
+/* The bytes of a file, unpacked where they are compressed: u has them then, or their file. */
+static SnStatus unpack(SnDataFile *f, Unpacked *u, SnError *err)
+{
+    const SnHash128 key = sn_hash128(f->path, strlen(f->path), 0);
+    *u = (Unpacked){.from = f};
+    f->bytes = sn_file_bytes(f->file);
+    if (!sn_unpack_is(f->bytes))
+        return SN_OK;
+    u->is_growing = sn_cache_begin_growing(f->ctx, key, &u->draft);
+    u->draft.is_lent = true;
+    SnStatus st = sn_unpack(sn_allocator(f->ctx), f->path, f->bytes, put_piece, u, err);
+    f->bytes = sn_bytes(u->bytes.at, u->bytes.n);
+    if (st == SN_OK && u->is_growing && !sn_cache_commit(f->ctx, &u->draft, &u->file, &f->bytes))
+        st = sn_fail(err, SN_EIO, "%s: what it holds was lost", f->path);
+    else if (st != SN_OK && u->is_growing)
+        sn_cache_give_up(&u->draft);
+    f->file = u->file ? u->file : f->file;
+    return st;
+}
+
+static void forget(Unpacked *u)
+{
+    sn_file_release(u->file);
+    sn_vec_clear(sn_allocator(u->from->ctx), &u->bytes);
+}
+
+/* One file where it lies, or where it was unpacked to. */
 static SnStatus read_file(SnFile *file, const Format *format, SnContext *ctx, const SnDataOptions *o,
                           SnDataset **out, SnError *err)
 {
     SnDataset *d = NULL;
-    void *inflated = NULL;
-    size_t size = 0;
+    Unpacked u;
     uint64_t identity[4];
     SnDataFile f = {.ctx = ctx, .file = file, .path = sn_file_path(file), .o = o};
-    SN_TRY(inflate(&f, &inflated, &size, err));
-    SnStatus st = format->read(&f, &d, err);
-    if (st == SN_OK && inflated) {
-        st = sn_table_own(d, inflated, size, err);
-        inflated = NULL;
+    SnStatus st = unpack(&f, &u, err);
+    if (st == SN_OK)
+        st = format->read(&f, &d, err);
+    if (st == SN_OK && u.bytes.cap) {
+        st = sn_table_own(d, u.bytes.at, u.bytes.cap, err);
+        u.bytes.at = NULL;
+        u.bytes.n = u.bytes.cap = 0;
     }
     if (st == SN_OK)
-        st = sn_table_keep_file(d, file, err);
-    sn_free(sn_allocator(ctx), inflated, size, _Alignof(max_align_t));
+        st = sn_table_keep_file(d, f.file, err);
+    forget(&u);
     if (st != SN_OK) {
         sn_dataset_release(d);
         return st;
@@ -119,15 +164,15 @@ static SnStatus read_file(SnFile *file, const Format *format, SnContext *ctx, co
 static SnStatus add_rows(SnFile *file, const Format *format, const SnDataOptions *given, SnRows *to,
                          SnError *err)
 {
-    void *inflated = NULL;
-    size_t size = 0;
+    Unpacked u;
     SnDataOptions o = *given;
     o.delimiter = o.delimiter ? o.delimiter : format->delimiter;
     SnDataFile f = {
         .ctx = to->ctx, .file = file, .path = sn_file_path(file), .o = &o, .is_whole = to->is_free};
-    SN_TRY(inflate(&f, &inflated, &size, err));
-    const SnStatus st = format->rows(&f, to, err);
-    sn_free(sn_allocator(to->ctx), inflated, size, _Alignof(max_align_t));
+    SnStatus st = unpack(&f, &u, err);
+    if (st == SN_OK)
+        st = format->rows(&f, to, err);
+    forget(&u);
     return st == SN_OK || !to->is_other ? st : sn_fail_in(err, st, f.path);
 }
 
@@ -229,7 +274,8 @@ static SnStatus read_rows(const Opened *f, SnDataset **out, SnError *err)
         const char *path = sn_file_path(f->file[i]);
         sn_file_identity(f->file[i], identity);
         h = sn_stamp(h, path, identity, sizeof identity);
-        size += sn_file_bytes(f->file[i]).n;
+        const SnBytes bytes = sn_file_bytes(f->file[i]);
+        size += sn_unpack_is(bytes) ? LEAST_BYTES : bytes.n; /* nobody knows what comes out */
         if (!sn_file_is_settled(f->file[i]))
             place = SN_ROWS_LENT;
     }

@@ -16,6 +16,7 @@ typedef struct Rows {
     SnArena shapes;
     SnJsonShape *shape; /* of the rows of the first part */
     SnBuilder *root;    /* a STRUCT: the columns */
+    bool is_list;       /* the shape is that of all rows */
     SnError *err;
 } Rows;
 
@@ -146,17 +147,23 @@ static bool add(Rows *r, SnBuilder *b, const SnJson *v, const SnJsonShape *s)
     return true;
 }
 
-/* Adds the row at v; a text alone is the column "text". */
+/* A text alone is a row of the column "text". */
+static const SnJson *row_of(const SnJson *v, SnJson pair[2])
+{
+    if (v->kind != SN_JSON_STRING)
+        return v;
+    pair[1] = *v;
+    pair[1].key = sn_bytes_str("text");
+    pair[0] = (SnJson){.kind = SN_JSON_OBJECT, .n = 1, .u.child = &pair[1]};
+    return pair;
+}
+
+/* Adds the row at v. */
 static SnStatus add_value(Rows *r, const SnJson *v, int64_t row)
 {
-    SnJson text = {.kind = SN_JSON_OBJECT, .n = 1}, item;
-    if (v->kind == SN_JSON_STRING) {
-        item = *v;
-        item.key = sn_bytes_str("text");
-        text.u.child = &item;
-        v = &text;
-    }
+    SnJson pair[2];
     char where[64];
+    v = row_of(v, pair);
     (void)snprintf(where, sizeof where, "row %lld", (long long)row);
     SN_CHECK(v->kind == SN_JSON_OBJECT, r->err, SN_EFORMAT, "%s: %s: %s, where an object was expected",
              r->f->path, where, kinds[v->kind]);
@@ -180,20 +187,40 @@ static SnBytes trim(SnBytes s)
     return s;
 }
 
+/* The types that values of a shape have. */
+static void preset(Rows *r, SnBuilder *b, const SnJsonShape *s)
+{
+    const SnJsonKind kind = sn_json_shape_kind(s);
+    SnBytes key;
+    if (b != r->root && sn_json_shape_is_json(s)) {
+        sn_builder_become(b, &json_type);
+        return;
+    }
+    if (b != r->root && kind != SN_JSON_NULL)
+        sn_builder_become(b, &types[kind]);
+    for (size_t i = 0; kind >= SN_JSON_ARRAY && sn_json_shape_at(s, i, &key); i++) {
+        SnBuilder *c = kind == SN_JSON_ARRAY ? sn_builder_child(b, sn_bytes_str("item")) : field(r, b, key);
+        if (c)
+            preset(r, c, sn_json_shape_at(s, i, &key));
+    }
+}
+
 static void begin_part(Rows *r)
 {
     sn_builder_clear(r->root);
     *r->root = (SnBuilder){.memory = sn_allocator(r->f->ctx), .type = {.kind = SN_DATA_STRUCT}};
     sn_map_init(&r->root->field, r->root->memory);
     sn_arena_clear(&r->keys);
+    if (r->is_list)
+        preset(r, r->root, r->shape);
 }
 
-static void find_dates(SnBuilder *b);
+static void find_dates(SnBuilder *b, const SnJsonShape *s);
 
 static SnStatus end_part(Rows *r)
 {
     SnDataset *part = NULL;
-    find_dates(r->root);
+    find_dates(r->root, r->is_list ? r->shape : NULL);
     SN_TRY(sn_builders_end(r->root->child.at, r->root->child.n, r->f->ctx, r->root->n, &part, r->err));
     begin_part(r);
     return sn_rows_add(r->to, part, r->err);
@@ -272,27 +299,119 @@ static SnStatus read_columns(Rows *r, const SnJson *v)
     return SN_OK;
 }
 
+/* Goes past the value that comes next, of which nothing stays. */
+static SnBytes pass(const Rows *r, SnJsonWalk *w)
+{
+    const uint8_t *begin = w->r.at, *part = begin;
+    const uint32_t depth = w->depth;
+    bool goes_on = true;
+    while (goes_on) {
+        SnJson v;
+        SnBytes key;
+        goes_on = false;
+        sn_arena_clear(w->arena);
+        if (w->r.at - part > SN_PART_BYTES) {
+            (void)sn_file_forget(r->f->file, r->f->bytes);
+            part = w->r.at;
+        }
+        if (!sn_json_open(w) && !sn_json_take(w, &v))
+            break;
+        while (w->st == SN_OK && w->depth > depth && !goes_on)
+            goes_on = sn_json_more(w, &key);
+    }
+    return trim(sn_bytes(begin, (size_t)(w->r.at - begin)));
+}
+
+static void begin_walk(Rows *r, SnJsonWalk *w, SnBytes text)
+{
+    const SnJson all = {.kind = SN_JSON_LATER, .u.string = text};
+    sn_json_walk(w, &r->arena, r->f->path, r->f->bytes, &all, r->err);
+}
+
+static SnStatus end_walk(const Rows *r, SnJsonWalk *w)
+{
+    const size_t left = trim(sn_bytes(w->r.at, w->r.left)).n;
+    SN_TRY(sn_json_walk_end(w));
+    SN_CHECK(left == 0, r->err, SN_EFORMAT, "%s: %zu bytes before its end: expected the end", r->f->path,
+             left);
+    return SN_OK;
+}
+
+/* The last value of a key of the object. */
+static SnStatus find_field(Rows *r, SnBytes text, const char *name, SnBytes *out)
+{
+    SnJsonWalk w;
+    SnBytes key;
+    bool found = false;
+    begin_walk(r, &w, text);
+    if (sn_json_open(&w))
+        while (sn_json_more(&w, &key)) {
+            const bool is_it = sn_bytes_is(key, name);
+            const SnBytes value = pass(r, &w);
+            *out = is_it ? value : *out;
+            found = found || is_it;
+        }
+    SN_TRY(end_walk(r, &w));
+    SN_CHECK(found, r->err, SN_EFORMAT, "%s: there is no field %s", r->f->path, name);
+    return SN_OK;
+}
+
+/* Sees the rows of a list, or adds them. */
+static SnStatus read_list(Rows *r, SnBytes text, bool is_seen)
+{
+    SnJsonWalk w;
+    SnBytes key;
+    SnJson v, pair[2];
+    SnStatus st = SN_OK;
+    size_t left = text.n;
+    begin_walk(r, &w, text);
+    (void)sn_json_open(&w);
+    for (int64_t row = 1; st == SN_OK && sn_json_more(&w, &key); row++) {
+        sn_arena_clear(&r->arena);
+        if (!sn_json_take(&w, &v))
+            break;
+        if (is_seen)
+            st = add_value(r, &v, row);
+        else if (!sn_json_shape_see(r->shape, &r->shapes, row_of(&v, pair)))
+            st = sn_fail(r->err, SN_ENOMEM, "%s: no memory", r->f->path);
+        if (st != SN_OK || left - w.r.left <= SN_PART_BYTES)
+            continue;
+        st = is_seen ? end_part(r) : SN_OK;
+        (void)sn_file_forget(r->f->file, r->f->bytes);
+        left = w.r.left;
+    }
+    w.st = w.st == SN_OK ? st : w.st;
+    return end_walk(r, &w);
+}
+
 static SnStatus read_whole(Rows *r, SnBytes text)
 {
     SnJson *v = NULL;
     const char *key = r->f->o->field;
+    for (size_t at = 0, n = 0; at < text.n;
+         at += n) { /* a part after the other, which ends where a character does */
+        n = text.n - at < SN_PART_BYTES ? text.n - at : SN_PART_BYTES;
+        for (int i = 0; i < 3 && at + n < text.n && (text.at[at + n] & 0xC0) == 0x80; i++)
+            n--;
+        SN_CHECK(sn_utf8_valid(sn_bytes(text.at + at, n)), r->err, SN_EFORMAT, "%s: is not UTF-8",
+                 r->f->path);
+        (void)sn_file_forget(r->f->file, r->f->bytes);
+    }
+    if (key)
+        SN_TRY(find_field(r, text, key, &text));
+    if (text.n && text.at[0] == '[') {
+        SN_TRY(read_list(r, text, false));
+        r->is_list = true;
+        begin_part(r);
+        return read_list(r, text, true);
+    }
     SN_TRY(sn_json_parse(&r->arena, r->f->path, text, &v, r->err));
-    const SnJson *rows = key ? sn_json_get(v, key) : v;
-    SN_CHECK(rows, r->err, SN_EFORMAT, "%s: there is no field %s", r->f->path, key);
-    if (rows->kind == SN_JSON_OBJECT && key && is_columns(rows))
-        return read_columns(r, rows);
-    for (uint32_t i = 0; rows->kind == SN_JSON_ARRAY && i < rows->n; i++)
-        SN_CHECK(sn_json_shape_see(r->shape, &r->shapes, &rows->u.child[i]), r->err, SN_ENOMEM,
-                 "%s: no memory", r->f->path);
-    if (rows->kind == SN_JSON_OBJECT)
-        return sn_json_shape_see(r->shape, &r->shapes, rows)
-                   ? add_value(r, rows, 1)
-                   : sn_fail(r->err, SN_ENOMEM, "%s: no memory", r->f->path);
-    SN_CHECK(rows->kind == SN_JSON_ARRAY, r->err, SN_EFORMAT, "%s: expected a list of rows, found %s",
-             r->f->path, kinds[rows->kind]);
-    for (uint32_t i = 0; i < rows->n; i++)
-        SN_TRY(add_value(r, &rows->u.child[i], (int64_t)i + 1));
-    return SN_OK;
+    if (v->kind == SN_JSON_OBJECT && key && is_columns(v))
+        return read_columns(r, v);
+    SN_CHECK(v->kind == SN_JSON_OBJECT, r->err, SN_EFORMAT, "%s: expected a list of rows, found %s",
+             r->f->path, kinds[v->kind]);
+    SN_CHECK(sn_json_shape_see(r->shape, &r->shapes, v), r->err, SN_ENOMEM, "%s: no memory", r->f->path);
+    return add_value(r, v, 1);
 }
 
 /* One value over several lines: no line but the last ends one. */
@@ -306,12 +425,15 @@ static bool is_whole(const Rows *r, SnBytes text)
 
 /* ---- dates ---- */
 
-/* A column of texts that are all dates becomes one of timestamps; so inside of lists and objects. */
-static void find_dates(SnBuilder *b)
+/* A column of texts that are all dates, these or those of the shape of all, becomes one of timestamps; so
+ * inside of lists and objects. */
+static void find_dates(SnBuilder *b, const SnJsonShape *s)
 {
+    SnBytes key;
     for (size_t i = 0; i < b->child.n; i++)
-        find_dates(b->child.at[i]);
-    if (b->type.kind != SN_DATA_TEXT || b->type.tag || b->nnull == b->n || b->failed)
+        find_dates(b->child.at[i], sn_json_shape_at(s, i, &key));
+    if (b->type.kind != SN_DATA_TEXT || b->type.tag || b->failed ||
+        (s ? !sn_json_shape_is_date(s) : b->nnull == b->n))
         return;
     SN_VEC(uint8_t) data = {0};
     int64_t begin = 0;

@@ -1,4 +1,4 @@
-/* codec.h -- compressed pages of data files, and .gz files, by the libraries that the build has. */
+/* codec.h -- compressed pages of data files, and compressed files, by the libraries that the build has. */
 #ifndef SN_CODEC_H
 #define SN_CODEC_H
 
@@ -26,10 +26,13 @@ SN_MUST_CHECK SnStatus sn_codec_unpack(const SnAllocator *memory, SnCodec c, SnB
 /* Appends to `out`. SN_EUNSUPPORTED: a codec that is only read. */
 SN_MUST_CHECK SnStatus sn_codec_pack(SnCodec c, SnBytes in, SnText *out, SnError *err);
 
-bool sn_gzip_is(SnBytes file);
-/* What all members of a .gz file hold, in a block of *size bytes that is aligned as max_align_t; path is for
- * messages. SN_EUNSUPPORTED in a build without zlib. */
-SN_MUST_CHECK SnStatus sn_gzip_inflate(const SnAllocator *memory, const char *path, SnBytes file, void **out,
-                                       size_t *size, SnError *err);
+/* Whole files: gzip, bzip2, xz, zstd, by how they begin. What their streams hold goes to `put` a piece after
+ * the other; path is for messages. A stream that is cut off or damaged, one that takes more than 128 MiB to
+ * be read, one of more than 1 GiB that is 2,000 times as long as what it was made from are SN_EFORMAT or
+ * SN_EUNSUPPORTED, and so is one that the build has no library for. */
+typedef SnStatus SnUnpackFn(void *self, SnBytes piece, SnError *err);
+bool sn_unpack_is(SnBytes file);
+SN_MUST_CHECK SnStatus sn_unpack(const SnAllocator *memory, const char *path, SnBytes file, SnUnpackFn *put,
+                                 void *self, SnError *err);
 
 #endif

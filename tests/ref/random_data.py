@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """random_data.py SINTER [--count 30]: random csv, jsonl, json, text, Arrow and Parquet files: rows and types as datasets.load_dataset
 and load_from_disk have them, orders of shuffle, sort, split and shard, rows of filter and map, and folders and Arrow files
-that sinter writes, read by datasets. Needs datasets, pyarrow. Exit 1: something differs."""
+that sinter writes, read by datasets. Needs datasets, pyarrow, zstandard. Exit 1: something differs."""
 import argparse
+import bz2
 import csv
 import datetime
 import decimal
+import gzip
 import json
+import lzma
 import math
 import os
 import random
@@ -17,6 +20,7 @@ import tempfile
 import numpy
 import pyarrow
 import pyarrow.parquet
+import zstandard
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import warnings  # noqa: E402
@@ -106,6 +110,13 @@ def check_file(sinter, r, kind, where):
     extra = {}
     if kind == "text":
         extra["sample_by"] = r.choice(["line", "paragraph", "document"])
+    packed = r.choice(["", "", ".gz", ".bz2", ".xz", ".zst"])
+    if packed:
+        data, pack = open(path, "rb").read(), {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": lambda x: zstandard.ZstdCompressor().compress(x)}[packed]
+        at = r.choice([0, len(data) // 2]) if packed in [".gz", ".bz2", ".xz"] else 0  # several streams
+        path += packed
+        with open(path, "wb") as f:
+            f.write((pack(data[:at]) if at else b"") + pack(data[at:]))
     try:
         expected = datasets.load_dataset(kind, data_files=path, split="train", cache_dir=f"{where}/cache", **extra)
     except Exception:  # what datasets itself cannot read
@@ -114,7 +125,7 @@ def check_file(sinter, r, kind, where):
     run(sinter, path, *args, "--output", f"{where}/saved")
     found = datasets.load_from_disk(f"{where}/saved")
     if found.features != expected.features:
-        return f"{path}: {found.features}, expected {expected.features}\n{open(path).read()[:600]}"
+        return f"{path}: {found.features}, expected {expected.features}\n{'' if packed else open(path).read()[:600]}"
     for i, (a, b) in enumerate(zip(expected.to_list(), found.to_list())):
         if not same(a, b):
             return f"{path}: row {i}: {b}, expected {a}"
@@ -400,8 +411,9 @@ def check_parts(sinter, r, where):
         values = [7, 8.0, 7.5, 1e20, None, True, "x", "2020-01-02", "1969-12-31T23:59:58", [1], [2.0, None], {"k": 1}, {"k": 2.0, "l": [1]}]
         columns = [(r.choice(values), r.choice(values)) for _ in range(2)]
         first = json.dumps({"a": columns[0][0], "b": columns[1][0], "t": "y" * 20000}) + "\n"
+        rows = first * ((10 << 20) // len(first) + 1) + (json.dumps({"b": columns[1][1], "a": columns[0][1]}) + "\n") * r.randrange(1, 4)
         with open(path, "w") as f:
-            f.write(first * ((10 << 20) // len(first) + 1) + (json.dumps({"b": columns[1][1], "a": columns[0][1]}) + "\n") * r.randrange(1, 4))
+            f.write(rows if r.random() < 0.5 else "[" + rows.rstrip("\n").replace("\n", ",\n") + "]\n")
     os.utime(path, (1e9, 1e9))
     try:
         expected = datasets.load_dataset(kind, data_files=path, split="train", cache_dir=f"{where}/cache")

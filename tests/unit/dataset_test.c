@@ -236,13 +236,11 @@ static void dataset_columns_are_opened(void **state)
 /* Lists of rows, of several types; fields, items and labels are cast inside of them; times from texts. */
 static void dataset_rows_are_batched_and_cast(void **state)
 {
+    static const char names[] =
+        "{\"l\": [{\"names\": [\"no\", \"yes\"], \"_type\": \"ClassLabel\"}], \"more\": \"int8\", "
+        "\"t\": \"timestamp[ms, tz=UTC]\"}";
     static const char *const types[] = {
-        "{\"l\": [{\"names\": [\"no\", \"yes\"], \"_type\": \"ClassLabel\"}], "
-        "\"more\": \"int8\", \"t\": \"timestamp[ms, tz=UTC]\"}",
-        "[{\"l\": [\"string\"]}]",
-        "{\"l\": [\"int8\"]}",
-        "{\"t\": \"decimal\"}",
-        "{\"l\"",
+        names,         "[{\"l\": [\"string\"]}]", "{\"l\": [\"int8\"]}", "{\"t\": \"decimal\"}", "{\"l\"",
         "timestamp[ms"};
     SnDataset *d = NULL, *cast = NULL, *batch = NULL;
     SnError err;
@@ -273,6 +271,72 @@ static void dataset_rows_are_batched_and_cast(void **state)
     assert_int_equal(sn_dataset_rows(batch), 1);
     sn_dataset_release(batch);
     sn_dataset_release(d);
+}
+
+/* Streams that are cut off, damaged, followed by something else or that grow without end are refused by name
+ * and place; several are one file. */
+static void dataset_compressed_files_are_unpacked(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t bytes[96];
+        size_t n;
+    } cases[] = {
+        {"t.csv.gz",
+         {0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0x33, 0xE7,
+          0xB2, 0xE0, 0x02, 0x00, 0x37, 0xCF, 0x65, 0xB6, 0x04, 0x00, 0x00, 0x00},
+         24},
+        {"t.csv.bz2",
+         {0x42, 0x5A, 0x68, 0x39, 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, 0xA1, 0xC0, 0xB2, 0x3A,
+          0x00, 0x00, 0x01, 0x48, 0x00, 0x00, 0x10, 0x00, 0xC0, 0x20, 0x00, 0x30, 0xCC, 0x0C,
+          0x7A, 0x82, 0x71, 0x77, 0x24, 0x53, 0x85, 0x09, 0x0A, 0x1C, 0x0B, 0x23, 0xA0},
+         41},
+        {"t.csv.xz",
+         {0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00, 0x00, 0x04, 0xE6, 0xD6, 0xB4, 0x46, 0x02, 0x00, 0x21,
+          0x01, 0x16, 0x00, 0x00, 0x00, 0x74, 0x2F, 0xE5, 0xA3, 0x01, 0x00, 0x03, 0x37, 0x0A, 0x38,
+          0x0A, 0x00, 0x53, 0x1B, 0xAF, 0x51, 0xCB, 0x49, 0x27, 0x16, 0x00, 0x01, 0x1C, 0x04, 0x6F,
+          0x2C, 0x9C, 0xC1, 0x1F, 0xB6, 0xF3, 0x7D, 0x01, 0x00, 0x00, 0x00, 0x00, 0x04, 0x59, 0x5A},
+         60},
+        {"t.csv.zst",
+         {0x28, 0xB5, 0x2F, 0xFD, 0x24, 0x04, 0x21, 0x00, 0x00, 0x37, 0x0A, 0x38, 0x0A, 0xB8, 0xB5, 0x89,
+          0x5E},
+         17},
+    };
+    World *w = *state;
+    const SnContextDesc desc = {.struct_size = sizeof desc, .cache_dir = w->scratch.dir};
+    SnContext *cached = NULL;
+    SnError err;
+    assert_ok(sn_context_create(&desc, &cached, &err));
+    for (size_t i = 0; i < 2 * SN_COUNT(cases); i++) {
+        SnContext *ctx = i % 2 ? cached : w->ctx;
+        const size_t n = cases[i / 2].n;
+        uint8_t bytes[256];
+        const char *const paths[] = {w->path};
+        SnDataset *d = NULL;
+        memcpy(bytes, cases[i / 2].bytes, n);
+        memcpy(bytes + n, cases[i / 2].bytes, n); /* 7 and 8, and again */
+        scratch_path(&w->scratch, cases[i / 2].name, w->path);
+        scratch_write(&w->scratch, cases[i / 2].name, bytes, 2 * n);
+        const SnDataOptions o = {.struct_size = sizeof o, .no_header = true};
+        if (sn_dataset_open(ctx, paths, 1, &o, &d, &err) == SN_EUNSUPPORTED)
+            continue; /* a build without it */
+        assert_rows(d, 0, (const int64_t[]){7, 8, 7, 8}, 4);
+        sn_dataset_release(d);
+        scratch_write(&w->scratch, cases[i / 2].name, bytes, 2 * n - 1);
+        assert_int_equal(sn_dataset_open(ctx, paths, 1, &o, &d, &err), SN_EFORMAT);
+        assert_non_null(strstr(err.message, "is cut off after"));
+        bytes[n] = 'x';
+        scratch_write(&w->scratch, cases[i / 2].name, bytes, 2 * n);
+        assert_int_equal(sn_dataset_open(ctx, paths, 1, &o, &d, &err), SN_EFORMAT);
+        char where[32];
+        (void)snprintf(where, sizeof where, "byte %zu: no ", n);
+        assert_non_null(strstr(err.message, where));
+        memset(bytes + 12, 0xA5, n - 12);
+        scratch_write(&w->scratch, cases[i / 2].name, bytes, n);
+        assert_int_equal(sn_dataset_open(ctx, paths, 1, &o, &d, &err), SN_EFORMAT);
+        assert_non_null(strstr(err.message, w->path));
+    }
+    sn_context_destroy(cached);
 }
 
 static void dataset_files_agree_on_types(void **state)
@@ -570,6 +634,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dataset_parts_interleave, begin, end),
         cmocka_unit_test_setup_teardown(dataset_columns_are_opened, begin, end),
         cmocka_unit_test_setup_teardown(dataset_rows_are_batched_and_cast, begin, end),
+        cmocka_unit_test_setup_teardown(dataset_compressed_files_are_unpacked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_files_agree_on_types, begin, end),
         cmocka_unit_test_setup_teardown(dataset_labels_are_checked, begin, end),
         cmocka_unit_test_setup_teardown(dataset_views_lie_where_the_file_does, begin, end),
