@@ -54,10 +54,34 @@ static const struct {
     {"num_key_value_heads", 20, "helium "},
     {"num_key_value_heads", 32, "exaone4 qwen2 qwen3 stablelm "},
     {"num_attention_heads", 4, "electra "},
+    {"num_attention_heads", 8, "gemma2 gemma3_text "},
+    {"num_attention_heads", 16, "ernie4_5 gemma qwen2_moe smollm3 "},
+    {"num_attention_heads", 20, "helium "},
+    {"num_attention_heads", 24, "starcoder2 "},
+    {"num_attention_heads", 48, "nemotron "},
+    {"num_attention_heads", 64, "cohere cohere2 gpt_oss "},
+    {"num_attention_heads", 80, "seed_oss "},
+    {"num_hidden_layers", 18, "ernie4_5 "},
+    {"num_hidden_layers", 24, "helium phi qwen2_moe qwen3_moe "},
+    {"num_hidden_layers", 26, "gemma2 gemma3_text "},
+    {"num_hidden_layers", 28, "gemma "},
+    {"num_hidden_layers", 30, "starcoder2 "},
+    {"num_hidden_layers", 36, "gpt_oss smollm3 "},
+    {"num_hidden_layers", 40, "cohere cohere2 glm glm4 "},
+    {"num_hidden_layers", 61, "deepseek_v3 "},
+    {"num_hidden_layers", 64, "mamba2 seed_oss "},
     {"num_experts_per_tok", 4, "qwen2_moe "},
     {"sliding_window", 128, "gpt_oss "},
     {"sliding_window", 4096,
      "cohere2 exaone4 gemma2 gemma3_text ministral mistral olmo3 qwen2 qwen2_moe qwen3 qwen3_moe "},
+};
+
+static const struct {
+    const char *key, *json, *types;
+} silent_parts[] = {
+    {"rope_parameters",
+     "{\"rope_type\":\"yarn\",\"factor\":32,\"truncate\":false,\"original_max_position_embeddings\":4096}",
+     "gpt_oss "},
 };
 
 SnStatus sn_config_parse(SnContext *ctx, const char *path, SnBytes bytes, SnConfig *out, SnError *err)
@@ -118,6 +142,18 @@ static const SnJson *by_alias(const SnConfig *c, const char *key, bool is_first)
     return v;
 }
 
+/* What the family has for a part that is not there, or is null. */
+static const SnJson *silent_part(const SnConfig *c, const char *key)
+{
+    SnArena *arena = (SnArena *)(uintptr_t)&c->arena;
+    SnJson *v = NULL;
+    for (size_t i = 0; i < SN_COUNT(silent_parts); i++)
+        if (strcmp(silent_parts[i].key, key) == 0 && is_word_of(silent_parts[i].types, c->model_type) &&
+            sn_json_parse(arena, c->path, sn_bytes_str(silent_parts[i].json), &v, NULL) == SN_OK)
+            return v;
+    return NULL;
+}
+
 const SnJson *sn_config_get(const SnConfig *c, const char *key)
 {
     const SnJson *v = by_alias(c, key, true);
@@ -125,7 +161,7 @@ const SnJson *sn_config_get(const SnConfig *c, const char *key)
         v = sn_json_get(c->json, key);
     if (sn_json_is_null(v))
         v = by_alias(c, key, false);
-    return sn_json_is_null(v) ? NULL : v;
+    return sn_json_is_null(v) ? silent_part(c, key) : v;
 }
 
 /* Whether the family has a number of its own for a key that is not there; null is there. */
@@ -134,7 +170,7 @@ static bool is_silent(const SnConfig *c, const char *key, double *v)
     for (size_t i = 0; i < SN_COUNT(silent); i++)
         if (strcmp(silent[i].key, key) == 0 && is_word_of(silent[i].types, c->model_type)) {
             *v = silent[i].value;
-            return !sn_json_get(c->json, key);
+            return !sn_json_get(c->json, key) && !by_alias(c, key, false);
         }
     return false;
 }

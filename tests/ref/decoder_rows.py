@@ -417,5 +417,6 @@ FAMILIES = {
         dict(layer_types=["full_attention", "sliding_attention", "full_attention"],
             swiglu_limit=0.5, swiglu_alpha=1.2, attention_bias=False, num_experts_per_tok=1),
         dict(output_router_logits=True, router_aux_loss_coef=0.2),
+        dict(long=30, edit_json=lambda c: {k: v for k, v in c.items() if k != "rope_parameters"}),
     ], "GptOss"),
 }

@@ -75,6 +75,21 @@ static void config_absent_and_null_give_the_default(void **state)
     sn_config_clear(&c);
 }
 
+static void config_that_is_silent_has_what_its_family_has(void **state)
+{
+    (void)state;
+    SnConfig c = parse("{\"model_type\":\"gpt_oss\",\"rope_parameters\":null}");
+    assert_true(sn_json_is(sn_json_get(sn_config_get(&c, "rope_parameters"), "rope_type"), "yarn"));
+    assert_null(sn_config_get(&c, "rope_scaling"));
+    assert_int_equal(sn_config_int(&c, "num_hidden_layers", 32), 36);
+    sn_config_clear(&c);
+    c = parse("{\"model_type\":\"gemma2\",\"n_head\":2}");
+    assert_int_equal(sn_config_int(&c, "num_attention_heads", 32), 2);
+    assert_int_equal(sn_config_int(&c, "num_hidden_layers", 32), 26);
+    assert_null(sn_config_get(&c, "rope_parameters"));
+    sn_config_clear(&c);
+}
+
 static void config_needed_key_is_checked(void **state)
 {
     (void)state;
@@ -147,6 +162,7 @@ int main(void)
         cmocka_unit_test(config_key_is_found_under_the_names_of_architectures),
         cmocka_unit_test(config_a_class_reads_its_own_name_first),
         cmocka_unit_test(config_absent_and_null_give_the_default),
+        cmocka_unit_test(config_that_is_silent_has_what_its_family_has),
         cmocka_unit_test(config_needed_key_is_checked),
         cmocka_unit_test(config_dtype_is_read_in_both_forms),
         cmocka_unit_test(config_labels_are_counted_and_named),
