@@ -577,10 +577,9 @@ static void emit_merge(SnLower *l, SnAttend *a)
 /* All but one, of which only panels are read. */
 static void read_operands(SnLower *l, const SnAttend *a, SnAttendOperand but)
 {
-    for (int i = 0; i < SN_ATTEND_OPERANDS; i++) {
+    for (int i = 0; i < SN_ATTEND_OPERANDS; i++)
         if (a->of[i] != 0 && i != (int)but)
             sn_lower_read(l, a->of[i]);
-    }
 }
 
 static void emit_parts(SnLower *l, SnAttend *a)

@@ -385,10 +385,9 @@ void sn_output(SnGraph *g, const char *name, SnValue v)
     }
     const SnRef r = sn_use(g, v);
     SnEntryBuild *const e = &g->entry.at[g->entry_now];
-    for (size_t i = 0; i < e->output.n; i++) {
+    for (size_t i = 0; i < e->output.n; i++)
         if (strcmp(e->output.at[i].name, name) == 0)
             sn_graph_fail(g, SN_EINVAL, "output %s: there is another one of this name", name);
-    }
     const char *const own = sn_intern(g->s, name, strlen(name));
     if (r != 0 && (own == NULL || !sn_vec_push(g->memory, &e->output, (SnNamedRef){own, r})))
         sn_graph_no_memory(g);

@@ -8,10 +8,9 @@
 static const SnAttr *call_attr(const SnCall *c, const char *name, SnAttrKind kind)
 {
     const SnAttr *found = NULL;
-    for (int i = 0; i < c->nattr && found == NULL; i++) {
+    for (int i = 0; i < c->nattr && found == NULL; i++)
         if (strcmp(c->attr[i].name, name) == 0 && c->attr[i].kind == kind)
             found = &c->attr[i];
-    }
     SN_ASSERT(found != NULL);
     return found;
 }
@@ -56,11 +55,8 @@ bool sn_call_has(const SnCall *c, int operand)
 
 static SnPrim find_prim(const char *name)
 {
-    for (uint16_t op = 1; op < SN_OP_INDEX; op++) { /* kernel scalars are last, and no graph has them */
-        if (strcmp(sn_prim(op)->name, name) == 0)
-            return (SnPrim)op;
-    }
-    return SN_OP_ERROR;
+    const uint16_t op = sn_prim_named(sn_bytes_str(name));
+    return op < SN_OP_INDEX ? (SnPrim)op : SN_OP_ERROR; /* kernel scalars are last, and no graph has them */
 }
 
 static SnValue prim_call(SnGraph *g, SnPrim op, SnRef *in, int nin, const SnAttr *attrs, int nattr)
@@ -69,10 +65,9 @@ static SnValue prim_call(SnGraph *g, SnPrim op, SnRef *in, int nin, const SnAttr
     const char *const name = sn_prim((uint16_t)op)->name;
     if (op == SN_OP_ERROR)
         return sn_none();
-    for (int i = 0; i < nin; i++) {
+    for (int i = 0; i < nin; i++)
         if (is_elementwise && sn_is_none(g->s, in[i]))
             return sn_graph_fail(g, SN_EINVAL, "%s: operand %d is missing", name, i + 1);
-    }
     return is_elementwise && !sn_fit(g, op, in, nin) ? sn_none() : sn_make(g, op, attrs, nattr, in, nin);
 }
 

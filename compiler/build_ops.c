@@ -329,10 +329,9 @@ static void infer_rest(SnGraph *g, SnRef x, int ndim, SnRef *dims)
         if (sn_is_const_i64(g->s, dims[i], &v) && v == -1)
             rest = i;
     }
-    for (int i = 0; i < ndim && rest >= 0; i++) {
+    for (int i = 0; i < ndim && rest >= 0; i++)
         if (i != rest)
             left = sn_dim_div(g->s, left, dims[i]);
-    }
     if (rest >= 0)
         dims[rest] = left;
 }

@@ -16,10 +16,9 @@ SnValue sn_here(const SnGraph *g, SnRef r)
 /* One symbol a measure, for the whole graph, so that functions that share operands agree. */
 static SnRef symbol_of(SnGraph *g, SnRef measure)
 {
-    for (size_t i = 0; i < g->measured.n; i += 2) {
+    for (size_t i = 0; i < g->measured.n; i += 2)
         if (g->measured.at[i] == measure)
             return g->measured.at[i + 1];
-    }
     const char *const name = sn_arena_printf(sn_store_arena(g->s), "_m%zu", g->measured.n / 2);
     int64_t lo = 0, hi = 0;
     sn_dim_range(g->s, measure, &lo, &hi);
@@ -84,10 +83,9 @@ static SnRef capture(SnGraph *g, uint32_t scope, SnRef r)
         return r;
     if (sn_is_dim(g->s, r))
         return dim_inward(&in, r);
-    for (size_t i = 0; i < fn->captured.n; i++) {
+    for (size_t i = 0; i < fn->captured.n; i++)
         if (fn->captured.at[i] == r)
             return fn->arg.at[fn->nexplicit + i];
-    }
     const SnTypeId type = sn_type_map_dims(g->s, sn_term(g->s, r)->type, dim_inward, &in);
     const SnRef arg = make_arg(g, fn->arg.n, type);
     if (arg == 0 || !sn_vec_push(g->memory, &fn->captured, r) || !sn_vec_push(g->memory, &fn->arg, arg))
@@ -163,10 +161,9 @@ static bool binds(const SnGraph *g, const SnFnScope *fn, SnRef symbol)
 {
     for (size_t i = 0; i < fn->arg.n; i++) {
         const SnType *const t = sn_type_of(g->s, fn->arg.at[i]);
-        for (int j = 0; j < t->ndim; j++) {
+        for (int j = 0; j < t->ndim; j++)
             if (t->dims[j] == symbol)
                 return true;
-        }
     }
     return false;
 }
@@ -232,10 +229,9 @@ static bool check_fn(SnGraph *g, const char *op, SnValue fn)
 
 static size_t find_or_add(SnGraph *g, Closures *c, SnRef r)
 {
-    for (size_t i = 0; i < c->captured.n; i++) {
+    for (size_t i = 0; i < c->captured.n; i++)
         if (c->captured.at[i] == r)
             return i;
-    }
     if (r == 0 || !sn_vec_push(g->memory, &c->captured, r))
         sn_graph_no_memory(g);
     return c->captured.n - 1;
@@ -371,14 +367,12 @@ SnValue sn_cond(SnGraph *g, SnValue p, SnValue then_fn, SnValue else_fn, int n, 
 static int find_wrt(SnGraph *g, SnValue wrt, int n, const SnValue *args, const Closures *c)
 {
     const SnRef r = sn_use(g, wrt);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (sn_use(g, args[i]) == r)
             return i;
-    }
-    for (size_t i = 0; i < c->captured.n; i++) {
+    for (size_t i = 0; i < c->captured.n; i++)
         if (c->captured.at[i] == r)
             return n + (int)i;
-    }
     return -1;
 }
 

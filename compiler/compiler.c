@@ -101,10 +101,9 @@ void sn_compiler_destroy(SnCompiler *cc)
 {
     if (cc == NULL)
         return;
-    for (uint32_t i = 0; i < cc->nbackend; i++) {
+    for (uint32_t i = 0; i < cc->nbackend; i++)
         if (cc->backend[i].module != NULL)
             dlclose(cc->backend[i].module);
-    }
     const SnAllocator *const memory = cc->arena.memory;
     sn_map_clear(&cc->by_name);
     sn_arena_clear(&cc->arena);

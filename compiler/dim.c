@@ -33,10 +33,9 @@ static int mono_order(const Mono *a, const Mono *b)
 {
     if (a->n != b->n)
         return a->n - b->n;
-    for (int i = 0; i < a->n; i++) {
+    for (int i = 0; i < a->n; i++)
         if (a->f[i] != b->f[i])
             return a->f[i] < b->f[i] ? 1 : -1;
-    }
     return 0;
 }
 
@@ -610,10 +609,9 @@ bool sn_dim_eval(const SnStore *s, SnRef dim, bool (*leaf)(void *self, SnRef lea
 
 static SnRef bound_value(const SnBindings *b, SnRef symbol)
 {
-    for (int i = 0; i < b->n; i++) {
+    for (int i = 0; i < b->n; i++)
         if (b->symbol[i] == symbol)
             return b->value[i];
-    }
     return 0;
 }
 
@@ -636,10 +634,9 @@ static bool binds_all(const SnStore *s, SnRef dim, const SnBindings *b)
         return bound_value(b, dim) != 0;
     if (t->op == SN_OP_MEASURE || !sn_is_dim(s, dim))
         return true;
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         if (!binds_all(s, t->arg[i], b))
             return false;
-    }
     return true;
 }
 

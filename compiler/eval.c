@@ -65,10 +65,9 @@ static SnStatus make_code(SnEval *e, SnRef root, SnEvalCode *out)
     if (st == SN_OK && ref == NULL)
         st = sn_eval_no_memory(e);
     n = 0;
-    for (SnRef r = 1; st == SN_OK && r <= root; r++) {
+    for (SnRef r = 1; st == SN_OK && r <= root; r++)
         if (x.needed[r] != 0)
             ref[n++] = r;
-    }
     if (st == SN_OK)
         *out = (SnEvalCode){.n = n, .ref = ref};
     sn_arena_clear(&scratch);
@@ -107,10 +106,9 @@ static const SnEvalValue *value_of(const SnEvalFrame *f, SnRef r)
 
 static const SnNamedView *find_input(const SnEval *e, const char *name)
 {
-    for (size_t i = 0; i < e->nin; i++) {
+    for (size_t i = 0; i < e->nin; i++)
         if (strcmp(e->in[i].name, name) == 0)
             return &e->in[i];
-    }
     return NULL;
 }
 
@@ -145,10 +143,9 @@ static bool leaf_value(void *self, SnRef leaf, int64_t *value)
             *value = sn_eval_i64(v);
         return v != NULL;
     }
-    for (const SnEvalFrame *f = e->frame; f != NULL; f = f->caller) {
+    for (const SnEvalFrame *f = e->frame; f != NULL; f = f->caller)
         if (bound_here(f, leaf, value))
             return true;
-    }
     return given_dim(e, leaf, value);
 }
 
@@ -207,10 +204,9 @@ static SnStatus bind_type(SnEval *e, SnTypeId id, const SnEvalValue *v, bool pla
     SN_CHECK(depth < MAX_DEPTH && v->kind == t->kind && v->view.ndim == t->ndim && v->nchild == t->nchild &&
                  (t->kind == SN_TYPE_OBJECT || v->view.dtype == t->dtype),
              e->err, SN_ESHAPE, "dtype, rank or kind differ from the declared type");
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         if ((sn_term(e->s, t->dims[i])->op == SN_OP_DIM) == plain)
             SN_TRY(solve(e, t->dims[i], v->view.dims[i], MAX_DEPTH));
-    }
     if (t->kind == SN_TYPE_LIST && t->bound != 0 && (sn_term(e->s, t->bound)->op == SN_OP_DIM) && plain)
         SN_TRY(solve(e, t->bound, v->view.child_count, MAX_DEPTH));
     for (int i = 0; t->kind == SN_TYPE_TUPLE && i < t->nchild; i++)

@@ -15,10 +15,9 @@ SnStatus sn_eval_elementwise(const SnEvalOp *x)
     const SnEvalValue *const *in = x->in;
     const SnDtype d = in[0]->view.dtype;
     const bool compares = x->t->op == SN_OP_LT || x->t->op == SN_OP_EQ;
-    for (int i = 1; i < x->t->narg; i++) {
+    for (int i = 1; i < x->t->narg; i++)
         if (in[i]->view.dtype != d || !sn_eval_same_dims(in[i], in[0]))
             return sn_eval_fail(x, "operand %d differs from the first in dtype or dims", i + 1);
-    }
     SN_TRY(sn_eval_tensor(x->e, compares ? SN_BOOL : d, in[0]->view.ndim, in[0]->view.dims, x->out));
     const int64_t n = sn_eval_nelement(x->out);
     for (int64_t i = 0; i < n; i++) {

@@ -232,10 +232,9 @@ static SnStatus run_loop(Loop *l, SnArena arena[2], int64_t *trips)
         SN_TRY(wants_more(l, i, &more));
         if (!more)
             break;
-        for (int k = 0; k < l->nscan; k++) {
+        for (int k = 0; k < l->nscan; k++)
             if (i >= x->in[LOOP_FIRST + l->ncarry + k]->view.dims[0])
                 return sn_eval_fail(x, "scanned operand %d has no row %" PRId64, k + 1, i);
-        }
         sn_arena_clear(to);
         const int n = loop_args(l, i, true);
         SN_TRY(sn_eval_call(x->e, x->t->arg[0], l->arg, n, to, &r));

@@ -87,17 +87,9 @@ static bool place(const Indexed *p, const int64_t *position, bool clamp, int64_t
     return true;
 }
 
-static int64_t product(int n, const int64_t *dims)
-{
-    int64_t r = 1;
-    for (int i = 0; i < n; i++)
-        r *= dims[i];
-    return r;
-}
-
 static void gather_array(const Indexed *p, bool clamp, size_t size, void *to, const void *from)
 {
-    const int64_t n = product(p->ndim, p->dims), row = product(p->nother, p->other);
+    const int64_t n = sn_eval_product(p->ndim, p->dims), row = sn_eval_product(p->nother, p->other);
     int64_t position[SN_MAX_RANK] = {0};
     SnEvalWalk dense = {0};
     sn_eval_strides(p->nother, p->other, dense.stride);
@@ -131,27 +123,14 @@ SnStatus sn_eval_gather(const SnEvalOp *x)
     return SN_OK;
 }
 
-static uint16_t scatter_op(const char *fn)
-{
-    static const struct {
-        const char *name;
-        uint16_t op;
-    } known[] = {{"add", SN_OP_ADD}, {"mul", SN_OP_MUL}, {"min", SN_OP_MIN}, {"max", SN_OP_MAX}};
-    for (size_t i = 0; fn != NULL && i < SN_COUNT(known); i++) {
-        if (strcmp(known[i].name, fn) == 0)
-            return known[i].op;
-    }
-    return SN_OP_ERROR; /* set */
-}
-
 SnStatus sn_eval_scatter(const SnEvalOp *x)
 {
     const SnEvalValue *base = x->in[0], *updates = x->in[x->t->narg - 1];
-    const uint16_t op = scatter_op(sn_attr_string(x->e->s, x->ref, "fn"));
+    const uint16_t op = sn_combiner(sn_attr_string(x->e->s, x->ref, "fn"));
     const SnDtype d = base->view.dtype;
     Indexed p;
     SN_TRY(read_indexed(x, x->t->narg - 2, &p));
-    const int64_t n = product(p.ndim, p.dims), row = product(p.nother, p.other);
+    const int64_t n = sn_eval_product(p.ndim, p.dims), row = sn_eval_product(p.nother, p.other);
     if (sn_eval_nelement(updates) != n * row)
         return sn_eval_fail(x, "%" PRId64 " updates for %" PRId64 " places", sn_eval_nelement(updates),
                             n * row);
@@ -166,7 +145,7 @@ SnStatus sn_eval_scatter(const SnEvalOp *x)
         for (int64_t k = 0; k < row; k++, sn_eval_next(p.nother, p.other, other)) {
             const int64_t at = sn_eval_at(&w, p.nother, other);
             SnScalar v[2] = {sn_eval_load(x->out, at), sn_eval_load(updates, i * row + k)};
-            if (op == SN_OP_ERROR)
+            if (op == SN_OP_ERROR) /* set */
                 v[0] = v[1];
             else
                 sn_scalar_apply(op, d, v, &v[0]);
@@ -257,7 +236,7 @@ SnStatus sn_eval_sort(const SnEvalOp *x)
     sn_eval_strides(a->ndim, a->dims, stride);
     sn_eval_strides(a->ndim, dims, to_stride);
     dims[axis] = 1; /* now the lines */
-    const int64_t nline = product(a->ndim, dims);
+    const int64_t nline = sn_eval_product(a->ndim, dims);
     Row r = {x, (int)sn_attr_int(s, x->ref, "nkeys", 1), sn_attr_int(s, x->ref, "desc", 0) != 0, 0,
              stride[axis]};
     for (int64_t line = 0; line < nline; line++, sn_eval_next(a->ndim, dims, index)) {
@@ -283,10 +262,9 @@ static void compact_array(const SnEvalValue *mask, int64_t most, size_t row, voi
 {
     const int64_t n = mask->view.dims[0];
     int64_t k = 0;
-    for (int64_t i = 0; i < n && k < most; i++) {
+    for (int64_t i = 0; i < n && k < most; i++)
         if (sn_eval_load(mask, i).i != 0)
             memcpy((char *)to + (size_t)k++ * row, (const char *)from + (size_t)i * row, row);
-    }
 }
 
 SnStatus sn_eval_compact(const SnEvalOp *x)
@@ -296,7 +274,7 @@ SnStatus sn_eval_compact(const SnEvalOp *x)
     memcpy(dims, a->view.dims, sizeof dims);
     if (mask->view.dims[0] != dims[0])
         return sn_eval_fail(x, "%" PRId64 " rows, %" PRId64 " flags", dims[0], mask->view.dims[0]);
-    const size_t row = (size_t)product(a->view.ndim - 1, dims + 1);
+    const size_t row = (size_t)sn_eval_product(a->view.ndim - 1, dims + 1);
     const int64_t m = dims[0] = sn_eval_i64(x->in[2]);
     if (a->kind == SN_TYPE_LIST) {
         SN_TRY(sn_eval_list(x->e, a->view.dtype, a->view.ndim, dims, x->out));

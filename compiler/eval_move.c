@@ -215,10 +215,9 @@ SnStatus sn_eval_concat(const SnEvalOp *x)
     const SnEvalValue *a = x->in[0];
     int64_t dims[SN_MAX_RANK];
     memcpy(dims, a->view.dims, sizeof dims);
-    for (int i = 1; i < n; i++) {
+    for (int i = 1; i < n; i++)
         if (!sn_add_i64(dims[axis], x->in[i]->view.dims[axis], &dims[axis]))
             return sn_eval_fail(x, "axis %d would be too long", axis);
-    }
     SN_TRY(make_like(x->e, a, a->view.ndim, dims, x->out));
     int64_t *shift = (int64_t *)sn_arena_array(x->e->arena, (size_t)n, sizeof *shift);
     if (shift == NULL)

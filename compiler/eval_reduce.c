@@ -10,23 +10,9 @@
 
 /* ---- combiners by name ---- */
 
-typedef struct Combiner {
-    const char *name;
-    uint16_t op;
-} Combiner;
-
-static const Combiner combiners[] = {{"add", SN_OP_ADD}, {"mul", SN_OP_MUL}, {"min", SN_OP_MIN},
-                                     {"max", SN_OP_MAX}, {"and", SN_OP_AND}, {"or", SN_OP_OR},
-                                     {"xor", SN_OP_XOR}};
-
 static uint16_t combiner_of(const SnEvalOp *x)
 {
-    const char *fn = sn_attr_string(x->e->s, x->ref, "fn");
-    for (size_t i = 0; i < SN_COUNT(combiners); i++) {
-        if (strcmp(combiners[i].name, fn) == 0)
-            return combiners[i].op;
-    }
-    return SN_OP_ERROR;
+    return sn_combiner(sn_attr_string(x->e->s, x->ref, "fn"));
 }
 
 static SnScalar extreme(SnDtype d, bool largest)
@@ -95,14 +81,6 @@ static void split_axes(const SnView *a, uint32_t axes, bool keep, Split *p)
             p->result[p->nresult++] = a->dims[i];
         }
     }
-}
-
-static int64_t product(int n, const int64_t *dims)
-{
-    int64_t r = 1;
-    for (int i = 0; i < n; i++)
-        r *= dims[i];
-    return r;
 }
 
 static uint32_t reduced_axes(const SnEvalOp *x)
@@ -182,7 +160,8 @@ static SnStatus fold_rows(const SnEvalOp *x, const Split *p, bool is_scan, bool 
     SN_TRY(make_scalars(x, n, x->in + 1, &state));
     SN_TRY(make_scalars(x, n, x->in + 1, &item));
     SN_TRY(make_results(x, n, is_scan ? a->ndim : p->nresult, is_scan ? a->dims : p->result, &out));
-    const int64_t nouter = product(p->nouter, p->outer), ninner = product(p->ninner, p->inner);
+    const int64_t nouter = sn_eval_product(p->nouter, p->outer),
+                  ninner = sn_eval_product(p->ninner, p->inner);
     int64_t outer[SN_MAX_RANK] = {0};
     for (int64_t i = 0; i < nouter; i++, sn_eval_next(p->nouter, p->outer, outer)) {
         const int64_t base = sn_eval_at(&p->outer_walk, p->nouter, outer);
@@ -215,7 +194,7 @@ SnStatus sn_eval_reduce(const SnEvalOp *x)
     if (op == SN_OP_ERROR)
         return fold_rows(x, &p, false, false);
     SN_TRY(sn_eval_tensor(x->e, a->dtype, p.nresult, p.result, x->out));
-    const int64_t nouter = product(p.nouter, p.outer), ninner = product(p.ninner, p.inner);
+    const int64_t nouter = sn_eval_product(p.nouter, p.outer), ninner = sn_eval_product(p.ninner, p.inner);
     int64_t outer[SN_MAX_RANK] = {0};
     for (int64_t i = 0; i < nouter; i++, sn_eval_next(p.nouter, p.outer, outer)) {
         const int64_t base = sn_eval_at(&p.outer_walk, p.nouter, outer);
@@ -241,7 +220,7 @@ SnStatus sn_eval_scan(const SnEvalOp *x)
     if (op == SN_OP_ERROR)
         return fold_rows(x, &p, true, reverse);
     SN_TRY(sn_eval_tensor(x->e, a->dtype, a->ndim, a->dims, x->out));
-    const int64_t nouter = product(p.nouter, p.outer), n = a->dims[axis];
+    const int64_t nouter = sn_eval_product(p.nouter, p.outer), n = a->dims[axis];
     int64_t outer[SN_MAX_RANK] = {0};
     for (int64_t i = 0; i < nouter; i++, sn_eval_next(p.nouter, p.outer, outer)) {
         const int64_t base = sn_eval_at(&p.outer_walk, p.nouter, outer);
@@ -273,7 +252,7 @@ SnStatus sn_eval_argmax(const SnEvalOp *x)
     Split p;
     split_axes(a, 1u << axis, sn_attr_int(x->e->s, x->ref, "keep", 0) != 0, &p);
     SN_TRY(sn_eval_tensor(x->e, SN_I64, p.nresult, p.result, x->out));
-    const int64_t nouter = product(p.nouter, p.outer), n = a->dims[axis];
+    const int64_t nouter = sn_eval_product(p.nouter, p.outer), n = a->dims[axis];
     if (n == 0 && nouter > 0)
         return sn_eval_fail(x, "axis %d is empty", axis);
     int64_t outer[SN_MAX_RANK] = {0};
@@ -388,7 +367,7 @@ static SnScalar contract_one(const Labels *l, Lane lane, const char *a, const ch
     const int last = l->nsum - 1;
     int64_t index[SN_MAX_RANK * 2] = {0};
     Sum sum = {.u = 0};
-    const int64_t nrow = last >= 0 ? product(last, dims) : 1;
+    const int64_t nrow = last >= 0 ? sn_eval_product(last, dims) : 1;
     for (int64_t i = 0; i < nrow; i++) {
         int64_t at_a = 0, at_b = 0;
         for (int k = 0; k < last; k++) {

@@ -110,6 +110,14 @@ SnStatus sn_eval_copy(SnEval *e, const SnEvalValue *v, SnArena *to, SnEvalValue 
     return SN_OK;
 }
 
+int64_t sn_eval_product(int n, const int64_t *dims)
+{
+    int64_t r = 1;
+    for (int i = 0; i < n; i++)
+        r *= dims[i];
+    return r;
+}
+
 int64_t sn_eval_nelement(const SnEvalValue *v)
 {
     int64_t n = 1;
@@ -224,10 +232,9 @@ void sn_eval_move(int ndim, const int64_t *dims, size_t size, void *to, const Sn
                   const void *from, const SnEvalWalk *from_walk)
 {
     int64_t index[SN_MAX_RANK] = {0};
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; i++)
         if (dims[i] == 0)
             return;
-    }
     do {
         const int64_t a = sn_eval_at(to_walk, ndim, index), b = sn_eval_at(from_walk, ndim, index);
         memcpy((char *)to + (size_t)a * size, (const char *)from + (size_t)b * size, size);

@@ -62,6 +62,7 @@ SN_MUST_CHECK SnStatus sn_eval_tensor(SnEval *e, SnDtype d, int ndim, const int6
 SN_MUST_CHECK SnStatus sn_eval_list(SnEval *e, SnDtype d, int ndim, const int64_t *dims, SnEvalValue *v);
 SN_MUST_CHECK SnStatus sn_eval_copy(SnEval *e, const SnEvalValue *v, SnArena *to, SnEvalValue **out);
 int64_t sn_eval_nelement(const SnEvalValue *v);
+int64_t sn_eval_product(int n, const int64_t *dims);
 SnScalar sn_eval_load(const SnEvalValue *v, int64_t i);
 void sn_eval_store(const SnEvalValue *v, int64_t i, SnScalar x);
 int64_t sn_eval_i64(const SnEvalValue *v); /* of an integer scalar; saturated */

@@ -34,10 +34,9 @@ static const SnClaim claims[] = {
 const SnClaim *sn_claim_of(const SnPass *p, SnRef r)
 {
     const SnOpRow *row = sn_compiler_row_of(p->cc, sn_term(p->s, r)->op);
-    for (size_t i = 0; row != NULL && p->target != NULL && i < SN_COUNT(claims); i++) {
+    for (size_t i = 0; row != NULL && p->target != NULL && i < SN_COUNT(claims); i++)
         if (strcmp(claims[i].name, row->sig.name) == 0 && claims[i].accepts(p->s, r))
             return &claims[i];
-    }
     return NULL;
 }
 

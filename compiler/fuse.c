@@ -327,10 +327,9 @@ static void decide(SnFuse *f, SnRef root)
         if (!f->is_stored[r] && (is_tensor(f, r) || sn_fuse_is_root(f, r)))
             f->is_stored[r] = is_worth_storing(f, r);
         const Share share = share_of(f, r);
-        for (int i = 0; i < t->narg; i++) {
+        for (int i = 0; i < t->narg; i++)
             if (!is_combiner(f, r, i))
                 grant(f, r, i, &share);
-        }
     }
 }
 
@@ -338,10 +337,9 @@ static void decide(SnFuse *f, SnRef root)
 
 static void add_leaf(SnExtent *e, SnRef leaf, bool *fits)
 {
-    for (int i = 0; i < e->nleaf; i++) {
+    for (int i = 0; i < e->nleaf; i++)
         if (e->leaf[i] == leaf)
             return;
-    }
     if (e->nleaf == SN_FUSE_LEAVES)
         *fits = false;
     else
@@ -434,10 +432,9 @@ SnStatus sn_fuse(SnPass *p, SnRef root, bool **is_stored, SnError *err)
                  f.grant != NULL && f.axes != NULL && f.rows != NULL && f.thin != NULL && f.extent != NULL,
              err, SN_ENOMEM, "no memory to fuse %zu terms", n);
     reach(&f, root);
-    for (SnRef r = 1; r <= root; r++) {
+    for (SnRef r = 1; r <= root; r++)
         if (f.is_reached[r])
             f.thin[r] = thin_of(&f, r);
-    }
     do
         decide(&f, root);
     while (split(&f, root)); /* what it stored has kernels of its own: homes changed */

@@ -24,10 +24,9 @@ static bool is_one(const SnStore *s, SnRef dim)
 
 static bool has_axis(const SnAttr *axes, int axis)
 {
-    for (int i = 0; axes != NULL && i < axes->u.ints.n; i++) {
+    for (int i = 0; axes != NULL && i < axes->u.ints.n; i++)
         if (axes->u.ints.at[i] == axis)
             return true;
-    }
     return false;
 }
 
@@ -38,10 +37,9 @@ bool sn_row_is_reduce(const SnStore *s, SnRef r)
         return false;
     const SnAttr *axes = sn_attr(s, r, "axes");
     const int ndim = sn_type_of(s, t->arg[0])->ndim;
-    for (int i = 0; axes != NULL && i < axes->u.ints.n; i++) {
+    for (int i = 0; axes != NULL && i < axes->u.ints.n; i++)
         if (!has_axis(axes, ndim - 1 - i))
             return false;
-    }
     return axes != NULL && axes->u.ints.n > 0;
 }
 
@@ -49,10 +47,9 @@ bool sn_row_is_reduce(const SnStore *s, SnRef r)
 
 static void mark_units(const SnStore *s, const SnType *type, SnRowAxes *x)
 {
-    for (int i = 0; i < type->ndim; i++) {
+    for (int i = 0; i < type->ndim; i++)
         if (is_one(s, type->dims[i]))
             x->at[i] = SN_ROW_UNIT;
-    }
 }
 
 SnRowAxes sn_row_axes(const SnStore *s, SnRef home)
@@ -71,14 +68,12 @@ SnRowAxes sn_row_axes(const SnStore *s, SnRef home)
 static void reshape_axes(const SnStore *s, const SnType *to, const SnType *from, const int8_t *u, int8_t *x)
 {
     int a[SN_MAX_RANK], b[SN_MAX_RANK], na = 0, nb = 0, n = 0;
-    for (int i = 0; i < to->ndim; i++) {
+    for (int i = 0; i < to->ndim; i++)
         if (!is_one(s, to->dims[i]))
             a[na++] = i;
-    }
-    for (int i = 0; i < from->ndim; i++) {
+    for (int i = 0; i < from->ndim; i++)
         if (!is_one(s, from->dims[i]))
             b[nb++] = i;
-    }
     for (; n < na && n < nb && to->dims[a[n]] == from->dims[b[n]]; n++)
         x[b[n]] = u[a[n]];
     for (; na > n && nb > n && to->dims[a[na - 1]] == from->dims[b[nb - 1]]; na--, nb--)
@@ -107,10 +102,9 @@ static void gather_axes(const SnStore *s, SnRef r, int i, const SnType *from, co
             x[k] = u[nindex - from->ndim + k];
         return;
     }
-    for (int k = 0, at = nindex; k < from->ndim; k++) {
+    for (int k = 0, at = nindex; k < from->ndim; k++)
         if (!has_axis(axes, k))
             x[k] = u[at++];
-    }
 }
 
 /* Axes of a slice or pad that stay as they are. */
@@ -118,10 +112,9 @@ static void window_axes(const SnStore *s, SnRef r, const SnType *from, const int
 {
     const SnTerm *t = sn_term(s, r);
     const SnType *to = sn_type_of(s, r);
-    for (int i = 0; i < from->ndim; i++) {
+    for (int i = 0; i < from->ndim; i++)
         if (is_value(s, t->arg[1 + i], 0) && to->dims[i] == from->dims[i])
             x[i] = u[i];
-    }
 }
 
 static void move_axes(const SnStore *s, SnRef r, const SnType *from, const int8_t *u, int8_t *x)
@@ -181,10 +174,9 @@ void sn_row_axes_join(const SnStore *s, SnRef user, int i, const SnRowAxes *of_u
     else if (sn_prim(t->op)->kind == SN_PRIM_MOVE && (i == 0 || t->op == SN_OP_CONCAT))
         move_axes(s, user, from, of_user->at, now.at);
     mark_units(s, from, &now);
-    for (int k = 0; of_operand->is_known && k < from->ndim; k++) {
+    for (int k = 0; of_operand->is_known && k < from->ndim; k++)
         if (of_operand->at[k] != now.at[k])
             now.at[k] = SN_ROW_OTHER;
-    }
     *of_operand = now;
 }
 

@@ -61,10 +61,9 @@ static int64_t bytes_ahead(SnLower *l, const SnContract *c)
     const int side = lane_side(c);
     const SnType *type = sn_type_of(l->s, c->operand[side]);
     int64_t bytes = ROWS_AHEAD * (int64_t)sn_dtype_size(type->dtype), n;
-    for (int i = type->ndim; i-- > 0 && c->of[side].at[i] != k;) {
+    for (int i = type->ndim; i-- > 0 && c->of[side].at[i] != k;)
         if (!sn_is_const_i64(l->s, type->dims[i], &n) || !sn_mul_i64(bytes, n, &bytes))
             return 0;
-    }
     return bytes;
 }
 

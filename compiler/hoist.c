@@ -51,10 +51,9 @@ static int64_t static_bytes(const SnStore *s, SnRef r)
     if (t == NULL || t->kind != SN_TYPE_TENSOR)
         return -1;
     bytes = (int64_t)sn_dtype_size(t->dtype);
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         if (!sn_is_const_i64(s, t->dims[i], &dim) || dim < 0 || !sn_mul_i64(bytes, dim, &bytes))
             return -1;
-    }
     return bytes;
 }
 

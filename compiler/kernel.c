@@ -247,10 +247,9 @@ SnRef *sn_kernel_terms(const SnKernel *k, SnArena *arena, uint32_t *n)
     SnRef *ref = (SnRef *)sn_arena_array(arena, count, sizeof *ref);
     *n = 0;
     for (SnRef w = 0; ref != NULL && w <= m.top / 64; w++) {
-        for (uint32_t bit = 0; bit < 64 && m.word[w] >> bit != 0; bit++) {
+        for (uint32_t bit = 0; bit < 64 && m.word[w] >> bit != 0; bit++)
             if ((m.word[w] >> bit & 1) != 0)
                 ref[(*n)++] = w * 64 + bit;
-        }
     }
     sn_free(a, m.word, size, sizeof(uint64_t));
     return ref;

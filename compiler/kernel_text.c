@@ -267,16 +267,14 @@ static void begin_stmt(Printer *p, const SnRef *root, int nroot)
         p->node[i].uses = 0;
         p->node[i].is_named = p->node[i].is_done = false;
     }
-    for (int i = 0; i < nroot; i++) {
+    for (int i = 0; i < nroot; i++)
         if (root[i] != 0)
             p->node[at(p, root[i])].uses++;
-    }
     choose_names(p);
     p->nname = 0;
-    for (int i = 0; i < nroot; i++) {
+    for (int i = 0; i < nroot; i++)
         if (root[i] != 0)
             define_names(p, at(p, root[i]));
-    }
     indent(p);
 }
 
@@ -594,11 +592,8 @@ static SnStatus parse_op(Parser *p, OpWord *o)
 {
     SnBytes word = p->token;
     const SnBytes name = split(&word);
-    for (uint16_t op = 1; op < SN_PRIM_COUNT && o->op == SN_OP_ERROR; op++) {
-        if (sn_bytes_is(name, sn_prim(op)->name) && (sn_op_is_elementwise(op) || op >= SN_OP_LOAD))
-            o->op = op;
-    }
-    if (o->op == SN_OP_ERROR)
+    o->op = sn_prim_named(name);
+    if (!sn_op_is_elementwise(o->op) && o->op < SN_OP_LOAD)
         SYNTAX(p, "%.*s is no scalar op", (int)(name.n < 40 ? name.n : 40), (const char *)name.at);
     if (o->op == SN_OP_CAST || o->op == SN_OP_BITCAST || o->op == SN_OP_LOAD || o->op == SN_OP_FOLD)
         SN_TRY(parse_dtype(p, split(&word), &o->dtype));
@@ -781,10 +776,9 @@ static SnStatus parse_dotted(Parser *p, int depth)
 
 static SnStatus parse_stmt(Parser *p, int depth)
 {
-    for (size_t kind = 0; kind < SN_COUNT(loop_name); kind++) {
+    for (size_t kind = 0; kind < SN_COUNT(loop_name); kind++)
         if (accept(p, loop_name[kind]))
             return parse_loop(p, (SnLoopKind)kind, depth);
-    }
     return accept(p, "if") ? parse_if(p, depth) : parse_dotted(p, depth);
 }
 

@@ -85,10 +85,9 @@ SnDtype sn_kernel_result(const SnStore *s, uint16_t op, const SnRef *arg, int na
     if (first == 1 && sn_dtype_of(s, arg[0]) != SN_BOOL)
         return SN_NODTYPE;
     const SnDtype d = sn_dtype_of(s, arg[first]);
-    for (int i = first + 1; i < narg; i++) {
+    for (int i = first + 1; i < narg; i++)
         if (sn_dtype_of(s, arg[i]) != d)
             return SN_NODTYPE;
-    }
     if ((operand_class(op) & dtype_class(d)) == 0)
         return SN_NODTYPE;
     if (op == SN_OP_CAST)
@@ -178,7 +177,6 @@ static SnStatus check_load(const Verify *v, SnRef r, const SnTerm *t, SnDtype d)
 
 static SnStatus check_fold(const Verify *v, SnRef r, const SnTerm *t, SnDtype d)
 {
-    static const char *const fns[] = {"add", "mul", "min", "max", "and", "or", "xor"};
     const Local *l = find_local(v, sn_attr_int(v->s, r, "buf", -1));
     const int64_t n = sn_attr_int(v->s, r, "n", 0);
     const char *fn = sn_attr_string(v->s, r, "fn");
@@ -188,11 +186,9 @@ static SnStatus check_fold(const Verify *v, SnRef r, const SnTerm *t, SnDtype d)
         REFUSE(v, "fold of %lld elements of a LOCAL of %lld", (long long)n, (long long)l->count);
     if (sn_dtype_of(v->s, t->arg[0]) != SN_I64)
         REFUSE(v, "the index of a fold is not i64");
-    for (size_t i = 0; i < SN_COUNT(fns); i++) {
-        if (fn != NULL && strcmp(fn, fns[i]) == 0)
-            return SN_OK;
-    }
-    REFUSE(v, "fold by %s", fn != NULL ? fn : "nothing");
+    if (sn_combiner(fn) == SN_OP_ERROR)
+        REFUSE(v, "fold by %s", fn != NULL ? fn : "nothing");
+    return SN_OK;
 }
 
 static SnStatus check_term(const Verify *v, SnRef r)
@@ -332,10 +328,9 @@ static void mark_inside(Verify *v, const SnStmt *body)
 {
     for (const SnStmt *s = body; s != NULL; s = s->next) {
         const SnRef root[] = {s->a, s->b, s->g};
-        for (size_t i = 0; i < SN_COUNT(root); i++) {
+        for (size_t i = 0; i < SN_COUNT(root); i++)
             if (root[i] != 0)
                 v->is_inside[at(v, root[i])] = true;
-        }
         mark_inside(v, s->body);
     }
 }
@@ -390,10 +385,9 @@ static SnStatus check_tile(Verify *v, const SnStmt *s)
     const bool moves = s->tile_op == SN_TILE_LOAD || s->tile_op == SN_TILE_STORE;
     if (v->lanes != NULL)
         REFUSE(v, "TILE inside of a LANES loop");
-    for (int i = 0; i < (s->tile_op == SN_TILE_DOT ? 3 : 1); i++) {
+    for (int i = 0; i < (s->tile_op == SN_TILE_DOT ? 3 : 1); i++)
         if (s->tile[i] >= 8)
             REFUSE(v, "tile register %d", s->tile[i]);
-    }
     if (s->tile_op == SN_TILE_DOT && s->dtype != SN_BF16 && s->dtype != SN_U8)
         REFUSE(v, "tile dot of %s", sn_dtype(s->dtype)->name);
     if (!moves)

@@ -22,10 +22,9 @@ static bool has_label(const SnLabels *x, char c)
 
 static const char *read_labels(const char *at, SnLabels *out)
 {
-    for (; *at != '\0' && *at != ',' && *at != '-'; at++) {
+    for (; *at != '\0' && *at != ',' && *at != '-'; at++)
         if (out->n < SN_MAX_RANK)
             out->at[out->n++] = *at;
-    }
     return at;
 }
 
@@ -165,10 +164,9 @@ static SnRef move_point(SnLower *l, SnRef move, SnRef *index)
         return sn_lower_regroup(l, from, at, to, index);
     for (int i = 0; t->op == SN_OP_PERMUTE && i < to->ndim; i++)
         index[i] = at[perm->u.ints.at[i]];
-    for (int i = 0; t->op == SN_OP_SLICE && i < to->ndim; i++) {
+    for (int i = 0; t->op == SN_OP_SLICE && i < to->ndim; i++)
         if (to->dims[i] != from->dims[i])
             guard = i_both(l, guard, i_lt(l, at[i], sn_lower_dim(l, to->dims[i])));
-    }
     return guard;
 }
 
@@ -364,10 +362,9 @@ static void lower_product(SnLower *l, const SnTail *tail)
     c.npanel = sn_lower_ceil(l, c.lane.count, c.width);
     c.is_ragged = !(sn_is_const_i64(l->s, sn_dim_mod(l->s, c.lane.count, i_const(l, c.width)), &n) && n == 0);
     const SnTerm *t = sn_term(l->s, r);
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         if (sn_term(l->s, t->arg[i])->op != SN_OP_NONE)
             sn_lower_read(l, t->arg[i]);
-    }
     (has_blocks ? sn_blocks_shape : sn_gemm_shape)(l, &c);
     if (r != l->root)
         sn_lower_read(l, l->root);

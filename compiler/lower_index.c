@@ -20,10 +20,9 @@ void sn_lower_mark_in_place(SnLower *l, SnRef base)
     if (l->status != SN_OK || !l->is_stored[base])
         return;
     const SnLoweredKernel *k = &l->out->kernel[l->out->nkernel - 1];
-    for (int i = 0; i < k->kernel->nbuf; i++) {
+    for (int i = 0; i < k->kernel->nbuf; i++)
         if (k->buf[i].kind == SN_BUF_VALUE && k->buf[i].value == base)
             return;
-    }
     l->out->in_place = 0;
 }
 
@@ -98,10 +97,9 @@ static void scatter_axes(SnLower *l, SnRef r, Scatter *x)
         x->axis[i] = (int)axes->u.ints.at[i];
         is_indexed[x->axis[i]] = true;
     }
-    for (int i = 0, n = 0; i < x->type->ndim; i++) {
+    for (int i = 0, n = 0; i < x->type->ndim; i++)
         if (!is_indexed[i])
             x->other[n++] = i;
-    }
     x->ndim = updates->ndim - (x->type->ndim - x->nindex);
     memcpy(x->dims, updates->dims, sizeof x->dims);
 }
@@ -126,19 +124,6 @@ static SnSpace scatter_space(SnLower *l, const Scatter *x, int split)
     return at;
 }
 
-static uint16_t scatter_op(const char *fn)
-{
-    static const struct {
-        const char *name;
-        uint16_t op;
-    } known[] = {{"add", SN_OP_ADD}, {"mul", SN_OP_MUL}, {"min", SN_OP_MIN}, {"max", SN_OP_MAX}};
-    for (size_t i = 0; i < SN_COUNT(known) && fn != NULL; i++) {
-        if (strcmp(known[i].name, fn) == 0)
-            return known[i].op;
-    }
-    return SN_OP_NONE;
-}
-
 static void emit_scatter(SnLower *l, const SnSpace *at, void *self)
 {
     const Scatter *x = (const Scatter *)self;
@@ -158,7 +143,7 @@ static void emit_scatter(SnLower *l, const SnSpace *at, void *self)
     for (int i = 0; i < at->ndim; i++)
         to[x->other[i]] = other[i];
     const SnRef element = sn_lower_join(l, x->type->ndim, x->type->dims, to);
-    if (x->op != SN_OP_NONE)
+    if (x->op != SN_OP_ERROR)
         value = sn_s2(l->s, x->op, sn_lower_load(l, x->buf, x->type->dtype, element, guard), value);
     sn_lower_store(l, x->buf, x->type->dtype, element, value, guard);
     sn_lower_close(l, mark);
@@ -172,7 +157,7 @@ void sn_lower_scatter(SnLower *l, SnRef r)
     Scatter x = {.updates = t->arg[t->narg - 1],
                  .index = t->arg + 1,
                  .nindex = t->narg - 2,
-                 .op = scatter_op(sn_attr_string(l->s, r, "fn")),
+                 .op = sn_combiner(sn_attr_string(l->s, r, "fn")),
                  .type = sn_type_of(l->s, r)};
     scatter_axes(l, r, &x);
     sn_lower_copy_base(l, t->arg[0]);
@@ -330,10 +315,9 @@ static void emit_sorted(SnLower *l, const SnSpace *at, void *self)
     SnStmt **mark;
     const SnRef guard = sn_lower_lanes(l, at, point, &lane, &mark);
     const SnRef to = sn_lower_join(l, at->ndim, at->dims, point);
-    for (int i = 0, k = 0; i < at->ndim; i++) {
+    for (int i = 0, k = 0; i < at->ndim; i++)
         if (i != x->axis)
             row[k++] = point[i];
-    }
     const SnRef first = i_mul(l, sn_lower_join(l, at->ndim - 1, x->dims, row), sn_lower_dim(l, x->limit));
     point[x->axis] = sn_lower_load(l, x->order, SN_I64, i_add(l, first, point[x->axis]), guard);
     const SnRef value = sn_lower_scalar(l, x->leaf, point, guard);
@@ -365,10 +349,9 @@ void sn_lower_sort(SnLower *l, SnRef r)
     x.n = x.type->dims[x.axis];
     x.limit = sn_type(l->s, sn_type_of(l->s, r)->child[0])->dims[x.axis];
     SnSpace at = {.ndim = x.type->ndim - 1, .split = x.type->ndim - 1, .width = 1};
-    for (int i = 0, k = 0; i < x.type->ndim; i++) {
+    for (int i = 0, k = 0; i < x.type->ndim; i++)
         if (i != x.axis)
             x.dims[k++] = x.type->dims[i];
-    }
     memcpy(at.dims, x.dims, sizeof at.dims);
     const SnRef bytes = sn_dim_mul(l->s, sn_lower_count(l, at.ndim, at.dims), i_const(l, 8));
     const uint32_t work = sn_lower_temp(l, sn_dim_mul(l->s, sn_dim_mul(l->s, bytes, i_const(l, 2)), x.n));

@@ -61,10 +61,9 @@ static void emit_panels(SnLower *l, const Shared *x)
             sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, i_const(l, x->stride[i] / SN_LANES), &groups);
         const SnRef lane = sn_kernel_loop(&l->kb, SN_LOOP_LANES, i_const(l, SN_LANES), &lanes);
         const SnRef j = i_add(l, i_mul(l, group, i_const(l, SN_LANES)), lane);
-        for (int k = i; k < x->panels.n; k++) {
+        for (int k = i; k < x->panels.n; k++)
             if (x->panels.at[k].count == x->panels.at[i].count)
                 emit_element(l, x, k, row, q, j);
-        }
         sn_lower_close(l, lanes);
         sn_lower_close(l, groups);
     }

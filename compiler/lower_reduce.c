@@ -28,12 +28,6 @@ SnDtype sn_lower_acc(SnDtype d)
 
 /* ---- combiners ---- */
 
-static const struct {
-    const char *name;
-    uint16_t op;
-} combiners[] = {{"add", SN_OP_ADD}, {"mul", SN_OP_MUL}, {"min", SN_OP_MIN}, {"max", SN_OP_MAX},
-                 {"and", SN_OP_AND}, {"or", SN_OP_OR},   {"xor", SN_OP_XOR}};
-
 static SnRef limit_of(SnLower *l, SnDtype d, bool is_low)
 {
     const SnDtypeInfo *info = sn_dtype(d);
@@ -106,13 +100,8 @@ static void bind_results(SnLower *l, Fold *f)
 static bool open_fold(SnLower *l, SnRef r, Fold *f)
 {
     const SnTerm *t = sn_term(l->s, r);
-    const char *fn = sn_attr_string(l->s, r, "fn");
-    *f = (Fold){.n = 1, .x = {t->arg[0]}};
-    for (size_t i = 0; i < SN_COUNT(combiners); i++) {
-        if (fn != NULL && strcmp(combiners[i].name, fn) == 0)
-            f->op = combiners[i].op;
-    }
-    if (f->op == 0) {
+    *f = (Fold){.n = 1, .x = {t->arg[0]}, .op = sn_combiner(sn_attr_string(l->s, r, "fn"))};
+    if (f->op == SN_OP_ERROR) {
         f->function = t->arg[0];
         f->n = (t->narg - 1) / 2;
         if (f->n < 1 || f->n > SN_FOLD_ARGS) {

@@ -106,20 +106,18 @@ static void collect(SnLower *l, Rows *x)
 /* What is the same in a row is computed once: by whom it is used, then what it is made of. */
 static void classify(SnLower *l, Rows *x)
 {
-    for (int i = 1; i < x->n; i++) {
+    for (int i = 1; i < x->n; i++)
         if (is_reduce(l, x->part[i].r))
             x->split = sn_row_split(l->s, x->part[i].r, &x->part[i].axes);
-    }
     for (int i = 0; i < x->n; i++) {
         Part *p = &x->part[i];
         const SnTerm *t = sn_term(l->s, p->r);
         const int split = sn_row_split(l->s, p->r, &p->axes);
         p->is_flat = i > 0 && split >= 0 && split <= x->split;
         const bool passes = !is_reduce(l, p->r) && !sn_op_is_elementwise(t->op) && p->is_wide;
-        for (int k = 0; k < t->narg; k++) {
+        for (int k = 0; k < t->narg; k++)
             if (is_computed(l, t->arg[k]))
                 part_of(x, t->arg[k])->is_wide |= !p->is_flat || passes || is_reduce(l, p->r);
-        }
     }
     for (int i = x->n; i-- > 0;) {
         Part *p = &x->part[i];
@@ -196,10 +194,9 @@ static const Part *first_walk(SnLower *l, const Rows *x, const Part *part)
 {
     const Part *first = NULL;
     int nwalk = 1;
-    for (int i = 1; i < x->n; i++) {
+    for (int i = 1; i < x->n; i++)
         if (is_reduce(l, x->part[i].r) && (part->walks & 1u << nwalk++) != 0)
             first = &x->part[i];
-    }
     return first;
 }
 
@@ -293,10 +290,9 @@ static SnRef work_of(SnLower *l, const Rows *x)
     const SnType *type = sn_type_of(l->s, x->root);
     SnRef work = is_reduce(l, x->root) ? sn_lower_fold_count(l, x->root)
                                        : sn_lower_count(l, type->ndim - x->split, type->dims + x->split);
-    for (int i = 1; i < x->n; i++) {
+    for (int i = 1; i < x->n; i++)
         if (is_reduce(l, x->part[i].r))
             work = sn_dim_add(l->s, work, sn_lower_fold_count(l, x->part[i].r));
-    }
     return work;
 }
 

@@ -21,10 +21,9 @@ static bool is_value(SnLower *l, SnRef r, int64_t want)
 static int squeeze(SnLower *l, int n, const SnRef *dims, int *axis)
 {
     int m = 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (!is_value(l, dims[i], 1))
             axis[m++] = i;
-    }
     return m;
 }
 
@@ -141,10 +140,9 @@ static int split_reshape(SnLower *l, const SnType *to, const SnType *from, int i
         return 0;
     for (int i = 0; i < to->ndim; i++) {
         const SnRef rest = sn_lower_count(l, to->ndim - i, to->dims + i);
-        for (int k = inner; k < from->ndim; k++) {
+        for (int k = inner; k < from->ndim; k++)
             if (sn_dim_equal(l->s, rest, sn_lower_count(l, from->ndim - k, from->dims + k)))
                 return i;
-        }
     }
     return to->ndim - 1;
 }
@@ -498,10 +496,9 @@ static SnRef walk_gather(SnLower *l, const Walk *w)
         }
         index[axis] = at;
     }
-    for (int i = 0, k = ndim; i < from->ndim; i++) {
+    for (int i = 0, k = ndim; i < from->ndim; i++)
         if (index[i] == 0)
             index[i] = w->index[k++];
-    }
     guard = i_both(l, guard, inside);
     const SnRef value = sn_lower_scalar(l, w->t->arg[0], index, guard);
     return select(l, inside, guard, value, zero_of(l, w->type->dtype));
@@ -544,10 +541,9 @@ static SnRef walk_reinterpret(SnLower *l, const Walk *w)
 
 static void note_op(SnLower *l, const char *name)
 {
-    for (int i = 0; i < l->nop_name; i++) {
+    for (int i = 0; i < l->nop_name; i++)
         if (l->op_name[i] == name)
             return;
-    }
     if (l->nop_name < (int)SN_COUNT(l->op_name))
         l->op_name[l->nop_name++] = name;
 }
@@ -612,10 +608,9 @@ static bool find_slope(SnLower *l, SnRef r, SnRef x, int *budget, int64_t *out)
         return true;
     if (--*budget < 0 || t->narg > 3)
         return false;
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         if (!find_slope(l, t->arg[i], x, budget, &arg[i]))
             return false;
-    }
     if (t->op == SN_OP_ADD)
         return sn_add_i64(arg[0], arg[1], out);
     if (t->op == SN_OP_SUB)

@@ -3,10 +3,9 @@
 
 static const SnAttr *find_attr(const SnAttr *attr, int n, const char *name)
 {
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (strcmp(attr[i].name, name) == 0)
             return &attr[i];
-    }
     return NULL;
 }
 
@@ -173,10 +172,9 @@ static SnStatus bind_rest(SnStore *s, SnSigMatch *m, int operand, int n, const S
     }
     if (m->nrest != n)
         return mismatch(s, m, operand, err);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (!sn_dim_equal(s, m->rest[i], dims[i]))
             return disagree(s, m, "..", m->rest[i], m->rest_operand, dims[i], operand, err);
-    }
     return SN_OK;
 }
 
@@ -250,10 +248,9 @@ static SnDtype result_dtype(const SnSigMatch *m, const SnSigType *p)
 {
     if (p->fixed != SN_NODTYPE)
         return p->fixed;
-    for (int i = 0; i < m->nvar; i++) {
+    for (int i = 0; i < m->nvar; i++)
         if (strcmp(m->var[i].name, p->dtype) == 0)
             return m->var[i].dtype;
-    }
     const SnAttr *const a = find_attr(m->attr, m->sig->nattr, p->dtype);
     return a != NULL && a->kind == SN_ATTR_DTYPE ? a->u.d : SN_NODTYPE;
 }
@@ -262,14 +259,12 @@ static SnRef result_dim(SnStore *s, const SnSigMatch *m, const SnSigDim *p)
 {
     if (p->kind == SN_SIG_NUMBER)
         return sn_const_i64(s, p->number);
-    for (int i = 0; i < m->ndim; i++) {
+    for (int i = 0; i < m->ndim; i++)
         if (strcmp(m->dim[i].name, p->name) == 0)
             return m->dim[i].dim;
-    }
-    for (int i = 0; i < m->sig->noperand; i++) {
+    for (int i = 0; i < m->sig->noperand; i++)
         if (strcmp(m->sig->operand[i].name, p->name) == 0)
             return m->in[i];
-    }
     const SnAttr *const a = find_attr(m->attr, m->sig->nattr, p->name);
     return a != NULL && a->kind == SN_ATTR_INT ? sn_const_i64(s, a->u.i) : 0;
 }

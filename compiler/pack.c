@@ -49,10 +49,9 @@ typedef struct Contract {
 static SnRef make(Pack *x, uint16_t op, const SnAttr *attr, const SnRef *arg, int narg)
 {
     SnRef out = 0;
-    for (int i = 0; i < narg && x->st == SN_OK; i++) {
+    for (int i = 0; i < narg && x->st == SN_OK; i++)
         if (arg[i] == 0)
             x->st = sn_fail(x->err, SN_ENOMEM, "pack: no memory for terms");
-    }
     const SnAttrId id = attr != NULL && x->st == SN_OK ? sn_attrs_make(x->s, attr, 1) : 0;
     if (x->st == SN_OK)
         x->st = sn_term_build(x->s, op, id, arg, narg, &out, x->err);
@@ -130,14 +129,12 @@ static const char *read_labels(const char *at, Labels *out)
 
 static char new_label(const char *eq, int nth)
 {
-    for (char c = 'a'; c <= 'z'; c++) {
+    for (char c = 'a'; c <= 'z'; c++)
         if (strchr(eq, c) == NULL && nth-- == 0)
             return c;
-    }
-    for (char c = 'A'; c <= 'Z'; c++) {
+    for (char c = 'A'; c <= 'Z'; c++)
         if (strchr(eq, c) == NULL && nth-- == 0)
             return c;
-    }
     return 0;
 }
 
@@ -261,10 +258,9 @@ static bool has_many_rows(const Pack *x, const Contract *c, SnRef b)
     Labels rows = {0};
     int64_t n;
     const bool is_dense = is_dense_along(x->s, b, find(&c->of[c->side], c->lanes.at[c->lanes.n - 1]));
-    for (int i = 0; i < c->rest.n; i++) {
+    for (int i = 0; i < c->rest.n; i++)
         if (find(&c->outer, c->rest.at[i]) < 0)
             add(&rows, c->rest.at[i]);
-    }
     if (sn_is_const_i64(x->s, count_of(x, c, &rows), &n))
         return n >= (is_dense ? MORE_ROWS : MANY_ROWS);
     return may_have_many(x->s, b, is_dense, c->outer.n > 0);

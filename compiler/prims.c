@@ -78,10 +78,9 @@ bool sn_infer_is_scalar(const SnInfer *x, int i, SnDtype dtype)
 
 SnStatus sn_infer_dims(const SnInfer *x, int first, int n)
 {
-    for (int i = first; i < first + n; i++) {
+    for (int i = first; i < first + n; i++)
         if (!sn_is_dim(x->s, x->arg[i]))
             return sn_infer_expect(x, i, "a dim (constant, symbol, measure or arithmetic on them)");
-    }
     return SN_OK;
 }
 
@@ -122,10 +121,9 @@ bool sn_infer_same_dims(const SnInfer *x, const SnType *a, const SnType *b)
 {
     if (a->ndim != b->ndim)
         return false;
-    for (int i = 0; i < a->ndim; i++) {
+    for (int i = 0; i < a->ndim; i++)
         if (!sn_dim_equal(x->s, a->dims[i], b->dims[i]))
             return false;
-    }
     return true;
 }
 
@@ -317,17 +315,11 @@ static SnStatus infer_measure(const SnInfer *x)
 
 static SnStatus want_combiner(const SnInfer *x)
 {
-    static const struct {
-        const char *name;
-        DtypeClass takes;
-    } known[] = {{"add", NUMBER}, {"mul", NUMBER}, {"min", NUMBER}, {"max", NUMBER},
-                 {"and", BITS},   {"or", BITS},    {"xor", BITS}};
     const char *fn = attr_string(x, "fn", "");
-    for (size_t i = 0; i < SN_COUNT(known); i++) {
-        if (strcmp(fn, known[i].name) == 0)
-            return want_class(x, 0, known[i].takes);
-    }
-    return sn_infer_fail(x, "unknown combiner '%s'", fn);
+    const uint16_t op = sn_combiner(fn);
+    if (op == SN_OP_ERROR)
+        return sn_infer_fail(x, "unknown combiner '%s'", fn);
+    return want_class(x, 0, op == SN_OP_AND || op == SN_OP_OR || op == SN_OP_XOR ? BITS : NUMBER);
 }
 
 static SnStatus done_reduced(const SnInfer *x, const SnType *a, SnDtype dtype, uint32_t axes)
@@ -510,16 +502,12 @@ static SnStatus infer_gather(const SnInfer *x)
 
 static SnStatus infer_scatter(const SnInfer *x)
 {
-    static const char *const known[] = {"set", "add", "mul", "min", "max"};
     const SnType *base = sn_infer_type(x, 0), *updates = sn_infer_type(x, x->narg - 1);
     const char *fn = attr_string(x, "fn", "set");
-    size_t i = 0;
     SnType want = {.kind = SN_TYPE_TENSOR};
-    while (i < SN_COUNT(known) && strcmp(known[i], fn) != 0)
-        i++;
-    if (i == SN_COUNT(known))
+    if (!sn_is_one_of(sn_bytes_str(fn), "set add mul min max"))
         return sn_infer_fail(x, "unknown combiner '%s'", fn);
-    SN_TRY(want_class(x, 0, i == 0 ? ANY : NUMBER));
+    SN_TRY(want_class(x, 0, strcmp(fn, "set") == 0 ? ANY : NUMBER));
     SN_TRY(gather_dims(x, x->narg - 2, want.dims, &want.ndim));
     if (updates->kind != SN_TYPE_TENSOR || updates->dtype != base->dtype ||
         !sn_infer_same_dims(x, updates, &want))
@@ -538,10 +526,9 @@ static SnStatus infer_update(const SnInfer *x)
     if (x->narg != 2 + base->ndim)
         return sn_infer_fail(x, "%d starts for rank %d", x->narg - 2, base->ndim);
     SN_TRY(sn_infer_want_starts(x, 2, base->ndim));
-    for (int i = 0; i < base->ndim; i++) {
+    for (int i = 0; i < base->ndim; i++)
         if (sn_infer_is_less(x, base->dims[i], value->dims[i]))
             return sn_infer_expect(x, 1, "no more elements on axis %d than operand 1 has", i);
-    }
     return sn_infer_done(x, sn_term(x->s, x->arg[0])->type);
 }
 
@@ -677,10 +664,9 @@ SnStatus sn_infer(SnStore *s, uint16_t prim, SnAttrId attr, const SnRef *arg, in
     if (narg < info->min_arg || (info->max_arg >= 0 && narg > info->max_arg))
         return sn_infer_fail(&x, "%d operands: expected %d%s", narg, info->min_arg,
                              info->max_arg != info->min_arg ? " or more" : "");
-    for (int i = 0; i < narg; i++) {
+    for (int i = 0; i < narg; i++)
         if (arg[i] == 0)
             return sn_infer_fail(&x, "operand %d is missing", i + 1);
-    }
     return rule(&x);
 }
 

@@ -88,10 +88,9 @@ static SnStatus want_not_negative(const SnInfer *x, SnRef dim, int axis)
 
 SnStatus sn_infer_want_starts(const SnInfer *x, int first, int n)
 {
-    for (int i = first; i < first + n; i++) {
+    for (int i = first; i < first + n; i++)
         if (!sn_infer_is_scalar(x, i, SN_I64))
             return sn_infer_expect(x, i, "a start: an i64 scalar");
-    }
     return SN_OK;
 }
 

@@ -67,16 +67,6 @@ static const char *const class_names[] = {
     [CLASS_FLOAT] = "float", [CLASS_BOOL] = "bool",
 };
 
-static uint16_t find_prim(const char *name, size_t n)
-{
-    for (uint16_t op = 1; op < SN_PRIM_COUNT; op++) {
-        const char *text = sn_prim(op)->name;
-        if (strlen(text) == n && memcmp(text, name, n) == 0)
-            return op;
-    }
-    return SN_OP_ERROR;
-}
-
 static size_t word_length(const char *at)
 {
     return strcspn(at, " ()");
@@ -92,10 +82,9 @@ static bool parse_var(const char **at, size_t n, Node *node)
     *at += n;
     if (n == 2)
         return true;
-    for (size_t i = CLASS_INT; i < SN_COUNT(class_names); i++) {
+    for (size_t i = CLASS_INT; i < SN_COUNT(class_names); i++)
         if (text[2] == ':' && strlen(class_names[i]) == n - 3 && memcmp(class_names[i], text + 3, n - 3) == 0)
             node->class = (VarClass)i;
-    }
     return node->class != CLASS_ANY;
 }
 
@@ -140,7 +129,7 @@ static bool parse_node(const char **at, Pattern *p)
     *at += 1;
     const size_t n = word_length(*at);
     node->kind = NODE_OP;
-    node->op = find_prim(*at, n);
+    node->op = sn_prim_named(sn_bytes(*at, n));
     *at += n;
     for (;;) {
         *at += strspn(*at, " ");
@@ -192,10 +181,9 @@ SnStatus sn_rewriter_create(SnStore *s, SnArena *arena, const SnRule *const *tab
     SN_CHECK(w != NULL && rule != NULL, err, SN_ENOMEM, "no memory for rules");
     *w = (SnRewriter){.s = s, .arena = arena, .rule = rule};
     for (; *tables != NULL; tables++) {
-        for (const SnRule *row = *tables; row->before != NULL; row++) {
+        for (const SnRule *row = *tables; row->before != NULL; row++)
             if (!row->fast || (flags & SN_FAST_MATH) != 0)
                 SN_TRY(add_rule(w, row, err));
-        }
     }
     *out = w;
     return SN_OK;
@@ -299,10 +287,9 @@ static bool match_node(const Node **node, SnMatch *m, SnRef r)
     const SnTerm *t = sn_term(m->s, r);
     if (t->op != at->op || (at->open ? t->narg < at->narg : t->narg != at->narg))
         return false;
-    for (int i = 0; i < at->narg; i++) {
+    for (int i = 0; i < at->narg; i++)
         if (!match_node(node, m, sn_term(m->s, r)->arg[i]))
             return false;
-    }
     return true;
 }
 
@@ -311,10 +298,9 @@ static bool match_node(const Node **node, SnMatch *m, SnRef r)
 SnRef sn_match_build(const SnMatch *m, uint16_t op, SnAttrId attr, const SnRef *arg, int narg)
 {
     SnRef r;
-    for (int i = 0; i < narg; i++) {
+    for (int i = 0; i < narg; i++)
         if (arg[i] == 0)
             return 0;
-    }
     if (sn_term_build(m->s, op, attr, arg, narg, &r, NULL) != SN_OK)
         return 0;
     return sn_rewrite_term(m->w, r);
@@ -360,10 +346,9 @@ static SnRef fold_elementwise(SnRewriter *w, SnRef r)
 {
     const SnTerm *t = sn_term(w->s, r);
     SnScalar arg[3], v;
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         if (!sn_is_splat(w->s, t->arg[i], &arg[i]))
             return 0;
-    }
     return fold_scalar(w, r, arg, &v) ? splat(w->s, sn_type_of(w->s, r), v) : 0;
 }
 
@@ -371,10 +356,9 @@ static int64_t const_count(const SnStore *s, SnRef r)
 {
     const SnType *t = sn_type_of(s, r);
     int64_t n = 1, dim;
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         if (!sn_is_const_i64(s, t->dims[i], &dim) || !sn_mul_i64(n, dim, &n))
             return INT64_MAX;
-    }
     return n;
 }
 

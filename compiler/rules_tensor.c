@@ -19,10 +19,9 @@ static bool is_zero(const SnStore *s, SnRef dim)
 
 static bool all_are(const int64_t *at, int n, int64_t v)
 {
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (at[i] != v)
             return false;
-    }
     return true;
 }
 
@@ -37,10 +36,9 @@ static bool keeps_order(const SnMatch *m)
 {
     int n;
     const int64_t *perm = ints_of(m->s, m->root, "perm", &n);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (perm[i] != i)
             return false;
-    }
     return true;
 }
 
@@ -56,10 +54,9 @@ static bool adds_nothing(const SnMatch *m)
     const SnTerm *t = sn_term(m->s, m->root);
     int n;
     const int64_t *interior = ints_of(m->s, m->root, "interior", &n);
-    for (int i = 1; i + 1 < t->narg; i++) {
+    for (int i = 1; i + 1 < t->narg; i++)
         if (!is_zero(m->s, t->arg[i]))
             return false;
-    }
     return all_are(interior, n, 0);
 }
 
@@ -70,10 +67,9 @@ static bool flips_nothing(const SnMatch *m)
     int n;
     int64_t dim;
     const int64_t *axes = ints_of(m->s, m->root, "axes", &n);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (!sn_is_const_i64(m->s, t->dims[axes[i]], &dim) || dim > 1)
             return false;
-    }
     return true;
 }
 
@@ -198,10 +194,9 @@ static SnRef reduce_single(const SnMatch *m)
     const int64_t *axes = ints_of(m->s, m->root, "axes", &n);
     if (strcmp(fn, "fn") == 0 || is_float_sum)
         return 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (!sn_is_const_i64(m->s, t->dims[axes[i]], &dim) || dim != 1)
             return 0;
-    }
     SnRef arg[1 + SN_MAX_RANK] = {x};
     memcpy(arg + 1, to->dims, (size_t)to->ndim * sizeof *arg);
     return sn_match_build(m, SN_OP_RESHAPE, 0, arg, 1 + to->ndim);
@@ -235,10 +230,9 @@ static SnRef whole_tuple(const SnMatch *m)
 static bool is_whole_list(const SnMatch *m)
 {
     const SnTerm *t = sn_term(m->s, m->root);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         if (sn_attr_int(m->s, t->arg[i], "index", -1) != i)
             return false;
-    }
     return true;
 }
 

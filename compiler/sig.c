@@ -254,10 +254,9 @@ static void attrs(Parser *p, SnSig *sig)
         a->value.name = word(p);
         want(p, ":");
         const char *const kind = word(p);
-        for (a->kind = SN_SIG_INT; a->kind < SN_SIG_ATTR_KINDS; a->kind++) {
+        for (a->kind = SN_SIG_INT; a->kind < SN_SIG_ATTR_KINDS; a->kind++)
             if (kind != NULL && strcmp(kind, attr_kind_names[a->kind]) == 0)
                 break;
-        }
         if (a->kind == SN_SIG_ATTR_KINDS) {
             miss(p, "int, bool, f64, str, dtype or ints");
             return;

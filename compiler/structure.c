@@ -95,10 +95,9 @@ static bool dim_mentions(const SnStore *s, SnRef dim, SnRef measure)
     const SnTerm *t = sn_term(s, dim);
     if (dim == measure)
         return true;
-    for (int i = 0; sn_is_dim(s, dim) && t->op != SN_OP_MEASURE && i < t->narg; i++) {
+    for (int i = 0; sn_is_dim(s, dim) && t->op != SN_OP_MEASURE && i < t->narg; i++)
         if (dim_mentions(s, t->arg[i], measure))
             return true;
-    }
     return false;
 }
 
@@ -125,14 +124,12 @@ static SnRef bind_measured(Apply *a, SnRef dim)
 static bool type_mentions(const SnStore *s, SnTypeId id, SnRef measure)
 {
     const SnType *t = sn_type(s, id);
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         if (dim_mentions(s, t->dims[i], measure))
             return true;
-    }
-    for (int i = 0; i < t->nchild; i++) {
+    for (int i = 0; i < t->nchild; i++)
         if (type_mentions(s, t->child[i], measure))
             return true;
-    }
     return t->bound != 0 && dim_mentions(s, t->bound, measure);
 }
 
@@ -148,10 +145,9 @@ static bool has_own_measure(const Apply *a, SnRef dim)
             is_outer = type_mentions(s, a->type[i], dim);
         return !is_outer;
     }
-    for (int i = 0; sn_is_dim(s, dim) && i < t->narg; i++) {
+    for (int i = 0; sn_is_dim(s, dim) && i < t->narg; i++)
         if (has_own_measure(a, t->arg[i]))
             return true;
-    }
     return false;
 }
 
@@ -334,10 +330,9 @@ static bool has_open_list(const SnStore *s, SnTypeId id)
     const SnType *t = sn_type(s, id);
     if (t->kind == SN_TYPE_LIST)
         return t->bound == 0;
-    for (int i = 0; t->kind == SN_TYPE_TUPLE && i < t->nchild; i++) {
+    for (int i = 0; t->kind == SN_TYPE_TUPLE && i < t->nchild; i++)
         if (has_open_list(s, t->child[i]))
             return true;
-    }
     return false;
 }
 
@@ -351,10 +346,9 @@ static SnStatus check_loop_operands(const SnInfer *x, LoopParts *p)
     *p = (LoopParts){(int)ncarry, (int)nscan, rest - (int)ncarry - (int)nscan};
     if (!is_none(x, 2))
         SN_TRY(sn_infer_dims(x, 2, 1));
-    for (int i = LOOP_FIRST; i < LOOP_FIRST + p->ncarry; i++) {
+    for (int i = LOOP_FIRST; i < LOOP_FIRST + p->ncarry; i++)
         if (has_open_list(x->s, operand_type(x, i)))
             return sn_infer_expect(x, i, "a capacity (max=) on every list that is carried");
-    }
     for (int i = LOOP_FIRST + p->ncarry; i < LOOP_FIRST + p->ncarry + p->nscan; i++) {
         const SnType *t = sn_infer_type(x, i);
         if ((t->kind != SN_TYPE_TENSOR && t->kind != SN_TYPE_LIST) || t->ndim == 0)
@@ -440,10 +434,9 @@ SnRef sn_stacking_loop(const SnStore *s, SnRef value)
 bool sn_entry_streams(const SnStore *s, SnRef entry, const char *result)
 {
     const SnAttr *streams = sn_attr(s, entry, "streams");
-    for (int i = 0; streams != NULL && i < streams->u.names.n; i++) {
+    for (int i = 0; streams != NULL && i < streams->u.names.n; i++)
         if (strcmp(streams->u.names.at[i], result) == 0)
             return true;
-    }
     return false;
 }
 
@@ -468,10 +461,9 @@ SnStatus sn_infer_entry(const SnInfer *x)
 
 SnStatus sn_infer_program(const SnInfer *x)
 {
-    for (int i = 0; i < x->narg; i++) {
+    for (int i = 0; i < x->narg; i++)
         if (sn_term(x->s, x->arg[i])->op != SN_OP_ENTRY)
             return sn_infer_expect(x, i, "an entry");
-    }
     *x->out = 0;
     return SN_OK;
 }

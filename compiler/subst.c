@@ -124,10 +124,9 @@ SnStatus sn_subst(SnSubst *x, SnRef root, SnRef *out, SnError *err)
         st = sn_fail(err, SN_ENOMEM, "no memory for a substitution");
         goto done;
     }
-    for (SnRef r = m.low; r <= root && st == SN_OK; r++) {
+    for (SnRef r = m.low; r <= root && st == SN_OK; r++)
         if (m.mark[r])
             st = rebuild(x, r, arg, err);
-    }
     if (st == SN_OK)
         *out = x->map[root];
 done:

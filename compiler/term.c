@@ -19,6 +19,20 @@ const SnPrimInfo *sn_prim(uint16_t op)
     return &prim_info[op < SN_PRIM_COUNT ? op : SN_OP_ERROR];
 }
 
+uint16_t sn_prim_named(SnBytes name)
+{
+    for (uint16_t op = 1; op < SN_PRIM_COUNT; op++)
+        if (sn_bytes_is(name, prim_info[op].name))
+            return op;
+    return SN_OP_ERROR;
+}
+
+uint16_t sn_combiner(const char *fn)
+{
+    const SnBytes name = sn_bytes_str(fn ? fn : "");
+    return sn_is_one_of(name, "add mul min max and or xor") ? sn_prim_named(name) : SN_OP_ERROR;
+}
+
 /* ---- index ---- */
 
 bool sn_index_add(const SnAllocator *a, SnIndex *x, uint32_t hash, uint32_t id)
@@ -30,10 +44,9 @@ bool sn_index_add(const SnAllocator *a, SnIndex *x, uint32_t hash, uint32_t id)
         grown.slot = (SnIndexSlot *)sn_alloc_zero(a, grown.cap * sizeof *grown.slot, _Alignof(SnIndexSlot));
         if (grown.slot == NULL)
             return false;
-        for (uint32_t i = 0; i < x->cap; i++) {
+        for (uint32_t i = 0; i < x->cap; i++)
             if (x->slot[i].id != 0)
                 (void)sn_index_add(a, &grown, x->slot[i].hash, x->slot[i].id);
-        }
         sn_free(a, x->slot, x->cap * sizeof *x->slot, _Alignof(SnIndexSlot));
         *x = grown;
     }
@@ -242,10 +255,9 @@ static bool attr_equal(const SnAttr *a, const SnAttr *b)
         return sn_bytes_equal(attr_bytes(a), attr_bytes(b));
     if (a->u.names.n != b->u.names.n)
         return false;
-    for (int i = 0; i < a->u.names.n; i++) {
+    for (int i = 0; i < a->u.names.n; i++)
         if (strcmp(a->u.names.at[i], b->u.names.at[i]) != 0)
             return false;
-    }
     return true;
 }
 
@@ -253,10 +265,9 @@ static bool attrs_equal(const SnAttrs *a, const SnAttr *b, int n)
 {
     if (a->n != n)
         return false;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (!attr_equal(&a->at[i], &b[i]))
             return false;
-    }
     return true;
 }
 
@@ -278,10 +289,9 @@ SnAttrId sn_attrs_make(SnStore *s, const SnAttr *attr, int n)
     for (int i = 0; i < n; i++)
         hash = attr_hash(hash, &sorted[i]);
     uint32_t at = hash, id;
-    while ((id = sn_index_next(&s->attrs_index, hash, &at)) != 0) {
+    while ((id = sn_index_next(&s->attrs_index, hash, &at)) != 0)
         if (attrs_equal(&s->attrs.at[id], sorted, n))
             return id;
-    }
     SnAttr *own = (SnAttr *)sn_arena_array(&s->arena, (size_t)n, sizeof *own);
     if (own == NULL)
         return fail_memory(s);
@@ -358,10 +368,9 @@ const SnAttr *sn_attrs_find(const SnStore *s, SnAttrId id, const char *name)
 {
     int n;
     const SnAttr *at = sn_attrs(s, id, &n);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         if (strcmp(at[i].name, name) == 0)
             return &at[i];
-    }
     return NULL;
 }
 

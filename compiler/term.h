@@ -44,6 +44,8 @@ typedef struct SnPrimInfo {
     const char *doc;
 } SnPrimInfo;
 const SnPrimInfo *sn_prim(uint16_t op); /* op < SN_PRIM_COUNT */
+uint16_t sn_prim_named(SnBytes name);   /* SN_OP_ERROR: none */
+uint16_t sn_combiner(const char *fn);   /* of reduce, scan, fold and scatter; SN_OP_ERROR: none, or NULL */
 static inline bool sn_op_is_elementwise(uint16_t op)
 {
     return op >= SN_OP_NEG && op <= SN_OP_FMA;
@@ -114,7 +116,7 @@ uint32_t sn_store_count(const SnStore *s); /* refs are 1 .. count - 1 */
 SnHash128 sn_store_hash(const SnStore *s);
 const SnTerm *sn_term(const SnStore *s, SnRef r);
 void sn_sort_refs(SnRef *at, size_t n); /* operands come before what uses them */
-#define SN_MAX_ATTRS 24 /* of one term */
+#define SN_MAX_ATTRS 24                 /* of one term */
 /* Attributes are copied, sorted by name; strings and data are copied once. */
 SnAttrId sn_attrs_make(SnStore *s, const SnAttr *attr, int n);
 const SnAttr *sn_attrs(const SnStore *s, SnAttrId id, int *n);

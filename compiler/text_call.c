@@ -18,10 +18,9 @@ typedef struct Call {
 
 static SnStatus add_attr(SnTextParser *p, Call *c, const SnAttr *a, SnError *err)
 {
-    for (int i = 0; i < c->nattr; i++) {
+    for (int i = 0; i < c->nattr; i++)
         if (strcmp(c->attr[i].name, a->name) == 0)
             return sn_lex_fail(&p->lex, err, "%s is given twice", a->name);
-    }
     if (c->nattr == SN_MAX_ATTRS)
         return sn_lex_fail(&p->lex, err, "too many attributes");
     c->attr[c->nattr++] = *a;
@@ -30,10 +29,9 @@ static SnStatus add_attr(SnTextParser *p, Call *c, const SnAttr *a, SnError *err
 
 static bool has_attr(const Call *c, const char *name)
 {
-    for (int i = 0; i < c->nattr; i++) {
+    for (int i = 0; i < c->nattr; i++)
         if (strcmp(c->attr[i].name, name) == 0)
             return true;
-    }
     return false;
 }
 
@@ -343,10 +341,9 @@ static SnStatus parse_const_data(SnTextParser *p, SnDtype dtype, SnValue *out, S
     } else {
         return sn_lex_fail(&p->lex, err, "expected { or x\"");
     }
-    for (int i = 0; i < dims.u.ints.n; i++) {
+    for (int i = 0; i < dims.u.ints.n; i++)
         if (dims.u.ints.at[i] < 0 || !sn_mul_size(size, (size_t)dims.u.ints.at[i], &size))
             return sn_lex_fail(&p->lex, err, "the dims of a constant are out of range");
-    }
     if (size != data.n)
         return sn_lex_fail(&p->lex, err, "%zu bytes for a constant of %zu", data.n, size);
     *out = sn_const_data(p->g, dtype, dims.u.ints.n, dims.u.ints.at, data.at);
@@ -397,10 +394,9 @@ static SnStatus parse_leaf(SnTextParser *p, const Call *c, SnValue *out, SnError
 
 static SnAttr *find_attr(Call *c, const char *name)
 {
-    for (int i = 0; i < c->nattr; i++) {
+    for (int i = 0; i < c->nattr; i++)
         if (strcmp(c->attr[i].name, name) == 0)
             return &c->attr[i];
-    }
     return NULL;
 }
 
@@ -441,10 +437,9 @@ static SnStatus add_defaults(SnTextParser *p, Call *c, SnError *err)
         {SN_OP_WINDOW, SN_INT("dilation", 1)},
         {SN_OP_SORT, SN_INT("nkeys", 1)},
     };
-    for (size_t i = 0; i < SN_COUNT(known); i++) {
+    for (size_t i = 0; i < SN_COUNT(known); i++)
         if (known[i].op == c->op && !has_attr(c, known[i].attr.name))
             SN_TRY(add_attr(p, c, &known[i].attr, err));
-    }
     return SN_OK;
 }
 

@@ -133,11 +133,8 @@ uint16_t sn_parse_op(const SnTextParser *p, SnBytes name, const SnOpRow **row)
     *row = sn_compiler_find_row(p->g->cc, text, &id);
     if (*row != NULL)
         return id;
-    for (id = 1; id < SN_OP_INDEX; id++) {
-        if (sn_bytes_is(name, sn_prim(id)->name))
-            return id;
-    }
-    return SN_OP_ERROR;
+    id = sn_prim_named(name);
+    return id < SN_OP_INDEX ? id : SN_OP_ERROR;
 }
 
 /* Does the token start a call? Names of values hide ops. */

@@ -724,10 +724,9 @@ SnStatus sn_root_print(const SnCompiler *cc, SnStore *s, SnRef root, SnText *out
     } else {
         uint32_t nfn = 0;
         put_dims(&p);
-        for (SnRef r = 1; r < root; r++) {
+        for (SnRef r = 1; r < root; r++)
             if (p.used[r] && sn_term(s, r)->op == SN_OP_FN)
                 put_fn(&p, r, nfn++);
-        }
         put_leaves(&p);
         for (int i = 0; i < sn_term(s, root)->narg; i++)
             put_entry(&p, sn_term(s, root)->arg[i]);

@@ -83,17 +83,11 @@ bool sn_text_is_plain(const char *name, size_t n)
 
 bool sn_text_is_reserved(const SnCompiler *cc, const char *name)
 {
-    static const char *const words[] = {"program", "dims",  "ret",  "next",  "static", "list",
-                                        "in",      "at",    "true", "false", "inf",    "nan",
-                                        "bound",   "while", "body", "max",   "keys",   "with"};
-    for (size_t i = 0; i < SN_COUNT(words); i++) {
-        if (strcmp(words[i], name) == 0)
-            return true;
-    }
-    for (uint16_t op = 1; op < SN_PRIM_COUNT; op++) {
-        if (strcmp(sn_prim(op)->name, name) == 0)
-            return true;
-    }
+    const SnBytes word = sn_bytes_str(name);
     uint16_t id;
+    if (sn_is_one_of(word, "program dims ret next static list in at true false inf nan bound while body max "
+                           "keys with") ||
+        sn_prim_named(word) != SN_OP_ERROR)
+        return true;
     return sn_dtype_find(name, strlen(name)) != SN_NODTYPE || sn_compiler_find_row(cc, name, &id) != NULL;
 }

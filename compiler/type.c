@@ -5,10 +5,9 @@ static bool names_equal(const SnType *a, const SnType *b)
 {
     if ((a->names == NULL) != (b->names == NULL))
         return false;
-    for (int i = 0; a->names != NULL && i < a->nchild; i++) {
+    for (int i = 0; a->names != NULL && i < a->nchild; i++)
         if (strcmp(a->names[i], b->names[i]) != 0)
             return false;
-    }
     return true;
 }
 
@@ -241,16 +240,14 @@ static bool unify(SnStore *s, SnTypeId pattern, SnTypeId actual, UnifyPass pass,
     if (pattern == 0 || p->kind != a->kind || p->dtype != a->dtype || p->ndim != a->ndim ||
         p->nchild != a->nchild || depth > SN_MAX_TYPE_DEPTH)
         return pattern == actual;
-    for (int i = 0; i < p->ndim; i++) {
+    for (int i = 0; i < p->ndim; i++)
         if (!unify_dim(s, p->dims[i], a->dims[i], pass, b))
             return false;
-    }
     if (p->bound != 0 && (a->bound == 0 || !unify_dim(s, p->bound, a->bound, pass, b)))
         return false;
-    for (int i = 0; i < p->nchild; i++) {
+    for (int i = 0; i < p->nchild; i++)
         if (!unify(s, p->child[i], a->child[i], pass, depth + 1, b))
             return false;
-    }
     return p->kind != SN_TYPE_OBJECT || strcmp(p->class_name, a->class_name) == 0;
 }
 
@@ -309,15 +306,13 @@ bool sn_type_fits(const SnStore *s, SnTypeId want, SnTypeId found)
         return true;
     if (a->kind != b->kind || a->dtype != b->dtype || a->ndim != b->ndim || a->nchild != b->nchild)
         return false;
-    for (int i = 0; i < a->ndim; i++) {
+    for (int i = 0; i < a->ndim; i++)
         if (!sn_dim_equal(s, a->dims[i], b->dims[i]))
             return false;
-    }
     if (a->bound != 0 && b->bound != 0 && !sn_dim_equal(s, a->bound, b->bound))
         return false;
-    for (int i = 0; i < a->nchild; i++) {
+    for (int i = 0; i < a->nchild; i++)
         if (!sn_type_fits(s, a->child[i], b->child[i]))
             return false;
-    }
     return a->kind == SN_TYPE_TENSOR || a->kind == SN_TYPE_LIST || a->kind == SN_TYPE_TUPLE;
 }

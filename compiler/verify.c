@@ -98,10 +98,9 @@ static bool has_list(const SnStore *s, SnTypeId id)
     const SnType *t = sn_type(s, id);
     if (t->kind == SN_TYPE_LIST)
         return true;
-    for (int i = 0; t->kind == SN_TYPE_TUPLE && i < t->nchild; i++) {
+    for (int i = 0; t->kind == SN_TYPE_TUPLE && i < t->nchild; i++)
         if (sn_type(s, t->child[i])->kind == SN_TYPE_TUPLE || has_list(s, t->child[i]))
             return true;
-    }
     return false;
 }
 
@@ -125,10 +124,9 @@ static SnStatus check_stage(const Verify *v, SnRef r)
 static SnStatus check_type(const Verify *v, SnRef r, SnTypeId id)
 {
     const SnType *t = sn_type(v->s, id);
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         if (!sn_is_dim(v->s, t->dims[i]))
             return bad(v, r, "dim %d of its type is no dim", i);
-    }
     if (t->bound != 0 && !sn_is_dim(v->s, t->bound))
         return bad(v, r, "the capacity of its type is no dim");
     for (int i = 0; i < t->nchild; i++)
@@ -139,10 +137,9 @@ static SnStatus check_type(const Verify *v, SnRef r, SnTypeId id)
 static SnStatus check_term(const Verify *v, SnRef r)
 {
     const SnTerm *t = sn_term(v->s, r);
-    for (int i = 0; i < t->narg; i++) {
+    for (int i = 0; i < t->narg; i++)
         if (t->arg[i] == 0 || t->arg[i] >= r)
             return bad(v, r, "operand %d is term %" PRIu32, i + 1, t->arg[i]);
-    }
     SN_TRY(check_type(v, r, t->type));
     SN_TRY(check_stage(v, r));
     if (t->op >= SN_PRIM_COUNT)
@@ -154,10 +151,9 @@ static SnStatus check_term(const Verify *v, SnRef r)
 
 static bool is_parameter(const SnTerm *fn, SnRef r)
 {
-    for (int i = 1; i < fn->narg; i++) {
+    for (int i = 1; i < fn->narg; i++)
         if (fn->arg[i] == r)
             return true;
-    }
     return false;
 }
 

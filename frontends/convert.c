@@ -23,10 +23,8 @@ uint64_t sn_parse_size(const char *text)
                  {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
     char *end = NULL;
     const unsigned long long n = strtoull(text, &end, 10);
-    for (size_t i = 0; end != text && n < 1000000000 && i < SN_COUNT(units); i++)
-        if (strcmp(end, units[i].unit) == 0)
-            return n * units[i].bytes;
-    return 0;
+    const size_t i = SN_FIND_ROW(units, unit, sn_bytes_str(end));
+    return end != text && n < 1000000000 && i < SN_COUNT(units) ? n * units[i].bytes : 0;
 }
 
 /* Forms by the names that people give them. `more` is what the first, last and every third layer take for the
@@ -56,10 +54,8 @@ bool sn_convert_format(size_t i, const char **name)
 
 static const Format *find_format(const char *name)
 {
-    for (size_t i = 0; i < SN_COUNT(formats); i++)
-        if (strcmp(formats[i].name, name) == 0)
-            return &formats[i];
-    return NULL;
+    const size_t i = SN_FIND_ROW(formats, name, sn_bytes_str(name));
+    return i < SN_COUNT(formats) ? &formats[i] : NULL;
 }
 
 /* ---- which type a tensor gets in a GGUF file: the mixtures of llama.cpp ---- */
@@ -191,16 +187,12 @@ SnStatus sn_convert_add(SnConverter *c, const SnStTensor *t, SnBytes name, const
 
 static SnStatus requantize(SnConverter *c, const SnGguf *g, SnGgufMeta *meta, SnError *err)
 {
-    static const char *const ours[] = {"general.file_type", "general.alignment",
-                                       "general.quantization_version"};
+    const char *ours =
+        c->format ? "general.file_type general.alignment general.quantization_version" : "general.alignment";
     c->is_tied = !sn_gguf_find(g, "output.weight");
-    for (uint32_t i = 0; i < g->metadata->n; i++) {
-        bool is_ours = false;
-        for (size_t k = 0; k < SN_COUNT(ours); k++)
-            is_ours = is_ours || (sn_bytes_is(g->metadata->u.child[i].key, ours[k]) && (k == 1 || c->format));
-        if (!is_ours)
+    for (uint32_t i = 0; i < g->metadata->n; i++)
+        if (!sn_is_one_of(g->metadata->u.child[i].key, ours))
             sn_gguf_put_pair(meta, g->pair[i]);
-    }
     for (size_t i = 0; i < g->ntensor; i++) {
         const SnGgufTensor *t = &g->tensor[i];
         SnStTensor *x = sn_arena_alloc(&c->arena, sizeof *x);
@@ -484,16 +476,10 @@ SnStatus sn_convert_tensors(SnConverter *c, const char *path, size_t first, size
     return sn_safetensors_write(c->ctx, path, w, n, &o, err);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), m = strlen(end);
-    return n > m && strcmp(s + n - m, end) == 0;
-}
-
 static SnStatus write_any(SnConverter *c, const char *path, void *user, SnError *err)
 {
     (void)user;
-    if (ends_with(path, ".gguf"))
+    if (sn_bytes_ends(sn_bytes_str(path), ".gguf"))
         return write_gguf(c, path, err);
     SN_TRY(list_tensors(c, err));
     return sn_convert_folder(c, path, err);
@@ -520,7 +506,8 @@ SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *pat
 {
     static const char *const metadata[][2] = {{"format", "pt"}};
     SN_CHECK(m->files, err, SN_EUNSUPPORTED, "%s: only folders and .gguf files are converted", m->folder);
-    SN_CHECK(!ends_with(path, ".onnx"), err, SN_EUNSUPPORTED, "%s: ONNX is not written by this build", path);
+    SN_CHECK(!sn_bytes_ends(sn_bytes_str(path), ".onnx"), err, SN_EUNSUPPORTED,
+             "%s: ONNX is not written by this build", path);
     SnConverter c = {.model = m,
                      .name = m->folder,
                      .max_shard = o && o->max_shard_size ? o->max_shard_size : UINT64_MAX,

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_PATH_SIZE 4096
-
 typedef struct Folder {
     SnConverter *c;
     const char *path, *temporary;
@@ -49,22 +47,15 @@ const char *sn_tokenizer_file(size_t i)
     return i < TOKENIZER_FILES ? copied[i] : NULL;
 }
 
-static SnStatus join(const char *folder, const char *name, char out[MAX_PATH_SIZE], SnError *err)
-{
-    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, name);
-    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
-    return SN_OK;
-}
-
 /* Remembers a file that is about to be written, and makes the folder that it lies in. */
-static SnStatus begin_file(Folder *f, const char *name, char path[MAX_PATH_SIZE], SnError *err)
+static SnStatus begin_file(Folder *f, const char *name, char path[SN_PATH_SIZE], SnError *err)
 {
     const char *own = sn_arena_strndup(&f->c->arena, name, strlen(name)), *slash = strchr(name, '/');
-    char folder[MAX_PATH_SIZE];
+    char folder[SN_PATH_SIZE];
     SN_CHECK(own && sn_vec_push(f->c->arena.memory, &f->file, own), err, SN_ENOMEM, "%s: no memory", f->path);
-    SN_TRY(join(f->temporary, name, path, err));
+    SN_TRY(sn_path_join(path, f->temporary, name, err));
     if (slash) {
-        SN_TRY(join(f->temporary, name, folder, err));
+        SN_TRY(sn_path_join(folder, f->temporary, name, err));
         folder[strlen(f->temporary) + 1 + (size_t)(slash - name)] = 0;
         SN_CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: %s", folder, strerror(errno));
     }
@@ -73,7 +64,7 @@ static SnStatus begin_file(Folder *f, const char *name, char path[MAX_PATH_SIZE]
 
 static SnStatus put_file(Folder *f, const char *name, SnBytes bytes, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SN_TRY(begin_file(f, name, path, err));
     return sn_file_write(f->c->ctx, path, &bytes, 1, err);
 }
@@ -125,7 +116,7 @@ static SnStatus put_index(Folder *f, size_t nshard, SnError *err)
 static SnStatus put_weights(Folder *f, SnError *err)
 {
     SnConverter *c = f->c;
-    char path[MAX_PATH_SIZE], name[64];
+    char path[SN_PATH_SIZE], name[64];
     size_t nshard = 0, k = 0;
     for (size_t i = 0; i < c->out.n; i += shard_size(c, i))
         nshard++;
@@ -154,8 +145,6 @@ static const char *dtype_name(const SnConverter *c)
 /* config.json as it is, unless numbers are stored in another dtype than it says. */
 static SnStatus put_config(Folder *f, SnError *err)
 {
-    static const char *const gone[] = {"dtype",           "torch_dtype", "quantization_config",
-                                       "rope_interleave", "qkv_by_kind", "conv1d_rows"};
     SnModel *m = f->c->model;
     const bool is_gguf = sn_folder_gguf(m->files) != NULL;
     SnText t = {.memory = f->c->arena.memory};
@@ -168,10 +157,8 @@ static SnStatus put_config(Folder *f, SnError *err)
     sn_text_add(&t, "{", 1);
     for (uint32_t i = 0; i < m->config.json->n; i++) {
         const SnJson *v = &m->config.json->u.child[i];
-        bool is_gone = false;
-        for (size_t k = 0; k < SN_COUNT(gone); k++)
-            is_gone = is_gone || (sn_bytes_is(v->key, gone[k]) && (k < 3 || is_gguf));
-        if (is_gone)
+        if (sn_is_one_of(v->key, "dtype torch_dtype quantization_config") ||
+            (is_gguf && sn_is_one_of(v->key, "rope_interleave qkv_by_kind conv1d_rows")))
             continue;
         sn_text_printf(&t, "\n  ");
         sn_json_put_member(&t, v);
@@ -222,17 +209,17 @@ static SnStatus put_others(Folder *f, SnError *err)
 
 static void remove_file(const char *folder, const char *name)
 {
-    char path[MAX_PATH_SIZE];
-    if (join(folder, name, path, NULL) == SN_OK)
+    char path[SN_PATH_SIZE];
+    if (sn_path_join(path, folder, name, NULL) == SN_OK)
         (void)unlink(path);
 }
 
 static void remove_all(Folder *f)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     for (size_t i = 0; i < f->file.n; i++)
         remove_file(f->temporary, f->file.at[i]);
-    if (join(f->temporary, "1_Pooling", path, NULL) == SN_OK)
+    if (sn_path_join(path, f->temporary, "1_Pooling", NULL) == SN_OK)
         (void)rmdir(path);
     (void)rmdir(f->temporary);
 }
@@ -240,7 +227,7 @@ static void remove_all(Folder *f)
 /* The whole folder at once or, where there is one with files, each file. */
 static SnStatus take_place(Folder *f, SnError *err)
 {
-    char from[MAX_PATH_SIZE], to[MAX_PATH_SIZE];
+    char from[SN_PATH_SIZE], to[SN_PATH_SIZE];
     if (rename(f->temporary, f->path) == 0)
         return SN_OK;
     SN_CHECK(errno == ENOTEMPTY || errno == EEXIST, err, SN_EIO, "%s: cannot write: %s", f->path,
@@ -248,8 +235,8 @@ static SnStatus take_place(Folder *f, SnError *err)
     const bool is_sharded = f->file.n > 0 && strcmp(f->file.at[0], "model.safetensors") != 0;
     remove_file(f->path, is_sharded ? "model.safetensors" : "model.safetensors.index.json");
     for (size_t i = 0; i < f->file.n; i++) {
-        SN_TRY(join(f->temporary, f->file.at[i], from, err));
-        SN_TRY(join(f->path, f->file.at[i], to, err));
+        SN_TRY(sn_path_join(from, f->temporary, f->file.at[i], err));
+        SN_TRY(sn_path_join(to, f->path, f->file.at[i], err));
         char *slash = strrchr(to, '/');
         *slash = 0;
         (void)mkdir(to, 0777);
@@ -261,7 +248,7 @@ static SnStatus take_place(Folder *f, SnError *err)
 
 SnStatus sn_convert_folder(SnConverter *c, const char *path, SnError *err)
 {
-    char name[MAX_PATH_SIZE];
+    char name[SN_PATH_SIZE];
     const char *end = strrchr(path, '.');
     size_t n = strlen(path);
     if (end && strcmp(end, ".safetensors") == 0)
@@ -269,7 +256,7 @@ SnStatus sn_convert_folder(SnConverter *c, const char *path, SnError *err)
     while (n > 1 && path[n - 1] == '/')
         n--;
     Folder f = {.c = c, .path = sn_arena_strndup(&c->arena, path, n)};
-    SN_CHECK(f.path && snprintf(name, sizeof name, "%s.%ld", f.path, (long)getpid()) < MAX_PATH_SIZE, err,
+    SN_CHECK(f.path && snprintf(name, sizeof name, "%s.%ld", f.path, (long)getpid()) < SN_PATH_SIZE, err,
              SN_EINVAL, "%s: the path is too long", path);
     f.temporary = name;
     SN_CHECK(mkdir(name, 0777) == 0, err, SN_EIO, "%s: cannot write: %s", path, strerror(errno));

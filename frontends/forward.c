@@ -41,6 +41,15 @@ void sn_results_destroy(SnResults *r)
     sn_free(sn_allocator(ctx), r, sizeof *r, _Alignof(max_align_t));
 }
 
+SnStatus sn_results_finish(SnStatus st, SnResults *r, SnResults **out)
+{
+    if (st == SN_OK)
+        *out = r;
+    else
+        sn_results_destroy(r);
+    return st;
+}
+
 SnStatus sn_results_create(SnContext *ctx, size_t n, SnResults **out, SnError *err)
 {
     SnResults *r = sn_alloc_zero(sn_allocator(ctx), sizeof *r, _Alignof(max_align_t));
@@ -197,11 +206,7 @@ SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamedTensor *in, si
     if (p->program)
         return sn_model_run_entry(m, p, NULL, in, nin, out, err);
     const SnStatus st = evaluate(p, m->ctx, in, nin, &r, err);
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
+    return sn_results_finish(st, r, out);
 }
 
 /* ---- inputs ---- */
@@ -245,9 +250,7 @@ static bool is_of_images(const SnArch *a)
 /* Of an input that the architecture has. arch NULL: of any; labels are BY_LABEL. */
 static bool kind_of(const SnArch *arch, const char *name, InputKind *out)
 {
-    size_t i = 0;
-    while (i < SN_COUNT(kinds) && strcmp(kinds[i].name, name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(kinds, name, sn_bytes_str(name));
     if (i == SN_COUNT(kinds))
         return false;
     *out = kinds[i].kind;
@@ -255,9 +258,11 @@ static bool kind_of(const SnArch *arch, const char *name, InputKind *out)
         return false;
     if (arch && *out == BY_TARGET && !(arch->family && arch->family->has_target))
         return false;
-    for (size_t k = 0; arch && strcmp(name, "labels") == 0 && k < SN_COUNT(labelled); k++)
-        if (strcmp(arch->task, labelled[k].task) == 0)
-            *out = labelled[k].labels;
+    const size_t k = arch && strcmp(name, "labels") == 0
+                         ? SN_FIND_ROW(labelled, task, sn_bytes_str(arch->task))
+                         : SN_COUNT(labelled);
+    if (k < SN_COUNT(labelled))
+        *out = labelled[k].labels;
     return true;
 }
 
@@ -464,11 +469,7 @@ static SnStatus forward_own(SnModel *m, const SnNamedTensor *in, size_t nin, con
     SN_TRY(own_program(m, &p, err));
     SN_TRY(sn_model_run(m, p, in, nin, &r, err));
     const SnStatus st = nwant ? pick_results(m, r, want, nwant, err) : SN_OK;
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
+    return sn_results_finish(st, r, out);
 }
 
 /* ---- entry points ---- */

@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define MAX_PATH_SIZE 4096
-
 /* ---- open, close ---- */
 
 static SnStatus open_config(SnModel *m, SnError *err)
@@ -41,9 +39,7 @@ static const struct Quant {
 
 static SnStatus choose_quant(SnModel *m, const char *name, SnError *err)
 {
-    size_t i = 0;
-    while (i < SN_COUNT(quants) && strcmp(quants[i].name, name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(quants, name, sn_bytes_str(name));
     SN_CHECK(i < SN_COUNT(quants), err, SN_EINVAL,
              "%s: quant: expected none, q8, q4, nf4 or nf4-double, found \"%s\"", m->folder, name);
     m->quant = quants[i].linear;
@@ -315,10 +311,10 @@ static SnStatus compile_ahead(SnModel *m, SnModelProgram *p, SnError *err)
                                         (uint64_t)m->kv_dtype << 40 | (uint64_t)m->dtype << 32 | m->flags);
     const uint64_t quant = m->quant ? sn_hash64(m->quant, strlen(m->quant), 0) : 0;
     const SnHash128 id = sn_hash128(p->key, strlen(p->key), folder.lo ^ quant ^ p->adapter);
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SN_CHECK(strcmp(m->device, "cpu") == 0, err, SN_EUNSUPPORTED, "%s: ahead of time for device %s",
              m->folder, m->device);
-    SN_CHECK(snprintf(path, sizeof path, "%s/p%016" PRIx64 ".so", m->emit_dir, id.lo) < MAX_PATH_SIZE, err,
+    SN_CHECK(snprintf(path, sizeof path, "%s/p%016" PRIx64 ".so", m->emit_dir, id.lo) < SN_PATH_SIZE, err,
              SN_EINVAL, "%s: the path is too long", m->emit_dir);
     SN_TRY(sn_emit(m->cc, p->graph, &o, path, err));
     return sn_program_open(m->ctx, path, &p->program, err);

@@ -153,4 +153,7 @@ SN_MUST_CHECK SnStatus sn_model_run(SnModel *m, SnModelProgram *p, const SnNamed
 SN_MUST_CHECK SnStatus sn_model_run_entry(SnModel *m, SnModelProgram *p, const char *entry,
                                           const SnNamedTensor *in, size_t nin, SnResults **out, SnError *err);
 
+/* *out = r where all went well, else r goes; returns st. */
+SN_MUST_CHECK SnStatus sn_results_finish(SnStatus st, SnResults *r, SnResults **out);
+
 #endif

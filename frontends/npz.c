@@ -99,7 +99,7 @@ static SnStatus read_archive(SnContext *ctx, SnBytes file, SnArena *arena, const
     while (z.left > 0) {
         SnBytes text, data;
         SN_TRY(sn_zip_next(&z, &text, &data, err));
-        const size_t cut = text.n >= 4 && memcmp(text.at + text.n - 4, ".npy", 4) == 0 ? 4 : 0;
+        const size_t cut = sn_bytes_ends(text, ".npy") ? 4 : 0;
         const char *name = sn_arena_strndup(arena, (const char *)text.at, text.n - cut);
         SN_CHECK(name, err, SN_ENOMEM, "%s: no memory", path);
         SN_TRY(add_npy(arena, *out, name, data, err));
@@ -117,11 +117,7 @@ SnStatus sn_npz_load(SnContext *ctx, const char *path, SnResults **out, SnError 
     const SnStatus st = read_archive(ctx, sn_file_bytes(file), &arena, path, &r, err);
     sn_arena_clear(&arena);
     sn_file_release(file);
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
+    return sn_results_finish(st, r, out);
 }
 
 /* ---- writing ---- */

@@ -27,11 +27,9 @@ static const char *const endings[] = {
 
 static bool is_by_token(const SnStTensor *t, int64_t ntoken)
 {
-    for (size_t i = 0; i < SN_COUNT(endings); i++) {
-        const size_t n = strlen(endings[i]);
-        if (t->name.n >= n && memcmp(t->name.at + t->name.n - n, endings[i], n) == 0)
+    for (size_t i = 0; i < SN_COUNT(endings); i++)
+        if (sn_bytes_ends(t->name, endings[i]))
             return t->ndim >= 1 && t->dims[0] == ntoken;
-    }
     return false;
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/dtype.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define PIECE ((size_t)1 << 22) /* bytes; hashes go from one to the next */
 
@@ -19,34 +20,19 @@ struct SnTensorSet {
     SnArena arena;
 };
 
-static int compare_names(SnBytes a, SnBytes b)
+static int by_name(const void *x, const void *y)
 {
-    const int c = memcmp(a.at, b.at, a.n < b.n ? a.n : b.n);
-    return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-/* Merge sort; aux has room for n. */
-static void sort_names(const SnStTensor **v, const SnStTensor **aux, size_t n)
-{
-    for (size_t width = 1; width < n; width *= 2) {
-        for (size_t lo = 0; lo < n; lo += 2 * width) {
-            const size_t mid = lo + width < n ? lo + width : n, hi = lo + 2 * width < n ? lo + 2 * width : n;
-            for (size_t i = lo, j = mid, k = lo; k < hi; k++)
-                aux[k] = i < mid && (j >= hi || compare_names(v[i]->name, v[j]->name) <= 0) ? v[i++] : v[j++];
-        }
-        memcpy(v, aux, n * sizeof *v);
-    }
+    return sn_bytes_compare((*(const SnStTensor *const *)x)->name, (*(const SnStTensor *const *)y)->name);
 }
 
 static SnStatus list_names(SnTensorSet *s, SnError *err)
 {
     const size_t n = sn_weights_count(s->weights);
-    const SnStTensor **aux = sn_arena_array(&s->arena, n + 1, sizeof *aux);
     s->tensor = sn_arena_array(&s->arena, n + 1, sizeof *s->tensor);
-    SN_CHECK(aux && s->tensor, err, SN_ENOMEM, "%s: no memory for %zu names", s->name, n);
+    SN_CHECK(s->tensor, err, SN_ENOMEM, "%s: no memory for %zu names", s->name, n);
     for (size_t i = 0; i < n; i++)
         s->tensor[i] = sn_weights_at(s->weights, i);
-    sort_names(s->tensor, aux, n);
+    qsort(s->tensor, n, sizeof *s->tensor, by_name);
     return SN_OK;
 }
 
@@ -82,20 +68,12 @@ void sn_tensor_set_close(SnTensorSet *s)
     sn_free(a, s, sizeof *s, _Alignof(max_align_t));
 }
 
-static uint64_t count_of(const SnStTensor *t)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < t->ndim; i++)
-        n *= (uint64_t)t->dims[i]; /* the reader has checked that it fits */
-    return n;
-}
-
 bool sn_tensor_set_at(const SnTensorSet *s, size_t i, SnTensorInfo *out)
 {
     if (i >= sn_weights_count(s->weights))
         return false;
     const SnStTensor *t = s->tensor[i];
-    *out = (SnTensorInfo){t->name, t->format, t->ndim, t->dims, count_of(t), t->bytes.n};
+    *out = (SnTensorInfo){t->name, t->format, t->ndim, t->dims, sn_st_count(t), t->bytes.n};
     return true;
 }
 
@@ -104,7 +82,7 @@ bool sn_tensor_set_find(const SnTensorSet *s, SnBytes name, size_t *i)
     size_t lo = 0, hi = sn_weights_count(s->weights);
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
-        const int c = compare_names(s->tensor[mid]->name, name);
+        const int c = sn_bytes_compare(s->tensor[mid]->name, name);
         if (c == 0) {
             *i = mid;
             return true;
@@ -171,7 +149,7 @@ SnStatus sn_tensor_set_print(const SnTensorSet *s, size_t i, uint64_t first, uin
                              SnText *out, SnError *err)
 {
     const SnStTensor *t = s->tensor[i];
-    const uint64_t count = count_of(t);
+    const uint64_t count = sn_st_count(t);
     SN_CHECK(t->dtype != SN_NODTYPE, err, SN_EUNSUPPORTED, "%s: tensor %.*s: numbers of %s", s->name,
              (int)t->name.n, (const char *)t->name.at, t->format);
     SN_CHECK(first <= count && n <= count - first, err, SN_EINVAL, "%s: tensor %.*s has %llu numbers",
@@ -221,7 +199,7 @@ void sn_tensor_set_diff(const SnTensorSet *a, size_t i, const SnTensorSet *b, si
     SnTensorDiff d = {.is_like = same_dims && strcmp(x->format, y->format) == 0};
     d.is_same = d.is_like && same_bytes(a, x->bytes, b, y->bytes);
     d.has_numbers = same_dims && x->dtype != SN_NODTYPE && y->dtype != SN_NODTYPE;
-    const size_t count = (size_t)count_of(x), step = PIECE / 8;
+    const size_t count = (size_t)sn_st_count(x), step = PIECE / 8;
     for (size_t at = 0, n = 0; d.has_numbers && !d.is_same && at < count; at += n) {
         n = count - at < step ? count - at : step;
         compare_piece(x, y, at, n, &d);

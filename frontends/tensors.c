@@ -3,12 +3,6 @@
 #include "frontends/model.h"
 #include "frontends/npz.h"
 
-static bool ends_with(const char *path, const char *end)
-{
-    const size_t n = strlen(path), m = strlen(end);
-    return n >= m && strcmp(path + n - m, end) == 0;
-}
-
 static SnStatus load_safetensors(SnContext *ctx, const char *path, SnResults **out, SnError *err)
 {
     SnSafetensors f = {0};
@@ -28,11 +22,7 @@ static SnStatus load_safetensors(SnContext *ctx, const char *path, SnResults **o
             memcpy(sn_results_get(r, i)->view.data, t->bytes.at, t->bytes.n);
     }
     sn_safetensors_close(&f);
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
+    return sn_results_finish(st, r, out);
 }
 
 static SnStatus save_safetensors(SnContext *ctx, const char *path, const SnNamedTensor *tensor, size_t n,
@@ -52,12 +42,13 @@ static SnStatus save_safetensors(SnContext *ctx, const char *path, const SnNamed
 
 SnStatus sn_tensors_load(SnContext *ctx, const char *path, SnResults **out, SnError *err)
 {
-    return ends_with(path, ".npz") ? sn_npz_load(ctx, path, out, err) : load_safetensors(ctx, path, out, err);
+    return sn_bytes_ends(sn_bytes_str(path), ".npz") ? sn_npz_load(ctx, path, out, err)
+                                                     : load_safetensors(ctx, path, out, err);
 }
 
 SnStatus sn_tensors_save(SnContext *ctx, const char *path, const SnNamedTensor *tensor, size_t n,
                          SnError *err)
 {
-    return ends_with(path, ".npz") ? sn_npz_save(ctx, path, tensor, n, err)
-                                   : save_safetensors(ctx, path, tensor, n, err);
+    return sn_bytes_ends(sn_bytes_str(path), ".npz") ? sn_npz_save(ctx, path, tensor, n, err)
+                                                     : save_safetensors(ctx, path, tensor, n, err);
 }

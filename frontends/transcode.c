@@ -72,10 +72,8 @@ const SnGgmlType *sn_number_type(const char *format)
                                       {.name = "F8_E4M3FNUZ", .dtype = SN_F8E4M3FNUZ, .block = 1, .bytes = 1},
                                       {.name = "F8_E5M2FNUZ", .dtype = SN_F8E5M2FNUZ, .block = 1, .bytes = 1},
                                       {.name = "F8_E8M0", .dtype = SN_F8E8M0, .block = 1, .bytes = 1}};
-    for (size_t i = 0; i < SN_COUNT(more); i++)
-        if (strcmp(more[i].name, format) == 0)
-            return &more[i];
-    return sn_ggml_type_named(format);
+    const size_t i = SN_FIND_ROW(more, name, sn_bytes_str(format));
+    return i < SN_COUNT(more) ? &more[i] : sn_ggml_type_named(format);
 }
 
 bool sn_is_recodable(const SnStTensor *t)

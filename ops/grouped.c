@@ -8,14 +8,6 @@
 
 #define LANES 16
 
-static int64_t known(SnGraph *g, SnValue x, int axis)
-{
-    int64_t n = -1;
-    if (sn_graph_check(g, NULL) == SN_OK)
-        (void)sn_is_const_i64(sn_graph_store(g), sn_dim(g, x, axis).ref, &n);
-    return n;
-}
-
 /* ---- the product ---- */
 
 static SnValue product_grouped(SnGraph *g, const SnCall *c)
@@ -60,7 +52,7 @@ static SnValue narrow(SnGraph *g, SnValue w)
 /* [e, n, k] ▶ [e, n / 16, k, 16], or [e, n / 16, k / 2, 16, 2] */
 static SnValue panels_of(SnGraph *g, SnValue w, bool is_paired)
 {
-    const int64_t e = known(g, w, 0), n = known(g, w, 1), k = known(g, w, 2),
+    const int64_t e = sn_known_dim(g, w, 0), n = sn_known_dim(g, w, 1), k = sn_known_dim(g, w, 2),
                   more = (LANES - n % LANES) % LANES;
     const SnValue none = sn_size(g, 0), lo[] = {none, none, none}, hi[] = {none, sn_size(g, more), none};
     if (more > 0)
@@ -74,7 +66,7 @@ static SnValue panels_of(SnGraph *g, SnValue w, bool is_paired)
 static SnValue by_panels(SnGraph *g, SnValue rows, SnValue weights, SnValue group)
 {
     const SnValue w = narrow(g, weights);
-    const int64_t n = known(g, w, 1), k = known(g, w, 2);
+    const int64_t n = sn_known_dim(g, w, 1), k = sn_known_dim(g, w, 2);
     const bool is_paired = sn_dtype_size(sn_value_dtype(g, w)) == 2 && k % 2 == 0;
     const SnValue dims[] = {sn_dim(g, rows, 0), sn_size(g, k / 2), sn_size(g, 2)};
     const SnValue x = is_paired ? sn_reshape(g, rows, 3, dims) : rows;
@@ -89,7 +81,8 @@ static SnValue linear_grouped(SnGraph *g, const SnCall *c)
     const SnValue w = c->in[1], group = c->in[3];
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, c->in[0]));
     SnValue out;
-    if (known(g, w, 0) > 0 && known(g, w, 1) > 0 && known(g, w, 2) > 0 && sn_dtype_size(wide) == 4)
+    if (sn_known_dim(g, w, 0) > 0 && sn_known_dim(g, w, 1) > 0 && sn_known_dim(g, w, 2) > 0 &&
+        sn_dtype_size(wide) == 4)
         out = by_panels(g, c->in[0], w, group);
     else
         out =

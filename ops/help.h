@@ -4,16 +4,6 @@
 
 #include "ops/ops.h"
 
-/* A number that takes the dtype of what it meets. */
-static inline SnValue sn_num(SnGraph *g, double v)
-{
-    return sn_const(g, SN_F64, v);
-}
-static inline SnValue sn_size(SnGraph *g, int64_t v)
-{
-    return sn_const_int(g, SN_I64, v);
-}
-
 /* f32 for the narrow floats; f32 and f64 stay. */
 static inline SnDtype sn_wide_dtype(SnDtype d)
 {
@@ -39,6 +29,7 @@ static inline int sn_axis(SnGraph *g, SnValue x, int64_t axis)
     }
     return (int)(axis < 0 ? axis + rank : axis);
 }
+int64_t sn_known_dim(SnGraph *g, SnValue x, int axis); /* -1: a symbol */
 /* x with a dim of 1 put in at an axis. */
 SnValue sn_insert_axis(SnGraph *g, SnValue x, int axis);
 /* x without its dim of 1 at an axis. */

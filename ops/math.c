@@ -5,6 +5,14 @@
 
 /* ---- phrases (help.h) ---- */
 
+int64_t sn_known_dim(SnGraph *g, SnValue x, int axis)
+{
+    int64_t n = -1;
+    if (sn_graph_check(g, NULL) == SN_OK)
+        (void)sn_is_const_i64(sn_graph_store(g), sn_dim(g, x, axis).ref, &n);
+    return n;
+}
+
 SnValue sn_insert_axis(SnGraph *g, SnValue x, int axis)
 {
     SnValue dims[SN_MAX_RANK + 1], old[SN_MAX_RANK] = {0};

@@ -17,4 +17,14 @@ extern const SnOp sn_math_ops[], sn_norm_ops[], sn_nn_ops[], sn_attn_ops[], sn_l
     sn_past_ops[], sn_logits_ops[], sn_watermark_ops[], sn_random_ops[], sn_optim_ops[], sn_quant_ops[],
     sn_quant_linear_ops[], sn_grouped_ops[], sn_state_ops[], sn_conv_ops[], sn_host_ops[];
 
+/* A number that takes the dtype of what it meets. */
+static inline SnValue sn_num(SnGraph *g, double v)
+{
+    return sn_const(g, SN_F64, v);
+}
+static inline SnValue sn_size(SnGraph *g, int64_t v)
+{
+    return sn_const_int(g, SN_I64, v);
+}
+
 #endif

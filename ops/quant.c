@@ -475,9 +475,9 @@ static const SnBlockFormat formats[] = {
 
 const SnBlockFormat *sn_block_format(SnGraph *g, const char *name)
 {
-    for (size_t i = 0; i < SN_COUNT(formats); i++)
-        if (strcmp(formats[i].name, name) == 0)
-            return &formats[i];
+    const size_t i = SN_FIND_ROW(formats, name, sn_bytes_str(name));
+    if (i < SN_COUNT(formats))
+        return &formats[i];
     sn_graph_fail(g, SN_EUNSUPPORTED, "no block format \"%s\"", name);
     return NULL;
 }

@@ -25,14 +25,6 @@ static SnValue word(SnGraph *g, uint32_t v)
     return sn_const_int(g, SN_U32, (int64_t)v);
 }
 
-static int64_t known(SnGraph *g, SnValue x, int axis)
-{
-    int64_t n = -1;
-    if (sn_graph_check(g, NULL) == SN_OK)
-        (void)sn_is_const_i64(sn_graph_store(g), sn_dim(g, x, axis).ref, &n);
-    return n;
-}
-
 static SnValue reshaped(SnGraph *g, SnValue x, int n, const int64_t *dims)
 {
     SnValue v[SN_MAX_RANK];
@@ -95,7 +87,7 @@ static SnStatus infer_rows(SnGraph *g, const SnCall *c, SnTypeId *out, SnError *
 /* Rows of zeros up to whole panels. */
 static SnValue whole_panels(SnGraph *g, SnValue x)
 {
-    const int64_t n = known(g, x, 0), more = (LANES - n % LANES) % LANES;
+    const int64_t n = sn_known_dim(g, x, 0), more = (LANES - n % LANES) % LANES;
     const int rank = sn_rank(g, x);
     SnValue lo[SN_MAX_RANK], hi[SN_MAX_RANK];
     if (n < 0 || more == 0)
@@ -118,7 +110,7 @@ static SnValue table_panels(SnGraph *g, SnValue x)
     if (!x.ref)
         return x;
     x = whole_panels(g, x);
-    const int64_t rows = known(g, x, 0), n = known(g, x, 1) * known(g, x, 2);
+    const int64_t rows = sn_known_dim(g, x, 0), n = sn_known_dim(g, x, 1) * sn_known_dim(g, x, 2);
     x = reshaped(g, x, 3, (const int64_t[]){rows / LANES, LANES, n});
     return stored(g, sn_permute(g, x, (const int[]){0, 2, 1}));
 }
@@ -131,7 +123,7 @@ static uint32_t mask_of(int bits)
 /* One plane of `bits` bits from bit `from` of the codes on; words u32[panel, block, 8, 16], one a group. */
 static SnValue plane_of(SnGraph *g, SnValue words, int from, int bits)
 {
-    const int64_t panels = known(g, words, 0), blocks = known(g, words, 1), per = GROUPS / bits;
+    const int64_t panels = sn_known_dim(g, words, 0), blocks = sn_known_dim(g, words, 1), per = GROUPS / bits;
     SnValue x = sn_and(g, sn_shr(g, words, word(g, (uint32_t)from)), word(g, mask_of(bits))), out = x;
     x = reshaped(g, x, 5, (const int64_t[]){panels, blocks, bits, per, LANES});
     for (int64_t i = 0; i < per; i++) {
@@ -146,7 +138,8 @@ static SnValue plane_of(SnGraph *g, SnValue words, int from, int bits)
 static SnValue code_panels(SnGraph *g, SnValue codes, int bits)
 {
     const SnValue x = whole_panels(g, codes);
-    const int64_t rows = known(g, x, 0), blocks = known(g, x, 1) * known(g, x, 2) / BLOCK;
+    const int64_t rows = sn_known_dim(g, x, 0),
+                  blocks = sn_known_dim(g, x, 1) * sn_known_dim(g, x, 2) / BLOCK;
     SnValue part[4];
     int n = 0;
     if (rows < 0 || blocks < 0)
@@ -168,7 +161,8 @@ static SnValue code_panels(SnGraph *g, SnValue codes, int bits)
 /* Codes of a block again, i32[panel, group of a scale, k of it, 16]. */
 static SnValue unpacked(SnGraph *g, SnValue words, int64_t groups)
 {
-    const int64_t panels = known(g, words, 0), blocks = known(g, words, 1), bits = known(g, words, 2);
+    const int64_t panels = sn_known_dim(g, words, 0), blocks = sn_known_dim(g, words, 1),
+                  bits = sn_known_dim(g, words, 2);
     SnValue all = sn_none();
     int64_t at = 0, from = 0;
     for (int64_t size = 8; size > 0; size /= 2) {
@@ -196,11 +190,11 @@ static SnValue unpacked(SnGraph *g, SnValue words, int64_t groups)
 /* A table as f32[panel, group, 16], its coarse factor multiplied in. */
 static SnValue factor(SnGraph *g, SnValue fine, SnValue coarse)
 {
-    const int64_t panels = known(g, fine, 0), n = known(g, fine, 1);
+    const int64_t panels = sn_known_dim(g, fine, 0), n = sn_known_dim(g, fine, 1);
     const SnValue x = sn_cast(g, fine, SN_F32);
     if (!coarse.ref)
         return x;
-    const int64_t m = known(g, coarse, 1);
+    const int64_t m = sn_known_dim(g, coarse, 1);
     if (n < 0 || m <= 0 || n % m != 0)
         return sn_graph_fail(g, SN_ESHAPE, "product_blocks: %lld groups for %lld coarse ones", (long long)n,
                              (long long)m);
@@ -242,8 +236,9 @@ static SnValue of_rows(SnGraph *g, const SnCall *c, SnValue x)
 static SnValue product_blocks(SnGraph *g, const SnCall *c)
 {
     const SnValue x = c->in[0], rows = sn_dim(g, x, 0);
-    const int64_t panels = known(g, c->in[1], 0) / sn_call_int(c, "parts"), blocks = known(g, c->in[1], 1);
-    const int64_t groups = known(g, c->in[2], 1), halves = blocks > 0 ? groups / blocks : 0;
+    const int64_t panels = sn_known_dim(g, c->in[1], 0) / sn_call_int(c, "parts"),
+                  blocks = sn_known_dim(g, c->in[1], 1);
+    const int64_t groups = sn_known_dim(g, c->in[2], 1), halves = blocks > 0 ? groups / blocks : 0;
     if ((halves != 1 && halves != 2) || groups % blocks != 0)
         return sn_graph_fail(g, SN_ESHAPE, "product_blocks: %lld groups for %lld blocks", (long long)groups,
                              (long long)blocks);
@@ -392,7 +387,7 @@ static SnValue linear_quantized_grad(SnGraph *g, const SnCall *c, SnValue y, SnV
 /* [e, n, k] ▶ [e * n, k], n up to whole panels. */
 static SnValue joined_parts(SnGraph *g, SnValue w)
 {
-    const int64_t e = known(g, w, 0), n = known(g, w, 1), more = (LANES - n % LANES) % LANES;
+    const int64_t e = sn_known_dim(g, w, 0), n = sn_known_dim(g, w, 1), more = (LANES - n % LANES) % LANES;
     const SnValue none = sn_size(g, 0), lo[] = {none, none, none}, hi[] = {none, sn_size(g, more), none};
     if (e < 1 || n < 1)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "dims of weights in blocks are constants");
@@ -404,7 +399,7 @@ static SnValue joined_parts(SnGraph *g, SnValue w)
 
 static SnValue grouped(SnGraph *g, const SnCall *c, const SnBlockFormat *f, const SnBlocks *w)
 {
-    const Linear as = {f, sn_dim(g, c->in[1], 1), c->in[3], known(g, c->in[1], 0)};
+    const Linear as = {f, sn_dim(g, c->in[1], 1), c->in[3], sn_known_dim(g, c->in[1], 0)};
     const SnValue y = linear(g, &as, w, c->in[0], sn_none());
     if (!sn_call_has(c, 2))
         return y;

@@ -30,6 +30,47 @@ bool sn_bytes_is(SnBytes a, const char *s)
     return sn_bytes_equal(a, sn_bytes_str(s));
 }
 
+bool sn_bytes_begins(SnBytes a, const char *begin)
+{
+    const size_t n = strlen(begin);
+    return a.n >= n && (n == 0 || memcmp(a.at, begin, n) == 0);
+}
+
+bool sn_bytes_ends(SnBytes a, const char *end)
+{
+    const size_t n = strlen(end);
+    return a.n >= n && (n == 0 || memcmp(a.at + a.n - n, end, n) == 0);
+}
+
+int sn_bytes_compare(SnBytes a, SnBytes b)
+{
+    const size_t n = a.n < b.n ? a.n : b.n;
+    const int order = n ? memcmp(a.at, b.at, n) : 0;
+    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+bool sn_is_one_of(SnBytes word, const char *words)
+{
+    while (*words) {
+        const size_t n = strcspn(words, " ,|");
+        if (sn_bytes_equal(word, sn_bytes(words, n)))
+            return true;
+        words += n + (words[n] != '\0');
+    }
+    return false;
+}
+
+size_t sn_find_row(const char *const *first, size_t n, size_t row_size, SnBytes name)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *own;
+        memcpy(&own, (const char *)first + i * row_size, sizeof own);
+        if (own && sn_bytes_is(name, own))
+            return i;
+    }
+    return n;
+}
+
 /* ---- cursor ---- */
 
 SnReader sn_reader(SnBytes b)
@@ -216,6 +257,14 @@ size_t sn_utf8_prefix(SnBytes b)
     return sn_utf8_prefix_on(b, false);
 }
 
+size_t sn_utf8_count(SnBytes b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b.n; i++)
+        n += (b.at[i] & 0xC0) != 0x80;
+    return n;
+}
+
 bool sn_utf8_valid(SnBytes b)
 {
     return sn_utf8_prefix(b) == b.n;
@@ -392,6 +441,13 @@ SnBytes sn_file_bytes(const SnFile *f)
 const char *sn_file_path(const SnFile *f)
 {
     return f->path;
+}
+
+SnStatus sn_path_join(char out[SN_PATH_SIZE], const char *folder, const char *name, SnError *err)
+{
+    const int n = snprintf(out, SN_PATH_SIZE, "%s/%s", folder, name);
+    SN_CHECK(n > 0 && n < SN_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
+    return SN_OK;
 }
 
 bool sn_file_exists(const char *path)

@@ -26,6 +26,14 @@ typedef struct SnEmbedded {
 
 bool sn_bytes_equal(SnBytes a, SnBytes b);
 bool sn_bytes_is(SnBytes a, const char *s);
+bool sn_bytes_begins(SnBytes a, const char *begin);
+bool sn_bytes_ends(SnBytes a, const char *end);
+int sn_bytes_compare(SnBytes a, SnBytes b);         /* by bytes; what another begins with comes before it */
+bool sn_is_one_of(SnBytes word, const char *words); /* "no steps epoch"; commas or bars may stand between */
+/* The row of a table, or of an array of words, that has this name; as many as there are rows: none. */
+#define SN_FIND_ROW(rows, field, name) sn_find_row(&(rows)->field, SN_COUNT(rows), sizeof *(rows), (name))
+#define SN_FIND_WORD(words, name)      sn_find_row((words), SN_COUNT(words), sizeof *(words), (name))
+size_t sn_find_row(const char *const *first, size_t n, size_t row_size, SnBytes name);
 
 /* A cursor. Past the end every read returns 0 and `bad` sticks. */
 typedef struct SnReader {
@@ -46,6 +54,7 @@ bool sn_skip(SnReader *r, size_t n);
 /* Decodes one code point (no surrogates, no overlong forms); SN_UTF8_BAD takes one byte. At the end: bad. */
 uint32_t sn_read_utf8(SnReader *r);
 bool sn_utf8_valid(SnBytes b);
+size_t sn_utf8_count(SnBytes b);                  /* code points of well-formed text */
 size_t sn_utf8_prefix(SnBytes b);                 /* bytes of well-formed UTF-8 that b begins with */
 size_t sn_utf8_prefix_on(SnBytes b, bool has_v3); /* by code of that CPU level, see SN_V3 */
 /* Bytes of the code point that b (not empty) begins with, or of the ill-formed part that sn_utf8_repair
@@ -70,6 +79,10 @@ void sn_file_expect_use(SnFile *f); /* sn_expect_use of its map */
 bool sn_file_forget(const SnFile *f, SnBytes part);
 const char *sn_file_path(const SnFile *f);
 bool sn_file_exists(const char *path);
+/* FOLDER/NAME */
+#define SN_PATH_SIZE 4096
+SN_MUST_CHECK SnStatus sn_path_join(char out[SN_PATH_SIZE], const char *folder, const char *name,
+                                    SnError *err);
 /* Identity of the file as it was opened, for cache keys: device, inode, size, mtime; of bytes: their hash. */
 void sn_file_identity(const SnFile *f, uint64_t out[4]);
 /* A file that was written just now may be written again without another time. */

@@ -350,10 +350,9 @@ void sn_cache_prune(SnContext *ctx, uint64_t limit)
         qsort(files.at, files.n, sizeof *files.at, compare_use);
     for (size_t i = 0; i < files.n; i++)
         total += files.at[i].size;
-    for (size_t i = 0; i < files.n && total > limit; i++) {
+    for (size_t i = 0; i < files.n && total > limit; i++)
         if (unlinkat(dirfd(dir), files.at[i].name, 0) == 0)
             total -= files.at[i].size;
-    }
 done:
     sn_vec_clear(&ctx->memory, &files);
     if (dir != NULL)

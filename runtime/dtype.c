@@ -36,28 +36,25 @@ static bool text_is(const char *s, const char *name, size_t n)
 
 SnDtype sn_dtype_find(const char *name, size_t n)
 {
-    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++) {
+    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++)
         if (text_is(dtype_info[d].name, name, n))
             return d;
-    }
     return SN_NODTYPE;
 }
 
 SnDtype sn_dtype_safetensors(const char *name, size_t n)
 {
-    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++) {
+    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++)
         if (text_is(dtype_info[d].safetensors, name, n))
             return d;
-    }
     return SN_NODTYPE;
 }
 
 SnDtype sn_dtype_dlpack(uint8_t code, uint8_t bits)
 {
-    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++) {
+    for (SnDtype d = SN_NODTYPE + 1; d < SN_DTYPE_COUNT; d++)
         if (dtype_info[d].dlpack_code == code && dtype_info[d].bits == bits)
             return d;
-    }
     return SN_NODTYPE;
 }
 

@@ -50,10 +50,9 @@ static bool map_grow(SnMap *m)
     bigger.slot = (struct SnMapSlot *)sn_alloc_zero(m->memory, size, _Alignof(struct SnMapSlot));
     if (bigger.slot == NULL)
         return false;
-    for (uint32_t i = 0; i < m->cap; i++) {
+    for (uint32_t i = 0; i < m->cap; i++)
         if (m->slot[i].is_used)
             *find_slot(&bigger, m->slot[i].key, m->slot[i].hash) = m->slot[i];
-    }
     sn_map_clear(m);
     *m = bigger;
     return true;

@@ -521,6 +521,15 @@ SnStatus sn_json_parse_some(SnArena *arena, const char *name, SnBytes text, cons
     return w.st;
 }
 
+SnStatus sn_json_read(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err)
+{
+    SnFile *file = NULL;
+    SN_TRY(sn_file_open(ctx, path, &file, err));
+    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
+    sn_file_release(file);
+    return st;
+}
+
 SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out, SnError *err)
 {
     return sn_json_parse_some(arena, name, text, NULL, out, err);
@@ -545,10 +554,9 @@ const SnJson *sn_json_get(const SnJson *object, const char *key)
 {
     if (object == NULL || object->kind != SN_JSON_OBJECT)
         return NULL;
-    for (uint32_t i = object->n; i-- > 0;) {
+    for (uint32_t i = object->n; i-- > 0;)
         if (sn_bytes_is(object->u.child[i].key, key))
             return &object->u.child[i];
-    }
     return NULL;
 }
 
@@ -592,6 +600,31 @@ bool sn_json_bool(const SnJson *v, bool *out)
         return false;
     *out = v->u.boolean;
     return true;
+}
+
+bool sn_json_bool_of(const SnJson *object, const char *key, bool otherwise)
+{
+    (void)sn_json_bool(sn_json_get(object, key), &otherwise);
+    return otherwise;
+}
+
+int64_t sn_json_int_of(const SnJson *object, const char *key, int64_t otherwise)
+{
+    (void)sn_json_int(sn_json_get(object, key), &otherwise);
+    return otherwise;
+}
+
+double sn_json_number_of(const SnJson *object, const char *key, double otherwise)
+{
+    (void)sn_json_number(sn_json_get(object, key), &otherwise);
+    return otherwise;
+}
+
+SnBytes sn_json_string_of(const SnJson *object, const char *key, const char *otherwise)
+{
+    SnBytes s = sn_bytes_str(otherwise);
+    (void)sn_json_string(sn_json_get(object, key), &s);
+    return s;
 }
 
 bool sn_json_string(const SnJson *v, SnBytes *out)
@@ -647,10 +680,9 @@ static void decimal_print(SnDecimal *d, double v, int n)
     snprintf(text, sizeof text, "%.*e", n - 1, v);
     const char *at = text;
     *d = (SnDecimal){.n = 0};
-    for (; *at != 'e'; at++) {
+    for (; *at != 'e'; at++)
         if (*at >= '0' && *at <= '9')
             d->digit[d->n++] = *at;
-    }
     d->point = strtol(at + 1, NULL, 10) + 1;
     while (d->n > 1 && d->digit[d->n - 1] == '0')
         d->n--;

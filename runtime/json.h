@@ -40,6 +40,8 @@ struct SnJson {
 /* Text must be valid UTF-8 and hold one value and white space. name is for messages. Strings are followed by
  * a NUL byte. Escapes of lone surrogates become U+FFFD. Takes at most about 100 bytes of memory per byte of
  * text. */
+SN_MUST_CHECK SnStatus sn_json_read(SnContext *ctx, SnArena *arena, const char *path, SnJson **out,
+                                    SnError *err); /* a file */
 SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out,
                                      SnError *err);
 
@@ -83,6 +85,11 @@ bool sn_json_number(const SnJson *v, double *out);
 bool sn_json_bool(const SnJson *v, bool *out);
 bool sn_json_string(const SnJson *v, SnBytes *out);
 bool sn_json_is(const SnJson *v, const char *text); /* a string equal to text */
+/* A field of an object; otherwise where it is absent or of another kind. */
+bool sn_json_bool_of(const SnJson *object, const char *key, bool otherwise);
+int64_t sn_json_int_of(const SnJson *object, const char *key, int64_t otherwise);
+double sn_json_number_of(const SnJson *object, const char *key, double otherwise);
+SnBytes sn_json_string_of(const SnJson *object, const char *key, const char *otherwise);
 
 /* A decimal number as JSON spells it, correctly rounded, whatever the locale; false: not one, or not all of
  * it. */

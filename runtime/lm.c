@@ -15,13 +15,9 @@ static const char *const entry_name[SN_LM_ENTRIES] = {"fill", "next",      "beam
 /* Inputs that the driver itself knows. */
 static bool is_own(const char *name)
 {
-    static const char *const own[] = {"ids",    "pos",     "slot",   "reach", "page",   "near_page",
-                                      "places", "history", "length", "first", "prompt", "limit",
-                                      "other",  "allowed", "score",  "from",  "to"};
-    for (size_t i = 0; i < SN_COUNT(own); i++)
-        if (strcmp(own[i], name) == 0)
-            return true;
-    return false;
+    return sn_is_one_of(sn_bytes_str(name),
+                        "ids pos slot reach page near_page places history length first prompt "
+                        "limit other allowed score from to");
 }
 
 /* ---- create, destroy ---- */

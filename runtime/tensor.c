@@ -31,20 +31,18 @@ bool sn_view_count(const SnView *v, int64_t *count)
         is_empty |= v->dims[i] == 0;
     }
     /* Zero anywhere makes the others harmless. */
-    for (int i = 0; i < v->ndim && !is_empty; i++) {
+    for (int i = 0; i < v->ndim && !is_empty; i++)
         if (!sn_mul_i64(n, v->dims[i], &n) || !sn_mul_i64(size, v->dims[i], &size))
             return false;
-    }
     *count = is_empty ? 0 : n;
     return true;
 }
 
 static bool has_strides(const SnView *v)
 {
-    for (int i = 0; i < v->ndim; i++) {
+    for (int i = 0; i < v->ndim; i++)
         if (v->strides[i] != 0)
             return true;
-    }
     return false;
 }
 
@@ -63,14 +61,12 @@ static bool strides_are_dense(int ndim, const int64_t *dims, const int64_t *stri
 {
     int64_t want[SN_MAX_RANK];
     dense_strides(ndim, dims, want);
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; i++)
         if (dims[i] == 0)
             return true;
-    }
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; i++)
         if (dims[i] != 1 && strides[i] != want[i])
             return false;
-    }
     return true;
 }
 

@@ -328,22 +328,13 @@ static SnStatus act_save(Chat *c, SnBytes operand, SnError *err)
     return st;
 }
 
-static SnStatus read_history(Chat *c, const char *path, SnJson **out, SnError *err)
-{
-    SnFile *file = NULL;
-    SN_TRY(sn_file_open(c->s.ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(&c->arena, path, sn_file_bytes(file), out, err);
-    sn_file_release(file);
-    return st;
-}
-
 static SnStatus act_load(Chat *c, SnBytes operand, SnError *err)
 {
     SnJson *all = NULL;
     SnBytes role;
     const char *path = path_of(c, operand);
     SN_CHECK(path, err, SN_EINVAL, "/load: expected a file");
-    SN_TRY(read_history(c, path, &all, err));
+    SN_TRY(sn_json_read(c->s.ctx, &c->arena, path, &all, err));
     SN_CHECK(all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "%s: no list of messages", path);
     for (uint32_t i = 0; i < all->n; i++)
         SN_CHECK(sn_json_string(sn_json_get(&all->u.child[i], "role"), &role), err, SN_EFORMAT,

@@ -58,13 +58,8 @@ static int print_config(const Args *a, SnContext *ctx, const SnJson *config)
 
 SnStatus read_train_config(SnContext *ctx, SnArena *arena, const char *path, SnJson **out, SnError *err)
 {
-    SnFile *file = NULL;
-    SN_TRY(sn_file_open(ctx, path, &file, err));
-    SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
-    if (st == SN_OK)
-        st = sn_train_config_check(*out, err);
-    sn_file_release(file);
-    return st;
+    SN_TRY(sn_json_read(ctx, arena, path, out, err));
+    return sn_train_config_check(*out, err);
 }
 
 /* ---- progress ---- */
@@ -142,8 +137,7 @@ static SnStatus tell_adapter(const Session *s, const SnAdapter *adapter, SnError
 
 static SnStatus train(const Args *a, const Session *s, SnArena *arena, const SnJson *config, SnError *err)
 {
-    bool is_quiet = false;
-    (void)sn_json_bool(sn_json_get(config, "disable_tqdm"), &is_quiet);
+    const bool is_quiet = sn_json_bool_of(config, "disable_tqdm", false);
     Progress p = {.a = a, .is_line = !a->quiet && !is_quiet && isatty(STDERR_FILENO)};
     const SnTrainerCallback callback = {
         .self = &p, .on_train_begin = begin, .on_step_end = draw, .on_log = tell};

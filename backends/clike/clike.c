@@ -271,10 +271,9 @@ static SnStatus print_term(const Printer *p, uint32_t pos)
 static void use_operands(const Printer *p, const SnStmt *s)
 {
     const SnRef root[] = {s->a, s->b, s->g};
-    for (size_t i = 0; i < SN_COUNT(root); i++) {
+    for (size_t i = 0; i < SN_COUNT(root); i++)
         if (root[i] != 0)
             p->is_used[at(p, root[i])] = true;
-    }
 }
 
 static void use_body(const Printer *p, const SnStmt *body)
@@ -301,10 +300,9 @@ static SnStatus print_terms(const Printer *p, const SnStmt *s)
     memset(p->is_used, 0, p->nterm * sizeof *p->is_used);
     use_operands(p, s);
     use_arguments(p);
-    for (uint32_t i = 0; i < p->nterm; i++) {
+    for (uint32_t i = 0; i < p->nterm; i++)
         if (p->is_used[i] && !p->is_known[i] && sn_term(p->s, p->term[i])->narg > 0)
             SN_TRY(print_term(p, i));
-    }
     return SN_OK;
 }
 
@@ -538,10 +536,9 @@ static SnStatus print_body(Printer *p, const SnStmt *body)
 
 static bool has_tiles(const SnStmt *body)
 {
-    for (const SnStmt *s = body; s != NULL; s = s->next) {
+    for (const SnStmt *s = body; s != NULL; s = s->next)
         if (s->kind == SN_STMT_TILE || has_tiles(s->body))
             return true;
-    }
     return false;
 }
 
@@ -630,9 +627,8 @@ bool sn_clike_uses_f64(const SnKernel *k, SnArena *scratch)
 {
     uint32_t n = 0;
     const SnRef *term = sn_kernel_terms(k, scratch, &n);
-    for (uint32_t i = 0; term != NULL && i < n; i++) {
+    for (uint32_t i = 0; term != NULL && i < n; i++)
         if (sn_dtype_of(k->store, term[i]) == SN_F64)
             return true;
-    }
     return false;
 }

@@ -54,10 +54,9 @@ static bool is_per_lane(const Planner *p, const SnStmt *lanes, SnRef index)
     sn_affine_add(&l, &x, index, 1);
     if (!x.is_known || x.lane != 1 || width != (int64_t)p->group->lanes || x.constant % width != 0)
         return false;
-    for (int i = 0; i < x.n; i++) {
+    for (int i = 0; i < x.n; i++)
         if (x.scale[i] % width != 0)
             return false;
-    }
     return true;
 }
 
@@ -83,10 +82,9 @@ static void use_terms(const Planner *p, Use *u, const SnStmt *s, const SnStmt *l
 {
     const SnRef root[] = {s->a, s->b, s->g};
     memset(seen, 0, p->nterm * sizeof *seen);
-    for (size_t i = 0; i < SN_COUNT(root); i++) {
+    for (size_t i = 0; i < SN_COUNT(root); i++)
         if (root[i] != 0)
             seen[at(p, root[i])] = true;
-    }
     for (uint32_t i = p->nterm; i-- > 0;) {
         if (!seen[i])
             continue;
@@ -154,10 +152,9 @@ static Access access_of(const Planner *p, const SnStmt *s)
 {
     const SnRef root[] = {s->a, s->b, s->g};
     Access x = {0};
-    for (size_t i = 0; i < SN_COUNT(root); i++) {
+    for (size_t i = 0; i < SN_COUNT(root); i++)
         if (root[i] != 0)
             x.read |= p->touches[at(p, root[i])];
-    }
     if (s->kind == SN_STMT_STORE)
         x.written = bit(s->buf) & p->shared;
     return x;

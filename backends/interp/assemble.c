@@ -142,10 +142,9 @@ static SnStatus emit_fold(Assembler *x, SnCode c, SnRef r)
 {
     const char *fn = sn_attr_string(x->s, r, "fn");
     const uint64_t n = (uint64_t)sn_attr_int(x->s, r, "n", 1);
-    for (uint16_t op = SN_OP_ADD; op <= SN_OP_XOR; op++) {
+    for (uint16_t op = SN_OP_ADD; op <= SN_OP_XOR; op++)
         if (strcmp(sn_prim(op)->name, fn) == 0)
             c.op = op;
-    }
     set_buffer(x, &c, sn_attr_int(x->s, r, "buf", 0));
     c.kind = SN_CODE_FOLD;
     c.eval = sn_interp_eval(c.op, c.dtype, c.dtype);
@@ -228,10 +227,9 @@ static SnStatus emit_operands(Assembler *x, const SnRef *root, int nroot)
         for (int j = 0; x->place[i].is_used && j < t->narg; j++)
             place_of(x, t->arg[j])->is_used = true;
     }
-    for (uint32_t i = 0; i < top; i++) {
+    for (uint32_t i = 0; i < top; i++)
         if (x->place[i].is_used && !x->place[i].is_ready)
             SN_TRY(emit_term(x, i));
-    }
     return SN_OK;
 }
 
@@ -242,10 +240,9 @@ static SnStatus emit_body(Assembler *x, const SnStmt *body);
 /* The places of a level that ends are no values any more. */
 static void close_level(Assembler *x, uint32_t level)
 {
-    for (uint32_t i = 0; i < x->nterm; i++) {
+    for (uint32_t i = 0; i < x->nterm; i++)
         if (x->place[i].level == level)
             x->place[i].is_ready = false;
-    }
 }
 
 static SnStatus emit_loop(Assembler *x, const SnStmt *s)

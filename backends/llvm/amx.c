@@ -16,10 +16,9 @@
 
 bool sn_gen_has_tiles(const SnStmt *body)
 {
-    for (const SnStmt *s = body; s != NULL; s = s->next) {
+    for (const SnStmt *s = body; s != NULL; s = s->next)
         if (s->kind == SN_STMT_TILE || sn_gen_has_tiles(s->body))
             return true;
-    }
     return false;
 }
 

@@ -335,21 +335,6 @@ void sn_gen_store(SnGen *g, const SnStmt *s)
 
 /* ---- folds ---- */
 
-static const struct Combiner {
-    const char *name;
-    uint16_t op;
-} combiners[] = {{"add", SN_OP_ADD}, {"mul", SN_OP_MUL}, {"min", SN_OP_MIN}, {"max", SN_OP_MAX},
-                 {"and", SN_OP_AND}, {"or", SN_OP_OR},   {"xor", SN_OP_XOR}};
-
-static uint16_t combiner(const char *name)
-{
-    for (size_t i = 0; name != NULL && i < SN_COUNT(combiners); i++) {
-        if (strcmp(combiners[i].name, name) == 0)
-            return combiners[i].op;
-    }
-    return SN_OP_ERROR;
-}
-
 #define FOLD_WIDTH 16 /* as LANES loops store: the pieces of a LOCAL stay registers */
 #define FOLD_MAX   4096
 
@@ -388,7 +373,7 @@ static LLVMValueRef fold_piece(SnGen *g, const Access *a, uint32_t i, uint32_t p
 LLVMValueRef sn_gen_fold(SnGen *g, SnRef r)
 {
     const SnDtype d = sn_dtype_of(g->s, r);
-    const uint16_t op = combiner(sn_attr_string(g->s, r, "fn"));
+    const uint16_t op = sn_combiner(sn_attr_string(g->s, r, "fn"));
     const int64_t count = sn_attr_int(g->s, r, "n", 0);
     const SnRef lane = sn_gen_facts(g, r)->lane;
     Access a = access_of(g, sn_attr_int(g->s, r, "buf", 0), d, sn_term(g->s, r)->arg[0], 0);

@@ -73,10 +73,9 @@ static SnStatus find_level(const char *name, SnCpuLevel *out, SnError *err)
 static SnObjectCode *cached_object(Build *b, SnHash128 key)
 {
     Native *m = b->native;
-    for (size_t i = 0; i < m->object.n; i++) {
+    for (size_t i = 0; i < m->object.n; i++)
         if (same_key(m->object.at[i].key, key))
             return m->object.at[i].code;
-    }
     SnFile *file = NULL;
     SnBytes blob;
     SnObjectCode *code = NULL;

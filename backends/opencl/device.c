@@ -48,10 +48,9 @@ static SnStatus fail_call(SnError *err, const char *call, cl_int code)
                  {CL_MEM_OBJECT_ALLOCATION_FAILURE, "the device is out of memory"},
                  {CL_INVALID_BUFFER_SIZE, "a buffer is too large for the device"},
                  {CL_INVALID_WORK_GROUP_SIZE, "the device does not take this group size"}};
-    for (size_t i = 0; i < SN_COUNT(known); i++) {
+    for (size_t i = 0; i < SN_COUNT(known); i++)
         if (known[i].code == code)
             return sn_fail(err, SN_EDEVICE, "opencl: %s: %s", call, known[i].what);
-    }
     return sn_fail(err, SN_EDEVICE, "opencl: %s: error %d", call, (int)code);
 }
 
@@ -286,10 +285,9 @@ static SnStatus opencl_run(SnModule *module, uint32_t i, void *const *buffers, c
     SnStatus st = launch(&l, i, buffers, sizes, dims, first, last, err);
     if (st != SN_OK && err != NULL)
         (void)sn_fail_in(err, st, l.k->name);
-    for (int b = 0; b < l.k->nbuf; b++) {
+    for (int b = 0; b < l.k->nbuf; b++)
         if (l.mem[b] != NULL)
             clReleaseMemObject(l.mem[b]);
-    }
     if (l.kernel != NULL)
         clReleaseKernel(l.kernel);
     return st;

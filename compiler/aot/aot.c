@@ -59,18 +59,6 @@ static SnStatus set_name(Emission *e, SnError *err)
     return SN_OK;
 }
 
-static bool is_listed(const char *list, const char *name)
-{
-    const size_t n = strlen(name);
-    while (*list) {
-        const size_t here = strcspn(list, ",");
-        if (here == n && memcmp(list, name, n) == 0)
-            return true;
-        list += here + (list[here] == ',');
-    }
-    return false;
-}
-
 static SnStatus check_levels(Emission *e, const char *list, SnError *err)
 {
     SnTarget t;
@@ -108,7 +96,7 @@ static SnStatus set_levels(Emission *e, const SnCompileOptions *o, SnError *err)
     SN_TRY(check_levels(e, list, err));
     for (SnCpuLevel i = 0; i < SN_CPU_LEVEL_COUNT; i++) {
         SnTarget *t = &e->target[a->nlevel];
-        if (!is_listed(list, sn_cpu_level_name(i)))
+        if (!sn_is_one_of(sn_bytes_str(sn_cpu_level_name(i)), list))
             continue;
         SN_TRY(sn_target_of_level(sn_cpu_level_name(i), t, err));
         t->exact = o && (o->flags & SN_EXACT);

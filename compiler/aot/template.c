@@ -58,11 +58,6 @@ static SnStatus wrong(const Reader *r, const char *what, SnBytes at)
                    (const char *)at.at);
 }
 
-static bool is_word(SnBytes s, const char *word)
-{
-    return strlen(word) == s.n && memcmp(word, s.at, s.n) == 0;
-}
-
 /* Takes what comes before a space off a line, and the spaces. */
 static SnBytes take_word(SnBytes *line)
 {
@@ -97,9 +92,7 @@ static SnStatus check_facts(const Reader *r, SnBytes text, bool is_of_function)
 
 static SnStatus read_row(Reader *r, SnBytes word, SnBytes rest)
 {
-    uint32_t name = 0;
-    while (name < SN_ROW_COUNT && !is_word(word, row_name[name]))
-        name++;
+    const uint32_t name = (uint32_t)SN_FIND_WORD(row_name, word);
     if (name == SN_ROW_COUNT)
         return wrong(r, "no type", word);
     if (rest.n < 2 || rest.at[0] != '"' || rest.at[rest.n - 1] != '"')
@@ -116,9 +109,7 @@ static SnStatus read_conditions(Reader *r, SnBytes line)
     r->when = 0;
     while (line.n) {
         const SnBytes word = take_word(&line);
-        size_t i = 0;
-        while (i < SN_COUNT(conditions) && !is_word(word, conditions[i].name))
-            i++;
+        const size_t i = SN_FIND_ROW(conditions, name, word);
         if (i == SN_COUNT(conditions))
             return wrong(r, "no condition", word);
         r->when |= conditions[i].when;
@@ -133,7 +124,7 @@ static SnStatus read_ours(Reader *r, SnBytes line)
     (void)take_word(&line);
     SnBytes rest = line;
     const SnBytes word = take_word(&rest);
-    if (is_word(word, "--"))
+    if (sn_bytes_is(word, "--"))
         return SN_OK;
     return word.n && word.at[0] >= 'a' && word.at[0] <= 'z' ? read_row(r, word, rest)
                                                             : read_conditions(r, line);

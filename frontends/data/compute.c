@@ -19,14 +19,6 @@ enum { PART_ROWS = 1 << 20 };
 
 /* ---- what a program reads of texts and lists ---- */
 
-static int64_t characters(SnBytes s)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += (s.at[i] & 0xC0) != 0x80;
-    return n;
-}
-
 static bool has_text(SnBytes s, SnBytes part)
 {
     if (part.n == 0)
@@ -63,7 +55,8 @@ static void fill(const SnFormulaInput *in, const SnColumn *c, int64_t first, int
     for (int64_t i = 0; i < n; i++) {
         SnCell cell = sn_column_at(c, first + i), item;
         if (in->kind == SN_FORMULA_LENGTH)
-            ((int64_t *)to)[i] = is_list ? sn_cell_list(cell, &item) : characters(sn_cell_bytes(cell));
+            ((int64_t *)to)[i] =
+                is_list ? sn_cell_list(cell, &item) : (int64_t)sn_utf8_count(sn_cell_bytes(cell));
         else if (in->kind == SN_FORMULA_VALID)
             ((uint8_t *)to)[i] = !sn_cell_is_null(cell);
         else

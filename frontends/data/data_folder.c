@@ -82,11 +82,7 @@ static const char *base_name(const char *path)
 
 static bool is_metadata(const char *path)
 {
-    static const char *const names[] = {"metadata.csv", "metadata.jsonl", "metadata.parquet"};
-    for (size_t i = 0; i < SN_COUNT(names); i++)
-        if (strcmp(base_name(path), names[i]) == 0)
-            return true;
-    return false;
+    return sn_is_one_of(sn_bytes_str(base_name(path)), "metadata.csv metadata.jsonl metadata.parquet");
 }
 
 /* ---- splits ---- */

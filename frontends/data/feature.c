@@ -23,12 +23,10 @@ static const SnFeature plain[] = {
 
 bool sn_feature_named(SnBytes name, SnFeature *out)
 {
-    for (size_t i = 0; i < SN_COUNT(plain); i++)
-        if (sn_bytes_is(name, plain[i].name)) {
-            *out = plain[i];
-            return true;
-        }
-    return false;
+    const size_t i = SN_FIND_ROW(plain, name, name);
+    if (i < SN_COUNT(plain))
+        *out = plain[i];
+    return i < SN_COUNT(plain);
 }
 
 const char *sn_feature_name(const SnFeature *f)
@@ -168,9 +166,9 @@ static SnStatus add_tag(SnArena *arena, const SnJson *v, SnFeature *f, SnError *
     SnText text = {.memory = arena->memory};
     if (v->kind != SN_JSON_OBJECT || !sn_json_string(sn_json_get(v, "_type"), &name))
         return SN_OK;
-    for (size_t i = 0; i < SN_COUNT(tags); i++)
-        if (sn_bytes_is(name, tags[i].name) && f->kind == tags[i].kind)
-            sn_json_put(&text, v);
+    const size_t i = SN_FIND_ROW(tags, name, name);
+    if (i < SN_COUNT(tags) && f->kind == tags[i].kind)
+        sn_json_put(&text, v);
     f->tag = text.n ? sn_arena_strndup(arena, text.at, text.n) : NULL;
     const bool ok = !text.failed && (f->tag || !text.n);
     sn_text_clear(&text);

@@ -339,9 +339,7 @@ static int compare_keys(const Key *a, const Key *b, bool reverse, bool nulls_fir
     if (a->last)
         return 0;
     if (a->kind == SN_DATA_TEXT || a->kind == SN_DATA_BINARY) {
-        const size_t n = a->u.text.n < b->u.text.n ? a->u.text.n : b->u.text.n;
-        sign = n ? memcmp(a->u.text.at, b->u.text.at, n) : 0;
-        sign = sign ? sign : (a->u.text.n > b->u.text.n) - (a->u.text.n < b->u.text.n);
+        sign = sn_bytes_compare(a->u.text, b->u.text);
     } else {
         sign = (a->u.number > b->u.number) - (a->u.number < b->u.number);
     }

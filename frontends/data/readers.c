@@ -31,20 +31,16 @@ static const Format formats[] = {
 
 enum { LEAST_BYTES = 1 << 20 }; /* of files; fewer are decoded as fast as they are found */
 
-static bool ends_with(const char *path, size_t n, const char *end)
-{
-    const size_t m = strlen(end);
-    return n >= m && memcmp(path + n - m, end, m) == 0;
-}
-
 static const Format *find_format(const char *path, const char *name)
 {
-    size_t n = strlen(path);
     static const char *const packed[] = {".gz", ".bz2", ".xz", ".zst"};
-    for (size_t i = 0, whole = n; n == whole && i < SN_COUNT(packed); i++)
-        n -= ends_with(path, n, packed[i]) ? strlen(packed[i]) : 0;
-    for (size_t i = 0; i < SN_COUNT(formats); i++)
-        if (name ? strcmp(formats[i].name, name) == 0 : ends_with(path, n, formats[i].ending))
+    SnBytes file = sn_bytes_str(path);
+    size_t i = 0;
+    while (i < SN_COUNT(packed) && !sn_bytes_ends(file, packed[i]))
+        i++;
+    file.n -= i < SN_COUNT(packed) ? strlen(packed[i]) : 0;
+    for (i = 0; i < SN_COUNT(formats); i++)
+        if (name ? strcmp(formats[i].name, name) == 0 : sn_bytes_ends(file, formats[i].ending))
             return &formats[i];
     return NULL;
 }

@@ -147,8 +147,8 @@ static bool is_missing(SnBytes s)
 
 static bool parse_truth(SnBytes s, uint8_t *out)
 {
-    *out = sn_bytes_is(s, "True") || sn_bytes_is(s, "TRUE") || sn_bytes_is(s, "true");
-    return *out || sn_bytes_is(s, "False") || sn_bytes_is(s, "FALSE") || sn_bytes_is(s, "false");
+    *out = sn_is_one_of(s, "True TRUE true");
+    return *out || sn_is_one_of(s, "False FALSE false");
 }
 
 static SnBytes strip(SnBytes s)
@@ -212,12 +212,10 @@ static bool parse_number(SnBytes s, double *out)
         if (s.at[i] == '.' && !digit && !(i + 1 < s.n && s.at[i + 1] >= '0' && s.at[i + 1] <= '9'))
             text[n++] = '0';
     }
-    static const char *const infinite[] = {"inf", "Inf", "INF", "infinity", "Infinity", "INFINITY"};
-    for (size_t i = 0; i < SN_COUNT(infinite); i++)
-        if (sn_bytes_is(s, infinite[i])) {
-            *out = negative ? -(double)INFINITY : (double)INFINITY;
-            return true;
-        }
+    if (sn_is_one_of(s, "inf Inf INF infinity Infinity INFINITY")) {
+        *out = negative ? -(double)INFINITY : (double)INFINITY;
+        return true;
+    }
     const bool ok = s.n + 3 < sizeof text && n && text[0] >= '0' && text[0] <= '9' &&
                     sn_parse_f64(sn_bytes(text, n), out);
     *out = ok && negative ? -*out : *out;

@@ -109,9 +109,8 @@ SnStatus sn_read_text(const SnDataFile *f, SnRows *to, SnError *err)
                                 {"paragraph", add_paragraphs, true, true},
                                 {"document", add_document, false, false}};
     const char *name = f->o->sample_by ? f->o->sample_by : "line";
-    size_t i = 0, at = 0;
-    while (i < SN_COUNT(by) && strcmp(by[i].name, name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(by, name, sn_bytes_str(name));
+    size_t at = 0;
     SN_CHECK(i < SN_COUNT(by), err, SN_EINVAL, "sample_by: expected line, paragraph or document, found %s",
              name);
     do {
@@ -179,9 +178,5 @@ SnStatus sn_read_idx(const SnDataFile *f, SnDataset **out, SnError *err)
     SnDataset *d = NULL;
     SN_TRY(sn_table_create(f->ctx, 1, &d, err));
     SnStatus st = idx_column(d, f, dims, ndim, sn_bytes(r.at, r.left), err);
-    if (st == SN_OK)
-        *out = d;
-    else
-        sn_dataset_release(d);
-    return st;
+    return sn_table_finish(st, d, out);
 }

@@ -6,18 +6,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { PATH = 4096 };
-
-static bool join_path(char out[PATH], const char *folder, const char *name)
-{
-    const int n = snprintf(out, PATH, "%s/%s", folder, name);
-    return n > 0 && n < PATH;
-}
-
 static bool has(const char *folder, const char *name)
 {
-    char path[PATH];
-    return join_path(path, folder, name) && sn_file_exists(path);
+    char path[SN_PATH_SIZE];
+    return sn_path_join(path, folder, name, NULL) == SN_OK && sn_file_exists(path);
 }
 
 bool sn_saved_is(const char *folder)
@@ -28,13 +20,9 @@ bool sn_saved_is(const char *folder)
 static SnStatus read_json(SnContext *ctx, SnArena *arena, const char *folder, const char *name, SnJson **out,
                           SnError *err)
 {
-    char path[PATH];
-    SnFile *file = NULL;
-    SN_CHECK(join_path(path, folder, name), err, SN_EINVAL, "%s: the path is too long", folder);
-    SN_TRY(sn_file_open(ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), out, err);
-    sn_file_release(file);
-    return st;
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, folder, name, err));
+    return sn_json_read(ctx, arena, path, out, err);
 }
 
 /* A name that stays inside of its folder. */
@@ -133,9 +121,10 @@ SnStatus sn_saved_open(SnContext *ctx, const char *folder, const char *split, Sn
 
 static SnStatus write_json(const SnDataset *d, const char *folder, const char *name, SnText *t, SnError *err)
 {
-    char path[PATH];
+    char path[SN_PATH_SIZE];
     const SnBytes bytes = sn_bytes(t->at, t->n);
-    SN_CHECK(!t->failed && join_path(path, folder, name), err, SN_ENOMEM, "%s: no memory", folder);
+    SN_CHECK(!t->failed, err, SN_ENOMEM, "%s: no memory", folder);
+    SN_TRY(sn_path_join(path, folder, name, err));
     return sn_file_write(d->ctx, path, &bytes, 1, err);
 }
 
@@ -172,9 +161,8 @@ static SnStatus write_state(const SnDataset *d, const char *folder, SnError *err
 /* state.json is written last: a folder without it is not whole. */
 SnStatus sn_saved_write(const SnDataset *d, const char *folder, SnError *err)
 {
-    char path[PATH];
-    SN_CHECK(join_path(path, folder, "data-00000-of-00001.arrow"), err, SN_EINVAL, "%s: the path is too long",
-             folder);
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, folder, "data-00000-of-00001.arrow", err));
     SN_CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST, err, SN_EIO, "%s: %s", folder, strerror(errno));
     SN_TRY(sn_dataset_save(d, path, err));
     SN_TRY(write_info(d, folder, err));

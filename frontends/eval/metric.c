@@ -77,9 +77,7 @@ SnStatus sn_metric_compute(SnContext *ctx, const char *name, const SnJson *input
 {
     SnArena arena;
     const size_t begin = json->n;
-    size_t i = 0;
-    while (i < SN_COUNT(metrics) && strcmp(metrics[i].name, name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(metrics, name, sn_bytes_str(name));
     SN_CHECK(i < SN_COUNT(metrics), err, SN_EUNSUPPORTED, "%s: no such metric", name);
     SN_CHECK(input && input->kind == SN_JSON_OBJECT, err, SN_EFORMAT, "%s: expected an object", name);
     sn_arena_init(&arena, sn_allocator(ctx));

@@ -201,9 +201,7 @@ typedef struct Type {
 
 static int compare_types(const void *a, const void *b)
 {
-    const SnBytes x = ((const Type *)a)->name, y = ((const Type *)b)->name;
-    const int order = memcmp(x.at, y.at, x.n < y.n ? x.n : y.n);
-    return order ? order : x.n < y.n ? -1 : x.n > y.n;
+    return sn_bytes_compare(((const Type *)a)->name, ((const Type *)b)->name);
 }
 
 static SnStatus count_types(SnMetricRun *r, const Entity *pred, const Entity *ref, size_t n, Type **out,

@@ -209,7 +209,6 @@ SnStatus sn_metric_exact_match(SnMetricRun *r)
  * no word. */
 static bool answer_words(SnArena *arena, SnTrie *t, SnBytes text, SnIds *out)
 {
-    static const char *const articles[] = {"a", "an", "the"};
     SnBytes lower = {0}, plain = {0};
     if (!sn_metric_lower(arena, text, &lower) || !strip(arena, lower, true, false, &plain))
         return false;
@@ -222,11 +221,7 @@ static bool answer_words(SnArena *arena, SnTrie *t, SnBytes text, SnIds *out)
         const char *at = p;
         const bool is_word = p < end && (sn_ji_code_flags(sn_ji_next_code(&p)) & SN_JI_WORD) != 0;
         if (!is_word) {
-            const SnBytes word = sn_bytes(kept + begin, n - begin);
-            bool is_article = false;
-            for (size_t i = 0; i < SN_COUNT(articles); i++)
-                is_article = is_article || sn_bytes_is(word, articles[i]);
-            if (is_article) {
+            if (sn_is_one_of(sn_bytes(kept + begin, n - begin), "a an the")) {
                 n = begin;
                 kept[n++] = ' ';
             }

@@ -320,10 +320,8 @@ SnStatus sn_gguf_fill(SnArena *arena, const char *pattern, const SnGgufMatch *m,
 size_t sn_gguf_suffix(SnBytes name)
 {
     static const char *const suffix[] = {".weight", ".bias"};
-    for (size_t i = 0; i < SN_COUNT(suffix); i++) {
-        const size_t n = strlen(suffix[i]);
-        if (name.n >= n && memcmp(name.at + name.n - n, suffix[i], n) == 0)
-            return n;
-    }
+    for (size_t i = 0; i < SN_COUNT(suffix); i++)
+        if (sn_bytes_ends(name, suffix[i]))
+            return strlen(suffix[i]);
     return 0;
 }

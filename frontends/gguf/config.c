@@ -247,7 +247,7 @@ static SnStatus add_one(const File *f, const SnGgufTensor *t, SnArena *arena, Sn
     as.is_decay = pair->change == SN_GGUF_DECAY;
     as.is_split = strchr(pair->hf, '@') && t->ndim == 3 && t->dims[0] > 0;
     as.nparts = as.is_split ? t->dims[0] : 1;
-    const bool is_norm = stem.n >= 4 && memcmp(stem.at + stem.n - 4, "norm", 4) == 0;
+    const bool is_norm = sn_bytes_ends(stem, "norm");
     as.shift = f->arch->flags & SN_GGUF_ONE_ADDED && is_norm && sn_bytes_is(suffix, ".weight") ? -1 : 0;
     for (as.part = 0; as.part < as.nparts; as.part++) {
         char part[24];

@@ -92,12 +92,6 @@ static const SnJson *rope_of(const SnConfig *c)
     return sn_json_get(r, "full_attention") ? sn_json_get(r, "full_attention") : r;
 }
 
-static double number(const SnJson *o, const char *key, double otherwise)
-{
-    double v = otherwise;
-    return sn_json_number(sn_json_get(o, key), &v) ? v : otherwise;
-}
-
 static bool is_rope(const SnJson *rope, const char *type)
 {
     const SnJson *t = sn_json_get(rope, "rope_type");
@@ -108,11 +102,12 @@ static void put_rope(const Keys *k)
 {
     const SnConfig *c = k->config;
     const SnJson *rope = rope_of(c);
-    const double theta = number(rope, "rope_theta", sn_config_float(c, "rope_theta", 10000));
+    const double theta = sn_json_number_of(rope, "rope_theta", sn_config_float(c, "rope_theta", 10000));
     const double share =
-        number(rope, "partial_rotary_factor", sn_config_float(c, "partial_rotary_factor", 1));
+        sn_json_number_of(rope, "partial_rotary_factor", sn_config_float(c, "partial_rotary_factor", 1));
     const SnJson length = {.kind = SN_JSON_INT,
-                           .u.integer = (int64_t)number(rope, "original_max_position_embeddings", 0)};
+                           .u.integer =
+                               (int64_t)sn_json_number_of(rope, "original_max_position_embeddings", 0)};
     put_float(k, "rope.freq_base", theta);
     put_int(k, "rope.dimension_count", (int64_t)(share * (double)sn_gguf_head_dim(c)));
     if (!is_rope(rope, "linear") && !is_rope(rope, "yarn") && !is_rope(rope, "longrope"))
@@ -173,9 +168,10 @@ void sn_gguf_export_config(const SnConfig *c, const SnGgufArch *a, SnGgufMeta *m
 
 static float llama3_factor(const SnJson *rope, double freq)
 {
-    const double factor = number(rope, "factor", 8), low = number(rope, "low_freq_factor", 1);
-    const double high = number(rope, "high_freq_factor", 4);
-    const double turns = number(rope, "original_max_position_embeddings", 8192) * freq / (2 * PI);
+    const double factor = sn_json_number_of(rope, "factor", 8),
+                 low = sn_json_number_of(rope, "low_freq_factor", 1);
+    const double high = sn_json_number_of(rope, "high_freq_factor", 4);
+    const double turns = sn_json_number_of(rope, "original_max_position_embeddings", 8192) * freq / (2 * PI);
     if (turns > high || high == low)
         return 1;
     if (turns < low)
@@ -208,7 +204,7 @@ bool sn_gguf_export_factors(const SnConfig *c, size_t i, SnArena *arena, SnGgufF
     }
     if (!is_rope(rope, "llama3") || i > 0 || dim <= 0 || dim > 65536)
         return false;
-    const double theta = number(rope, "rope_theta", sn_config_float(c, "rope_theta", 10000));
+    const double theta = sn_json_number_of(rope, "rope_theta", sn_config_float(c, "rope_theta", 10000));
     *out = (SnGgufFactors){.name = "rope_freqs.weight", .n = dim / 2};
     out->at = sn_arena_array(arena, (size_t)out->n + 1, sizeof *out->at);
     for (int64_t k = 0; out->at && k < out->n; k++)

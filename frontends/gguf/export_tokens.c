@@ -92,8 +92,7 @@ static void read_vocab(Tokens *t, bool has_bytes)
         const SnJson *a = sn_json_at(added, i);
         int64_t id = -1;
         SnBytes text;
-        bool is_special = false;
-        (void)sn_json_bool(sn_json_get(a, "special"), &is_special);
+        const bool is_special = sn_json_bool_of(a, "special", false);
         if (sn_json_int(sn_json_get(a, "id"), &id) && sn_json_string(sn_json_get(a, "content"), &text))
             set(t, id, text, is_special ? SN_PIECE_CONTROL : SN_PIECE_USER);
     }
@@ -167,20 +166,14 @@ static bool is_empty(const SnJson *v)
     return sn_json_is_null(v) || (sn_json_string(v, &text) && text.n == 0);
 }
 
-static bool is_set(const SnJson *step, const char *key)
-{
-    bool v = false;
-    return sn_json_bool(sn_json_get(step, key), &v) && v;
-}
-
 /* As splits.h has it; "?" stands for what it does not have. */
 static const char *split_of(const SnJson *step)
 {
-    const bool inverts = is_set(step, "invert");
+    const bool inverts = sn_json_bool_of(step, "invert", false);
     SnBytes regex = sn_bytes("?", 1);
     if (is_type(step, "ByteLevel"))
         return sn_split_gpt2;
-    if (is_type(step, "Digits") && is_set(step, "individual_digits"))
+    if (is_type(step, "Digits") && sn_json_bool_of(step, "individual_digits", false))
         return "digits";
     if (is_type(step, "Split") && sn_json_is(sn_json_get(step, "behavior"), inverts ? "Removed" : "Isolated"))
         (void)sn_json_string(sn_json_get(sn_json_get(step, "pattern"), "Regex"), &regex);
@@ -196,13 +189,12 @@ static SnStatus put_pre(Tokens *t, SnError *err)
                  is_empty(sn_json_get(t->model, "continuing_subword_prefix")) &&
                  is_empty(sn_json_get(t->model, "end_of_word_suffix"));
     for (uint32_t i = 0; n <= SN_SPLIT_STEPS && (s = step_at(pre, "pretokenizers", i)) != NULL; i++) {
-        bool use_regex = true;
-        (void)sn_json_bool(sn_json_get(s, "use_regex"), &use_regex);
-        t->is_told = t->is_told && !is_set(s, "add_prefix_space");
+        const bool use_regex = sn_json_bool_of(s, "use_regex", true);
+        t->is_told = t->is_told && !sn_json_bool_of(s, "add_prefix_space", false);
         if (use_regex || !is_type(s, "ByteLevel"))
             step[n++] = split_of(s);
     }
-    const SnBytes known = sn_gguf_split_name(step, n, is_set(t->model, "ignore_merges"));
+    const SnBytes known = sn_gguf_split_name(step, n, sn_json_bool_of(t->model, "ignore_merges", false));
     const SnJson name = {.kind = SN_JSON_STRING, .u.string = known.n ? known : sn_bytes_str("huggingface")};
     t->is_told = t->is_told && known.n;
     sn_gguf_put_text(t->meta, "tokenizer.ggml.model", "gpt2");

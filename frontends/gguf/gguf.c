@@ -45,10 +45,8 @@ const SnGgmlType *sn_ggml_type(uint32_t id)
 
 const SnGgmlType *sn_ggml_type_named(const char *name)
 {
-    for (size_t i = 0; i < SN_COUNT(types); i++)
-        if (strcmp(types[i].name, name) == 0)
-            return &types[i];
-    return NULL;
+    const size_t i = SN_FIND_ROW(types, name, sn_bytes_str(name));
+    return i < SN_COUNT(types) ? &types[i] : NULL;
 }
 
 typedef struct Load {

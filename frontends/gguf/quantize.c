@@ -292,8 +292,6 @@ SnQuantizeFn *sn_gguf_quantizer(const SnGgmlType *type)
         const char *name;
         SnQuantizeFn *fn;
     } row[] = {{"Q4_K", quantize_q4_k}, {"Q5_K", quantize_q5_k}, {"Q6_K", quantize_q6_k}};
-    for (size_t i = 0; i < SN_COUNT(row); i++)
-        if (strcmp(row[i].name, type->name) == 0)
-            return row[i].fn;
-    return NULL;
+    const size_t i = SN_FIND_ROW(row, name, sn_bytes_str(type->name));
+    return i < SN_COUNT(row) ? row[i].fn : NULL;
 }

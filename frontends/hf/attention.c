@@ -11,11 +11,6 @@
 
 #define MAX_FAR (1 << 20)
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* ---- heads ---- */
 
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads)
@@ -25,7 +20,8 @@ SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads)
     if (width % heads != 0)
         return sn_graph_fail(b->g, SN_EFORMAT, "%s: width %lld is no multiple of %lld heads",
                              sn_scope_path(b->g), (long long)width, (long long)heads);
-    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, heads), size(b, width / heads)};
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), sn_size(b->g, heads),
+                            sn_size(b->g, width / heads)};
     return sn_permute(b->g, sn_reshape(b->g, x, 4, dims), (const int[]){0, 2, 1, 3});
 }
 
@@ -42,21 +38,21 @@ SnValue sn_nn_place(SnBuild *b)
 {
     const SnValue dims[] = {b->batch, b->seq}, given = sn_nn_input(b, "position_ids");
     if (b->past && b->past->pads.ref) {
-        const SnValue column[] = {b->batch, size(b, 1)}, pos = b->past->pos;
+        const SnValue column[] = {b->batch, sn_size(b->g, 1)}, pos = b->past->pos;
         const SnValue behind = sn_add(b->g, pos, sn_reshape(b->g, b->past->pads, 2, column));
-        return sn_where(b->g, sn_lt(b->g, pos, size(b, sn_adapter_tokens(b->adapter))), pos, behind);
+        return sn_where(b->g, sn_lt(b->g, pos, sn_size(b->g, sn_adapter_tokens(b->adapter))), pos, behind);
     }
     if (b->past)
         return b->past->pos;
     if (given.ref)
         return sn_broadcast(b->g, given, 2, dims);
     const SnValue place = sn_iota(b->g, SN_I64, 1, 2, dims);
-    return b->before ? sn_add(b->g, place, size(b, b->before)) : place;
+    return b->before ? sn_add(b->g, place, sn_size(b->g, b->before)) : place;
 }
 
 SnValue sn_nn_keys(SnBuild *b)
 {
-    return b->before ? sn_add(b->g, b->seq, size(b, b->before)) : b->seq;
+    return b->before ? sn_add(b->g, b->seq, sn_size(b->g, b->before)) : b->seq;
 }
 
 SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
@@ -66,7 +62,7 @@ SnValue sn_nn_rope(SnBuild *b, const SnRope *rope, SnValue x)
     const SnValue y = sn_rope(b->g, x, sn_nn_place(b), freq, rope->pairs, rope->scale);
     if (!rope->row_scale.ref)
         return y;
-    const SnValue one = size(b, 1), each[] = {sn_dim(b->g, rope->row_scale, 0), one, one, one};
+    const SnValue one = sn_size(b->g, 1), each[] = {sn_dim(b->g, rope->row_scale, 0), one, one, one};
     const SnValue scale = sn_cast(b->g, sn_reshape(b->g, rope->row_scale, 4, each), sn_value_dtype(b->g, y));
     return sn_mul(b->g, y, scale);
 }
@@ -89,15 +85,15 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
 /* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
 static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
 {
-    const SnValue dims[] = {size(b, 1), size(b, 1), b->seq, sn_nn_keys(b)};
+    const SnValue dims[] = {sn_size(b->g, 1), sn_size(b->g, 1), b->seq, sn_nn_keys(b)};
     SnValue i = sn_iota(b->g, SN_I64, 2, 4, dims);
     if (b->before)
-        i = sn_add(b->g, i, size(b, b->before));
+        i = sn_add(b->g, i, sn_size(b->g, b->before));
     const SnValue j = sn_iota(b->g, SN_I64, 3, 4, dims);
-    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, size(b, 0));
+    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, sn_size(b->g, 0));
     if (!a->window)
         return past;
-    const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), size(b, a->window));
+    const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), sn_size(b->g, a->window));
     return a->causal ? sn_and(b->g, near, past) : near;
 }
 
@@ -106,8 +102,8 @@ static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
 static SnValue alibi(SnBuild *b, const SnAttn *a)
 {
     SnGraph *g = b->g;
-    const SnValue mask = sn_nn_input(b, "attention_mask"), one = size(b, 1);
-    const SnValue flat[] = {one, sn_nn_keys(b)}, slopes[] = {one, size(b, a->heads), one, one};
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_size(b->g, 1);
+    const SnValue flat[] = {one, sn_nn_keys(b)}, slopes[] = {one, sn_size(b->g, a->heads), one, one};
     SnValue place = sn_iota(g, SN_I64, 1, 2, flat);
     if (a->alibi_counts && mask.ref) {
         const SnValue counted = sn_cast(g, mask, SN_I64);
@@ -142,7 +138,7 @@ static SnValue buckets_of(SnBuild *b, int64_t side, int64_t far)
         return sn_graph_fail(b->g, SN_ENOMEM, "no memory for buckets");
     for (int64_t i = 0; i < n; i++)
         at[i] = bucket_of(i, side, far);
-    const SnValue dims[] = {size(b, n), size(b, 1)};
+    const SnValue dims[] = {sn_size(b->g, n), sn_size(b->g, 1)};
     return sn_reshape(b->g, sn_const_data(b->g, SN_I64, 1, &n, at), 2, dims);
 }
 
@@ -155,15 +151,15 @@ SnValue sn_nn_distance_bias(SnBuild *b, const char *table, int64_t buckets, int6
                              (long long)buckets, (long long)far);
     const SnValue dims[] = {b->seq, b->seq};
     const SnValue behind = sn_sub(g, sn_iota(g, SN_I64, 0, 2, dims), sn_iota(g, SN_I64, 1, 2, dims));
-    const SnValue reach = causal ? sn_max(g, behind, size(b, 0)) : sn_abs(g, behind);
-    const SnValue near = sn_embedding(g, sn_min(g, reach, size(b, far)), buckets_of(b, side, far));
+    const SnValue reach = causal ? sn_max(g, behind, sn_size(b->g, 0)) : sn_abs(g, behind);
+    const SnValue near = sn_embedding(g, sn_min(g, reach, sn_size(b->g, far)), buckets_of(b, side, far));
     SnValue bucket = sn_reshape(g, near, 2, dims);
     if (!causal) {
-        const SnValue ahead = sn_cast(g, sn_lt(g, behind, size(b, 0)), SN_I64);
-        bucket = sn_add(g, bucket, sn_mul(g, ahead, size(b, side)));
+        const SnValue ahead = sn_cast(g, sn_lt(g, behind, sn_size(b->g, 0)), SN_I64);
+        bucket = sn_add(g, bucket, sn_mul(g, ahead, sn_size(b->g, side)));
     }
     const SnValue bias = sn_permute(g, sn_nn_embedding(b, table, bucket), (const int[]){2, 0, 1});
-    return sn_reshape(g, bias, 4, (SnValue[]){size(b, 1), sn_dim(g, bias, 0), b->seq, b->seq});
+    return sn_reshape(g, bias, 4, (SnValue[]){sn_size(b->g, 1), sn_dim(g, bias, 0), b->seq, b->seq});
 }
 
 /* What is added to scores; where a query may not see a key, the lowest value stands alone, as in a mask that
@@ -189,14 +185,15 @@ static SnValue attention_bias(SnBuild *b, const SnAttn *a)
 /* x with one zero position before the first, [b, h, s, d] ▶ [b, h, 1 + s, d]. */
 static SnValue after_zero(SnBuild *b, SnValue x)
 {
-    const SnValue none = size(b, 0), lo[] = {none, none, size(b, 1), none}, hi[] = {none, none, none, none};
+    const SnValue none = sn_size(b->g, 0), lo[] = {none, none, sn_size(b->g, 1), none},
+                  hi[] = {none, none, none, none};
     return sn_pad(b->g, x, lo, hi, sn_const(b->g, sn_value_dtype(b->g, x), 0), NULL);
 }
 
 /* The bias of a sink, then of the positions, [batch, heads, seq, 1 + seq]. */
 static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
 {
-    const SnValue one = size(b, 1), heads = size(b, a->heads), along[] = {one, heads, one, one};
+    const SnValue one = sn_size(b->g, 1), heads = sn_size(b->g, a->heads), along[] = {one, heads, one, one};
     const SnValue sink[] = {b->batch, heads, b->seq, one}, rest[] = {b->batch, heads, b->seq, sn_nn_keys(b)};
     const SnValue first = sn_cast(b->g, sn_reshape(b->g, a->sinks, 4, along), sn_value_dtype(b->g, bias));
     const SnValue parts[] = {sn_broadcast(b->g, first, 4, sink), sn_broadcast(b->g, bias, 4, rest)};
@@ -229,7 +226,7 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
         return sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
     const SnValue p = sn_attention_probs(g, q, k, bias, sn_none(), a->scale, a->softcap);
     if (b->want_probs)
-        b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, size(b, 1), sn_nn_keys(b)) : p;
+        b->probs = a->sinks.ref ? sn_slice_axis(g, p, 3, sn_size(b->g, 1), sn_nn_keys(b)) : p;
     return sn_attention_context(g, sn_nn_dropout(b, p, a->dropout), v);
 }
 
@@ -290,7 +287,7 @@ SnValue sn_nn_cross_attention(SnBuild *b, const SnAttn *a, SnValue x)
 
 void sn_nn_turn(SnBuild *b, SnValue memory, SnValue ids)
 {
-    const SnValue mask = sn_nn_input(b, "decoder_attention_mask"), one = size(b, 1);
+    const SnValue mask = sn_nn_input(b, "decoder_attention_mask"), one = sn_size(b->g, 1);
     b->memory = memory;
     b->memory_bias = b->bias;
     b->bias = b->allowed = sn_none();
@@ -298,7 +295,7 @@ void sn_nn_turn(SnBuild *b, SnValue memory, SnValue ids)
     if (!mask.ref)
         return;
     const SnValue keys = sn_reshape(b->g, mask, 4, (SnValue[]){b->batch, one, one, b->seq});
-    b->allowed = sn_not(b->g, sn_eq(b->g, keys, size(b, 0)));
+    b->allowed = sn_not(b->g, sn_eq(b->g, keys, sn_size(b->g, 0)));
     b->bias = sn_nn_bias_where(b, b->allowed);
 }
 
@@ -311,8 +308,8 @@ SnValue sn_nn_target_ids(SnBuild *b, SnValue otherwise)
         return given;
     if (!otherwise.ref)
         return sn_graph_fail(g, SN_EINVAL, "decoder_input_ids are not given");
-    const SnValue none = size(b, 0), lo[] = {none, size(b, 1)}, hi[] = {none, size(b, -1)};
-    const SnValue first = size(b, sn_config_int(b->config, "decoder_start_token_id", pad));
+    const SnValue none = sn_size(b->g, 0), lo[] = {none, sn_size(b->g, 1)}, hi[] = {none, sn_size(b->g, -1)};
+    const SnValue first = sn_size(b->g, sn_config_int(b->config, "decoder_start_token_id", pad));
     const SnValue later = sn_pad(g, otherwise, lo, hi, first, NULL);
-    return sn_where(g, sn_eq(g, later, size(b, -100)), size(b, pad), later);
+    return sn_where(g, sn_eq(g, later, sn_size(b->g, -100)), sn_size(b->g, pad), later);
 }

@@ -49,13 +49,6 @@ static const SnJson *given(const SnJson *object, const char *key)
     return sn_json_is_null(v) ? NULL : v;
 }
 
-static bool is_true(const SnJson *object, const char *key, bool usual)
-{
-    bool v = usual;
-    (void)sn_json_bool(sn_json_get(object, key), &v);
-    return v;
-}
-
 /* ---- templates ---- */
 
 static void put_literal(SnText *t, SnBytes s)
@@ -160,11 +153,11 @@ static SnStatus read_field(Parse *p, const SnJson *spec, Field *f)
     SN_TRY(read_mark(p, scope, spec, "open", "open_pattern", &f->open));
     SN_TRY(read_mark(p, scope, spec, "close", "close_pattern", &f->close));
     f->args = sn_json_get(spec, "content_args");
-    f->repeats = is_true(spec, "repeats", false);
-    f->is_required = !is_true(spec, "optional", true);
+    f->repeats = sn_json_bool_of(spec, "repeats", false);
+    f->is_required = !sn_json_bool_of(spec, "optional", true);
     f->join = given(spec, "join");
     f->transform = given(spec, "transform");
-    f->is_each = is_true(spec, "transform_each", false);
+    f->is_each = sn_json_bool_of(spec, "transform_each", false);
     SN_CHECK(!f->join || f->join->kind == SN_JSON_STRING, p->err, SN_EFORMAT, "%s: 'join' must be a string",
              scope);
     SN_CHECK(!f->join || f->repeats, p->err, SN_EFORMAT, "%s: 'join' requires 'repeats': true", scope);

@@ -188,34 +188,18 @@ static SnStatus read_special(Chat *c, SnJson *out)
 /* What the caller gives beyond what has a meaning of its own here. */
 static SnStatus read_extra(Chat *c, SnJson *out)
 {
-    static const char *const own[] = {"chat_template",
-                                      "tokenize",
-                                      "padding",
-                                      "truncation",
-                                      "max_length",
-                                      "return_tensors",
-                                      "return_dict",
-                                      "return_assistant_tokens_mask",
-                                      "tokenizer_kwargs",
-                                      "sanitize_control_tokens",
-                                      "continue_final_message",
-                                      "tools",
-                                      "documents",
-                                      "add_generation_prompt",
-                                      "messages",
-                                      "conversation"};
+    static const char own[] =
+        "chat_template tokenize padding truncation max_length return_tensors return_dict "
+        "return_assistant_tokens_mask tokenizer_kwargs sanitize_control_tokens continue_final_message tools "
+        "documents add_generation_prompt messages conversation";
     const uint32_t n = c->kwargs ? c->kwargs->n : 0;
     SnJson *child = sn_arena_array(c->arena, (size_t)n + 1, sizeof *child);
     if (!child)
         return no_memory(c);
     *out = (SnJson){.kind = SN_JSON_OBJECT, .u = {.child = child}};
-    for (uint32_t i = 0; i < n; i++) {
-        bool is_own = false;
-        for (size_t k = 0; k < SN_COUNT(own); k++)
-            is_own = is_own || sn_bytes_is(c->kwargs->u.child[i].key, own[k]);
-        if (!is_own)
+    for (uint32_t i = 0; i < n; i++)
+        if (!sn_is_one_of(c->kwargs->u.child[i].key, own))
             child[out->n++] = c->kwargs->u.child[i];
-    }
     return SN_OK;
 }
 
@@ -353,10 +337,7 @@ static SnStatus copy_blocks(Chat *c, SnJson *v, SnJson **text)
 
 static bool is_reasoning(SnBytes field)
 {
-    for (size_t i = 0; i < SN_COUNT(reasoning); i++)
-        if (sn_bytes_is(field, reasoning[i]))
-            return true;
-    return false;
+    return SN_FIND_WORD(reasoning, field) < SN_COUNT(reasoning);
 }
 
 static SnStatus tag_field(Chat *c, SnJson *message, const char *field)

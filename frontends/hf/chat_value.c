@@ -23,20 +23,6 @@ static SnStatus no_memory(const Value *v)
     return sn_fail(v->err, SN_ENOMEM, "no memory for a message");
 }
 
-static bool is_true(const SnJson *object, const char *key, bool usual)
-{
-    bool v = usual;
-    (void)sn_json_bool(sn_json_get(object, key), &v);
-    return v;
-}
-
-static SnBytes string_arg(const SnJson *args, const char *key, const char *usual)
-{
-    SnBytes s = sn_bytes_str(usual);
-    (void)sn_json_string(sn_json_get(args, key), &s);
-    return s;
-}
-
 static SnJson string_value(SnBytes s)
 {
     return (SnJson){.kind = SN_JSON_STRING, .u.string = s};
@@ -69,7 +55,7 @@ SnBytes sn_chat_strip(SnBytes s)
 
 static SnBytes strip_by(SnBytes s, const SnJson *args)
 {
-    return is_true(args, "strip", true) ? sn_chat_strip(s) : s;
+    return sn_json_bool_of(args, "strip", true) ? sn_chat_strip(s) : s;
 }
 
 /* Where `what` stands in s; s.n: nowhere. */
@@ -267,7 +253,7 @@ static SnStatus parse_json(const Value *v, SnBytes text, const SnJson *args, int
 {
     const SnJson *delims = sn_json_get(args, "string_delims");
     const bool has_delims = delims && delims->kind == SN_JSON_ARRAY && delims->n,
-               quotes_keys = is_true(args, "unquoted_keys", false);
+               quotes_keys = sn_json_bool_of(args, "unquoted_keys", false);
     SnBytes working = text;
     SnJson taken = {.kind = SN_JSON_ARRAY}, *json = NULL;
     SnError err = {0};
@@ -282,7 +268,7 @@ static SnStatus parse_json(const Value *v, SnBytes text, const SnJson *args, int
     const SnStatus st = sn_json_parse(v->a, v->field, working, &json, &err);
     if (st == SN_OK)
         *out = *json;
-    else if (st == SN_EFORMAT && is_true(args, "allow_non_json", false))
+    else if (st == SN_EFORMAT && sn_json_bool_of(args, "allow_non_json", false))
         *out = string_value(strip_by(text, args));
     else
         return sn_fail(v->err, st == SN_ENOMEM ? st : SN_EINVAL,
@@ -392,7 +378,7 @@ static SnStatus parse_xml(const Value *v, SnBytes text, const SnJson *args, int 
                  "xml-inline: tag_pattern must have a named group 'key'. Pattern: %.*s",
                  (int)(pattern.n < 200 ? pattern.n : 200), (const char *)pattern.at);
         SN_TRY(parse_part(v, group_named(r, &m, text, "value", &has_value), args, depth, &value));
-        SN_TRY(put_key(v, out, key, value, is_true(args, "merge_duplicates", false)));
+        SN_TRY(put_key(v, out, key, value, sn_json_bool_of(args, "merge_duplicates", false)));
         at = m.end > m.begin ? m.end : m.end + 1;
     }
     return SN_OK;
@@ -400,7 +386,7 @@ static SnStatus parse_xml(const Value *v, SnBytes text, const SnJson *args, int 
 
 static SnStatus parse_lines(const Value *v, SnBytes text, const SnJson *args, int depth, SnJson *out)
 {
-    const SnBytes by = string_arg(args, "line_sep", "\n"), is = string_arg(args, "kv_sep", ":");
+    const SnBytes by = sn_json_string_of(args, "line_sep", "\n"), is = sn_json_string_of(args, "kv_sep", ":");
     SN_CHECK(by.n && is.n, v->err, SN_EINVAL, "Field '%s': empty separator", v->field);
     *out = (SnJson){.kind = SN_JSON_OBJECT};
     for (size_t at = 0; at <= text.n;) {
@@ -562,7 +548,7 @@ static void read_types(const SnJson *schema, int depth, Types *out)
         for (uint32_t i = 0; all && all->kind == SN_JSON_ARRAY && i < all->n; i++)
             read_types(&all->u.child[i], depth + 1, out);
     }
-    if (is_true(schema, "nullable", false) && !has_type(out, NOTHING))
+    if (sn_json_bool_of(schema, "nullable", false) && !has_type(out, NOTHING))
         add_type(out, &null);
 }
 

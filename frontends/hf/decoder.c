@@ -11,11 +11,6 @@
 
 #define MAX_SLOPES 4096
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* ---- positions ---- */
 
 SnValue sn_nn_counted_place(SnBuild *b)
@@ -27,8 +22,8 @@ SnValue sn_nn_counted_place(SnBuild *b)
         return sn_nn_place(b);
     const SnValue is_text = sn_cast(b->g, mask, SN_I64);
     const SnValue counts = sn_cumsum(b->g, is_text, 1, false, false);
-    const SnValue place = sn_sub(b->g, sn_mul(b->g, counts, is_text), size(b, 1));
-    return b->before ? sn_slice_axis(b->g, place, 1, size(b, b->before), b->seq) : place;
+    const SnValue place = sn_sub(b->g, sn_mul(b->g, counts, is_text), sn_size(b->g, 1));
+    return b->before ? sn_slice_axis(b->g, place, 1, sn_size(b->g, b->before), b->seq) : place;
 }
 
 SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_t first)
@@ -38,7 +33,7 @@ SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_
     sn_nn_keep_table(b, table);
     b->max_seq = sn_nn_dim(b, table, 0) - first;
     sn_nn_range(b, sn_nn_input(b, "position_ids"), sn_scope_path(b->g), b->max_seq, -1);
-    const SnValue y = sn_embedding(b->g, sn_add(b->g, place, size(b, first)), table);
+    const SnValue y = sn_embedding(b->g, sn_add(b->g, place, sn_size(b->g, first)), table);
     sn_scope_pop(b->g);
     return y;
 }
@@ -48,14 +43,15 @@ SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_
 /* [b, s, heads * d] of x from column `from` on ▶ [b, heads, s, d] */
 static SnValue heads_at(SnBuild *b, SnValue x, int64_t from, int64_t heads, int64_t d)
 {
-    return sn_nn_split_heads(b, sn_slice_axis(b->g, x, -1, size(b, from), size(b, heads * d)), heads);
+    return sn_nn_split_heads(b, sn_slice_axis(b->g, x, -1, sn_size(b->g, from), sn_size(b->g, heads * d)),
+                             heads);
 }
 
 /* [b, s, groups, n, d] of x from head `from` of each group on ▶ [b, groups * n, s, d] */
 static SnValue heads_of_groups(SnBuild *b, SnValue x, int64_t from, int64_t n)
 {
-    const SnValue part = sn_slice_axis(b->g, x, 3, size(b, from), size(b, n));
-    const SnValue heads = sn_mul(b->g, sn_dim(b->g, part, 2), size(b, n));
+    const SnValue part = sn_slice_axis(b->g, x, 3, sn_size(b->g, from), sn_size(b->g, n));
+    const SnValue heads = sn_mul(b->g, sn_dim(b->g, part, 2), sn_size(b->g, n));
     const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), heads, sn_dim(b->g, x, 4)};
     return sn_permute(b->g, sn_reshape(b->g, part, 4, dims), (const int[]){0, 2, 1, 3});
 }
@@ -74,8 +70,8 @@ SnQkv sn_nn_split_qkv(SnBuild *b, SnValue x, int64_t heads, int64_t kv_heads, bo
         return (SnQkv){.q = heads_at(b, x, 0, heads, d),
                        .k = heads_at(b, x, heads * d, kv_heads, d),
                        .v = heads_at(b, x, (heads + kv_heads) * d, kv_heads, d)};
-    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), size(b, kv_heads), size(b, n + 2),
-                            size(b, d)};
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1), sn_size(b->g, kv_heads),
+                            sn_size(b->g, n + 2), sn_size(b->g, d)};
     const SnValue groups = sn_reshape(b->g, x, 5, dims);
     return (SnQkv){.q = heads_of_groups(b, groups, 0, n),
                    .k = heads_of_groups(b, groups, n, 1),

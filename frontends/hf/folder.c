@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-#define MAX_PATH_SIZE 4096
-
 typedef struct Entry {
     const char *name;
     SnFile *file; /* NULL: written here */
@@ -88,12 +86,6 @@ static const Made made[] = {
     {"tokenizer_config.json", has_gguf_tokens, write_tokenizer_config},
 };
 
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), m = strlen(end);
-    return n > m && strcmp(s + n - m, end) == 0;
-}
-
 static SnStatus open_folder(SnContext *ctx, const char *path, SnFile *lent, SnFolder **out, SnError *err)
 {
     SnFolder *f = sn_alloc_zero(sn_allocator(ctx), sizeof *f, _Alignof(max_align_t));
@@ -102,7 +94,7 @@ static SnStatus open_folder(SnContext *ctx, const char *path, SnFile *lent, SnFo
     sn_arena_init(&f->arena, sn_allocator(ctx));
     f->path = sn_arena_strndup(&f->arena, path, strlen(path));
     SnStatus st = f->path ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", path);
-    if (st == SN_OK && (lent || ends_with(path, ".gguf"))) {
+    if (st == SN_OK && (lent || sn_bytes_ends(sn_bytes_str(path), ".gguf"))) {
         st = lent ? sn_gguf_parse(ctx, path, sn_file_bytes(lent), &f->gguf, err)
                   : sn_gguf_open(ctx, path, &f->gguf, err);
         f->is_gguf = st == SN_OK;
@@ -161,17 +153,10 @@ static const Made *find_made(const SnFolder *f, const char *name)
     return NULL;
 }
 
-static SnStatus join(const SnFolder *f, const char *name, char out[MAX_PATH_SIZE], SnError *err)
-{
-    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", f->path, name);
-    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", f->path);
-    return SN_OK;
-}
-
 static bool has_file(const SnFolder *f, const char *name)
 {
-    char path[MAX_PATH_SIZE];
-    return !f->is_gguf && join(f, name, path, NULL) == SN_OK && sn_file_exists(path);
+    char path[SN_PATH_SIZE];
+    return !f->is_gguf && sn_path_join(path, f->path, name, NULL) == SN_OK && sn_file_exists(path);
 }
 
 bool sn_folder_has(const SnFolder *f, const char *name)
@@ -193,8 +178,8 @@ static SnStatus make_text(SnFolder *f, const Made *row, SnBytes *out, SnError *e
 
 static SnStatus map_file(SnFolder *f, Entry *e, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
-    SN_TRY(join(f, e->name, path, err));
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, f->path, e->name, err));
     SN_TRY(sn_file_open(f->ctx, path, &e->file, err));
     e->bytes = sn_file_bytes(e->file);
     if (!e->bytes.at)

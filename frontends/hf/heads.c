@@ -4,11 +4,6 @@
 
 #include "ops/ops.h"
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 static int64_t classes_of(SnBuild *b, SnValue logits)
 {
     int64_t n = 1;
@@ -72,7 +67,7 @@ static SnValue label_loss(SnBuild *b, SnValue logits, SnValue labels, bool takes
         return class_loss(b, logits, labels);
     SnValue items = f->items;
     if (!items.ref || (!takes_items && f->smoothing == 0)) {
-        const SnValue counts = sn_cast(g, sn_ne(g, labels, size(b, -100)), SN_F32);
+        const SnValue counts = sn_cast(g, sn_ne(g, labels, sn_size(b->g, -100)), SN_F32);
         items = sn_max(g, sn_reduce(g, "add", counts, 0, NULL, false), sn_const(g, SN_F64, 1));
     }
     const SnValue y = sn_cross_entropy(g, logits, labels_like(b, labels, logits), -100, f->smoothing, "sum");
@@ -144,9 +139,9 @@ void sn_nn_next_token(SnBuild *b, SnValue logits)
     sn_nn_output(b, "aux_loss", aux);
     if (!labels.ref || !sn_nn_loss(b, logits, "labels").ref)
         return;
-    const SnValue rest = sn_slice_axis(g, labels, 1, size(b, 1), sn_sub(g, b->seq, size(b, 1)));
-    const SnValue dims[] = {b->batch, size(b, 1)};
-    const SnValue none = sn_broadcast(g, size(b, -100), 2, dims);
+    const SnValue rest = sn_slice_axis(g, labels, 1, sn_size(b->g, 1), sn_sub(g, b->seq, sn_size(b->g, 1)));
+    const SnValue dims[] = {b->batch, sn_size(b->g, 1)};
+    const SnValue none = sn_broadcast(g, sn_size(b->g, -100), 2, dims);
     const SnValue ahead = sn_concat(g, 2, (SnValue[]){rest, none}, 1);
     const SnValue loss = label_loss(b, sn_cast(g, logits, SN_F32), ahead, true);
     const double share = sn_config_float(b->config, "router_aux_loss_coef", 0.001);
@@ -158,13 +153,13 @@ void sn_nn_next_token(SnBuild *b, SnValue logits)
 static SnValue column(SnBuild *b, SnValue x, int64_t i)
 {
     const SnValue dims[] = {sn_dim(b->g, x, 0), sn_dim(b->g, x, 1)};
-    return sn_reshape(b->g, sn_slice_axis(b->g, x, -1, size(b, i), size(b, 1)), 2, dims);
+    return sn_reshape(b->g, sn_slice_axis(b->g, x, -1, sn_size(b->g, i), sn_size(b->g, 1)), 2, dims);
 }
 
 /* Places outside of the sequence do not count: below 0 they are 0, beyond the end they are ignored. */
 static SnValue place_loss(SnBuild *b, SnValue logits, SnValue place)
 {
-    return class_loss(b, logits, sn_max(b->g, place, size(b, 0)));
+    return class_loss(b, logits, sn_max(b->g, place, sn_size(b->g, 0)));
 }
 
 void sn_nn_answer(SnBuild *b, SnValue logits)
@@ -181,7 +176,7 @@ void sn_nn_answer(SnBuild *b, SnValue logits)
 
 void sn_nn_choose(SnBuild *b, SnValue logits)
 {
-    const SnValue choices = b->choices.ref ? b->choices : size(b, 1);
+    const SnValue choices = b->choices.ref ? b->choices : sn_size(b->g, 1);
     const SnValue dims[] = {sn_idiv(b->g, b->batch, choices), choices};
     const SnValue scores = sn_reshape(b->g, logits, 2, dims);
     sn_nn_output(b, "logits", scores);
@@ -205,7 +200,7 @@ SnValue sn_nn_wanted_places(SnBuild *b, SnValue x)
         return rows_at(b, x, place, sn_dim(b->g, place, 1));
     if (!place.ref)
         return x;
-    const SnValue dims[] = {b->batch, size(b, 1)};
+    const SnValue dims[] = {b->batch, sn_size(b->g, 1)};
     return rows_at(b, x, sn_reshape(b->g, place, 2, dims), dims[1]);
 }
 
@@ -257,9 +252,9 @@ static SnValue last_place(SnBuild *b)
     const SnValue ids = sn_nn_input(b, "input_ids"), dims[] = {b->batch, b->seq}, place[] = {b->seq};
     const int64_t pad = sn_config_int(b->config, "pad_token_id", -1);
     if (!ids.ref || pad < 0)
-        return sn_broadcast(g, sn_sub(g, b->seq, size(b, 1)), 1, dims);
-    const SnValue is_text = sn_ne(g, ids, size(b, pad));
-    return sn_reduce(g, "max", sn_where(g, is_text, sn_iota(g, SN_I64, 0, 1, place), size(b, 0)), 1,
+        return sn_broadcast(g, sn_sub(g, b->seq, sn_size(b->g, 1)), 1, dims);
+    const SnValue is_text = sn_ne(g, ids, sn_size(b->g, pad));
+    return sn_reduce(g, "max", sn_where(g, is_text, sn_iota(g, SN_I64, 0, 1, place), sn_size(b->g, 0)), 1,
                      &(int){1}, false);
 }
 

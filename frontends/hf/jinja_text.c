@@ -88,8 +88,5 @@ uint32_t sn_ji_code_before(const char **p)
 
 uint32_t sn_ji_count_codes(const char *at, size_t n)
 {
-    uint32_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += ((uint8_t)at[i] & 0xC0) != 0x80;
-    return count;
+    return (uint32_t)sn_utf8_count(sn_bytes(at, n));
 }

@@ -3,11 +3,6 @@
 
 #include "ops/ops.h"
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 int64_t sn_nn_dim(SnBuild *b, SnValue x, int axis)
 {
     int64_t n = 1;
@@ -82,8 +77,8 @@ static SnValue unpadded(SnBuild *b, SnValue rows, SnValue ids, int64_t pad)
 {
     if (!b->trained || pad < 0)
         return rows;
-    const SnValue dims[] = {sn_dim(b->g, ids, 0), sn_dim(b->g, ids, 1), size(b, 1)};
-    const SnValue is_pad = sn_reshape(b->g, sn_eq(b->g, ids, size(b, pad)), 3, dims);
+    const SnValue dims[] = {sn_dim(b->g, ids, 0), sn_dim(b->g, ids, 1), sn_size(b->g, 1)};
+    const SnValue is_pad = sn_reshape(b->g, sn_eq(b->g, ids, sn_size(b->g, pad)), 3, dims);
     return sn_where(b->g, is_pad, sn_stop_gradient(b->g, rows), rows);
 }
 
@@ -110,7 +105,7 @@ int64_t sn_nn_pad(SnBuild *b, int64_t otherwise)
 static SnValue zeros(SnBuild *b)
 {
     const SnValue dims[] = {b->batch, b->seq};
-    return sn_broadcast(b->g, size(b, 0), 2, dims);
+    return sn_broadcast(b->g, sn_size(b->g, 0), 2, dims);
 }
 
 SnValue sn_nn_types(SnBuild *b, const char *name)
@@ -122,13 +117,14 @@ SnValue sn_nn_types(SnBuild *b, const char *name)
 SnValue sn_nn_positions(SnBuild *b, const char *name, SnValue otherwise, int64_t first)
 {
     SnValue pos = sn_nn_input(b, "position_ids");
-    const SnValue dims[] = {size(b, 1), b->seq};
+    const SnValue dims[] = {sn_size(b->g, 1), b->seq};
     if (!pos.ref) {
         sn_scope_push(b->g, "%s", name);
         b->max_seq = sn_nn_dim(b, sn_nn_param(b, "weight"), 0) - first;
         sn_scope_pop(b->g);
-        pos = otherwise.ref ? otherwise
-                            : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), size(b, first + b->before));
+        pos = otherwise.ref
+                  ? otherwise
+                  : sn_add(b->g, sn_iota(b->g, SN_I64, 1, 2, dims), sn_size(b->g, first + b->before));
     }
     return unpadded(b, sn_nn_embedding(b, name, pos), pos, first - 1);
 }
@@ -237,10 +233,9 @@ static const struct {
 
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)
 {
-    for (size_t i = 0; i < SN_COUNT(activations); i++)
-        if (strcmp(activations[i].name, hidden_act) == 0)
-            return activations[i].op ? sn_op(b->g, activations[i].op, &x, 1, NULL, 0)
-                                     : activations[i].make(b, x);
+    const size_t i = SN_FIND_ROW(activations, name, sn_bytes_str(hidden_act));
+    if (i < SN_COUNT(activations))
+        return activations[i].op ? sn_op(b->g, activations[i].op, &x, 1, NULL, 0) : activations[i].make(b, x);
     return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: activation %s", b->config->path, hidden_act);
 }
 

@@ -5,11 +5,6 @@
 
 #include <math.h>
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* ---- who is chosen ---- */
 
 static bool wants_routing(const SnBuild *b)
@@ -37,8 +32,8 @@ SnValue sn_moe_greatest(SnBuild *b, SnValue scores, int64_t k)
     SnGraph *g = b->g;
     const SnValue n = sn_dim(g, scores, -1), first = sn_get(g, sn_top_k(g, scores, k, -1, true), 1);
     const SnValue lead[] = {sn_dim(g, scores, 0), sn_dim(g, scores, 1)};
-    const SnValue column[] = {lead[0], lead[1], size(b, k), size(b, 1)};
-    const SnValue row[] = {size(b, 1), size(b, 1), size(b, 1), n};
+    const SnValue column[] = {lead[0], lead[1], sn_size(b->g, k), sn_size(b->g, 1)};
+    const SnValue row[] = {sn_size(b->g, 1), sn_size(b->g, 1), sn_size(b->g, 1), n};
     const SnValue is = sn_eq(g, sn_reshape(g, first, 4, column), sn_iota(g, SN_I64, 3, 4, row));
     return sn_reduce(g, "or", is, 1, &(int){2}, false);
 }
@@ -100,7 +95,7 @@ SnChoice sn_moe_choose_sparse(SnBuild *b, SnValue logits, double jitter)
 /* Tokens that count, f32[batch or 1, seq, 1]. */
 static SnValue counted(SnBuild *b)
 {
-    const SnValue mask = sn_nn_input(b, "attention_mask"), one = size(b, 1);
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_size(b->g, 1);
     const SnValue all[] = {b->batch, b->seq, one};
     return mask.ref ? sn_cast(b->g, sn_reshape(b->g, mask, 3, all), SN_F32)
                     : sn_broadcast(b->g, sn_const(b->g, SN_F32, 1), 3, all);
@@ -205,7 +200,7 @@ static Sorted sort_rows(SnBuild *b, SnValue expert)
     const SnValue n = sn_dim(g, expert, 0), rows = sn_iota(g, SN_I64, 0, 1, &n);
     const SnValue both = sn_sort(g, 2, (const SnValue[]){expert, rows}, 1, 0, false, 0);
     const Sorted s = {.expert = sn_get(g, both, 0), .order = sn_get(g, both, 1)};
-    const SnValue zeros = sn_broadcast(g, size(b, 0), 1, &n);
+    const SnValue zeros = sn_broadcast(g, sn_size(b->g, 0), 1, &n);
     return (Sorted){.expert = s.expert,
                     .order = s.order,
                     .back = sn_scatter(g, "set", zeros, 1, (const int[]){0}, &s.order, rows)};
@@ -217,7 +212,7 @@ SnValue sn_moe_mix(SnBuild *b, const char *name, SnChoice choice, SnExpertFn *ex
     const SnValue batch = sn_dim(g, x, 0), seq = sn_dim(g, x, 1), width = sn_dim(g, x, 2);
     const SnValue tokens = sn_mul(g, batch, seq), k = sn_dim(g, choice.expert, 2);
     const SnValue n = sn_mul(g, tokens, k), flat[] = {tokens, width}, each[] = {tokens, k, width};
-    const SnValue one[] = {tokens, k, size(b, 1)}, whole[] = {batch, seq, width};
+    const SnValue one[] = {tokens, k, sn_size(b->g, 1)}, whole[] = {batch, seq, width};
     const Sorted s = sort_rows(b, sn_reshape(g, choice.expert, 1, &n));
     const SnExpertRows rows = {.nexpert = choice.nexpert, .expert = s.expert};
     const SnValue token = sn_idiv(g, s.order, k), axis = sn_reshape(g, x, 2, flat);

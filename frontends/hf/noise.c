@@ -9,11 +9,6 @@
 
 #include "ops/ops.h"
 
-static SnValue num(SnBuild *b, double v)
-{
-    return sn_const(b->g, SN_F64, v);
-}
-
 static bool draws(SnBuild *b, const char *what, double share)
 {
     if (!b->noise.ref || share == 0)
@@ -28,9 +23,9 @@ SnValue sn_nn_dropout(SnBuild *b, SnValue x, double share)
 {
     if (!x.ref || !draws(b, "dropout", share))
         return x;
-    const SnValue is_kept = sn_le(b->g, num(b, share), sn_noise(b->g, x, b->noise, b->place++));
+    const SnValue is_kept = sn_le(b->g, sn_num(b->g, share), sn_noise(b->g, x, b->noise, b->place++));
     const SnValue zero = sn_const(b->g, sn_value_dtype(b->g, x), 0);
-    return sn_where(b->g, is_kept, share < 1 ? sn_mul(b->g, x, num(b, 1 / (1 - share))) : zero, zero);
+    return sn_where(b->g, is_kept, share < 1 ? sn_mul(b->g, x, sn_num(b->g, 1 / (1 - share))) : zero, zero);
 }
 
 SnValue sn_nn_hidden_dropout(SnBuild *b, SnValue x)
@@ -62,7 +57,7 @@ SnValue sn_nn_layerdrop(SnBuild *b, SnValue before, SnValue x, double share)
     if (!draws(b, "layerdrop", share))
         return x;
     const SnValue drawn = sn_noise(b->g, sn_const(b->g, SN_F32, 0), b->noise, b->place++);
-    return sn_where(b->g, sn_lt(b->g, drawn, num(b, share)), before, x);
+    return sn_where(b->g, sn_lt(b->g, drawn, sn_num(b->g, share)), before, x);
 }
 
 SnValue sn_nn_jitter(SnBuild *b, SnValue x, double spread)
@@ -70,7 +65,7 @@ SnValue sn_nn_jitter(SnBuild *b, SnValue x, double spread)
     if (!draws(b, "jitter", spread))
         return x;
     const SnValue drawn = sn_noise(b->g, x, b->noise, b->place++);
-    const SnValue by = sn_add(b->g, sn_mul(b->g, drawn, num(b, 2 * spread)), num(b, 1 - spread));
+    const SnValue by = sn_add(b->g, sn_mul(b->g, drawn, sn_num(b->g, 2 * spread)), sn_num(b->g, 1 - spread));
     return sn_mul(b->g, x, sn_cast(b->g, by, sn_value_dtype(b->g, x)));
 }
 
@@ -80,8 +75,9 @@ SnValue sn_nn_neftune(SnBuild *b, SnValue words)
     if (!b->noise.ref || b->neftune_alpha == 0)
         return words;
     const SnValue n = sn_mul(b->g, sn_dim(b->g, words, 1), sn_dim(b->g, words, 2));
-    const SnValue most = sn_div(b->g, num(b, b->neftune_alpha), sn_sqrt(b->g, sn_cast(b->g, n, SN_F32)));
+    const SnValue most =
+        sn_div(b->g, sn_num(b->g, b->neftune_alpha), sn_sqrt(b->g, sn_cast(b->g, n, SN_F32)));
     const SnValue drawn = sn_noise(b->g, words, b->noise, b->place++);
-    const SnValue both = sn_sub(b->g, sn_mul(b->g, drawn, num(b, 2)), num(b, 1));
+    const SnValue both = sn_sub(b->g, sn_mul(b->g, drawn, sn_num(b->g, 2)), sn_num(b->g, 1));
     return sn_add(b->g, words, sn_cast(b->g, sn_mul(b->g, both, most), sn_value_dtype(b->g, words)));
 }

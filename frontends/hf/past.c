@@ -13,11 +13,6 @@
 #define PANEL     16
 #define NAME_SIZE 512
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* The number that an axis has; 1 after an error. */
 static int64_t known_dim(SnBuild *b, SnValue x, int axis)
 {
@@ -95,23 +90,24 @@ static SnValue add_past(SnBuild *b, const Place *to, const char *name, SnDtype d
 static SnValue attend_prompt(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v, SnValue y)
 {
     SnGraph *g = b->g;
-    const SnValue pos = b->past->pos, one = size(b, 1), most = sn_symbol_at_create(g, "whole", 1, INT32_MAX);
+    const SnValue pos = b->past->pos, one = sn_size(b->g, 1),
+                  most = sn_symbol_at_create(g, "whole", 1, INT32_MAX);
     if (!b->past->given.ref || a->sinks.ref)
         return sn_graph_fail(g, SN_EUNSUPPORTED,
                              "%s: a past of what sees ahead, with sinks, or with windows and a guide",
                              sn_scope_path(g));
     const SnValue row[] = {b->batch, one, one, one}, query[] = {b->batch, one, b->seq, one};
     const SnValue key[] = {b->batch, one, one, b->seq};
-    const SnValue first = sn_slice_axis(g, pos, 1, size(b, 0), one);
-    const SnValue begins = sn_reshape(g, sn_eq(g, first, size(b, 0)), 4, row);
+    const SnValue first = sn_slice_axis(g, pos, 1, sn_size(b->g, 0), one);
+    const SnValue begins = sn_reshape(g, sn_eq(g, first, sn_size(b->g, 0)), 4, row);
     const SnValue given = sn_and(g, sn_nn_given(b), sn_lt(g, pos, most));
     const SnValue i = sn_reshape(g, pos, 4, query), j = sn_reshape(g, pos, 4, key);
-    SnValue seen = sn_and(g, sn_reshape(g, given, 4, key), sn_ge(g, j, size(b, 0)));
+    SnValue seen = sn_and(g, sn_reshape(g, given, 4, key), sn_ge(g, j, sn_size(b->g, 0)));
     if (a->window)
-        seen = sn_and(g, seen, sn_lt(g, sn_abs(g, sn_sub(g, i, j)), size(b, a->window)));
+        seen = sn_and(g, seen, sn_lt(g, sn_abs(g, sn_sub(g, i, j)), sn_size(b->g, a->window)));
     SnValue bias = sn_nn_bias_where(b, seen);
     if (a->slopes.ref) {
-        const SnValue heads[] = {one, size(b, a->heads), one, one}, slopes = slopes_of(b, a);
+        const SnValue heads[] = {one, sn_size(b->g, a->heads), one, one}, slopes = slopes_of(b, a);
         const SnValue score = sn_mul(g, sn_reshape(g, slopes, 4, heads), sn_cast(g, j, SN_F32));
         bias = sn_add(g, sn_cast(g, bias, SN_F32), score);
     }
@@ -149,7 +145,7 @@ SnValue sn_nn_attend_past(SnBuild *b, const SnAttn *a, const SnAttn *prompt, SnV
 
 SnValue sn_nn_valid(SnBuild *b)
 {
-    return b->past ? sn_ge(b->g, b->past->pos, size(b, 0)) : sn_none();
+    return b->past ? sn_ge(b->g, b->past->pos, sn_size(b->g, 0)) : sn_none();
 }
 
 /* Spreads x[batch] over further axes, so that it meets [batch, dims..]. */
@@ -157,7 +153,7 @@ static SnValue by_row(SnBuild *b, SnValue x, int ndim)
 {
     SnValue dims[SN_MAX_RANK] = {b->batch};
     for (int i = 0; i < ndim; i++)
-        dims[i + 1] = size(b, 1);
+        dims[i + 1] = sn_size(b->g, 1);
     return sn_reshape(b->g, x, ndim + 1, dims);
 }
 
@@ -166,13 +162,13 @@ SnValue sn_nn_state(SnBuild *b, const char *name, SnDtype dtype, int ndim, const
     SnGraph *g = b->g;
     SnValue all[SN_MAX_RANK] = {b->batch};
     for (int i = 0; i < ndim; i++)
-        all[i + 1] = size(b, dims[i]);
+        all[i + 1] = sn_size(b->g, dims[i]);
     const SnValue zero = sn_const(g, dtype, 0);
     if (!b->past)
         return sn_broadcast(g, zero, ndim + 1, all);
     const SnValue held = carry(b, name, dtype, b->past->slots, ndim, dims);
-    const SnValue first = sn_slice_axis(g, b->past->pos, 1, size(b, 0), size(b, 1));
-    const SnValue begins = sn_eq(g, sn_reshape(g, first, 1, &b->batch), size(b, 0));
+    const SnValue first = sn_slice_axis(g, b->past->pos, 1, sn_size(b->g, 0), sn_size(b->g, 1));
+    const SnValue begins = sn_eq(g, sn_reshape(g, first, 1, &b->batch), sn_size(b->g, 0));
     const SnValue row = sn_gather(g, held, 1, (const int[]){0}, &b->past->slot, NULL);
     return sn_where(g, by_row(b, begins, ndim), zero, row);
 }
@@ -192,9 +188,9 @@ void sn_nn_state_next(SnBuild *b, const char *name, SnValue next)
 SnValue sn_nn_last_rows(SnBuild *b, SnValue joined, int64_t n)
 {
     SnGraph *g = b->g;
-    const SnValue dims[] = {b->batch, size(b, n)};
+    const SnValue dims[] = {b->batch, sn_size(b->g, n)};
     if (!b->past)
-        return sn_slice_axis(g, joined, 1, b->seq, size(b, n));
+        return sn_slice_axis(g, joined, 1, b->seq, sn_size(b->g, n));
     const SnValue count = sn_reduce(g, "add", sn_cast(g, sn_nn_valid(b), SN_I64), 1, &(int){1}, true);
     const SnValue at[] = {sn_iota(g, SN_I64, 0, 2, dims), sn_add(g, sn_iota(g, SN_I64, 1, 2, dims), count)};
     return sn_gather(g, joined, 2, (const int[]){0, 1}, at, NULL);
@@ -204,14 +200,14 @@ SnValue sn_nn_given(SnBuild *b)
 {
     if (!b->past || !b->past->given.ref)
         return sn_none();
-    const SnValue column[] = {b->batch, size(b, 1)};
+    const SnValue column[] = {b->batch, sn_size(b->g, 1)};
     return sn_lt(b->g, b->past->pos, sn_reshape(b->g, b->past->given, 2, column));
 }
 
 SnValue sn_nn_turning_point(SnBuild *b, int64_t n)
 {
     const bool refeeds = b->past && b->arch->family->refeeds && n >= 1 && n < INT32_MAX;
-    return refeeds ? sn_symbol_at_create(b->g, "turn", n, INT32_MAX) : size(b, n);
+    return refeeds ? sn_symbol_at_create(b->g, "turn", n, INT32_MAX) : sn_size(b->g, n);
 }
 
 SnValue sn_nn_reach(SnBuild *b)
@@ -219,5 +215,5 @@ SnValue sn_nn_reach(SnBuild *b)
     if (b->past)
         return b->past->reach;
     const SnValue top = sn_reduce(b->g, "max", sn_nn_place(b), 1, &(int){1}, false);
-    return sn_add(b->g, top, size(b, 1));
+    return sn_add(b->g, top, sn_size(b->g, 1));
 }

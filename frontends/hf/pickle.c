@@ -433,12 +433,6 @@ static SnStatus run(Machine *m)
 
 /* ---- the archive ---- */
 
-static bool ends_with(SnBytes s, const char *end)
-{
-    const size_t n = strlen(end);
-    return s.n >= n && memcmp(s.at + s.n - n, end, n) == 0;
-}
-
 static SnStatus list_entries(Machine *m, SnBytes *pickle)
 {
     SnZip z;
@@ -452,11 +446,11 @@ static SnStatus list_entries(Machine *m, SnBytes *pickle)
         SN_CHECK(sn_map_put(&m->storage, name, (uint32_t)m->entry.n) &&
                      sn_vec_push(sn_allocator(m->ctx), &m->entry, data),
                  m->err, SN_ENOMEM, "%s: no memory for its entries", m->path);
-        if (ends_with(name, "data.pkl")) {
+        if (sn_bytes_ends(name, "data.pkl")) {
             *pickle = data;
             m->root = sn_bytes(name.at, name.n - strlen("data.pkl"));
         }
-        SN_CHECK(!ends_with(name, "byteorder") || sn_bytes_is(data, "little"), m->err, SN_EUNSUPPORTED,
+        SN_CHECK(!sn_bytes_ends(name, "byteorder") || sn_bytes_is(data, "little"), m->err, SN_EUNSUPPORTED,
                  "%s: big-endian numbers", m->path);
     }
     SN_CHECK(pickle->at, m->err, SN_EFORMAT, "%s: no data.pkl: not a file of torch.save", m->path);

@@ -9,11 +9,6 @@
 
 #define MAX_TAPS 64
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 static SnValue wide(SnBuild *b, SnValue x)
 {
     return sn_cast(b->g, x, SN_F32);
@@ -25,8 +20,9 @@ static SnValue weighed(SnBuild *b, SnValue joined, SnValue w, int64_t taps)
     SnGraph *g = b->g;
     SnValue y = sn_none();
     for (int64_t i = 0; i < taps; i++) {
-        const SnValue column = sn_slice_axis(g, w, -1, size(b, i), size(b, 1)), width = sn_dim(g, w, 0);
-        const SnValue row = sn_slice_axis(g, joined, 1, size(b, i), b->seq);
+        const SnValue column = sn_slice_axis(g, w, -1, sn_size(b->g, i), sn_size(b->g, 1)),
+                      width = sn_dim(g, w, 0);
+        const SnValue row = sn_slice_axis(g, joined, 1, sn_size(b->g, i), b->seq);
         const SnValue part = sn_mul(g, wide(b, row), wide(b, sn_reshape(g, column, 1, &width)));
         y = i == 0 ? part : sn_add(g, y, part);
     }
@@ -62,12 +58,12 @@ SnValue sn_nn_state_space(SnBuild *b, SnStateSpace m)
         return sn_graph_fail(g, SN_EFORMAT, "%s: %lld heads are no multiple of %lld groups", sn_scope_path(g),
                              (long long)heads, (long long)groups);
     if (valid.ref) { /* no time passes at padding */
-        const SnValue dims[] = {b->batch, b->seq, size(b, 1)};
+        const SnValue dims[] = {b->batch, b->seq, sn_size(b->g, 1)};
         m.time = sn_where(g, sn_reshape(g, valid, 3, dims), m.time, sn_const(g, SN_F32, 0));
     }
     const SnValue state = sn_nn_state(b, "state", SN_F32, 3, kept);
     const SnValue all =
         sn_state_space(g, wide(b, m.x), wide(b, m.time), wide(b, m.a), wide(b, m.in), wide(b, m.out), state);
-    sn_nn_state_next(b, "state", sn_slice_axis(g, all, 1, b->seq, size(b, n)));
-    return sn_slice_axis(g, all, 1, size(b, 0), b->seq);
+    sn_nn_state_next(b, "state", sn_slice_axis(g, all, 1, b->seq, sn_size(b->g, n)));
+    return sn_slice_axis(g, all, 1, sn_size(b->g, 0), b->seq);
 }

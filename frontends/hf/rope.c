@@ -22,8 +22,7 @@ typedef struct Spec {
 
 static double number(const Spec *s, const char *key, double otherwise)
 {
-    double v = otherwise;
-    return sn_json_number(sn_json_get(s->json, key), &v) ? v : otherwise;
+    return sn_json_number_of(s->json, key, otherwise);
 }
 
 /* Where 0 stands for a default too. */

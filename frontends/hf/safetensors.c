@@ -4,6 +4,8 @@
  * touched. */
 #include "frontends/hf/safetensors.h"
 
+#include <stdlib.h>
+
 #define MAX_HEADER 100000000u
 
 /* Formats that have no dtype of ours are carried by name; bits decide their size. Order: the format's own,
@@ -39,10 +41,8 @@ static const struct {
 
 static int find_format(SnBytes name)
 {
-    for (size_t i = 0; i < SN_COUNT(formats); i++)
-        if (sn_bytes_is(name, formats[i].name))
-            return (int)i;
-    return -1;
+    const size_t i = SN_FIND_ROW(formats, name, name);
+    return i < SN_COUNT(formats) ? (int)i : -1;
 }
 
 typedef struct Parse {
@@ -144,22 +144,12 @@ static SnStatus parse_metadata(Parse *p, const SnJson *m)
     return SN_OK;
 }
 
-static bool goes_before(const SnStTensor *a, const SnStTensor *b)
+static int by_place(const void *x, const void *y)
 {
-    return a->bytes.at != b->bytes.at ? a->bytes.at < b->bytes.at : a->bytes.n < b->bytes.n;
-}
-
-/* Merge sort by offset; aux has room for n. */
-static void sort_tensors(SnStTensor *v, SnStTensor *aux, size_t n)
-{
-    for (size_t width = 1; width < n; width *= 2) {
-        for (size_t lo = 0; lo < n; lo += 2 * width) {
-            const size_t mid = lo + width < n ? lo + width : n, hi = lo + 2 * width < n ? lo + 2 * width : n;
-            for (size_t i = lo, j = mid, k = lo; k < hi; k++)
-                aux[k] = i < mid && (j >= hi || !goes_before(&v[j], &v[i])) ? v[i++] : v[j++];
-        }
-        memcpy(v, aux, n * sizeof *v);
-    }
+    const SnStTensor *a = x, *b = y;
+    if (a->bytes.at != b->bytes.at)
+        return a->bytes.at < b->bytes.at ? -1 : 1;
+    return a->bytes.n != b->bytes.n ? (a->bytes.n < b->bytes.n ? -1 : 1) : sn_bytes_compare(a->name, b->name);
 }
 
 /* Tensors must fill the data without holes, overlaps or rest. */
@@ -183,8 +173,7 @@ static SnStatus parse_entries(Parse *p, const SnJson *root)
 {
     SnSafetensors *f = p->f;
     f->tensor = sn_arena_array(&f->arena, root->n + 1u, sizeof *f->tensor);
-    SnStTensor *aux = sn_arena_array(&f->arena, root->n + 1u, sizeof *aux);
-    SN_CHECK(f->tensor && aux, p->err, SN_ENOMEM, "%s: no memory for %u tensors", p->name, root->n);
+    SN_CHECK(f->tensor, p->err, SN_ENOMEM, "%s: no memory for %u tensors", p->name, root->n);
     for (uint32_t i = 0; i < root->n; i++) {
         const SnJson *entry = &root->u.child[i];
         uint32_t at = 0;
@@ -200,7 +189,7 @@ static SnStatus parse_entries(Parse *p, const SnJson *root)
         f->tensor[at] = (SnStTensor){0};
         SN_TRY(parse_tensor(p, entry, &f->tensor[at]));
     }
-    sort_tensors(f->tensor, aux, f->ntensor);
+    qsort(f->tensor, f->ntensor, sizeof *f->tensor, by_place);
     for (size_t i = 0; i < f->ntensor; i++)
         SN_CHECK(sn_map_put(&f->index, f->tensor[i].name, (uint32_t)i), p->err, SN_ENOMEM,
                  "%s: no memory for names", p->name);
@@ -269,8 +258,8 @@ SnStatus sn_safetensors_slice(const SnStTensor *t, const int64_t *begin, const i
     const size_t size = formats[format].bits / 8u;
     int64_t index[SN_MAX_RANK] = {0};
     uint8_t *to = out;
-    SN_CHECK(formats[format].bits % 8 == 0, err, SN_EUNSUPPORTED, "tensor %.*s: a part of %s",
-             (int)t->name.n, (const char *)t->name.at, t->format);
+    SN_CHECK(formats[format].bits % 8 == 0, err, SN_EUNSUPPORTED, "tensor %.*s: a part of %s", (int)t->name.n,
+             (const char *)t->name.at, t->format);
     for (int d = 0; d < t->ndim; d++) {
         SN_CHECK(begin[d] >= 0 && begin[d] <= end[d] && end[d] <= t->dims[d], err, SN_ESHAPE,
                  "tensor %.*s: elements [%lld, %lld) of %lld", (int)t->name.n, (const char *)t->name.at,

@@ -32,6 +32,14 @@ SN_MUST_CHECK SnStatus sn_safetensors_parse(SnContext *ctx, const char *name, Sn
 SN_MUST_CHECK SnStatus sn_safetensors_open(SnContext *ctx, const char *path, SnSafetensors *out,
                                            SnError *err);
 void sn_safetensors_close(SnSafetensors *f);
+/* Elements; who read the file has checked that they fit. */
+static inline uint64_t sn_st_count(const SnStTensor *t)
+{
+    uint64_t n = 1;
+    for (int i = 0; i < t->ndim; i++)
+        n *= (uint64_t)t->dims[i];
+    return n;
+}
 const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name); /* NULL: absent */
 
 /* Elements [begin, end) along each axis, read into out, which has room for them. Only whole bytes. */

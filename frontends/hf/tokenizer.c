@@ -239,10 +239,9 @@ static SnHash128 table_key(const SnTokenizerFiles *f)
 {
     const SnBytes part[] = {f->tokenizer, f->vocab, f->config, f->special_tokens};
     SnHash128 hash[SN_COUNT(part) + 1] = {{SN_TOK_MAGIC, (uint64_t)SN_TOK_VERSION << 32 | READER_VERSION}};
-    for (size_t i = 0; i < SN_COUNT(part); i++) {
+    for (size_t i = 0; i < SN_COUNT(part); i++)
         if (part[i].at != NULL)
             hash[i + 1] = sn_hash128(part[i].at, part[i].n, 1);
-    }
     return sn_hash128(hash, sizeof hash, 0);
 }
 

@@ -210,8 +210,7 @@ static int by_id(const void *x, const void *y)
 static int by_key(const void *x, const void *y)
 {
     const SnBytes a = (*(const SnJson *const *)x)->key, b = (*(const SnJson *const *)y)->key;
-    const int order = memcmp(a.at, b.at, a.n < b.n ? a.n : b.n);
-    return order != 0 ? order : a.n < b.n ? -1 : a.n > b.n;
+    return sn_bytes_compare(a, b);
 }
 
 /* An object with its members sorted. */
@@ -287,19 +286,15 @@ static void put_parts(Writer *w, const Part *parts, const SnJson *v)
 
 static void put_field(Writer *w, const Part *parts, const SnJson *v, SnBytes name, SnBytes usual)
 {
-    static const char *const lists[] = {"normalizers", "pretokenizers", "processors", "decoders"};
     const SnJson *field = NULL;
     bool prefix = true;
     for (uint32_t i = 0; i < v->n; i++)
         if (sn_bytes_equal(v->u.child[i].key, name))
             field = &v->u.child[i];
     put_key(w, name);
-    for (size_t i = 0; i < SN_COUNT(lists); i++)
-        if (sn_bytes_is(name, lists[i])) {
-            put_parts(w, parts, field);
-            return;
-        }
-    if (sn_bytes_is(name, "merges"))
+    if (sn_is_one_of(name, "normalizers pretokenizers processors decoders"))
+        put_parts(w, parts, field);
+    else if (sn_bytes_is(name, "merges"))
         put_merges(w, field);
     else if (sn_bytes_is(name, "vocab") && field && field->kind == SN_JSON_ARRAY)
         put_scores(w, field);
@@ -375,20 +370,14 @@ static int added_by_id(const void *x, const void *y)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static bool read_flag(const SnJson *v, const char *key)
-{
-    bool on = false;
-    return sn_json_bool(sn_json_get(v, key), &on) && on;
-}
-
 static SnAddedToken token_of(const SnJson *v, SnBytes content)
 {
     return (SnAddedToken){.content = (const char *)content.at,
-                          .single_word = read_flag(v, "single_word"),
-                          .lstrip = read_flag(v, "lstrip"),
-                          .rstrip = read_flag(v, "rstrip"),
-                          .normalized = read_flag(v, "normalized"),
-                          .special = read_flag(v, "special")};
+                          .single_word = sn_json_bool_of(v, "single_word", false),
+                          .lstrip = sn_json_bool_of(v, "lstrip", false),
+                          .rstrip = sn_json_bool_of(v, "rstrip", false),
+                          .normalized = sn_json_bool_of(v, "normalized", false),
+                          .special = sn_json_bool_of(v, "special", false)};
 }
 
 /* Ids of the tokens of the model. */

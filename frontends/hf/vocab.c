@@ -215,12 +215,6 @@ static SnStatus read_config(Files *f, SnError *err)
     return SN_OK;
 }
 
-static bool flag(const Files *f, const char *key, bool otherwise)
-{
-    bool v = otherwise;
-    return sn_json_bool(sn_json_get(f->config, key), &v) ? v : otherwise;
-}
-
 /* ---- SentencePiece ---- */
 
 static const char *const spm_files[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
@@ -238,10 +232,10 @@ static SnStatus write_spm(Files *f, SnBytes model, SnText *out, SnError *err)
             return sn_vocab_write_class(sn_allocator(f->ctx), f->path, row ? row : &sn_vocab_other, f->config,
                                         &spm, out, err);
     }
-    spm.adds_bos = flag(f, "add_bos_token", spm.is_bpe);
-    spm.adds_eos = flag(f, "add_eos_token", !spm.is_bpe);
-    spm.prepend_space = flag(f, "add_prefix_space", spm.prepend_space);
-    spm.is_lenient = !flag(f, "legacy", true);
+    spm.adds_bos = sn_json_bool_of(f->config, "add_bos_token", spm.is_bpe);
+    spm.adds_eos = sn_json_bool_of(f->config, "add_eos_token", !spm.is_bpe);
+    spm.prepend_space = sn_json_bool_of(f->config, "add_prefix_space", spm.prepend_space);
+    spm.is_lenient = !sn_json_bool_of(f->config, "legacy", true);
     return sn_spm_write(sn_allocator(f->ctx), f->path, &spm, out, err);
 }
 
@@ -371,12 +365,10 @@ static void put_listed(Files *f, SnText *out)
         const SnJson *t = &all->u.child[i];
         SnBytes content;
         double id;
-        bool is_special = false;
         if (!sn_parse_f64(t->key, &id) || id < 0 || id > UINT32_MAX ||
             !sn_json_string(sn_json_get(t, "content"), &content))
             continue;
-        (void)sn_json_bool(sn_json_get(t, "special"), &is_special);
-        sn_put_added(out, is_first, (int64_t)id, content, is_special);
+        sn_put_added(out, is_first, (int64_t)id, content, sn_json_bool_of(t, "special", false));
         is_first = false;
     }
     sn_text_add(out, "]", 1);

@@ -227,12 +227,6 @@ static void put_words(Own *o, const char *words, bool is_piece, bool is_added)
     }
 }
 
-static bool flag(const Own *o, const char *key, bool otherwise)
-{
-    bool v = otherwise;
-    return sn_json_bool(sn_json_get(o->config, key), &v) ? v : otherwise;
-}
-
 static void read_names(Own *o)
 {
     static const char *const key[] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -291,8 +285,7 @@ static void make_added(Own *o)
     const SnJson *all = sn_json_get(o->config, "added_tokens_decoder");
     for (uint32_t i = 0; all && all->kind == SN_JSON_OBJECT && i < all->n; i++) {
         SnBytes text;
-        bool is_special = false;
-        (void)sn_json_bool(sn_json_get(&all->u.child[i], "special"), &is_special);
+        const bool is_special = sn_json_bool_of(&all->u.child[i], "special", false);
         if (sn_json_string(sn_json_get(&all->u.child[i], "content"), &text))
             put_token(o, text, is_special ? SN_PIECE_CONTROL : SN_PIECE_USER);
     }
@@ -404,8 +397,8 @@ static void put_step(const SnSpm *spm, char step, SnText *out)
 
 static void put_normalizer(const Own *o, const SnSpm *spm, SnText *out)
 {
-    const bool is_on['z' + 1] = {['k'] = !flag(o, "keep_accents", o->row->keeps_accents),
-                                 ['l'] = flag(o, "do_lower_case", o->row->lowers),
+    const bool is_on['z' + 1] = {['k'] = !sn_json_bool_of(o->config, "keep_accents", o->row->keeps_accents),
+                                 ['l'] = sn_json_bool_of(o->config, "do_lower_case", o->row->lowers),
                                  ['m'] = spm->charsmap.n > 0};
     bool is_first = true;
     sn_text_printf(out, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
@@ -426,7 +419,7 @@ static bool is_byte_level(const Own *o)
 
 static bool has_prefix_space(const Own *o)
 {
-    return flag(o, "add_prefix_space", !is_byte_level(o) || o->row->pre[0] == 'P');
+    return sn_json_bool_of(o->config, "add_prefix_space", !is_byte_level(o) || o->row->pre[0] == 'P');
 }
 
 static void put_metaspace(const Own *o, SnText *out)
@@ -434,9 +427,9 @@ static void put_metaspace(const Own *o, SnText *out)
     const bool is_whole = o->row->pre[0] == 'f';
     sn_text_printf(
         out, "{\"type\":\"Metaspace\",\"replacement\":\"" SPACE "\",\"prepend_scheme\":\"%s\",\"split\":%s}",
-        !has_prefix_space(o)                    ? "never"
-        : is_whole && !flag(o, "legacy", false) ? "first"
-                                                : "always",
+        !has_prefix_space(o)                                       ? "never"
+        : is_whole && !sn_json_bool_of(o->config, "legacy", false) ? "first"
+                                                                   : "always",
         is_whole ? "false" : "true");
 }
 
@@ -456,7 +449,7 @@ static void put_pre_tokenizer(const Own *o, SnText *out)
     sn_text_printf(out, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     if (pre == 'w')
         sn_text_printf(out, "{\"type\":\"WhitespaceSplit\"},");
-    if (pre == 'p' && flag(o, "split_by_punct", false))
+    if (pre == 'p' && sn_json_bool_of(o->config, "split_by_punct", false))
         sn_text_printf(out, "{\"type\":\"Punctuation\",\"behavior\":\"Isolated\"},");
     if (pre == 'D')
         sn_text_printf(out, "{\"type\":\"Digits\",\"individual_digits\":true},");
@@ -579,8 +572,8 @@ static void put_template(Own *o, uint32_t unk, SnText *out)
     static const char *const around[2][2][2] = {{{NULL, NULL}, {"A0 e", "A0 e B1 e1"}},
                                                 {{"b A0", "b A0 b1 B1"}, {"b A0 e", "b A0 e b1 B1 e1"}}};
     const bool is_plain = strcmp(o->row->single, "A0") == 0;
-    const bool bos = is_plain && flag(o, "add_bos_token", false) && o->name[0].n,
-               eos = is_plain && flag(o, "add_eos_token", false) && o->name[1].n;
+    const bool bos = is_plain && sn_json_bool_of(o->config, "add_bos_token", false) && o->name[0].n,
+               eos = is_plain && sn_json_bool_of(o->config, "add_eos_token", false) && o->name[1].n;
     const char *single = around[bos][eos][0], *pair = around[bos][eos][1];
     if (o->row->single[0] == 'R') {
         put_roberta(o, unk, out);

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define MAX_PATH_SIZE 4096
-#define MAX_SHARDS    4096
+#define MAX_SHARDS 4096
 
 struct SnWeights {
     SnContext *ctx;
@@ -202,25 +201,22 @@ static SnStatus list_shards(const char *path, const SnJson *map, SnArena *arena,
     return SN_OK;
 }
 
-static SnStatus join(const char *folder, const char *file, int n, char out[MAX_PATH_SIZE], SnError *err)
+static SnStatus join(const char *folder, const char *file, int n, char out[SN_PATH_SIZE], SnError *err)
 {
-    const int len = snprintf(out, MAX_PATH_SIZE, "%s/%.*s", folder, n, file);
-    SN_CHECK(len > 0 && len < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
+    const int len = snprintf(out, SN_PATH_SIZE, "%s/%.*s", folder, n, file);
+    SN_CHECK(len > 0 && len < SN_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
     return SN_OK;
 }
 
 static SnStatus open_index(SnWeights *w, const char *folder, const char *path, OpenFn *open, SnError *err)
 {
-    SnFile *file = NULL;
     SnArena arena;
     SnJson *json = NULL;
     SnBytes *name = NULL;
     size_t n = 0;
-    char shard[MAX_PATH_SIZE];
+    char shard[SN_PATH_SIZE];
     sn_arena_init(&arena, sn_allocator(w->ctx));
-    SnStatus st = sn_file_open(w->ctx, path, &file, err);
-    if (st == SN_OK)
-        st = sn_json_parse(&arena, path, sn_file_bytes(file), &json, err);
+    SnStatus st = sn_json_read(w->ctx, &arena, path, &json, err);
     const SnJson *map = st == SN_OK ? sn_json_get(json, "weight_map") : NULL;
     if (st == SN_OK)
         st = list_shards(path, map, &arena, &name, &n, err);
@@ -234,7 +230,6 @@ static SnStatus open_index(SnWeights *w, const char *folder, const char *path, O
         if (!sn_map_get(&w->index, map->u.child[i].key, &at))
             st = sn_fail(err, SN_EFORMAT, "%s: tensor %.*s is in none of the files", path,
                          (int)map->u.child[i].key.n, (const char *)map->u.child[i].key.at);
-    sn_file_release(file);
     sn_arena_clear(&arena);
     return st;
 }
@@ -261,7 +256,7 @@ bool sn_weights_has(const SnFolder *folder)
 
 static SnStatus open_files(SnWeights *w, const char *folder, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     for (size_t i = 0; i < SN_COUNT(kinds); i++) {
         SN_TRY(join(folder, kinds[i].file, (int)strlen(kinds[i].file), path, err));
         if (!sn_file_exists(path))
@@ -377,11 +372,8 @@ static bool is_folder(const char *path)
 
 static SnStatus open_path(SnWeights *w, const char *path, SnError *err)
 {
-    static const char *const pickled[] = {".bin", ".pt", ".pth"};
     const char *end = strrchr(path, '.');
-    bool is_pickle = false;
-    for (size_t i = 0; end && i < SN_COUNT(pickled); i++)
-        is_pickle = is_pickle || strcmp(end, pickled[i]) == 0;
+    const bool is_pickle = end && sn_is_one_of(sn_bytes_str(end), ".bin .pt .pth");
     if (is_folder(path))
         return open_files(w, path, err);
     return add_shard(w, path, is_pickle ? sn_pickle_open : sn_safetensors_open, err);

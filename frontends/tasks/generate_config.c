@@ -44,52 +44,18 @@ static const struct {
 };
 
 /* Those of processors (logits.c), and what nothing depends on. */
-static const char *const other_keys[] = {"min_length",
-                                         "min_new_tokens",
-                                         "use_cache",
-                                         "temperature",
-                                         "top_k",
-                                         "top_p",
-                                         "top_h",
-                                         "min_p",
-                                         "typical_p",
-                                         "epsilon_cutoff",
-                                         "eta_cutoff",
-                                         "repetition_penalty",
-                                         "encoder_repetition_penalty",
-                                         "no_repeat_ngram_size",
-                                         "encoder_no_repeat_ngram_size",
-                                         "bad_words_ids",
-                                         "sequence_bias",
-                                         "renormalize_logits",
-                                         "forced_bos_token_id",
-                                         "forced_eos_token_id",
-                                         "remove_invalid_values",
-                                         "exponential_decay_length_penalty",
-                                         "suppress_tokens",
-                                         "begin_suppress_tokens",
-                                         "guidance_scale",
-                                         "watermarking_config",
-                                         "bos_token_id",
-                                         "decoder_start_token_id",
-                                         "return_dict_in_generate",
-                                         "output_attentions",
-                                         "output_hidden_states",
-                                         "transformers_version",
-                                         "_from_model_config",
-                                         "cache_implementation",
-                                         "trust_remote_code",
-                                         "disable_compile"};
+static const char other_keys[] =
+    "min_length min_new_tokens use_cache temperature top_k top_p top_h min_p typical_p epsilon_cutoff "
+    "eta_cutoff repetition_penalty encoder_repetition_penalty no_repeat_ngram_size "
+    "encoder_no_repeat_ngram_size bad_words_ids sequence_bias renormalize_logits forced_bos_token_id "
+    "forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens "
+    "begin_suppress_tokens guidance_scale watermarking_config bos_token_id decoder_start_token_id "
+    "return_dict_in_generate output_attentions output_hidden_states transformers_version "
+    "_from_model_config cache_implementation trust_remote_code disable_compile";
 
 static bool is_known(SnBytes key)
 {
-    for (size_t i = 0; i < SN_COUNT(keys); i++)
-        if (sn_bytes_is(key, keys[i].key))
-            return true;
-    for (size_t i = 0; i < SN_COUNT(other_keys); i++)
-        if (sn_bytes_is(key, other_keys[i]))
-            return true;
-    return false;
+    return SN_FIND_ROW(keys, key, key) < SN_COUNT(keys) || sn_is_one_of(key, other_keys);
 }
 
 /* ---- layers ---- */
@@ -126,18 +92,15 @@ static uint32_t count_keys(const SnJson *layer)
 
 SnStatus sn_gen_file(SnModel *m, SnArena *arena, const SnJson **out, SnError *err)
 {
-    SnFile *file = NULL;
     SnJson *json = NULL;
     const char *path = sn_arena_printf(arena, "%s/generation_config.json", m->folder);
     SN_CHECK(path, err, SN_ENOMEM, "%s: no memory", m->folder);
     *out = m->config.json;
     if (!sn_file_exists(path))
         return SN_OK;
-    SN_TRY(sn_file_open(m->ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(arena, path, sn_file_bytes(file), &json, err);
-    sn_file_release(file);
+    SN_TRY(sn_json_read(m->ctx, arena, path, &json, err));
     *out = json;
-    return st;
+    return SN_OK;
 }
 
 static SnStatus merge(SnModel *m, const SnJson *options, const SnJson *base, bool has_usual, SnArena *arena,

@@ -25,11 +25,6 @@ typedef struct Entry {
     SnValue batch, seq, wanted, context; /* dims */
 } Entry;
 
-static SnValue size(Entry *e, int64_t n)
-{
-    return sn_const_int(e->g, SN_I64, n);
-}
-
 /* ---- inputs ---- */
 
 static SnValue of_row(Entry *e, const char *name, SnDtype dtype)
@@ -98,7 +93,7 @@ static SnValue build_model(Entry *e, bool has_head)
 static SnValue spread(Entry *e, SnValue x)
 {
     SnGraph *g = e->g;
-    const SnValue two[] = {e->batch, size(e, 1)}, all[] = {e->batch, e->wanted};
+    const SnValue two[] = {e->batch, sn_size(e->g, 1)}, all[] = {e->batch, e->wanted};
     const SnValue n = sn_mul(g, e->batch, e->wanted);
     return sn_reshape(g, sn_broadcast(g, sn_reshape(g, x, 2, two), 2, all), 1, &n);
 }
@@ -113,7 +108,7 @@ static void give_numbers(Entry *e, SnNamedValue *given)
 static SnValue guiding(Entry *e, SnValue scores)
 {
     SnGraph *g = e->g;
-    const SnValue dims[] = {e->batch, e->wanted}, column[] = {e->batch, size(e, 1)};
+    const SnValue dims[] = {e->batch, e->wanted}, column[] = {e->batch, sn_size(e->g, 1)};
     const SnValue other = sn_reshape(g, sn_mul(g, of_row(e, "other", SN_I64), e->wanted), 2, column);
     const SnValue n = sn_dim(g, scores, 0);
     const SnValue at = sn_reshape(g, sn_add(g, other, sn_iota(g, SN_I64, 1, 2, dims)), 1, &n);
@@ -165,7 +160,7 @@ static void output(Entry *e, const char *name, SnValue x)
 static SnValue key_of(Entry *e)
 {
     SnGraph *g = e->g;
-    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), size(e, 1)};
+    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), sn_size(e->g, 1)};
     const SnValue seed = sn_bitcast(g, spread(e, of_row(e, "seed", SN_I64)), SN_U64);
     const SnValue half[] = {
         sn_reshape(g, sn_cast(g, seed, SN_U32), 2, one),
@@ -177,7 +172,7 @@ static SnValue key_of(Entry *e)
 static SnValue uniform(Entry *e, SnValue length)
 {
     SnGraph *g = e->g;
-    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), size(e, 1)};
+    const SnValue one[] = {sn_mul(g, e->batch, e->wanted), sn_size(e->g, 1)};
     const SnValue place = sn_reshape(g, sn_cast(g, length, SN_U32), 2, one);
     const SnValue zero = sn_broadcast(g, sn_const_int(g, SN_U32, 0), 2, one);
     return sn_uniform(g, key_of(e), sn_concat(g, 2, (SnValue[]){place, zero}, 1));
@@ -188,9 +183,9 @@ static SnValue uniform(Entry *e, SnValue length)
 static SnValue gumbel(Entry *e, SnValue index, SnValue length)
 {
     SnGraph *g = e->g;
-    const SnValue rows = sn_dim(g, index, 0), v = sn_dim(g, index, 1), pair = size(e, 2);
-    const SnValue place[] = {rows, size(e, 1)}, all[] = {rows, v, size(e, 1)},
-                  keys[] = {rows, size(e, 1), pair};
+    const SnValue rows = sn_dim(g, index, 0), v = sn_dim(g, index, 1), pair = sn_size(e->g, 2);
+    const SnValue place[] = {rows, sn_size(e->g, 1)}, all[] = {rows, v, sn_size(e->g, 1)},
+                  keys[] = {rows, sn_size(e->g, 1), pair};
     const SnValue at = sn_broadcast(g, sn_reshape(g, sn_cast(g, length, SN_U32), 2, place), 2, all);
     const SnValue count[] = {sn_reshape(g, at, 3, all), sn_reshape(g, sn_cast(g, index, SN_U32), 3, all)};
     const SnValue key = sn_broadcast(g, sn_reshape(g, key_of(e), 3, keys), 3, (SnValue[]){rows, v, pair});
@@ -237,7 +232,7 @@ static void beam(Entry *e)
     SnValue length = sn_none();
     sn_entry_begin(g, "beam");
     const SnValue logits = build_model(e, true), scores = process(e, sn_log_softmax(g, logits, -1), &length);
-    const SnValue column[] = {sn_dim(g, scores, 0), size(e, 1)};
+    const SnValue column[] = {sn_dim(g, scores, 0), sn_size(e->g, 1)};
     const SnValue before = sn_reshape(g, spread(e, of_row(e, "score", SN_F32)), 2, column);
     const SnValue sum = sn_add(g, scores, before);
     const SnValue index = sn_iota(g, SN_I64, 1, 2, (SnValue[]){column[0], sn_dim(g, sum, 1)});
@@ -281,28 +276,11 @@ static bool keeps(const Entry *e, SnPastKind kind)
 /* Keys that the graph does not depend on. */
 static bool is_of_runs(const char *key)
 {
-    static const char *const keys[] = {"max_new_tokens",
-                                       "max_length",
-                                       "num_return_sequences",
-                                       "seed",
-                                       "stop_strings",
-                                       "early_stopping",
-                                       "length_penalty",
-                                       "max_time",
-                                       "use_cache",
-                                       "transformers_version",
-                                       "num_beams",
-                                       "prompt_lookup_num_tokens",
-                                       "max_matching_ngram_size",
-                                       "num_assistant_tokens",
-                                       "pad_token_id",
-                                       "negative_prompt_ids",
-                                       "adapter_rows",
-                                       "bos_token_id"};
-    for (size_t i = 0; i < SN_COUNT(keys); i++)
-        if (strcmp(keys[i], key) == 0)
-            return true;
-    return false;
+    return sn_is_one_of(sn_bytes_str(key),
+                        "max_new_tokens max_length num_return_sequences seed stop_strings early_stopping "
+                        "length_penalty max_time use_cache transformers_version num_beams "
+                        "prompt_lookup_num_tokens max_matching_ngram_size num_assistant_tokens pad_token_id "
+                        "negative_prompt_ids adapter_rows bos_token_id");
 }
 
 /* Numbers that the config asks for and that rows may have of their own. k of top_k bounds a sort, so it is

@@ -453,12 +453,6 @@ static double mark_number(SnLogits *l, const SnJson *mark, const char *key, doub
     return x;
 }
 
-static bool mark_flag(const SnJson *mark, const char *key)
-{
-    bool flag = false;
-    return sn_json_bool(sn_json_get(mark, key), &flag) && flag;
-}
-
 static bool is_synthid(const SnJson *mark)
 {
     return sn_json_get(mark, "ngram_len") != NULL;
@@ -508,7 +502,7 @@ static void synthid(SnLogits *l, const Row *row)
     bool is_right = list && list->kind == SN_JSON_ARRAY && list->n >= 1 && list->n <= DEPTH;
     for (; is_right && depth < list->n; depth++)
         is_right = sn_json_int(sn_json_at(list, (uint32_t)depth), &key[depth]);
-    if (!is_right || mark_flag(mark, "debug_mode")) {
+    if (!is_right || sn_json_bool_of(mark, "debug_mode", false)) {
         fail(l, "keys", "a list of up to 64 numbers, or debug_mode is on");
         return;
     }
@@ -519,7 +513,7 @@ static void synthid(SnLogits *l, const Row *row)
     l->scores = sn_logits_synthid(l->g, l->scores, l->ids, l->length, l->prompt,
                                   sampling_table(l, (int64_t)size, (uint32_t)seed),
                                   sn_const_data(l->g, SN_I64, 1, &depth, key), (int64_t)ngram, depth,
-                                  (int64_t)history, mark_flag(mark, "skip_first_ngram_calls"));
+                                  (int64_t)history, sn_json_bool_of(mark, "skip_first_ngram_calls", false));
 }
 
 static void normalize(SnLogits *l, const Row *row)
@@ -666,11 +660,7 @@ static SnStatus run_chain(SnContext *ctx, SnProgram *program, const SnView *ids,
             st = sn_results_add(r, name[i], &v, err);
     }
     sn_instance_destroy(s);
-    if (st == SN_OK)
-        *out = r;
-    else
-        sn_results_destroy(r);
-    return st;
+    return sn_results_finish(st, r, out);
 }
 
 SnStatus sn_logits_process(SnCompiler *cc, const char *device, const SnJson *chain, const SnView *ids,

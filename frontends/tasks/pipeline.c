@@ -41,21 +41,8 @@ static const Task tasks[] = {
 
 static const Task *find_task(const char *name)
 {
-    for (size_t i = 0; i < SN_COUNT(tasks); i++)
-        if (strcmp(tasks[i].name, name) == 0)
-            return &tasks[i];
-    return NULL;
-}
-
-bool sn_pipe_is_listed(SnBytes key, const char *list)
-{
-    for (const char *word = list; *word;) {
-        const size_t n = strcspn(word, " ");
-        if (sn_bytes_equal(key, sn_bytes(word, n)))
-            return true;
-        word += n + (word[n] == ' ');
-    }
-    return false;
+    const size_t i = SN_FIND_ROW(tasks, name, sn_bytes_str(name));
+    return i < SN_COUNT(tasks) ? &tasks[i] : NULL;
 }
 
 static SnStatus check_args(const SnPipe *p, const char *args, SnError *err)
@@ -63,8 +50,8 @@ static SnStatus check_args(const SnPipe *p, const char *args, SnError *err)
     const SnJson *k = p->kwargs;
     SN_CHECK(!k || k->kind == SN_JSON_OBJECT, err, SN_EINVAL, "%s: the arguments are no object", p->task);
     for (uint32_t i = 0; k && args && i < k->n; i++)
-        SN_CHECK(sn_pipe_is_listed(k->u.child[i].key, args) ||
-                     sn_pipe_is_listed(k->u.child[i].key, "batch_size num_workers"),
+        SN_CHECK(sn_is_one_of(k->u.child[i].key, args) ||
+                     sn_is_one_of(k->u.child[i].key, "batch_size num_workers"),
                  err, SN_EUNSUPPORTED, "%s: argument %.*s", p->task, sn_pipe_shown(k->u.child[i].key),
                  (const char *)k->u.child[i].key.at);
     return SN_OK;
@@ -199,7 +186,7 @@ SnStatus sn_pipe_tokenizer_args(const SnPipe *p, const SnJson *object, const cha
              "%s: the tokenizer's arguments are no object", p->task);
     for (uint32_t i = 0; object && i < object->n; i++) {
         const SnBytes key = object->u.child[i].key;
-        SN_CHECK(sn_pipe_is_listed(key, known) || sn_pipe_is_listed(key, own), err, SN_EUNSUPPORTED,
+        SN_CHECK(sn_is_one_of(key, known) || sn_is_one_of(key, own), err, SN_EUNSUPPORTED,
                  "%s: argument %.*s", p->task, sn_pipe_shown(key), (const char *)key.at);
     }
     const SnJson *truncation = sn_json_get(object, "truncation");

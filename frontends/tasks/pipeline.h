@@ -33,7 +33,6 @@ SN_MUST_CHECK SnStatus sn_pipe_word(const SnPipe *p, const char *name, const cha
 SN_MUST_CHECK SnStatus sn_pipe_tokenizer_args(const SnPipe *p, const SnJson *object, const char *own,
                                               SnTokenizeOptions *o, SnError *err);
 /* Is a key one of the words of a list "a b c"? */
-bool sn_pipe_is_listed(SnBytes key, const char *list);
 
 /* ---- texts ---- */
 /* How many bytes of a text to quote in a message: whole characters. */

@@ -55,7 +55,7 @@ static SnStatus read_pair(SnPipe *p, const SnJson *v, SnBytes *text, SnBytes *pa
     SN_CHECK(v->kind == SN_JSON_OBJECT, err, SN_EINVAL,
              "%s: an input is neither a string nor {\"text\", \"text_pair\"}", p->task);
     for (uint32_t i = 0; i < v->n; i++)
-        SN_CHECK(sn_pipe_is_listed(v->u.child[i].key, "text text_pair"), err, SN_EINVAL,
+        SN_CHECK(sn_is_one_of(v->u.child[i].key, "text text_pair"), err, SN_EINVAL,
                  "%s: an input has the key %.*s, expected text and text_pair", p->task,
                  sn_pipe_shown(v->u.child[i].key), (const char *)v->u.child[i].key.at);
     const SnJson *second = sn_json_get(v, "text_pair");
@@ -328,7 +328,7 @@ static SnStatus spread_input(SnPipe *p, const SnJson **labels, const SnJson **te
         return SN_OK;
     for (uint32_t i = 0; i < in->n; i++) {
         const SnJson *v = &in->u.child[i];
-        if (sn_pipe_is_listed(v->key, "sequence sequences"))
+        if (sn_is_one_of(v->key, "sequence sequences"))
             p->input = v;
         else if (sn_bytes_is(v->key, "candidate_labels"))
             *labels = v;

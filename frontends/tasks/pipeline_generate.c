@@ -54,7 +54,7 @@ static void put_member(SnText *t, SnBytes key, const SnJson *value)
 static void put_members(SnText *t, const SnJson *object, const char *list, bool is_listed)
 {
     for (uint32_t i = 0; object && object->kind == SN_JSON_OBJECT && i < object->n; i++)
-        if (sn_pipe_is_listed(object->u.child[i].key, list) == is_listed)
+        if (sn_is_one_of(object->u.child[i].key, list) == is_listed)
             put_member(t, object->u.child[i].key, &object->u.child[i]);
 }
 

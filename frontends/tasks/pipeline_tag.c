@@ -30,20 +30,12 @@ typedef SN_VEC(Entity) Entities;
 
 /* ---- tokens ---- */
 
-static size_t count_code_points(SnBytes s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += (s.at[i] & 0xC0) != 0x80;
-    return n;
-}
-
 /* Does the token go on with the word before it? */
 static bool continues_word(const Tagger *t, const SnCodePoints *text, SnBytes token, int64_t start,
                            int64_t end)
 {
     if (t->prefix.n)
-        return count_code_points(token) != count_code_points(sn_pipe_slice(text, start, end));
+        return sn_utf8_count(token) != sn_utf8_count(sn_pipe_slice(text, start, end));
     const SnBytes around = sn_pipe_slice(text, start - 1, start + 1);
     return start > 0 && (around.n == 0 || !memchr(around.at, ' ', around.n));
 }

@@ -235,10 +235,7 @@ static const struct {
 
 static size_t find_task(const char *name)
 {
-    size_t i = 0;
-    while (i < SN_COUNT(tasks) && strcmp(tasks[i].name, name) != 0)
-        i++;
-    return i;
+    return SN_FIND_ROW(tasks, name, sn_bytes_str(name));
 }
 
 const char *sn_task_head(const char *task)

@@ -10,26 +10,21 @@
 
 #include <stdio.h>
 
-#define MAX_PATH_SIZE 4096
-#define MAX_BATCH     32
+#define MAX_BATCH 32
 
 /* ---- files ---- */
 
 static SnStatus read_json(SnModel *m, const char *path, SnArena *arena, const SnJson **out, SnError *err)
 {
-    char full[MAX_PATH_SIZE];
-    SnFile *file = NULL;
+    char full[SN_PATH_SIZE];
     SnJson *json = NULL;
     *out = NULL;
-    SN_CHECK(snprintf(full, sizeof full, "%s/%s", m->folder, path) < MAX_PATH_SIZE, err, SN_EINVAL,
-             "%s: the path is too long", m->folder);
+    SN_TRY(sn_path_join(full, m->folder, path, err));
     if (!sn_file_exists(full))
         return SN_OK;
-    SN_TRY(sn_file_open(m->ctx, full, &file, err));
-    const SnStatus st = sn_json_parse(arena, full, sn_file_bytes(file), &json, err);
-    sn_file_release(file);
+    SN_TRY(sn_json_read(m->ctx, arena, full, &json, err));
     *out = json;
-    return st;
+    return SN_OK;
 }
 
 /* A module's folder comes from a file: it must stay below the model's. */
@@ -74,12 +69,9 @@ static bool find_kind(SnBytes type, ModuleKind *out)
     size_t at = type.n;
     while (at > 0 && type.at[at - 1] != '.')
         at--;
-    for (size_t i = 0; i < SN_COUNT(module_names); i++)
-        if (sn_bytes_is(sn_bytes(type.at + at, type.n - at), module_names[i])) {
-            *out = (ModuleKind)i;
-            return true;
-        }
-    return false;
+    const size_t i = SN_FIND_WORD(module_names, sn_bytes(type.at + at, type.n - at));
+    *out = (ModuleKind)i;
+    return i < SN_COUNT(module_names);
 }
 
 static SnStatus read_module(SnModel *m, const SnJson *row, SnArena *arena, Module *out, SnError *err)
@@ -167,7 +159,7 @@ static bool is_wanted(const SnJson *config, size_t i)
         flag = flag || sn_json_is(&mode->u.child[k], poolings[i].mode);
     if (mode && mode->kind == SN_JSON_STRING)
         return sn_json_is(mode, poolings[i].mode);
-    return flag || (sn_json_bool(sn_json_get(config, poolings[i].flag), &flag) && flag);
+    return flag || sn_json_bool_of(config, poolings[i].flag, false);
 }
 
 static SnValue pool_one(SnGraph *g, size_t i, SnValue x, SnValue mask)
@@ -204,9 +196,9 @@ static SnValue pool(SnModel *m, SnGraph *g, const Module *module, SnValue x, SnV
 /* A module's own weights join those of the model under "<path>.<name>". */
 static SnStatus add_weights(SnModel *m, const Module *module, SnError *err)
 {
-    char path[MAX_PATH_SIZE], name[512];
+    char path[SN_PATH_SIZE], name[512];
     SnSafetensors f = {0};
-    SN_CHECK(snprintf(path, sizeof path, "%s/%s/model.safetensors", m->folder, module->path) < MAX_PATH_SIZE,
+    SN_CHECK(snprintf(path, sizeof path, "%s/%s/model.safetensors", m->folder, module->path) < SN_PATH_SIZE,
              err, SN_EINVAL, "%s: the path is too long", m->folder);
     SN_TRY(sn_safetensors_open(m->ctx, path, &f, err));
     SnStatus st = SN_OK;
@@ -251,9 +243,10 @@ static SnValue dense(SnModel *m, SnGraph *g, const Module *module, SnValue x)
     size_t at = act.n;
     while (at > 0 && act.at[at - 1] != '.')
         at--;
-    for (size_t i = 0; i < SN_COUNT(dense_acts); i++)
-        if (sn_bytes_is(sn_bytes(act.at + at, act.n - at), dense_acts[i][0]))
-            return *dense_acts[i][1] ? sn_op(g, dense_acts[i][1], &y, 1, NULL, 0) : y;
+    const size_t i = sn_find_row(dense_acts[0], SN_COUNT(dense_acts), sizeof *dense_acts,
+                                 sn_bytes(act.at + at, act.n - at));
+    if (i < SN_COUNT(dense_acts))
+        return *dense_acts[i][1] ? sn_op(g, dense_acts[i][1], &y, 1, NULL, 0) : y;
     return sn_graph_fail(g, SN_EUNSUPPORTED, "%s/%s/config.json: activation %.*s", m->folder, module->path,
                          (int)act.n, (const char *)act.at);
 }
@@ -403,11 +396,7 @@ static SnStatus run_batches(SnModel *m, SnModelProgram *p, const SnBytes *text, 
         sn_results_destroy(r);
     }
     sn_arena_clear(&arena);
-    if (st == SN_OK)
-        *out = whole;
-    else
-        sn_results_destroy(whole);
-    return st;
+    return sn_results_finish(st, whole, out);
 }
 
 SnStatus sn_model_embed(SnModel *m, const SnBytes *text, size_t ntext, SnResults **out, SnError *err)
@@ -480,7 +469,7 @@ SnValue sn_sentence_rank(SnModel *m, SnGraph *g, SnModelProgram *p, const SnText
     SnBytes name = sn_bytes_str("");
     bool sigmoid = sn_config_labels(&m->config) == 1;
     if (sn_json_string(act, &name))
-        sigmoid = name.n >= 7 && memcmp(name.at + name.n - 7, "Sigmoid", 7) == 0;
+        sigmoid = sn_bytes_ends(name, "Sigmoid");
     return sigmoid ? sn_sigmoid(g, net.out[0]) : net.out[0];
 }
 

@@ -23,7 +23,6 @@ static bool gives_types(const SnModel *m, const SnJson *config)
     static const char *const kinds[] = {"Bert",     "Electra",  "MobileBert",  "ConvBert",  "Funnel",
                                         "Lxmert",   "LayoutLM", "SqueezeBert", "DebertaV2", "Deberta",
                                         "RoFormer", "RemBert",  "Tapas"};
-    static const char *const without[] = {"mpnet", "albert", "roberta", "camembert", "xlm-roberta", "bart"};
     const SnJson *names = sn_json_get(config, "model_input_names");
     SnBytes class = {0};
     bool found = false;
@@ -32,11 +31,9 @@ static bool gives_types(const SnModel *m, const SnJson *config)
             found = found || sn_json_is(&names->u.child[i], "token_type_ids");
         return found;
     }
-    if (!sn_json_string(sn_json_get(config, "tokenizer_class"), &class)) {
-        for (size_t i = 0; m->config.json && i < SN_COUNT(without); i++)
-            found = found || strcmp(m->config.model_type, without[i]) == 0;
-        return !found;
-    }
+    if (!sn_json_string(sn_json_get(config, "tokenizer_class"), &class))
+        return !m->config.json || !sn_is_one_of(sn_bytes_str(m->config.model_type),
+                                                "mpnet albert roberta camembert xlm-roberta bart");
     for (size_t i = 0; i < SN_COUNT(kinds); i++) {
         const size_t n = strlen(kinds[i]);
         found = found || (class.n >= n + 9 && memcmp(class.at, kinds[i], n) == 0 &&
@@ -48,15 +45,12 @@ static bool gives_types(const SnModel *m, const SnJson *config)
 SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err)
 {
     SnArena arena;
-    SnFile *file = NULL;
     SnJson *json = NULL;
     sn_arena_init(&arena, sn_allocator(m->ctx));
     const char *path = sn_arena_printf(&arena, "%s/tokenizer_config.json", m->folder);
     SnStatus st = path ? SN_OK : sn_fail(err, SN_ENOMEM, "%s: no memory", m->folder);
     if (st == SN_OK && sn_file_exists(path))
-        st = sn_file_open(m->ctx, path, &file, err);
-    if (st == SN_OK && file)
-        st = sn_json_parse(&arena, path, sn_file_bytes(file), &json, err);
+        st = sn_json_read(m->ctx, &arena, path, &json, err);
     const SnJson *class = sn_json_get(json, "tokenizer_class");
     *out = (SnTextConfig){.gives_types = gives_types(m, json)};
     out->is_generic =
@@ -65,8 +59,7 @@ SnStatus sn_text_config(SnModel *m, SnTextConfig *out, SnError *err)
     out->has_response = !sn_json_is_null(sn_json_get(json, "response_template"));
     out->cuts_left = sn_json_is(sn_json_get(json, "truncation_side"), "left");
     out->pads_left = sn_json_is(sn_json_get(json, "padding_side"), "left");
-    (void)sn_json_bool(sn_json_get(json, "clean_up_tokenization_spaces"), &out->cleans_up);
-    sn_file_release(file);
+    out->cleans_up = sn_json_bool_of(json, "clean_up_tokenization_spaces", false);
     sn_arena_clear(&arena);
     return st;
 }

@@ -70,14 +70,6 @@ static SnStatus find_fields(Answers *a, SnError *err)
     return SN_OK;
 }
 
-static int64_t code_points(SnBytes s)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += (s.at[i] & 0xC0) != 0x80;
-    return n;
-}
-
 /* The first of a row's answers. */
 static SnStatus read_answer(const Answers *a, int64_t row, SnBytes context, Answer *out, SnError *err)
 {
@@ -93,7 +85,8 @@ static SnStatus read_answer(const Answers *a, int64_t row, SnBytes context, Answ
     if (nstart == 0)
         return SN_OK;
     const SnBytes s = sn_cell_bytes(text);
-    const int64_t at = sn_cell_int(start), n = code_points(s), all = code_points(context);
+    const int64_t at = sn_cell_int(start), n = (int64_t)sn_utf8_count(s),
+                  all = (int64_t)sn_utf8_count(context);
     SN_CHECK(s.at && !sn_cell_is_null(start) && at >= 0 && n <= all && at <= all - n, err, SN_EINVAL,
              "%s: row %lld: the answer is no part of its context", a->what, (long long)row);
     *out = (Answer){at, at + n};

@@ -211,10 +211,7 @@ const SnTrainKey *sn_train_key(size_t i)
 
 static const SnTrainKey *find(const char *name)
 {
-    for (size_t i = 0; i < SN_COUNT(keys); i++)
-        if (strcmp(keys[i].name, name) == 0)
-            return &keys[i];
-    return NULL;
+    return sn_train_key(SN_FIND_ROW(keys, name, sn_bytes_str(name)));
 }
 
 /* ---- values ---- */
@@ -320,17 +317,6 @@ bool sn_arg_is_usual(const SnTrainKey *k, const SnJson *v)
     return sn_json_is_null(v) || (k->otherwise && is_json(v, k->otherwise));
 }
 
-bool sn_arg_is_choice(const char *choice, SnBytes s)
-{
-    for (const char *c = choice; *c;) {
-        const size_t n = strcspn(c, "|");
-        if (n == s.n && memcmp(c, s.at, n) == 0)
-            return true;
-        c += n + (c[n] == '|');
-    }
-    return false;
-}
-
 static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
 {
     static const char *const kinds[] = {[SN_KEY_BOOL] = "true or false",
@@ -363,9 +349,9 @@ static SnStatus check_value(const SnTrainKey *k, const SnJson *v, SnError *err)
         SN_CHECK(memchr(v->u.string.at, 0, v->u.string.n) == NULL, err, SN_EINVAL, "config: %s: holds a NUL",
                  k->name);
     if (k->choice && k->kind == SN_KEY_STRING)
-        SN_CHECK(sn_arg_is_choice(k->choice, v->u.string), err, SN_EINVAL,
-                 "config: %s: expected %s, found %.*s", k->name, k->choice,
-                 (int)(v->u.string.n < 80 ? v->u.string.n : 80), (const char *)v->u.string.at);
+        SN_CHECK(sn_is_one_of(v->u.string, k->choice), err, SN_EINVAL, "config: %s: expected %s, found %.*s",
+                 k->name, k->choice, (int)(v->u.string.n < 80 ? v->u.string.n : 80),
+                 (const char *)v->u.string.at);
     return SN_OK;
 }
 

@@ -14,6 +14,5 @@ const char *sn_arg_string(const SnJson *config, const char *key); /* lives as lo
 bool sn_arg_is_usual(const SnTrainKey *k, const SnJson *v);
 /* Edits that make b of a: insertions, removals, replacements. */
 size_t sn_arg_distance(SnBytes a, const char *b);
-bool sn_arg_is_choice(const char *choice, SnBytes s); /* is it one of "no|steps|epoch"? */
 
 #endif

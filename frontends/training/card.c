@@ -40,12 +40,9 @@ static void number_text(const SnJson *v, char *out, size_t size)
 
 static bool is_of_eval(const SnJson *v)
 {
-    static const char *const others[] = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"};
     double x = 0;
-    for (size_t i = 0; i < SN_COUNT(others); i++)
-        if (sn_bytes_is(v->key, others[i]))
-            return false;
-    return v->key.n > 5 && memcmp(v->key.at, "eval_", 5) == 0 && sn_json_number(v, &x);
+    return !sn_is_one_of(v->key, "eval_runtime eval_samples_per_second eval_steps_per_second") &&
+           v->key.n > 5 && sn_bytes_begins(v->key, "eval_") && sn_json_number(v, &x);
 }
 
 /* eval_f1_macro is "F1 Macro". */

@@ -16,18 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_PATH_SIZE 4096
 #define MAX_DEPTH     4
 #define PREFIX        "checkpoint-"
 #define UNFINISHED    ".unfinished"
 #define WEIGHTS_OF(t) ((t)->adapter ? "adapter_model.safetensors" : "model.safetensors")
-
-static SnStatus join(const char *folder, const char *name, char out[MAX_PATH_SIZE], SnError *err)
-{
-    const int n = snprintf(out, MAX_PATH_SIZE, "%s/%s", folder, name);
-    SN_CHECK(n > 0 && n < MAX_PATH_SIZE, err, SN_EINVAL, "%s: the path is too long", folder);
-    return SN_OK;
-}
 
 static SnStatus sync_path(const char *path, SnError *err)
 {
@@ -42,10 +34,10 @@ static SnStatus sync_path(const char *path, SnError *err)
 static void remove_folder(const char *path, int depth)
 {
     DIR *d = depth < MAX_DEPTH ? opendir(path) : NULL;
-    char name[MAX_PATH_SIZE];
+    char name[SN_PATH_SIZE];
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-            join(path, e->d_name, name, NULL) != SN_OK)
+            sn_path_join(name, path, e->d_name, NULL) != SN_OK)
             continue;
         if (unlink(name) != 0)
             remove_folder(name, depth + 1);
@@ -57,8 +49,8 @@ static void remove_folder(const char *path, int depth)
 
 static SnStatus put_file(SnTrainer *t, const char *folder, const char *name, SnBytes bytes, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
-    SN_TRY(join(folder, name, path, err));
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, folder, name, err));
     SN_TRY(sn_file_write(t->ctx, path, &bytes, 1, err));
     return sync_path(path, err);
 }
@@ -124,7 +116,7 @@ static SnStatus put_tensors(SnTrainer *t, const SnResults *state, const char *fo
     const size_t n = parameters ? t->used.n : 0, all = sn_results_count(state);
     SnStWrite *w = sn_arena_array(&t->batch_arena, n + all + 1, sizeof *w);
     size_t count = 0;
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SN_CHECK(w, err, SN_ENOMEM, "%s: no memory", folder);
     for (size_t i = 0; parameters && i < n; i++) {
         const SnNamedTensor *own = sn_results_find(state, t->used.at[i]);
@@ -146,7 +138,7 @@ static SnStatus put_tensors(SnTrainer *t, const SnResults *state, const char *fo
         if (!is_done && is_own == parameters)
             w[count++] = (SnStWrite){.name = name, .view = x->view};
     }
-    SN_TRY(join(folder, parameters ? "model.safetensors" : "optimizer.safetensors", path, err));
+    SN_TRY(sn_path_join(path, folder, parameters ? "model.safetensors" : "optimizer.safetensors", err));
     SN_TRY(sn_safetensors_write(t->ctx, path, w, count, parameters ? &o : NULL, err));
     return sync_path(path, err);
 }
@@ -168,12 +160,12 @@ static SnStatus put_config(SnTrainer *t, const char *folder, SnError *err)
 
 static SnStatus put_adapter(SnTrainer *t, const SnResults *state, const char *folder, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SN_TRY(sn_adapter_set(t->adapter, sn_results_get(state, 0), sn_results_count(state), err));
     SN_TRY(sn_adapter_save(t->adapter, folder, err));
-    SN_TRY(join(folder, "adapter_config.json", path, err));
+    SN_TRY(sn_path_join(path, folder, "adapter_config.json", err));
     SN_TRY(sync_path(path, err));
-    SN_TRY(join(folder, WEIGHTS_OF(t), path, err));
+    SN_TRY(sn_path_join(path, folder, WEIGHTS_OF(t), err));
     return sync_path(path, err);
 }
 
@@ -399,12 +391,12 @@ static SnStatus add_found(SnTrainer *t, const char *name, const char *path, Foun
 /* The checkpoints that there are, ascending. Removes unfinished ones. */
 static SnStatus list(SnTrainer *t, FoundList *out, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SnStatus st = SN_OK;
     DIR *d = opendir(t->output);
     for (struct dirent *e = d ? readdir(d) : NULL; e && st == SN_OK; e = readdir(d))
         if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) == 0 &&
-            join(t->output, e->d_name, path, NULL) == SN_OK)
+            sn_path_join(path, t->output, e->d_name, NULL) == SN_OK)
             st = add_found(t, e->d_name, path, out, err);
     if (d)
         (void)closedir(d);
@@ -425,10 +417,10 @@ SnStatus sn_checkpoint_last(SnTrainer *t, const char **out, SnError *err)
 /* Removes the folder of a step, unless it is the best one's; or says what it would do. */
 static bool drop(const SnTrainer *t, int64_t step, bool does)
 {
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     const int n = snprintf(path, sizeof path, "%s/" PREFIX "%lld", t->output, (long long)step);
     const char *best = t->state.best_model_checkpoint;
-    if (n <= 0 || n >= MAX_PATH_SIZE || (best && strcmp(best, path) == 0))
+    if (n <= 0 || n >= SN_PATH_SIZE || (best && strcmp(best, path) == 0))
         return false;
     if (does)
         remove_folder(path, 0);
@@ -513,8 +505,8 @@ SnStatus sn_checkpoint_write(SnTrainer *t, SnError *err)
 static SnStatus open_tensors(SnTrainer *t, const char *folder, const char *file, SnSafetensors *out,
                              SnError *err)
 {
-    char path[MAX_PATH_SIZE];
-    SN_TRY(join(folder, file, path, err));
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, folder, file, err));
     return sn_safetensors_open(t->ctx, path, out, err);
 }
 
@@ -566,13 +558,9 @@ SnStatus sn_checkpoint_weights(SnTrainer *t, const char *folder, SnError *err)
 
 static SnStatus read_json(SnTrainer *t, const char *folder, const char *name, SnJson **out, SnError *err)
 {
-    char path[MAX_PATH_SIZE];
-    SnFile *file = NULL;
-    SN_TRY(join(folder, name, path, err));
-    SN_TRY(sn_file_open(t->ctx, path, &file, err));
-    const SnStatus st = sn_json_parse(&t->arena, path, sn_file_bytes(file), out, err);
-    sn_file_release(file);
-    return st;
+    char path[SN_PATH_SIZE];
+    SN_TRY(sn_path_join(path, folder, name, err));
+    return sn_json_read(t->ctx, &t->arena, path, out, err);
 }
 
 static SnStatus read_plateau(SnTrainer *t, const char *folder, SnError *err)

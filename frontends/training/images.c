@@ -71,12 +71,6 @@ static SnStatus channel_numbers(const SnJson *p, const char *key, double otherwi
     return SN_OK;
 }
 
-static bool is_set(const SnJson *p, const char *key, bool otherwise)
-{
-    bool v = otherwise;
-    return sn_json_bool(sn_json_get(p, key), &v) ? v : otherwise;
-}
-
 /* {"height", "width"}, {"shortest_edge"}, or one number. */
 static SnStatus read_size(const SnJson *p, const char *key, bool is_square, int64_t otherwise,
                           SnImageSize *out, SnError *err)
@@ -109,15 +103,15 @@ static SnStatus read_sizes(SnImages *x, const SnModel *model, SnError *err)
     x->is_known = own || !p;
     if (!p && of_model > 0)
         x->resize = (SnImageSize){.height = of_model, .width = of_model};
-    if (p && is_set(p, "do_resize", own != NULL))
+    if (p && sn_json_bool_of(p, "do_resize", own != NULL))
         SN_TRY(read_size(p, "size", !own || own->is_square, own ? own->size : 0, &x->resize, err));
-    if (p && is_set(p, "do_center_crop", own && own->crop))
+    if (p && sn_json_bool_of(p, "do_center_crop", own && own->crop))
         SN_TRY(read_size(p, "crop_size", true, own ? own->crop : 0, &x->crop, err));
     (void)sn_json_int(sn_json_get(p, "resample"), &how);
     SN_CHECK(how >= 0 && how < SN_RESAMPLES, err, SN_EFORMAT,
              "preprocessor_config.json: resample: expected 0 to %d", SN_RESAMPLES - 1);
     x->how = (SnResample)how;
-    SN_CHECK(!x->crop.shortest && !is_set(p, "do_pad", false), err, SN_EUNSUPPORTED,
+    SN_CHECK(!x->crop.shortest && !sn_json_bool_of(p, "do_pad", false), err, SN_EUNSUPPORTED,
              "preprocessor_config.json: do_pad, or a crop_size of the shortest_edge: not yet");
     if (own && strcmp(own->name, "ConvNext") == 0 && x->resize.shortest) {
         const int64_t n = x->resize.shortest;
@@ -145,7 +139,8 @@ SnStatus sn_images_begin(SnCollate *c, const SnModel *model, SnError *err)
         SN_TRY(sn_json_parse(c->arena, "preprocessor_config.json", bytes, &p, err));
     x->processor = p;
     const Processor *own = find_processor(p);
-    const bool rescales = is_set(p, "do_rescale", true), normalises = is_set(p, "do_normalize", true);
+    const bool rescales = sn_json_bool_of(p, "do_rescale", true),
+               normalises = sn_json_bool_of(p, "do_normalize", true);
     SN_CHECK(!normalises || !own || own->is_half ||
                  (sn_json_get(p, "image_mean") && sn_json_get(p, "image_std")),
              err, SN_EFORMAT, "preprocessor_config.json: no image_mean or image_std");

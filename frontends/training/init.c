@@ -393,16 +393,15 @@ static SnStatus make_t5(Init *x, SnError *err)
 SnStatus sn_train_init(SnModel *m, uint64_t seed, SnError *err)
 {
     Init x = {.m = m, .seed = seed};
-    for (size_t i = 0; i < SN_COUNT(families); i++)
-        if (strcmp(families[i].type, m->config.model_type) == 0)
-            x.family = &families[i];
-    SN_CHECK(x.family, err, SN_EUNSUPPORTED, "%s: new weights of model type %s: not yet", m->config.path,
-             m->config.model_type);
+    const size_t i = SN_FIND_ROW(families, type, sn_bytes_str(m->config.model_type));
+    SN_CHECK(i < SN_COUNT(families), err, SN_EUNSUPPORTED, "%s: new weights of model type %s: not yet",
+             m->config.path, m->config.model_type);
+    x.family = &families[i];
     if (x.family->part[0])
         SN_TRY(read_dims(&x, err));
     SN_TRY(sn_weights_open_all(m->ctx, NULL, 0, &m->weights, err));
-    for (size_t i = 0; i < SN_COUNT(x.family->part) && x.family->part[i]; i++)
-        SN_TRY(make_rows(&x, x.family->part[i], err));
+    for (size_t k = 0; k < SN_COUNT(x.family->part) && x.family->part[k]; k++)
+        SN_TRY(make_rows(&x, x.family->part[k], err));
     if (x.family->make)
         SN_TRY(x.family->make(&x, err));
     const bool ties = sn_config_bool(&m->config, "tie_word_embeddings", !x.family->is_untied);

@@ -14,17 +14,6 @@
 #define NAME_SIZE SN_PEFT_NAME
 #define MAX_RANK  65536
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* ---- tensors ---- */
 
 /* As a parameter of the model's own file: what is merged or begins to learn. */
@@ -47,7 +36,7 @@ static SnValue as_input(SnBuild *b, const char *name, const SnStTensor *t)
         return v;
     const uint32_t inside = sn_outside_begin(b->g);
     for (int i = 0; i < t->ndim; i++)
-        dims[i] = size(b, t->dims[i]);
+        dims[i] = sn_size(b->g, t->dims[i]);
     v = sn_input(b->g, name, t->dtype, t->ndim, dims);
     sn_outside_end(b->g, inside);
     const char *own = sn_arena_strndup(b->arena, name, strlen(name));
@@ -61,7 +50,8 @@ static SnValue tensor(SnBuild *b, const char *name)
 {
     SnAdapter *a = b->adapter;
     const SnStTensor *t = a->weights ? sn_weights_find(a->weights, name) : NULL;
-    const bool learns = b->adapter_form == SN_ADAPTER_LEARNT && !ends_with(name, ".base_layer.weight") &&
+    const bool learns = b->adapter_form == SN_ADAPTER_LEARNT &&
+                        !sn_bytes_ends(sn_bytes_str(name), ".base_layer.weight") &&
                         !sn_peft_is_taken(sn_bytes_str(name));
     uint32_t at = 0;
     if (!t)
@@ -169,7 +159,7 @@ static bool copy_name(SnBuild *b, const char *path, const SnStTensor *t, char ou
     char module[NAME_SIZE];
     const bool is_all = sn_json_is(bias, "all"), is_bias = is_all || sn_json_is(bias, "lora_only");
     bool is_target = false, is_copied = is_saved(b, path);
-    if (!is_copied && is_bias && ends_with(path, ".bias")) {
+    if (!is_copied && is_bias && sn_bytes_ends(sn_bytes_str(path), ".bias")) {
         (void)snprintf(module, sizeof module, "%.*s", (int)(strlen(path) - 5), path);
         (void)sn_peft_targets(b, module, weight && weight->ndim == 2, &is_target);
         is_copied = is_all || is_target;
@@ -358,9 +348,7 @@ static SnPeftWanted wanted(const SnAdapter *a, const char *name, int64_t rows, i
 
 static SnPeftWanted wanted_row(const SnAdapter *a, const char *name, int64_t rows, int64_t cols, bool is_up)
 {
-    bool is_usual = true;
-    (void)sn_json_bool(sn_json_get(a->config, "init_lora_weights"), &is_usual);
-    const bool is_flat = !is_up && is_usual;
+    const bool is_flat = !is_up && sn_json_bool_of(a->config, "init_lora_weights", true);
     return (SnPeftWanted){name, rows, cols, is_flat ? SN_PEFT_FLAT : SN_PEFT_NORMAL, is_flat ? 0 : 1};
 }
 
@@ -381,7 +369,7 @@ static SnValue of_rows(SnBuild *b, SnValue narrow)
         return narrow;
     const SnValue at = sn_nn_input(b, "adapter_rows");
     for (int i = 0; i < rank; i++)
-        dims[i] = i == 0 ? sn_dim(g, at, 0) : size(b, 1);
+        dims[i] = i == 0 ? sn_dim(g, at, 0) : sn_size(b->g, 1);
     dims[rank - 1] = sn_dim(g, narrow, rank - 1);
     const SnValue row = sn_gather(g, tensor(b, SN_PEFT_COLUMNS), 1, (const int[]){0}, &at, NULL);
     return sn_mul(g, narrow, sn_reshape(g, row, rank, dims));
@@ -482,7 +470,7 @@ static Product merge_lora(const Product *p, const Lora *l)
     const uint32_t scope = sn_adapter_outside(b);
     SnValue w = with_delta(p, l), bias = p->bias;
     if (l->magnitude.ref) {
-        const SnValue column[] = {size(p->b, p->out), size(p->b, 1)};
+        const SnValue column[] = {sn_size(g, p->out), sn_size(g, 1)};
         w = sn_mul(g, w, sn_reshape(g, stretch(p, l), 2, column));
     }
     if (l->bias.ref) {
@@ -530,7 +518,7 @@ static SnValue ia3(const Product *p)
     SnGraph *g = b->g;
     const bool is_in = sn_peft_is_named(b, "feedforward_modules", p->module, false);
     const SnPeftWanted shape = {"ia3_l", is_in ? 1 : p->out, is_in ? p->in : 1, SN_PEFT_FLAT, 1};
-    const SnValue l = sn_peft_need(b, p->module, shape), n = size(b, is_in ? p->in : p->out);
+    const SnValue l = sn_peft_need(b, p->module, shape), n = sn_size(b->g, is_in ? p->in : p->out);
     if (!l.ref)
         return sn_none();
     if (p->is_merged) {

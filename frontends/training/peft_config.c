@@ -136,15 +136,12 @@ static const struct {
 
 bool sn_peft_is_on(const SnAdapter *a, const char *key)
 {
-    bool v = false;
-    return sn_json_bool(sn_json_get(a->config, key), &v) && v;
+    return sn_json_bool_of(a->config, key, false);
 }
 
 int64_t sn_peft_int(const SnAdapter *a, const char *key, int64_t otherwise)
 {
-    int64_t v = otherwise;
-    (void)sn_json_int(sn_json_get(a->config, key), &v);
-    return v;
+    return sn_json_int_of(a->config, key, otherwise);
 }
 
 static bool is_off(const SnJson *v)
@@ -159,7 +156,7 @@ static SnStatus check_choice(const SnAdapter *a, SnError *err)
         const SnJson *v = sn_json_get(a->config, choices[i].key);
         SnBytes s = {0};
         const bool is_word = sn_json_string(v, &s);
-        SN_CHECK(sn_json_is_null(v) || (is_word && sn_arg_is_choice(choices[i].choice, s)), err, SN_EINVAL,
+        SN_CHECK(sn_json_is_null(v) || (is_word && sn_is_one_of(s, choices[i].choice)), err, SN_EINVAL,
                  "%s: %s: expected %s, found %.*s", a->folder, choices[i].key, choices[i].choice,
                  (int)(s.n < 80 ? s.n : 80), is_word ? (const char *)s.at : "");
     }
@@ -324,9 +321,7 @@ SnStatus sn_peft_read_config(SnAdapter *a, SnBytes bytes, SnError *err)
                        ? sn_arena_strndup(&a->arena, (const char *)s.at, s.n)
                        : "";
     SN_CHECK(a->type_name, err, SN_ENOMEM, "%s: no memory", a->folder);
-    size_t i = 0;
-    while (i < SN_COUNT(types) && strcmp(types[i].name, a->type_name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(types, name, sn_bytes_str(a->type_name));
     SN_CHECK(i < SN_COUNT(types), err, SN_EUNSUPPORTED,
              "%s: peft_type \"%.80s\": expected LORA, IA3, PROMPT_TUNING, P_TUNING or PREFIX_TUNING",
              a->folder, a->type_name);
@@ -430,13 +425,10 @@ static bool has_layer(const SnAdapter *a, const char *module)
 /* Heads that a task trains whole, and that all-linear leaves out. */
 static bool is_head(const SnAdapter *a, const char *module)
 {
-    static const char *const heads[] = {"lm_head", "embed_out", "score", "classifier",
-                                        "cls.predictions.decoder"};
-    for (size_t i = 0; i < SN_COUNT(heads); i++)
-        if (strcmp(module, heads[i]) == 0 &&
-            (i != 2 && i != 3 ? true : sn_json_is(sn_json_get(a->config, "task_type"), "SEQ_CLS")))
-            return true;
-    return false;
+    const SnBytes name = sn_bytes_str(module);
+    return sn_is_one_of(name, "lm_head embed_out cls.predictions.decoder") ||
+           (sn_is_one_of(name, "score classifier") &&
+            sn_json_is(sn_json_get(a->config, "task_type"), "SEQ_CLS"));
 }
 
 static bool is_all_linear(SnBytes s)
@@ -478,8 +470,7 @@ double sn_peft_pattern(SnBuild *b, const char *patterns, const char *key, const 
                        double otherwise)
 {
     const SnJson *c = b->adapter->config, *list = sn_json_get(c, patterns);
-    double v = otherwise;
-    (void)sn_json_number(sn_json_get(c, key), &v);
+    double v = sn_json_number_of(c, key, otherwise);
     SnRegexMatch m;
     for (uint32_t i = 0; list && list->kind == SN_JSON_OBJECT && i < list->n; i++)
         if (matches(b, "(?:.*\\.)?", list->u.child[i].key, "", module, &m))

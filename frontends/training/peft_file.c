@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define MAX_PATH_SIZE 4096
-#define CONFIG        "adapter_config.json"
-#define WEIGHTS       "adapter_model.safetensors"
+#define CONFIG  "adapter_config.json"
+#define WEIGHTS "adapter_model.safetensors"
 
 /* ---- open ---- */
 
@@ -346,17 +345,12 @@ int64_t sn_adapter_rows(const SnAdapter *a)
 
 uint64_t sn_adapter_signature(const SnAdapter *a, SnAdapterForm form)
 {
-    static const char *const free_keys[] = {"base_model_name_or_path", "revision", "auto_mapping",
-                                            "inference_mode", "peft_version"};
     SnText t = {.memory = sn_allocator(a->m->ctx)};
     if (form != SN_ADAPTER_INPUTS)
         return a->id;
     for (uint32_t i = 0; i < a->config->n; i++) {
         const SnJson *v = &a->config->u.child[i];
-        bool is_free = false;
-        for (size_t k = 0; k < SN_COUNT(free_keys); k++)
-            is_free = is_free || sn_bytes_is(v->key, free_keys[k]);
-        if (is_free)
+        if (sn_is_one_of(v->key, "base_model_name_or_path revision auto_mapping inference_mode peft_version"))
             continue;
         sn_json_put_string(&t, v->key);
         sn_json_put(&t, v);
@@ -382,20 +376,6 @@ static void put_grouped(SnText *t, uint64_t v)
     }
 }
 
-static bool has_end(SnBytes name, const char *end)
-{
-    const size_t n = strlen(end);
-    return name.n >= n && memcmp(name.at + name.n - n, end, n) == 0;
-}
-
-static uint64_t elements(const SnStTensor *t)
-{
-    uint64_t n = 1;
-    for (int k = 0; k < t->ndim; k++)
-        n *= (uint64_t)t->dims[k];
-    return n;
-}
-
 /* Does the adapter have the weight beside this bias too? */
 static bool is_whole(const SnAdapter *a, SnBytes bias)
 {
@@ -414,15 +394,15 @@ SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
     uint64_t own = 0, more = 0, base = 0;
     for (size_t i = 0; i < sn_weights_count(a->weights); i++) {
         const SnStTensor *t = sn_weights_at(a->weights, i);
-        const bool is_table = has_end(t->name, ".base_layer.weight") || sn_peft_is_taken(t->name);
-        const bool is_bias = has_biases && has_end(t->name, ".bias") && !has_end(t->name, ".lora_B.bias") &&
-                             !is_whole(a, t->name);
-        own += is_table ? 0 : elements(t);
-        more += is_table || is_bias ? 0 : elements(t); /* biases are the model's own */
+        const bool is_table = sn_bytes_ends(t->name, ".base_layer.weight") || sn_peft_is_taken(t->name);
+        const bool is_bias = has_biases && sn_bytes_ends(t->name, ".bias") &&
+                             !sn_bytes_ends(t->name, ".lora_B.bias") && !is_whole(a, t->name);
+        own += is_table ? 0 : sn_st_count(t);
+        more += is_table || is_bias ? 0 : sn_st_count(t); /* biases are the model's own */
     }
     for (size_t i = 0; i < sn_weights_count(a->m->weights); i++) {
         const SnStTensor *t = sn_weights_at(a->m->weights, i);
-        base += sn_adapter_is_copy(t->name) ? 0 : elements(t);
+        base += sn_adapter_is_copy(t->name) ? 0 : sn_st_count(t);
     }
     const uint64_t all = more + base;
     sn_text_printf(line, "trainable params: ");
@@ -460,7 +440,7 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
     static const char *const metadata[][2] = {{"format", "pt"}};
     const SnStWriteOptions o = {.metadata = metadata, .nmetadata = 1};
     const size_t count = sn_weights_count(a->weights);
-    char path[MAX_PATH_SIZE];
+    char path[SN_PATH_SIZE];
     SnArena arena;
     SnEvalResult *prompts = NULL;
     size_t n = 0;
@@ -484,7 +464,7 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
     }
     if (st == SN_OK && mkdir(folder, 0777) != 0 && errno != EEXIST)
         st = sn_fail(err, SN_EIO, "%s: cannot write: %s", folder, strerror(errno));
-    if (st == SN_OK && snprintf(path, sizeof path, "%s/" WEIGHTS, folder) >= MAX_PATH_SIZE)
+    if (st == SN_OK && snprintf(path, sizeof path, "%s/" WEIGHTS, folder) >= SN_PATH_SIZE)
         st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
     if (st == SN_OK)
         st = sn_safetensors_write(a->m->ctx, path, w, n, &o, err);
@@ -492,7 +472,7 @@ SnStatus sn_adapter_save(SnAdapter *a, const char *folder, SnError *err)
     const SnBytes bytes = sn_bytes(t.at, t.n);
     if (st == SN_OK && t.failed)
         st = sn_fail(err, SN_ENOMEM, "%s: no memory", folder);
-    if (st == SN_OK && snprintf(path, sizeof path, "%s/" CONFIG, folder) >= MAX_PATH_SIZE)
+    if (st == SN_OK && snprintf(path, sizeof path, "%s/" CONFIG, folder) >= SN_PATH_SIZE)
         st = sn_fail(err, SN_EINVAL, "%s: the path is too long", folder);
     if (st == SN_OK)
         st = sn_file_write(a->m->ctx, path, &bytes, 1, err);

@@ -19,11 +19,6 @@
 #define MAX_LAYERS 16
 #define MAX_HIDDEN 65536
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 bool sn_peft_is_encoder(SnBytes name)
 {
     return name.n > strlen(ENCODER) && memcmp(name.at, ENCODER, strlen(ENCODER)) == 0;
@@ -61,15 +56,15 @@ static SnValue lstm_way(SnBuild *b, SnValue x, int64_t in, int64_t hidden, int64
                        is_back ? "_reverse" : "");
         w[i] = part(b, name, 4 * hidden, i == 0 ? in : i == 1 ? hidden : 0, hidden);
     }
-    const SnValue from = sn_linear(g, x, w[0], w[2]), dims[] = {size(b, 1), size(b, hidden)};
+    const SnValue from = sn_linear(g, x, w[0], w[2]), dims[] = {sn_size(b->g, 1), sn_size(b->g, hidden)};
     SnValue h = sn_broadcast(g, sn_const(g, SN_F32, 0), 2, dims), c = h;
     for (int64_t k = 0; k < steps; k++) {
         const int64_t t = is_back ? steps - 1 - k : k;
         SnValue gate[4];
-        const SnValue all =
-            sn_add(g, sn_slice_axis(g, from, 0, size(b, t), size(b, 1)), sn_linear(g, h, w[1], w[3]));
+        const SnValue all = sn_add(g, sn_slice_axis(g, from, 0, sn_size(b->g, t), sn_size(b->g, 1)),
+                                   sn_linear(g, h, w[1], w[3]));
         for (int i = 0; i < 4; i++)
-            gate[i] = sn_slice_axis(g, all, 1, size(b, i * hidden), size(b, hidden));
+            gate[i] = sn_slice_axis(g, all, 1, sn_size(b->g, i * hidden), sn_size(b->g, hidden));
         c = sn_add(g, sn_mul(g, sn_sigmoid(g, gate[1]), c),
                    sn_mul(g, sn_sigmoid(g, gate[0]), sn_tanh(g, gate[2])));
         h = row[t] = sn_mul(g, sn_sigmoid(g, gate[3]), sn_tanh(g, c));
@@ -167,7 +162,7 @@ SnStatus sn_peft_prompts(SnAdapter *a, SnEvalResult **out, SnError *err)
 /* x [batch, seq] behind n columns of a number. */
 static SnValue behind(SnBuild *b, SnValue x, int64_t n, int64_t number)
 {
-    const SnValue dims[] = {sn_dim(b->g, x, 0), size(b, n)};
+    const SnValue dims[] = {sn_dim(b->g, x, 0), sn_size(b->g, n)};
     const SnValue both[] = {sn_broadcast(b->g, sn_const_int(b->g, sn_value_dtype(b->g, x), number), 2, dims),
                             x};
     return sn_concat(b->g, 2, both, 1);
@@ -225,9 +220,9 @@ static SnValue at_places(SnBuild *b, SnValue x, SnValue *is_virtual)
 {
     SnGraph *g = b->g;
     const int64_t n = b->adapter->tokens;
-    const SnValue pos = b->past->pos, last = size(b, n - 1), zero = size(b, 0);
+    const SnValue pos = b->past->pos, last = sn_size(b->g, n - 1), zero = sn_size(b->g, 0);
     const SnValue at = sn_min(g, sn_max(g, pos, zero), last);
-    *is_virtual = sn_and(g, sn_ge(g, pos, zero), sn_lt(g, pos, size(b, n)));
+    *is_virtual = sn_and(g, sn_ge(g, pos, zero), sn_lt(g, pos, sn_size(b->g, n)));
     return sn_gather(g, x, 1, (const int[]){0}, &at, NULL);
 }
 
@@ -243,10 +238,10 @@ SnValue sn_adapter_words(SnBuild *b, SnValue words)
     if (b->past) {
         SnValue is_virtual;
         const SnValue rows = sn_cast(g, at_places(b, prompt, &is_virtual), sn_value_dtype(g, words));
-        const SnValue dims[] = {b->batch, b->seq, size(b, 1)};
+        const SnValue dims[] = {b->batch, b->seq, sn_size(b->g, 1)};
         return sn_where(g, sn_reshape(g, is_virtual, 3, dims), rows, words);
     }
-    const SnValue dims[] = {sn_dim(g, words, 0), size(b, b->adapter->tokens), size(b, width)};
+    const SnValue dims[] = {sn_dim(g, words, 0), sn_size(b->g, b->adapter->tokens), sn_size(b->g, width)};
     const SnValue both[] = {sn_cast(g, sn_broadcast(g, prompt, 3, dims), sn_value_dtype(g, words)), words};
     return sn_concat(g, 2, both, 1);
 }
@@ -262,8 +257,8 @@ static SnValue kept(SnBuild *b, int64_t heads, int64_t d, bool is_value)
         return sn_graph_fail(b->g, SN_ESHAPE,
                              "%s: prompt_embeddings of width %lld: %lld layers keep %lld x %lld", a->folder,
                              (long long)width, (long long)layers_of(b), (long long)heads, (long long)d);
-    const SnValue split[] = {size(b, a->tokens), size(b, heads), size(b, d)};
-    const SnValue own = sn_slice_axis(b->g, b->virtual, 1, size(b, at), size(b, dim));
+    const SnValue split[] = {sn_size(b->g, a->tokens), sn_size(b->g, heads), sn_size(b->g, d)};
+    const SnValue own = sn_slice_axis(b->g, b->virtual, 1, sn_size(b->g, at), sn_size(b->g, dim));
     return sn_reshape(b->g, own, 3, split);
 }
 
@@ -273,17 +268,17 @@ SnValue sn_adapter_past(SnBuild *b, SnValue x, bool is_value)
     if (!b->adapter || b->adapter->type != SN_PEFT_PREFIX)
         return x;
     const int64_t heads = sn_nn_dim(b, x, 1), d = sn_nn_dim(b, x, 3);
-    const SnValue own = kept(b, heads, d, is_value), n = size(b, b->adapter->tokens);
+    const SnValue own = kept(b, heads, d, is_value), n = sn_size(b->g, b->adapter->tokens);
     if (sn_graph_check(g, NULL) != SN_OK)
         return sn_none();
     if (b->past) {
         SnValue is_virtual;
         const SnValue rows = sn_permute(g, at_places(b, own, &is_virtual), (const int[]){0, 2, 1, 3});
-        const SnValue one = size(b, 1), dims[] = {b->batch, one, b->seq, one};
+        const SnValue one = sn_size(b->g, 1), dims[] = {b->batch, one, b->seq, one};
         return sn_where(g, sn_reshape(g, is_virtual, 4, dims), sn_cast(g, rows, sn_value_dtype(g, x)), x);
     }
     const SnValue turned = sn_permute(g, own, (const int[]){1, 0, 2});
-    const SnValue dims[] = {sn_dim(g, x, 0), size(b, heads), n, size(b, d)};
+    const SnValue dims[] = {sn_dim(g, x, 0), sn_size(b->g, heads), n, sn_size(b->g, d)};
     const SnValue both[] = {sn_cast(g, sn_broadcast(g, turned, 4, dims), sn_value_dtype(g, x)), x};
     return sn_concat(g, 2, both, 2);
 }

@@ -12,15 +12,9 @@
 
 #define MAX_ROUNDS 1000
 
-static bool has_end(SnBytes name, const char *end)
-{
-    const size_t n = strlen(end);
-    return name.n >= n && memcmp(name.at + name.n - n, end, n) == 0;
-}
-
 bool sn_peft_is_taken(SnBytes name)
 {
-    return has_end(name, "." SN_PEFT_TAKEN_A) || has_end(name, "." SN_PEFT_TAKEN_B);
+    return sn_bytes_ends(name, "." SN_PEFT_TAKEN_A) || sn_bytes_ends(name, "." SN_PEFT_TAKEN_B);
 }
 
 bool sn_peft_reads_taken(SnAdapter *a, const SnJson *v)
@@ -103,8 +97,8 @@ SnStatus sn_peft_take(SnAdapter *a, bool is_new, SnError *err)
 bool sn_peft_is_doubled(const SnAdapter *a, SnBytes name)
 {
     return a->taken != SN_PEFT_NOTHING &&
-           (has_end(name, ".lora_A.weight") || has_end(name, ".lora_B.weight") ||
-            has_end(name, ".lora_embedding_A") || has_end(name, ".lora_embedding_B"));
+           (sn_bytes_ends(name, ".lora_A.weight") || sn_bytes_ends(name, ".lora_B.weight") ||
+            sn_bytes_ends(name, ".lora_embedding_A") || sn_bytes_ends(name, ".lora_embedding_B"));
 }
 
 static float number(const SnStTensor *t, int64_t i)
@@ -115,12 +109,12 @@ static float number(const SnStTensor *t, int64_t i)
 
 SnStatus sn_peft_double(const SnAdapter *a, const SnStTensor *t, SnArena *arena, SnView *out, SnError *err)
 {
-    const bool is_down = has_end(t->name, "_A.weight") || has_end(t->name, "_A");
+    const bool is_down = sn_bytes_ends(t->name, "_A.weight") || sn_bytes_ends(t->name, "_A");
     const int64_t rows = t->dims[0], cols = t->dims[1];
     const char *name = sn_arena_printf(arena, "%.*s", (int)t->name.n, (const char *)t->name.at);
-    if (name && has_end(t->name, ".weight"))
+    if (name && sn_bytes_ends(t->name, ".weight"))
         name = sn_arena_printf(arena, "%.*sinitial", (int)(t->name.n - strlen("weight")), name);
-    const SnStTensor *taken = name && !has_end(t->name, "g_A") && !has_end(t->name, "g_B")
+    const SnStTensor *taken = name && !sn_bytes_ends(t->name, "g_A") && !sn_bytes_ends(t->name, "g_B")
                                   ? sn_weights_find(a->weights, name)
                                   : NULL; /* tables begin as nothing */
     SN_CHECK(t->ndim == 2, err, SN_ESHAPE, "%s: %.*s: found %d dims", a->folder, (int)t->name.n,

@@ -298,8 +298,8 @@ static SnStatus read_options(Mix *x, const SnJson *o, SnError *err)
     static const char known[] = "combination_type|weights|svd_rank|density|majority_sign_method";
     const SnJson *way = sn_json_get(o, "combination_type"), *sign = sn_json_get(o, "majority_sign_method");
     for (uint32_t i = 0; o && o->kind == SN_JSON_OBJECT && i < o->n; i++)
-        SN_CHECK(sn_arg_is_choice(known, o->u.child[i].key), err, SN_EUNSUPPORTED,
-                 "adapters: %.*s: expected %s", (int)(o->u.child[i].key.n < 80 ? o->u.child[i].key.n : 80),
+        SN_CHECK(sn_is_one_of(o->u.child[i].key, known), err, SN_EUNSUPPORTED, "adapters: %.*s: expected %s",
+                 (int)(o->u.child[i].key.n < 80 ? o->u.child[i].key.n : 80),
                  (const char *)o->u.child[i].key.at, known);
     size_t i = 0;
     while (i < SN_COUNT(ways) && !(way ? sn_json_is(way, ways[i].name) : ways[i].way == SVD))
@@ -380,8 +380,8 @@ static SnStatus put_config(Mix *x, SnText *t, SnError *err)
                    (long long)x->rank, (long long)x->rank);
     SN_TRY(put_targets(x, t, err));
     for (uint32_t i = 0; i < c->n; i++) {
-        if (sn_arg_is_choice(own, c->u.child[i].key) ||
-            (x->way == ROWS && sn_arg_is_choice(of_modules, c->u.child[i].key)))
+        if (sn_is_one_of(c->u.child[i].key, own) ||
+            (x->way == ROWS && sn_is_one_of(c->u.child[i].key, of_modules)))
             continue;
         sn_text_printf(t, ", ");
         sn_json_put_string(t, c->u.child[i].key);

@@ -78,19 +78,15 @@ static SnStatus set_list(SnArena *a, SnOptimizer *o, const SnJson *list, SnError
     static const struct {
         const char *key, *attr[3];
     } rows[] = {{"betas", {"beta1", "beta2", "beta3"}}, {"eps", {"eps", "eps_scale", NULL}}};
-    bool is_known = false;
-    for (size_t i = 0; i < SN_COUNT(rows); i++)
-        is_known = is_known || sn_bytes_is(list->key, rows[i].key);
-    SN_CHECK(is_known, err, SN_EINVAL, "optim_args: %.*s: expected a number",
+    const size_t i = SN_FIND_ROW(rows, key, list->key);
+    SN_CHECK(i < SN_COUNT(rows), err, SN_EINVAL, "optim_args: %.*s: expected a number",
              (int)(list->key.n < 80 ? list->key.n : 80), (const char *)list->key.at);
-    for (size_t i = 0; i < SN_COUNT(rows); i++)
-        for (uint32_t k = 0; sn_bytes_is(list->key, rows[i].key) && k < list->n && k < 3 && rows[i].attr[k];
-             k++) {
-            double v = 0;
-            SN_CHECK(sn_json_number(sn_json_at(list, k), &v), err, SN_EINVAL,
-                     "optim_args: %s: expected numbers", rows[i].key);
-            SN_TRY(set(a, o, sn_bytes_str(rows[i].attr[k]), v, false, err));
-        }
+    for (uint32_t k = 0; k < list->n && k < 3 && rows[i].attr[k]; k++) {
+        double v = 0;
+        SN_CHECK(sn_json_number(sn_json_at(list, k), &v), err, SN_EINVAL, "optim_args: %s: expected numbers",
+                 rows[i].key);
+        SN_TRY(set(a, o, sn_bytes_str(rows[i].attr[k]), v, false, err));
+    }
     return SN_OK;
 }
 
@@ -137,9 +133,7 @@ SnStatus sn_recipe_optimizer(SnArena *a, const SnJson *args, SnOptimizer *out, S
 {
     SnOptimizer o = {0};
     const char *name = sn_arg_string(args, "optim");
-    size_t i = 0;
-    while (i < SN_COUNT(optims) && strcmp(optims[i].name, name) != 0)
-        i++;
+    const size_t i = SN_FIND_ROW(optims, name, sn_bytes_str(name));
     SN_CHECK(i < SN_COUNT(optims), err, SN_EUNSUPPORTED, "optim %s: not yet", name);
     o.op = optims[i].op;
     o.is_8bit = optims[i].is_8bit;
@@ -239,11 +233,8 @@ static SnStatus set_schedule(SnArena *a, const struct Schedule *s, int i, const 
 
 static const struct Schedule *find_schedule(const SnJson *args)
 {
-    const char *name = sn_arg_string(args, "lr_scheduler_type");
-    for (size_t i = 0; i < SN_COUNT(schedules); i++)
-        if (strcmp(schedules[i].name, name) == 0)
-            return &schedules[i];
-    return NULL;
+    const size_t i = SN_FIND_ROW(schedules, name, sn_bytes_str(sn_arg_string(args, "lr_scheduler_type")));
+    return i < SN_COUNT(schedules) ? &schedules[i] : NULL;
 }
 
 bool sn_recipe_ends(const SnJson *args)

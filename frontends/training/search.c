@@ -61,14 +61,9 @@ static const SnTrainKey *find_key(SnBytes name)
 
 static SnStatus read_range(const SnJson *v, Axis *out, SnError *err)
 {
-    static const char *const names[] = {"low", "high", "step", "log"};
-    for (uint32_t i = 0; i < v->n; i++) {
-        bool is_known = false;
-        for (size_t k = 0; k < SN_COUNT(names); k++)
-            is_known = is_known || sn_bytes_is(v->u.child[i].key, names[k]);
-        SN_CHECK(is_known, err, SN_EINVAL, "config: %s: %s: expected low, high, step and log", key,
-                 out->key->name);
-    }
+    for (uint32_t i = 0; i < v->n; i++)
+        SN_CHECK(sn_is_one_of(v->u.child[i].key, "low high step log"), err, SN_EINVAL,
+                 "config: %s: %s: expected low, high, step and log", key, out->key->name);
     const bool has = sn_json_number(sn_json_get(v, "low"), &out->low) &&
                      sn_json_number(sn_json_get(v, "high"), &out->high) && out->low <= out->high;
     (void)sn_json_number(sn_json_get(v, "step"), &out->step);
@@ -160,15 +155,11 @@ static SnStatus choose(SnSearch *s, const Axis *axis, int64_t i, SnDraw *draw, S
 
 static SnStatus read_told(SnSearch *s, SnError *err)
 {
-    static const char *const names[] = {"method", "space", "n_trials", "direction", "objective", "seed"};
     for (uint32_t i = 0; i < s->told->n; i++) {
-        bool is_known = false;
-        for (size_t k = 0; k < SN_COUNT(names); k++)
-            is_known = is_known || sn_bytes_is(s->told->u.child[i].key, names[k]);
-        SN_CHECK(is_known, err, SN_EINVAL,
+        const SnBytes name = s->told->u.child[i].key;
+        SN_CHECK(sn_is_one_of(name, "method space n_trials direction objective seed"), err, SN_EINVAL,
                  "config: %s: expected method, space, n_trials, direction, objective and seed, found %.*s",
-                 key, (int)(s->told->u.child[i].key.n < 64 ? s->told->u.child[i].key.n : 64),
-                 (const char *)s->told->u.child[i].key.at);
+                 key, (int)(name.n < 64 ? name.n : 64), (const char *)name.at);
     }
     const SnJson *method = sn_json_get(s->told, "method"), *direction = sn_json_get(s->told, "direction");
     s->is_grid = sn_json_is(method, "grid");
@@ -282,12 +273,6 @@ SnStatus sn_search_config(SnSearch *s, int64_t trial, const SnJson **out, SnErro
 
 /* ---- what they are worth ---- */
 
-static bool ends_in(SnBytes s, const char *end)
-{
-    const size_t n = strlen(end);
-    return s.n >= n && memcmp(s.at + s.n - n, end, n) == 0;
-}
-
 /* default_compute_objective: the sum of all metrics, or the loss where there are none. */
 static double sum_of(const SnJson *metrics)
 {
@@ -296,7 +281,7 @@ static double sum_of(const SnJson *metrics)
     for (uint32_t i = 0; i < metrics->n; i++) {
         const SnJson *m = &metrics->u.child[i];
         if (!sn_json_number(m, &v) || sn_bytes_is(m->key, "epoch") || sn_bytes_is(m->key, "step") ||
-            ends_in(m->key, "_runtime") || ends_in(m->key, "_per_second"))
+            sn_bytes_ends(m->key, "_runtime") || sn_bytes_ends(m->key, "_per_second"))
             continue;
         if (sn_bytes_is(m->key, "eval_loss")) {
             loss = v;

@@ -26,16 +26,6 @@ typedef struct Train {
     SnValue *d;     /* by parameter */
 } Train;
 
-static SnValue num(Train *t, double v)
-{
-    return sn_const(t->g, SN_F64, v);
-}
-
-static SnValue size(Train *t, int64_t v)
-{
-    return sn_const_int(t->g, SN_I64, v);
-}
-
 static void *array(Train *t, size_t n, size_t size)
 {
     void *p = sn_arena_array(&t->m->arena, n + 1, size);
@@ -78,7 +68,7 @@ static SnValue key_of(Train *t, SnValue micro)
     SnGraph *g = t->g;
     const uint64_t seed = t->spec->seed;
     const uint32_t word[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    const SnValue one = size(t, 1), key = sn_const_data(g, SN_U32, 1, &(int64_t){2}, word);
+    const SnValue one = sn_size(t->g, 1), key = sn_const_data(g, SN_U32, 1, &(int64_t){2}, word);
     const SnValue at[] = {sn_reshape(g, sn_cast(g, t->step, SN_U32), 1, &one),
                           sn_reshape(g, sn_cast(g, micro, SN_U32), 1, &one)};
     return sn_threefry(g, key, sn_concat(g, 2, at, 0));
@@ -103,7 +93,8 @@ static SnValue moved(Train *t, const SnBuffer *b, SnValue from, SnValue seen)
 {
     if (b->rate == 0)
         return sn_add(t->g, from, seen);
-    return sn_add(t->g, sn_mul(t->g, from, num(t, 1 - b->rate)), sn_mul(t->g, seen, num(t, b->rate)));
+    return sn_add(t->g, sn_mul(t->g, from, sn_num(t->g, 1 - b->rate)),
+                  sn_mul(t->g, seen, sn_num(t->g, b->rate)));
 }
 
 /* The loss of a micro-batch: a function of values like these (its inputs and what it draws from), closed over
@@ -155,7 +146,7 @@ static void pick(Train *t, SnValue i, SnValue *in)
         const int rank = sn_dims(t->g, t->in[k], dims);
         in[k] = t->in[k];
         if (t->spec->accumulate > 1)
-            in[k] = sn_reshape(t->g, sn_slice_axis(t->g, in[k], 0, i, size(t, 1)), rank - 1, dims + 1);
+            in[k] = sn_reshape(t->g, sn_slice_axis(t->g, in[k], 0, i, sn_size(t->g, 1)), rank - 1, dims + 1);
     }
     in[n] = key_of(t, i);
 }
@@ -177,10 +168,11 @@ static void count_items(Train *t)
     const int last = sn_rank(g, labels) - 1;
     if (arch && strstr(arch->name, "ForCausalLM") &&
         last >= 0) /* by the class, as Trainer: not GPT2LMHeadModel */
-        labels = sn_slice_axis(g, labels, last, size(t, 1), sn_sub(g, sn_dim(g, labels, last), size(t, 1)));
-    const SnValue counts = sn_cast(g, sn_ne(g, labels, size(t, -100)), SN_F32);
+        labels = sn_slice_axis(g, labels, last, sn_size(t->g, 1),
+                               sn_sub(g, sn_dim(g, labels, last), sn_size(t->g, 1)));
+    const SnValue counts = sn_cast(g, sn_ne(g, labels, sn_size(t->g, -100)), SN_F32);
     /* A step without any label has a loss of 0. */
-    t->form.items = sn_max(g, sn_reduce(g, "add", counts, 0, NULL, false), num(t, 1));
+    t->form.items = sn_max(g, sn_reduce(g, "add", counts, 0, NULL, false), sn_num(t->g, 1));
 }
 
 /* The sums over all micro-batches of what a step's gradients are: the loss, then by parameter; then where
@@ -225,7 +217,7 @@ static void sum_up(Train *t)
         return;
     t->micros = sn_dim(g, t->in[0], 0);
     t->form.has_gaps = t->spec->accumulate > 1;
-    pick(t, size(t, 0), in);
+    pick(t, sn_size(t->g, 0), in);
     count_items(t);
     const SnValue fn = loss_of(t, in);
     const size_t n = t->trained.leaf.n;
@@ -264,7 +256,7 @@ static void unscale(Train *t)
 {
     if (!t->scale.ref)
         return;
-    const SnValue by = sn_div(t->g, num(t, 1), t->scale);
+    const SnValue by = sn_div(t->g, sn_num(t->g, 1), t->scale);
     t->loss = sn_mul(t->g, t->loss, by);
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         t->d[i] = sn_mul(t->g, t->d[i], by);
@@ -276,12 +268,12 @@ static void next_scale(Train *t)
     SnGraph *g = t->g;
     if (!t->scale.ref)
         return;
-    const SnValue good = kept(t, "good_steps", size(t, 0)), more = sn_add(g, good, size(t, 1));
-    const SnValue rises = sn_ge(g, more, size(t, STEPS_TO_RISE));
-    const SnValue on = sn_where(g, rises, sn_mul(g, t->scale, num(t, 2)), t->scale);
-    sn_next(g, t->scale, sn_where(g, t->is_finite, on, sn_mul(g, t->scale, num(t, 0.5))));
-    const SnValue count = sn_where(g, rises, size(t, 0), more);
-    sn_next(g, good, sn_where(g, t->is_finite, count, size(t, 0)));
+    const SnValue good = kept(t, "good_steps", sn_size(t->g, 0)), more = sn_add(g, good, sn_size(t->g, 1));
+    const SnValue rises = sn_ge(g, more, sn_size(t->g, STEPS_TO_RISE));
+    const SnValue on = sn_where(g, rises, sn_mul(g, t->scale, sn_num(t->g, 2)), t->scale);
+    sn_next(g, t->scale, sn_where(g, t->is_finite, on, sn_mul(g, t->scale, sn_num(t->g, 0.5))));
+    const SnValue count = sn_where(g, rises, sn_size(t->g, 0), more);
+    sn_next(g, good, sn_where(g, t->is_finite, count, sn_size(t->g, 0)));
 }
 
 /* ---- clipping: torch.nn.utils.clip_grad_norm_ ---- */
@@ -299,8 +291,8 @@ static void clip(Train *t, SnValue norm)
     SnGraph *g = t->g;
     if (t->spec->max_grad_norm == 0)
         return;
-    const SnValue over = sn_add(g, norm, num(t, 1e-6));
-    const SnValue by = sn_min(g, sn_div(g, num(t, t->spec->max_grad_norm), over), num(t, 1));
+    const SnValue over = sn_add(g, norm, sn_num(t->g, 1e-6));
+    const SnValue by = sn_min(g, sn_div(g, sn_num(t->g, t->spec->max_grad_norm), over), sn_num(t->g, 1));
     for (size_t i = 0; i < t->trained.leaf.n; i++)
         t->d[i] = sn_mul(g, t->d[i], by);
 }
@@ -491,7 +483,7 @@ static void entry_step(Train *t)
     const SnLrSchedule *r = &t->spec->schedule;
     sn_entry_begin(g, "step");
     make_inputs(t, "", t->spec->accumulate > 1);
-    t->step = kept(t, "step", size(t, 0));
+    t->step = kept(t, "step", sn_size(t->g, 0));
     if (r->is_told)
         t->rate = kept(t, "learning_rate", sn_const(g, SN_F64, r->lr));
     begin_scale(t);
@@ -502,10 +494,10 @@ static void entry_step(Train *t)
         return;
     unscale(t);
     const SnValue norm = norm_of(t);
-    t->is_finite = sn_lt(g, norm, num(t, HUGE_VAL));
+    t->is_finite = sn_lt(g, norm, sn_num(t->g, HUGE_VAL));
     clip(t, norm);
     const SnValue lr = rate_of(t);
-    const SnValue next = sn_add(g, t->step, size(t, 1)), count = sn_cast(g, next, SN_F64);
+    const SnValue next = sn_add(g, t->step, sn_size(t->g, 1)), count = sn_cast(g, next, SN_F64);
     size_t k = 0;
     while (k < SN_COUNT(optimizers) && strcmp(optimizers[k].op, t->spec->optimizer.op) != 0)
         k++;

@@ -115,8 +115,7 @@ bool sn_trainer_is_plateau(const SnTrainer *t)
 
 static double plateau_number(const SnTrainer *t, const char *key, double otherwise)
 {
-    double v = otherwise;
-    return sn_json_number(sn_json_get(sn_arg(t->config, "lr_scheduler_kwargs"), key), &v) ? v : otherwise;
+    return sn_json_number_of(sn_arg(t->config, "lr_scheduler_kwargs"), key, otherwise);
 }
 
 static bool is_better(const SnTrainer *t, double v)

@@ -156,12 +156,9 @@ static void put_tags(const SnTrainer *t, const Score *s, SnText *out, const char
 
 static void put_input(const SnTrainer *t, const Score *s, const Wanted *w, SnText *out)
 {
-    static const char *const averaged[] = {"f1", "precision", "recall"};
     const bool is_tags = strcmp(w->name, "seqeval") == 0;
     const char *average = *w->average ? w->average : s->classes == 2 ? "binary" : "macro";
-    bool has_average = *w->average != 0;
-    for (size_t i = 0; i < SN_COUNT(averaged); i++)
-        has_average = has_average || strcmp(w->name, averaged[i]) == 0;
+    const bool has_average = *w->average || sn_is_one_of(sn_bytes_str(w->name), "f1 precision recall");
     sn_text_printf(out, has_average ? "{\"average\": \"%s\"" : "{\"average\": null", average);
     if (is_tags) {
         put_tags(t, s, out, "predictions", s->said.at);

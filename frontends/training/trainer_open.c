@@ -165,8 +165,6 @@ static SnStatus open_model(SnTrainer *t, const char *resume, SnError *err)
 /* The config as it will be written: a class for the task, names of labels. */
 static SnStatus edit_config(SnTrainer *t, SnError *err)
 {
-    static const char *const ours[] = {"architectures", "id2label",    "label2id",    "num_labels",
-                                       "dtype",         "torch_dtype", "problem_type"};
     SnModel *m = t->model;
     const SnCollate *c = &t->collate;
     const SnArch *arch = sn_arch_find(m->config.model_type, tasks[c->task]);
@@ -196,10 +194,8 @@ static SnStatus edit_config(SnTrainer *t, SnError *err)
                        c->is_regression ? "regression" : "single_label_classification");
     for (uint32_t i = 0; i < m->config.json->n; i++) {
         const SnJson *v = &m->config.json->u.child[i];
-        bool is_ours = false;
-        for (size_t k = 0; k < SN_COUNT(ours); k++)
-            is_ours = is_ours || (sn_bytes_is(v->key, ours[k]) && (has_labels || k == 0 || k > 3));
-        if (is_ours)
+        if (sn_is_one_of(v->key, "architectures dtype torch_dtype problem_type") ||
+            (has_labels && sn_is_one_of(v->key, "id2label label2id num_labels")))
             continue;
         sn_text_printf(&text, ", ");
         sn_json_put_member(&text, v);
@@ -218,9 +214,7 @@ static SnStatus find_task(SnTrainer *t, SnError *err)
     const char *name = told_task(t);
     if (!name)
         name = sn_model_task(t->model);
-    size_t i = 0;
-    while (i < SN_TRAIN_TASKS && strcmp(tasks[i], name) != 0)
-        i++;
+    const size_t i = SN_FIND_WORD(tasks, sn_bytes_str(name));
     SN_CHECK(i < SN_TRAIN_TASKS, err, SN_EUNSUPPORTED,
              "config: task is not given, and that of the model is \"%s\": none of those of --print-config",
              name);

@@ -124,16 +124,6 @@ static inline size_t char_size(const Bpe *b, SnBytes word, size_t at)
     return b->is_bytes ? 1 : sn_tok_char_size(word.at + at, word.n - at);
 }
 
-static SnStatus put(SnTokIds *out, uint32_t id, size_t end, SnError *err)
-{
-    SN_CHECK(out->n < out->max, err, SN_ESHAPE, "tok_encode: ids have more than their bound of %zu",
-             out->max);
-    if (out->end != NULL)
-        out->end[out->n] = (uint32_t)end;
-    out->id[out->n++] = (int32_t)id;
-    return SN_OK;
-}
-
 /* ---- few symbols -------------------------------------------------------------------------------------- */
 
 typedef struct Few {
@@ -363,7 +353,7 @@ static bool merge_many(const Bpe *b, const Places *p, Many *m, SnTokClock *clock
 static SnStatus put_many(const Places *p, Many *m, SnTokIds *out, SnTokClock *clock, SnError *err)
 {
     while (m->at < m->end) {
-        SN_TRY(put(out, p->id[m->at], p->next[m->at], err));
+        SN_TRY(sn_tok_put_id(out, p->id[m->at], p->next[m->at], err));
         m->at = p->next[m->at];
         if (sn_tok_due(clock, 4))
             return SN_AGAIN;
@@ -422,7 +412,7 @@ SnStatus sn_tok_run_bpe(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTo
         const Whole whole = spell(&b, word, work->at);
         const uint32_t id = find_whole(&b, &whole);
         if (id != SN_TOK_NONE)
-            return put(out, id, word.n, err);
+            return sn_tok_put_id(out, id, word.n, err);
     }
     Few f;
     if (work->step > 0 || word.n > 4 * FEW || !read_few(&b, word, &f)) {
@@ -432,7 +422,7 @@ SnStatus sn_tok_run_bpe(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTo
     for (rank_few(&b, &f); merge_few(&b, &f);)
         rank_new(&b, &f);
     for (size_t i = 0; i < f.n; i++)
-        SN_TRY(put(out, f.id[i], f.end[i], err));
+        SN_TRY(sn_tok_put_id(out, f.id[i], f.end[i], err));
     return SN_OK;
 }
 

@@ -44,16 +44,11 @@ static SnBytes pool(const Work *w, uint32_t at, uint32_t size)
     return sn_bytes(sn_tok_POOL(w->t) + at, size);
 }
 
-static bool begins_with(SnBytes s, SnBytes prefix)
-{
-    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.at, prefix.at, prefix.n) == 0);
-}
-
 /* Puts s with every `from` replaced; where that is empty it is found between all characters. */
 static void put_replaced(SnTokStrings *out, SnBytes s, SnBytes from, SnBytes to)
 {
     for (size_t i = 0, size; i < s.n; i += size) {
-        const bool is_match = begins_with(sn_bytes(s.at + i, s.n - i), from);
+        const bool is_match = sn_tok_begins(sn_bytes(s.at + i, s.n - i), from);
         if (is_match)
             put(out, to);
         size = is_match && from.n > 0 ? from.n : sn_tok_char_size(s.at + i, s.n - i);
@@ -71,7 +66,7 @@ static void replace_last(SnTokStrings *s, const char *from, const char *to)
     uint8_t *at = s->text + (s->size - text.n);
     size_t n = 0;
     for (size_t i = 0; i < text.n;) {
-        if (begins_with(sn_bytes(at + i, text.n - i), a)) {
+        if (sn_tok_begins(sn_bytes(at + i, text.n - i), a)) {
             memcpy(at + n, b.at, b.n);
             n += b.n;
             i += a.n;
@@ -132,7 +127,7 @@ static void step_wordpiece(const Work *w)
     const SnBytes prefix = pool(w, w->step->at, w->step->size);
     for (size_t i = 0; i < w->in->n; i++) {
         SnBytes s = string_at(w->in, i);
-        const bool joins = i > 0 && begins_with(s, prefix);
+        const bool joins = i > 0 && sn_tok_begins(s, prefix);
         put(w->out, sn_bytes(" ", i > 0 && !joins));
         put(w->out, joins ? sn_bytes(s.at + prefix.n, s.n - prefix.n) : s);
         if (w->step->flags & SN_TOK_DECODE_CLEANUP)
@@ -272,10 +267,10 @@ static SnBytes stripped(const SnTokTable *t, const SnTokDecodeStep *step, SnByte
 {
     const SnBytes sign = sn_bytes(sn_tok_POOL(t) + step->at, step->size);
     size_t end = s.n, begin = 0;
-    for (uint32_t k = 0; k < step->begin && begins_with(sn_bytes(s.at + begin, s.n - begin), sign); k++)
+    for (uint32_t k = 0; k < step->begin && sn_tok_begins(sn_bytes(s.at + begin, s.n - begin), sign); k++)
         begin += sign.n;
     for (uint32_t k = 0;
-         k < step->end && end >= sign.n && begins_with(sn_bytes(s.at + end - sign.n, sign.n), sign); k++)
+         k < step->end && end >= sign.n && sn_tok_begins(sn_bytes(s.at + end - sign.n, sign.n), sign); k++)
         end -= sign.n;
     return sn_bytes(s.at + begin, end > begin ? end - begin : 0);
 }

@@ -144,6 +144,10 @@ typedef struct SnTokPlace {
     size_t byte, character;
 } SnTokPlace;
 
+static inline bool sn_tok_begins(SnBytes s, SnBytes prefix)
+{
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.at, prefix.at, prefix.n) == 0);
+}
 /* Moves a place, forward or backward, to a byte where a character begins (or to the end). */
 static inline void sn_tok_seek(SnTokPlace *p, const uint8_t *text, size_t byte)
 {
@@ -251,6 +255,16 @@ typedef struct SnTokIds { /* where a model puts tokens; n is what it counts up *
                       asked for */
     size_t n, max;
 } SnTokIds;
+
+static inline SnStatus sn_tok_put_id(SnTokIds *out, uint32_t id, size_t end, SnError *err)
+{
+    SN_CHECK(out->n < out->max, err, SN_ESHAPE, "tok_encode: ids have more than their bound of %zu",
+             out->max);
+    if (out->end != NULL)
+        out->end[out->n] = (uint32_t)end;
+    out->id[out->n++] = (int32_t)id;
+    return SN_OK;
+}
 
 typedef struct SnTokWork { /* what a model keeps between calls for one word */
     void *at;              /* SN_TOK_WORK(word.n) bytes, 64-byte aligned, of any content at first */

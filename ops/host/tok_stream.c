@@ -34,11 +34,6 @@ static SnStatus put(Op *op, SnBytes text, SnError *err)
 
 /* ---- stop strings ------------------------------------------------------------------------------------- */
 
-static bool begins_with(SnBytes s, SnBytes prefix)
-{
-    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.at, prefix.at, prefix.n) == 0);
-}
-
 static SnBytes stop_at(const Op *op, int64_t i)
 {
     const SnView *stop = &op->h->in[STOP];
@@ -57,11 +52,11 @@ static int32_t stop_here(const Op *op, SnBytes text, bool *may_begin)
     size_t longest = 0;
     for (int64_t i = 0; i < stop_count(op); i++) {
         const SnBytes stop = stop_at(op, i);
-        if (stop.n > longest && begins_with(text, stop)) {
+        if (stop.n > longest && sn_tok_begins(text, stop)) {
             hit = (int32_t)i;
             longest = stop.n;
         }
-        *may_begin |= stop.n > text.n && begins_with(stop, text);
+        *may_begin |= stop.n > text.n && sn_tok_begins(stop, text);
     }
     return hit;
 }

@@ -8,21 +8,11 @@
  * Schuster & Nakajima, "Japanese and Korean Voice Search" (2012). */
 #include "ops/host/tok.h"
 
-static SnStatus put(SnTokIds *out, uint32_t id, size_t end, SnError *err)
-{
-    SN_CHECK(out->n < out->max, err, SN_ESHAPE, "tok_encode: ids have more than their bound of %zu",
-             out->max);
-    if (out->end != NULL)
-        out->end[out->n] = (uint32_t)end;
-    out->id[out->n++] = (int32_t)id;
-    return SN_OK;
-}
-
 static SnStatus put_unknown(const SnTokTable *t, SnBytes word, SnTokIds *out, SnError *err)
 {
     SN_CHECK(t->unk != SN_TOK_NONE, err, SN_EINVAL,
              "tok_encode: a word is not in the vocabulary, and the vocabulary has no token for that");
-    return put(out, t->unk, word.n, err);
+    return sn_tok_put_id(out, t->unk, word.n, err);
 }
 
 static uint64_t hash_of(uint64_t h, SnBytes s)
@@ -88,7 +78,7 @@ SnStatus sn_tok_run_wordpiece(const SnTokTable *t, SnBytes word, SnTokWork *work
             return put_unknown(t, word, out, err);
         const uint32_t id = find_whole(t, word);
         if (id != SN_TOK_NONE)
-            return put(out, id, word.n, err);
+            return sn_tok_put_id(out, id, word.n, err);
         *p = (Progress){0, out->n};
         work->step = 1;
     }
@@ -101,7 +91,7 @@ SnStatus sn_tok_run_wordpiece(const SnTokTable *t, SnBytes word, SnTokWork *work
             out->n = p->nid;
             return put_unknown(t, word, out, err);
         }
-        SN_TRY(put(out, id, stop, err));
+        SN_TRY(sn_tok_put_id(out, id, stop, err));
         p->piece = stop;
         if (sn_tok_due(work->clock, 64) && stop < word.n)
             return SN_AGAIN;
@@ -113,5 +103,5 @@ SnStatus sn_tok_run_wordlevel(const SnTokTable *t, SnBytes word, SnTokWork *work
 {
     (void)work;
     const uint32_t id = find_whole(t, word);
-    return id != SN_TOK_NONE ? put(out, id, word.n, err) : put_unknown(t, word, out, err);
+    return id != SN_TOK_NONE ? sn_tok_put_id(out, id, word.n, err) : put_unknown(t, word, out, err);
 }

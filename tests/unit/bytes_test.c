@@ -29,6 +29,31 @@ static void reader_truncated_sticks(void **state)
     assert_null(sn_take(&r, 1).at);
 }
 
+static void bytes_of_words_and_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int v;
+    } rows[] = {{"one", 1}, {NULL, 0}, {"two", 2}};
+    assert_int_equal(SN_FIND_ROW(rows, name, sn_bytes_str("two")), 2);
+    assert_int_equal(SN_FIND_ROW(rows, name, sn_bytes_str("tw")), 3);
+    assert_int_equal(SN_FIND_ROW(rows, name, sn_bytes(NULL, 0)), 3);
+    assert_true(sn_is_one_of(sn_bytes_str("steps"), "no steps epoch"));
+    assert_true(sn_is_one_of(sn_bytes_str("epoch"), "no|steps|epoch"));
+    assert_false(sn_is_one_of(sn_bytes_str("step"), "no,steps,epoch"));
+    assert_false(sn_is_one_of(sn_bytes_str("no steps"), "no steps epoch"));
+    assert_false(sn_is_one_of(sn_bytes(NULL, 0), "no steps epoch"));
+    const SnBytes s = sn_bytes_str("layer.weight");
+    assert_true(sn_bytes_begins(s, "layer.") && sn_bytes_begins(s, "") && !sn_bytes_begins(s, "layers"));
+    assert_true(sn_bytes_ends(s, ".weight") && sn_bytes_ends(s, "") && !sn_bytes_ends(s, "a.layer.weight"));
+    assert_true(sn_bytes_begins(sn_bytes(NULL, 0), "") && !sn_bytes_ends(sn_bytes(NULL, 0), "a"));
+    assert_true(sn_bytes_compare(s, sn_bytes_str("layer")) > 0);
+    assert_true(sn_bytes_compare(s, sn_bytes_str("layer.z")) < 0);
+    assert_int_equal(sn_bytes_compare(sn_bytes(NULL, 0), sn_bytes_str("")), 0);
+    assert_int_equal(sn_utf8_count(sn_bytes_str("a\xC3\xA9\xF0\x9F\x98\x80")), 3);
+}
+
 static void utf8_every_code_point_round_trips(void **state)
 {
     (void)state;
@@ -212,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reader_truncated_sticks),
+        cmocka_unit_test(bytes_of_words_and_rows),
         cmocka_unit_test(utf8_every_code_point_round_trips),
         cmocka_unit_test(utf8_ill_formed_takes_one_byte),
         cmocka_unit_test(utf8_prefix_ends_at_any_place),

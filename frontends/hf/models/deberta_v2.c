@@ -13,11 +13,6 @@
 #define MAX_BUCKETS  (1 << 14)
 #define MAX_DISTANCE (1 << 16) /* in the table of buckets; beyond it the last one */
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 static double eps(const SnBuild *b)
 {
     return sn_config_float(b->config, "layer_norm_eps", EPS);
@@ -71,12 +66,12 @@ static SnValue rows_of(SnBuild *b, const Distances *d)
         table[i] = bucket_of(d, i);
     const SnValue dims[] = {b->seq, b->seq};
     const SnValue behind = sn_sub(g, sn_iota(g, SN_I64, 0, 2, dims), sn_iota(g, SN_I64, 1, 2, dims));
-    const SnValue distance = sn_min(g, sn_abs(g, behind), size(b, n - 1));
+    const SnValue distance = sn_min(g, sn_abs(g, behind), sn_size(b->g, n - 1));
     const SnValue bucket =
         sn_gather(g, sn_const_data(g, SN_I64, 1, &n, table), 1, &(int){0}, &distance, NULL);
-    const SnValue is_ahead = sn_lt(g, behind, size(b, 0));
-    const SnValue row = sn_add(g, sn_where(g, is_ahead, sn_neg(g, bucket), bucket), size(b, d->span));
-    return sn_min(g, sn_max(g, row, size(b, 0)), size(b, 2 * d->span - 1));
+    const SnValue is_ahead = sn_lt(g, behind, sn_size(b->g, 0));
+    const SnValue row = sn_add(g, sn_where(g, is_ahead, sn_neg(g, bucket), bucket), sn_size(b->g, d->span));
+    return sn_min(g, sn_max(g, row, sn_size(b->g, 0)), sn_size(b->g, 2 * d->span - 1));
 }
 
 static bool has_type(const SnBuild *b, const char *type)
@@ -112,7 +107,7 @@ static SnValue position_scores(SnBuild *b, SnValue content, SnValue table, SnVal
 static SnValue table_of(SnBuild *b, const char *name, int64_t heads)
 {
     const SnValue rows = sn_nn_linear(b, name, sn_nn_hidden_dropout(b, b->shared));
-    const SnValue dims[] = {size(b, 1), sn_dim(b->g, rows, 0), sn_dim(b->g, rows, 1)};
+    const SnValue dims[] = {sn_size(b->g, 1), sn_dim(b->g, rows, 0), sn_dim(b->g, rows, 1)};
     const SnValue x = sn_nn_split_heads(b, sn_reshape(b->g, rows, 3, dims), heads);
     return sn_reshape(b->g, x, 3, (SnValue[]){sn_dim(b->g, x, 1), sn_dim(b->g, x, 2), sn_dim(b->g, x, 3)});
 }
@@ -175,7 +170,7 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 /* Zero where a token is padding. */
 static SnValue masked(SnBuild *b, SnValue x)
 {
-    const SnValue mask = sn_nn_input(b, "attention_mask"), dims[] = {b->batch, b->seq, size(b, 1)};
+    const SnValue mask = sn_nn_input(b, "attention_mask"), dims[] = {b->batch, b->seq, sn_size(b->g, 1)};
     return mask.ref ? sn_mul(b->g, x, sn_cast(b->g, sn_reshape(b->g, mask, 3, dims), b->dtype)) : x;
 }
 
@@ -205,7 +200,7 @@ static SnValue distance_rows(SnBuild *b)
     SnValue x = sn_nn_param(b, "weight");
     sn_nn_keep_table(b, x);
     sn_scope_pop(b->g);
-    x = sn_slice_axis(b->g, x, 0, size(b, 0), size(b, 2 * d.span));
+    x = sn_slice_axis(b->g, x, 0, sn_size(b->g, 0), sn_size(b->g, 2 * d.span));
     return strstr(norm, "layer_norm") ? sn_nn_layer_norm(b, "deberta.encoder.LayerNorm", x, eps(b)) : x;
 }
 
@@ -215,15 +210,15 @@ static SnValue convolved(SnBuild *b, SnValue x, SnValue residual)
     SnGraph *g = b->g;
     const int64_t n = sn_nn_int(b, "conv_kernel_size", 3, 1, 1 << 10);
     const int64_t groups = sn_nn_int(b, "conv_groups", 1, 1, 1 << 16);
-    const SnValue side = size(b, n / 2), none = size(b, 0), lo[] = {none, side, none},
+    const SnValue side = sn_size(b->g, n / 2), none = sn_size(b->g, 0), lo[] = {none, side, none},
                   width = sn_dim(g, x, -1);
     const SnValue wide = sn_pad(g, x, lo, lo, sn_const(g, b->dtype, 0), NULL);
-    const SnValue each = sn_idiv(g, width, size(b, groups)), part = size(b, groups);
+    const SnValue each = sn_idiv(g, width, sn_size(b->g, groups)), part = sn_size(b->g, groups);
     sn_scope_push(g, "deberta.encoder.conv");
     const SnValue weight =
-        sn_reshape(g, sn_nn_param(b, "conv.weight"), 4, (SnValue[]){part, each, each, size(b, n)});
+        sn_reshape(g, sn_nn_param(b, "conv.weight"), 4, (SnValue[]){part, each, each, sn_size(b->g, n)});
     const SnValue near = sn_reshape(g, sn_window(g, wide, 1, n, 1, 1), 5,
-                                    (SnValue[]){b->batch, b->seq, part, each, size(b, n)});
+                                    (SnValue[]){b->batch, b->seq, part, each, sn_size(b->g, n)});
     SnValue y = sn_reshape(g, sn_contract(g, "bsgck,gock->bsgo", near, weight, SN_F32), 3,
                            (SnValue[]){b->batch, b->seq, width});
     y = masked(b, sn_cast(g, sn_add(g, y, sn_cast(g, sn_nn_param(b, "conv.bias"), SN_F32)), b->dtype));
@@ -236,7 +231,7 @@ static SnValue convolved(SnBuild *b, SnValue x, SnValue residual)
 /* A padded query sees nothing at all: its row is uniform. */
 static void mask_pairs(SnBuild *b)
 {
-    const SnValue one = size(b, 1);
+    const SnValue one = sn_size(b->g, 1);
     if (!b->allowed.ref)
         return;
     const SnValue queries = sn_reshape(b->g, b->allowed, 4, (SnValue[]){b->batch, one, b->seq, one});
@@ -304,7 +299,7 @@ static void sequence(SnBuild *b)
         const SnValue x = sn_reshape(g, logits, 1, &b->batch);
         sn_nn_output(b, "logits", x);
         sn_nn_output(b, "loss", sn_mse_loss(g, x, sn_reshape(g, labels, 1, &b->batch), "mean"));
-    } else if (inferred && sn_rank(g, labels) == 2 && sn_dim(g, labels, 1).ref != size(b, 1).ref) {
+    } else if (inferred && sn_rank(g, labels) == 2 && sn_dim(g, labels, 1).ref != sn_size(b->g, 1).ref) {
         const SnValue shares = sn_mul(g, sn_log_softmax(g, logits, -1), sn_cast(g, labels, SN_F32));
         const SnValue sum = sn_reduce(g, "add", shares, 0, NULL, false);
         sn_nn_output(b, "logits", logits);

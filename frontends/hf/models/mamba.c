@@ -9,21 +9,16 @@
 
 #include <math.h>
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* n columns of x from `from` on. */
 static SnValue columns(SnBuild *b, SnValue x, int64_t from, int64_t n)
 {
-    return sn_slice_axis(b->g, x, -1, size(b, from), size(b, n));
+    return sn_slice_axis(b->g, x, -1, sn_size(b->g, from), sn_size(b->g, n));
 }
 
 /* Padding is zero, so that it does not get into the states of what follows. */
 static SnValue without_padding(SnBuild *b, SnValue x)
 {
-    const SnValue mask = sn_nn_input(b, "attention_mask"), dims[] = {b->batch, b->seq, size(b, 1)};
+    const SnValue mask = sn_nn_input(b, "attention_mask"), dims[] = {b->batch, b->seq, sn_size(b->g, 1)};
     return mask.ref ? sn_mul(b->g, x, sn_cast(b->g, sn_reshape(b->g, mask, 3, dims), b->dtype)) : x;
 }
 
@@ -32,7 +27,8 @@ static SnValue apart(SnBuild *b, SnValue x, int64_t heads)
 {
     if (heads < 1)
         return sn_graph_fail(b->g, SN_EFORMAT, "%s: no channels", sn_scope_path(b->g));
-    const SnValue dims[] = {b->batch, b->seq, size(b, heads), size(b, sn_nn_dim(b, x, -1) / heads)};
+    const SnValue dims[] = {b->batch, b->seq, sn_size(b->g, heads),
+                            sn_size(b->g, sn_nn_dim(b, x, -1) / heads)};
     return sn_reshape(b->g, x, 4, dims);
 }
 
@@ -58,7 +54,7 @@ static SnValue wide_param(SnBuild *b, const char *name)
 static SnValue state_space(SnBuild *b, SnStateSpace m)
 {
     SnGraph *g = b->g;
-    const SnValue d = wide_param(b, "D"), dims[] = {sn_dim(g, d, 0), size(b, 1)};
+    const SnValue d = wide_param(b, "D"), dims[] = {sn_dim(g, d, 0), sn_size(b->g, 1)};
     const SnValue past = sn_mul(g, sn_cast(g, m.x, SN_F32), sn_reshape(g, d, 2, dims));
     return joined(b, sn_add(g, sn_nn_state_space(b, m), past));
 }
@@ -113,7 +109,7 @@ static SnValue limited(SnBuild *b, SnValue time)
 {
     SnGraph *g = b->g;
     const SnValue limits = sn_clamp(g, time, time_limit(b, 0, 0), time_limit(b, 1, HUGE_VAL));
-    const SnValue given = sn_nn_given(b), dims[] = {b->batch, b->seq, size(b, 1)};
+    const SnValue given = sn_nn_given(b), dims[] = {b->batch, b->seq, sn_size(b->g, 1)};
     return given.ref ? sn_where(g, sn_reshape(g, given, 3, dims), limits, time) : limits;
 }
 
@@ -130,7 +126,7 @@ static SnValue mixer2(SnBuild *b, SnValue x)
     const SnValue u = convolved(b, columns(b, all, width, width + 2 * ways));
     const SnValue raw = columns(b, all, 2 * width + 2 * ways, heads);
     const SnValue time = sn_softplus(g, sn_add(g, raw, sn_nn_param(b, "dt_bias")));
-    const SnValue dims[] = {size(b, heads), size(b, 1)};
+    const SnValue dims[] = {sn_size(b->g, heads), sn_size(b->g, 1)};
     const SnStateSpace m = {.x = apart(b, columns(b, u, 0, width), heads),
                             .time = limited(b, sn_cast(g, time, SN_F32)),
                             .a = sn_reshape(g, sn_neg(g, sn_exp(g, log_a)), 2, dims),

@@ -9,8 +9,7 @@
 /* A number of attn_config. */
 static double number(const SnBuild *b, const char *key, double otherwise)
 {
-    double v = otherwise;
-    return sn_json_number(sn_json_get(sn_config_get(b->config, "attn_config"), key), &v) ? v : otherwise;
+    return sn_json_number_of(sn_config_get(b->config, "attn_config"), key, otherwise);
 }
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)

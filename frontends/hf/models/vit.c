@@ -5,11 +5,6 @@
 
 #include "ops/ops.h"
 
-static SnValue size(SnBuild *b, int64_t n)
-{
-    return sn_const_int(b->g, SN_I64, n);
-}
-
 /* A class token before the patches, row by row; each has its place. */
 static SnValue embeddings(SnBuild *b)
 {
@@ -28,9 +23,9 @@ static SnValue embeddings(SnBuild *b)
     if (n != places)
         sn_graph_fail(g, SN_ESHAPE, "pixel_values: %lld patches, the model has %lld", (long long)n,
                       (long long)places);
-    b->seq = size(b, n + 1);
-    const SnValue rows[] = {b->batch, size(b, n), size(b, width)},
-                  one[] = {b->batch, size(b, 1), size(b, width)};
+    b->seq = sn_size(b->g, n + 1);
+    const SnValue rows[] = {b->batch, sn_size(b->g, n), sn_size(b->g, width)},
+                  one[] = {b->batch, sn_size(b->g, 1), sn_size(b->g, width)};
     const SnValue all[] = {sn_broadcast(g, sn_nn_param(b, "cls_token"), 3, one), sn_reshape(g, x, 3, rows)};
     const SnValue y = sn_add(g, sn_concat(g, 2, all, 1), table);
     sn_scope_pop(g);
