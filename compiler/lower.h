@@ -82,38 +82,20 @@ static inline SnRef i_const(SnLower *l, int64_t v)
 {
     return sn_const_i64(l->s, v);
 }
-static inline SnRef i_add(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_ADD, a, b);
-}
-static inline SnRef i_sub(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_SUB, a, b);
-}
-static inline SnRef i_mul(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_MUL, a, b);
-}
-static inline SnRef i_div(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_IDIV, a, b);
-}
-static inline SnRef i_mod(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_MOD, a, b);
-}
-static inline SnRef i_min(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_MIN, a, b);
-}
-static inline SnRef i_max(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_MAX, a, b);
-}
-static inline SnRef i_lt(SnLower *l, SnRef a, SnRef b)
-{
-    return sn_s2(l->s, SN_OP_LT, a, b);
-}
+#define SN_INDEX_BINARY(NAME, OP)                                                                            \
+    static inline SnRef NAME(SnLower *l, SnRef a, SnRef b)                                                   \
+    {                                                                                                        \
+        return sn_s2(l->s, SN_OP_##OP, a, b);                                                                \
+    }
+SN_INDEX_BINARY(i_add, ADD)
+SN_INDEX_BINARY(i_sub, SUB)
+SN_INDEX_BINARY(i_mul, MUL)
+SN_INDEX_BINARY(i_div, IDIV)
+SN_INDEX_BINARY(i_mod, MOD)
+SN_INDEX_BINARY(i_min, MIN)
+SN_INDEX_BINARY(i_max, MAX)
+SN_INDEX_BINARY(i_lt, LT)
+#undef SN_INDEX_BINARY
 static inline SnRef i_ge(SnLower *l, SnRef a, SnRef b)
 {
     return sn_s_not(l->s, i_lt(l, a, b));

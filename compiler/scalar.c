@@ -110,25 +110,22 @@ static SnRef word(const Ex *e, SnDtype d, uint64_t v)
     return sn_const_scalar(e->s, d, (SnScalar){.u = v});
 }
 
-static SnRef add(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_ADD, a, b);
-}
-
-static SnRef sub(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_SUB, a, b);
-}
-
-static SnRef mul(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_MUL, a, b);
-}
-
-static SnRef divide(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_DIV, a, b);
-}
+#define BINARY(NAME, OP)                                                                                     \
+    static SnRef NAME(const Ex *e, SnRef a, SnRef b)                                                         \
+    {                                                                                                        \
+        return sn_s2(e->s, SN_OP_##OP, a, b);                                                                \
+    }
+BINARY(add, ADD)
+BINARY(sub, SUB)
+BINARY(mul, MUL)
+BINARY(divide, DIV)
+BINARY(and, AND)
+BINARY(or, OR)
+BINARY(shl, SHL)
+BINARY(shr, SHR)
+BINARY(less, LT)
+BINARY(equal, EQ)
+#undef BINARY
 
 static SnRef mul_add(const Ex *e, SnRef a, SnRef b, SnRef c)
 {
@@ -138,36 +135,6 @@ static SnRef mul_add(const Ex *e, SnRef a, SnRef b, SnRef c)
 static SnRef negate(const Ex *e, SnRef a)
 {
     return sn_s1(e->s, SN_OP_NEG, a);
-}
-
-static SnRef and (const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_AND, a, b);
-}
-
-static SnRef or (const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_OR, a, b);
-}
-
-static SnRef shl(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_SHL, a, b);
-}
-
-static SnRef shr(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_SHR, a, b);
-}
-
-static SnRef less(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_LT, a, b);
-}
-
-static SnRef equal(const Ex *e, SnRef a, SnRef b)
-{
-    return sn_s2(e->s, SN_OP_EQ, a, b);
 }
 
 static SnRef where(const Ex *e, SnRef c, SnRef a, SnRef b)

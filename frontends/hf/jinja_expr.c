@@ -61,43 +61,29 @@ static SnStatus parse_name(SnJiParser *p, bool is_target, SnJiNode **out)
     return is_attr ? sn_ji_expect_name(p, &(*out)->text) : SN_OK;
 }
 
-static SnStatus parse_list(SnJiParser *p, SnJiNode **out)
+/* [a, b] or {a: b, c: d}, and a comma behind the last. */
+static SnStatus parse_display(SnJiParser *p, bool is_dict, SnJiNode **out)
 {
+    const uint32_t end = is_dict ? SN_JI_TOP(RBRACE) : SN_JI_TOP(RBRACKET);
     const uint32_t line = sn_ji_token(p)->line;
     const size_t from = p->kids.n;
     SnJiNode *item = NULL;
     p->at++;
-    while (!sn_ji_at(p, SN_JI_TOP(RBRACKET))) {
+    while (!sn_ji_at(p, end)) {
         if (p->kids.n > from)
             SN_TRY(sn_ji_expect(p, SN_JI_TOP(COMMA)));
-        if (sn_ji_at(p, SN_JI_TOP(RBRACKET)))
+        if (sn_ji_at(p, end))
             break;
         SN_TRY(sn_ji_parse_expr(p, true, &item));
         SN_TRY(sn_ji_push(p, item));
-    }
-    p->at++;
-    return sn_ji_node_of(p, SN_JI_N_LIST, line, from, out);
-}
-
-static SnStatus parse_dict(SnJiParser *p, SnJiNode **out)
-{
-    const uint32_t line = sn_ji_token(p)->line;
-    const size_t from = p->kids.n;
-    SnJiNode *item = NULL;
-    p->at++;
-    while (!sn_ji_at(p, SN_JI_TOP(RBRACE))) {
-        if (p->kids.n > from)
-            SN_TRY(sn_ji_expect(p, SN_JI_TOP(COMMA)));
-        if (sn_ji_at(p, SN_JI_TOP(RBRACE)))
-            break;
-        SN_TRY(sn_ji_parse_expr(p, true, &item));
-        SN_TRY(sn_ji_push(p, item));
+        if (!is_dict)
+            continue;
         SN_TRY(sn_ji_expect(p, SN_JI_TOP(COLON)));
         SN_TRY(sn_ji_parse_expr(p, true, &item));
         SN_TRY(sn_ji_push(p, item));
     }
     p->at++;
-    return sn_ji_node_of(p, SN_JI_N_DICT, line, from, out);
+    return sn_ji_node_of(p, is_dict ? SN_JI_N_DICT : SN_JI_N_LIST, line, from, out);
 }
 
 static SnStatus parse_primary(SnJiParser *p, bool is_target, SnJiNode **out)
@@ -118,9 +104,9 @@ static SnStatus parse_primary(SnJiParser *p, bool is_target, SnJiNode **out)
         SN_TRY(sn_ji_parse_tuple(p, SN_JI_TUPLE_PARENS, out));
         return sn_ji_expect(p, SN_JI_TOP(RPAREN));
     case SN_JI_TOP(LBRACKET):
-        return parse_list(p, out);
+        return parse_display(p, false, out);
     case SN_JI_TOP(LBRACE):
-        return parse_dict(p, out);
+        return parse_display(p, true, out);
     default:
         return sn_ji_unexpected(p, "an expression");
     }

@@ -4,6 +4,7 @@
  * The chain is Transformer, Pooling, then Dense, Normalize, LayerNorm and Dropout in any order, as the folder
  * says; a folder without modules.json gets mean pooling, as Sentence Transformers does. Reimers & Gurevych
  * 2019, arXiv:1908.10084. */
+#include "frontends/tasks/pipeline.h"
 #include "frontends/tasks/program.h"
 
 #include "ops/ops.h"
@@ -333,20 +334,10 @@ static SnStatus embed_program(SnModel *m, SnModelProgram **out, SnError *err)
 /* Texts in order of length, so that the rows of a batch are about equally long; ties by position. */
 static size_t *by_length(SnArena *arena, const SnBytes *text, size_t n)
 {
-    size_t *order = sn_arena_array(arena, n + 1, sizeof *order),
-           *aux = sn_arena_array(arena, n + 1, sizeof *aux);
-    for (size_t i = 0; order && i < n; i++)
-        order[i] = i;
-    for (size_t width = 1; order && aux && width < n; width *= 2) {
-        for (size_t lo = 0; lo < n; lo += 2 * width) {
-            const size_t mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
-            for (size_t i = lo, j = mid, k = lo; k < hi; k++)
-                aux[k] =
-                    i < mid && (j >= hi || text[order[i]].n >= text[order[j]].n) ? order[i++] : order[j++];
-        }
-        memcpy(order, aux, n * sizeof *order);
-    }
-    return aux ? order : NULL;
+    float *length = sn_arena_array(arena, n + 1, sizeof *length);
+    for (size_t i = 0; length && i < n; i++)
+        length[i] = (float)text[i].n;
+    return length ? sn_pipe_rank(arena, length, n) : NULL;
 }
 
 /* Copies rows of a batch's result to the places of their texts; the first batch makes the whole result. */
