@@ -202,6 +202,48 @@ static SnValue sqrt_softplus(SnBuild *b, SnValue x)
     return sn_sqrt(b->g, sn_softplus(b->g, x));
 }
 
+/* A number that an activation learns, of the module that is one. */
+static SnValue learnt(SnBuild *b, const char *name)
+{
+    static const char *const modules[] = {"act_fn",     "act",     "activation_fn",
+                                          "mlp.act_fn", "mlp.act", "mlp.activation_fn"};
+    SnValue v = sn_none();
+    for (size_t i = 0; i < SN_COUNT(modules) && !v.ref; i++) {
+        sn_scope_push(b->g, "%s", modules[i]);
+        v = sn_nn_param_or_none(b, name);
+        sn_scope_pop(b->g);
+    }
+    return v.ref ? v : sn_graph_fail(b->g, SN_EFORMAT, "%s: no %s of an activation", b->config->path, name);
+}
+
+static SnValue where_positive(SnBuild *b, SnValue x, SnValue yes, SnValue no)
+{
+    return sn_where(b->g, sn_gt(b->g, x, sn_const(b->g, SN_F64, 0)), yes, no);
+}
+
+static SnValue prelu(SnBuild *b, SnValue x)
+{
+    return where_positive(b, x, x, sn_mul(b->g, x, learnt(b, "weight")));
+}
+
+/* Huang and Schlag 2024, arXiv:2411.13010. Its own numbers are bf16 in every model of the library. */
+static SnValue xielu(SnBuild *b, SnValue x)
+{
+    static const char *const names[] = {"alpha_p", "alpha_n", "beta", "eps"};
+    enum { UP, DOWN, BETA, EPS, N };
+    SnGraph *g = b->g;
+    SnValue v[N];
+    for (int i = 0; i < N; i++)
+        v[i] = sn_cast(g, learnt(b, names[i]), SN_BF16);
+    v[UP] = sn_softplus(g, v[UP]);
+    v[DOWN] = sn_add(g, v[BETA], sn_softplus(g, v[DOWN]));
+    for (int i = 0; i < N; i++)
+        v[i] = sn_cast(g, v[i], sn_value_dtype(g, x));
+    const SnValue along = sn_mul(g, v[BETA], x), low = sn_sub(g, sn_expm1(g, sn_min(g, x, v[EPS])), x);
+    return where_positive(b, x, sn_add(g, sn_mul(g, sn_mul(g, v[UP], x), x), along),
+                          sn_add(g, sn_mul(g, low, v[DOWN]), along));
+}
+
 /* Names of Transformers' ACT2FN: an op, or a function here. */
 static const struct {
     const char *name, *op;
@@ -229,6 +271,8 @@ static const struct {
     {"laplace", NULL, laplace},
     {"linear", NULL, linear},
     {"sqrtsoftplus", NULL, sqrt_softplus},
+    {"prelu", NULL, prelu},
+    {"xielu", NULL, xielu},
 };
 
 SnValue sn_nn_act(SnBuild *b, const char *hidden_act, SnValue x)

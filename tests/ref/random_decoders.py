@@ -41,7 +41,7 @@ def class_of(prefix, head):
 
 ACTS = ["gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "gelu_accurate", "gelu_10", "quick_gelu", "relu",
         "relu2", "relu6", "leaky_relu", "silu", "swish", "mish", "tanh", "sigmoid", "laplace", "linear", "hardswish",
-        "sqrtsoftplus", "gelu_python_tanh"]
+        "sqrtsoftplus", "gelu_python_tanh", "prelu", "xielu"]
 KEPT = {"use_cache", "is_encoder_decoder", "is_decoder", "initializer_range",
         "rescale_prenorm_residual"}  # by which the library divides weights whenever it loads them
 

@@ -140,6 +140,7 @@ static const Damage damages[] = {
     {"gpt2-scaled-tokcls", "\"n_head\":2147483648", SN_EFORMAT, "2147483648"},
     {"gpt2-scaled-tokcls", "\"n_layer\":3", SN_EFORMAT, "transformer.h.2"},
     {"gpt2-scaled-tokcls", "\"activation_function\":\"wave\"", SN_EUNSUPPORTED, "wave"},
+    {"gpt2-scaled-tokcls", "\"activation_function\":\"prelu\"", SN_EFORMAT, "no weight of an activation"},
     {"gpt-bigcode-mha-lm", "\"multi_query\":true", SN_ESHAPE, "attn.c_proj"},
     {"gpt-neo-local-lm", "\"attention_types\":[[[\"local\"],2]]", SN_EFORMAT, "attention_types"},
     {"gpt-neo-local-lm", "\"attention_types\":[[[],9],7,[[\"local\"],-1]]", SN_EFORMAT, "attention_types"},
