@@ -237,6 +237,28 @@ static SnStatus make_part(void *self, int64_t first, int64_t n, SnDataset **out,
     return st;
 }
 
+/* A column that is replaced keeps its type where it can hold what was computed. */
+static SnStatus keep_type(const SnDataset *d, const char *name, SnDataset **to, SnError *err)
+{
+    uint32_t at = 0;
+    SnDataset *cast = NULL;
+    SnText text = {.memory = sn_allocator(d->ctx)};
+    if (sn_dataset_find(d, name, &at, NULL) != SN_OK)
+        return SN_OK;
+    const SnFeature *old = &d->col[at].type;
+    if ((old->kind != SN_DATA_NUMBER && old->kind != SN_DATA_LABEL && old->kind != SN_DATA_TEXT) ||
+        (old->kind == SN_DATA_TEXT && !old->is_wide))
+        return SN_OK;
+    sn_feature_json(&text, old);
+    const SnStatus st = text.failed ? SN_ENOMEM : sn_dataset_cast(*to, name, text.at, &cast, err);
+    sn_text_clear(&text);
+    if (st == SN_OK) {
+        sn_dataset_release(*to);
+        *to = cast;
+    }
+    return st == SN_EINVAL ? SN_OK : st;
+}
+
 SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, const char *expression,
                         SnDataset **out, SnError *err)
 {
@@ -246,7 +268,9 @@ SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name, co
     sn_table_stamp(to, "map", name, strlen(name));
     sn_table_stamp(to, "to", expression, strlen(expression));
     sn_arena_init(&c.arena, sn_allocator(d->ctx));
-    const SnStatus st = sn_rows_make_columns(d, to, PART_ROWS, make_part, &c, err);
+    SnStatus st = sn_rows_make_columns(d, to, PART_ROWS, make_part, &c, err);
     end(&c);
+    if (st == SN_OK)
+        st = keep_type(d, name, &to, err);
     return sn_table_finish(st, to, out);
 }

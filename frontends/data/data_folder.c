@@ -247,6 +247,8 @@ static SnStatus by_folders(Folder *f, const char *const *path, size_t npath, SnD
         st = sn_builders_end(all, nlabel ? 2 : 1, f->ctx, (int64_t)npath, out, err);
     for (uint32_t i = 0; st == SN_OK && i < (*out)->ncol; i++)
         st = own_type(*out, i, err);
+    for (size_t i = 0; st == SN_OK && i < npath; i++) /* labels go by the names */
+        sn_table_stamp(*out, f->media->column, path[i], strlen(path[i]));
     sn_builder_clear(&b[0]);
     sn_builder_clear(&b[1]);
     return st;

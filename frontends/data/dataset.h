@@ -151,7 +151,8 @@ SN_API SN_MUST_CHECK SnStatus sn_dataset_interleave(SnDataset *const *part, size
  * Those of Python over the columns of a row, compiled: "len(text) > 100 and label in [0, 1]" (formula.c). */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_filter(SnCompiler *cc, const SnDataset *d, const char *where,
                                                 SnDataset **out, SnError *err);
-/* Adds or replaces the column `name`: bool, int64 or float64. */
+/* Adds the column `name`: bool, int64 or float64; or replaces it, which keeps its type where that has room.
+ */
 SN_API SN_MUST_CHECK SnStatus sn_dataset_map(SnCompiler *cc, const SnDataset *d, const char *name,
                                              const char *expression, SnDataset **out, SnError *err);
 /* Adds input_ids and attention_mask, lists of int32 and int8, and token_type_ids where with_types: the texts

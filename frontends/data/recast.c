@@ -493,7 +493,7 @@ SnStatus sn_dataset_labels(const SnDataset *d, const char *column, const char *c
     const bool by_value = n == 0;
     SN_TRY(sn_dataset_find(d, column, &at, err));
     const SnDataKind kind = d->col[at].type.kind;
-    SN_CHECK(kind == SN_DATA_TEXT || kind == SN_DATA_NUMBER || kind == SN_DATA_LABEL, err, SN_EINVAL,
+    SN_CHECK(kind < SN_DATA_LIST && kind != SN_DATA_BINARY, err, SN_EINVAL,
              "labels: column %s holds neither numbers nor texts", column);
     SN_TRY(sn_table_derive(d, 0, &r, err));
     SnStatus st = by_value ? find_names(d, column, &r->arena, &name, &n, err) : SN_OK;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """random_data.py SINTER [--count 30]: random csv, jsonl, json, text, Arrow and Parquet files: rows and types as datasets.load_dataset
-and load_from_disk have them, orders of shuffle, sort, split and shard, rows of filter and map, and folders and Arrow files
+and load_from_disk have them, orders of shuffle, sort, split and shard, rows of filter and map, casts of nested types, chains of operations, and folders and Arrow files
 that sinter writes, read by datasets. Needs datasets, pyarrow, zstandard. Exit 1: something differs."""
 import argparse
 import bz2
@@ -511,7 +511,144 @@ def check_casts(sinter, r, where):
     return None
 
 
-CHECKS = {"casts": check_casts, "parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "joins": check_joins, "arrow": check_arrow, "parquet": check_parquet}
+CHAIN_CASTS = [("i", "Value", "int32"), ("i", "Value", "float64"), ("i", "Value", "string"), ("x", "Value", "float32"), ("x", "Value", "string"), ("t", "Value", "large_string"), ("n", "Value", "int16"), ("b", "Value", "int8")]
+
+
+def chain_table(r, n):
+    pick = lambda make: [None if r.random() < 0.15 else make() for _ in range(n)]
+    return {"i": [r.randrange(-50, 1000) for _ in range(n)], "n": pick(lambda: r.randrange(20)), "x": pick(lambda: r.choice([r.uniform(-9, 9), 0.5, -0.0, 1e20])),
+            "t": pick(lambda: word(r, plain=True) or "e"), "b": [r.random() < 0.5 for _ in range(n)], "k": [r.choice(["neg", "pos", "Été"]) for _ in range(n)],
+            "s": [{"a": r.randrange(9), "d": {"e": word(r, plain=True) or "e"}} for _ in range(n)], "l": [[r.randrange(9) for _ in range(r.randrange(1, 4))] for _ in range(n)]}
+
+
+def write_chain(r, path, columns):
+    kind = r.choice(["jsonl", "csv", "arrow", "parquet", "saved"])
+    flat = {k: v for k, v in columns.items() if k not in "sl"} if kind == "csv" else columns
+    if kind == "csv":
+        with open(path + ".csv", "w", newline="") as f:
+            w = csv.writer(f)
+            w.writerow(flat)
+            w.writerows(zip(*flat.values()))
+        return path + ".csv", datasets.load_dataset("csv", data_files=path + ".csv", split="train", cache_dir=path + "-cache")
+    if kind == "jsonl":
+        with open(path + ".jsonl", "w") as f:
+            f.write("".join(json.dumps(dict(zip(flat, row))) + "\n" for row in zip(*flat.values())))
+        return path + ".jsonl", datasets.load_dataset("json", data_files=path + ".jsonl", split="train", cache_dir=path + "-cache")
+    d = datasets.Dataset.from_dict(flat)
+    if kind == "saved":
+        d.save_to_disk(path)
+        return path, d
+    if kind == "parquet":
+        pyarrow.parquet.write_table(d.data.table, path + ".parquet", row_group_size=r.choice([3, 100]))
+    else:
+        with pyarrow.OSFile(path + ".arrow", "wb") as f, pyarrow.ipc.new_stream(f, d.data.table.schema) as w:
+            w.write_table(d.data.table, max_chunksize=r.randrange(1, 50))
+    return path + "." + kind, d
+
+
+def chain_step(r, d, other):
+    """An operation that there is for these columns: options, and what datasets makes of it; None: draw again."""
+    seed, n, names = r.randrange(2**32), len(d), d.column_names
+    plain = [c for c in names if isinstance(d.features[c], (datasets.Value, datasets.ClassLabel))]
+    numbers = [c for c in plain if str(getattr(d.features[c], "dtype", "")) in ["int64", "int32", "float64", "int16"]]
+    numbers = [c for c in numbers if c.isidentifier()]  # formulas know no others
+    texts = [c for c in plain if c.isidentifier() and getattr(d.features[c], "dtype", "") in ["string", "large_string"]]
+    c = r.choice(plain) if plain else None
+    is_told = d._indices is None or len(d._indices) != len(d._data)  # else datasets finds unique values in the rows that it began with
+    op = r.choice(["select", "shuffle", "sort", "filter", "filter_text", "map", "rename", "remove", "columns", "cast", "labels", "concatenate", "beside", "interleave", "drawn",
+                   "split", "shard", "strided", "take", "skip", "batch", "flatten", "unique", "repeat", "stratify"])
+    if op == "select" and n:
+        rows = [r.randrange(-n, n) for _ in range(r.randrange(1, n + 1))]
+        return ["--select", ",".join(map(str, rows))], d.select([i % n for i in rows])
+    if op == "shuffle":
+        return ["--seed", str(seed), "--shuffle"], d.shuffle(seed)
+    if op == "sort" and c:
+        reverse = r.random() < 0.5
+        return ["--sort", ("-" if reverse else "") + c], d.sort(c, reverse=reverse)
+    if op == "filter" and numbers:
+        c, k = r.choice(numbers), r.randrange(20)
+        return ["--where", f"{c} is not None and {c} > {k}"], d.filter(lambda e: e[c] is not None and e[c] > k)
+    if op == "filter_text" and texts:
+        c = r.choice(texts)
+        return ["--where", f"{c} is None or 'a' in {c} or len({c}) > 5"], d.filter(lambda e: e[c] is None or "a" in e[c] or len(e[c]) > 5)
+    if op == "map" and "i" in numbers:
+        to = r.choice(["m", "i", "t", "b", "n"])
+        return ["--map", f"{to}=i * 3 - 1"], d.map(lambda e: {to: e["i"] * 3 - 1})
+    if op == "rename":
+        c = r.choice(names)
+        return ["--rename", f"{c}={c}z"], d.rename_column(c, c + "z")
+    if op in ["remove", "columns"] and len(names) > 2:
+        some = r.sample(names, r.randrange(1, len(names) - 1))
+        return [f"--{op}", ",".join(some)], d.remove_columns(some) if op == "remove" else d.select_columns(some)
+    if op == "cast":
+        c, _, to = r.choice(CHAIN_CASTS)
+        return (["--cast", f"{c}={to}"], d.cast_column(c, datasets.Value(to))) if c in plain else None
+    if op == "labels" and c and is_told and not isinstance(d.features[c], datasets.ClassLabel):
+        return ["--labels", c], d.class_encode_column(c)
+    if op in ["concatenate", "interleave", "drawn"] and other[1].features == d.features:
+        path, more = other
+        if op == "concatenate":
+            return ["--concatenate", path], datasets.concatenate_datasets([d, more])
+        when = r.choice(["first_exhausted", "all_exhausted"])
+        if op == "interleave":
+            return ["--interleave", path, "--stopping-strategy", when], datasets.interleave_datasets([d, more], stopping_strategy=when)
+        return ["--interleave", path, "--stopping-strategy", when, "--probabilities", "0.3,0.7", "--seed", str(seed)], datasets.interleave_datasets([d, more], probabilities=[0.3, 0.7], seed=seed, stopping_strategy=when)
+    if op == "split" and n > 2:
+        side, size = r.choice(["train", "test"]), r.choice([0.2, 0.5, 1])
+        return ["--seed", str(seed), f"--{side}-part", str(size)], d.train_test_split(size, seed=seed)[side]
+    if op == "stratify" and n > 10 and c and isinstance(d.features[c], datasets.ClassLabel) and None not in d[c]:
+        return ["--seed", str(seed), "--train-part", "0.5", "--stratify", c], d.train_test_split(0.5, seed=seed, stratify_by_column=c)["train"]
+    if op in ["shard", "strided"]:
+        return ["--shard", "1/3"] + ["--strided"] * (op == "strided"), d.shard(3, 1, contiguous=op == "shard")
+    if op in ["take", "skip"]:
+        k = r.randrange(n + 3)
+        return [f"--{op}", str(k)], d.take(min(k, n)) if op == "take" else d.skip(min(k, n))
+    if op == "batch" and n:
+        k, drop = r.randrange(1, n + 1), r.random() < 0.5
+        return ["--batch", str(k)] + ["--drop-last"] * drop, d.batch(k, drop_last_batch=drop)
+    if op == "flatten":
+        return ["--flatten"], d.flatten()
+    if op == "unique" and c and r.random() < 0.3 and is_told:
+        return ["--unique", c], datasets.Dataset.from_dict({c: d.unique(c)}, features=datasets.Features({c: d.features[c]}))
+    if op == "repeat" and n < 200:
+        return ["--repeat", "2"], d.repeat(2)
+    return None
+
+
+def check_chains(sinter, r, where):
+    """One operation after the other, each with its own seed, over a file of any kind; what datasets refuses ends the chain before it."""
+    path, d = write_chain(r, f"{where}/a", chain_table(r, r.choice([1, 5, 40, 300])))
+    other = write_chain(r, f"{where}/b", chain_table(r, r.choice([1, 5, 40])))
+    steps, wanted = [], r.randrange(1, 8)
+    while len(steps) < wanted:
+        try:
+            step = chain_step(r, d, other)
+        except Exception:
+            continue
+        if not step or len(step[1]) == 0:
+            if r.random() < 0.02:
+                break
+            continue
+        args, d = step
+        steps.append(args)
+    at = path
+    for i, args in enumerate(steps):  # a line each, as --seed and the like are of the whole line
+        run(sinter, at, *args, "--output", f"{where}/step{i}")
+        at = f"{where}/step{i}"
+    plain = [a for args in steps for a in args]
+    found = datasets.load_from_disk(at) if steps else None
+    if found is not None and (found.features != d.features or not same(d.to_list(), found.to_list())):
+        return f"{path} {plain}: {found.features} {found.to_list()[:4]}, expected {d.features} {d.to_list()[:4]}"[:1500]
+    once = ["--seed", "--stratify", "--strided", "--drop-last", "--stopping-strategy", "--probabilities"]
+    if steps and not any(o in plain for o in once):  # all in one process, without files between
+        run(sinter, path, *plain, "--output", f"{where}/line")
+        found = datasets.load_from_disk(f"{where}/line")
+        if found.features != d.features or not same(d.to_list(), found.to_list()):
+            return f"one line: {path} {plain}: {found.features} {found.to_list()[:4]}, expected {d.features} {d.to_list()[:4]}"[:1500]
+    return None
+
+
+CHECKS = {"chains": check_chains, "casts": check_casts, "parts": check_parts, "folder": check_folder, "splits": check_splits, "orders": check_orders, "joins": check_joins, "arrow": check_arrow, "parquet": check_parquet}
 
 
 def main():
@@ -519,7 +656,7 @@ def main():
     p.add_argument("sinter")
     p.add_argument("--count", type=int, default=30)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--only", nargs="*", help="casts parts folder splits orders joins arrow parquet json csv text")
+    p.add_argument("--only", nargs="*", help="chains casts parts folder splits orders joins arrow parquet json csv text")
     a = p.parse_args()
     bad = 0
     for i in range(a.count):

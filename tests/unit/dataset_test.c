@@ -483,6 +483,16 @@ static void dataset_maps_are_kept(void **state)
             assert_int_equal(first[1] == now[1], cases[i].is_found);
         sn_dataset_release(e);
     }
+    for (int i = 0; i < 2; i++) { /* a column that is replaced keeps its type where it has room */
+        static const char *const grown[] = {"i + 1", "i * 100"};
+        SnDataset *narrow = NULL, *e = NULL;
+        assert_ok(sn_dataset_cast(d, "i", "int16", &narrow, &err));
+        assert_ok(sn_dataset_map(cc, narrow, "i", grown[i], &e, &err));
+        assert_int_equal(sn_dataset_feature(e, 0)->dtype, i ? SN_I64 : SN_I16);
+        assert_int_equal(sn_cell_int(sn_dataset_cell(e, 0, 1999)), i ? 199900 : 2000);
+        sn_dataset_release(narrow);
+        sn_dataset_release(e);
+    }
     for (int i = 0; i < 2; i++) { /* of a filter numbers of rows are kept, and used where they lie */
         SnDataset *e = NULL;
         assert_ok(sn_dataset_filter(cc, d, "i % 2 == 1", &e, &err));
