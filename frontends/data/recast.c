@@ -139,10 +139,11 @@ static bool cast_number(SnCell c, const SnFeature *to, SnScalar *v)
     *v = sn_scalar_cast(from, to->dtype, old, true);
     const SnScalar back = sn_scalar_cast(to->dtype, from, *v, true);
     const int64_t most = to->dtype == SN_F64 ? INT64_C(1) << 53 : to->dtype == SN_F32 ? 1 << 24 : 1 << 11;
-    const bool was_large = from == SN_U64 && old.i < 0, is_large = to->dtype == SN_U64 && v->i < 0;
+    const bool was_large = from == SN_U64 && old.i < 0;
+    const bool was_below = from != SN_U64 && old.i < 0, is_below = to->dtype != SN_U64 && v->i < 0;
     if (is_float)
         return was_float || (!was_large && old.i >= -most && old.i <= most);
-    return to->dtype == SN_BOOL || (was_float ? back.f == old.f : back.i == old.i && was_large == is_large);
+    return to->dtype == SN_BOOL || (was_float ? back.f == old.f : back.i == old.i && was_below == is_below);
 }
 
 /* As pyarrow spells a number: "1", "0.001", "1e+15". */

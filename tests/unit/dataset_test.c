@@ -271,6 +271,15 @@ static void dataset_rows_are_batched_and_cast(void **state)
     assert_int_equal(sn_dataset_rows(batch), 1);
     sn_dataset_release(batch);
     sn_dataset_release(d);
+    static const char *const steps[][2] = {{"uint8", "int8"}, {"uint64", "uint8"}, {"int16", "uint64"}};
+    for (size_t i = 0; i < SN_COUNT(steps); i++) { /* 198, of which -58 has the bits; 300; -1 */
+        static const char *const numbers[] = {"{\"i\": 198}\n", "{\"i\": 300}\n", "{\"i\": -1}\n"};
+        assert_ok(open_text(*state, "u.jsonl", numbers[i], NULL, &d, &err));
+        assert_ok(sn_dataset_cast(d, "i", steps[i][0], &cast, &err));
+        assert_int_equal(sn_dataset_cast(cast, "i", steps[i][1], &batch, &err), SN_EINVAL);
+        sn_dataset_release(cast);
+        sn_dataset_release(d);
+    }
 }
 
 /* Streams that are cut off, damaged, followed by something else or that grow without end are refused by name
