@@ -12,6 +12,19 @@ static double number(const SnBuild *b, const char *key, double otherwise)
     return sn_json_number_of(sn_config_get(b->config, "attn_config"), key, otherwise);
 }
 
+/* A query that sees nothing is spread evenly over all keys by scores that are filled in: it learns of none.
+ */
+static SnValue seeing(SnBuild *b, SnValue q)
+{
+    SnGraph *g = b->g;
+    const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_const_int(g, SN_I64, 1);
+    if (!b->trained || !mask.ref || b->before)
+        return q;
+    const SnValue seen = sn_cumsum(g, sn_cast(g, mask, SN_I64), 1, false, false);
+    const SnValue sees = sn_reshape(g, sn_ge(g, seen, one), 4, (SnValue[]){b->batch, one, b->seq, one});
+    return sn_where(g, sees, q, sn_const(g, sn_value_dtype(g, q), 0));
+}
+
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
     (void)i;
@@ -27,7 +40,9 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     SnValue qkv = sn_nn_linear(b, "attn.Wqkv", sn_nn_ln(b, "norm_1", x));
     if (clip != 0)
         qkv = sn_clamp(b->g, qkv, -clip, clip);
-    const SnValue seen = sn_nn_attend_qkv(b, &attn, sn_nn_split_qkv(b, qkv, heads, heads, false));
+    SnQkv parts = sn_nn_split_qkv(b, qkv, heads, heads, false);
+    parts.q = seeing(b, parts.q);
+    const SnValue seen = sn_nn_attend_qkv(b, &attn, parts);
     x = sn_add(b->g, x, sn_nn_dropout(b, seen, share));
     const SnValue h = sn_nn_ln(b, "norm_2", x);
     return sn_add(b->g, x,
