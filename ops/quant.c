@@ -544,9 +544,9 @@ static SnValue quantize_blocks(SnGraph *g, const SnCall *c)
     return as_rows(g, f->write(g, &of), c->in[0]);
 }
 
-/* ---- NF4 of bitsandbytes; Dettmers et al. 2023, arXiv:2305.14314 ---- */
+/* ---- NF4 and FP4 of bitsandbytes; Dettmers et al. 2023, arXiv:2305.14314 ---- */
 
-#define NORMAL 64 /* weights that have a scale */
+#define NORMAL 64 /* weights that have a scale, where they are made here */
 
 static const float normals[] = {-1,
                                 -0.696192801F,
@@ -564,6 +564,11 @@ static const float normals[] = {-1,
                                 0.562617004F,
                                 0.722956836F,
                                 1};
+
+/* Sign, two bits of exponent, one of mantissa. */
+static const float floats[SN_COUNT(normals)] = {
+    0,  0.00520833349F,  0.666666687F,  1,  0.333333343F,  0.5F,  0.166666672F,  0.25F,
+    -0, -0.00520833349F, -0.666666687F, -1, -0.333333343F, -0.5F, -0.166666672F, -0.25F};
 
 /* Scales as 8-bit numbers of how far they are from their mean. */
 static SnValue nested(SnGraph *g, SnValue scale)
@@ -601,11 +606,15 @@ static SnValue quantize_nf4(SnGraph *g, const SnCall *c)
         g, 2, (SnValue[]){sn_op(g, "copy", &codes, 1, NULL, 0), sn_op(g, "copy", &scale, 1, NULL, 0)}, NULL);
 }
 
-static SnValue nf4_values(SnGraph *g, const SnCall *c, int at, const float *table)
+/* times: 1, or -1 for the negative weights. */
+static SnValue nf4_values(SnGraph *g, const SnCall *c, int at, float times)
 {
-    const SnValue all = sn_const_data(g, SN_F32, 1, &(int64_t){SN_COUNT(normals)}, table),
+    float table[SN_COUNT(normals)];
+    for (size_t i = 0; i < SN_COUNT(table); i++)
+        table[i] = times * (strcmp(sn_call_string(c, "kind"), "fp4") == 0 ? floats : normals)[i];
+    const SnValue all = sn_const_data(g, SN_F32, 1, &(int64_t){SN_COUNT(table)}, table),
                   scale = c->in[at + 1];
-    const SnValue blocks = sn_dim(g, scale, 0), half = sn_size(g, NORMAL / 2), two = sn_size(g, 2);
+    const SnValue blocks = sn_dim(g, scale, 0), half = sn_dim(g, c->in[at], 1), two = sn_size(g, 2);
     const SnValue codes = sn_reshape(g, c->in[at], 3, (SnValue[]){blocks, half, sn_size(g, 1)});
     const SnValue up = sn_mul(g, sn_sub(g, sn_size(g, 1), steps(g, SN_I64, 2, 2, 3)), sn_size(g, 4));
     const SnValue dims[] = {blocks, half, two};
@@ -613,34 +622,31 @@ static SnValue nf4_values(SnGraph *g, const SnCall *c, int at, const float *tabl
         sn_and(g, sn_shr(g, sn_broadcast(g, codes, 3, dims), sn_cast(g, up, SN_U8)), u8(g, 15));
     const SnValue index = sn_cast(g, code, SN_I32);
     const SnValue x = sn_reshape(g, sn_gather(g, all, 1, (const int[]){0}, &index, NULL), 2,
-                                 (SnValue[]){blocks, sn_size(g, NORMAL)});
+                                 (SnValue[]){blocks, sn_mul(g, half, two)});
     const SnValue shape[] = {sn_size(g, sn_call_int(c, "rows")), sn_size(g, sn_call_int(c, "cols"))};
     return sn_flat_back(g, sn_mul(g, x, sn_insert_axis(g, scale, 1)), 2, shape);
 }
 
 static SnValue dequantize_nf4(SnGraph *g, const SnCall *c)
 {
-    return nf4_values(g, c, 0, normals);
+    return nf4_values(g, c, 0, 1);
 }
 
 static SnValue linear_nf4(SnGraph *g, const SnCall *c)
 {
-    return sn_linear(g, c->in[0], sn_like(g, nf4_values(g, c, 1, normals), c->in[0]), c->in[3]);
+    return sn_linear(g, c->in[0], sn_like(g, nf4_values(g, c, 1, 1), c->in[0]), c->in[3]);
 }
 
 /* The weights once more, by another way: they are not those of the forward part, which need not be kept. */
 static SnValue linear_nf4_grad(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
 {
-    float back[SN_COUNT(normals)];
     (void)y;
-    for (size_t k = 0; k < SN_COUNT(back); k++)
-        back[k] = -normals[k];
     const SnValue rows = sn_rows_of(g, d);
     if (i == 3)
         return sn_like(g, sn_reduce(g, "add", sn_cast(g, rows, SN_F32), 1, &(int){0}, false), c->in[3]);
     if (i != 0)
         return sn_graph_fail(g, SN_EUNSUPPORTED, "linear_nf4: its weights do not learn");
-    const SnValue w = sn_like(g, sn_neg(g, nf4_values(g, c, 1, back)), d);
+    const SnValue w = sn_like(g, sn_neg(g, nf4_values(g, c, 1, -1)), d);
     const SnValue turned = sn_permute(g, w, (const int[]){1, 0});
     return sn_rows_back(g, sn_like(g, sn_linear(g, rows, turned, sn_none()), c->in[0]), c->in[0]);
 }
@@ -650,10 +656,11 @@ const SnOp sn_quant_ops[] = {
      .expand = quantize_nf4,
      .doc = "tuple(u8[n, 32], f32[n]): codes of 64 weights each, two a byte, and their scales; Dettmers et "
             "al. 2023"},
-    {.sig = "dequantize_nf4(codes: u8[..], scale: f32[n]; rows: int, cols: int) -> ?",
+    {.sig = "dequantize_nf4(codes: u8[n, k], scale: f32[n]; rows: int, cols: int, kind: str = \"nf4\") -> ?",
      .expand = dequantize_nf4,
-     .doc = "the way back, f32[rows, cols]"},
-    {.sig = "linear_nf4(x: F[.., k], codes: u8[i, j], scale: f32[n], b: F2[m]?; rows: int, cols: int) -> ?",
+     .doc = "the way back, f32[rows, cols]; kind fp4: of codes that are floats of 4 bits; blocks of 2 k"},
+    {.sig = "linear_nf4(x: F[.., k], codes: u8[i, j], scale: f32[n], b: F2[m]?; rows: int, cols: int, kind: "
+            "str = \"nf4\") -> ?",
      .expand = linear_nf4,
      .grad = linear_nf4_grad,
      .doc = "x w^T + b with w of quantize_nf4, in the dtype of x"},

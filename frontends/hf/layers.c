@@ -25,8 +25,8 @@ SnValue sn_nn_linear(SnBuild *b, const char *name, SnValue x)
 SnValue sn_nn_conv1d(SnBuild *b, const char *name, SnValue x)
 {
     sn_scope_push(b->g, "%s", name);
-    const SnValue own = sn_nn_param(b, "weight"); /* GGUF files have it turned already */
-    const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false);
+    const SnValue own = sn_nn_param(b, "weight"); /* GGUF files and bitsandbytes have it turned already */
+    const bool is_turned = sn_config_bool(b->config, "conv1d_rows", false) || b->is_packed;
     const uint32_t scope = sn_adapter_outside(b);
     const SnValue w = sn_nn_narrow(b, is_turned ? own : sn_permute(b->g, own, (const int[]){1, 0}));
     sn_adapter_inside(b, scope);

@@ -85,6 +85,7 @@ typedef struct SnBuild {
     const char *quant,
         *head_quant; /* block formats that weights of linears and of the head become; NULL: none */
     bool is_plain;   /* the last parameter that was read is the file's, in numbers, and does not learn */
+    bool is_packed;  /* it is in 4 bits of bitsandbytes, which has all matrices [out, in] */
     SnNamedValues in, out;
     const char *const *want; /* names of the outputs that are wanted; nwant 0: all of the head */
     size_t nwant;

@@ -218,6 +218,97 @@ static SnValue mx_param(SnBuild *b, const char *full)
     return sn_permute(b->g, sn_cast(b->g, w, b->dtype), (const int[]){0, 2, 1});
 }
 
+/* ---- 4 bits of bitsandbytes: codes, and beside them scales and what they stand for ---- */
+
+typedef struct Packed {
+    SnBuild *b;
+    const char *file; /* name of the codes */
+    const char *kind; /* nf4 or fp4 */
+    SnJson *state;
+} Packed;
+
+/* Is it one? kind NULL: it is none. */
+static Packed packed_of(SnBuild *b, const char *file)
+{
+    static const char *const kinds[] = {"nf4", "fp4"};
+    Packed p = {.b = b, .file = file};
+    SnError err = {0};
+    char name[NAME_SIZE + 64];
+    for (size_t i = 0; i < SN_COUNT(kinds) && !p.kind; i++) {
+        (void)snprintf(name, sizeof name, "%s.quant_state.bitsandbytes__%s", file, kinds[i]);
+        const SnStTensor *t = sn_weights_find(b->weights, name);
+        if (!t)
+            continue;
+        p.kind = kinds[i];
+        if (sn_json_parse(b->arena, file, t->bytes, &p.state, &err) != SN_OK)
+            sn_graph_fail(b->g, err.code, "%s", err.message);
+    }
+    return p;
+}
+
+/* file.part, flat, of n elements. */
+static SnValue packed_part(const Packed *p, const char *part, SnDtype dtype, int64_t n)
+{
+    char name[NAME_SIZE + 64];
+    (void)snprintf(name, sizeof name, "%s.%s", p->file, part);
+    const SnStTensor *t = sn_weights_find(p->b->weights, name);
+    int64_t found = t && t->dtype == dtype ? 1 : -1;
+    for (int i = 0; found >= 0 && i < t->ndim; i++)
+        found *= t->dims[i];
+    if (found != n)
+        return sn_graph_fail(p->b->g, SN_EFORMAT, "%s: expected %lld of %s, found %lld", name, (long long)n,
+                             sn_dtype(dtype)->name, (long long)found);
+    const SnValue count = sn_size(p->b->g, n);
+    return sn_reshape(p->b->g, sn_param(p->b->g, name, dtype, t->ndim, t->dims), 1, &count);
+}
+
+/* f32[n]; they are 8-bit codes themselves where there is a second state. */
+static SnValue packed_scales(const Packed *p, int64_t n)
+{
+    SnGraph *g = p->b->g;
+    int64_t each = 0;
+    double offset = 0;
+    if (!sn_json_get(p->state, "nested_blocksize"))
+        return packed_part(p, "absmax", SN_F32, n);
+    if (!sn_json_int(sn_json_get(p->state, "nested_blocksize"), &each) || each < 1 || each > 65536 ||
+        !sn_json_number(sn_json_get(p->state, "nested_offset"), &offset))
+        return sn_graph_fail(g, SN_EFORMAT, "%s: its quant_state has no nested_blocksize and nested_offset",
+                             p->file);
+    const SnValue code = packed_part(p, "absmax", SN_U8, n),
+                  table = packed_part(p, "nested_quant_map", SN_F32, 256);
+    const SnValue size = packed_part(p, "nested_absmax", SN_F32, (n + each - 1) / each);
+    const SnValue at = sn_cast(g, code, SN_I32), count = sn_size(g, n);
+    const SnValue block = sn_idiv(g, sn_iota(g, SN_I64, 0, 1, &count), sn_size(g, each));
+    const SnValue part = sn_mul(g, sn_gather(g, table, 1, (const int[]){0}, &at, NULL),
+                                sn_gather(g, size, 1, (const int[]){0}, &block, NULL));
+    return sn_add(g, part, sn_const(g, SN_F32, offset));
+}
+
+/* Copies, as those of quantize_nf4: what is kept of the parameters. */
+static SnValue packed_param(const Packed *p, const SnStTensor *t)
+{
+    SnGraph *g = p->b->g;
+    const SnJson *shape = sn_json_get(p->state, "shape");
+    int64_t rows = 0, cols = 0, block = 0, n = 0;
+    size_t total = 0;
+    if (!sn_json_int(sn_json_get(p->state, "blocksize"), &block) || block < 2 || block > 65536 || block % 2 ||
+        !sn_json_int(sn_json_at(shape, 0), &rows) || !sn_json_int(sn_json_at(shape, 1), &cols) || rows < 1 ||
+        cols < 1 || !sn_mul_size((size_t)rows, (size_t)cols, &total) || t->dtype != SN_U8 ||
+        (total + 1) / 2 != t->bytes.n)
+        return sn_graph_fail(g, SN_EFORMAT,
+                             "%s: %zu bytes of %s: its quant_state says blocks of %lld, %lld x %lld", p->file,
+                             t->bytes.n, t->format, (long long)block, (long long)rows, (long long)cols);
+    n = (int64_t)((total + (size_t)block - 1) / (size_t)block);
+    const SnValue none = sn_size(g, 0), bytes = sn_size(g, (int64_t)t->bytes.n);
+    const SnValue more = sn_size(g, n * (block / 2) - (int64_t)t->bytes.n);
+    const SnValue flat = sn_reshape(g, sn_param(g, p->file, t->dtype, t->ndim, t->dims), 1, &bytes);
+    const SnValue whole = sn_pad(g, flat, &none, &more, sn_const_int(g, SN_U8, 0), NULL);
+    const SnValue dims[] = {sn_size(g, n), sn_size(g, block / 2)};
+    const SnValue codes = sn_reshape(g, whole, 2, dims), scales = packed_scales(p, n);
+    return sn_dequantize_nf4(g, sn_op(g, "copy", &codes, 1, NULL, 0), sn_op(g, "copy", &scales, 1, NULL, 0),
+                             rows, cols, p->kind);
+}
+
 /* A carry that begins with zeros. */
 static SnValue carry_like(SnBuild *b, const char *name, SnValue v)
 {
@@ -304,6 +395,7 @@ static void keep_used(SnBuild *b, const SnStTensor *file)
         is_new = t->used.at[i].name != file->name.at;
     for (int k = 0; is_new && k < file->ndim; k++)
         own.count *= file->dims[k];
+    own.count *= is_new && file->dtype == SN_U8 ? 2 : 1; /* codes of 4 bits */
     own.name = is_new ? file->name.at : NULL;
     if (is_new && !sn_vec_push(b->arena->memory, &t->used, own))
         sn_graph_fail(b->g, SN_ENOMEM, "no memory for parameters");
@@ -312,7 +404,7 @@ static void keep_used(SnBuild *b, const SnStTensor *file)
 static SnValue find_param(SnBuild *b, const char *name)
 {
     char full[NAME_SIZE], file[NAME_SIZE];
-    b->is_plain = false;
+    b->is_plain = b->is_packed = false;
     if (!full_name(b, name, full))
         return sn_none();
     const SnStTensor *t = sn_nn_file_tensor(b, full);
@@ -322,10 +414,18 @@ static SnValue find_param(SnBuild *b, const char *name)
         return sn_cast(b->g, own, b->dtype);
     if (!t || t->name.n >= sizeof file)
         return t ? sn_none() : mx_param(b, full);
-    if (t->dtype != SN_NODTYPE && !sn_dtype_is_float(t->dtype))
-        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
     memcpy(file, t->name.at, t->name.n);
     file[t->name.n] = 0;
+    const Packed packed = packed_of(b, file);
+    b->is_packed = packed.kind != NULL;
+    if (packed.kind && b->trained && b->trained->is_state && !b->adapter)
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED,
+                             "%s: %s does not learn: train an adapter beside it (peft_config)", full,
+                             packed.kind);
+    if (sn_graph_check(b->g, NULL) != SN_OK || packed.kind)
+        return packed.kind ? sn_cast(b->g, packed_param(&packed, t), b->dtype) : sn_none();
+    if (t->dtype != SN_NODTYPE && !sn_dtype_is_float(t->dtype))
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "%s: weights of dtype %s", full, t->format);
     SnValue v =
         t->dtype == SN_NODTYPE ? block_param(b, t, file) : sn_param(b->g, file, t->dtype, t->ndim, t->dims);
     b->is_plain = t->dtype != SN_NODTYPE && (!b->trained || b->adapter);
@@ -403,7 +503,7 @@ SnValue sn_nn_narrow(SnBuild *b, SnValue w)
         !sn_is_const_i64(s, sn_dim(b->g, w, 1).ref, &k))
         return w;
     const SnValue q = sn_quantize_nf4(b->g, w, nested);
-    const SnValue wide = sn_dequantize_nf4(b->g, sn_get(b->g, q, 0), sn_get(b->g, q, 1), n, k);
+    const SnValue wide = sn_dequantize_nf4(b->g, sn_get(b->g, q, 0), sn_get(b->g, q, 1), n, k, "nf4");
     return sn_cast(b->g, wide, sn_value_dtype(b->g, w));
 }
 
@@ -428,7 +528,8 @@ SnValue sn_nn_product(SnBuild *b, const char *quant, SnValue x, SnValue w, SnVal
     }
     if (nf4) {
         const SnValue codes = {sn_term(s, nf4)->arg[0], w.scope}, scale = {sn_term(s, nf4)->arg[1], w.scope};
-        return sn_linear_nf4(b->g, x, codes, scale, bias, sn_nn_dim(b, w, 0), sn_nn_dim(b, w, 1));
+        return sn_linear_nf4(b->g, x, codes, scale, bias, sn_nn_dim(b, w, 0), sn_nn_dim(b, w, 1),
+                             sn_attr_string(s, nf4, "kind"));
     }
     return becomes_blocks(b, quant, w) ? sn_linear_quantized(b->g, x, w, bias, quant)
                                        : sn_linear(b->g, x, w, bias);

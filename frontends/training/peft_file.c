@@ -376,6 +376,18 @@ static void put_grouped(SnText *t, uint64_t v)
     }
 }
 
+/* Numbers of a tensor of the model: codes of 4 bits are two a byte, what lies beside them is none. */
+static uint64_t weights_in(const SnWeights *w, const SnStTensor *t)
+{
+    static const char end[] = ".weight";
+    char name[SN_PEFT_NAME] = "";
+    for (size_t n = sizeof end - 1; n < t->name.n && n < sizeof name; n++)
+        if (t->name.at[n] == '.' && memcmp(t->name.at + n - sizeof end + 1, end, sizeof end - 1) == 0)
+            memcpy(name, t->name.at, n);
+    const SnStTensor *codes = sn_weights_find(w, name);
+    return codes && codes->dtype == SN_U8 ? 0 : sn_st_count(t) * (t->dtype == SN_U8 ? 2 : 1);
+}
+
 /* Does the adapter have the weight beside this bias too? */
 static bool is_whole(const SnAdapter *a, SnBytes bias)
 {
@@ -402,7 +414,7 @@ SnStatus sn_adapter_report(const SnAdapter *a, SnText *line, SnError *err)
     }
     for (size_t i = 0; i < sn_weights_count(a->m->weights); i++) {
         const SnStTensor *t = sn_weights_at(a->m->weights, i);
-        base += sn_adapter_is_copy(t->name) ? 0 : sn_st_count(t);
+        base += sn_adapter_is_copy(t->name) ? 0 : weights_in(a->m->weights, t);
     }
     const uint64_t all = more + base;
     sn_text_printf(line, "trainable params: ");

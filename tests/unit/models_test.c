@@ -456,6 +456,82 @@ static void model_damaged_folders_fail(void **state)
     }
 }
 
+/* ---- 4 bits of bitsandbytes ---- */
+
+#define QUERY "bert.encoder.layer.0.attention.self.query.weight" /* [8, 8] */
+
+static void add(SnModel *m, const char *name, SnDtype dtype, int64_t n, const void *data)
+{
+    SnError err;
+    assert_ok(sn_weights_add(m->weights, name, dtype, 1, &n, data, &err));
+}
+
+/* A model with codes in the place of a matrix: f is f32 [8, 8] with the numbers that they stand for. */
+static SnModel *open_packed(const char *state, int64_t nscale, const float *scale, float *f)
+{
+    SnModel *m = open_model(FOLDER, NULL, "interp");
+    SnError err;
+    uint8_t codes[32];
+    assert_ok(sn_model_need(m, &err));
+    for (int i = 0; i < 32; i++)
+        codes[i] = (uint8_t)(37 * i);
+    for (int i = 0; i < 64; i++) {
+        static const float size[] = {0,    0.00520833349F, 0.666666687F, 1, 0.333333343F,
+                                     0.5F, 0.166666672F,   0.25F};
+        const int code = codes[i / 2] >> (i % 2 ? 0 : 4) & 15;
+        f[i] = (code & 8 ? -1.0F : 1.0F) * size[code & 7] * scale[i / 32];
+    }
+    add(m, QUERY, SN_U8, 32, codes);
+    add(m, QUERY ".absmax", SN_F32, nscale, scale);
+    add(m, QUERY ".quant_state.bitsandbytes__fp4", SN_U8, (int64_t)strlen(state), state);
+    return m;
+}
+
+static void weights_of_bitsandbytes_are_read_or_refused(void **state)
+{
+    static const struct {
+        const char *state;
+        int64_t nscale;
+        SnStatus status;
+        const char *says;
+    } wrong[] = {
+        {"{\"blocksize\": 32, \"shape\": [8, 8]}", 1, SN_EFORMAT, "absmax: expected 2 of f32, found 1"},
+        {"{\"blocksize\": 64, \"shape\": [8, 9]}", 2, SN_EFORMAT,
+         "32 bytes of U8: its quant_state says blocks of 64, 8 x 9"},
+        {"{\"blocksize\": 7, \"shape\": [8, 8]}", 2, SN_EFORMAT, "blocks of 7"},
+        {"{\"blocksize\": 32, \"shape\": [4611686018427387904, 8]}", 2, SN_EFORMAT, "its quant_state says"},
+        {"{\"blocksize\": 32, \"shape\": [8, 8], \"nested_blocksize\": 0}", 2, SN_EFORMAT,
+         "no nested_blocksize"},
+        {"{\"blocksize\": 32, \"shape\": [8, 8], \"nested_blocksize\": 256, \"nested_offset\": 0}", 2,
+         SN_EFORMAT, "absmax: expected 2 of u8"},
+        {"{", 2, SN_EFORMAT, QUERY},
+    };
+    static const float scale[] = {0.5F, 2};
+    const SnNamedTensor in = input("input_ids", ids, 2, SEQ);
+    SnResults *r[2] = {NULL}, *none = NULL;
+    SnError err = {0};
+    float f[64];
+    (void)state;
+    SnModel *m = open_packed("{\"blocksize\": 32, \"shape\": [8, 8]}", 2, scale, f),
+            *plain = open_model(FOLDER, NULL, "interp");
+    assert_ok(sn_model_need(plain, &err));
+    assert_ok(sn_weights_add(plain->weights, QUERY, SN_F32, 2, (const int64_t[]){8, 8}, f, &err));
+    assert_ok(sn_model_forward(m, &in, 1, NULL, 0, &r[0], &err));
+    assert_ok(sn_model_forward(plain, &in, 1, NULL, 0, &r[1], &err));
+    assert_close(sn_results_find(r[0], "logits"), sn_results_find(r[1], "logits"));
+    sn_results_destroy(r[0]);
+    sn_results_destroy(r[1]);
+    sn_model_close(m);
+    sn_model_close(plain);
+    for (size_t i = 0; i < SN_COUNT(wrong); i++) {
+        m = open_packed(wrong[i].state, wrong[i].nscale, scale, f);
+        assert_int_equal(sn_model_forward(m, &in, 1, NULL, 0, &none, &err), wrong[i].status);
+        if (!strstr(err.message, wrong[i].says))
+            fail_msg("%zu: %s", i, err.message);
+        sn_model_close(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +546,7 @@ int main(void)
         cmocka_unit_test(model_wrong_calls_fail),
         cmocka_unit_test(model_unknown_kinds_are_unsupported),
         cmocka_unit_test(model_damaged_folders_fail),
+        cmocka_unit_test(weights_of_bitsandbytes_are_read_or_refused),
     };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }

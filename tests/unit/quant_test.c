@@ -339,7 +339,7 @@ static void nf4_codes_are_those_of_bitsandbytes(void **state)
         const SnValue in = sn_input(r.g, "x", SN_F32, 2, n), both = sn_quantize_nf4(r.g, in, false);
         sn_output(r.g, "q", sn_get(r.g, both, 0));
         sn_output(r.g, "scale", sn_get(r.g, both, 1));
-        sn_output(r.g, "w", sn_dequantize_nf4(r.g, sn_get(r.g, both, 0), sn_get(r.g, both, 1), 65, 2));
+        sn_output(r.g, "w", sn_dequantize_nf4(r.g, sn_get(r.g, both, 0), sn_get(r.g, both, 1), 65, 2, "nf4"));
         assert_ok(rig_compile(&r, NULL, &err));
         const SnView v = sn_view(SN_F32, all, 2, (const int64_t[]){65, 2});
         assert_ok(sn_bind(r.s, "x", &v, &err));
