@@ -17,6 +17,10 @@ typedef enum SnAdapterForm {
 SnValue sn_nn_adapted(SnBuild *b, const char *quant, SnValue x, SnValue w, SnValue bias, bool turned);
 /* Rows of a table likewise. */
 SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table);
+/* y [rows, out], what experts say of x [rows, in] by the parameter `name` of all of them, as the adapter has
+ * it. expert: i64[rows], of nexpert. */
+SnValue sn_nn_adapted_experts(SnBuild *b, const char *name, SnValue x, SnValue y, SnValue expert,
+                              int64_t nexpert);
 /* The adapter's own copy of a parameter by its full name; none: it has none. t: that of the file, which a new
  * adapter begins with; or NULL. */
 SnValue sn_adapter_param(SnBuild *b, const char *full, const SnStTensor *t);

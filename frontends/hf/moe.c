@@ -1,6 +1,7 @@
 /* moe.c -- mixtures of experts. */
 #include "frontends/hf/moe.h"
 
+#include "frontends/hf/adapter.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -135,9 +136,11 @@ SnValue sn_nn_balance(SnBuild *b)
 
 /* ---- what they say ---- */
 
-SnValue sn_moe_linear(SnBuild *b, const SnExpertRows *rows, SnValue x, SnValue w, SnValue bias)
+SnValue sn_moe_linear(SnBuild *b, const SnExpertRows *rows, const char *name, SnValue x, SnValue w,
+                      SnValue bias)
 {
-    return sn_nn_product_grouped(b, b->quant, x, w, bias, rows->expert);
+    const SnValue y = sn_nn_product_grouped(b, b->quant, x, w, bias, rows->expert);
+    return b->adapter && name ? sn_nn_adapted_experts(b, name, x, y, rows->expert, rows->nexpert) : y;
 }
 
 SnValue sn_moe_stack(SnBuild *b, const SnExpertRows *rows, const char *name)
@@ -160,10 +163,11 @@ typedef struct Names {
 SnValue sn_moe_fused(SnBuild *b, const SnExpertRows *rows, SnValue x, SnValue both, SnValue down)
 {
     const char *act = sn_config_string(b->config, "hidden_act", "silu");
-    const SnValue wide = sn_moe_linear(b, rows, x, both, sn_none());
+    const SnValue wide = sn_moe_linear(b, rows, "gate_up_proj", x, both, sn_none());
     const int64_t n = sn_nn_dim(b, wide, -1) / 2;
     const SnValue gate = sn_nn_act(b, act, sn_nn_part(b, wide, 0, n));
-    return sn_moe_linear(b, rows, sn_mul(b->g, gate, sn_nn_part(b, wide, n, n)), down, sn_none());
+    const SnValue h = sn_mul(b->g, gate, sn_nn_part(b, wide, n, n));
+    return sn_moe_linear(b, rows, "down_proj", h, down, sn_none());
 }
 
 /* Transformers 5 has all experts in two tensors, published checkpoints have three for each. */
@@ -173,10 +177,17 @@ static SnValue gated(SnBuild *b, const SnExpertRows *rows, const Names *names, S
     const SnValue both = sn_nn_param_or_none(b, "gate_up_proj"), none = sn_none();
     if (both.ref)
         return sn_moe_fused(b, rows, x, both, sn_nn_param(b, "down_proj"));
-    const SnValue gate = sn_moe_linear(b, rows, x, sn_moe_stack(b, rows, names->gate), none);
-    const SnValue up = sn_moe_linear(b, rows, x, sn_moe_stack(b, rows, names->up), none);
+    SnValue gate = sn_moe_linear(b, rows, NULL, x, sn_moe_stack(b, rows, names->gate), none);
+    SnValue up = sn_moe_linear(b, rows, NULL, x, sn_moe_stack(b, rows, names->up), none);
+    if (b->adapter) {
+        const SnValue wide = sn_concat(b->g, 2, (SnValue[]){gate, up}, 1);
+        const SnValue all = sn_nn_adapted_experts(b, "gate_up_proj", x, wide, rows->expert, rows->nexpert);
+        const int64_t n = sn_nn_dim(b, gate, -1);
+        gate = all.ref == wide.ref ? gate : sn_nn_part(b, all, 0, n);
+        up = all.ref == wide.ref ? up : sn_nn_part(b, all, n, n);
+    }
     const SnValue h = sn_mul(b->g, sn_nn_act(b, act, gate), up);
-    return sn_moe_linear(b, rows, h, sn_moe_stack(b, rows, names->down), none);
+    return sn_moe_linear(b, rows, "down_proj", h, sn_moe_stack(b, rows, names->down), none);
 }
 
 SnValue sn_moe_gated(SnBuild *b, const SnExpertRows *rows, SnValue x)

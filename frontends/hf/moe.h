@@ -33,8 +33,10 @@ typedef struct SnExpertRows {
     int64_t nexpert;
     SnValue expert; /* i64[rows] */
 } SnExpertRows;
-/* x [rows, in] times w [experts, out, in], of the expert of each row; bias [experts, out] or none. */
-SnValue sn_moe_linear(SnBuild *b, const SnExpertRows *rows, SnValue x, SnValue w, SnValue bias);
+/* x [rows, in] times w [experts, out, in], of the expert of each row; bias [experts, out] or none. name: of
+ * the parameter, as adapters know it; NULL: they know it not. */
+SnValue sn_moe_linear(SnBuild *b, const SnExpertRows *rows, const char *name, SnValue x, SnValue w,
+                      SnValue bias);
 /* <i>.<name>.weight of all experts as one. */
 SnValue sn_moe_stack(SnBuild *b, const SnExpertRows *rows, const char *name);
 

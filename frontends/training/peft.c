@@ -398,17 +398,24 @@ static void read_taken(const Product *p, int64_t rank, Lora *l)
     sn_adapter_inside(b, scope);
 }
 
+/* 0: an error. */
+static int64_t rank_of(SnBuild *b, const char *module)
+{
+    const double r = sn_peft_pattern(b, "rank_pattern", "r", module, 8);
+    if (r >= 1 && r <= MAX_RANK && r == floor(r))
+        return (int64_t)r;
+    sn_graph_fail(b->g, SN_EFORMAT, "%s: %s: rank %g, allowed 1 to %d", b->adapter->folder, module, r,
+                  MAX_RANK);
+    return 0;
+}
+
 static bool read_lora(const Product *p, bool is_table, Lora *l)
 {
     SnBuild *b = p->b;
     const SnAdapter *a = b->adapter;
-    const double r = sn_peft_pattern(b, "rank_pattern", "r", p->module, 8);
-    if (!(r >= 1 && r <= MAX_RANK && r == floor(r))) {
-        sn_graph_fail(b->g, SN_EFORMAT, "%s: %s: rank %g, allowed 1 to %d", a->folder, p->module, r,
-                      MAX_RANK);
+    const int64_t rank = rank_of(b, p->module);
+    if (!rank)
         return false;
-    }
-    const int64_t rank = (int64_t)r;
     *l = (Lora){.scale = sn_peft_scale(b, p->module, rank)};
     l->a = sn_peft_need(b, p->module,
                         is_table ? wanted_row(a, "lora_embedding_A", rank, p->in, false)
@@ -596,6 +603,58 @@ SnValue sn_nn_adapted_rows(SnBuild *b, SnValue ids, SnValue table)
     if (l.magnitude.ref)
         z = sn_mul(g, z, stretch(&p, &l));
     return sn_cast(g, z, sn_value_dtype(g, y));
+}
+
+/* The module at hand, as Transformers 5 calls it; base: the first of two parameters is wrapped by the second.
+ */
+static const char *experts_of(SnBuild *b, const char *name, const char **key)
+{
+    const char *path = plain(b, sn_scope_path(b->g)), *old = strstr(path, "block_sparse_moe.");
+    const char *module =
+        old ? sn_arena_printf(b->arena, "%.*smlp.%s", (int)(old - path), path, strchr(old, '.') + 1)
+            : sn_arena_printf(b->arena, "%s", path);
+    const char *down = sn_arena_printf(b->arena, "%s.down_proj", module ? module : "");
+    *key = sn_arena_printf(b->arena, "%s.%s", module ? module : "", name);
+    if (!module || !down || !*key) {
+        sn_graph_fail(b->g, SN_ENOMEM, "%s: no memory", b->adapter->folder);
+        return NULL;
+    }
+    if (!sn_peft_is_named(b, "target_parameters", *key, true))
+        return NULL;
+    const bool is_inner = strcmp(down, *key) != 0 && sn_peft_is_named(b, "target_parameters", down, true);
+    return is_inner ? sn_arena_printf(b->arena, "%s.base_layer", module) : module;
+}
+
+SnValue sn_nn_adapted_experts(SnBuild *b, const char *name, SnValue x, SnValue y, SnValue expert,
+                              int64_t nexpert)
+{
+    SnGraph *g = b->g;
+    const SnAdapter *a = b->adapter;
+    const char *key = NULL, *module = a->type == SN_PEFT_LORA && sn_graph_check(g, NULL) == SN_OK
+                                          ? experts_of(b, name, &key)
+                                          : NULL;
+    if (!module)
+        return y;
+    if (b->adapter_form == SN_ADAPTER_MERGED || sn_adapter_rows(a))
+        return sn_graph_fail(
+            g, SN_EUNSUPPORTED,
+            "%s: target_parameters: %s: adapters of experts stay beside them, one for all rows", a->folder,
+            key);
+    const int64_t rank = rank_of(b, key), in = sn_nn_dim(b, x, -1), out = sn_nn_dim(b, y, -1);
+    SnPeftWanted down = wanted(a, "lora_A.weight", rank * nexpert, in, true);
+    down.size *= down.init == SN_PEFT_NORMAL ? (double)nexpert : 1;
+    const SnValue la = sn_peft_need(b, module, down),
+                  lb = sn_peft_need(b, module, wanted(a, "lora_B.weight", out, rank * nexpert, false));
+    const uint32_t scope = sn_adapter_outside(b);
+    const SnValue rows[] = {sn_size(g, nexpert), sn_size(g, rank), sn_size(g, in)},
+                  cols[] = {sn_size(g, out), sn_size(g, rank), sn_size(g, nexpert)};
+    const SnValue narrow = sn_reshape(g, la, 3, rows),
+                  back = sn_permute(g, sn_reshape(g, lb, 3, cols), (const int[]){2, 0, 1});
+    sn_adapter_inside(b, scope);
+    const SnValue h = sn_linear_grouped(g, wide(b, x), narrow, sn_none(), expert);
+    const SnValue more =
+        times(b, sn_linear_grouped(g, h, back, sn_none(), expert), sn_peft_scale(b, key, rank));
+    return sn_cast(g, sn_add(g, wide(b, y), more), sn_value_dtype(g, y));
 }
 
 /* With bias "all" PEFT writes biases of modules that are saved whole a second time. */

@@ -50,7 +50,7 @@ static const struct Key {
     {"alpha_pattern", LORA, READ, "{}"},
     {"use_dora", LORA, READ, "false"},
     {"lora_bias", LORA, READ, "false"},
-    {"target_parameters", LORA, OFF, "null"},
+    {"target_parameters", LORA, READ, "null"},
     {"trainable_token_indices", LORA, READ, "null"},
     {"alora_invocation_tokens", LORA, OFF, "null"},
     {"layer_replication", LORA, OFF, "null"},
@@ -163,6 +163,34 @@ static SnStatus check_choice(const SnAdapter *a, SnError *err)
     return SN_OK;
 }
 
+/* Experts are one parameter of three dims; other parameters are of linear layers, which are modules as well.
+ */
+static SnStatus check_experts(const SnAdapter *a, SnError *err)
+{
+    static const char *const ends[] = {"gate_up_proj", "down_proj"};
+    const SnJson *list = sn_json_get(a->config, "target_parameters");
+    double share = 0;
+    SnBytes s = {0};
+    if (sn_json_is_null(list))
+        return SN_OK;
+    SN_CHECK(list->kind == SN_JSON_ARRAY, err, SN_EINVAL, "%s: target_parameters: expected a list",
+             a->folder);
+    (void)sn_json_number(sn_json_get(a->config, "lora_dropout"), &share);
+    for (uint32_t i = 0; i < list->n; i++) {
+        bool is_known = false;
+        for (size_t k = 0; sn_json_string(sn_json_at(list, i), &s) && k < SN_COUNT(ends); k++)
+            is_known = is_known || sn_bytes_ends(s, ends[k]);
+        SN_CHECK(is_known, err, SN_EUNSUPPORTED,
+                 "%s: target_parameters: expected gate_up_proj or down_proj of experts, found %.*s",
+                 a->folder, (int)(s.n < 80 ? s.n : 80), s.n ? (const char *)s.at : "");
+        SN_CHECK(share == 0 && !sn_peft_is_on(a, "use_dora") && !sn_peft_is_on(a, "lora_bias") &&
+                     a->taken == SN_PEFT_NOTHING,
+                 err, SN_EINVAL,
+                 "%s: target_parameters with lora_dropout, use_dora, lora_bias, pissa or olora", a->folder);
+    }
+    return SN_OK;
+}
+
 /* Beginnings that a file's tensors do not undo: with those its base is another one. */
 static SnStatus check_init(SnAdapter *a, SnError *err)
 {
@@ -182,6 +210,7 @@ static SnStatus check_init(SnAdapter *a, SnError *err)
     const SnJson *rows = sn_json_get(a->config, "trainable_token_indices");
     SN_CHECK(sn_json_is_null(rows) || rows->kind == SN_JSON_ARRAY || rows->kind == SN_JSON_OBJECT, err,
              SN_EINVAL, "%s: trainable_token_indices: expected a list, or lists by modules", a->folder);
+    SN_TRY(check_experts(a, err));
     SN_CHECK(a->taken == SN_PEFT_NOTHING || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
              "%s: init_lora_weights with lora_bias: expected true or false", a->folder);
     SN_CHECK(!sn_peft_is_on(a, "use_dora") || !sn_peft_is_on(a, "lora_bias"), err, SN_EINVAL,
@@ -302,9 +331,10 @@ static SnStatus complete(SnAdapter *a, unsigned mask, SnError *err)
     SN_CHECK(own, err, SN_ENOMEM, "%s: no memory", a->folder);
     SN_TRY(sn_json_parse(&a->arena, a->folder, sn_bytes_str(own), &json, err));
     a->config = json;
-    SN_CHECK(!(mask & TUNED) || !is_off(sn_json_get(json, "target_modules")), err, SN_EINVAL,
-             "%s: target_modules is not given, and model type %s has no usual ones", a->folder,
-             a->m->config.model_type);
+    SN_CHECK(!(mask & TUNED) || !is_off(sn_json_get(json, "target_modules")) ||
+                 !is_off(sn_json_get(json, "target_parameters")),
+             err, SN_EINVAL, "%s: target_modules is not given, and model type %s has no usual ones",
+             a->folder, a->m->config.model_type);
     SN_CHECK(!(mask & VIRTUAL) || sn_peft_int(a, "num_virtual_tokens", 0) > 0, err, SN_EINVAL,
              "%s: num_virtual_tokens is not given", a->folder);
     return SN_OK;

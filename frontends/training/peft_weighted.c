@@ -400,6 +400,7 @@ static SnStatus check_kinds(const Mix *x, SnError *err)
                      !sn_peft_is_on(a, "lora_bias") &&
                      sn_json_is_null(sn_json_get(a->config, "modules_to_save")) &&
                      sn_json_is_null(sn_json_get(a->config, "trainable_token_indices")) &&
+                     sn_json_is_null(sn_json_get(a->config, "target_parameters")) &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "all") &&
                      !sn_json_is(sn_json_get(a->config, "bias"), "lora_only"),
                  err, SN_EUNSUPPORTED,

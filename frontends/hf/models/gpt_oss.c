@@ -21,7 +21,7 @@ static SnValue turned_linear(SnBuild *b, const SnExpertRows *rows, const char *n
                              SnValue x)
 {
     const SnValue w = sn_permute(b->g, sn_nn_param(b, name), (const int[]){0, 2, 1});
-    return sn_moe_linear(b, rows, x, w, sn_nn_param(b, bias));
+    return sn_moe_linear(b, rows, name, x, w, sn_nn_param(b, bias));
 }
 
 static SnValue experts(SnBuild *b, const SnExpertRows *rows, SnValue x)
