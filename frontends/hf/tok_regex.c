@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 enum { MAX_CODE = 20000, MAX_SETS = 64, MAX_CLASSES = 250, MAX_STATES = 20000, BLOCK = 128, LAST = 0x10FFFF };
-enum { MAX_LOOKS = 32 };
+enum { MAX_LOOKS = 32, MAX_WORK = 1 << 28 }; /* WORK: places that the passes ask */
 
 typedef enum Op { READ, LOOK, FORK, GOTO, FAR, MATCH } Op;
 
@@ -78,6 +78,7 @@ typedef struct Compiler {
     uint16_t *thread;
     uint32_t nthread;
     bool *is_true; /* the second pass: from each place */
+    uint32_t work; /* of the passes so far */
 } Compiler;
 
 /* ---- program ------------------------------------------------------------------------------------------ */
@@ -488,6 +489,13 @@ static int by_number(const void *x, const void *y)
     return *a - *b;
 }
 
+static SnStatus add_work(Compiler *c, uint32_t n)
+{
+    c->work += n;
+    SN_CHECK(c->work < MAX_WORK, c->err, SN_EUNSUPPORTED, "pattern: too large");
+    return SN_OK;
+}
+
 static SnStatus behind_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t *out)
 {
     const SnBytes list = c->list.at[state];
@@ -503,6 +511,7 @@ static SnStatus behind_edge(Compiler *c, uint32_t state, uint32_t class, uint32_
                 finds |= follow(c, thread_of(list, k), &now);
         now.looks |= (uint32_t)finds << i;
     }
+    SN_TRY(add_work(c, 32 * c->nthread));
     drop_twins(c);
     qsort(c->thread, c->nthread, sizeof *c->thread, by_number);
     return pass_edge(c, &now, out);
@@ -541,6 +550,7 @@ static SnStatus ahead_edge(Compiler *c, uint32_t state, uint32_t class, uint32_t
         const Look *k = &c->look[i];
         for (bool changes = is_kind(c, i, SN_RE_AHEAD); changes;) {
             changes = false;
+            SN_TRY(add_work(c, k->end - k->begin));
             for (uint32_t at = k->end; at-- > k->begin;)
                 if (c->code.at[at].within == i + 1 && !c->is_true[at] && matches_from(c, at, &now))
                     c->is_true[at] = changes = true;

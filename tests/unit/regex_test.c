@@ -211,6 +211,8 @@ static void what_is_not_built_is_named(void **state)
                {"*a", "repeat", SN_EFORMAT},
                {"[b-a]", "range", SN_EFORMAT},
                {"a{2000}", "1000", SN_EUNSUPPORTED},
+               {"(?=(?:.{0,30}[a-f]|.{0,20}[c-k]|\\d.{0,40}[j-z]|\\w{0,30}){20})x", "large",
+                SN_EUNSUPPORTED},
                {"((((((((a{99}){99}){99}){99})))))", "large", SN_EUNSUPPORTED}};
     for (size_t i = 0; i < SN_COUNT(bad); i++) {
         SnContext *ctx = NULL;
