@@ -76,7 +76,8 @@ def is_answer(r, out):
     if "error" in r or out is None:
         return ("error" in r) == (out is None)
     over = out.get("overflow", [])
-    return same(out, shape(r)) and len(over) == r.get("nover", 0) and all(map(same, over, map(shape, r.get("over", []))))
+    want = [shape(e) for e in r.get("over", [])]
+    return same(out, shape(r)) and len(over) == r.get("nover", 0) and all(map(same, over, want))
 
 
 def check_pad(model, r, strings):
