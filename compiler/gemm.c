@@ -130,7 +130,7 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     if (in_blocks && !c->has_panels)
         c->ahead = bytes_ahead(l, c);
     if (c->has_panels && c->pair == 0 && sn_is_const_i64(l->s, c->row.count, &n) && n > c->rows)
-        c->ahead = 0; /* all tiles but the first find them in L2, which would be asked twice */
+        c->ahead = 0; /* all tiles but the first find them in L2, which would be asked twice; pairs gain */
     const int64_t bytes = c->width * (int64_t)sn_dtype_size(c->acc);
     const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
     int64_t room = t->vector_count * 3 / 4 / size;

@@ -53,7 +53,7 @@ bool sn_is_one_of(SnBytes word, const char *words)
 {
     while (*words) {
         const size_t n = strcspn(words, " ,|");
-        if (sn_bytes_equal(word, sn_bytes(words, n)))
+        if (n > 0 && sn_bytes_equal(word, sn_bytes(words, n)))
             return true;
         words += n + (words[n] != '\0');
     }

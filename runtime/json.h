@@ -40,10 +40,11 @@ struct SnJson {
 /* Text must be valid UTF-8 and hold one value and white space. name is for messages. Strings are followed by
  * a NUL byte. Escapes of lone surrogates become U+FFFD. Takes at most about 100 bytes of memory per byte of
  * text. */
-SN_MUST_CHECK SnStatus sn_json_read(SnContext *ctx, SnArena *arena, const char *path, SnJson **out,
-                                    SnError *err); /* a file */
 SN_MUST_CHECK SnStatus sn_json_parse(SnArena *arena, const char *name, SnBytes text, SnJson **out,
                                      SnError *err);
+/* The text of a file. */
+SN_MUST_CHECK SnStatus sn_json_read(SnContext *ctx, SnArena *arena, const char *path, SnJson **out,
+                                    SnError *err);
 
 /* The same, but containers with one of these keys (the last is NULL) that are members of the root's members
  * are SN_JSON_LATER. Strings lie in the text where they have no escapes, and then no

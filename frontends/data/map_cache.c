@@ -149,8 +149,7 @@ void sn_rows_clear(SnRows *r)
 SnStatus sn_rows_make(const SnDataset *d, uint64_t fingerprint, int64_t each, SnPartFn *fn, void *self,
                       SnDataset **out, SnError *err)
 {
-    const bool is_kept =
-        d->nrow >= SN_ROWS_LEAST && d->fingerprint; /* 0: nobody knows what it was made from */
+    const bool is_kept = d->nrow >= SN_ROWS_LEAST;
     bool found = false;
     if (is_kept)
         SN_TRY(sn_rows_find(d->ctx, fingerprint, out, &found, err));

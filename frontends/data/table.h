@@ -33,7 +33,7 @@ struct SnDataset {
     int64_t nrow;
     uint32_t ncol;
     SnColumn *col;
-    uint64_t fingerprint;
+    uint64_t fingerprint; /* of what it was made from; rows gathered on the way (batch.c) have none */
 };
 
 /* A dataset of ncol columns that are all zero. */

@@ -44,6 +44,8 @@ static void bytes_of_words_and_rows(void **state)
     assert_false(sn_is_one_of(sn_bytes_str("step"), "no,steps,epoch"));
     assert_false(sn_is_one_of(sn_bytes_str("no steps"), "no steps epoch"));
     assert_false(sn_is_one_of(sn_bytes(NULL, 0), "no steps epoch"));
+    assert_false(sn_is_one_of(sn_bytes_str(""), "no, steps"));
+    assert_true(sn_is_one_of(sn_bytes_str("steps"), "no, steps"));
     const SnBytes s = sn_bytes_str("layer.weight");
     assert_true(sn_bytes_begins(s, "layer.") && sn_bytes_begins(s, "") && !sn_bytes_begins(s, "layers"));
     assert_true(sn_bytes_ends(s, ".weight") && sn_bytes_ends(s, "") && !sn_bytes_ends(s, "a.layer.weight"));
