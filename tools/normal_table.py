@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes frontends/hf/normal_table.c: decompositions, compositions and grapheme breaks of every code point.
+"""Writes frontends/tokenizer/normal_table.c: decompositions, compositions and grapheme breaks of every code point.
 
 Like unicode_table.py it observes the reference tokenizer. Grapheme breaks show through a Precompiled normalizer whose
 map writes X for whatever it looks up: a cluster of less than six bytes becomes one X, the characters of a longer one an
 X each. What cannot show there (which Hangul syllables, controls of four bytes, regional indicators) is taken from the
 package regex. Needs the Python packages tokenizers, version 0.23.3, and regex:
 
-    python3 tools/normal_table.py > frontends/hf/normal_table.c
+    python3 tools/normal_table.py > frontends/tokenizer/normal_table.c
 """
 
 import struct
@@ -117,7 +117,7 @@ def main():
     print(f"""/* normal_table.c -- normalisation forms and grapheme breaks of each code point. Generated: do not edit.
  *
  * Made by tools/normal_table.py from tokenizers {WANTED}. */
-#include "frontends/hf/tokenizer_draft.h"
+#include "frontends/tokenizer/draft.h"
 #include "ops/host/normal.h"
 
 /* clang-format off */

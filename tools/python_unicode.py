@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes frontends/hf/jinja_unicode_table.c: what Python's str says of code points, asked of Python itself.
+"""Writes frontends/jinja/unicode_table.c: what Python's str says of code points, asked of Python itself.
 
-    python3.11 tools/python_unicode.py > frontends/hf/jinja_unicode_table.c
+    python3.11 tools/python_unicode.py > frontends/jinja/unicode_table.c
 """
 
 import re
@@ -41,8 +41,8 @@ def main():
         if fact != previous:
             runs.append((cp, *fact))
             previous = fact
-    print("/* jinja_unicode_table.c -- made by tools/python_unicode.py from Python 3.11. */")
-    print('#include "frontends/hf/jinja_text.h"\n')
+    print("/* unicode_table.c -- made by tools/python_unicode.py from Python 3.11. */")
+    print('#include "frontends/jinja/text.h"\n')
     print("/* clang-format off */")
     print("const SnJiCodeRun sn_ji_code_runs[] = {")
     for i in range(0, len(runs), 4):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes frontends/hf/regex_table.c by asking the regular expressions of the reference about every code point.
+"""Writes frontends/tokenizer/regex_table.c by asking the regular expressions of the reference about every code point.
 
 Needs the Python package tokenizers, version 0.23.3:
 
-    python3 tools/regex_table.py > frontends/hf/regex_table.c
+    python3 tools/regex_table.py > frontends/tokenizer/regex_table.c
 """
 
 from tokenizers import Regex, pre_tokenizers
@@ -108,7 +108,7 @@ def main():
     print(f'''/* regex_table.c -- what the regular expressions of the reference know of each code point. Generated: do not edit.
  *
  * Made by tools/regex_table.py from tokenizers {WANTED} (Unicode 16.0). */
-#include "frontends/hf/regex_table.h"
+#include "frontends/tokenizer/regex_table.h"
 
 #include <stddef.h>
 

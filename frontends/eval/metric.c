@@ -1,7 +1,7 @@
 /* metric.c -- the table of metrics, their arguments and results, and n-grams as numbers. */
 #include "frontends/eval/metric.h"
 
-#include "frontends/hf/jinja_text.h"
+#include "frontends/jinja/text.h"
 
 #include <math.h>
 #include <stdlib.h>

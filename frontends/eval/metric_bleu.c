@@ -1,7 +1,7 @@
 /* metric_bleu.c -- n-grams in common with references: BLEU as Evaluate and as sacreBLEU compute it, chrF. */
 #include "frontends/eval/metric_split.h"
 
-#include "frontends/hf/jinja_text.h"
+#include "frontends/jinja/text.h"
 
 #include <math.h>
 #include <stdio.h>

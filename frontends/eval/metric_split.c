@@ -1,7 +1,7 @@
 /* metric_split.c -- words of texts as the tokenizers of sacreBLEU and tercom divide them. */
 #include "frontends/eval/metric_split.h"
 
-#include "frontends/hf/jinja_text.h"
+#include "frontends/jinja/text.h"
 
 const char *const sn_split_names[] = {"13a", "intl", "char", "zh", "none", NULL};
 

@@ -3,7 +3,7 @@
 #define SN_METRIC_SPLIT_H
 
 #include "frontends/eval/metric.h"
-#include "frontends/hf/regex.h"
+#include "frontends/tokenizer/regex.h"
 
 typedef enum SnSplit {
     SN_SPLIT_13A,

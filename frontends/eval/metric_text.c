@@ -1,7 +1,7 @@
 /* metric_text.c -- metrics of whole texts: edits between words and characters, equal answers. */
 #include "frontends/eval/metric.h"
 
-#include "frontends/hf/jinja_text.h"
+#include "frontends/jinja/text.h"
 
 #include <stdlib.h>
 

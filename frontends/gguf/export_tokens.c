@@ -1,7 +1,7 @@
 /* export_tokens.c -- tokenizer.json and its companions as the metadata of a GGUF file. */
 #include "frontends/gguf/export.h"
 #include "frontends/gguf/splits.h"
-#include "frontends/hf/spm.h"
+#include "frontends/tokenizer/spm.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #ifndef SN_GGUF_SPLITS_H
 #define SN_GGUF_SPLITS_H
 
-#include "frontends/hf/vocab.h"
+#include "frontends/tokenizer/vocab.h"
 
 #define SN_GGUF_ADDS_BOS 1u /* unless the file says otherwise */
 #define SN_GGUF_WHOLE    2u /* a word that is a token is not merged */

@@ -5,7 +5,7 @@
 #include "frontends/gguf/convert.h"
 #include "frontends/gguf/splits.h"
 
-#include "frontends/hf/spm.h"
+#include "frontends/tokenizer/spm.h"
 
 #include <inttypes.h>
 

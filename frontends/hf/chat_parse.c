@@ -5,7 +5,7 @@
  * is the end of the prompt, from where the assistant's message begins, and what was generated. */
 #include "frontends/hf/chat_parse.h"
 
-#include "frontends/hf/regex.h"
+#include "frontends/tokenizer/regex.h"
 
 #define MOST_FIELDS   64
 #define MOST_LITERALS 64

@@ -4,7 +4,7 @@
  * The template is one of chat_template.jinja, additional_chat_templates/NAME.jinja, tokenizer_config.json (a
  * text, or a list of named ones) and chat_template.json of processors. */
 #include "frontends/hf/chat_parse.h"
-#include "frontends/hf/jinja.h"
+#include "frontends/jinja/jinja.h"
 #include "frontends/model.h"
 
 #include <dirent.h>

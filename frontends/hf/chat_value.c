@@ -2,7 +2,7 @@
  * their schemas, as content_parsers.py and response_parser.py of Transformers 5.23 have them. */
 #include "frontends/hf/chat_parse.h"
 
-#include "frontends/hf/regex.h"
+#include "frontends/tokenizer/regex.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #include "frontends/hf/folder.h"
 
 #include "frontends/gguf/convert.h"
-#include "frontends/hf/vocab.h"
+#include "frontends/tokenizer/vocab.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef SN_TASK_TEXT_H
 #define SN_TASK_TEXT_H
 
-#include "frontends/hf/tokenizer.h"
 #include "frontends/model.h"
+#include "frontends/tokenizer/tokenizer.h"
 
 /* Reads the folder's tokenizer once. */
 SN_MUST_CHECK SnStatus sn_text_need(SnModel *m, SnError *err);

@@ -1,7 +1,7 @@
 /* peft_config.c -- what an adapter's config says: its keys, and which modules it is for. */
 #include "frontends/training/peft_state.h"
 
-#include "frontends/hf/regex.h"
+#include "frontends/tokenizer/regex.h"
 #include "frontends/training/arguments.h"
 
 #include <ctype.h>

@@ -2,7 +2,7 @@
  * size, twice the same. */
 #include "tests/fuzz/fuzz.h"
 
-#include "frontends/hf/jinja.h"
+#include "frontends/jinja/jinja.h"
 
 static const char vars[] =
     "{\"messages\": [{\"role\": \"system\", \"content\": \"Be \\u00e9\"}, {\"role\": \"user\", \"content\":"

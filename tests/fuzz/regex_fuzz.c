@@ -2,7 +2,7 @@
  * pieces of time and without places. */
 #include "tests/fuzz/fuzz.h"
 
-#include "frontends/hf/tokenizer_draft.h"
+#include "frontends/tokenizer/draft.h"
 #include "tests/unit/tokenize_run.h"
 
 static const char sample[] =

@@ -2,7 +2,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "frontends/hf/spm.h"
+#include "frontends/tokenizer/spm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

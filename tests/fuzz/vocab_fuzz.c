@@ -2,7 +2,7 @@
  * special_tokens_map.json: refused with a message, or a table that is whole. */
 #include "tests/fuzz/fuzz.h"
 
-#include "frontends/hf/tokenizer.h"
+#include "frontends/tokenizer/tokenizer.h"
 
 static SnBytes take_part(SnBytes *rest)
 {

@@ -263,7 +263,7 @@ static void entries_share_constants_and_objects(void **state)
     const SnValue tok = sn_object(r.g, "tok", "tokenizer", sn_bytes(object, sizeof object));
     const SnValue text = sn_input_list(r.g, "text", SN_U8, 1, &b);
     for (int k = 0; k < ENTRIES; k++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "e%d", k);
         sn_entry_begin(r.g, name);
         const SnValue row =

@@ -1,6 +1,6 @@
 /* jinja_test.c -- templates and what they come to, as jinja2 has it; wrong ones and hostile ones, which end
  * in a message, in bounded time and memory; no memory at any point. */
-#include "frontends/hf/jinja.h"
+#include "frontends/jinja/jinja.h"
 #include "runtime/context.h"
 #include "tests/unit/unit.h"
 

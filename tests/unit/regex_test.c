@@ -1,5 +1,5 @@
 /* regex_test.c -- patterns: where they cut, against what the reference cuts; what is refused. */
-#include "frontends/hf/tokenizer_draft.h"
+#include "frontends/tokenizer/draft.h"
 #include "ops/host/split.h"
 #include "tests/unit/tokenize_run.h"
 #include "tests/unit/unit.h"

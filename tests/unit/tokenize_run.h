@@ -3,7 +3,7 @@
 #ifndef SN_TOKENIZE_RUN_H
 #define SN_TOKENIZE_RUN_H
 
-#include "frontends/hf/tokenizer.h"
+#include "frontends/tokenizer/tokenizer.h"
 #include "runtime/cpu.h"
 
 typedef struct RunOptions {

@@ -1,7 +1,7 @@
 /* tokenizer_save_test.c -- tokenizer.json as the reference saves it; the expected texts are the reference's.
  * Every tokenizer.json in SN_SHARED (default ../shared), which the reference wrote, is written back byte for
  * byte. */
-#include "frontends/hf/tokenizer_save.h"
+#include "frontends/tokenizer/save.h"
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
