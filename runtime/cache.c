@@ -155,14 +155,42 @@ bool sn_cache_put(SnContext *ctx, SnHash128 key, SnBytes blob)
 
 /* ---- drafts ---- */
 
-static uint8_t *map_new_file(const char *name, size_t size)
+static bool write_all(int fd, SnBytes part)
+{
+    while (part.n > 0) {
+        const ssize_t put = write(fd, part.at, part.n);
+        if (put < 0 && errno != EINTR)
+            return false;
+        if (put > 0)
+            part = sn_bytes(part.at + put, part.n - (size_t)put);
+    }
+    return true;
+}
+
+/* Zeros, a large page at a time: file systems that keep in one piece what is written at once are read a
+ * quarter faster through a map than where stores made it, small page by small page. */
+static bool write_zeros(const SnAllocator *memory, int fd, size_t size)
+{
+    const size_t piece = size < SN_LARGE_PAGE ? size : SN_LARGE_PAGE;
+    void *const zeros = sn_alloc_zero(memory, piece, _Alignof(max_align_t));
+    bool ok = zeros != NULL;
+    for (size_t n = piece; ok && size > 0; size -= n) {
+        n = size < piece ? size : piece;
+        ok = write_all(fd, sn_bytes(zeros, n));
+    }
+    sn_free(memory, zeros, piece, _Alignof(max_align_t));
+    return ok;
+}
+
+static uint8_t *map_new_file(const SnAllocator *memory, const char *name, size_t size)
 {
     const int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return NULL;
-    /* All of it is there before anything is written: a full disk is no SIGBUS. */
+    /* All of it is there before anything is stored: a full disk is no SIGBUS. */
     void *map = MAP_FAILED;
-    if (size <= (size_t)INT64_MAX && posix_fallocate(fd, 0, (off_t)size) == 0)
+    if (size <= (size_t)INT64_MAX && posix_fallocate(fd, 0, (off_t)size) == 0 &&
+        write_zeros(memory, fd, size))
         map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     (void)close(fd);
     if (map == MAP_FAILED)
@@ -200,23 +228,11 @@ bool sn_cache_begin(SnContext *ctx, SnHash128 key, size_t size, SnCacheDraft *ou
     if (size > SN_CACHE_BYTES / 2 || !sn_add_size(size, sizeof(SnBlobHeader), &whole) ||
         !name_draft(ctx, key, size, &d))
         return false;
-    d.map = d.name.failed ? NULL : map_new_file(d.name.at, whole);
+    d.map = d.name.failed ? NULL : map_new_file(&ctx->memory, d.name.at, whole);
     if (d.map == NULL)
         return cannot_keep(ctx, &d);
     d.at = d.map + sizeof(SnBlobHeader);
     *out = d;
-    return true;
-}
-
-static bool write_all(int fd, SnBytes part)
-{
-    while (part.n > 0) {
-        const ssize_t put = write(fd, part.at, part.n);
-        if (put < 0 && errno != EINTR)
-            return false;
-        if (put > 0)
-            part = sn_bytes(part.at + put, part.n - (size_t)put);
-    }
     return true;
 }
 
