@@ -55,7 +55,7 @@ static const char read_text[] =
     "    unroll i1 8 { lanes i2 16 { store.u32 b2 (add (mul i1 16) i2) 0:u32 } }\n"
     "    serial i3 128 { unroll i4 8 { lanes i5 16 {\n"
     "      %0 = (add (mul i4 16) i5)\n"
-    "      %1 = (load.u32 b0 (add (add (mul t 16384) (mul i3 128)) %0))\n"
+    "      %1 = (load.u32.8192 b0 (add (add (mul t 16384) (mul i3 128)) %0))\n"
     "      store.u32 b2 %0 (xor (load.u32 b2 %0) %1)\n"
     "    } } }\n"
     "    unroll i6 8 { lanes i7 16 {\n"

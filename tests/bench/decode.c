@@ -4,8 +4,8 @@
  *          [--quant q8_0|q4_0] [--prompt N] [--ms N] [--steps]
  *
  * The graph is written by hand: embedding, layers over a past in pages, the head. One line: tokens a second,
- * GB/s of weights, and that as a share of what the same threads read from memory at best, measured before and
- * after. --steps: where the time went, by kernel. */
+ * GB/s of weights, and the share of the speed of memory: after each run the same threads read as many bytes
+ * and do nothing else; the share is the median of these pairs. --steps: where the time went, by kernel. */
 #include "ops/ops.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/steps.h"
@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE   256
-#define TRACED 40
+#define PAGE      256
+#define TRACED    40
+#define MOST_RUNS 4096
 
 typedef struct Shape {
     const char *name;
@@ -198,30 +199,33 @@ static SnStatus bind(SnInstance *s, const Bench *b, int64_t seq, int64_t first, 
     return sn_bind(s, "page", &pages, err);
 }
 
-/* The least and the median of many runs. */
-static SnStatus time_runs(SnInstance *s, Bench *b, int64_t seq, double *least, double *median, SnError *err)
+typedef struct Times {
+    double run[MOST_RUNS], read[MOST_RUNS], share[MOST_RUNS]; /* seconds, and read / run; each in order */
+    size_t n;
+} Times;
+
+static int compare(const void *a, const void *b)
 {
-    static uint64_t took[4096];
-    uint64_t spent = 0;
-    size_t n = 0;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static SnStatus time_runs(SnInstance *s, const Bench *b, const Machine *m, int64_t seq, const Reading *r,
+                          Times *t, SnError *err)
+{
+    const uint64_t begin = sn_now_ns();
     SN_TRY(bind(s, b, seq, b->past, err));
     SN_TRY(sn_run(s, err));
-    for (; n < SN_COUNT(took) && (n < 5 || spent < b->least_ns); n++) {
+    for (t->n = 0; t->n < MOST_RUNS && (t->n < 5 || sn_now_ns() - begin < b->least_ns); t->n++) {
         const uint64_t from = sn_now_ns();
         SN_TRY(sn_run(s, err));
-        uint64_t ns = sn_now_ns() - from;
-        spent += ns;
-        for (size_t i = 0; i < n; i++) {
-            if (took[i] > ns) {
-                const uint64_t kept = took[i];
-                took[i] = ns;
-                ns = kept;
-            }
-        }
-        took[n] = ns;
+        t->run[t->n] = (double)(sn_now_ns() - from) / 1e9;
+        t->read[t->n] = machine_read(m, r);
+        t->share[t->n] = t->read[t->n] / t->run[t->n];
     }
-    *least = (double)took[0] / 1e9;
-    *median = (double)took[n / 2] / 1e9;
+    qsort(t->run, t->n, sizeof *t->run, compare);
+    qsort(t->read, t->n, sizeof *t->read, compare);
+    qsort(t->share, t->n, sizeof *t->share, compare);
     return SN_OK;
 }
 
@@ -237,44 +241,45 @@ static SnStatus trace_runs(SnInstance *s, Bench *b, double gflops, SnError *err)
     return SN_OK;
 }
 
-static SnStatus run(Bench *b, SnCompiler *cc, SnProgram *p, SnError *err)
+static SnStatus run_all(Bench *b, const Machine *m, SnInstance *s, const Reading *r, SnError *err)
+{
+    const int64_t seq[] = {1, b->prompt};
+    static Times t;
+    SnLimits limits;
+    SN_TRY(sn_compiler_limits(m->cc, &limits, err));
+    for (int i = 0; i < 2; i++) {
+        SnMemoryUse use;
+        if (seq[i] == 0)
+            continue;
+        SN_TRY(time_runs(s, b, m, seq[i], r, &t, err));
+        sn_instance_memory(s, &use);
+        printf("%s_%s batch=%" PRId64 " seq=%" PRId64 " past=%" PRId64
+               " threads=%u tokens_s=%.1f ms=%.3f median_ms=%.3f weights_gbps=%.1f read_gbps=%.1f share=%.3f "
+               "steps=%u scratch=%" PRIu64 "\n",
+               b->shape.name, b->quant ? b->quant : sn_dtype(b->dtype)->name, b->batch, seq[i], b->past,
+               b->threads, (double)(b->batch * seq[i]) / t.run[0], t.run[0] * 1e3, t.run[t.n / 2] * 1e3,
+               (double)r->size / t.run[0] / 1e9, (double)r->size / t.read[0] / 1e9, t.share[t.n / 2],
+               use.steps, use.scratch_bytes);
+        if (b->has_steps)
+            SN_TRY(trace_runs(s, b, limits.f32_gflops, err));
+    }
+    return SN_OK;
+}
+
+static SnStatus run(Bench *b, const Machine *m, SnProgram *p, SnError *err)
 {
     const int64_t chunks = (b->past + b->prompt) / PAGE + 2;
     const SnInstanceDesc desc = {
         .struct_size = sizeof desc, .ndim = 2, .dim = {{"pages", chunks * b->batch}, {"chunks", chunks}}};
-    const int64_t seq[] = {1, b->prompt};
     SnInstance *s = NULL;
     SnProgramInfo info;
-    SnLimits before, after;
-    SnStatus st = sn_instance_create(p, &desc, &s, err);
+    Reading r;
+    SN_TRY(sn_instance_create(p, &desc, &s, err));
     sn_program_info(p, &info);
-    for (int i = 0; i < 2 && st == SN_OK; i++) {
-        double seconds = 0, median = 0;
-        SnMemoryUse use;
-        if (seq[i] == 0)
-            continue;
-        st = sn_compiler_limits(cc, &before, err);
-        if (st == SN_OK)
-            st = time_runs(s, b, seq[i], &seconds, &median, err);
-        if (st == SN_OK)
-            st = sn_compiler_limits(cc, &after, err);
-        if (st != SN_OK)
-            break;
-        sn_instance_memory(s, &use);
-        const double read[] = {before.memory[SN_LIMIT_SETS - 1].read_gbps,
-                               after.memory[SN_LIMIT_SETS - 1].read_gbps};
-        const double best = read[0] > read[1] ? read[0] : read[1],
-                     rate = (double)info.packed_bytes / seconds / 1e9;
-        printf("%s_%s batch=%" PRId64 " seq=%" PRId64 " past=%" PRId64
-               " threads=%u tokens_s=%.1f ms=%.3f median_ms=%.3f weights_gbps=%.1f read_gbps=%.1f share=%.3f "
-               "steps=%u "
-               "scratch=%" PRIu64 "\n",
-               b->shape.name, b->quant ? b->quant : sn_dtype(b->dtype)->name, b->batch, seq[i], b->past,
-               b->threads, (double)(b->batch * seq[i]) / seconds, seconds * 1e3, median * 1e3, rate, best,
-               rate / best, use.steps, use.scratch_bytes);
-        if (b->has_steps)
-            st = trace_runs(s, b, before.f32_gflops, err);
-    }
+    SnStatus st = reading_open(&r, info.packed_bytes, err);
+    if (st == SN_OK)
+        st = run_all(b, m, s, &r, err);
+    reading_close(&r);
     sn_instance_destroy(s);
     return st;
 }
@@ -298,7 +303,7 @@ static SnStatus bench(Bench *b, SnError *err)
         printf("compile %.0f ms\n", (double)(sn_now_ns() - from) / 1e6);
     }
     if (st == SN_OK)
-        st = run(b, m.cc, p, err);
+        st = run(b, &m, p, err);
     sn_program_release(p);
     sn_graph_destroy(g);
     machine_close(&m);
