@@ -11,27 +11,21 @@
 #define MAX_DIGITS  (SN_JI_MAX_BITS / 32)
 #define MAX_DECIMAL 4300 /* digits that Python reads and writes */
 
-typedef struct Big {
-    const uint32_t *at;
-    uint32_t n;
-    bool is_negative;
-} Big;
-
 static SnStatus too_large(SnJiRun *r)
 {
     return sn_ji_fail(r, "an integer of more than %d bits", SN_JI_MAX_BITS);
 }
 
 /* own: room for what lies in 64 bits. */
-static Big big_of(SnJiValue v, uint32_t own[2])
+static SnJiBig big_of(SnJiValue v, uint32_t own[2])
 {
     if (v.kind == SN_JI_BIG)
-        return (Big){v.u.big->at, v.u.big->n, v.u.big->is_negative};
+        return *v.u.big;
     const int64_t i = sn_ji_integer(v);
     const uint64_t size = i < 0 ? (uint64_t)0 - (uint64_t)i : (uint64_t)i;
     own[0] = (uint32_t)size;
     own[1] = (uint32_t)(size >> 32);
-    return (Big){own, own[1] ? 2 : own[0] ? 1 : 0, i < 0};
+    return (SnJiBig){own, own[1] ? 2 : own[0] ? 1 : 0, i < 0};
 }
 
 static uint32_t *digits(SnArena *arena, size_t n)
@@ -49,7 +43,7 @@ static uint32_t trimmed(const uint32_t *at, size_t n)
     return (uint32_t)n;
 }
 
-static int64_t bits_of(Big a)
+static int64_t bits_of(SnJiBig a)
 {
     int64_t n = 32 * (int64_t)a.n;
     for (uint32_t top = a.n ? a.at[a.n - 1] : UINT32_MAX; !(top >> 31); top <<= 1)
@@ -77,20 +71,13 @@ static SnStatus finish(SnJiRun *r, const uint32_t *at, size_t n, bool is_negativ
 {
     if (trimmed(at, n) > MAX_DIGITS)
         return too_large(r);
-    return make_value(&r->arena, at, n, is_negative, out)
-               ? SN_OK
-               : sn_ji_stop(r, SN_ENOMEM, "no memory, or more than a template may use");
-}
-
-static SnStatus no_digits(SnJiRun *r)
-{
-    return sn_ji_stop(r, SN_ENOMEM, "no memory, or more than a template may use");
+    return make_value(&r->arena, at, n, is_negative, out) ? SN_OK : sn_ji_no_memory(r);
 }
 
 int64_t sn_ji_whole_bits(SnJiValue v, int64_t *ones)
 {
     uint32_t own[2];
-    const Big big = big_of(v, own);
+    const SnJiBig big = big_of(v, own);
     *ones = 0;
     for (uint32_t i = 0; i < big.n; i++)
         for (uint32_t left = big.at[i]; left; left &= left - 1)
@@ -100,7 +87,7 @@ int64_t sn_ji_whole_bits(SnJiValue v, int64_t *ones)
 
 /* ---- magnitudes ---- */
 
-static int compare_sizes(Big a, Big b)
+static int compare_sizes(SnJiBig a, SnJiBig b)
 {
     if (a.n != b.n)
         return a.n < b.n ? -1 : 1;
@@ -111,7 +98,7 @@ static int compare_sizes(Big a, Big b)
 }
 
 /* out has room for one digit more than the longer of them. */
-static void add_sizes(Big a, Big b, uint32_t *out)
+static void add_sizes(SnJiBig a, SnJiBig b, uint32_t *out)
 {
     const uint32_t n = a.n > b.n ? a.n : b.n;
     uint64_t carry = 0;
@@ -124,7 +111,7 @@ static void add_sizes(Big a, Big b, uint32_t *out)
 }
 
 /* a >= b. */
-static void subtract_sizes(Big a, Big b, uint32_t *out)
+static void subtract_sizes(SnJiBig a, SnJiBig b, uint32_t *out)
 {
     int64_t borrow = 0;
     for (uint32_t i = 0; i < a.n; i++) {
@@ -159,7 +146,7 @@ static uint32_t divide_short(uint32_t *at, uint32_t n, uint32_t by)
 }
 
 /* out, of zeros, has room for n digits of a moved left. */
-static void shift_left(Big a, uint64_t bits, uint32_t *out)
+static void shift_left(SnJiBig a, uint64_t bits, uint32_t *out)
 {
     const uint64_t whole = bits / 32, part = bits % 32;
     for (uint32_t i = 0; i < a.n; i++) {
@@ -187,21 +174,16 @@ static uint32_t divide_digit(uint32_t *rest, const uint32_t *b, uint32_t n)
     rest[n] = (uint32_t)borrow;
     /* The guess is at most two too large. */
     for (bool is_below = borrow < 0; is_below; guess--) {
-        uint64_t sum = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            sum += (uint64_t)rest[i] + b[i];
-            rest[i] = (uint32_t)sum;
-            sum >>= 32;
-        }
-        sum += rest[n];
-        rest[n] = (uint32_t)sum;
-        is_below = !(sum >> 32);
+        const uint32_t above = rest[n];
+        add_sizes((SnJiBig){rest, n, false}, (SnJiBig){b, n, false}, rest);
+        rest[n] += above;
+        is_below = rest[n] >= above;
     }
     return (uint32_t)guess;
 }
 
 /* a / b without signs; b is not 0. *rest has b.n digits, *quotient a.n (and one). */
-static bool divide_sizes(SnArena *arena, Big a, Big b, uint32_t **quotient, uint32_t **rest)
+static bool divide_sizes(SnArena *arena, SnJiBig a, SnJiBig b, uint32_t **quotient, uint32_t **rest)
 {
     const uint64_t shift = (uint64_t)(32 * (int64_t)b.n - bits_of(b));
     uint32_t *by = digits(arena, b.n + 1), *left = digits(arena, (size_t)a.n + b.n + 2);
@@ -221,7 +203,7 @@ static bool divide_sizes(SnArena *arena, Big a, Big b, uint32_t **quotient, uint
 /* ---- floats ---- */
 
 /* a / b to the nearest float; b is not 0. false: no memory. */
-static bool quotient_of(SnArena *arena, Big a, Big b, double *out)
+static bool quotient_of(SnArena *arena, SnJiBig a, SnJiBig b, double *out)
 {
     /* 62 bits and more of the quotient, the last of which knows whether any follow; fewer where they would
      * be below the smallest float. */
@@ -234,7 +216,7 @@ static bool quotient_of(SnArena *arena, Big a, Big b, double *out)
         return false;
     shift_left(a, left, wide);
     shift_left(b, right, by);
-    const Big x = {wide, trimmed(wide, na), false}, y = {by, trimmed(by, nb), false};
+    const SnJiBig x = {wide, trimmed(wide, na), false}, y = {by, trimmed(by, nb), false};
     if (!divide_sizes(arena, x, y, &quotient, &rest))
         return false;
     const uint64_t whole = x.n ? quotient[0] | (uint64_t)quotient[1] << 32 : 0;
@@ -248,7 +230,7 @@ double sn_ji_big_float(SnArena *arena, SnJiValue v)
     static const uint32_t one = 1;
     uint32_t own[2];
     double out = 0;
-    return quotient_of(arena, big_of(v, own), (Big){&one, 1, false}, &out) ? out : (double)NAN;
+    return quotient_of(arena, big_of(v, own), (SnJiBig){&one, 1, false}, &out) ? out : (double)NAN;
 }
 
 SnStatus sn_ji_to_float(SnJiRun *r, SnJiValue v, double *out)
@@ -256,7 +238,7 @@ SnStatus sn_ji_to_float(SnJiRun *r, SnJiValue v, double *out)
     *out = v.kind == SN_JI_BIG ? sn_ji_big_float(&r->arena, v) : sn_ji_number(v);
     if (v.kind != SN_JI_BIG || isfinite(*out))
         return SN_OK;
-    return isnan(*out) ? no_digits(r) : sn_ji_fail(r, "int too large to convert to float");
+    return isnan(*out) ? sn_ji_no_memory(r) : sn_ji_fail(r, "int too large to convert to float");
 }
 
 SnStatus sn_ji_from_float(SnJiRun *r, double v, SnJiValue *out)
@@ -272,8 +254,8 @@ SnStatus sn_ji_from_float(SnJiRun *r, double v, SnJiValue *out)
     const uint32_t n = 3 + (uint32_t)exponent / 32;
     uint32_t *at = digits(&r->arena, n);
     if (!at)
-        return no_digits(r);
-    shift_left((Big){own, 2, false}, (uint64_t)(exponent - 64), at);
+        return sn_ji_no_memory(r);
+    shift_left((SnJiBig){own, 2, false}, (uint64_t)(exponent - 64), at);
     return finish(r, at, n, v < 0, out);
 }
 
@@ -305,7 +287,7 @@ const char *sn_ji_parse_digits(SnArena *arena, SnBytes text, unsigned base, bool
         const char c = (char)text.at[i];
         if (c == '_')
             continue;
-        chunk = chunk * base + (uint32_t)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+        chunk = chunk * base + sn_ji_digit(c);
         size *= base;
         if (++count % most == 0) {
             (void)multiply_add(at, (uint32_t)n, size, chunk);
@@ -320,18 +302,18 @@ const char *sn_ji_parse_digits(SnArena *arena, SnBytes text, unsigned base, bool
     return at && make_value(arena, at, n, is_negative, out) ? NULL : "no memory";
 }
 
-SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base, SnText *t)
+SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base)
 {
     unsigned most = 0;
     uint32_t own[2];
-    const Big big = big_of(v, own);
+    const SnJiBig big = big_of(v, own);
     const uint32_t chunk = chunk_of(base, &most);
     uint32_t n = big.n, *left = digits(&r->arena, n);
     const size_t room = ((size_t)n + 1) * 32;
     char *text = sn_arena_array(&r->arena, room, 1);
     size_t at = room;
     if (!left || !text)
-        return no_digits(r);
+        return sn_ji_no_memory(r);
     if (n)
         memcpy(left, big.at, n * sizeof *left);
     SN_TRY(sn_ji_spend(r, 1 + (uint64_t)n * n / 16));
@@ -343,7 +325,7 @@ SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base, SnText *t)
     } while (n);
     if (base == 10 && room - at > MAX_DECIMAL)
         return sn_ji_fail(r, "%s", too_long);
-    sn_ji_add(r, t, text + at, room - at);
+    sn_ji_add(r, text + at, room - at);
     return SN_OK;
 }
 
@@ -352,19 +334,19 @@ SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base, SnText *t)
 int sn_ji_compare_wholes(SnJiValue a, SnJiValue b)
 {
     uint32_t owns[2][2];
-    const Big x = big_of(a, owns[0]), y = big_of(b, owns[1]);
+    const SnJiBig x = big_of(a, owns[0]), y = big_of(b, owns[1]);
     if (x.is_negative != y.is_negative)
         return x.is_negative ? -1 : 1;
     return x.is_negative ? compare_sizes(y, x) : compare_sizes(x, y);
 }
 
-static SnStatus add(SnJiRun *r, Big a, Big b, SnJiValue *out)
+static SnStatus add(SnJiRun *r, SnJiBig a, SnJiBig b, SnJiValue *out)
 {
     const uint32_t n = (a.n > b.n ? a.n : b.n) + 1;
     uint32_t *at = digits(&r->arena, n);
     const bool is_less = compare_sizes(a, b) < 0;
     if (!at)
-        return no_digits(r);
+        return sn_ji_no_memory(r);
     if (a.is_negative == b.is_negative)
         add_sizes(a, b, at);
     else
@@ -372,12 +354,12 @@ static SnStatus add(SnJiRun *r, Big a, Big b, SnJiValue *out)
     return finish(r, at, n, is_less ? b.is_negative : a.is_negative, out);
 }
 
-static SnStatus multiply(SnJiRun *r, Big a, Big b, SnJiValue *out)
+static SnStatus multiply(SnJiRun *r, SnJiBig a, SnJiBig b, SnJiValue *out)
 {
     const size_t n = (size_t)a.n + b.n;
     uint32_t *at = digits(&r->arena, n);
     if (!at)
-        return no_digits(r);
+        return sn_ji_no_memory(r);
     for (uint32_t i = 0; i < a.n; i++) {
         uint64_t carry = 0;
         for (uint32_t k = 0; k < b.n; k++) {
@@ -391,26 +373,26 @@ static SnStatus multiply(SnJiRun *r, Big a, Big b, SnJiValue *out)
 }
 
 /* Rounded down, with a rest of the sign of b, as Python has it. */
-static SnStatus divide(SnJiRun *r, bool wants_rest, Big a, Big b, SnJiValue *out)
+static SnStatus divide(SnJiRun *r, bool wants_rest, SnJiBig a, SnJiBig b, SnJiValue *out)
 {
     static const uint32_t one = 1;
     uint32_t *quotient = NULL, *rest = NULL;
     if (!divide_sizes(&r->arena, a, b, &quotient, &rest))
-        return no_digits(r);
-    const Big left = {rest, trimmed(rest, b.n), a.is_negative};
+        return sn_ji_no_memory(r);
+    const SnJiBig left = {rest, trimmed(rest, b.n), a.is_negative};
     const bool is_up = left.n && a.is_negative != b.is_negative;
     if (wants_rest)
         return is_up ? add(r, left, b, out) : finish(r, rest, b.n, a.is_negative, out);
-    const Big whole = {quotient, trimmed(quotient, a.n), a.is_negative != b.is_negative};
-    return is_up ? add(r, whole, (Big){&one, 1, true}, out)
+    const SnJiBig whole = {quotient, trimmed(quotient, a.n), a.is_negative != b.is_negative};
+    return is_up ? add(r, whole, (SnJiBig){&one, 1, true}, out)
                  : finish(r, quotient, a.n, whole.is_negative, out);
 }
 
-static SnStatus divide_exactly(SnJiRun *r, Big a, Big b, SnJiValue *out)
+static SnStatus divide_exactly(SnJiRun *r, SnJiBig a, SnJiBig b, SnJiValue *out)
 {
     double v = 0;
     if (!quotient_of(&r->arena, a, b, &v))
-        return no_digits(r);
+        return sn_ji_no_memory(r);
     *out = sn_ji_float(v);
     return isfinite(v) ? SN_OK : sn_ji_fail(r, "integer division result too large for a float");
 }
@@ -435,13 +417,13 @@ static SnStatus raise(SnJiRun *r, SnJiValue a, int64_t b, SnJiValue *out)
 SnStatus sn_ji_whole_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *out)
 {
     uint32_t owns[2][2];
-    const Big x = big_of(a, owns[0]), y = big_of(b, owns[1]);
+    const SnJiBig x = big_of(a, owns[0]), y = big_of(b, owns[1]);
     SN_TRY(sn_ji_spend(r, 1 + (uint64_t)x.n * y.n / 16));
     switch (op) {
     case SN_JI_OP_ADD:
         return add(r, x, y, out);
     case SN_JI_OP_SUB:
-        return add(r, x, (Big){y.at, y.n, !y.is_negative}, out);
+        return add(r, x, (SnJiBig){y.at, y.n, !y.is_negative}, out);
     case SN_JI_OP_MUL:
         return multiply(r, x, y, out);
     case SN_JI_OP_DIV:

@@ -1,6 +1,8 @@
 /* eval.c -- expressions: names, attributes, items, slices, operators, calls. */
 #include "frontends/jinja/run.h"
 
+#include <stdlib.h>
+
 const SnJiRow *sn_ji_find(const SnJiRow *rows, SnBytes name)
 {
     for (; rows->name; rows++)
@@ -148,7 +150,7 @@ static SnStatus slice_range(SnJiRun *r, const SnJiRange *g, int64_t begin, int64
     SnJiRange *part = sn_arena_alloc(&r->arena, sizeof *part);
     int64_t gap = 0;
     if (!part)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     if (!sn_mul_i64(g->step, step, &gap))
         return sn_ji_fail(r, "a range with steps of more than 64 bits");
     *part = (SnJiRange){g->start + begin * g->step, g->start + end * g->step, gap, n};
@@ -198,11 +200,10 @@ static SnStatus eval_slice(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValu
 
 static SnStatus expand_list(SnJiRun *r, SnJiValue v, SnJiValue list)
 {
-    const SnJiValue *at = NULL;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(r, v, &at, &n));
-    for (size_t i = 0; i < n; i++)
-        SN_TRY(sn_ji_append(r, list, at[i]));
+    SnJiItems items;
+    SN_TRY(sn_ji_items(r, v, &items));
+    for (size_t i = 0; i < items.n; i++)
+        SN_TRY(sn_ji_append(r, list, items.at[i]));
     return SN_OK;
 }
 
@@ -221,7 +222,7 @@ static SnStatus add_keyword(SnJiRun *r, Keywords *k, SnBytes name, SnJiValue v)
         const size_t cap = k->cap ? 2 * k->cap : 8;
         SnJiKeyword *at = sn_arena_array(&r->arena, cap, sizeof *at);
         if (!at)
-            return sn_ji_stop(r, SN_ENOMEM, "no memory");
+            return sn_ji_no_memory(r);
         if (k->n)
             memcpy(at, k->at, k->n * sizeof *at);
         *k = (Keywords){at, k->n, cap};
@@ -267,17 +268,46 @@ SnStatus sn_ji_eval_args(SnJiRun *r, SnJiScope *s, const SnJiNode *call, SnJiArg
     return SN_OK;
 }
 
-/* Next name of a list divided by spaces; false: the end. */
-static bool next_param(const char **at, SnBytes *name, bool *is_optional)
+typedef struct Param {
+    SnBytes name;
+    char type; /* 0: any */
+    bool is_optional;
+    SnJiValue usual;
+} Param;
+
+/* The next one of a row's; false: the end. */
+static bool next_param(const char **at, Param *out)
 {
     const char *p = *at;
-    if (!*p)
+    const size_t size = strcspn(p, " "), n = strcspn(p, " :?=");
+    if (!size)
         return false;
-    size_t n = strcspn(p, " ");
-    *is_optional = p[n - 1] == '?';
-    *name = sn_bytes(p, n - *is_optional);
-    *at = p + n + (p[n] == ' ');
+    *out = (Param){.name = sn_bytes(p, n), .type = p[n] == ':' ? p[n + 1] : '\0'};
+    p += n + (out->type ? 2 : 0);
+    out->is_optional = *p == '?' || *p == '=';
+    if (*p == '=')
+        out->usual = sn_ji_int(strtoll(p + 1, NULL, 10));
+    *at += size + ((*at)[size] == ' ');
     return true;
+}
+
+static SnStatus check_type(const SnJiCall *c, const Param *p, SnJiValue *v)
+{
+    const bool may_be_none = p->type == 'n' || p->type == 't', is_text = p->type == 's' || p->type == 't';
+    if (v->kind == SN_JI_MISSING || (v->kind == SN_JI_NONE && may_be_none)) {
+        *v = p->usual;
+        return SN_OK;
+    }
+    if (!p->type || (is_text && v->kind == SN_JI_STRING))
+        return SN_OK;
+    SN_TRY(sn_ji_defined(c->run, *v));
+    if (is_text)
+        return sn_ji_fail(c->run, "%s() argument '%.*s' must be str%s, not %s", c->row->name, (int)p->name.n,
+                          (const char *)p->name.at, may_be_none ? " or None" : "", sn_ji_type(*v));
+    if (!sn_ji_is_int(*v))
+        return sn_ji_fail(c->run, "'%s' object cannot be interpreted as an integer", sn_ji_type(*v));
+    *v = sn_ji_int(sn_ji_integer(*v));
+    return SN_OK;
 }
 
 static SnStatus bind(SnJiCall *c)
@@ -285,24 +315,24 @@ static SnStatus bind(SnJiCall *c)
     SnJiRun *r = c->run;
     const SnJiArgs *a = &c->args;
     const char *at = c->row->params ? c->row->params : "";
-    SnBytes name;
-    bool is_optional = false;
+    Param p;
     size_t n = 0, nkw = 0;
-    for (; next_param(&at, &name, &is_optional); n++) {
+    for (; next_param(&at, &p); n++) {
         SN_ASSERT(n < SN_JI_MAX_PARAMS);
         if (n < a->n)
             c->v[n] = a->at[n];
         for (size_t i = 0; i < a->nkw; i++)
-            if (sn_bytes_equal(a->kw[i].name, name)) {
+            if (sn_bytes_equal(a->kw[i].name, p.name)) {
                 if (n < a->n)
                     return sn_ji_fail(r, "%s() got multiple values for argument '%.*s'", c->row->name,
-                                      (int)name.n, (const char *)name.at);
+                                      (int)p.name.n, (const char *)p.name.at);
                 c->v[n] = a->kw[i].value;
                 nkw++;
             }
-        if (!is_optional && c->v[n].kind == SN_JI_MISSING)
+        if (!p.is_optional && c->v[n].kind == SN_JI_MISSING)
             return sn_ji_fail(r, "%s() missing 1 required positional argument: '%.*s'", c->row->name,
-                              (int)name.n, (const char *)name.at);
+                              (int)p.name.n, (const char *)p.name.at);
+        SN_TRY(check_type(c, &p, &c->v[n]));
     }
     if (a->n > n)
         return sn_ji_fail(r, "%s() takes %zu positional arguments but %zu were given", c->row->name, n, a->n);
@@ -325,19 +355,15 @@ static SnStatus call_bound(SnJiCall *c, SnJiValue *out)
 SnStatus sn_ji_call_row(SnJiRun *r, const SnJiRow *row, SnJiValue self, const SnJiArgs *a, SnJiValue *out)
 {
     SnJiCall c = {.run = r, .row = row, .self = self, .args = *a};
-    const uint32_t depth = r->depth;
+    const SnJiState state = sn_ji_state(r);
+    SnError *late = NULL;
+    SnJiValue none;
     if (!row->call)
         return sn_ji_fail(r, "%s is not supported", row->name);
-    r->is_late = false;
     const SnStatus st = call_bound(&c, out);
-    if (st == SN_OK || !row->is_lazy || !r->is_late)
+    if (st == SN_OK || !row->is_lazy)
         return st;
-    SnJiValue none;
-    SnError *late = sn_arena_alloc(&r->arena, sizeof *late);
-    if (!late)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
-    *late = *r->err;
-    r->depth = depth;
+    SN_TRY(sn_ji_late(r, st, &state, &late));
     SN_TRY(sn_ji_list(r, SN_JI_LIST, 0, &none));
     SN_TRY(sn_ji_iter(r, "generator", none, out));
     out->u.iter->late = late;
@@ -440,18 +466,13 @@ static SnStatus eval_math(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValue
 
 static SnStatus eval_concat(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
-    SnStatus st = SN_OK;
-    for (uint32_t i = 0; i < e->n && st == SN_OK; i++) {
+    const SnJiMark outer = sn_ji_begin(r);
+    for (uint32_t i = 0; i < e->n; i++) {
         SnJiValue v;
-        st = sn_ji_eval(r, s, e->kid[i], &v);
-        if (st == SN_OK)
-            st = sn_ji_put(r, &t, v);
+        SN_TRY(sn_ji_eval(r, s, e->kid[i], &v));
+        SN_TRY(sn_ji_put(r, v));
     }
-    if (st == SN_OK)
-        return sn_ji_take(r, &t, out);
-    sn_text_clear(&t);
-    return st;
+    return sn_ji_take(r, outer, out);
 }
 
 static SnStatus eval_words(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiValue *out)

@@ -3,7 +3,6 @@
 #include "frontends/jinja/run.h"
 
 static SnStatus parse_unary(SnJiParser *p, bool with_filters, SnJiNode **out);
-static SnStatus parse_or(SnJiParser *p, SnJiNode **out);
 
 /* ---- literals and names ---- */
 
@@ -373,92 +372,69 @@ static SnStatus parse_unary(SnJiParser *p, bool with_filters, SnJiNode **out)
 
 /* ---- operators ---- */
 
-typedef SnStatus Parse(SnJiParser *p, SnJiNode **out);
+/* What binds loosest comes first; ops end with SN_JI_OP_IN. */
+static const struct {
+    SnJiNodeKind kind;
+    uint8_t ops[8];
+} levels[] = {
+    {SN_JI_N_COMPARE,
+     {SN_JI_OP_EQ, SN_JI_OP_NE, SN_JI_OP_LT, SN_JI_OP_LE, SN_JI_OP_GT, SN_JI_OP_GE, SN_JI_OP_IN}},
+    {SN_JI_N_MATH, {SN_JI_OP_ADD, SN_JI_OP_SUB, SN_JI_OP_IN}},
+    {SN_JI_N_CONCAT, {SN_JI_OP_TILDE, SN_JI_OP_IN}},
+    {SN_JI_N_MATH, {SN_JI_OP_MUL, SN_JI_OP_DIV, SN_JI_OP_FLOORDIV, SN_JI_OP_MOD, SN_JI_OP_IN}},
+    {SN_JI_N_MATH, {SN_JI_OP_POW, SN_JI_OP_IN}},
+};
 
-/* operand (op operand)*, where ops end with SN_JI_OP_IN. */
-static SnStatus parse_chain(SnJiParser *p, const uint8_t *ops, SnJiNodeKind kind, Parse *operand,
-                            SnJiNode **out)
+/* The operator of a level that comes next, and past it; false: there is none. */
+static bool take_op(SnJiParser *p, size_t level, uint8_t *op)
+{
+    size_t i = 0;
+    while (levels[level].ops[i] != SN_JI_OP_IN && !sn_ji_skip(p, SN_JI_T_OP + levels[level].ops[i]))
+        i++;
+    *op = levels[level].ops[i];
+    if (*op != SN_JI_OP_IN || levels[level].kind != SN_JI_N_COMPARE)
+        return *op != SN_JI_OP_IN;
+    const SnJiToken *next = sn_ji_token(p) + 1;
+    if (!sn_ji_at_name(p, "not") || next->type != SN_JI_T_NAME || !sn_bytes_is(next->u.text, "in"))
+        return sn_ji_skip_name(p, "in");
+    *op = SN_JI_OP_NOT_IN;
+    p->at += 2;
+    return true;
+}
+
+/* operand (op operand)* */
+static SnStatus parse_chain(SnJiParser *p, size_t level, SnJiNode **out)
 {
     const size_t from = p->kids.n;
     const uint32_t line = sn_ji_token(p)->line;
     SnJiNode *kid = NULL;
-    uint8_t met[256];
-    for (;;) {
-        SN_TRY(operand(p, &kid));
+    uint8_t met[256], op = 0;
+    do {
+        if (p->kids.n > from)
+            met[p->kids.n - from] = op;
+        SN_TRY(level + 1 < SN_COUNT(levels) ? parse_chain(p, level + 1, &kid) : parse_unary(p, true, &kid));
         SN_TRY(sn_ji_push(p, kid));
-        size_t i = 0;
-        while (ops[i] != SN_JI_OP_IN && !sn_ji_at(p, SN_JI_T_OP + ops[i]))
-            i++;
-        uint8_t op = ops[i];
-        if (op != SN_JI_OP_IN) {
-            p->at++;
-        } else if (kind != SN_JI_N_COMPARE) {
-            break;
-        } else if (sn_ji_at_name(p, "not") && p->tokens.at[p->at + 1].type == SN_JI_T_NAME &&
-                   sn_bytes_is(p->tokens.at[p->at + 1].u.text, "in")) {
-            op = SN_JI_OP_NOT_IN;
-            p->at += 2;
-        } else if (!sn_ji_skip_name(p, "in")) {
-            break;
-        }
         if (p->kids.n - from >= sizeof met)
             return sn_ji_syntax(p, "more than %zu operators in a row", sizeof met);
-        met[p->kids.n - from] = op;
-    }
-    if (p->kids.n == from + 1) {
+    } while (take_op(p, level, &op));
+    const size_t n = p->kids.n - from;
+    if (n == 1) {
         *out = p->kids.at[--p->kids.n];
         return SN_OK;
     }
-    const size_t n = p->kids.n - from;
     uint8_t *own = sn_arena_array(p->arena, n, 1);
     SN_CHECK(own, p->err, SN_ENOMEM, "%s: no memory", p->name);
     memcpy(own + 1, met + 1, n - 1);
-    SN_TRY(sn_ji_node_of(p, kind, line, from, out));
+    SN_TRY(sn_ji_node_of(p, levels[level].kind, line, from, out));
     (*out)->u.op = own;
     return SN_OK;
-}
-
-static SnStatus parse_plain_unary(SnJiParser *p, SnJiNode **out)
-{
-    return parse_unary(p, true, out);
-}
-
-static SnStatus parse_pow(SnJiParser *p, SnJiNode **out)
-{
-    static const uint8_t ops[] = {SN_JI_OP_POW, SN_JI_OP_IN};
-    return parse_chain(p, ops, SN_JI_N_MATH, parse_plain_unary, out);
-}
-
-static SnStatus parse_product(SnJiParser *p, SnJiNode **out)
-{
-    static const uint8_t ops[] = {SN_JI_OP_MUL, SN_JI_OP_DIV, SN_JI_OP_FLOORDIV, SN_JI_OP_MOD, SN_JI_OP_IN};
-    return parse_chain(p, ops, SN_JI_N_MATH, parse_pow, out);
-}
-
-static SnStatus parse_concat(SnJiParser *p, SnJiNode **out)
-{
-    static const uint8_t ops[] = {SN_JI_OP_TILDE, SN_JI_OP_IN};
-    return parse_chain(p, ops, SN_JI_N_CONCAT, parse_product, out);
-}
-
-static SnStatus parse_sum(SnJiParser *p, SnJiNode **out)
-{
-    static const uint8_t ops[] = {SN_JI_OP_ADD, SN_JI_OP_SUB, SN_JI_OP_IN};
-    return parse_chain(p, ops, SN_JI_N_MATH, parse_concat, out);
-}
-
-static SnStatus parse_compare(SnJiParser *p, SnJiNode **out)
-{
-    static const uint8_t ops[] = {SN_JI_OP_EQ, SN_JI_OP_NE, SN_JI_OP_LT, SN_JI_OP_LE,
-                                  SN_JI_OP_GT, SN_JI_OP_GE, SN_JI_OP_IN};
-    return parse_chain(p, ops, SN_JI_N_COMPARE, parse_sum, out);
 }
 
 static SnStatus parse_not(SnJiParser *p, SnJiNode **out)
 {
     const uint32_t line = sn_ji_token(p)->line;
     if (!sn_ji_skip_name(p, "not"))
-        return parse_compare(p, out);
+        return parse_chain(p, 0, out);
     SN_TRY(sn_ji_enter(p));
     SN_TRY(sn_ji_node(p, SN_JI_N_NOT, line, 1, out));
     SN_TRY(parse_not(p, &(*out)->kid[0]));
@@ -466,45 +442,34 @@ static SnStatus parse_not(SnJiParser *p, SnJiNode **out)
     return SN_OK;
 }
 
-/* operand (word operand)* */
-static SnStatus parse_words(SnJiParser *p, const char *word, SnJiNodeKind kind, Parse *operand,
-                            SnJiNode **out)
+/* operand (word operand)*: of `or` those of `and`. */
+static SnStatus parse_words(SnJiParser *p, bool is_or, SnJiNode **out)
 {
     const size_t from = p->kids.n;
     const uint32_t line = sn_ji_token(p)->line;
     SnJiNode *kid = NULL;
     do {
-        SN_TRY(operand(p, &kid));
+        SN_TRY(is_or ? parse_words(p, false, &kid) : parse_not(p, &kid));
         SN_TRY(sn_ji_push(p, kid));
-    } while (sn_ji_skip_name(p, word));
+    } while (sn_ji_skip_name(p, is_or ? "or" : "and"));
     if (p->kids.n > from + 1)
-        return sn_ji_node_of(p, kind, line, from, out);
+        return sn_ji_node_of(p, is_or ? SN_JI_N_OR : SN_JI_N_AND, line, from, out);
     *out = p->kids.at[--p->kids.n];
     return SN_OK;
-}
-
-static SnStatus parse_and(SnJiParser *p, SnJiNode **out)
-{
-    return parse_words(p, "and", SN_JI_N_AND, parse_not, out);
-}
-
-static SnStatus parse_or(SnJiParser *p, SnJiNode **out)
-{
-    return parse_words(p, "or", SN_JI_N_OR, parse_and, out);
 }
 
 SnStatus sn_ji_parse_expr(SnJiParser *p, bool with_if, SnJiNode **out)
 {
     const bool was_soft = p->is_soft;
     SN_TRY(sn_ji_enter(p));
-    SN_TRY(parse_or(p, out));
+    SN_TRY(parse_words(p, true, out));
     while (with_if && sn_ji_at_name(p, "if")) {
         SnJiNode *value = *out;
         SN_TRY(sn_ji_node(p, SN_JI_N_COND, sn_ji_token(p)->line, 3, out));
         p->at++;
         p->is_soft = true;
         (*out)->kid[0] = value;
-        SN_TRY(parse_or(p, &(*out)->kid[1]));
+        SN_TRY(parse_words(p, true, &(*out)->kid[1]));
         if (sn_ji_skip_name(p, "else"))
             SN_TRY(sn_ji_parse_expr(p, true, &(*out)->kid[2]));
         p->is_soft = was_soft;

@@ -36,21 +36,37 @@ static SnStatus fold_case(SnJiCall *c, bool is_sensitive, SnJiValue *v)
                                                     : SN_OK;
 }
 
-/* What sort compares: a list, of one key for each attribute that commas divide. */
+/* Owned copies of the items, to be permuted. */
+static SnStatus list(SnJiCall *c, SnJiValue *out)
+{
+    SnJiItems in;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
+    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, in.n, out));
+    for (size_t i = 0; i < in.n; i++)
+        SN_TRY(sn_ji_append(c->run, *out, in.at[i]));
+    return SN_OK;
+}
+
+/* What items are compared by: an attribute of theirs, without case unless that matters. */
+static SnStatus key_of(SnJiCall *c, SnJiValue item, SnJiValue attr, bool is_sensitive, SnJiValue *out)
+{
+    SN_TRY(attr_of(c, item, attr, sn_ji_none, out));
+    return fold_case(c, is_sensitive, out);
+}
+
+/* ---- order ---- */
+
+/* A list, of one key for each attribute that commas divide. */
 static SnStatus sort_key(SnJiCall *c, SnJiValue item, SnJiValue attr, bool is_sensitive, SnJiValue *out)
 {
-    SnJiValue part = attr, key;
+    const bool is_text = attr.kind == SN_JI_STRING;
+    const char *p = is_text ? attr.u.text.at : NULL, *end = is_text ? p + attr.u.text.n : NULL;
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 1, out));
-    if (attr.kind != SN_JI_STRING) {
-        SN_TRY(attr_of(c, item, attr, sn_ji_none, &key));
-        SN_TRY(fold_case(c, is_sensitive, &key));
-        return sn_ji_append(c->run, *out, key);
-    }
-    for (const char *p = attr.u.text.at, *end = p + attr.u.text.n;;) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        part = sn_ji_text_value(p, (size_t)((comma ? comma : end) - p));
-        SN_TRY(attr_of(c, item, part, sn_ji_none, &key));
-        SN_TRY(fold_case(c, is_sensitive, &key));
+    for (;;) {
+        const char *comma = is_text ? memchr(p, ',', (size_t)(end - p)) : NULL;
+        const SnJiValue part = is_text ? sn_ji_text_value(p, (size_t)((comma ? comma : end) - p)) : attr;
+        SnJiValue key;
+        SN_TRY(key_of(c, item, part, is_sensitive, &key));
         SN_TRY(sn_ji_append(c->run, *out, key));
         if (!comma)
             return SN_OK;
@@ -58,24 +74,10 @@ static SnStatus sort_key(SnJiCall *c, SnJiValue item, SnJiValue attr, bool is_se
     }
 }
 
-/* Owned copies of the items of v, to be permuted. */
-static SnStatus copy_items(SnJiCall *c, SnJiValue v, SnJiValue *list)
-{
-    const SnJiValue *at = NULL;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, v, &at, &n));
-    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, n, list));
-    for (size_t i = 0; i < n; i++)
-        SN_TRY(sn_ji_append(c->run, *list, at[i]));
-    return SN_OK;
-}
-
-/* ---- order ---- */
-
 static SnStatus sort(SnJiCall *c, SnJiValue *out)
 {
     SnJiValue keys, key;
-    SN_TRY(copy_items(c, c->self, out));
+    SN_TRY(list(c, out));
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, out->u.list->n, &keys));
     for (size_t i = 0; i < out->u.list->n; i++) {
         SN_TRY(sort_key(c, out->u.list->at[i], c->v[2], sn_ji_truth(c->v[1]), &key));
@@ -84,46 +86,54 @@ static SnStatus sort(SnJiCall *c, SnJiValue *out)
     return sn_ji_sort(c->run, keys.u.list->at, out->u.list->at, out->u.list->n, sn_ji_truth(c->v[0]));
 }
 
+/* Pairs of a dict's keys and values. */
+static SnStatus pairs_of(SnJiCall *c, SnJiValue *out)
+{
+    const size_t n = c->self.kind == SN_JI_DICT ? c->self.u.dict->n : 0;
+    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, n, out));
+    for (size_t i = 0; i < n; i++) {
+        SnJiValue pair;
+        SN_TRY(sn_ji_pair(c->run, c->self.u.dict->at[i].key, c->self.u.dict->at[i].value, &pair));
+        SN_TRY(sn_ji_append(c->run, *out, pair));
+    }
+    return SN_OK;
+}
+
 static SnStatus dictsort(SnJiCall *c, SnJiValue *out)
 {
     const bool by_value = sn_ji_is_text(c->v[1], "value");
-    SnJiValue keys, pair;
+    SnJiValue keys;
     if (c->v[1].kind != SN_JI_MISSING && !by_value && !sn_ji_is_text(c->v[1], "key"))
         return sn_ji_fail(c->run, "You can only sort by either \"key\" or \"value\"");
     SN_TRY(sn_ji_defined(c->run, c->self));
     if (c->self.kind != SN_JI_DICT)
         return sn_ji_fail(c->run, "'%s' object has no attribute 'items'", sn_ji_type(c->self));
     const SnJiDict *d = c->self.u.dict;
-    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, d->n, out));
+    SN_TRY(pairs_of(c, out));
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, d->n, &keys));
     for (size_t i = 0; i < d->n; i++) {
         SnJiValue key = by_value ? d->at[i].value : d->at[i].key;
         SN_TRY(fold_case(c, sn_ji_truth(c->v[0]), &key));
         SN_TRY(sn_ji_append(c->run, keys, key));
-        SN_TRY(sn_ji_pair(c->run, d->at[i].key, d->at[i].value, &pair));
-        SN_TRY(sn_ji_append(c->run, *out, pair));
     }
     return sn_ji_sort(c->run, keys.u.list->at, out->u.list->at, d->n, sn_ji_truth(c->v[2]));
 }
 
 static SnStatus min_or_max(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiOp op = c->row->name[1] == 'i' ? SN_JI_OP_LT : SN_JI_OP_GT;
-    const SnJiValue *at = NULL;
     SnJiValue best = sn_ji_none, key;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
-    if (n == 0)
+    SnJiItems in;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
+    if (in.n == 0)
         return sn_ji_undefined(c->run, out, "No aggregated item, sequence was empty.");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < in.n; i++) {
         bool is_better = i == 0;
-        SN_TRY(attr_of(c, at[i], c->v[1], sn_ji_none, &key));
-        SN_TRY(fold_case(c, sn_ji_truth(c->v[0]), &key));
+        SN_TRY(key_of(c, in.at[i], c->v[1], sn_ji_truth(c->v[0]), &key));
         if (i)
-            SN_TRY(sn_ji_order(c->run, op, key, best, &is_better));
+            SN_TRY(sn_ji_order(c->run, (SnJiOp)c->row->how, key, best, &is_better));
         if (is_better) {
             best = key;
-            *out = at[i];
+            *out = in.at[i];
         }
     }
     return SN_OK;
@@ -131,30 +141,28 @@ static SnStatus min_or_max(SnJiCall *c, SnJiValue *out)
 
 static SnStatus unique(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
-    SnJiValue seen, list, key;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
+    SnJiValue seen, first, key;
+    SnJiItems in;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
     SN_TRY(sn_ji_dict(c->run, SN_JI_DICT, &seen));
-    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &list));
-    for (size_t i = 0; i < n; i++) {
+    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &first));
+    for (size_t i = 0; i < in.n; i++) {
         SnJiPair *pair = NULL;
-        SN_TRY(attr_of(c, at[i], c->v[1], sn_ji_none, &key));
-        SN_TRY(fold_case(c, sn_ji_truth(c->v[0]), &key));
+        SN_TRY(key_of(c, in.at[i], c->v[1], sn_ji_truth(c->v[0]), &key));
         SN_TRY(sn_ji_dict_find(c->run, seen.u.dict, key, &pair));
         if (pair)
             continue;
         SN_TRY(sn_ji_dict_set(c->run, seen.u.dict, key, sn_ji_none));
-        SN_TRY(sn_ji_append(c->run, list, at[i]));
+        SN_TRY(sn_ji_append(c->run, first, in.at[i]));
     }
-    return sn_ji_iter(c->run, "generator", list, out);
+    return sn_ji_iter(c->run, "generator", first, out);
 }
 
 static SnStatus groupby(SnJiCall *c, SnJiValue *out)
 {
     const bool is_sensitive = sn_ji_truth(c->v[2]);
-    SnJiValue items, keys, key, group = sn_ji_none, list = sn_ji_none, last = sn_ji_none;
-    SN_TRY(copy_items(c, c->self, &items));
+    SnJiValue items, keys, key, group = sn_ji_none, part = sn_ji_none, last = sn_ji_none;
+    SN_TRY(list(c, &items));
     const size_t n = items.u.list->n;
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, n, &keys));
     for (size_t i = 0; i < n; i++) {
@@ -170,63 +178,54 @@ static SnStatus groupby(SnJiCall *c, SnJiValue *out)
             SN_TRY(sn_ji_equal(c->run, last, keys.u.list->at[i], &is_same));
         last = keys.u.list->at[i];
         if (!is_same) {
-            SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &list));
+            SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &part));
             SN_TRY(attr_of(c, items.u.list->at[i], c->v[0], c->v[1], &key));
-            SN_TRY(sn_ji_pair(c->run, key, list, &group));
+            SN_TRY(sn_ji_pair(c->run, key, part, &group));
             group.u.list->type = "group";
             SN_TRY(sn_ji_append(c->run, *out, group));
         }
-        SN_TRY(sn_ji_append(c->run, list, items.u.list->at[i]));
+        SN_TRY(sn_ji_append(c->run, part, items.u.list->at[i]));
     }
     return SN_OK;
 }
 
 static SnStatus reverse(SnJiCall *c, SnJiValue *out)
 {
-    SnJiValue list;
     if (c->self.kind == SN_JI_STRING)
         return sn_ji_slice_text(c->run, c->self, (int64_t)c->self.u.text.count - 1, c->self.u.text.count, -1,
                                 out);
     if (!sn_ji_is_iterable(c->self))
         return sn_ji_fail(c->run, "argument must be iterable");
-    SN_TRY(copy_items(c, c->self, &list));
-    SnJiValue *at = list.u.list->at;
-    for (size_t i = 0, n = list.u.list->n; i < n / 2; i++) {
-        const SnJiValue t = at[i];
-        at[i] = at[n - 1 - i];
-        at[n - 1 - i] = t;
-    }
-    *out = list;
-    return c->self.kind == SN_JI_ITER ? SN_OK : sn_ji_iter(c->run, "list_reverseiterator", list, out);
+    SN_TRY(list(c, out));
+    sn_ji_reverse(out->u.list->at, out->u.list->n);
+    return c->self.kind == SN_JI_ITER ? SN_OK : sn_ji_iter(c->run, "list_reverseiterator", *out, out);
 }
 
 /* ---- parts ---- */
 
 static SnStatus first(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
-    size_t n = 0;
+    SnJiItems in;
     if (c->self.kind == SN_JI_ITER && c->self.u.iter->pos < c->self.u.iter->n) {
         *out = c->self.u.iter->at[c->self.u.iter->pos++];
         return SN_OK;
     }
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
-    if (n == 0)
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
+    if (in.n == 0)
         return sn_ji_undefined(c->run, out, "No first item, sequence was empty.");
-    *out = at[0];
+    *out = in.at[0];
     return SN_OK;
 }
 
 static SnStatus last(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
-    size_t n = 0;
+    SnJiItems in;
     if (c->self.kind == SN_JI_ITER || !sn_ji_is_iterable(c->self))
         return sn_ji_fail(c->run, "'%s' object is not reversible", sn_ji_type(c->self));
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
-    if (n == 0)
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
+    if (in.n == 0)
         return sn_ji_undefined(c->run, out, "No last item, sequence was empty.");
-    *out = at[n - 1];
+    *out = in.at[in.n - 1];
     return SN_OK;
 }
 
@@ -238,75 +237,51 @@ static SnStatus length(SnJiCall *c, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus list(SnJiCall *c, SnJiValue *out)
-{
-    return copy_items(c, c->self, out);
-}
-
 static SnStatus items(SnJiCall *c, SnJiValue *out)
 {
-    SnJiValue list_of, pair;
-    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &list_of));
     if (c->self.kind != SN_JI_UNDEFINED && c->self.kind != SN_JI_DICT)
         return sn_ji_fail(c->run, "Can only get item pairs from a mapping.");
-    for (size_t i = 0; c->self.kind == SN_JI_DICT && i < c->self.u.dict->n; i++) {
-        SN_TRY(sn_ji_pair(c->run, c->self.u.dict->at[i].key, c->self.u.dict->at[i].value, &pair));
-        SN_TRY(sn_ji_append(c->run, list_of, pair));
-    }
-    return sn_ji_iter(c->run, "generator", list_of, out);
-}
-
-static SnStatus int_arg(SnJiCall *c, int i, int64_t usual, int64_t *out)
-{
-    *out = usual;
-    if (c->v[i].kind == SN_JI_MISSING)
-        return SN_OK;
-    if (!sn_ji_is_int(c->v[i]))
-        return sn_ji_fail(c->run, "'%s' object cannot be interpreted as an integer", sn_ji_type(c->v[i]));
-    *out = sn_ji_integer(c->v[i]);
-    return SN_OK;
+    SN_TRY(pairs_of(c, out));
+    return sn_ji_iter(c->run, "generator", *out, out);
 }
 
 static SnStatus batch(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
+    const int64_t width = c->v[0].u.integer;
     SnJiValue all, line = sn_ji_none;
-    size_t n = 0;
-    int64_t width = 0;
-    SN_TRY(int_arg(c, 0, 0, &width));
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
+    SnJiItems in;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &all));
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &line));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < in.n; i++) {
         if ((int64_t)line.u.list->n == width) {
             SN_TRY(sn_ji_append(c->run, all, line));
             SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &line));
         }
-        SN_TRY(sn_ji_append(c->run, line, at[i]));
+        SN_TRY(sn_ji_append(c->run, line, in.at[i]));
     }
-    if (n)
+    if (in.n)
         SN_TRY(sn_ji_append(c->run, all, line));
-    while (n && c->v[1].kind > SN_JI_NONE && (int64_t)line.u.list->n < width)
+    while (in.n && c->v[1].kind > SN_JI_NONE && (int64_t)line.u.list->n < width)
         SN_TRY(sn_ji_append(c->run, line, c->v[1]));
     return sn_ji_iter(c->run, "generator", all, out);
 }
 
 static SnStatus slice(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
+    const int64_t parts = c->v[0].u.integer;
     SnJiValue all, part;
-    size_t n = 0, next = 0;
-    int64_t parts = 0;
-    SN_TRY(int_arg(c, 0, 0, &parts));
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
+    SnJiItems in;
+    size_t next = 0;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
     if (parts == 0)
         return sn_ji_fail(c->run, "integer division or modulo by zero");
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &all));
     for (int64_t i = 0; i < parts; i++) {
-        const bool has_extra = i < (int64_t)n % parts;
+        const bool has_extra = i < (int64_t)in.n % parts;
         SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, &part));
-        for (int64_t k = 0; k < (int64_t)n / parts + has_extra; k++)
-            SN_TRY(sn_ji_append(c->run, part, at[next++]));
+        for (int64_t k = 0; k < (int64_t)in.n / parts + has_extra; k++)
+            SN_TRY(sn_ji_append(c->run, part, in.at[next++]));
         if (c->v[1].kind > SN_JI_NONE && !has_extra)
             SN_TRY(sn_ji_append(c->run, part, c->v[1]));
         SN_TRY(sn_ji_append(c->run, all, part));
@@ -321,29 +296,18 @@ typedef SnStatus EachFn(SnJiCall *c, const SnJiRow *row, SnJiValue item, const S
 
 static SnStatus each(SnJiCall *c, EachFn *fn, const SnJiRow *row, const SnJiArgs *rest, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
     SnJiValue all, v;
-    size_t n = 0;
-    const uint32_t depth = c->run->depth;
+    SnJiItems in = {0};
     SnError *late = NULL;
     if (sn_ji_truth(c->self))
-        SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
-    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, n, &all));
-    for (size_t i = 0; i < n && !late; i++) {
+        SN_TRY(sn_ji_items(c->run, c->self, &in));
+    SN_TRY(sn_ji_list(c->run, SN_JI_LIST, in.n, &all));
+    for (size_t i = 0; i < in.n && !late; i++) {
         bool is_kept = true;
-        c->run->is_late = false;
-        const SnStatus st = fn(c, row, at[i], rest, &v, &is_kept);
-        if (st != SN_OK && !c->run->is_late)
-            return st;
-        if (st != SN_OK) {
-            late = sn_arena_alloc(&c->run->arena, sizeof *late);
-            if (!late)
-                return sn_ji_stop(c->run, SN_ENOMEM, "no memory");
-            *late = *c->run->err;
-            c->run->depth = depth;
-        } else if (is_kept) {
+        const SnJiState state = sn_ji_state(c->run);
+        SN_TRY(sn_ji_late(c->run, fn(c, row, in.at[i], rest, &v, &is_kept), &state, &late));
+        if (!late && is_kept)
             SN_TRY(sn_ji_append(c->run, all, v));
-        }
     }
     SN_TRY(sn_ji_iter(c->run, "generator", all, out));
     out->u.iter->late = late;
@@ -388,25 +352,25 @@ static SnStatus map(SnJiCall *c, SnJiValue *out)
     return each(c, map_filter, row, &rest, out);
 }
 
+enum { BY_ATTR = 1, REJECTS = 2 };
+
 static SnStatus pick(SnJiCall *c, const SnJiRow *row, SnJiValue item, const SnJiArgs *rest, SnJiValue *out,
                      bool *is_kept)
 {
-    const char *name = c->row->name;
-    const bool rejects = name[0] == 'r', by_attr = strlen(name) > 6;
     SnJiValue v = item, test;
-    if (by_attr)
+    if (c->row->how & BY_ATTR)
         SN_TRY(attr_of(c, item, c->args.at[0], sn_ji_none, &v));
     test = v;
     if (row)
         SN_TRY(sn_ji_call_row(c->run, row, v, rest, &test));
-    *is_kept = sn_ji_truth(test) != rejects;
+    *is_kept = sn_ji_truth(test) != !!(c->row->how & REJECTS);
     *out = item;
     return SN_OK;
 }
 
 static SnStatus select_items(SnJiCall *c, SnJiValue *out)
 {
-    const size_t skip = strlen(c->row->name) > 6;
+    const size_t skip = c->row->how & BY_ATTR ? 1 : 0;
     SnJiArgs rest = {0};
     const SnJiRow *row = NULL;
     if (sn_ji_truth(c->self) && c->args.n < skip)
@@ -425,15 +389,14 @@ static SnStatus select_items(SnJiCall *c, SnJiValue *out)
 
 static SnStatus sum(SnJiCall *c, SnJiValue *out)
 {
-    const SnJiValue *at = NULL;
     SnJiValue v;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, c->self, &at, &n));
+    SnJiItems in;
+    SN_TRY(sn_ji_items(c->run, c->self, &in));
     *out = c->v[1].kind != SN_JI_MISSING ? c->v[1] : sn_ji_int(0);
     if (out->kind == SN_JI_STRING)
         return sn_ji_fail(c->run, "sum() can't sum strings [use ''.join(seq) instead]");
-    for (size_t i = 0; i < n; i++) {
-        SN_TRY(attr_of(c, at[i], c->v[0], sn_ji_none, &v));
+    for (size_t i = 0; i < in.n; i++) {
+        SN_TRY(attr_of(c, in.at[i], c->v[0], sn_ji_none, &v));
         SN_TRY(sn_ji_math(c->run, SN_JI_OP_ADD, *out, v, out));
     }
     return SN_OK;
@@ -454,11 +417,10 @@ static SnStatus absolute(SnJiCall *c, SnJiValue *out)
 
 static SnStatus to_int(SnJiCall *c, SnJiValue *out)
 {
-    int64_t base = 10;
+    const int64_t base = c->v[1].u.integer;
     double d = (double)NAN;
     SnJiValue v;
     SN_TRY(sn_ji_defined(c->run, c->self));
-    SN_TRY(int_arg(c, 1, 10, &base));
     const bool is_text = c->self.kind == SN_JI_STRING, is_base = base == 0 || (base >= 2 && base <= 36);
     if (sn_ji_is_whole(c->self))
         return sn_ji_sign(c->run, false, c->self, out);
@@ -514,7 +476,7 @@ static SnStatus round_whole(SnJiCall *c, int64_t precision, SnJiValue *out)
 /* To the nearest, of two the even one: the decimal digits decide. */
 static SnStatus round_float(SnJiCall *c, int64_t precision, SnJiValue *out)
 {
-    SnText t = {.memory = c->run->memory};
+    SnJiValue digits;
     *out = c->self;
     if (precision > 300 || !isfinite(c->self.u.number))
         return SN_OK;
@@ -524,19 +486,19 @@ static SnStatus round_float(SnJiCall *c, int64_t precision, SnJiValue *out)
         return SN_OK;
     }
     double v = 0;
-    SnStatus st = sn_ji_format_number(c->run, fabs(c->self.u.number), 'f', (int)precision, false, &t);
-    if (st == SN_OK && (t.failed || !sn_parse_f64(sn_bytes(t.at, t.n), &v)))
-        st = sn_ji_fail(c->run, "cannot round");
-    sn_text_clear(&t);
+    const SnJiMark outer = sn_ji_begin(c->run);
+    SN_TRY(sn_ji_format_number(c->run, fabs(c->self.u.number), 'f', (int)precision, false));
+    SN_TRY(sn_ji_take(c->run, outer, &digits));
+    if (!sn_parse_f64(sn_ji_bytes(digits), &v))
+        return sn_ji_fail(c->run, "cannot round");
     *out = sn_ji_float(copysign(v, c->self.u.number));
-    return st;
+    return SN_OK;
 }
 
 static SnStatus round_number(SnJiCall *c, SnJiValue *out)
 {
-    int64_t precision = 0;
+    const int64_t precision = c->v[0].u.integer;
     SN_TRY(sn_ji_defined(c->run, c->self));
-    SN_TRY(int_arg(c, 0, 0, &precision));
     const bool ceils = sn_ji_is_text(c->v[1], "ceil"), floors = sn_ji_is_text(c->v[1], "floor");
     if (c->v[1].kind != SN_JI_MISSING && !ceils && !floors && !sn_ji_is_text(c->v[1], "common"))
         return sn_ji_fail(c->run, "method must be common, ceil or floor");
@@ -566,8 +528,6 @@ static SnStatus usual(SnJiCall *c, SnJiValue *out)
 
 static SnStatus attr(SnJiCall *c, SnJiValue *out)
 {
-    if (c->v[0].kind != SN_JI_STRING)
-        return sn_ji_fail(c->run, "attribute name must be string, not '%s'", sn_ji_type(c->v[0]));
     /* Items do not count. */
     SnJiValue v = c->self;
     if (v.kind == SN_JI_DICT)
@@ -578,15 +538,10 @@ static SnStatus attr(SnJiCall *c, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus to_json(SnJiCall *c, SnJiValue *out)
-{
-    return sn_ji_to_json(c->run, c->self, c, out);
-}
-
 const SnJiRow sn_ji_filters[] = {
     {"abs", absolute, ""},
-    {"attr", attr, "name"},
-    {"batch", batch, "linecount fill_with?", true},
+    {"attr", attr, "name:s"},
+    {"batch", batch, "linecount:i fill_with?", 0, true},
     {"count", length, ""},
     {"d", usual, "default_value? boolean?"},
     {"default", usual, "default_value? boolean?"},
@@ -594,26 +549,26 @@ const SnJiRow sn_ji_filters[] = {
     {"first", first, ""},
     {"float", to_float, "default?"},
     {"groupby", groupby, "attribute default? case_sensitive?"},
-    {"int", to_int, "default? base?"},
-    {"items", items, "", true},
+    {"int", to_int, "default? base:i=10"},
+    {"items", items, "", 0, true},
     {"last", last, ""},
     {"length", length, ""},
     {"list", list, ""},
-    {"map", map, "*", true},
-    {"max", min_or_max, "case_sensitive? attribute?"},
-    {"min", min_or_max, "case_sensitive? attribute?"},
+    {"map", map, "*", 0, true},
+    {"max", min_or_max, "case_sensitive? attribute?", SN_JI_OP_GT},
+    {"min", min_or_max, "case_sensitive? attribute?", SN_JI_OP_LT},
     {"random", sn_ji_random, ""},
-    {"reject", select_items, "*", true},
-    {"rejectattr", select_items, "*", true},
+    {"reject", select_items, "*", REJECTS, true},
+    {"rejectattr", select_items, "*", REJECTS | BY_ATTR, true},
     {"reverse", reverse, ""},
-    {"round", round_number, "precision? method?"},
-    {"select", select_items, "*", true},
-    {"selectattr", select_items, "*", true},
-    {"slice", slice, "slices fill_with?", true},
+    {"round", round_number, "precision:i=0 method?"},
+    {"select", select_items, "*", 0, true},
+    {"selectattr", select_items, "*", BY_ATTR, true},
+    {"slice", slice, "slices:i fill_with?", 0, true},
     {"sort", sort, "reverse? case_sensitive? attribute?"},
     {"sum", sum, "attribute? start?"},
-    {"tojson", to_json, "ensure_ascii? indent? separators? sort_keys?"},
-    {"unique", unique, "case_sensitive? attribute?", true},
+    {"tojson", sn_ji_to_json, "ensure_ascii? indent? separators? sort_keys?"},
+    {"unique", unique, "case_sensitive? attribute?", 0, true},
     {0},
 };
 

@@ -14,110 +14,87 @@ typedef struct Spec {
     int64_t width, precision; /* -1: not given */
 } Spec;
 
-SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int precision, bool alternate, SnText *t)
+SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int precision, bool alternate)
 {
     char text[1024];
     if (precision > 400)
         return sn_ji_fail(r, "a precision of %d digits", precision);
-    int n = 0;
-    switch (kind) {
-    case 'e':
-        n = alternate ? snprintf(text, sizeof text, "%#.*e", precision, v)
-                      : snprintf(text, sizeof text, "%.*e", precision, v);
-        break;
-    case 'g':
-        n = alternate ? snprintf(text, sizeof text, "%#.*g", precision, v)
-                      : snprintf(text, sizeof text, "%.*g", precision, v);
-        break;
-    default:
-        n = alternate ? snprintf(text, sizeof text, "%#.*f", precision, v)
-                      : snprintf(text, sizeof text, "%.*f", precision, v);
-        break;
-    }
+    const int n = snprintf(text, sizeof text,
+                           kind == 'e'   ? (alternate ? "%#.*e" : "%.*e")
+                           : kind == 'g' ? (alternate ? "%#.*g" : "%.*g")
+                                         : (alternate ? "%#.*f" : "%.*f"),
+                           precision, v);
     /* Whatever the locale has for a point. */
     for (int i = 0; i < n; i++)
         if (!strchr("0123456789+-.einfa", text[i]))
             text[i] = '.';
-    sn_ji_add(r, t, text, (size_t)n);
+    sn_ji_add(r, text, (size_t)n);
     return SN_OK;
 }
 
 /* ---- padding ---- */
 
-static void put_padded(SnJiRun *r, SnText *t, const Spec *s, const char *sign, SnJiText digits, char align)
+static void put_padded(SnJiRun *r, const Spec *s, const char *sign, SnJiText digits, char align)
 {
     const int64_t have = (int64_t)strlen(sign) + sn_ji_count_codes(digits.at, digits.n);
     const int64_t more = s->width > have ? s->width - have : 0;
     const int64_t left = align == '<' ? 0 : align == '^' ? more / 2 : align == '>' ? more : 0;
     const char *fill = s->fill[0] ? s->fill : " ";
-    sn_ji_fill(r, t, fill, strlen(fill), left);
-    sn_ji_add(r, t, sign, strlen(sign));
-    sn_ji_fill(r, t, fill, strlen(fill), align == '=' ? more : 0);
-    sn_ji_add(r, t, digits.at, digits.n);
-    sn_ji_fill(r, t, fill, strlen(fill), align == '=' ? 0 : more - left);
+    sn_ji_fill(r, fill, strlen(fill), left);
+    sn_ji_add(r, sign, strlen(sign));
+    sn_ji_fill(r, fill, strlen(fill), align == '=' ? more : 0);
+    sn_ji_add(r, digits.at, digits.n);
+    sn_ji_fill(r, fill, strlen(fill), align == '=' ? 0 : more - left);
 }
 
 /* ---- numbers by a spec ---- */
-
-/* Digits of the whole part in groups, zeros in front up to width where wanted. */
-static void put_grouped(SnJiRun *r, SnText *t, const char *digits, size_t whole, size_t n, char group,
-                        size_t every)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (group && i && i < whole && (whole - i) % every == 0)
-            sn_ji_add(r, t, &group, 1);
-        sn_ji_add(r, t, &digits[i], 1);
-    }
-}
 
 static const char *sign_of(const Spec *s, bool is_negative)
 {
     return is_negative ? "-" : s->sign == '+' ? "+" : s->sign == ' ' ? " " : "";
 }
 
-static SnStatus put_number(SnJiRun *r, SnText *t, const Spec *s, bool is_negative, const char *prefix,
-                           SnText *digits, size_t every)
+/* digits: with a point, an exponent or a sign of percent behind those of the whole part, which are grouped.
+ */
+static SnStatus put_number(SnJiRun *r, const Spec *s, bool is_negative, const char *prefix, SnJiText digits,
+                           size_t every)
 {
     char sign[8];
-    SnText grouped = {.memory = r->memory};
-    size_t whole = 0;
-    (void)snprintf(sign, sizeof sign, "%s%s", sign_of(s, is_negative), prefix);
-    while (whole < digits->n && strchr("0123456789abcdefABCDEF", digits->at[whole]) &&
-           !(every == 3 && strchr("eE", digits->at[whole])))
-        whole++;
-    /* With groups, zeros are grouped too. */
-    const char align = s->align ? s->align : s->zero ? '=' : '>';
+    size_t whole = 0, zeros = 0;
     Spec spec = *s;
+    (void)snprintf(sign, sizeof sign, "%s%s", sign_of(s, is_negative), prefix);
+    while (whole < digits.n && strchr("0123456789abcdefABCDEF", digits.at[whole]) &&
+           !(every == 3 && strchr("eE", digits.at[whole])))
+        whole++;
+    const char align = s->align ? s->align : s->zero ? '=' : '>';
     if (s->zero && !s->fill[0])
         spec.fill[0] = '0';
-    SnText padded = {.memory = r->memory};
+    /* With groups, zeros are grouped too. */
     if (s->group && align == '=' && spec.fill[0] == '0') {
-        size_t zeros = 0;
-        for (;; zeros++) {
-            const size_t all = whole + zeros;
-            if ((int64_t)(strlen(sign) + digits->n + zeros + (all ? (all - 1) / every : 0)) >= s->width)
-                break;
-        }
-        for (size_t i = 0; i < zeros && !padded.failed; i++)
-            sn_ji_add(r, &padded, "0", 1);
+        const size_t fixed = strlen(sign) + digits.n;
+        for (size_t all = whole; (int64_t)(fixed + zeros + (all ? (all - 1) / every : 0)) < s->width; all++)
+            zeros++;
         whole += zeros;
         spec.width = 0;
     }
-    sn_ji_add(r, &padded, digits->at, digits->n);
-    if (!padded.failed)
-        put_grouped(r, &grouped, padded.at ? padded.at : "", whole, padded.n, s->group, every);
-    t->failed = t->failed || padded.failed || grouped.failed;
-    put_padded(r, t, &spec, sign, (SnJiText){grouped.at ? grouped.at : "", (uint32_t)grouped.n, 0}, align);
-    sn_text_clear(&padded);
-    sn_text_clear(&grouped);
+    SnJiValue grouped;
+    const SnJiMark outer = sn_ji_begin(r);
+    for (size_t i = 0; i < zeros + digits.n; i++) {
+        if (s->group && i && i < whole && (whole - i) % every == 0)
+            sn_ji_add(r, &s->group, 1);
+        sn_ji_add(r, i < zeros ? "0" : &digits.at[i - zeros], 1);
+    }
+    SN_TRY(sn_ji_take(r, outer, &grouped));
+    put_padded(r, &spec, sign, grouped.u.text, align);
     return SN_OK;
 }
 
-static void upper_ascii(SnText *t)
+/* What was written since the last sn_ji_begin. */
+static void upper_ascii(SnJiRun *r)
 {
-    for (size_t i = 0; i < t->n; i++)
-        if (t->at[i] >= 'a' && t->at[i] <= 'z')
-            t->at[i] = (char)(t->at[i] - 32);
+    for (size_t i = r->at.begin; i < r->text->n; i++)
+        if (r->text->at[i] >= 'a' && r->text->at[i] <= 'z')
+            r->text->at[i] = (char)(r->text->at[i] - 32);
 }
 
 static bool is_below_zero(SnJiValue v)
@@ -125,55 +102,46 @@ static bool is_below_zero(SnJiValue v)
     return sn_ji_compare_wholes(v, sn_ji_int(0)) < 0;
 }
 
-static SnStatus format_int(SnJiRun *r, SnText *t, const Spec *s, SnJiValue v)
+static SnStatus format_int(SnJiRun *r, const Spec *s, SnJiValue v)
 {
-    SnText digits = {.memory = r->memory};
-    const char kind = s->kind ? s->kind : 'd';
+    const char kind = s->kind ? s->kind : 'd', prefix[] = {'0', kind, 0};
     const unsigned base = kind == 'x' || kind == 'X' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
-    const char *prefix = !s->alternate ? ""
-                         : kind == 'x' ? "0x"
-                         : kind == 'X' ? "0X"
-                         : kind == 'o' ? "0o"
-                         : kind == 'b' ? "0b"
-                                       : "";
-    SnStatus st = sn_ji_put_digits(r, v, base, &digits);
+    SnJiValue digits;
+    const SnJiMark outer = sn_ji_begin(r);
+    SN_TRY(sn_ji_put_digits(r, v, base));
     if (kind == 'X')
-        upper_ascii(&digits);
-    if (st == SN_OK)
-        st = put_number(r, t, s, is_below_zero(v), prefix, &digits, base == 10 ? 3 : 4);
-    sn_text_clear(&digits);
-    return st;
+        upper_ascii(r);
+    SN_TRY(sn_ji_take(r, outer, &digits));
+    return put_number(r, s, is_below_zero(v), s->alternate && base != 10 ? prefix : "", digits.u.text,
+                      base == 10 ? 3 : 4);
 }
 
-static SnStatus format_float(SnJiRun *r, SnText *t, const Spec *s, double v)
+static SnStatus format_float(SnJiRun *r, const Spec *s, double v)
 {
-    SnText digits = {.memory = r->memory};
-    char kind = s->kind ? (char)(s->kind | 32) : 'g';
     const bool is_percent = s->kind == '%';
+    const char kind = is_percent ? 'f' : !s->kind || (s->kind | 32) == 'n' ? 'g' : (char)(s->kind | 32);
     int64_t precision = s->precision >= 0 ? s->precision : 6;
-    SnStatus st = SN_OK;
-    kind = is_percent ? 'f' : kind == 'n' ? 'g' : kind;
     if (kind == 'g' && precision == 0)
         precision = 1;
     const double magnitude = fabs(is_percent ? v * 100 : v);
+    SnJiValue digits;
+    const SnJiMark outer = sn_ji_begin(r);
     if (!s->kind && s->precision < 0)
-        sn_ji_put_float(r, &digits, magnitude);
+        sn_ji_put_float(r, magnitude);
     else
-        st = sn_ji_format_number(r, magnitude, kind, (int)(precision > 1000 ? 1000 : precision), s->alternate,
-                                 &digits);
+        SN_TRY(sn_ji_format_number(r, magnitude, kind, (int)(precision > 1000 ? 1000 : precision),
+                                   s->alternate));
     /* Without a kind there is a digit after the point. */
-    if (st == SN_OK && !s->kind && s->precision >= 0 && !digits.failed && isfinite(v) &&
-        strcspn(digits.at, ".e") == digits.n && (int64_t)digits.n < precision)
-        sn_ji_add(r, &digits, ".0", 2);
+    const size_t n = r->text->n - r->at.begin;
+    if (!s->kind && s->precision >= 0 && isfinite(v) && (int64_t)n < precision && !r->text->failed &&
+        strcspn(r->text->at + r->at.begin, ".e") == n)
+        sn_ji_say(r, ".0");
     if (is_percent)
-        sn_ji_add(r, &digits, "%", 1);
-    if (digits.at && s->kind >= 'E' && s->kind <= 'G')
-        upper_ascii(&digits);
-    t->failed = t->failed || digits.failed;
-    if (st == SN_OK && !digits.failed)
-        st = put_number(r, t, s, signbit(v) && !isnan(v), "", &digits, 3);
-    sn_text_clear(&digits);
-    return st;
+        sn_ji_say(r, "%");
+    if (s->kind >= 'E' && s->kind <= 'G')
+        upper_ascii(r);
+    SN_TRY(sn_ji_take(r, outer, &digits));
+    return put_number(r, s, signbit(v) && !isnan(v), "", digits.u.text, 3);
 }
 
 /* ---- format specs ---- */
@@ -233,46 +201,46 @@ static SnStatus bad_kind(SnJiRun *r, const Spec *s, SnJiValue v)
     return sn_ji_fail(r, "Unknown format code '%c' for object of type '%s'", s->kind, sn_ji_type(v));
 }
 
-static SnStatus format_text(SnJiRun *r, SnText *t, const Spec *s, SnJiText text)
+static SnStatus format_text(SnJiRun *r, const Spec *s, SnJiText text)
 {
     if (s->precision >= 0 && text.count > s->precision)
         text = sn_ji_text_value(text.at, sn_ji_byte_of(text, (size_t)s->precision)).u.text;
     Spec spec = *s;
     if (s->zero && !s->fill[0])
         spec.fill[0] = '0';
-    put_padded(r, t, &spec, "", text, s->align ? s->align : '<');
+    put_padded(r, &spec, "", text, s->align ? s->align : '<');
     return SN_OK;
 }
 
-static SnStatus format_value(SnJiRun *r, SnText *t, SnJiText text, SnJiValue v)
+static SnStatus format_value(SnJiRun *r, SnJiText text, SnJiValue v)
 {
     Spec s;
     SN_TRY(parse_spec(r, text, &s));
     if (text.n == 0)
-        return sn_ji_put(r, t, v);
+        return sn_ji_put(r, v);
     if (v.kind == SN_JI_STRING) {
         if ((s.kind && s.kind != 's') || s.align == '=' || s.sign || s.alternate || s.group)
             return bad_kind(r, &s, v);
-        return format_text(r, t, &s, v.u.text);
+        return format_text(r, &s, v.u.text);
     }
     if (sn_ji_is_whole(v) && (s.kind == 0 || strchr("dnxXob", s.kind))) {
         if (s.precision >= 0)
             return sn_ji_fail(r, "Precision not allowed in integer format specifier");
-        return format_int(r, t, &s, v);
+        return format_int(r, &s, v);
     }
     if (sn_ji_is_int(v) && s.kind == 'c') {
         const int64_t cp = sn_ji_integer(v);
         char utf8[4];
         if (cp < 0 || cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
             return sn_ji_fail(r, "%%c arg not in range");
-        return format_text(r, t, &s, sn_ji_text_value(utf8, (size_t)sn_utf8_put((uint32_t)cp, utf8)).u.text);
+        return format_text(r, &s, sn_ji_text_value(utf8, (size_t)sn_utf8_put((uint32_t)cp, utf8)).u.text);
     }
     if (sn_ji_is_number(v) && s.kind && !strchr("eEfFgGn%", s.kind))
         return bad_kind(r, &s, v);
     if (sn_ji_is_number(v)) {
         double number = 0;
         SN_TRY(sn_ji_to_float(r, v, &number));
-        return format_float(r, t, &s, number);
+        return format_float(r, &s, number);
     }
     return sn_ji_fail(r, "unsupported format string passed to %s.__format__", sn_ji_type(v));
 }
@@ -286,7 +254,7 @@ typedef struct Fields {
     uint32_t depth;
 } Fields;
 
-static SnStatus put_fields(Fields *f, SnText *t, SnJiText s);
+static SnStatus put_fields(Fields *f, SnJiText s);
 
 static SnStatus first_field(Fields *f, SnJiText name, SnJiValue *out)
 {
@@ -346,7 +314,7 @@ static SnStatus get_field(Fields *f, SnJiText path, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus put_field(Fields *f, SnText *t, SnJiText field)
+static SnStatus put_field(Fields *f, SnJiText field)
 {
     const char *end = field.at + field.n, *p = field.at, *name_end;
     char conversion = 0;
@@ -363,29 +331,17 @@ static SnStatus put_field(Fields *f, SnText *t, SnJiText field)
             return sn_ji_fail(f->r, "expected ':' after conversion specifier");
     }
     SnJiValue v, spec;
-    SnText text = {.memory = f->r->memory};
     SN_TRY(get_field(f, sn_ji_text_value(field.at, (size_t)(name_end - field.at)).u.text, &v));
-    if (conversion == 'r') {
-        const SnStatus st = sn_ji_put_repr(f->r, &text, v);
-        if (st != SN_OK) {
-            sn_text_clear(&text);
-            return st;
-        }
-        SN_TRY(sn_ji_take(f->r, &text, &v));
-    } else if (conversion == 's') {
-        SN_TRY(sn_ji_str(f->r, v, &v));
-    }
+    if (conversion)
+        SN_TRY(conversion == 'r' ? sn_ji_repr(f->r, v, &v) : sn_ji_str(f->r, v, &v));
     p += p < end;
-    const SnStatus st = put_fields(f, &text, sn_ji_text_value(p, (size_t)(end - p)).u.text);
-    if (st != SN_OK) {
-        sn_text_clear(&text);
-        return st;
-    }
-    SN_TRY(sn_ji_take(f->r, &text, &spec));
-    return format_value(f->r, t, spec.u.text, v);
+    const SnJiMark outer = sn_ji_begin(f->r);
+    SN_TRY(put_fields(f, sn_ji_text_value(p, (size_t)(end - p)).u.text));
+    SN_TRY(sn_ji_take(f->r, outer, &spec));
+    return format_value(f->r, spec.u.text, v);
 }
 
-static SnStatus put_fields(Fields *f, SnText *t, SnJiText s)
+static SnStatus put_fields(Fields *f, SnJiText s)
 {
     if (f->depth++ == 2)
         return sn_ji_fail(f->r, "Max string recursion exceeded");
@@ -393,11 +349,11 @@ static SnStatus put_fields(Fields *f, SnText *t, SnJiText s)
         const char *begin = p;
         while (p < end && *p != '{' && *p != '}')
             p++;
-        sn_ji_add(f->r, t, begin, (size_t)(p - begin));
+        sn_ji_add(f->r, begin, (size_t)(p - begin));
         if (p == end)
             break;
         if (end - p > 1 && p[1] == *p) {
-            sn_ji_add(f->r, t, p, 1);
+            sn_ji_add(f->r, p, 1);
             p += 2;
             continue;
         }
@@ -408,7 +364,7 @@ static SnStatus put_fields(Fields *f, SnText *t, SnJiText s)
             level += *p == '{' ? 1 : *p == '}' ? -1 : 0;
         if (level)
             return sn_ji_fail(f->r, "expected '}' before end of string");
-        SN_TRY(put_field(f, t, sn_ji_text_value(begin, (size_t)(p - 1 - begin)).u.text));
+        SN_TRY(put_field(f, sn_ji_text_value(begin, (size_t)(p - 1 - begin)).u.text));
     }
     f->depth--;
     return sn_ji_spend(f->r, 1 + s.n / 16);
@@ -417,12 +373,9 @@ static SnStatus put_fields(Fields *f, SnText *t, SnJiText s)
 SnStatus sn_ji_format(SnJiRun *r, SnJiValue format, const SnJiArgs *a, SnJiValue *out)
 {
     Fields f = {.r = r, .args = a};
-    SnText t = {.memory = r->memory};
-    const SnStatus st = put_fields(&f, &t, format.u.text);
-    if (st == SN_OK)
-        return sn_ji_take(r, &t, out);
-    sn_text_clear(&t);
-    return st;
+    const SnJiMark outer = sn_ji_begin(r);
+    SN_TRY(put_fields(&f, format.u.text));
+    return sn_ji_take(r, outer, out);
 }
 
 /* ---- % ---- */
@@ -457,7 +410,7 @@ static SnStatus take_width(Percent *q, const char **p, const char *end, int64_t 
     return SN_OK;
 }
 
-static SnStatus put_percent_number(Percent *q, SnText *t, Spec *s, SnJiValue v)
+static SnStatus put_percent_number(Percent *q, Spec *s, SnJiValue v)
 {
     if (!sn_ji_is_number(v)) {
         SN_TRY(sn_ji_defined(q->r, v));
@@ -468,7 +421,7 @@ static SnStatus put_percent_number(Percent *q, SnText *t, Spec *s, SnJiValue v)
     if (strchr("eEfFgG", s->kind)) {
         double number = 0;
         SN_TRY(sn_ji_to_float(q->r, v, &number));
-        return format_float(q->r, t, s, number);
+        return format_float(q->r, s, number);
     }
     if (v.kind == SN_JI_FLOAT && (strchr("xXo", s->kind) || !isfinite(v.u.number)))
         return sn_ji_fail(q->r, "%%%c format: an integer is required, not float", s->kind);
@@ -480,48 +433,40 @@ static SnStatus put_percent_number(Percent *q, SnText *t, Spec *s, SnJiValue v)
         /* Digits, with zeros in front. */
         Spec digits = {.kind = s->kind, .width = s->precision, .precision = -1, .zero = true};
         digits.width += is_below_zero(whole);
-        SnText text = {.memory = q->r->memory};
-        SN_TRY(format_int(q->r, &text, &digits, whole));
-        put_padded(q->r, t, s, is_below_zero(whole) ? "" : sign_of(s, false),
-                   (SnJiText){text.at ? text.at : "", (uint32_t)text.n, 0}, s->align ? s->align : '>');
-        sn_text_clear(&text);
+        SnJiValue text;
+        const SnJiMark outer = sn_ji_begin(q->r);
+        SN_TRY(format_int(q->r, &digits, whole));
+        SN_TRY(sn_ji_take(q->r, outer, &text));
+        put_padded(q->r, s, is_below_zero(whole) ? "" : sign_of(s, false), text.u.text,
+                   s->align ? s->align : '>');
         return SN_OK;
     }
-    return format_int(q->r, t, s, whole);
+    return format_int(q->r, s, whole);
 }
 
-static SnStatus put_percent_value(Percent *q, SnText *t, Spec *s, SnJiValue v)
+static SnStatus put_percent_value(Percent *q, Spec *s, SnJiValue v)
 {
-    SnText text = {.memory = q->r->memory};
-    SnStatus st = SN_OK;
+    SnJiValue text = v;
     if (strchr("diuxXoeEfFgG", s->kind))
-        return put_percent_number(q, t, s, v);
-    if (s->kind == 'r') {
-        st = sn_ji_put_repr(q->r, &text, v);
+        return put_percent_number(q, s, v);
+    if (s->kind == 'c' && sn_ji_is_int(v) && sn_ji_integer(v) >= 0 && sn_ji_integer(v) < 0xD800) {
+        const SnJiMark outer = sn_ji_begin(q->r);
+        sn_ji_add_code(q->r, (uint32_t)sn_ji_integer(v));
+        SN_TRY(sn_ji_take(q->r, outer, &text));
+    } else if (s->kind == 'r') {
+        SN_TRY(sn_ji_repr(q->r, v, &text));
     } else if (s->kind == 's') {
-        if (q->is_safe)
-            SN_TRY(sn_ji_escape(q->r, v, &v));
-        st = sn_ji_put(q->r, &text, v);
-    } else if (s->kind == 'c' && v.kind == SN_JI_STRING && v.u.text.count == 1) {
-        st = sn_ji_put(q->r, &text, v);
-    } else if (s->kind == 'c' && sn_ji_is_int(v) && sn_ji_integer(v) >= 0 && sn_ji_integer(v) < 0xD800) {
-        sn_ji_add_code(q->r, &text, (uint32_t)sn_ji_integer(v));
-    } else {
-        st = sn_ji_fail(q->r, "unsupported format character '%c'", s->kind);
+        SN_TRY(q->is_safe ? sn_ji_escape(q->r, v, &text) : sn_ji_str(q->r, v, &text));
+    } else if (s->kind != 'c' || v.kind != SN_JI_STRING || v.u.text.count != 1) {
+        return sn_ji_fail(q->r, "unsupported format character '%c'", s->kind);
     }
-    if (st == SN_OK) {
-        SnJiValue taken;
-        SN_TRY(sn_ji_take(q->r, &text, &taken));
-        s->zero = false;
-        s->align = s->align == '<' ? '<' : '>';
-        return format_text(q->r, t, s, taken.u.text);
-    }
-    sn_text_clear(&text);
-    return st;
+    s->zero = false;
+    s->align = s->align == '<' ? '<' : '>';
+    return format_text(q->r, s, text.u.text);
 }
 
 /* (name)flags width .precision kind, after the %. */
-static SnStatus put_percent(Percent *q, SnText *t, const char **p, const char *end)
+static SnStatus put_percent(Percent *q, const char **p, const char *end)
 {
     Spec s = {.width = -1, .precision = -1};
     SnJiValue v = sn_ji_none;
@@ -561,25 +506,25 @@ static SnStatus put_percent(Percent *q, SnText *t, const char **p, const char *e
         return sn_ji_fail(q->r, "incomplete format");
     s.kind = *(*p)++;
     if (s.kind == '%') {
-        sn_ji_add(q->r, t, "%", 1);
+        sn_ji_add(q->r, "%", 1);
         return SN_OK;
     }
     if (!has_name)
         SN_TRY(next_value(q, &v));
-    return put_percent_value(q, t, &s, v);
+    return put_percent_value(q, &s, v);
 }
 
-static SnStatus put_all(Percent *q, SnText *t, SnJiText s)
+static SnStatus put_all(Percent *q, SnJiText s)
 {
     for (const char *p = s.at, *end = p + s.n; p < end;) {
         const char *begin = p;
         while (p < end && *p != '%')
             p++;
-        sn_ji_add(q->r, t, begin, (size_t)(p - begin));
+        sn_ji_add(q->r, begin, (size_t)(p - begin));
         if (p == end)
             break;
         p++;
-        SN_TRY(put_percent(q, t, &p, end));
+        SN_TRY(put_percent(q, &p, end));
     }
     if (q->used < q->n && !q->is_mapping)
         return sn_ji_fail(q->r, "not all arguments converted during string formatting");
@@ -595,13 +540,9 @@ SnStatus sn_ji_percent(SnJiRun *r, SnJiValue format, SnJiValue values, SnJiValue
     /* What has items, but no tuple or text, may be left over. */
     q.is_mapping = values.kind == SN_JI_DICT || values.kind == SN_JI_LIST || values.kind == SN_JI_RANGE ||
                    values.kind == SN_JI_UNDEFINED;
-    SnText t = {.memory = r->memory};
-    const SnStatus st = put_all(&q, &t, format.u.text);
-    if (st != SN_OK) {
-        sn_text_clear(&t);
-        return st;
-    }
-    SN_TRY(sn_ji_take(r, &t, out));
+    const SnJiMark outer = sn_ji_begin(r);
+    SN_TRY(put_all(&q, format.u.text));
+    SN_TRY(sn_ji_take(r, outer, out));
     out->is_safe = format.is_safe;
     return SN_OK;
 }

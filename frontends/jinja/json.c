@@ -5,22 +5,11 @@
 
 typedef struct Writer {
     SnJiRun *r;
-    SnText *t;
     SnJiText between, after_key, indent;
     bool is_ascii, is_indented, is_sorted;
 } Writer;
 
 static SnStatus put_value(Writer *w, SnJiValue v, uint32_t level);
-
-static void add(Writer *w, const char *s)
-{
-    sn_ji_add(w->r, w->t, s, strlen(s));
-}
-
-static void add_text(Writer *w, SnJiText s)
-{
-    sn_ji_add(w->r, w->t, s.at, s.n);
-}
 
 static void put_ascii(Writer *w, SnJiText s)
 {
@@ -28,11 +17,11 @@ static void put_ascii(Writer *w, SnJiText s)
     for (const char *p = s.at; p < s.at + s.n;) {
         const uint32_t cp = sn_ji_next_code(&p), low = cp - 0x10000;
         if (cp < 0x7F)
-            sn_ji_add(w->r, w->t, p - 1, 1);
+            sn_ji_add(w->r, p - 1, 1);
         else if (cp < 0x10000)
-            sn_ji_add(w->r, w->t, text, (size_t)snprintf(text, sizeof text, "\\u%04x", cp));
+            sn_ji_add(w->r, text, (size_t)snprintf(text, sizeof text, "\\u%04x", cp));
         else
-            sn_ji_add(w->r, w->t, text,
+            sn_ji_add(w->r, text,
                       (size_t)snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xD800 | low >> 10,
                                        0xDC00 | (low & 0x3FF)));
     }
@@ -40,15 +29,14 @@ static void put_ascii(Writer *w, SnJiText s)
 
 static SnStatus put_string(Writer *w, SnJiText s)
 {
-    SnText quoted = {.memory = w->r->memory};
-    sn_json_put_string(&quoted, sn_bytes(s.at, s.n));
-    w->t->failed = w->t->failed || quoted.failed;
-    const SnJiText text = {quoted.at ? quoted.at : "", (uint32_t)quoted.n, 0};
+    const SnJiMark outer = sn_ji_begin(w->r);
+    SnJiValue quoted;
+    sn_json_put_string(w->r->text, sn_bytes(s.at, s.n));
+    SN_TRY(sn_ji_take(w->r, outer, &quoted));
     if (w->is_ascii)
-        put_ascii(w, text);
+        put_ascii(w, quoted.u.text);
     else
-        add_text(w, text);
-    sn_text_clear(&quoted);
+        sn_ji_add(w->r, quoted.u.text.at, quoted.u.text.n);
     return sn_ji_spend(w->r, 1 + s.n / 16);
 }
 
@@ -56,13 +44,13 @@ static SnStatus put_string(Writer *w, SnJiText s)
 static SnStatus put_scalar(Writer *w, SnJiValue v)
 {
     if (v.kind == SN_JI_NONE)
-        add(w, "null");
+        sn_ji_say(w->r, "null");
     else if (v.kind == SN_JI_BOOL)
-        add(w, v.u.boolean ? "true" : "false");
+        sn_ji_say(w->r, v.u.boolean ? "true" : "false");
     else if (v.kind == SN_JI_FLOAT && v.u.number - v.u.number != 0)
-        add(w, v.u.number > 0 ? "Infinity" : v.u.number < 0 ? "-Infinity" : "NaN");
+        sn_ji_say(w->r, v.u.number > 0 ? "Infinity" : v.u.number < 0 ? "-Infinity" : "NaN");
     else
-        return sn_ji_put(w->r, w->t, v);
+        return sn_ji_put(w->r, v);
     return SN_OK;
 }
 
@@ -70,9 +58,8 @@ static void put_line(Writer *w, uint32_t level)
 {
     if (!w->is_indented)
         return;
-    add(w, "\n");
-    for (uint32_t i = 0; i < level && !w->t->failed; i++)
-        add_text(w, w->indent);
+    sn_ji_say(w->r, "\n");
+    sn_ji_fill(w->r, w->indent.at, w->indent.n, level);
 }
 
 static SnStatus put_key(Writer *w, SnJiValue key)
@@ -81,9 +68,9 @@ static SnStatus put_key(Writer *w, SnJiValue key)
         return put_string(w, key.u.text);
     if (key.kind != SN_JI_NONE && !sn_ji_is_number(key))
         return sn_ji_fail(w->r, "keys must be str, int, float, bool or None, not %s", sn_ji_type(key));
-    add(w, "\"");
+    sn_ji_say(w->r, "\"");
     SN_TRY(put_scalar(w, key));
-    add(w, "\"");
+    sn_ji_say(w->r, "\"");
     return SN_OK;
 }
 
@@ -98,33 +85,33 @@ static SnStatus put_dict(Writer *w, const SnJiDict *d, uint32_t level)
     }
     if (w->is_sorted)
         SN_TRY(sn_ji_sort(w->r, keys.u.list->at, values.u.list->at, d->n, false));
-    add(w, "{");
+    sn_ji_say(w->r, "{");
     for (size_t i = 0; i < d->n; i++) {
         if (i)
-            add_text(w, w->between);
+            sn_ji_add(w->r, w->between.at, w->between.n);
         put_line(w, level + 1);
         SN_TRY(put_key(w, keys.u.list->at[i]));
-        add_text(w, w->after_key);
+        sn_ji_add(w->r, w->after_key.at, w->after_key.n);
         SN_TRY(put_value(w, values.u.list->at[i], level + 1));
     }
     if (d->n)
         put_line(w, level);
-    add(w, "}");
+    sn_ji_say(w->r, "}");
     return SN_OK;
 }
 
 static SnStatus put_list(Writer *w, const SnJiList *list, uint32_t level)
 {
-    add(w, "[");
+    sn_ji_say(w->r, "[");
     for (size_t i = 0; i < list->n; i++) {
         if (i)
-            add_text(w, w->between);
+            sn_ji_add(w->r, w->between.at, w->between.n);
         put_line(w, level + 1);
         SN_TRY(put_value(w, list->at[i], level + 1));
     }
     if (list->n)
         put_line(w, level);
-    add(w, "]");
+    sn_ji_say(w->r, "]");
     return SN_OK;
 }
 
@@ -161,24 +148,20 @@ static SnStatus read_options(Writer *w, SnJiCall *c)
     }
     if (separators.kind <= SN_JI_NONE)
         return SN_OK;
-    const SnJiValue *at = NULL;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, separators, &at, &n));
-    if (n != 2 || at[0].kind != SN_JI_STRING || at[1].kind != SN_JI_STRING)
+    SnJiItems two;
+    SN_TRY(sn_ji_items(c->run, separators, &two));
+    if (two.n != 2 || two.at[0].kind != SN_JI_STRING || two.at[1].kind != SN_JI_STRING)
         return sn_ji_fail(c->run, "tojson: separators are two strings");
-    w->between = at[0].u.text;
-    w->after_key = at[1].u.text;
+    w->between = two.at[0].u.text;
+    w->after_key = two.at[1].u.text;
     return SN_OK;
 }
 
-SnStatus sn_ji_to_json(SnJiRun *r, SnJiValue v, SnJiCall *c, SnJiValue *out)
+SnStatus sn_ji_to_json(SnJiCall *c, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
-    Writer w = {.r = r, .t = &t};
+    Writer w = {.r = c->run};
+    const SnJiMark outer = sn_ji_begin(c->run);
     SN_TRY(read_options(&w, c));
-    const SnStatus st = put_value(&w, v, 0);
-    if (st == SN_OK)
-        return sn_ji_take(r, &t, out);
-    sn_text_clear(&t);
-    return st;
+    SN_TRY(put_value(&w, c->self, 0));
+    return sn_ji_take(c->run, outer, out);
 }

@@ -193,8 +193,7 @@ static bool is_digit(char c)
 
 static bool is_digit_of(char c, unsigned base)
 {
-    return base <= 10 ? c >= '0' && c < (char)('0' + (char)base)
-                      : is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f');
+    return sn_ji_digit(c) < base;
 }
 
 /* (_?digit)* */
@@ -233,20 +232,11 @@ static const char *float_end(const Lexer *x, const char *p)
 
 static SnStatus lex_float(Lexer *x, const char *to)
 {
-    char digits[400];
-    size_t n = 0;
     SnJiToken token = {SN_JI_T_FLOAT, x->line, {{0}}};
-    for (const char *p = x->at; p < to && n < sizeof digits; p++)
-        if (*p != '_')
-            digits[n++] = *p;
-    SN_CHECK(n < sizeof digits, x->err, SN_EFORMAT, "%s, line %u: a number of so many digits", x->name,
-             x->line);
-    size_t zeros = 0;
-    while (zeros + 1 < n && digits[zeros] == '0' && is_digit(digits[zeros + 1]))
-        zeros++;
+    const uint32_t n = (uint32_t)(to - x->at);
     double v = 0;
-    if (!sn_parse_f64(sn_bytes(digits + zeros, n - zeros), &v))
-        return fail(x, "expected a number");
+    if (!sn_ji_parse_float((SnJiText){x->at, n, n}, &v))
+        return fail(x, "expected a number, of not so many digits");
     token.u.value = sn_ji_float(v);
     advance(x, to);
     return push(x, token);
@@ -281,7 +271,7 @@ static bool hex_escape(const char **p, const char *end, int n, uint32_t *cp)
     for (int i = 0; i < n; i++, ++*p) {
         if (*p >= end || !is_digit_of(**p, 16))
             return false;
-        *cp = *cp * 16 + (uint32_t)(is_digit(**p) ? **p - '0' : (**p | 32) - 'a' + 10);
+        *cp = *cp * 16 + sn_ji_digit(**p);
     }
     return *cp <= 0x10FFFF && (*cp < 0xD800 || *cp > 0xDFFF);
 }

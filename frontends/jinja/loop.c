@@ -9,7 +9,7 @@ static SnStatus begin_loop(SnJiRun *r, SnJiScope *outer, const SnJiNode *e, SnJi
 {
     SnJiLoop *l = sn_arena_alloc(&r->arena, sizeof *l);
     if (!l)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory for a loop");
+        return sn_ji_no_memory(r);
     *l = (SnJiLoop){.node = e, .outer = outer, .index0 = -1, .length = -1};
     l->is_tested = e->kid[TEST] != NULL;
     l->is_sized = v.kind != SN_JI_ITER && !l->is_tested;
@@ -19,7 +19,10 @@ static SnStatus begin_loop(SnJiRun *r, SnJiScope *outer, const SnJiNode *e, SnJi
         l->range = *v.u.range;
         l->n = l->range.n;
     } else {
-        SN_TRY(sn_ji_items(r, v, &l->at, &l->n));
+        SnJiItems items;
+        SN_TRY(sn_ji_items(r, v, &items));
+        l->at = items.at;
+        l->n = items.n;
     }
     *out = l;
     return SN_OK;
@@ -33,9 +36,7 @@ static SnStatus next_source(SnJiRun *r, SnJiLoop *l, SnJiValue *out)
     if (l->iter && l->iter->pos < l->iter->n) {
         *out = l->iter->at[l->iter->pos++];
     } else if (l->iter && l->iter->late) {
-        *r->err = *l->iter->late;
-        r->is_late = true;
-        return l->iter->late->code;
+        return sn_ji_meet(r, l->iter->late);
     } else if (!l->iter && l->pos < l->n) {
         *out = l->at ? l->at[l->pos] : sn_ji_range_at(&l->range, l->pos);
         l->pos++;
@@ -195,7 +196,7 @@ SnStatus sn_ji_loop_attr(SnJiRun *r, SnJiLoop *l, SnBytes name, SnJiValue *out)
 
 /* ---- running ---- */
 
-static SnStatus run_loop(SnJiRun *r, SnJiLoop *l, SnText *out, SnJiJump *jump)
+static SnStatus run_loop(SnJiRun *r, SnJiLoop *l, SnJiJump *jump)
 {
     SnJiScope *s = NULL;
     bool was_completed = false;
@@ -211,7 +212,7 @@ static SnStatus run_loop(SnJiRun *r, SnJiLoop *l, SnText *out, SnJiJump *jump)
         s->n = 0;
         SN_TRY(sn_ji_assign(r, s, l->node->kid[TARGET], item));
         SN_TRY(sn_ji_set(r, s, SN_JI_NAME_LOOP, (SnJiValue){.kind = SN_JI_LOOP, .u = {.loop = l}}));
-        SN_TRY(sn_ji_exec(r, s, l->node->kid[BODY], out, &inner));
+        SN_TRY(sn_ji_exec(r, s, l->node->kid[BODY], &inner));
         if (inner == SN_JI_BREAK)
             break;
         was_completed = was_completed || inner == SN_JI_GO_ON;
@@ -219,21 +220,18 @@ static SnStatus run_loop(SnJiRun *r, SnJiLoop *l, SnText *out, SnJiJump *jump)
     if (was_completed || !l->node->kid[ELSE])
         return SN_OK;
     SN_TRY(sn_ji_scope(r, l->outer, &s));
-    return sn_ji_exec(r, s, l->node->kid[ELSE], out, jump);
+    return sn_ji_exec(r, s, l->node->kid[ELSE], jump);
 }
 
 static SnStatus run_to_text(SnJiRun *r, SnJiLoop *l, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
     SnJiJump jump = SN_JI_GO_ON;
-    const SnStatus st = run_loop(r, l, &t, &jump);
-    if (st == SN_OK)
-        return sn_ji_take(r, &t, out);
-    sn_text_clear(&t);
-    return st;
+    const SnJiMark outer = sn_ji_begin(r);
+    SN_TRY(run_loop(r, l, &jump));
+    return sn_ji_take(r, outer, out);
 }
 
-SnStatus sn_ji_exec_for(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out, SnJiJump *jump)
+SnStatus sn_ji_exec_for(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     SnJiValue v;
     SnJiLoop *l = NULL;
@@ -241,9 +239,9 @@ SnStatus sn_ji_exec_for(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out
     r->line = e->line;
     SN_TRY(begin_loop(r, s, e, v, &l));
     if (!e->flag)
-        return run_loop(r, l, out, jump);
+        return run_loop(r, l, jump);
     SN_TRY(run_to_text(r, l, &v));
-    return sn_ji_put(r, out, v);
+    return sn_ji_put(r, v);
 }
 
 SnStatus sn_ji_call_loop(SnJiRun *r, const SnJiLoop *l, const SnJiArgs *a, SnJiValue *out)

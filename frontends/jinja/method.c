@@ -3,29 +3,6 @@
 
 #include <math.h>
 
-/* ---- arguments ---- */
-
-static SnStatus need_text(SnJiCall *c, SnJiValue v, const char *what)
-{
-    if (v.kind == SN_JI_STRING)
-        return SN_OK;
-    SN_TRY(sn_ji_defined(c->run, v));
-    return sn_ji_fail(c->run, "%s() argument must be %s, not %s", c->row->name, what, sn_ji_type(v));
-}
-
-/* An integer, or `usual` where none is given (or none). */
-static SnStatus int_arg(SnJiCall *c, int i, int64_t usual, int64_t *out)
-{
-    const SnJiValue v = c->v[i];
-    *out = usual;
-    if (v.kind == SN_JI_MISSING || v.kind == SN_JI_NONE)
-        return SN_OK;
-    if (!sn_ji_is_int(v))
-        return sn_ji_fail(c->run, "'%s' object cannot be interpreted as an integer", sn_ji_type(v));
-    *out = sn_ji_integer(v);
-    return SN_OK;
-}
-
 static SnJiText self_text(const SnJiCall *c)
 {
     return c->self.u.text;
@@ -48,14 +25,14 @@ static SnStatus keep_safe(const SnJiCall *c, SnStatus st, SnJiValue *out)
 
 /* ---- case ---- */
 
-static SnStatus upper(SnJiCall *c, SnJiValue *out)
+static SnStatus change_case(SnJiCall *c, SnJiValue *out)
 {
-    return keep_safe(c, sn_ji_case(c->run, self_text(c), SN_JI_TO_UPPER, out), out);
+    return keep_safe(c, sn_ji_case(c->run, self_text(c), (SnJiCase)c->row->how, out), out);
 }
 
-static SnStatus lower(SnJiCall *c, SnJiValue *out)
+static SnStatus mix_case(SnJiCall *c, SnJiValue *out)
 {
-    return keep_safe(c, sn_ji_case(c->run, self_text(c), SN_JI_TO_LOWER, out), out);
+    return keep_safe(c, sn_ji_mixed_case(c->run, self_text(c), (SnJiMixedCase)c->row->how, out), out);
 }
 
 static SnStatus casefold(SnJiCall *c, SnJiValue *out)
@@ -63,176 +40,122 @@ static SnStatus casefold(SnJiCall *c, SnJiValue *out)
     return keep_safe(c, sn_ji_fold(c->run, self_text(c), out), out);
 }
 
-static SnStatus title(SnJiCall *c, SnJiValue *out)
-{
-    return keep_safe(c, sn_ji_mixed_case(c->run, self_text(c), SN_JI_TITLE_CASE, out), out);
-}
-
-static SnStatus capitalize(SnJiCall *c, SnJiValue *out)
-{
-    return keep_safe(c, sn_ji_mixed_case(c->run, self_text(c), SN_JI_CAPITALIZE, out), out);
-}
-
-static SnStatus swapcase(SnJiCall *c, SnJiValue *out)
-{
-    return keep_safe(c, sn_ji_mixed_case(c->run, self_text(c), SN_JI_SWAP_CASE, out), out);
-}
-
 /* ---- questions ---- */
 
-/* Have all code points, of which there is one, one of the flags? */
+/* Have all code points one of the flags? */
 static bool all_have(SnJiText s, uint32_t flags)
 {
     for (const char *p = s.at; p < s.at + s.n;)
         if (!(sn_ji_code_flags(sn_ji_next_code(&p)) & flags))
             return false;
-    return s.n > 0;
-}
-
-static bool is_of_case(SnJiText s, uint32_t wanted, uint32_t forbidden)
-{
-    bool is_met = false;
-    for (const char *p = s.at; p < s.at + s.n;) {
-        const uint32_t flags = sn_ji_code_flags(sn_ji_next_code(&p));
-        if (flags & forbidden)
-            return false;
-        is_met = is_met || flags & wanted;
-    }
-    return is_met;
-}
-
-static bool is_title(SnJiText s)
-{
-    bool was_cased = false, is_met = false;
-    for (const char *p = s.at; p < s.at + s.n;) {
-        const uint32_t flags = sn_ji_code_flags(sn_ji_next_code(&p));
-        if (was_cased ? flags & (SN_JI_UPPER | SN_JI_TITLE) : flags & SN_JI_LOWER)
-            return false;
-        was_cased = (flags & (SN_JI_UPPER | SN_JI_TITLE | SN_JI_LOWER)) != 0;
-        is_met = is_met || was_cased;
-    }
-    return is_met;
-}
-
-static bool is_identifier(SnJiText s)
-{
-    const char *p = s.at;
-    return s.n && sn_ji_code_flags(sn_ji_next_code(&p)) & SN_JI_START &&
-           (p == s.at + s.n ||
-            all_have((SnJiText){p, (uint32_t)(s.at + s.n - p), 0}, SN_JI_START | SN_JI_WORD));
-}
-
-static bool is_ascii(SnJiText s)
-{
-    for (uint32_t i = 0; i < s.n; i++)
-        if ((uint8_t)s.at[i] > 0x7F)
-            return false;
     return true;
 }
 
-static SnStatus question(SnJiCall *c, SnJiValue *out)
+static SnStatus answer(SnJiCall *c, bool v, SnJiValue *out)
 {
-    static const struct {
-        const char *name;
-        uint32_t flags;
-    } simple[] = {
-        {"isalpha", SN_JI_ALPHA},     {"isdigit", SN_JI_DIGIT},
-        {"isdecimal", SN_JI_DECIMAL}, {"isnumeric", SN_JI_NUMERIC},
-        {"isspace", SN_JI_SPACE},     {"isalnum", SN_JI_ALPHA | SN_JI_DECIMAL | SN_JI_DIGIT | SN_JI_NUMERIC}};
-    const char *name = c->row->name;
-    const SnJiText s = self_text(c);
-    bool v = false;
-    for (size_t i = 0; i < SN_COUNT(simple); i++)
-        if (strcmp(name, simple[i].name) == 0)
-            v = all_have(s, simple[i].flags);
-    if (strcmp(name, "isupper") == 0)
-        v = is_of_case(s, SN_JI_UPPER, SN_JI_LOWER | SN_JI_TITLE);
-    else if (strcmp(name, "islower") == 0)
-        v = is_of_case(s, SN_JI_LOWER, SN_JI_UPPER | SN_JI_TITLE);
-    else if (strcmp(name, "istitle") == 0)
-        v = is_title(s);
-    else if (strcmp(name, "isprintable") == 0)
-        v = s.n == 0 || all_have(s, SN_JI_PRINTABLE);
-    else if (strcmp(name, "isidentifier") == 0)
-        v = is_identifier(s);
-    else if (strcmp(name, "isascii") == 0)
-        v = is_ascii(s);
     *out = sn_ji_bool(v);
-    return sn_ji_spend(c->run, s.n / 8);
+    return sn_ji_spend(c->run, self_text(c).n / 8);
+}
+
+static SnStatus is_all(SnJiCall *c, SnJiValue *out)
+{
+    const SnJiText s = self_text(c);
+    return answer(c, (s.n || c->row->how == SN_JI_PRINTABLE) && all_have(s, c->row->how), out);
+}
+
+/* Some of the wanted case, and none of another. */
+static SnStatus is_of_case(SnJiCall *c, SnJiValue *out)
+{
+    const SnJiText s = self_text(c);
+    const uint32_t wanted = c->row->how, forbidden = (SN_JI_UPPER | SN_JI_LOWER | SN_JI_TITLE) & ~wanted;
+    uint32_t met = 0;
+    for (const char *p = s.at; p < s.at + s.n;)
+        met |= sn_ji_code_flags(sn_ji_next_code(&p));
+    return answer(c, met & wanted && !(met & forbidden), out);
+}
+
+static SnStatus is_title(SnJiCall *c, SnJiValue *out)
+{
+    const SnJiText s = self_text(c);
+    bool was_cased = false, is_met = false, is_wrong = false;
+    for (const char *p = s.at; p < s.at + s.n && !is_wrong;) {
+        const uint32_t flags = sn_ji_code_flags(sn_ji_next_code(&p));
+        is_wrong = (flags & (was_cased ? SN_JI_UPPER | SN_JI_TITLE : SN_JI_LOWER)) != 0;
+        was_cased = (flags & (SN_JI_UPPER | SN_JI_TITLE | SN_JI_LOWER)) != 0;
+        is_met = is_met || was_cased;
+    }
+    return answer(c, is_met && !is_wrong, out);
+}
+
+static SnStatus is_identifier(SnJiCall *c, SnJiValue *out)
+{
+    const SnJiText s = self_text(c);
+    const char *p = s.at;
+    const bool begins = s.n && sn_ji_code_flags(sn_ji_next_code(&p)) & SN_JI_START;
+    const SnJiText rest = {p, (uint32_t)(s.at + s.n - p), 0};
+    return answer(c, begins && all_have(rest, SN_JI_START | SN_JI_WORD), out);
+}
+
+static SnStatus is_ascii(SnJiCall *c, SnJiValue *out)
+{
+    return answer(c, self_text(c).n == self_text(c).count, out);
 }
 
 /* ---- strip, pad ---- */
 
 static SnStatus strip(SnJiCall *c, SnJiValue *out)
 {
-    const int sides = c->row->name[0] == 'l' ? 1 : c->row->name[0] == 'r' ? 2 : 3;
-    const bool has_chars = c->v[0].kind != SN_JI_MISSING && c->v[0].kind != SN_JI_NONE;
-    if (has_chars)
-        SN_TRY(need_text(c, c->v[0], "None or str"));
-    const SnJiText s = sn_ji_strip(self_text(c), has_chars ? &c->v[0].u.text : NULL, sides);
+    const bool has_chars = c->v[0].kind != SN_JI_MISSING;
+    const SnJiText s = sn_ji_strip(self_text(c), has_chars ? &c->v[0].u.text : NULL, (int)c->row->how);
     *out = (SnJiValue){.kind = SN_JI_STRING, .is_safe = c->self.is_safe, .u = {.text = s}};
     return sn_ji_spend(c->run, self_text(c).n / 16);
-}
-
-/* Both paddings and the text between them. */
-static SnStatus pad(SnJiCall *c, int64_t left, int64_t right, SnJiText fill, SnJiValue *out)
-{
-    SnText t = {.memory = c->run->memory};
-    const SnJiText s = self_text(c);
-    sn_ji_fill(c->run, &t, fill.at, fill.n, left);
-    sn_ji_add(c->run, &t, s.at, s.n);
-    sn_ji_fill(c->run, &t, fill.at, fill.n, right);
-    return keep_safe(c, sn_ji_take(c->run, &t, out), out);
 }
 
 static SnStatus justify(SnJiCall *c, SnJiValue *out)
 {
     const SnJiText s = self_text(c);
-    SnJiText fill = sn_ji_literal(" ").u.text;
-    int64_t width = 0;
-    SN_TRY(int_arg(c, 0, 0, &width));
-    if (c->v[1].kind != SN_JI_MISSING) {
-        SN_TRY(need_text(c, c->v[1], "a character"));
-        fill = c->v[1].u.text;
-        if (fill.count != 1)
-            return sn_ji_fail(c->run, "the fill character must be exactly one character long");
-    }
-    const int64_t more = width > s.count ? width - s.count : 0;
-    const char kind = c->row->name[0];
+    const SnJiText fill = (c->v[1].kind == SN_JI_MISSING ? sn_ji_literal(" ") : c->v[1]).u.text;
+    const int64_t width = c->v[0].u.integer, more = width > s.count ? width - s.count : 0;
+    if (fill.count != 1)
+        return sn_ji_fail(c->run, "the fill character must be exactly one character long");
     /* An odd blank goes left of texts for odd widths, right of them for even ones. */
+    const char kind = c->row->name[0];
     const int64_t left = kind == 'l' ? 0 : kind == 'r' ? more : more / 2 + (more & width & 1);
-    return pad(c, left, more - left, fill, out);
+    const SnJiMark outer = sn_ji_begin(c->run);
+    sn_ji_fill(c->run, fill.at, fill.n, left);
+    sn_ji_add(c->run, s.at, s.n);
+    sn_ji_fill(c->run, fill.at, fill.n, more - left);
+    return keep_safe(c, sn_ji_take(c->run, outer, out), out);
 }
 
 static SnStatus zfill(SnJiCall *c, SnJiValue *out)
 {
     const SnJiText s = self_text(c);
-    int64_t width = 0;
-    SN_TRY(int_arg(c, 0, 0, &width));
+    const int64_t width = c->v[0].u.integer;
     const uint32_t sign = s.n && (*s.at == '-' || *s.at == '+');
-    SnText t = {.memory = c->run->memory};
-    sn_ji_add(c->run, &t, s.at, sign);
-    sn_ji_fill(c->run, &t, "0", 1, width > s.count ? width - s.count : 0);
-    sn_ji_add(c->run, &t, s.at + sign, s.n - sign);
-    return keep_safe(c, sn_ji_take(c->run, &t, out), out);
+    const SnJiMark outer = sn_ji_begin(c->run);
+    sn_ji_add(c->run, s.at, sign);
+    sn_ji_fill(c->run, "0", 1, width > s.count ? width - s.count : 0);
+    sn_ji_add(c->run, s.at + sign, s.n - sign);
+    return keep_safe(c, sn_ji_take(c->run, outer, out), out);
 }
 
 static SnStatus expandtabs(SnJiCall *c, SnJiValue *out)
 {
     const SnJiText s = self_text(c);
-    SnText t = {.memory = c->run->memory};
-    int64_t size = 8, column = 0;
-    SN_TRY(int_arg(c, 0, 8, &size));
-    for (uint32_t i = 0; i < s.n && !t.failed; i++) {
+    const int64_t size = c->v[0].u.integer;
+    int64_t column = 0;
+    const SnJiMark outer = sn_ji_begin(c->run);
+    for (uint32_t i = 0; i < s.n && !c->run->text->failed; i++) {
         const int64_t blanks = s.at[i] != '\t' || size <= 0 ? 0 : size - column % size;
-        sn_ji_fill(c->run, &t, " ", 1, blanks);
+        sn_ji_fill(c->run, " ", 1, blanks);
         column += blanks;
         if (s.at[i] == '\t')
             continue;
-        sn_ji_add(c->run, &t, &s.at[i], 1);
+        sn_ji_add(c->run, &s.at[i], 1);
         column = s.at[i] == '\n' || s.at[i] == '\r' ? 0 : column + (((uint8_t)s.at[i] & 0xC0) != 0x80);
     }
-    return keep_safe(c, sn_ji_take(c->run, &t, out), out);
+    return keep_safe(c, sn_ji_take(c->run, outer, out), out);
 }
 
 /* ---- split, join, replace ---- */
@@ -291,22 +214,15 @@ static SnStatus split_by(SnJiCall *c, SnJiText by, int64_t most, bool is_right, 
 
 static SnStatus split(SnJiCall *c, SnJiValue *out)
 {
-    const bool is_right = c->row->name[0] == 'r',
-               by_space = c->v[0].kind <= SN_JI_NONE && c->v[0].kind != SN_JI_UNDEFINED;
-    int64_t most = -1;
-    if (!by_space)
-        SN_TRY(need_text(c, c->v[0], "str or None"));
-    SN_TRY(int_arg(c, 1, -1, &most));
+    const bool is_right = c->row->name[0] == 'r', by_space = c->v[0].kind == SN_JI_MISSING;
+    const int64_t most = c->v[1].u.integer;
     if (!by_space && c->v[0].u.text.n == 0)
         return sn_ji_fail(c->run, "empty separator");
     SN_TRY(sn_ji_list(c->run, SN_JI_LIST, 0, out));
     SN_TRY(by_space ? (is_right ? rsplit_space : split_space)(c, most, *out)
                     : split_by(c, c->v[0].u.text, most, is_right, *out));
-    for (size_t i = 0, n = is_right ? out->u.list->n : 0; i < n / 2; i++) {
-        const SnJiValue t = out->u.list->at[i];
-        out->u.list->at[i] = out->u.list->at[n - 1 - i];
-        out->u.list->at[n - 1 - i] = t;
-    }
+    if (is_right)
+        sn_ji_reverse(out->u.list->at, out->u.list->n);
     return sn_ji_spend(c->run, self_text(c).n / 8);
 }
 
@@ -322,7 +238,6 @@ static SnStatus partition(SnJiCall *c, SnJiValue *out)
 {
     const SnJiText s = self_text(c);
     const bool is_right = c->row->name[0] == 'r';
-    SN_TRY(need_text(c, c->v[0], "str"));
     const SnJiText by = c->v[0].u.text;
     if (by.n == 0)
         return sn_ji_fail(c->run, "empty separator");
@@ -337,56 +252,39 @@ static SnStatus partition(SnJiCall *c, SnJiValue *out)
     return sn_ji_append(c->run, *out, piece(c, s.at + after, s.at + s.n));
 }
 
-static SnStatus join_items(SnJiCall *c, SnText *t, bool *is_safe)
-{
-    const SnJiValue *at = NULL;
-    size_t n = 0;
-    SN_TRY(sn_ji_items(c->run, c->v[0], &at, &n));
-    for (size_t i = 0; i < n; i++) {
-        SnJiValue item = at[i];
-        if (item.kind != SN_JI_STRING && !c->self.is_safe)
-            return sn_ji_fail(c->run, "sequence item %zu: expected str instance, %s found", i,
-                              sn_ji_type(item));
-        if (c->self.is_safe)
-            SN_TRY(sn_ji_escape(c->run, item, &item));
-        if (i)
-            SN_TRY(sn_ji_put(c->run, t, c->self));
-        SN_TRY(sn_ji_put(c->run, t, item));
-    }
-    *is_safe = c->self.is_safe;
-    return sn_ji_spend(c->run, n);
-}
-
 static SnStatus join(SnJiCall *c, SnJiValue *out)
 {
-    SnText t = {.memory = c->run->memory};
-    bool is_safe = false;
-    const SnStatus st = join_items(c, &t, &is_safe);
-    if (st != SN_OK) {
-        sn_text_clear(&t);
-        return st;
+    SnJiItems items;
+    SN_TRY(sn_ji_items(c->run, c->v[0], &items));
+    const SnJiMark outer = sn_ji_begin(c->run);
+    for (size_t i = 0; i < items.n; i++) {
+        SnJiValue item = items.at[i];
+        if (c->self.is_safe)
+            SN_TRY(sn_ji_escape(c->run, item, &item));
+        else if (item.kind != SN_JI_STRING)
+            return sn_ji_fail(c->run, "sequence item %zu: expected str instance, %s found", i,
+                              sn_ji_type(item));
+        if (i)
+            SN_TRY(sn_ji_put(c->run, c->self));
+        SN_TRY(sn_ji_put(c->run, item));
     }
-    SN_TRY(sn_ji_take(c->run, &t, out));
-    out->is_safe = is_safe;
-    return SN_OK;
+    SN_TRY(sn_ji_spend(c->run, items.n));
+    return keep_safe(c, sn_ji_take(c->run, outer, out), out);
 }
 
 static SnStatus replace(SnJiCall *c, SnJiValue *out)
 {
-    int64_t most = -1;
-    SN_TRY(need_text(c, c->v[0], "str"));
-    SN_TRY(need_text(c, c->v[1], "str"));
-    SN_TRY(int_arg(c, 2, -1, &most));
+    const SnJiText old = c->v[0].u.text;
     if (c->self.is_safe)
         SN_TRY(sn_ji_escape(c->run, c->v[1], &c->v[1]));
-    return keep_safe(c, sn_ji_replace(c->run, self_text(c), c->v[0].u.text, c->v[1].u.text, most, out), out);
+    return keep_safe(c, sn_ji_replace(c->run, self_text(c), old, c->v[1].u.text, c->v[2].u.integer, out),
+                     out);
 }
 
 static SnStatus remove_affix(SnJiCall *c, SnJiValue *out)
 {
     const SnJiText s = self_text(c);
     const bool is_prefix = c->row->name[6] == 'p';
-    SN_TRY(need_text(c, c->v[0], "str"));
     const SnJiText a = c->v[0].u.text;
     *out = c->self;
     if (a.n > s.n || memcmp(is_prefix ? s.at : s.at + s.n - a.n, a.at, a.n) != 0)
@@ -397,14 +295,12 @@ static SnStatus remove_affix(SnJiCall *c, SnJiValue *out)
 
 /* ---- find, count, startswith: with start and end, in code points ---- */
 
-/* Bytes from..to of self between arguments i and i + 1; false: start lies behind the end. */
-static SnStatus range_args(SnJiCall *c, int i, size_t *from, size_t *to, bool *is_valid)
+/* Bytes from..to of self between arguments 1 and 2; false: start lies behind the end. */
+static SnStatus range_args(SnJiCall *c, size_t *from, size_t *to, bool *is_valid)
 {
     const SnJiText s = self_text(c);
     const int64_t n = s.count;
-    int64_t part[2];
-    SN_TRY(int_arg(c, i, 0, &part[0]));
-    SN_TRY(int_arg(c, i + 1, n, &part[1]));
+    int64_t part[] = {c->v[1].u.integer, c->v[2].kind == SN_JI_MISSING ? n : c->v[2].u.integer};
     for (int k = 0; k < 2; k++)
         if (part[k] < 0)
             part[k] = part[k] + n < 0 ? 0 : part[k] + n;
@@ -421,8 +317,7 @@ static SnStatus find(SnJiCall *c, SnJiValue *out)
     const char *name = c->row->name;
     size_t from = 0, to = 0;
     bool is_valid = false;
-    SN_TRY(need_text(c, c->v[0], "str"));
-    SN_TRY(range_args(c, 1, &from, &to, &is_valid));
+    SN_TRY(range_args(c, &from, &to, &is_valid));
     size_t at = SIZE_MAX;
     if (is_valid)
         at = (name[0] == 'r' ? sn_ji_find_last : sn_ji_find_text)(c->run, s, c->v[0].u.text, from, to);
@@ -438,8 +333,7 @@ static SnStatus count(SnJiCall *c, SnJiValue *out)
     size_t from = 0, to = 0;
     bool is_valid = false;
     int64_t n = 0;
-    SN_TRY(need_text(c, c->v[0], "str"));
-    SN_TRY(range_args(c, 1, &from, &to, &is_valid));
+    SN_TRY(range_args(c, &from, &to, &is_valid));
     const SnJiText what = c->v[0].u.text;
     if (is_valid && what.n == 0)
         n = (int64_t)sn_ji_count_codes(s.at + from, to - from) + 1;
@@ -462,12 +356,13 @@ static SnStatus starts_or_ends(SnJiCall *c, SnJiValue *out)
     const bool is_end = c->row->name[0] == 'e', is_tuple = a.kind == SN_JI_TUPLE;
     size_t from = 0, to = 0;
     bool is_valid = false, is_met = false;
-    if (!is_tuple)
-        SN_TRY(need_text(c, a, "str or a tuple of str"));
-    SN_TRY(range_args(c, 1, &from, &to, &is_valid));
+    SN_TRY(range_args(c, &from, &to, &is_valid));
     for (size_t i = 0; i < (is_tuple ? a.u.list->n : 1); i++) {
         const SnJiValue v = is_tuple ? a.u.list->at[i] : a;
-        SN_TRY(need_text(c, v, "a tuple of str"));
+        SN_TRY(sn_ji_defined(c->run, v));
+        if (v.kind != SN_JI_STRING)
+            return sn_ji_fail(c->run, "%s() argument must be %s, not %s", c->row->name,
+                              is_tuple ? "a tuple of str" : "str or a tuple of str", sn_ji_type(v));
         is_met = is_met || (is_valid && has_affix(self_text(c), v.u.text, from, to, is_end));
     }
     *out = sn_ji_bool(is_met);
@@ -487,7 +382,7 @@ static SnStatus format_map(SnJiCall *c, SnJiValue *out)
     SnJiKeyword *kw = sn_arena_array(&c->run->arena, d->n + 1, sizeof *kw);
     SnJiArgs args = {.kw = kw};
     if (!kw)
-        return sn_ji_stop(c->run, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(c->run);
     for (size_t i = 0; i < d->n; i++)
         if (d->at[i].key.kind == SN_JI_STRING)
             kw[args.nkw++] = (SnJiKeyword){sn_ji_bytes(d->at[i].key), d->at[i].value};
@@ -500,19 +395,18 @@ static SnStatus view(SnJiCall *c, SnJiValue *out)
 {
     static const char *const types[] = {"dict_keys", "dict_values", "dict_items"};
     const SnJiDict *d = c->self.u.dict;
-    const char which = c->row->name[0];
     SN_TRY(sn_ji_list(c->run, SN_JI_VIEW, d->n, out));
-    out->u.list->type = types[which == 'k' ? 0 : which == 'v' ? 1 : 2];
+    out->u.list->type = types[c->row->how];
     for (size_t i = 0; i < d->n; i++) {
-        SnJiValue item = which == 'k' ? d->at[i].key : d->at[i].value;
-        if (which == 'i')
+        SnJiValue item = c->row->how == 0 ? d->at[i].key : d->at[i].value;
+        if (c->row->how == 2)
             SN_TRY(sn_ji_pair(c->run, d->at[i].key, d->at[i].value, &item));
         SN_TRY(sn_ji_append(c->run, *out, item));
     }
     return SN_OK;
 }
 
-static SnStatus dict_get(SnJiCall *c, SnJiValue *out)
+static SnStatus get(SnJiCall *c, SnJiValue *out)
 {
     SnJiPair *pair = NULL;
     SN_TRY(sn_ji_dict_find(c->run, c->self.u.dict, c->v[0], &pair));
@@ -520,7 +414,8 @@ static SnStatus dict_get(SnJiCall *c, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus dict_copy(SnJiCall *c, SnJiValue *out)
+/* What is never written again is its own copy. */
+static SnStatus copy(SnJiCall *c, SnJiValue *out)
 {
     *out = c->self;
     return SN_OK;
@@ -532,14 +427,12 @@ static SnStatus list_find(SnJiCall *c, SnJiValue *out)
 {
     const SnJiList *list = c->self.u.list;
     const bool is_count = c->row->name[0] == 'c';
-    int64_t found = 0, begin = 0, end = (int64_t)list->n;
-    if (!is_count) {
-        SN_TRY(int_arg(c, 1, 0, &begin));
-        SN_TRY(int_arg(c, 2, end, &end));
-        begin += begin < 0 ? (int64_t)list->n : 0;
-        end += end < 0 ? (int64_t)list->n : 0;
-    }
-    for (int64_t i = begin < 0 ? 0 : begin; i < end && i < (int64_t)list->n; i++) {
+    const int64_t n = (int64_t)list->n;
+    int64_t found = 0, begin = is_count ? 0 : c->v[1].u.integer;
+    int64_t end = c->v[2].kind == SN_JI_MISSING ? n : c->v[2].u.integer;
+    begin += begin < 0 ? n : 0;
+    end += end < 0 ? n : 0;
+    for (int64_t i = begin < 0 ? 0 : begin; i < end && i < n; i++) {
         bool is_equal = false;
         SN_TRY(sn_ji_equal(c->run, list->at[i], c->v[0], &is_equal));
         if (is_equal && !is_count) {
@@ -552,36 +445,33 @@ static SnStatus list_find(SnJiCall *c, SnJiValue *out)
     return is_count ? SN_OK : sn_ji_fail(c->run, "the value is not in the %s", sn_ji_type(c->self));
 }
 
-static SnStatus list_copy(SnJiCall *c, SnJiValue *out)
-{
-    *out = c->self;
-    return SN_OK;
-}
-
 /* ---- others ---- */
 
 static SnStatus range_fact(SnJiCall *c, SnJiValue *out)
 {
     const SnJiRange *g = c->self.u.range;
-    const char *name = c->row->name;
-    *out = sn_ji_int(strcmp(name, "start") == 0 ? g->start : strcmp(name, "stop") == 0 ? g->stop : g->step);
+    const int64_t facts[] = {g->start, g->stop, g->step};
+    *out = sn_ji_int(facts[c->row->how]);
     return SN_OK;
 }
 
-static SnStatus number_fact(SnJiCall *c, SnJiValue *out)
+static SnStatus real(SnJiCall *c, SnJiValue *out)
 {
-    const char *name = c->row->name;
-    const bool is_whole = sn_ji_is_whole(c->self);
-    int64_t bits = 0, ones = 0;
-    SN_TRY(sn_ji_sign(c->run, false, c->self, out));
-    if (is_whole)
-        bits = sn_ji_whole_bits(c->self, &ones);
-    if (strcmp(name, "imag") == 0)
-        *out = is_whole ? sn_ji_int(0) : sn_ji_float(0);
-    else if (strcmp(name, "denominator") == 0)
-        *out = sn_ji_int(1);
-    else if (strcmp(name, "bit_length") == 0 || strcmp(name, "bit_count") == 0)
-        *out = sn_ji_int(name[4] == 'l' ? bits : ones);
+    return sn_ji_sign(c->run, false, c->self, out);
+}
+
+/* The imaginary part, or the denominator. */
+static SnStatus other_part(SnJiCall *c, SnJiValue *out)
+{
+    *out = c->self.kind == SN_JI_FLOAT ? sn_ji_float(0) : sn_ji_int(c->row->how);
+    return SN_OK;
+}
+
+static SnStatus count_bits(SnJiCall *c, SnJiValue *out)
+{
+    int64_t ones = 0;
+    const int64_t bits = sn_ji_whole_bits(c->self, &ones);
+    *out = sn_ji_int(c->row->how ? ones : bits);
     return SN_OK;
 }
 
@@ -660,67 +550,65 @@ static SnStatus range_find(SnJiCall *c, SnJiValue *out)
 }
 
 static const SnJiRow str_methods[] = {
-    {"upper", upper, ""},
-    {"lower", lower, ""},
-    {"title", title, ""},
-    {"capitalize", capitalize, ""},
-    {"swapcase", swapcase, ""},
+    {"upper", change_case, "", SN_JI_TO_UPPER},
+    {"lower", change_case, "", SN_JI_TO_LOWER},
+    {"title", mix_case, "", SN_JI_TITLE_CASE},
+    {"capitalize", mix_case, "", SN_JI_CAPITALIZE},
+    {"swapcase", mix_case, "", SN_JI_SWAP_CASE},
     {"casefold", casefold, ""},
-    {"strip", strip, "chars?"},
-    {"lstrip", strip, "chars?"},
-    {"rstrip", strip, "chars?"},
-    {"split", split, "sep? maxsplit?"},
-    {"rsplit", split, "sep? maxsplit?"},
+    {"strip", strip, "chars:t?", 3},
+    {"lstrip", strip, "chars:t?", 1},
+    {"rstrip", strip, "chars:t?", 2},
+    {"split", split, "sep:t? maxsplit:n=-1"},
+    {"rsplit", split, "sep:t? maxsplit:n=-1"},
     {"splitlines", splitlines, "keepends?"},
-    {"partition", partition, "sep"},
-    {"rpartition", partition, "sep"},
+    {"partition", partition, "sep:s"},
+    {"rpartition", partition, "sep:s"},
     {"join", join, "iterable"},
-    {"replace", replace, "old new count?"},
-    {"removeprefix", remove_affix, "prefix"},
-    {"removesuffix", remove_affix, "suffix"},
-    {"startswith", starts_or_ends, "prefix start? end?"},
-    {"endswith", starts_or_ends, "suffix start? end?"},
-    {"find", find, "sub start? end?"},
-    {"rfind", find, "sub start? end?"},
-    {"index", find, "sub start? end?"},
-    {"rindex", find, "sub start? end?"},
-    {"count", count, "sub start? end?"},
-    {"center", justify, "width fillchar?"},
-    {"ljust", justify, "width fillchar?"},
-    {"rjust", justify, "width fillchar?"},
-    {"zfill", zfill, "width"},
-    {"expandtabs", expandtabs, "tabsize?"},
+    {"replace", replace, "old:s new:s count:n=-1"},
+    {"removeprefix", remove_affix, "prefix:s"},
+    {"removesuffix", remove_affix, "suffix:s"},
+    {"startswith", starts_or_ends, "prefix start:n=0 end:n?"},
+    {"endswith", starts_or_ends, "suffix start:n=0 end:n?"},
+    {"find", find, "sub:s start:n=0 end:n?"},
+    {"rfind", find, "sub:s start:n=0 end:n?"},
+    {"index", find, "sub:s start:n=0 end:n?"},
+    {"rindex", find, "sub:s start:n=0 end:n?"},
+    {"count", count, "sub:s start:n=0 end:n?"},
+    {"center", justify, "width:i fillchar:s?"},
+    {"ljust", justify, "width:i fillchar:s?"},
+    {"rjust", justify, "width:i fillchar:s?"},
+    {"zfill", zfill, "width:i"},
+    {"expandtabs", expandtabs, "tabsize:i=8"},
     {"format", format, "*"},
     {"format_map", format_map, "mapping"},
-    {"isalpha", question, ""},
-    {"isdigit", question, ""},
-    {"isdecimal", question, ""},
-    {"isnumeric", question, ""},
-    {"isspace", question, ""},
-    {"isalnum", question, ""},
-    {"isupper", question, ""},
-    {"islower", question, ""},
-    {"istitle", question, ""},
-    {"isprintable", question, ""},
-    {"isidentifier", question, ""},
-    {"isascii", question, ""},
+    {"isalpha", is_all, "", SN_JI_ALPHA},
+    {"isdigit", is_all, "", SN_JI_DIGIT},
+    {"isdecimal", is_all, "", SN_JI_DECIMAL},
+    {"isnumeric", is_all, "", SN_JI_NUMERIC},
+    {"isspace", is_all, "", SN_JI_SPACE},
+    {"isalnum", is_all, "", SN_JI_ALPHA | SN_JI_DECIMAL | SN_JI_DIGIT | SN_JI_NUMERIC},
+    {"isprintable", is_all, "", SN_JI_PRINTABLE},
+    {"isupper", is_of_case, "", SN_JI_UPPER},
+    {"islower", is_of_case, "", SN_JI_LOWER},
+    {"istitle", is_title, ""},
+    {"isidentifier", is_identifier, ""},
+    {"isascii", is_ascii, ""},
     {"encode", NULL, "*"},
     {"maketrans", NULL, "*"},
     {"translate", NULL, "*"},
     {0},
 };
 static const SnJiRow dict_methods[] = {
-    {"items", view, ""},     {"keys", view, ""},
-    {"values", view, ""},    {"get", dict_get, "key default?"},
-    {"copy", dict_copy, ""}, {"fromkeys", NULL, "*"},
-    {"clear", NULL, NULL},   {"pop", NULL, NULL},
-    {"popitem", NULL, NULL}, {"setdefault", NULL, NULL},
-    {"update", NULL, NULL},  {0},
+    {"items", view, "", 2},       {"keys", view, "", 0},  {"values", view, "", 1},
+    {"get", get, "key default?"}, {"copy", copy, ""},     {"fromkeys", NULL, "*"},
+    {"clear", NULL, NULL},        {"pop", NULL, NULL},    {"popitem", NULL, NULL},
+    {"setdefault", NULL, NULL},   {"update", NULL, NULL}, {0},
 };
 static const SnJiRow list_methods[] = {
-    {"index", list_find, "value start? stop?"},
+    {"index", list_find, "value start:i=0 stop:i?"},
     {"count", list_find, "value"},
-    {"copy", list_copy, ""},
+    {"copy", copy, ""},
     {"append", NULL, NULL},
     {"clear", NULL, NULL},
     {"extend", NULL, NULL},
@@ -732,22 +620,22 @@ static const SnJiRow list_methods[] = {
     {0},
 };
 static const SnJiRow tuple_methods[] = {
-    {"index", list_find, "value start? stop?"}, {"count", list_find, "value"}, {0}};
-static const SnJiRow range_methods[] = {{"start", range_fact, "="},     {"stop", range_fact, "="},
-                                        {"step", range_fact, "="},      {"count", range_find, "value"},
+    {"index", list_find, "value start:i=0 stop:i?"}, {"count", list_find, "value"}, {0}};
+static const SnJiRow range_methods[] = {{"start", range_fact, "=", 0},  {"stop", range_fact, "=", 1},
+                                        {"step", range_fact, "=", 2},   {"count", range_find, "value"},
                                         {"index", range_find, "value"}, {0}};
-static const SnJiRow int_methods[] = {{"real", number_fact, "="},
-                                      {"imag", number_fact, "="},
-                                      {"numerator", number_fact, "="},
-                                      {"denominator", number_fact, "="},
-                                      {"bit_length", number_fact, ""},
-                                      {"bit_count", number_fact, ""},
-                                      {"conjugate", number_fact, ""},
+static const SnJiRow int_methods[] = {{"real", real, "="},
+                                      {"imag", other_part, "=", 0},
+                                      {"numerator", real, "="},
+                                      {"denominator", other_part, "=", 1},
+                                      {"bit_length", count_bits, "", 0},
+                                      {"bit_count", count_bits, "", 1},
+                                      {"conjugate", real, ""},
                                       {"as_integer_ratio", as_integer_ratio, ""},
                                       {0}};
-static const SnJiRow float_methods[] = {{"real", number_fact, "="},
-                                        {"imag", number_fact, "="},
-                                        {"conjugate", number_fact, ""},
+static const SnJiRow float_methods[] = {{"real", real, "="},
+                                        {"imag", other_part, "="},
+                                        {"conjugate", real, ""},
                                         {"is_integer", is_integer, ""},
                                         {"as_integer_ratio", as_integer_ratio, ""},
                                         {0}};

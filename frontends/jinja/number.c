@@ -3,18 +3,12 @@
 
 #include <math.h>
 
-void sn_ji_put_float(SnJiRun *r, SnText *t, double v)
+void sn_ji_put_float(SnJiRun *r, double v)
 {
-    if (isfinite(v)) {
-        SnText digits = {.memory = r->memory};
-        sn_json_put_f64(&digits, v);
-        t->failed = t->failed || digits.failed;
-        sn_ji_add(r, t, digits.at ? digits.at : "", digits.n);
-        sn_text_clear(&digits);
-    } else {
-        const char *s = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
-        sn_ji_add(r, t, s, strlen(s));
-    }
+    if (isfinite(v))
+        sn_json_put_f64(r->text, v);
+    else
+        sn_ji_say(r, isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
 /* A whole number with a float, exactly. */
@@ -67,22 +61,6 @@ int sn_ji_compare_numbers(SnJiRun *r, SnJiValue a, SnJiValue b)
 
 /* ---- from text ---- */
 
-static bool take_digit(const char **p, const char *end, unsigned *digit)
-{
-    const char *q = *p;
-    if (q == end)
-        return false;
-    const uint32_t cp = sn_ji_next_code(&q), low = cp | 32;
-    if (cp >= '0' && cp <= '9')
-        *digit = cp - '0';
-    else if (low >= 'a' && low <= 'z')
-        *digit = low - 'a' + 10;
-    else
-        return false;
-    *p = q;
-    return true;
-}
-
 static bool skip_prefix(const char **p, const char *end, int *base)
 {
     static const struct {
@@ -112,12 +90,12 @@ SnStatus sn_ji_parse_int(SnJiRun *r, SnJiText s, int base, SnJiValue *out)
     base = base ? base : 10;
     const char *first = p;
     while (p < end) {
-        unsigned digit = 0;
         p += may_underscore && *p == '_';
-        if (!take_digit(&p, end, &digit) || digit >= (unsigned)base)
+        if (p == end || sn_ji_digit(*p) >= (unsigned)base)
             return SN_OK;
         may_underscore = has_digit = true;
-        has_nonzero = has_nonzero || digit != 0;
+        has_nonzero = has_nonzero || *p != '0';
+        p++;
     }
     /* Without a base, 0 begins nothing but 0. */
     if (!has_digit || (zero_base && base == 10 && *first == '0' && has_nonzero))
@@ -298,10 +276,10 @@ static SnStatus join_texts(SnJiRun *r, SnJiValue a, SnJiValue b, SnJiValue *out)
         SN_TRY(sn_ji_escape(r, a, &a));
         SN_TRY(sn_ji_escape(r, b, &b));
     }
-    SnText t = {.memory = r->memory};
-    sn_ji_add(r, &t, a.u.text.at, a.u.text.n);
-    sn_ji_add(r, &t, b.u.text.at, b.u.text.n);
-    SN_TRY(sn_ji_take(r, &t, out));
+    const SnJiMark outer = sn_ji_begin(r);
+    sn_ji_add(r, a.u.text.at, a.u.text.n);
+    sn_ji_add(r, b.u.text.at, b.u.text.n);
+    SN_TRY(sn_ji_take(r, outer, out));
     out->is_safe = is_safe;
     return SN_OK;
 }
@@ -325,10 +303,9 @@ static SnStatus repeat(SnJiRun *r, SnJiValue v, int64_t times, SnJiValue *out)
         return sn_ji_stop(r, SN_ENOMEM, "more memory than a template may use");
     SN_TRY(sn_ji_spend(r, (uint64_t)times));
     if (is_text) {
-        SnText t = {.memory = r->memory};
-        for (int64_t i = 0; i < times && !t.failed; i++)
-            sn_ji_add(r, &t, v.u.text.at, n);
-        SN_TRY(sn_ji_take(r, &t, out));
+        const SnJiMark outer = sn_ji_begin(r);
+        sn_ji_fill(r, v.u.text.at, n, times);
+        SN_TRY(sn_ji_take(r, outer, out));
         out->is_safe = v.is_safe;
         return SN_OK;
     }

@@ -355,7 +355,6 @@ static SnStatus parse_print(SnJiParser *p, uint32_t line, SnJiNode **out)
 static SnStatus parse_block(SnJiParser *p, uint32_t line, SnJiNode **out)
 {
     SnBytes name;
-    (void)line;
     SN_TRY(sn_ji_expect_name(p, &name));
     (void)sn_ji_skip_name(p, "scoped");
     SN_TRY(sn_ji_node(p, SN_JI_N_WITH, line, 1, out));
@@ -367,44 +366,25 @@ static SnStatus parse_block(SnJiParser *p, uint32_t line, SnJiNode **out)
     return SN_OK;
 }
 
-static SnStatus parse_jump(SnJiParser *p, SnJiNodeKind kind, uint32_t line, SnJiNode **out)
+/* {% break %} and {% continue %} */
+static SnStatus parse_jump(SnJiParser *p, uint32_t line, SnJiNode **out)
 {
+    const bool is_break = sn_bytes_is(p->tokens.at[p->at - 1].u.text, "break");
     if (p->loops == 0)
-        return sn_ji_syntax(p, "%s outside of a loop", kind == SN_JI_N_BREAK ? "break" : "continue");
-    return sn_ji_node(p, kind, line, 0, out);
-}
-
-static SnStatus parse_break(SnJiParser *p, uint32_t line, SnJiNode **out)
-{
-    return parse_jump(p, SN_JI_N_BREAK, line, out);
-}
-
-static SnStatus parse_continue(SnJiParser *p, uint32_t line, SnJiNode **out)
-{
-    return parse_jump(p, SN_JI_N_CONTINUE, line, out);
+        return sn_ji_syntax(p, "%s outside of a loop", is_break ? "break" : "continue");
+    return sn_ji_node(p, is_break ? SN_JI_N_BREAK : SN_JI_N_CONTINUE, line, 0, out);
 }
 
 static const struct {
     const char *tag;
     SnStatus (*parse)(SnJiParser *p, uint32_t line, SnJiNode **out); /* NULL: refused */
 } statements[] = {
-    {"if", parse_if},
-    {"for", parse_for},
-    {"set", parse_set},
-    {"macro", parse_macro},
-    {"call", parse_call_block},
-    {"filter", parse_filter_block},
-    {"with", parse_with},
-    {"print", parse_print},
-    {"block", parse_block},
-    {"break", parse_break},
-    {"continue", parse_continue},
-    {"generation", parse_generation},
-    {"include", NULL},
-    {"import", NULL},
-    {"from", NULL},
-    {"extends", NULL},
-    {"autoescape", NULL},
+    {"if", parse_if},       {"for", parse_for},         {"set", parse_set},
+    {"macro", parse_macro}, {"call", parse_call_block}, {"filter", parse_filter_block},
+    {"with", parse_with},   {"print", parse_print},     {"block", parse_block},
+    {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation},
+    {"include", NULL},      {"import", NULL},           {"from", NULL},
+    {"extends", NULL},      {"autoescape", NULL},
 };
 
 static SnStatus parse_statement(SnJiParser *p, SnJiNode **out)

@@ -6,31 +6,21 @@
 
 #define MAX_WORDS 100000 /* of a paragraph */
 
-static const char lorem[] = "a ac accumsan ad adipiscing aenean aliquam aliquet amet ante aptent arcu at "
-                            "auctor augue bibendum blandit "
-                            "class commodo condimentum congue consectetuer consequat conubia convallis cras "
-                            "cubilia cum curabitur curae "
-                            "cursus dapibus diam dictum dictumst dignissim dis dolor donec dui duis egestas "
-                            "eget eleifend elementum elit "
-                            "enim erat eros est et etiam eu euismod facilisi facilisis fames faucibus felis "
-                            "fermentum feugiat fringilla "
-                            "fusce gravida habitant habitasse hac hendrerit hymenaeos iaculis id imperdiet "
-                            "in inceptos integer interdum "
-                            "ipsum justo lacinia lacus laoreet lectus leo libero ligula litora lobortis "
-                            "lorem luctus maecenas magna magnis "
-                            "malesuada massa mattis mauris metus mi molestie mollis montes morbi mus nam "
-                            "nascetur natoque nec neque netus "
-                            "nibh nisi nisl non nonummy nostra nulla nullam nunc odio orci ornare parturient "
-                            "pede pellentesque penatibus "
-                            "per pharetra phasellus placerat platea porta porttitor posuere potenti praesent "
-                            "pretium primis proin pulvinar "
-                            "purus quam quis quisque rhoncus ridiculus risus rutrum sagittis sapien "
-                            "scelerisque sed sem semper senectus sit "
-                            "sociis sociosqu sodales sollicitudin suscipit suspendisse taciti tellus tempor "
-                            "tempus tincidunt torquent tortor "
-                            "tristique turpis ullamcorper ultrices ultricies urna ut varius vehicula vel "
-                            "velit venenatis vestibulum vitae "
-                            "vivamus viverra volutpat vulputate";
+static const char lorem[] =
+    "a ac accumsan ad adipiscing aenean aliquam aliquet amet ante aptent arcu at auctor augue bibendum "
+    "blandit class commodo condimentum congue consectetuer consequat conubia convallis cras cubilia cum "
+    "curabitur curae cursus dapibus diam dictum dictumst dignissim dis dolor donec dui duis egestas eget "
+    "eleifend elementum elit enim erat eros est et etiam eu euismod facilisi facilisis fames faucibus "
+    "felis fermentum feugiat fringilla fusce gravida habitant habitasse hac hendrerit hymenaeos iaculis "
+    "id imperdiet in inceptos integer interdum ipsum justo lacinia lacus laoreet lectus leo libero ligula "
+    "litora lobortis lorem luctus maecenas magna magnis malesuada massa mattis mauris metus mi molestie "
+    "mollis montes morbi mus nam nascetur natoque nec neque netus nibh nisi nisl non nonummy nostra nulla "
+    "nullam nunc odio orci ornare parturient pede pellentesque penatibus per pharetra phasellus placerat "
+    "platea porta porttitor posuere potenti praesent pretium primis proin pulvinar purus quam quis "
+    "quisque rhoncus ridiculus risus rutrum sagittis sapien scelerisque sed sem semper senectus sit "
+    "sociis sociosqu sodales sollicitudin suscipit suspendisse taciti tellus tempor tempus tincidunt "
+    "torquent tortor tristique turpis ullamcorper ultrices ultricies urna ut varius vehicula vel velit "
+    "venenatis vestibulum vitae vivamus viverra volutpat vulputate";
 
 /* Below n, which is not 0. */
 static uint64_t random_below(SnJiRun *r, uint64_t n)
@@ -67,7 +57,7 @@ static SnBytes next_word(SnJiRun *r, const SnBytes *word, size_t n, size_t *last
     return word[i];
 }
 
-static void put_paragraph(SnJiRun *r, SnText *t, const SnBytes *words, size_t n, int64_t size)
+static void put_paragraph(SnJiRun *r, const SnBytes *words, size_t n, int64_t size)
 {
     int64_t comma = 0, stop = 0;
     size_t last = n;
@@ -75,9 +65,9 @@ static void put_paragraph(SnJiRun *r, SnText *t, const SnBytes *words, size_t n,
     for (int64_t i = 0; i < size; i++) {
         const SnBytes word = next_word(r, words, n, &last);
         const char first = (char)(begins ? word.at[0] - 'a' + 'A' : word.at[0]);
-        sn_ji_add(r, t, " ", i > 0);
-        sn_ji_add(r, t, &first, 1);
-        sn_ji_add(r, t, (const char *)word.at + 1, word.n - 1);
+        sn_ji_add(r, " ", i > 0);
+        sn_ji_add(r, &first, 1);
+        sn_ji_add(r, (const char *)word.at + 1, word.n - 1);
         const bool has_comma = i - random_from(r, 3, 8) > comma;
         comma = has_comma ? i : comma;
         stop += has_comma ? 2 : 0;
@@ -85,29 +75,17 @@ static void put_paragraph(SnJiRun *r, SnText *t, const SnBytes *words, size_t n,
         if (begins)
             comma = stop = i;
         const bool is_last = i + 1 == size;
-        sn_ji_add(r, t, ",", has_comma && (!is_last || begins));
-        sn_ji_add(r, t, ".", begins || is_last);
+        sn_ji_add(r, ",", has_comma && (!is_last || begins));
+        sn_ji_add(r, ".", begins || is_last);
     }
-    sn_ji_add(r, t, ".", size <= 0);
-}
-
-static SnStatus option(SnJiCall *c, int i, int64_t usual, int64_t *out)
-{
-    if (c->v[i].kind != SN_JI_MISSING && !sn_ji_is_int(c->v[i]))
-        return sn_ji_fail(c->run, "'%s' object cannot be interpreted as an integer", sn_ji_type(c->v[i]));
-    *out = c->v[i].kind == SN_JI_MISSING ? usual : sn_ji_integer(c->v[i]);
-    return SN_OK;
+    sn_ji_add(r, ".", size <= 0);
 }
 
 SnStatus sn_ji_lipsum(SnJiCall *c, SnJiValue *out)
 {
     SnBytes words[256];
     size_t nword = 0;
-    int64_t n = 0, least = 0, most = 0;
-    SnText t = {.memory = c->run->memory};
-    SN_TRY(option(c, 0, 5, &n));
-    SN_TRY(option(c, 2, 20, &least));
-    SN_TRY(option(c, 3, 100, &most));
+    const int64_t n = c->v[0].u.integer, least = c->v[2].u.integer, most = c->v[3].u.integer;
     const bool is_html = c->v[1].kind == SN_JI_MISSING || sn_ji_truth(c->v[1]);
     if (n > 0 && (least >= most || least < -MAX_WORDS || most > MAX_WORDS))
         return sn_ji_fail(c->run, "empty range for randrange() (%lld, %lld)", (long long)least,
@@ -117,21 +95,16 @@ SnStatus sn_ji_lipsum(SnJiCall *c, SnJiValue *out)
         words[nword] = sn_bytes(p, size);
         p += size + (p[size] == ' ');
     }
-    SnStatus st = SN_OK;
-    for (int64_t i = 0; i < n && st == SN_OK && !t.failed; i++) {
+    const SnJiMark outer = sn_ji_begin(c->run);
+    for (int64_t i = 0; i < n && !c->run->text->failed; i++) {
         const int64_t size = random_from(c->run, least, most);
-        const char *const between = is_html ? "\n" : "\n\n";
-        sn_ji_add(c->run, &t, between, i ? strlen(between) : 0);
-        sn_ji_add(c->run, &t, "<p>", is_html ? 3 : 0);
-        put_paragraph(c->run, &t, words, nword, size);
-        sn_ji_add(c->run, &t, "</p>", is_html ? 4 : 0);
-        st = sn_ji_spend(c->run, 1 + (size > 0 ? (uint64_t)size : 0));
+        sn_ji_say(c->run, i == 0 ? "" : is_html ? "\n" : "\n\n");
+        sn_ji_say(c->run, is_html ? "<p>" : "");
+        put_paragraph(c->run, words, nword, size);
+        sn_ji_say(c->run, is_html ? "</p>" : "");
+        SN_TRY(sn_ji_spend(c->run, 1 + (size > 0 ? (uint64_t)size : 0)));
     }
-    if (st != SN_OK) {
-        sn_text_clear(&t);
-        return st;
-    }
-    SN_TRY(sn_ji_take(c->run, &t, out));
+    SN_TRY(sn_ji_take(c->run, outer, out));
     out->is_safe = is_html;
     return SN_OK;
 }

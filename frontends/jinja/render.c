@@ -11,7 +11,7 @@ SnStatus sn_ji_scope(SnJiRun *r, SnJiScope *parent, SnJiScope **out)
 {
     SnJiScope *s = sn_arena_alloc(&r->arena, sizeof *s);
     if (!s)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     *s = (SnJiScope){.parent = parent};
     *out = s;
     return SN_OK;
@@ -33,7 +33,7 @@ SnStatus sn_ji_set(SnJiRun *r, SnJiScope *s, uint32_t name, SnJiValue v)
         SnJiValue *at = sn_arena_array(&r->arena, cap, sizeof *at);
         uint32_t *names = sn_arena_array(&r->arena, cap, sizeof *names);
         if (!at || !names)
-            return sn_ji_stop(r, SN_ENOMEM, "no memory");
+            return sn_ji_no_memory(r);
         if (s->n) {
             memcpy(at, s->at, s->n * sizeof *at);
             memcpy(names, s->name, s->n * sizeof *names);
@@ -71,21 +71,27 @@ static SnStatus assign_attr(SnJiRun *r, SnJiScope *s, const SnJiNode *target, Sn
 
 SnStatus sn_ji_assign(SnJiRun *r, SnJiScope *s, const SnJiNode *target, SnJiValue v)
 {
-    const SnJiValue *at = NULL;
-    size_t n = 0;
+    SnJiItems items;
     r->line = target->line;
     if (target->kind == SN_JI_N_NAME)
         return sn_ji_set(r, s, target->u.name, v);
     if (target->kind == SN_JI_N_NSREF)
         return assign_attr(r, s, target, v);
-    SN_TRY(sn_ji_items(r, v, &at, &n));
-    if (n < target->n)
-        return sn_ji_fail(r, "not enough values to unpack (expected %u, got %zu)", target->n, n);
-    if (n > target->n)
+    SN_TRY(sn_ji_items(r, v, &items));
+    if (items.n < target->n)
+        return sn_ji_fail(r, "not enough values to unpack (expected %u, got %zu)", target->n, items.n);
+    if (items.n > target->n)
         return sn_ji_fail(r, "too many values to unpack (expected %u)", target->n);
-    for (size_t i = 0; i < n; i++)
-        SN_TRY(sn_ji_assign(r, s, target->kid[i], at[i]));
+    for (size_t i = 0; i < items.n; i++)
+        SN_TRY(sn_ji_assign(r, s, target->kid[i], items.at[i]));
     return SN_OK;
+}
+
+static SnStatus exec_to_text(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnJiValue *out, SnJiJump *jump)
+{
+    const SnJiMark outer = sn_ji_begin(r);
+    SN_TRY(sn_ji_exec(r, s, body, jump));
+    return sn_ji_take(r, outer, out);
 }
 
 /* ---- macros ---- */
@@ -94,13 +100,13 @@ static SnStatus make_macro(SnJiRun *r, SnJiScope *s, const SnJiNode *e, const Sn
 {
     SnJiMacro *m = sn_arena_alloc(&r->arena, sizeof *m);
     if (!m)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     *m = (SnJiMacro){.node = e, .body = body, .scope = s};
     if (e->kind == SN_JI_N_MACRO) {
         const SnBytes name = r->t->names[e->u.name];
         m->name = sn_arena_strndup(&r->arena, (const char *)name.at, name.n);
         if (!m->name)
-            return sn_ji_stop(r, SN_ENOMEM, "no memory");
+            return sn_ji_no_memory(r);
     }
     for (; s; s = s->parent)
         s->is_kept = true;
@@ -188,42 +194,32 @@ SnStatus sn_ji_call_macro(SnJiRun *r, const SnJiMacro *m, const SnJiArgs *a, SnJ
         const SnJiValue v = i < a->n ? a->at[i] : k ? k->value : (SnJiValue){0};
         SN_TRY(bind_param(r, s, &e->v.param[i], v));
     }
-    SN_TRY(sn_ji_exec_to_text(r, s, m->body, out, &jump));
+    SN_TRY(exec_to_text(r, s, m->body, out, &jump));
     r->depth--;
     return SN_OK;
 }
 
 /* ---- statements ---- */
 
-SnStatus sn_ji_exec_to_text(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnJiValue *out, SnJiJump *jump)
-{
-    SnText t = {.memory = r->memory};
-    const SnStatus st = sn_ji_exec(r, s, body, &t, jump);
-    if (st == SN_OK)
-        return sn_ji_take(r, &t, out);
-    sn_text_clear(&t);
-    return st;
-}
-
-static SnStatus exec_print(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out)
+static SnStatus exec_print(SnJiRun *r, SnJiScope *s, const SnJiNode *e)
 {
     for (uint32_t i = 0; i < e->n; i++) {
         SnJiValue v;
         SN_TRY(sn_ji_eval(r, s, e->kid[i], &v));
-        SN_TRY(sn_ji_put(r, out, v));
+        SN_TRY(sn_ji_put(r, v));
     }
     return SN_OK;
 }
 
-static SnStatus exec_if(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out, SnJiJump *jump)
+static SnStatus exec_if(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     for (uint32_t i = 0; i + 1 < e->n; i += 2) {
         SnJiValue test;
         SN_TRY(sn_ji_eval(r, s, e->kid[i], &test));
         if (sn_ji_truth(test))
-            return sn_ji_exec(r, s, e->kid[i + 1], out, jump);
+            return sn_ji_exec(r, s, e->kid[i + 1], jump);
     }
-    return e->n % 2 ? sn_ji_exec(r, s, e->kid[e->n - 1], out, jump) : SN_OK;
+    return e->n % 2 ? sn_ji_exec(r, s, e->kid[e->n - 1], jump) : SN_OK;
 }
 
 static SnStatus exec_set_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
@@ -231,7 +227,7 @@ static SnStatus exec_set_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJi
     SnJiScope *inner = NULL;
     SnJiValue v;
     SN_TRY(sn_ji_scope(r, s, &inner));
-    SN_TRY(sn_ji_exec_to_text(r, inner, e->kid[2], &v, jump));
+    SN_TRY(exec_to_text(r, inner, e->kid[2], &v, jump));
     if (*jump != SN_JI_GO_ON)
         return SN_OK;
     if (e->kid[1])
@@ -239,19 +235,19 @@ static SnStatus exec_set_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJi
     return sn_ji_assign(r, s, e->kid[0], v);
 }
 
-static SnStatus exec_filter_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out, SnJiJump *jump)
+static SnStatus exec_filter_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     SnJiScope *inner = NULL;
     SnJiValue v;
     SN_TRY(sn_ji_scope(r, s, &inner));
-    SN_TRY(sn_ji_exec_to_text(r, inner, e->kid[1], &v, jump));
+    SN_TRY(exec_to_text(r, inner, e->kid[1], &v, jump));
     if (*jump != SN_JI_GO_ON)
         return SN_OK;
     SN_TRY(sn_ji_eval_filters(r, inner, e->kid[0], v, &v));
-    return sn_ji_put(r, out, v);
+    return sn_ji_put(r, v);
 }
 
-static SnStatus exec_call_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out)
+static SnStatus exec_call_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e)
 {
     SnJiValue callee, caller, v;
     SnJiArgs a;
@@ -260,16 +256,16 @@ static SnStatus exec_call_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnT
     SN_TRY(sn_ji_eval_args(r, s, e->kid[0], &a));
     SnJiKeyword *kw = sn_arena_array(&r->arena, a.nkw + 1, sizeof *kw);
     if (!kw)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     if (a.nkw)
         memcpy(kw, a.kw, a.nkw * sizeof *kw);
     kw[a.nkw++] = (SnJiKeyword){sn_bytes_str("caller"), caller};
     a.kw = kw;
     SN_TRY(sn_ji_call(r, callee, &a, &v));
-    return sn_ji_put(r, out, v);
+    return sn_ji_put(r, v);
 }
 
-static SnStatus exec_with(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out, SnJiJump *jump)
+static SnStatus exec_with(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     SnJiScope *inner = NULL;
     SN_TRY(sn_ji_scope(r, s, &inner));
@@ -278,39 +274,40 @@ static SnStatus exec_with(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *o
         SN_TRY(sn_ji_eval(r, s, e->kid[i + 1], &v));
         SN_TRY(sn_ji_assign(r, inner, e->kid[i], v));
     }
-    return sn_ji_exec(r, inner, e->kid[0], out, jump);
+    return sn_ji_exec(r, inner, e->kid[0], jump);
 }
 
-static SnStatus exec_generation(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out)
+static SnStatus exec_generation(SnJiRun *r, SnJiScope *s, const SnJiNode *e)
 {
     SnJiScope *inner = NULL;
     SnJiValue v;
     SnJiJump jump = SN_JI_GO_ON;
     SN_TRY(sn_ji_scope(r, s, &inner));
-    SN_TRY(sn_ji_exec_to_text(r, inner, e->kid[0], &v, &jump));
+    SN_TRY(exec_to_text(r, inner, e->kid[0], &v, &jump));
     if (r->o->spans) {
-        if (r->root->n > r->root_seen)
-            r->root_codes += sn_ji_count_codes(r->root->at + r->root_seen, r->root->n - r->root_seen);
-        r->root_seen = r->root->n;
+        const size_t end = r->at.level ? r->root_end : r->text->n;
+        if (end > r->root_seen)
+            r->root_codes += sn_ji_count_codes(r->text->at + r->root_seen, end - r->root_seen);
+        r->root_seen = end;
         const SnJinjaSpan span = {r->root_codes, r->root_codes + v.u.text.count};
         if (!sn_vec_push(r->memory, r->o->spans, span))
-            return sn_ji_stop(r, SN_ENOMEM, "no memory");
+            return sn_ji_no_memory(r);
     }
-    return sn_ji_put(r, out, v);
+    return sn_ji_put(r, v);
 }
 
-static SnStatus exec_one(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out, SnJiJump *jump)
+static SnStatus exec_one(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     SnJiValue v;
     switch ((SnJiNodeKind)e->kind) {
     case SN_JI_N_DATA:
-        return sn_ji_put(r, out, e->u.value);
+        return sn_ji_put(r, e->u.value);
     case SN_JI_N_PRINT:
-        return exec_print(r, s, e, out);
+        return exec_print(r, s, e);
     case SN_JI_N_IF:
-        return exec_if(r, s, e, out, jump);
+        return exec_if(r, s, e, jump);
     case SN_JI_N_FOR:
-        return sn_ji_exec_for(r, s, e, out, jump);
+        return sn_ji_exec_for(r, s, e, jump);
     case SN_JI_N_SET:
         SN_TRY(sn_ji_eval(r, s, e->kid[1], &v));
         return sn_ji_assign(r, s, e->kid[0], v);
@@ -320,26 +317,26 @@ static SnStatus exec_one(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *ou
         SN_TRY(make_macro(r, s, e, e->kid[0], &v));
         return sn_ji_set(r, s, e->u.name, v);
     case SN_JI_N_CALLBLOCK:
-        return exec_call_block(r, s, e, out);
+        return exec_call_block(r, s, e);
     case SN_JI_N_FILTERBLOCK:
-        return exec_filter_block(r, s, e, out, jump);
+        return exec_filter_block(r, s, e, jump);
     case SN_JI_N_WITH:
-        return exec_with(r, s, e, out, jump);
+        return exec_with(r, s, e, jump);
     case SN_JI_N_GENERATION:
-        return exec_generation(r, s, e, out);
+        return exec_generation(r, s, e);
     default:
         *jump = e->kind == SN_JI_N_BREAK ? SN_JI_BREAK : SN_JI_CONTINUE;
         return SN_OK;
     }
 }
 
-SnStatus sn_ji_exec(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnText *out, SnJiJump *jump)
+SnStatus sn_ji_exec(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnJiJump *jump)
 {
     SN_TRY(sn_ji_down(r));
     for (uint32_t i = 0; i < body->n && *jump == SN_JI_GO_ON; i++) {
         r->line = body->kid[i]->line;
-        SN_TRY(exec_one(r, s, body->kid[i], out, jump));
-        if (out->failed || (out == r->root && out->n - r->root_begin > r->max_size))
+        SN_TRY(exec_one(r, s, body->kid[i], jump));
+        if (r->text->failed)
             return sn_ji_stop(r, SN_ENOMEM, "the output is larger than it may be");
     }
     r->depth--;
@@ -362,31 +359,36 @@ static SnStatus find_global(SnJiRun *r, SnBytes name, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus render(SnJiRun *r, SnText *out)
+static SnStatus render(SnJiRun *r)
 {
     SnJiJump jump = SN_JI_GO_ON;
     SN_TRY(sn_ji_scope(r, NULL, &r->top));
     r->top->at = sn_arena_array(&r->arena, r->t->nname, sizeof *r->top->at);
     r->global = sn_arena_array(&r->arena, r->t->nname, sizeof *r->global);
     if (!r->top->at || !r->global)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     for (uint32_t i = 0; i < r->t->nname; i++)
         SN_TRY(find_global(r, r->t->names[i], &r->global[i]));
-    return sn_ji_exec(r, r->top, r->t->body, out, &jump);
+    return sn_ji_exec(r, r->top, r->t->body, &jump);
 }
 
 SnStatus sn_jinja_render(const SnJinja *t, const SnJinjaRender *o, SnText *out, SnError *err)
 {
     SnError own;
-    SnJiRun r = {.t = t, .o = o, .memory = out->memory, .root = out, .err = err ? err : &own};
-    r.root_begin = r.root_seen = out->n;
+    SnJiRun r = {.t = t, .o = o, .memory = out->memory, .text = out, .err = err ? err : &own};
+    r.at.begin = r.root_seen = out->n;
     r.random = o->seed;
     r.steps = o->max_steps ? o->max_steps : USUAL_STEPS;
     r.max_memory = o->max_memory ? o->max_memory : USUAL_MEMORY;
     r.max_size = o->max_size ? o->max_size : USUAL_SIZE;
     sn_arena_init(&r.arena, out->memory);
     r.arena.limit = r.max_memory;
-    const SnStatus st = render(&r, out);
+    const size_t begin = out->n;
+    const SnStatus st = render(&r);
+    if (st != SN_OK)
+        out->n = begin;
+    if (out->at)
+        out->at[out->n] = '\0';
     sn_arena_clear(&r.arena);
     return st;
 }

@@ -13,18 +13,24 @@
 #define SN_JI_MAX_RANGE 100000
 #define SN_JI_MAX_BITS  32768 /* of an integer */
 
+typedef struct SnJiMark {
+    size_t begin;
+    uint32_t level; /* 0: what the caller gets */
+} SnJiMark;
+
 struct SnJiRun {
     const SnJinja *t;
     const SnJinjaRender *o;
     SnArena arena;
     const SnAllocator *memory;
+    SnText *text; /* all that is being written: what the caller gets, and behind it texts that are not done */
+    SnJiMark at;  /* where the one begins that is written now */
     SnJiValue *global; /* by name: what the caller and the language define */
     SnJiScope *top;
     uint64_t steps, random; /* left; the state of what is random */
     size_t max_memory, max_size;
-    const SnText *root; /* what the caller gets */
-    size_t root_begin, root_seen;
-    uint64_t root_codes; /* code points up to root_seen */
+    size_t root_end, root_seen; /* of what the caller gets */
+    uint64_t root_codes;        /* code points up to root_seen */
     uint32_t depth, line;
     bool folds;   /* in a constant, where a slice of what has none is undefined */
     bool is_late; /* the error may be kept for later: it is not about limits */
@@ -33,7 +39,8 @@ struct SnJiRun {
 
 /* ---- errors and limits (value.c) ---- */
 SnStatus sn_ji_fail(SnJiRun *r, const char *format, ...) SN_PRINTF(2, 3);
-SnStatus sn_ji_stop(SnJiRun *r, SnStatus code, const char *what); /* a limit, or no memory */
+SnStatus sn_ji_stop(SnJiRun *r, SnStatus code, const char *what); /* a limit */
+SnStatus sn_ji_no_memory(SnJiRun *r);
 SN_MUST_CHECK SnStatus sn_ji_spend(SnJiRun *r, uint64_t steps);
 SN_MUST_CHECK SnStatus sn_ji_down(SnJiRun *r); /* one level of recursion; r->depth-- goes back */
 
@@ -57,10 +64,25 @@ static inline SnJiValue sn_ji_literal(const char *s)
     return sn_ji_text_value(s, strlen(s));
 }
 SN_MUST_CHECK SnStatus sn_ji_copy(SnJiRun *r, const char *at, size_t n, SnJiValue *out);
-SN_MUST_CHECK SnStatus sn_ji_take(SnJiRun *r, SnText *t, SnJiValue *out); /* copies and clears t, or fails */
-void sn_ji_add(SnJiRun *r, SnText *t, const char *at, size_t n);          /* within the limits; sticky */
-void sn_ji_fill(SnJiRun *r, SnText *t, const char *at, size_t n, int64_t count); /* count times */
-void sn_ji_add_code(SnJiRun *r, SnText *t, uint32_t cp);
+/* What is written goes behind the last text that was begun, and the last one is taken first. After an error
+ * nothing need be taken: it ends the run, or sn_ji_late goes back. */
+SnJiMark sn_ji_begin(SnJiRun *r);
+SN_MUST_CHECK SnStatus sn_ji_take(SnJiRun *r, SnJiMark outer, SnJiValue *out);
+void sn_ji_add(SnJiRun *r, const char *at, size_t n); /* within the limits; sticky */
+void sn_ji_say(SnJiRun *r, const char *s);
+void sn_ji_fill(SnJiRun *r, const char *at, size_t n, int64_t count); /* count times */
+void sn_ji_add_code(SnJiRun *r, uint32_t cp);
+/* Errors that are met when a generator is gone through. sn_ji_late keeps st as one, if it is an error that
+ * may be kept, and goes back to a state; sn_ji_meet is the error again. */
+typedef struct SnJiState {
+    SnJiMark at;
+    size_t n;
+    uint32_t depth;
+    bool failed;
+} SnJiState;
+SnJiState sn_ji_state(SnJiRun *r);
+SN_MUST_CHECK SnStatus sn_ji_late(SnJiRun *r, SnStatus st, const SnJiState *from, SnError **late);
+SnStatus sn_ji_meet(SnJiRun *r, const SnError *late);
 SN_MUST_CHECK SnStatus sn_ji_undefined(SnJiRun *r, SnJiValue *out, const char *format, ...) SN_PRINTF(3, 4);
 SN_MUST_CHECK SnStatus sn_ji_list(SnJiRun *r, SnJiKind kind, size_t cap, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_append(SnJiRun *r, SnJiValue list, SnJiValue item);
@@ -110,24 +132,30 @@ SN_MUST_CHECK SnStatus sn_ji_equal(SnJiRun *r, SnJiValue a, SnJiValue b, bool *o
 SN_MUST_CHECK SnStatus sn_ji_order(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, bool *out);
 SN_MUST_CHECK SnStatus sn_ji_contains(SnJiRun *r, SnJiValue item, SnJiValue in, bool *out);
 SN_MUST_CHECK SnStatus sn_ji_length(SnJiRun *r, SnJiValue v, size_t *out);
+typedef struct SnJiItems {
+    const SnJiValue *at;
+    size_t n;
+} SnJiItems;
 /* All that iterating gives, lent. Iterators are used up. */
-SN_MUST_CHECK SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, const SnJiValue **at, size_t *n);
+SN_MUST_CHECK SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, SnJiItems *out);
 bool sn_ji_is_iterable(SnJiValue v);
 static inline SnJiValue sn_ji_range_at(const SnJiRange *g, size_t i)
 {
     return sn_ji_int(g->start + (int64_t)i * g->step);
 }
 /* str() and repr() */
-SN_MUST_CHECK SnStatus sn_ji_put(SnJiRun *r, SnText *t, SnJiValue v);
-SN_MUST_CHECK SnStatus sn_ji_put_repr(SnJiRun *r, SnText *t, SnJiValue v);
+SN_MUST_CHECK SnStatus sn_ji_put(SnJiRun *r, SnJiValue v);
+SN_MUST_CHECK SnStatus sn_ji_put_repr(SnJiRun *r, SnJiValue v);
+SN_MUST_CHECK SnStatus sn_ji_repr(SnJiRun *r, SnJiValue v, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_str(SnJiRun *r, SnJiValue v, SnJiValue *out); /* a STRING; keeps Markup */
+void sn_ji_reverse(SnJiValue *at, size_t n);
 /* Sorts item (n of them) by key, stably, as sorted() of Python; both are permuted. */
 SN_MUST_CHECK SnStatus sn_ji_sort(SnJiRun *r, SnJiValue *key, SnJiValue *item, size_t n, bool reverse);
 
 /* ---- numbers (number.c) ---- */
 SN_MUST_CHECK SnStatus sn_ji_math(SnJiRun *r, SnJiOp op, SnJiValue a, SnJiValue b, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_sign(SnJiRun *r, bool negates, SnJiValue v, SnJiValue *out);
-void sn_ji_put_float(SnJiRun *r, SnText *t, double v);
+void sn_ji_put_float(SnJiRun *r, double v);
 /* -1, 0, 1; 2: a NaN, or no memory. */
 int sn_ji_compare_numbers(SnJiRun *r, SnJiValue a, SnJiValue b);
 SN_MUST_CHECK SnStatus sn_ji_parse_int(SnJiRun *r, SnJiText s, int base, SnJiValue *out); /* MISSING: none */
@@ -141,7 +169,7 @@ double sn_ji_big_float(SnArena *arena, SnJiValue v);  /* the nearest, perhaps in
 SN_MUST_CHECK SnStatus sn_ji_to_float(SnJiRun *r, SnJiValue v, double *out);   /* of a number */
 SN_MUST_CHECK SnStatus sn_ji_from_float(SnJiRun *r, double v, SnJiValue *out); /* finite; cut to whole */
 /* Without a sign. */
-SN_MUST_CHECK SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base, SnText *t);
+SN_MUST_CHECK SnStatus sn_ji_put_digits(SnJiRun *r, SnJiValue v, unsigned base);
 /* Digits of the base, and _. NULL: done, or what was wrong. */
 const char *sn_ji_parse_digits(SnArena *arena, SnBytes text, unsigned base, bool is_negative, SnJiValue *out);
 
@@ -164,9 +192,8 @@ SN_MUST_CHECK SnStatus sn_ji_replace(SnJiRun *r, SnJiText s, SnJiText from, SnJi
 SN_MUST_CHECK SnStatus sn_ji_escape(SnJiRun *r, SnJiValue v, SnJiValue *out); /* to Markup */
 SN_MUST_CHECK SnStatus sn_ji_percent(SnJiRun *r, SnJiValue format, SnJiValue values, SnJiValue *out);
 SN_MUST_CHECK SnStatus sn_ji_format(SnJiRun *r, SnJiValue format, const SnJiArgs *a, SnJiValue *out);
-SN_MUST_CHECK SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int precision, bool alternate,
-                                           SnText *t);
-SN_MUST_CHECK SnStatus sn_ji_to_json(SnJiRun *r, SnJiValue v, SnJiCall *c, SnJiValue *out);
+SN_MUST_CHECK SnStatus sn_ji_format_number(SnJiRun *r, double v, char kind, int precision, bool alternate);
+SN_MUST_CHECK SnStatus sn_ji_to_json(SnJiCall *c, SnJiValue *out);
 
 /* ---- links, and what is random (urlize.c, random.c) ---- */
 SN_MUST_CHECK SnStatus sn_ji_urlize(SnJiCall *c, SnJiValue *out);
@@ -233,12 +260,8 @@ SN_MUST_CHECK SnStatus sn_ji_call_loop(SnJiRun *r, const SnJiLoop *l, const SnJi
 
 /* ---- statements (render.c) ---- */
 typedef enum SnJiJump { SN_JI_GO_ON, SN_JI_BREAK, SN_JI_CONTINUE } SnJiJump;
-SN_MUST_CHECK SnStatus sn_ji_exec(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnText *out,
-                                  SnJiJump *jump);
-SN_MUST_CHECK SnStatus sn_ji_exec_to_text(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnJiValue *out,
-                                          SnJiJump *jump);
-SN_MUST_CHECK SnStatus sn_ji_exec_for(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnText *out,
-                                      SnJiJump *jump);
+SN_MUST_CHECK SnStatus sn_ji_exec(SnJiRun *r, SnJiScope *s, const SnJiNode *body, SnJiJump *jump);
+SN_MUST_CHECK SnStatus sn_ji_exec_for(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump);
 SN_MUST_CHECK SnStatus sn_ji_assign(SnJiRun *r, SnJiScope *s, const SnJiNode *target, SnJiValue v);
 
 #endif

@@ -24,70 +24,70 @@ SnStatus sn_ji_slice_text(SnJiRun *r, SnJiValue v, int64_t begin, int64_t n, int
         out->is_safe = is_safe;
         return sn_ji_spend(r, s.n / 64);
     }
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     const char *p = s.at + sn_ji_byte_of(s, (size_t)begin);
     for (int64_t i = 0; i < n; i++) {
         const char *q = p;
         (void)sn_ji_next_code(&q);
-        sn_ji_add(r, &t, p, (size_t)(q - p));
+        sn_ji_add(r, p, (size_t)(q - p));
         for (int64_t k = 0; k < (step < 0 ? -step : step) && i + 1 < n; k++)
             if (step < 0)
                 (void)sn_ji_code_before(&p);
             else
                 (void)sn_ji_next_code(&p);
     }
-    SN_TRY(sn_ji_take(r, &t, out));
+    SN_TRY(sn_ji_take(r, outer, out));
     out->is_safe = is_safe;
     return sn_ji_spend(r, s.n / 16);
 }
 
 /* ---- case ---- */
 
-static void put_case(SnJiRun *r, SnText *t, SnJiText s, const char *at, SnJiCase to)
+static void put_case(SnJiRun *r, SnJiText s, const char *at, SnJiCase to)
 {
     uint32_t mapped[3];
     const int n = sn_ji_case_at(s.at, s.at + s.n, at, to, mapped);
     for (int i = 0; i < n; i++)
-        sn_ji_add_code(r, t, mapped[i]);
+        sn_ji_add_code(r, mapped[i]);
 }
 
 SnStatus sn_ji_case(SnJiRun *r, SnJiText s, SnJiCase to, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     for (const char *p = s.at; p < s.at + s.n; (void)sn_ji_next_code(&p))
-        put_case(r, &t, s, p, to);
+        put_case(r, s, p, to);
     SN_TRY(sn_ji_spend(r, s.n / 8));
-    return sn_ji_take(r, &t, out);
+    return sn_ji_take(r, outer, out);
 }
 
 /* Lower case of the upper case, but for Cherokee, which folds to its older capitals, and three others. */
-static void put_folded(SnJiRun *r, SnText *t, uint32_t cp)
+static void put_folded(SnJiRun *r, uint32_t cp)
 {
     const bool is_small = cp >= 0xAB70 && cp <= 0xABBF, is_late = cp >= 0x13F8 && cp <= 0x13FD;
     uint32_t upper[3], lower[3];
     if (is_small || is_late || (cp >= 0x13A0 && cp <= 0x13F5) || cp == 0x131) {
-        sn_ji_add_code(r, t, is_small ? cp - 0xAB70 + 0x13A0 : is_late ? cp - 8 : cp);
+        sn_ji_add_code(r, is_small ? cp - 0xAB70 + 0x13A0 : is_late ? cp - 8 : cp);
         return;
     }
     const int n = sn_ji_code_case(cp == 0x1E9E ? 0xDF : cp, SN_JI_TO_UPPER, upper);
     for (int i = 0; i < n; i++)
         for (int k = 0, m = sn_ji_code_case(upper[i], SN_JI_TO_LOWER, lower); k < m; k++)
-            sn_ji_add_code(r, t, lower[k]);
+            sn_ji_add_code(r, lower[k]);
 }
 
 SnStatus sn_ji_fold(SnJiRun *r, SnJiText s, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     for (const char *p = s.at; p < s.at + s.n;)
-        put_folded(r, &t, sn_ji_next_code(&p));
+        put_folded(r, sn_ji_next_code(&p));
     SN_TRY(sn_ji_spend(r, s.n / 4));
-    return sn_ji_take(r, &t, out);
+    return sn_ji_take(r, outer, out);
 }
 
 /* The case of each code point depends on whether the one before it was cased. */
 SnStatus sn_ji_mixed_case(SnJiRun *r, SnJiText s, SnJiMixedCase form, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     bool was_cased = false;
     for (const char *p = s.at; p < s.at + s.n;) {
         const char *at = p;
@@ -100,13 +100,13 @@ SnStatus sn_ji_mixed_case(SnJiRun *r, SnJiText s, SnJiMixedCase form, SnJiValue 
         else if (flags & SN_JI_LOWER)
             to = SN_JI_TO_UPPER;
         if (form == SN_JI_SWAP_CASE && !(flags & (SN_JI_LOWER | SN_JI_UPPER)))
-            sn_ji_add(r, &t, at, (size_t)(p - at));
+            sn_ji_add(r, at, (size_t)(p - at));
         else
-            put_case(r, &t, s, at, to);
+            put_case(r, s, at, to);
         was_cased = (flags & (SN_JI_UPPER | SN_JI_LOWER | SN_JI_TITLE)) != 0;
     }
     SN_TRY(sn_ji_spend(r, s.n / 8));
-    return sn_ji_take(r, &t, out);
+    return sn_ji_take(r, outer, out);
 }
 
 /* ---- strip, split ---- */
@@ -193,7 +193,7 @@ size_t sn_ji_find_last(SnJiRun *r, SnJiText s, SnJiText what, size_t from, size_
 
 SnStatus sn_ji_replace(SnJiRun *r, SnJiText s, SnJiText from, SnJiText to, int64_t most, SnJiValue *out)
 {
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     size_t at = 0;
     for (int64_t i = 0; most < 0 || i < most; i++) {
         /* Nothing is found before every code point, and at the end. */
@@ -207,14 +207,14 @@ SnStatus sn_ji_replace(SnJiRun *r, SnJiText s, SnJiText from, SnJiText to, int64
         }
         if (found == SIZE_MAX)
             break;
-        sn_ji_add(r, &t, s.at + at, found - at);
-        sn_ji_add(r, &t, to.at, to.n);
+        sn_ji_add(r, s.at + at, found - at);
+        sn_ji_add(r, to.at, to.n);
         at = found + from.n;
-        if (t.failed)
+        if (r->text->failed)
             break;
     }
-    sn_ji_add(r, &t, s.at + at, s.n - at);
-    SN_TRY(sn_ji_take(r, &t, out));
+    sn_ji_add(r, s.at + at, s.n - at);
+    SN_TRY(sn_ji_take(r, outer, out));
     return sn_ji_spend(r, s.n / 8);
 }
 
@@ -228,17 +228,17 @@ SnStatus sn_ji_escape(SnJiRun *r, SnJiValue v, SnJiValue *out)
     if (out->is_safe)
         return SN_OK;
     const SnJiText s = out->u.text;
-    SnText t = {.memory = r->memory};
+    const SnJiMark outer = sn_ji_begin(r);
     for (uint32_t i = 0; i < s.n; i++) {
         size_t k = 0;
         while (k < SN_COUNT(entities) && entities[k].from != s.at[i])
             k++;
         if (k < SN_COUNT(entities))
-            sn_ji_add(r, &t, entities[k].to, strlen(entities[k].to));
+            sn_ji_add(r, entities[k].to, strlen(entities[k].to));
         else
-            sn_ji_add(r, &t, &s.at[i], 1);
+            sn_ji_add(r, &s.at[i], 1);
     }
-    SN_TRY(sn_ji_take(r, &t, out));
+    SN_TRY(sn_ji_take(r, outer, out));
     out->is_safe = true;
     return sn_ji_spend(r, s.n / 8);
 }

@@ -9,55 +9,38 @@ static SnStatus parity(SnJiCall *c, SnJiValue *out)
 {
     bool is_equal = false;
     SnJiValue rest;
-    const bool is_odd = c->row->name[0] == 'o', divides = c->row->name[0] == 'd';
+    const bool divides = c->v[0].kind != SN_JI_MISSING;
     SN_TRY(sn_ji_math(c->run, SN_JI_OP_MOD, c->self, divides ? c->v[0] : sn_ji_int(2), &rest));
-    SN_TRY(sn_ji_equal(c->run, rest, sn_ji_int(is_odd), &is_equal));
+    SN_TRY(sn_ji_equal(c->run, rest, sn_ji_int(c->row->how), &is_equal));
     *out = sn_ji_bool(is_equal);
     return SN_OK;
 }
 
-static bool is_sequence(SnJiValue v)
-{
-    return v.kind == SN_JI_UNDEFINED || (v.kind >= SN_JI_STRING && v.kind <= SN_JI_RANGE);
-}
-
-static bool is_callable(SnJiValue v)
-{
-    return v.kind == SN_JI_UNDEFINED || v.kind == SN_JI_LOOP || v.kind == SN_JI_MACRO ||
-           v.kind == SN_JI_FUNCTION || v.kind == SN_JI_JOINER;
-}
-
+/* Is it of one of the kinds? */
 static SnStatus kind_test(SnJiCall *c, SnJiValue *out)
 {
+    *out = sn_ji_bool(c->row->how >> c->self.kind & 1);
+    return SN_OK;
+}
+
+static SnStatus bool_test(SnJiCall *c, SnJiValue *out)
+{
+    *out = sn_ji_bool(c->self.kind == SN_JI_BOOL && c->self.u.boolean == c->row->how);
+    return SN_OK;
+}
+
+static SnStatus escaped_test(SnJiCall *c, SnJiValue *out)
+{
+    *out = sn_ji_bool(c->self.is_safe);
+    return SN_OK;
+}
+
+static SnStatus row_test(SnJiCall *c, SnJiValue *out)
+{
     const SnJiValue v = c->self;
-    const char *name = c->row->name;
-    const struct {
-        const char *name;
-        bool is_true;
-    } facts[] = {
-        {"defined", v.kind != SN_JI_UNDEFINED},
-        {"undefined", v.kind == SN_JI_UNDEFINED},
-        {"none", v.kind == SN_JI_NONE},
-        {"boolean", v.kind == SN_JI_BOOL},
-        {"true", v.kind == SN_JI_BOOL && v.u.boolean},
-        {"false", v.kind == SN_JI_BOOL && !v.u.boolean},
-        {"integer", v.kind == SN_JI_INT || v.kind == SN_JI_BIG},
-        {"float", v.kind == SN_JI_FLOAT},
-        {"number", sn_ji_is_number(v)},
-        {"string", v.kind == SN_JI_STRING},
-        {"mapping", v.kind == SN_JI_DICT},
-        {"sequence", is_sequence(v)},
-        {"iterable", sn_ji_is_iterable(v)},
-        {"callable", is_callable(v)},
-        {"escaped", v.kind == SN_JI_STRING && v.is_safe},
-        {"filter", v.kind == SN_JI_STRING && sn_ji_filter(sn_ji_bytes(v))},
-        {"test", v.kind == SN_JI_STRING && sn_ji_test(sn_ji_bytes(v))},
-    };
-    if (strcmp(name, "filter") == 0 || strcmp(name, "test") == 0)
-        SN_TRY(sn_ji_hashable(c->run, v));
-    for (size_t i = 0; i < SN_COUNT(facts); i++)
-        if (strcmp(name, facts[i].name) == 0)
-            *out = sn_ji_bool(facts[i].is_true);
+    SN_TRY(sn_ji_hashable(c->run, v));
+    *out = sn_ji_bool(v.kind == SN_JI_STRING &&
+                      (c->row->how ? sn_ji_test : sn_ji_filter)(sn_ji_bytes(v)) != NULL);
     return SN_OK;
 }
 
@@ -65,7 +48,7 @@ static SnStatus case_test(SnJiCall *c, SnJiValue *out)
 {
     SnJiValue text;
     const SnJiArgs none = {0};
-    const SnBytes method = sn_bytes_str(c->row->name[0] == 'l' ? "islower" : "isupper");
+    const SnBytes method = sn_bytes_str(c->row->how ? "islower" : "isupper");
     SN_TRY(sn_ji_str(c->run, c->self, &text));
     return sn_ji_call_row(c->run, sn_ji_method(SN_JI_STRING, method), text, &none, out);
 }
@@ -101,17 +84,8 @@ static SnStatus same_test(SnJiCall *c, SnJiValue *out)
 
 static SnStatus order_test(SnJiCall *c, SnJiValue *out)
 {
-    const char *name = c->row->name;
-    const bool is_less = name[0] == 'l' || name[0] == '<';
-    const bool may_equal = name[1] == 'e' || name[1] == '=';
     bool v = false;
-    if (strcmp(name, "lessthan") == 0 || strcmp(name, "greaterthan") == 0)
-        SN_TRY(sn_ji_order(c->run, is_less ? SN_JI_OP_LT : SN_JI_OP_GT, c->self, c->v[0], &v));
-    else
-        SN_TRY(sn_ji_order(c->run,
-                           is_less ? (may_equal ? SN_JI_OP_LE : SN_JI_OP_LT)
-                                   : (may_equal ? SN_JI_OP_GE : SN_JI_OP_GT),
-                           c->self, c->v[0], &v));
+    SN_TRY(sn_ji_order(c->run, (SnJiOp)c->row->how, c->self, c->v[0], &v));
     *out = sn_ji_bool(v);
     return SN_OK;
 }
@@ -120,50 +94,58 @@ static SnStatus equal_test(SnJiCall *c, SnJiValue *out)
 {
     bool is_equal = false;
     SN_TRY(sn_ji_equal(c->run, c->self, c->v[0], &is_equal));
-    *out = sn_ji_bool(is_equal != (c->row->name[0] == 'n' || c->row->name[0] == '!'));
+    *out = sn_ji_bool(is_equal == (c->row->how == SN_JI_OP_EQ));
     return SN_OK;
 }
 
+#define KIND(k) (1u << SN_JI_##k)
+#define WHOLES  (KIND(INT) | KIND(BIG))
+#define NUMBERS (WHOLES | KIND(BOOL) | KIND(FLOAT))
+/* What is undefined is an empty sequence, and may be called: that fails. */
+#define SEQUENCES (KIND(UNDEFINED) | KIND(STRING) | KIND(LIST) | KIND(TUPLE) | KIND(DICT) | KIND(RANGE))
+#define ITERABLES (SEQUENCES | KIND(VIEW) | KIND(ITER) | KIND(LOOP))
+#define CALLABLES (KIND(UNDEFINED) | KIND(LOOP) | KIND(MACRO) | KIND(FUNCTION) | KIND(JOINER))
+
 const SnJiRow sn_ji_tests[] = {
-    {"odd", parity, ""},
-    {"even", parity, ""},
-    {"divisibleby", parity, "num"},
-    {"defined", kind_test, ""},
-    {"undefined", kind_test, ""},
-    {"none", kind_test, ""},
-    {"boolean", kind_test, ""},
-    {"true", kind_test, ""},
-    {"false", kind_test, ""},
-    {"integer", kind_test, ""},
-    {"float", kind_test, ""},
-    {"number", kind_test, ""},
-    {"string", kind_test, ""},
-    {"mapping", kind_test, ""},
-    {"sequence", kind_test, ""},
-    {"iterable", kind_test, ""},
-    {"callable", kind_test, ""},
-    {"escaped", kind_test, ""},
-    {"filter", kind_test, ""},
-    {"test", kind_test, ""},
-    {"lower", case_test, ""},
-    {"upper", case_test, ""},
+    {"odd", parity, "", 1},
+    {"even", parity, "", 0},
+    {"divisibleby", parity, "num", 0},
+    {"defined", kind_test, "", ~KIND(UNDEFINED)},
+    {"undefined", kind_test, "", KIND(UNDEFINED)},
+    {"none", kind_test, "", KIND(NONE)},
+    {"boolean", kind_test, "", KIND(BOOL)},
+    {"true", bool_test, "", true},
+    {"false", bool_test, "", false},
+    {"integer", kind_test, "", WHOLES},
+    {"float", kind_test, "", KIND(FLOAT)},
+    {"number", kind_test, "", NUMBERS},
+    {"string", kind_test, "", KIND(STRING)},
+    {"mapping", kind_test, "", KIND(DICT)},
+    {"sequence", kind_test, "", SEQUENCES},
+    {"iterable", kind_test, "", ITERABLES},
+    {"callable", kind_test, "", CALLABLES},
+    {"escaped", escaped_test, ""},
+    {"filter", row_test, "", false},
+    {"test", row_test, "", true},
+    {"lower", case_test, "", true},
+    {"upper", case_test, "", false},
     {"in", in_test, "seq"},
     {"sameas", same_test, "other"},
-    {"==", equal_test, "other"},
-    {"eq", equal_test, "other"},
-    {"equalto", equal_test, "other"},
-    {"!=", equal_test, "other"},
-    {"ne", equal_test, "other"},
-    {">", order_test, "other"},
-    {"gt", order_test, "other"},
-    {"greaterthan", order_test, "other"},
-    {">=", order_test, "other"},
-    {"ge", order_test, "other"},
-    {"<", order_test, "other"},
-    {"lt", order_test, "other"},
-    {"lessthan", order_test, "other"},
-    {"<=", order_test, "other"},
-    {"le", order_test, "other"},
+    {"==", equal_test, "other", SN_JI_OP_EQ},
+    {"eq", equal_test, "other", SN_JI_OP_EQ},
+    {"equalto", equal_test, "other", SN_JI_OP_EQ},
+    {"!=", equal_test, "other", SN_JI_OP_NE},
+    {"ne", equal_test, "other", SN_JI_OP_NE},
+    {">", order_test, "other", SN_JI_OP_GT},
+    {"gt", order_test, "other", SN_JI_OP_GT},
+    {"greaterthan", order_test, "other", SN_JI_OP_GT},
+    {">=", order_test, "other", SN_JI_OP_GE},
+    {"ge", order_test, "other", SN_JI_OP_GE},
+    {"<", order_test, "other", SN_JI_OP_LT},
+    {"lt", order_test, "other", SN_JI_OP_LT},
+    {"lessthan", order_test, "other", SN_JI_OP_LT},
+    {"<=", order_test, "other", SN_JI_OP_LE},
+    {"le", order_test, "other", SN_JI_OP_LE},
     {0},
 };
 
@@ -176,15 +158,7 @@ const SnJiRow *sn_ji_test(SnBytes name)
 
 static SnStatus range(SnJiCall *c, SnJiValue *out)
 {
-    int64_t part[3] = {0, 0, 1};
-    for (int i = 0; i < 3; i++)
-        if (c->v[i].kind != SN_JI_MISSING) {
-            SN_TRY(sn_ji_defined(c->run, c->v[i]));
-            if (!sn_ji_is_int(c->v[i]))
-                return sn_ji_fail(c->run, "'%s' object cannot be interpreted as an integer",
-                                  sn_ji_type(c->v[i]));
-            part[i] = sn_ji_integer(c->v[i]);
-        }
+    int64_t part[] = {c->v[0].u.integer, c->v[1].u.integer, c->v[2].u.integer};
     if (c->v[1].kind == SN_JI_MISSING) {
         part[1] = part[0];
         part[0] = 0;
@@ -202,7 +176,7 @@ static SnStatus range(SnJiCall *c, SnJiValue *out)
                           SN_JI_MAX_RANGE);
     SnJiRange *g = sn_arena_alloc(&c->run->arena, sizeof *g);
     if (!g)
-        return sn_ji_stop(c->run, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(c->run);
     *g = (SnJiRange){part[0], part[1], part[2], (size_t)n};
     *out = (SnJiValue){.kind = SN_JI_RANGE, .u = {.range = g}};
     return SN_OK;
@@ -211,10 +185,9 @@ static SnStatus range(SnJiCall *c, SnJiValue *out)
 /* dict(mapping or pairs, name=value ...); namespace() is the same but for its names. */
 static SnStatus dict(SnJiCall *c, SnJiValue *out)
 {
-    const bool is_namespace = c->row->name[0] == 'n';
-    const SnJiValue *at = NULL, *pair = NULL;
-    size_t n = 0, npair = 0;
-    SN_TRY(sn_ji_dict(c->run, is_namespace ? SN_JI_NAMESPACE : SN_JI_DICT, out));
+    const bool is_namespace = c->row->how == SN_JI_NAMESPACE;
+    SnJiItems all = {0}, pair;
+    SN_TRY(sn_ji_dict(c->run, (SnJiKind)c->row->how, out));
     if (c->args.n > 1)
         return sn_ji_fail(c->run, "dict expected at most 1 argument, got %zu", c->args.n);
     const bool is_mapping = c->args.n && c->args.at[0].kind == SN_JI_DICT;
@@ -222,13 +195,13 @@ static SnStatus dict(SnJiCall *c, SnJiValue *out)
         SN_TRY(sn_ji_dict_set(c->run, out->u.dict, c->args.at[0].u.dict->at[i].key,
                               c->args.at[0].u.dict->at[i].value));
     if (c->args.n && !is_mapping)
-        SN_TRY(sn_ji_items(c->run, c->args.at[0], &at, &n));
-    for (size_t i = 0; i < n; i++) {
-        SN_TRY(sn_ji_items(c->run, at[i], &pair, &npair));
-        if (npair != 2)
+        SN_TRY(sn_ji_items(c->run, c->args.at[0], &all));
+    for (size_t i = 0; i < all.n; i++) {
+        SN_TRY(sn_ji_items(c->run, all.at[i], &pair));
+        if (pair.n != 2)
             return sn_ji_fail(c->run, "dictionary update sequence element #%zu has length %zu; 2 is required",
-                              i, npair);
-        SN_TRY(sn_ji_dict_set(c->run, out->u.dict, pair[0], pair[1]));
+                              i, pair.n);
+        SN_TRY(sn_ji_dict_set(c->run, out->u.dict, pair.at[0], pair.at[1]));
     }
     for (size_t i = 0; i < c->args.nkw; i++) {
         const SnBytes name = c->args.kw[i].name;
@@ -245,12 +218,12 @@ static SnStatus dict(SnJiCall *c, SnJiValue *out)
 
 static SnStatus cycler(SnJiCall *c, SnJiValue *out)
 {
-    const bool is_joiner = c->row->name[0] == 'j';
+    const bool is_joiner = c->row->how == SN_JI_JOINER;
     const size_t n = is_joiner ? 1 : c->args.n;
     SnJiCycler *cycle = sn_arena_alloc(&c->run->arena, sizeof *cycle);
     SnJiValue *item = sn_arena_array(&c->run->arena, n + 1, sizeof *item);
     if (!cycle || !item)
-        return sn_ji_stop(c->run, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(c->run);
     if (n == 0)
         return sn_ji_fail(c->run, "at least one item has to be provided");
     if (is_joiner)
@@ -258,7 +231,7 @@ static SnStatus cycler(SnJiCall *c, SnJiValue *out)
     else
         memcpy(item, c->args.at, n * sizeof *item);
     *cycle = (SnJiCycler){item, n, 0};
-    *out = (SnJiValue){.kind = is_joiner ? SN_JI_JOINER : SN_JI_CYCLER, .u = {.cycler = cycle}};
+    *out = (SnJiValue){.kind = (uint8_t)c->row->how, .u = {.cycler = cycle}};
     return SN_OK;
 }
 
@@ -271,14 +244,14 @@ static SnStatus raise_exception(SnJiCall *c, SnJiValue *out)
 }
 
 /* One directive of strftime, with English names; false: another one. */
-static bool put_time(SnText *t, char what, const struct tm *at)
+static bool say_time(SnJiRun *r, char what, const struct tm *at)
 {
     static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                        "Thursday", "Friday", "Saturday"};
     static const char *const months[] = {"January",   "February", "March",    "April",
                                          "May",       "June",     "July",     "August",
                                          "September", "October",  "November", "December"};
-    const char *day = days[at->tm_wday % 7], *month = months[at->tm_mon % 12];
+    const char *const day = days[at->tm_wday % 7], *const month = months[at->tm_mon % 12];
     const int hour = at->tm_hour % 12 ? at->tm_hour % 12 : 12;
     const struct {
         char what;
@@ -296,19 +269,19 @@ static bool put_time(SnText *t, char what, const struct tm *at)
                    {'u', 1, at->tm_wday ? at->tm_wday : 7}};
     for (size_t i = 0; i < SN_COUNT(numbers); i++)
         if (numbers[i].what == what) {
-            sn_text_printf(t, "%0*d", numbers[i].width, numbers[i].value);
+            sn_text_printf(r->text, "%0*d", numbers[i].width, numbers[i].value);
             return true;
         }
     if (what == 'A' || what == 'a')
-        sn_text_add(t, day, what == 'A' ? strlen(day) : 3);
+        sn_ji_add(r, day, what == 'A' ? strlen(day) : 3);
     else if (what == 'B' || what == 'b' || what == 'h')
-        sn_text_add(t, month, what == 'B' ? strlen(month) : 3);
+        sn_ji_add(r, month, what == 'B' ? strlen(month) : 3);
     else if (what == 'p')
-        sn_text_add(t, at->tm_hour < 12 ? "AM" : "PM", 2);
+        sn_ji_say(r, at->tm_hour < 12 ? "AM" : "PM");
     else if (what == 'e')
-        sn_text_printf(t, "%2d", at->tm_mday);
+        sn_text_printf(r->text, "%2d", at->tm_mday);
     else if (what == '%')
-        sn_text_add(t, "%", 1);
+        sn_ji_say(r, "%");
     else
         return false;
     return true;
@@ -325,16 +298,17 @@ static const char *time_form(char what)
                                         : NULL;
 }
 
-static bool put_times(SnText *t, const char *p, const char *end, const struct tm *at)
+static bool say_times(SnJiRun *r, const char *p, const char *end, const struct tm *at)
 {
+    SnText *t = r->text;
     for (; p < end; p++) {
         const char *form = *p == '%' && p + 1 < end ? time_form(p[1]) : NULL;
         /* A - takes away what fills a number. */
         const bool is_bare = *p == '%' && end - p > 2 && p[1] == '-';
         const size_t from = t->n;
         if (*p != '%' || p + 1 == end)
-            sn_text_add(t, p, 1);
-        else if (form ? !put_times(t, form, form + strlen(form), at) : !put_time(t, p[1 + is_bare], at))
+            sn_ji_add(r, p, 1);
+        else if (form ? !say_times(r, form, form + strlen(form), at) : !say_time(r, p[1 + is_bare], at))
             return false;
         while (is_bare && !t->failed && t->n > from + 1 && strchr("0 ", t->at[from])) {
             memmove(t->at + from, t->at + from + 1, t->n - from);
@@ -348,26 +322,24 @@ static bool put_times(SnText *t, const char *p, const char *end, const struct tm
 static SnStatus strftime_now(SnJiCall *c, SnJiValue *out)
 {
     struct tm local;
-    SnText t = {.memory = c->run->memory};
+    const SnJiText form = c->v[0].u.text;
     const time_t now = c->run->o->now ? (time_t)c->run->o->now : time(NULL);
-    if (c->v[0].kind != SN_JI_STRING)
-        return sn_ji_fail(c->run, "strftime_now() takes a string");
     if (!localtime_r(&now, &local))
         return sn_ji_fail(c->run, "the time is out of range");
-    if (put_times(&t, c->v[0].u.text.at, c->v[0].u.text.at + c->v[0].u.text.n, &local))
-        return sn_ji_take(c->run, &t, out);
-    sn_text_clear(&t);
-    return sn_ji_fail(c->run, "strftime_now(): an unknown directive");
+    const SnJiMark outer = sn_ji_begin(c->run);
+    if (!say_times(c->run, form.at, form.at + form.n, &local))
+        return sn_ji_fail(c->run, "strftime_now(): an unknown directive");
+    return sn_ji_take(c->run, outer, out);
 }
 
 const SnJiRow sn_ji_globals[] = {
-    {"range", range, "start stop? step?"},
-    {"dict", dict, "*"},
-    {"namespace", dict, "*"},
-    {"cycler", cycler, "*"},
-    {"joiner", cycler, "sep?"},
-    {"lipsum", sn_ji_lipsum, "n? html? min? max?"},
+    {"range", range, "start:i stop:i? step:i=1"},
+    {"dict", dict, "*", SN_JI_DICT},
+    {"namespace", dict, "*", SN_JI_NAMESPACE},
+    {"cycler", cycler, "*", SN_JI_CYCLER},
+    {"joiner", cycler, "sep?", SN_JI_JOINER},
+    {"lipsum", sn_ji_lipsum, "n:i=5 html? min:i=20 max:i=100"},
     {"raise_exception", raise_exception, "message"},
-    {"strftime_now", strftime_now, "format"},
+    {"strftime_now", strftime_now, "format:s"},
     {0},
 };

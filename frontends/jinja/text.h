@@ -43,6 +43,13 @@ int sn_ji_code_case(uint32_t cp, SnJiCase to, uint32_t out[3]); /* returns how m
 /* Of the code point at `at` in a text: a capital sigma that ends a word has a lower case of its own. */
 int sn_ji_case_at(const char *text, const char *end, const char *at, SnJiCase to, uint32_t out[3]);
 
+static inline unsigned sn_ji_digit(char c) /* of a base up to 36; 36: none */
+{
+    const char low = (char)(c | 32);
+    return c >= '0' && c <= '9'       ? (unsigned)(c - '0')
+           : low >= 'a' && low <= 'z' ? (unsigned)(low - 'a' + 10)
+                                      : 36;
+}
 /* The code point at p, which is valid UTF-8; *p goes past it. */
 uint32_t sn_ji_next_code(const char **p);
 uint32_t sn_ji_code_before(const char **p); /* and back */

@@ -227,33 +227,26 @@ static Span middle_of(Span word)
 
 typedef struct Links {
     SnJiRun *r;
-    SnText *t;
     SnJiText attrs; /* rel and target */
-    const SnJiValue *scheme;
-    size_t nscheme;
+    SnJiItems scheme;
     int64_t limit;
     bool is_limited;
 } Links;
 
-static void put(Links *l, const char *s)
-{
-    sn_ji_add(l->r, l->t, s, strlen(s));
-}
-
 static void put_span(Links *l, Span s)
 {
-    sn_ji_add(l->r, l->t, s.at, (size_t)(s.end - s.at));
+    sn_ji_add(l->r, s.at, (size_t)(s.end - s.at));
 }
 
 static void put_link(Links *l, const char *scheme, Span s, bool has_attrs, Span shown)
 {
-    put(l, "<a href=\"");
-    put(l, scheme);
+    sn_ji_say(l->r, "<a href=\"");
+    sn_ji_say(l->r, scheme);
     put_span(l, s);
-    put(l, "\"");
+    sn_ji_say(l->r, "\"");
     if (has_attrs)
-        sn_ji_add(l->r, l->t, l->attrs.at, l->attrs.n);
-    put(l, ">");
+        sn_ji_add(l->r, l->attrs.at, l->attrs.n);
+    sn_ji_say(l->r, ">");
     put_span(l, shown);
 }
 
@@ -268,16 +261,16 @@ static void put_address(Links *l, Span s)
     if (is_cut)
         shown.end = s.at + (n > 0 ? sn_ji_byte_of(text, (size_t)n) : 0);
     put_link(l, has_scheme ? "" : "https://", s, true, shown);
-    put(l, is_cut ? "...</a>" : "</a>");
+    sn_ji_say(l->r, is_cut ? "...</a>" : "</a>");
 }
 
 static void put_other(Links *l, Span s)
 {
-    for (size_t i = 0; i < l->nscheme; i++) {
-        const SnJiText scheme = l->scheme[i].u.text;
+    for (size_t i = 0; i < l->scheme.n; i++) {
+        const SnJiText scheme = l->scheme.at[i].u.text;
         if ((size_t)(s.end - s.at) > scheme.n && memcmp(s.at, scheme.at, scheme.n) == 0) {
             put_link(l, "", s, true, s);
-            put(l, "</a>");
+            sn_ji_say(l->r, "</a>");
             return;
         }
     }
@@ -296,7 +289,7 @@ static void put_word(Links *l, Span word)
     } else if (is_mail(mail) &&
                (is_mailto || (!begins(s, "www.") && *s.at != '@' && !memchr(s.at, ':', n)))) {
         put_link(l, is_mailto ? "" : "mailto:", s, false, mail);
-        put(l, "</a>");
+        sn_ji_say(l->r, "</a>");
     } else {
         put_other(l, s);
     }
@@ -321,7 +314,7 @@ static bool is_scheme(SnJiValue v)
 }
 
 /* The words of rel and those that are always there, in order and once each. */
-static SnStatus put_rel(SnJiCall *c, SnText *t)
+static SnStatus put_rel(SnJiCall *c)
 {
     const SnJiArgs none = {0};
     SnJiValue words, rel = c->v[3].kind > SN_JI_NONE && sn_ji_truth(c->v[3]) ? c->v[3] : sn_ji_literal("");
@@ -339,46 +332,39 @@ static SnStatus put_rel(SnJiCall *c, SnText *t)
         if (i && sn_bytes_equal(sn_ji_bytes(list->at[i]), sn_ji_bytes(list->at[i - 1])))
             continue;
         SN_TRY(sn_ji_escape(c->run, list->at[i], &word));
-        sn_ji_add(c->run, t, i ? " " : " rel=\"", i ? 1 : 6);
-        SN_TRY(sn_ji_put(c->run, t, word));
+        sn_ji_add(c->run, i ? " " : " rel=\"", i ? 1 : 6);
+        SN_TRY(sn_ji_put(c->run, word));
     }
-    sn_ji_add(c->run, t, "\"", 1);
+    sn_ji_add(c->run, "\"", 1);
     return SN_OK;
 }
 
-static SnStatus put_target(SnJiCall *c, SnText *t)
+static SnStatus put_target(SnJiCall *c)
 {
     SnJiValue target;
     if (c->v[2].kind <= SN_JI_NONE || !sn_ji_truth(c->v[2]))
         return SN_OK;
     SN_TRY(sn_ji_escape(c->run, c->v[2], &target));
-    sn_ji_add(c->run, t, " target=\"", 9);
-    SN_TRY(sn_ji_put(c->run, t, target));
-    sn_ji_add(c->run, t, "\"", 1);
+    sn_ji_add(c->run, " target=\"", 9);
+    SN_TRY(sn_ji_put(c->run, target));
+    sn_ji_add(c->run, "\"", 1);
     return SN_OK;
 }
 
 static SnStatus read_options(SnJiCall *c, Links *l)
 {
-    SnText attrs = {.memory = c->run->memory};
     SnJiValue text;
-    l->is_limited = c->v[0].kind > SN_JI_NONE;
-    if (l->is_limited && !sn_ji_is_int(c->v[0]))
-        return sn_ji_fail(c->run, "urlize: the limit is no integer");
-    l->limit = l->is_limited ? sn_ji_integer(c->v[0]) : 0;
+    l->is_limited = c->v[0].kind != SN_JI_MISSING;
+    l->limit = c->v[0].u.integer;
     if (c->v[4].kind > SN_JI_NONE)
-        SN_TRY(sn_ji_items(c->run, c->v[4], &l->scheme, &l->nscheme));
-    for (size_t i = 0; i < l->nscheme; i++)
-        if (l->scheme[i].kind != SN_JI_STRING || !is_scheme(l->scheme[i]))
+        SN_TRY(sn_ji_items(c->run, c->v[4], &l->scheme));
+    for (size_t i = 0; i < l->scheme.n; i++)
+        if (l->scheme.at[i].kind != SN_JI_STRING || !is_scheme(l->scheme.at[i]))
             return sn_ji_fail(c->run, "urlize: not a valid URI scheme prefix");
-    SnStatus st = put_rel(c, &attrs);
-    if (st == SN_OK)
-        st = put_target(c, &attrs);
-    if (st != SN_OK) {
-        sn_text_clear(&attrs);
-        return st;
-    }
-    SN_TRY(sn_ji_take(c->run, &attrs, &text));
+    const SnJiMark outer = sn_ji_begin(c->run);
+    SN_TRY(put_rel(c));
+    SN_TRY(put_target(c));
+    SN_TRY(sn_ji_take(c->run, outer, &text));
     l->attrs = text.u.text;
     return SN_OK;
 }
@@ -395,13 +381,13 @@ static bool is_no_blank(uint32_t cp)
 
 SnStatus sn_ji_urlize(SnJiCall *c, SnJiValue *out)
 {
-    SnText t = {.memory = c->run->memory};
-    Links l = {.r = c->run, .t = &t};
+    Links l = {.r = c->run};
     SnJiValue text;
     SN_TRY(read_options(c, &l));
     SN_TRY(sn_ji_escape(c->run, c->self, &text));
-    SN_TRY(sn_ji_spend(c->run, 1 + text.u.text.n / 4 * (1 + l.nscheme)));
+    SN_TRY(sn_ji_spend(c->run, 1 + text.u.text.n / 4 * (1 + l.scheme.n)));
     Span s = {text.u.text.at, text.u.text.at + text.u.text.n};
+    const SnJiMark outer = sn_ji_begin(c->run);
     while (s.at < s.end) {
         Span word = s;
         (void)run(&s, is_blank);
@@ -411,5 +397,5 @@ SnStatus sn_ji_urlize(SnJiCall *c, SnJiValue *out)
         word.end = s.at;
         put_word(&l, word);
     }
-    return sn_ji_take(c->run, &t, out);
+    return sn_ji_take(c->run, outer, out);
 }

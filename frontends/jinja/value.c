@@ -40,9 +40,37 @@ SnStatus sn_ji_down(SnJiRun *r)
     return sn_ji_spend(r, 1);
 }
 
-static SnStatus no_memory(SnJiRun *r)
+SnStatus sn_ji_no_memory(SnJiRun *r)
 {
     return sn_ji_stop(r, SN_ENOMEM, "no memory, or more than a template may use");
+}
+
+SnJiState sn_ji_state(SnJiRun *r)
+{
+    r->is_late = false;
+    return (SnJiState){r->at, r->text->n, r->depth, r->text->failed};
+}
+
+SnStatus sn_ji_meet(SnJiRun *r, const SnError *late)
+{
+    *r->err = *late;
+    r->is_late = true;
+    return late->code;
+}
+
+SnStatus sn_ji_late(SnJiRun *r, SnStatus st, const SnJiState *from, SnError **late)
+{
+    if (st == SN_OK || !r->is_late)
+        return st;
+    *late = sn_arena_alloc(&r->arena, sizeof **late);
+    if (!*late)
+        return sn_ji_no_memory(r);
+    **late = *r->err;
+    r->at = from->at;
+    r->text->n = from->n;
+    r->text->failed = from->failed;
+    r->depth = from->depth;
+    return SN_OK;
 }
 
 /* ---- texts ---- */
@@ -54,39 +82,57 @@ SnJiValue sn_ji_text_value(const char *at, size_t n)
 
 SnStatus sn_ji_copy(SnJiRun *r, const char *at, size_t n, SnJiValue *out)
 {
-    char *own = n <= r->max_memory ? sn_arena_strndup(&r->arena, at ? at : "", n) : NULL;
+    char *own = n <= r->max_memory ? sn_arena_strndup(&r->arena, at, n) : NULL;
     if (!own)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *out = sn_ji_text_value(own, n);
     return sn_ji_spend(r, n / 64);
 }
 
-SnStatus sn_ji_take(SnJiRun *r, SnText *t, SnJiValue *out)
+SnJiMark sn_ji_begin(SnJiRun *r)
 {
-    const SnStatus st = t->failed ? no_memory(r) : sn_ji_copy(r, t->at, t->n, out);
-    sn_text_clear(t);
-    return st;
+    const SnJiMark outer = r->at;
+    if (outer.level == 0)
+        r->root_end = r->text->n;
+    r->at = (SnJiMark){r->text->n, outer.level + 1};
+    return outer;
 }
 
-void sn_ji_add(SnJiRun *r, SnText *t, const char *at, size_t n)
+SnStatus sn_ji_take(SnJiRun *r, SnJiMark outer, SnJiValue *out)
 {
-    if (n > r->max_size || t->n > r->max_size - n)
-        t->failed = true;
+    const size_t begin = r->at.begin, n = r->text->n - begin;
+    if (r->text->failed)
+        return sn_ji_no_memory(r);
+    SN_TRY(sn_ji_copy(r, n ? r->text->at + begin : "", n, out));
+    r->text->n = begin;
+    r->at = outer;
+    return SN_OK;
+}
+
+void sn_ji_add(SnJiRun *r, const char *at, size_t n)
+{
+    if (n > r->max_size || r->text->n - r->at.begin > r->max_size - n)
+        r->text->failed = true;
     else
-        sn_text_add(t, at, n);
+        sn_text_add(r->text, at, n);
 }
 
-void sn_ji_fill(SnJiRun *r, SnText *t, const char *at, size_t n, int64_t count)
+void sn_ji_say(SnJiRun *r, const char *s)
 {
-    t->failed = t->failed || (count > 0 && n && (uint64_t)count > r->max_size / n);
-    for (int64_t i = 0; i < count && !t->failed; i++)
-        sn_ji_add(r, t, at, n);
+    sn_ji_add(r, s, strlen(s));
 }
 
-void sn_ji_add_code(SnJiRun *r, SnText *t, uint32_t cp)
+void sn_ji_fill(SnJiRun *r, const char *at, size_t n, int64_t count)
+{
+    r->text->failed = r->text->failed || (count > 0 && n && (uint64_t)count > r->max_size / n);
+    for (int64_t i = 0; i < count && !r->text->failed; i++)
+        sn_ji_add(r, at, n);
+}
+
+void sn_ji_add_code(SnJiRun *r, uint32_t cp)
 {
     char utf8[4];
-    sn_ji_add(r, t, utf8, (size_t)sn_utf8_put(cp, utf8));
+    sn_ji_add(r, utf8, (size_t)sn_utf8_put(cp, utf8));
 }
 
 SnStatus sn_ji_undefined(SnJiRun *r, SnJiValue *out, const char *format, ...)
@@ -99,7 +145,7 @@ SnStatus sn_ji_undefined(SnJiRun *r, SnJiValue *out, const char *format, ...)
     const size_t size = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     const char *own = sn_arena_strndup(&r->arena, text, size);
     if (!own)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *out = (SnJiValue){.kind = SN_JI_UNDEFINED, .u = {.message = own}};
     return SN_OK;
 }
@@ -116,7 +162,7 @@ SnStatus sn_ji_list(SnJiRun *r, SnJiKind kind, size_t cap, SnJiValue *out)
     SnJiList *list = sn_arena_alloc(&r->arena, sizeof *list);
     SnJiValue *at = cap ? sn_arena_array(&r->arena, cap, sizeof *at) : NULL;
     if (!list || (cap && !at))
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *list = (SnJiList){.at = at, .cap = cap};
     *out = (SnJiValue){.kind = (uint8_t)kind, .u = {.list = list}};
     return SN_OK;
@@ -129,7 +175,7 @@ SnStatus sn_ji_append(SnJiRun *r, SnJiValue v, SnJiValue item)
         const size_t cap = list->cap ? 2 * list->cap : 4;
         SnJiValue *at = sn_arena_array(&r->arena, cap, sizeof *at);
         if (!at)
-            return no_memory(r);
+            return sn_ji_no_memory(r);
         if (list->n)
             memcpy(at, list->at, list->n * sizeof *at);
         list->at = at;
@@ -150,7 +196,7 @@ SnStatus sn_ji_iter(SnJiRun *r, const char *type, SnJiValue list, SnJiValue *out
 {
     SnJiIter *iter = sn_arena_alloc(&r->arena, sizeof *iter);
     if (!iter)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *iter = (SnJiIter){.at = list.u.list->at, .n = list.u.list->n, .type = type};
     *out = (SnJiValue){.kind = SN_JI_ITER, .u = {.iter = iter}};
     return SN_OK;
@@ -160,7 +206,7 @@ SnStatus sn_ji_function(SnJiRun *r, const SnJiRow *row, SnJiValue self, SnJiValu
 {
     SnJiBound *bound = sn_arena_alloc(&r->arena, sizeof *bound);
     if (!bound)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *bound = (SnJiBound){row, self};
     *out = (SnJiValue){.kind = SN_JI_FUNCTION, .u = {.bound = bound}};
     return SN_OK;
@@ -207,7 +253,7 @@ SnStatus sn_ji_dict(SnJiRun *r, SnJiKind kind, SnJiValue *out)
 {
     SnJiDict *d = sn_arena_alloc(&r->arena, sizeof *d);
     if (!d)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     *out = (SnJiValue){.kind = (uint8_t)kind, .u = {.dict = d}};
     return SN_OK;
 }
@@ -258,7 +304,7 @@ static SnStatus grow_dict(SnJiRun *r, SnJiDict *d)
     SnJiPair *at = sn_arena_array(&r->arena, cap, sizeof *at);
     uint32_t *slot = cap > SMALL_DICT ? sn_arena_array(&r->arena, 2 * cap, sizeof *slot) : NULL;
     if (!at || (cap > SMALL_DICT && !slot) || cap > UINT32_MAX / 2)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     if (d->n)
         memcpy(at, d->at, d->n * sizeof *at);
     d->at = at;
@@ -310,7 +356,7 @@ SnStatus sn_ji_from_json(SnJiRun *r, const SnJson *v, SnJiValue *out)
     case SN_JSON_STRING:
     case SN_JSON_LATER:
         if (v->u.string.n >= UINT32_MAX)
-            return no_memory(r);
+            return sn_ji_no_memory(r);
         *out = sn_ji_text_value((const char *)v->u.string.at, v->u.string.n);
         return SN_OK;
     case SN_JSON_ARRAY:
@@ -364,40 +410,32 @@ const char *sn_ji_type(SnJiValue v)
     return v.kind == SN_JI_VIEW ? v.u.list->type : v.is_safe ? "Markup" : names[v.kind];
 }
 
-bool sn_ji_truth(SnJiValue v)
+/* SIZE_MAX: it has no length. */
+static size_t length_of(SnJiValue v)
 {
     switch ((SnJiKind)v.kind) {
-    case SN_JI_MISSING:
-    case SN_JI_UNDEFINED:
-    case SN_JI_NONE:
-        return false;
-    case SN_JI_BOOL:
-        return v.u.boolean;
-    case SN_JI_INT:
-        return v.u.integer != 0;
-    case SN_JI_FLOAT:
-        return v.u.number != 0;
     case SN_JI_STRING:
-        return v.u.text.n > 0;
+        return v.u.text.count;
     case SN_JI_LIST:
     case SN_JI_TUPLE:
     case SN_JI_VIEW:
-        return v.u.list->n > 0;
+        return v.u.list->n;
     case SN_JI_DICT:
-        return v.u.dict->n > 0;
+        return v.u.dict->n;
     case SN_JI_RANGE:
-        return v.u.range->n > 0;
-    case SN_JI_BIG:
-    case SN_JI_ITER:
-    case SN_JI_NAMESPACE:
-    case SN_JI_LOOP:
-    case SN_JI_MACRO:
-    case SN_JI_FUNCTION:
-    case SN_JI_CYCLER:
-    case SN_JI_JOINER:
-        return true;
+        return v.u.range->n;
+    default:
+        return SIZE_MAX;
     }
-    return true;
+}
+
+bool sn_ji_truth(SnJiValue v)
+{
+    if (v.kind <= SN_JI_NONE)
+        return false;
+    if (v.kind == SN_JI_FLOAT)
+        return v.u.number != 0;
+    return sn_ji_is_int(v) ? sn_ji_integer(v) != 0 : length_of(v) != 0;
 }
 
 /* ---- equality and order ---- */
@@ -542,15 +580,14 @@ SnStatus sn_ji_contains(SnJiRun *r, SnJiValue item, SnJiValue in, bool *out)
         *out = pair != NULL;
         return SN_OK;
     }
-    const SnJiValue *at = NULL;
-    size_t n = 0;
+    SnJiItems items;
     if (!sn_ji_is_iterable(in))
         return sn_ji_fail(r, "argument of type '%s' is not iterable", sn_ji_type(in));
-    SN_TRY(sn_ji_items(r, in, &at, &n));
+    SN_TRY(sn_ji_items(r, in, &items));
     *out = false;
-    for (size_t i = 0; i < n && !*out; i++)
-        SN_TRY(sn_ji_equal(r, at[i], item, out));
-    return sn_ji_spend(r, n / 4);
+    for (size_t i = 0; i < items.n && !*out; i++)
+        SN_TRY(sn_ji_equal(r, items.at[i], item, out));
+    return sn_ji_spend(r, items.n / 4);
 }
 
 /* ---- iterating ---- */
@@ -563,33 +600,13 @@ bool sn_ji_is_iterable(SnJiValue v)
 
 SnStatus sn_ji_length(SnJiRun *r, SnJiValue v, size_t *out)
 {
-    switch ((SnJiKind)v.kind) {
-    case SN_JI_UNDEFINED:
-        *out = 0;
-        return SN_OK;
-    case SN_JI_STRING:
-        *out = v.u.text.count;
-        return SN_OK;
-    case SN_JI_LIST:
-    case SN_JI_TUPLE:
-    case SN_JI_VIEW:
-        *out = v.u.list->n;
-        return SN_OK;
-    case SN_JI_DICT:
-        *out = v.u.dict->n;
-        return SN_OK;
-    case SN_JI_RANGE:
-        *out = v.u.range->n;
-        return SN_OK;
-    case SN_JI_LOOP: {
-        SnJiValue length;
+    SnJiValue length;
+    *out = v.kind == SN_JI_UNDEFINED ? 0 : length_of(v);
+    if (v.kind == SN_JI_LOOP) {
         SN_TRY(sn_ji_loop_attr(r, v.u.loop, sn_bytes_str("length"), &length));
         *out = (size_t)length.u.integer;
-        return SN_OK;
     }
-    default:
-        return sn_ji_fail(r, "object of type '%s' has no len()", sn_ji_type(v));
-    }
+    return *out != SIZE_MAX ? SN_OK : sn_ji_fail(r, "object of type '%s' has no len()", sn_ji_type(v));
 }
 
 static SnStatus list_of(SnJiRun *r, SnJiValue v, SnJiValue *list)
@@ -612,30 +629,23 @@ static SnStatus list_of(SnJiRun *r, SnJiValue v, SnJiValue *list)
     return SN_OK;
 }
 
-SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, const SnJiValue **at, size_t *n)
+SnStatus sn_ji_items(SnJiRun *r, SnJiValue v, SnJiItems *out)
 {
     SnJiValue list = v;
-    *n = 0;
+    *out = (SnJiItems){0};
     if (v.kind == SN_JI_UNDEFINED)
         return SN_OK;
     if (v.kind == SN_JI_ITER) {
         SnJiIter *iter = v.u.iter;
-        *n = iter->n - iter->pos;
-        *at = *n ? iter->at + iter->pos : NULL;
+        *out = (SnJiItems){iter->n ? iter->at + iter->pos : NULL, iter->n - iter->pos};
         iter->pos = iter->n;
-        if (iter->late) {
-            *r->err = *iter->late;
-            r->is_late = true;
-            return iter->late->code;
-        }
-        return SN_OK;
+        return iter->late ? sn_ji_meet(r, iter->late) : SN_OK;
     }
     if (!sn_ji_is_iterable(v) || v.kind == SN_JI_LOOP)
         return sn_ji_fail(r, "'%s' object is not iterable", sn_ji_type(v));
     if (v.kind == SN_JI_STRING || v.kind == SN_JI_DICT || v.kind == SN_JI_RANGE)
         SN_TRY(list_of(r, v, &list));
-    *at = list.u.list->at;
-    *n = list.u.list->n;
+    *out = (SnJiItems){list.u.list->at, list.u.list->n};
     return SN_OK;
 }
 
@@ -659,7 +669,7 @@ static SnStatus merge(SnJiRun *r, SnJiValue *key, SnJiValue *item, SnJiValue *sp
     return SN_OK;
 }
 
-static void reverse_items(SnJiValue *at, size_t n)
+void sn_ji_reverse(SnJiValue *at, size_t n)
 {
     for (size_t i = 0; i < n / 2; i++) {
         const SnJiValue t = at[i];
@@ -672,11 +682,11 @@ SnStatus sn_ji_sort(SnJiRun *r, SnJiValue *key, SnJiValue *item, size_t n, bool 
 {
     SnJiValue *spare = n > 1 ? sn_arena_array(&r->arena, 2 * n, sizeof *spare) : NULL;
     if (n > 1 && !spare)
-        return no_memory(r);
+        return sn_ji_no_memory(r);
     /* Equal items keep their order in both directions. */
     if (reverse) {
-        reverse_items(key, n);
-        reverse_items(item, n);
+        sn_ji_reverse(key, n);
+        sn_ji_reverse(item, n);
     }
     for (size_t width = 1; width < n; width *= 2)
         for (size_t low = 0; low + width < n; low += 2 * width) {
@@ -684,8 +694,8 @@ SnStatus sn_ji_sort(SnJiRun *r, SnJiValue *key, SnJiValue *item, size_t n, bool 
             SN_TRY(merge(r, key, item, spare, low, low + width, high));
         }
     if (reverse) {
-        reverse_items(key, n);
-        reverse_items(item, n);
+        sn_ji_reverse(key, n);
+        sn_ji_reverse(item, n);
     }
     return SN_OK;
 }

@@ -121,23 +121,23 @@ typedef struct SnJiArgs {
     size_t nkw;
 } SnJiArgs;
 
-/* A filter, test, global, method or property. params: names with a ? where one may be left out, divided by
- * spaces;
- * "*": takes anything, and looks at args; "=": a property, called as it is read. */
+/* A filter, test, global, method or property. params, divided by spaces: name, then perhaps a type (`:i` an
+ * integer, `:n` one or none, `:s` a string, `:t` one or none) and `?` where it may be left out, or `=` and
+ * the integer it then is. "*": takes anything, and looks at args; "=": a property, called as it is read. */
 #define SN_JI_MAX_PARAMS 6
 typedef struct SnJiCall {
     SnJiRun *run;
     const SnJiRow *row;
     SnJiValue self;                /* what is filtered or tested, or whose method it is */
-    SnJiValue v[SN_JI_MAX_PARAMS]; /* MISSING: not given */
+    SnJiValue v[SN_JI_MAX_PARAMS]; /* MISSING: not given, or none where that is allowed */
     SnJiArgs args;
 } SnJiCall;
 typedef SnStatus SnJiFn(SnJiCall *c, SnJiValue *out);
 struct SnJiRow {
     const char *name;
-    SnJiFn
-        *call; /* NULL: refused by name; without params too: the sandbox hides it, as it changes its object */
+    SnJiFn *call; /* NULL: refused by name; without params too: the sandbox hides it, it changes its object */
     const char *params;
+    uint32_t how; /* tells apart the rows of one function */
     bool is_lazy; /* gives a generator: an error is one when that is gone through */
 };
 

@@ -18,7 +18,7 @@ static SnStatus codes_of(SnJiRun *r, SnJiText s, Codes *out)
     uint32_t *at = sn_arena_array(&r->arena, (size_t)s.count + 1, sizeof *at);
     uint32_t *byte = sn_arena_array(&r->arena, (size_t)s.count + 1, sizeof *byte);
     if (!at || !byte)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     const char *p = s.at;
     size_t n = 0;
     for (; p < s.at + s.n && n < s.count; n++) {
@@ -103,7 +103,6 @@ typedef struct Wrap {
     SnJiText line, by;
     size_t width;
     bool breaks_words, on_hyphens, has_lines;
-    SnText *out;
 } Wrap;
 
 /* str.strip() leaves nothing of it. */
@@ -119,8 +118,8 @@ static void put_line(Wrap *w, size_t from, size_t to)
     if (from == to)
         return;
     if (w->has_lines)
-        sn_ji_add(w->r, w->out, w->by.at, w->by.n);
-    sn_ji_add(w->r, w->out, w->line.at + w->c.byte[from], w->c.byte[to] - w->c.byte[from]);
+        sn_ji_add(w->r, w->by.at, w->by.n);
+    sn_ji_add(w->r, w->line.at + w->c.byte[from], w->c.byte[to] - w->c.byte[from]);
     w->has_lines = true;
 }
 
@@ -175,7 +174,7 @@ static SnStatus wrap_lines(Wrap *w, const SnJiList *lines)
         w->line = lines->at[i].u.text;
         w->has_lines = false;
         if (i)
-            sn_ji_add(w->r, w->out, w->by.at, w->by.n);
+            sn_ji_add(w->r, w->by.at, w->by.n);
         SN_TRY(codes_of(w->r, w->line, &w->c));
         SN_TRY(wrap_line(w));
     }
@@ -184,17 +183,12 @@ static SnStatus wrap_lines(Wrap *w, const SnJiList *lines)
 
 SnStatus sn_ji_wordwrap(SnJiCall *c, SnJiValue *out)
 {
-    SnText t = {.memory = c->run->memory};
-    SnJiValue lines, by = sn_ji_literal("\n");
-    const bool has_width = c->v[0].kind != SN_JI_MISSING;
-    const int64_t width = has_width && sn_ji_is_int(c->v[0]) ? sn_ji_integer(c->v[0]) : 79;
+    const SnJiValue by = c->v[2].kind == SN_JI_MISSING ? sn_ji_literal("\n") : c->v[2];
+    const int64_t width = c->v[0].u.integer;
+    SnJiValue lines;
     SN_TRY(sn_ji_defined(c->run, c->self));
-    if (c->self.kind != SN_JI_STRING || (has_width && !sn_ji_is_int(c->v[0])))
-        return sn_ji_fail(c->run, "wordwrap: expected a string and a whole number");
-    if (c->v[2].kind != SN_JI_MISSING && c->v[2].kind != SN_JI_NONE)
-        by = c->v[2];
-    if (by.kind != SN_JI_STRING)
-        return sn_ji_fail(c->run, "wordwrap: wrapstring is no string");
+    if (c->self.kind != SN_JI_STRING)
+        return sn_ji_fail(c->run, "wordwrap: expected a string");
     SN_TRY(sn_ji_split_lines(c->run, c->self.u.text, false, &lines));
     if (width <= 0 && lines.u.list->n)
         return sn_ji_fail(c->run, "invalid width %lld (must be > 0)", (long long)width);
@@ -202,21 +196,13 @@ SnStatus sn_ji_wordwrap(SnJiCall *c, SnJiValue *out)
               .by = by.u.text,
               .width = (size_t)width,
               .breaks_words = c->v[1].kind == SN_JI_MISSING || sn_ji_truth(c->v[1]),
-              .on_hyphens = c->v[3].kind == SN_JI_MISSING || sn_ji_truth(c->v[3]),
-              .out = &t};
-    const SnStatus st = wrap_lines(&w, lines.u.list);
-    if (st == SN_OK)
-        return sn_ji_take(c->run, &t, out);
-    sn_text_clear(&t);
-    return st;
+              .on_hyphens = c->v[3].kind == SN_JI_MISSING || sn_ji_truth(c->v[3])};
+    const SnJiMark outer = sn_ji_begin(c->run);
+    SN_TRY(wrap_lines(&w, lines.u.list));
+    return sn_ji_take(c->run, outer, out);
 }
 
 /* ---- pprint ---- */
-
-typedef struct Print {
-    SnJiRun *r;
-    SnText *out;
-} Print;
 
 static SnStatus sorted(SnJiRun *r, SnJiValue v, SnJiValue *out);
 
@@ -239,7 +225,7 @@ static SnStatus sorted_dict(SnJiRun *r, SnJiValue v, SnJiValue *out)
     SnJiValue *item = sn_arena_array(&r->arena, n + 1, sizeof *item);
     SnJiValue *type = sn_arena_array(&r->arena, n + 1, sizeof *type);
     if (!key || !item || !type)
-        return sn_ji_stop(r, SN_ENOMEM, "no memory");
+        return sn_ji_no_memory(r);
     for (size_t i = 0; i < n; i++) {
         item[i] = sn_ji_int((int64_t)i);
         type[i] =
@@ -277,78 +263,49 @@ static SnStatus sorted(SnJiRun *r, SnJiValue v, SnJiValue *out)
     return SN_OK;
 }
 
-static SnStatus repr(SnJiRun *r, SnJiValue v, SnJiText *out)
+static void put_break(SnJiRun *r, int64_t indent)
 {
-    SnText t = {.memory = r->memory};
-    SnJiValue text;
-    const SnStatus st = sn_ji_put_repr(r, &t, v);
-    if (st != SN_OK) {
-        sn_text_clear(&t);
-        return st;
-    }
-    SN_TRY(sn_ji_take(r, &t, &text));
-    *out = text.u.text;
-    return SN_OK;
+    sn_ji_say(r, "\n");
+    sn_ji_fill(r, " ", 1, indent);
 }
 
-static void put_break(const Print *p, int64_t indent)
-{
-    sn_ji_add(p->r, p->out, "\n", 1);
-    sn_ji_fill(p->r, p->out, " ", 1, indent);
-}
+static SnStatus print(SnJiRun *r, SnJiValue v, int64_t indent, int64_t allowance, int level);
 
-static SnStatus print(const Print *p, SnJiValue v, int64_t indent, int64_t allowance, int level);
-
-static SnStatus print_items(const Print *p, SnJiValue v, int64_t indent, int64_t allowance, int level)
+/* A list, tuple or dict, of which each item has a line. */
+static SnStatus print_items(SnJiRun *r, SnJiValue v, int64_t indent, int64_t allowance, int level)
 {
-    const bool is_list = v.kind == SN_JI_LIST;
-    const char *end = is_list ? "]" : v.u.list->n == 1 ? ",)" : ")";
-    const size_t n = v.u.list->n;
-    sn_ji_add(p->r, p->out, is_list ? "[" : "(", 1);
+    const bool is_dict = v.kind == SN_JI_DICT, is_list = v.kind == SN_JI_LIST;
+    const size_t n = is_dict ? v.u.dict->n : v.u.list->n;
+    const char *const end = is_dict ? "}" : is_list ? "]" : n == 1 ? ",)" : ")";
+    sn_ji_say(r, is_dict ? "{" : is_list ? "[" : "(");
     for (size_t i = 0; i < n; i++) {
-        SN_TRY(
-            print(p, v.u.list->at[i], indent + 1, i + 1 < n ? 1 : allowance + (int64_t)strlen(end), level));
-        if (i + 1 < n) {
-            sn_ji_add(p->r, p->out, ",", 1);
-            put_break(p, indent + 1);
+        SnJiValue key = sn_ji_none;
+        int64_t used = 1;
+        if (i) {
+            sn_ji_say(r, ",");
+            put_break(r, indent + 1);
         }
-    }
-    sn_ji_add(p->r, p->out, end, strlen(end));
-    return SN_OK;
-}
-
-static SnStatus print_dict(const Print *p, SnJiValue v, int64_t indent, int64_t allowance, int level)
-{
-    const size_t n = v.u.dict->n;
-    sn_ji_add(p->r, p->out, "{", 1);
-    for (size_t i = 0; i < n; i++) {
-        SnJiText key;
-        SN_TRY(repr(p->r, v.u.dict->at[i].key, &key));
-        sn_ji_add(p->r, p->out, key.at, key.n);
-        sn_ji_add(p->r, p->out, ": ", 2);
-        SN_TRY(print(p, v.u.dict->at[i].value, indent + 1 + key.count + 2, i + 1 < n ? 1 : allowance + 1,
-                     level));
-        if (i + 1 < n) {
-            sn_ji_add(p->r, p->out, ",", 1);
-            put_break(p, indent + 1);
+        if (is_dict) {
+            SN_TRY(sn_ji_repr(r, v.u.dict->at[i].key, &key));
+            SN_TRY(sn_ji_put(r, key));
+            sn_ji_say(r, ": ");
+            used += key.u.text.count + 2;
         }
+        SN_TRY(print(r, is_dict ? v.u.dict->at[i].value : v.u.list->at[i], indent + used,
+                     i + 1 < n ? 1 : allowance + (int64_t)strlen(end), level));
     }
-    sn_ji_add(p->r, p->out, "}", 1);
+    sn_ji_say(r, end);
     return SN_OK;
 }
 
 /* ---- strings over lines ---- */
 
-typedef struct Pieces { /* reprs of parts of a string */
-    const Print *p;
-    SnJiValue list;
-} Pieces;
-
-static SnStatus add_piece(const Pieces *x, const char *at, size_t n)
+/* The repr of a part of a string. */
+static SnStatus add_piece(SnJiRun *r, SnJiValue list, const char *at, const char *end)
 {
-    SnJiText text;
-    SN_TRY(repr(x->p->r, sn_ji_text_value(at, n), &text));
-    return sn_ji_append(x->p->r, x->list, sn_ji_text_value(text.at, text.n));
+    SnJiValue text;
+    SN_TRY(sn_ji_repr(r, sn_ji_text_value(at, (size_t)(end - at)), &text));
+    return sn_ji_append(r, list, text);
 }
 
 /* Behind a word and the white space after it. */
@@ -365,91 +322,70 @@ static const char *word_end(const char *at, const char *end)
 }
 
 /* A line that is too long goes in words. */
-static SnStatus add_words(const Pieces *x, SnJiText line, bool is_last, int64_t width, int64_t allowance)
+static SnStatus add_words(SnJiRun *r, SnJiValue list, SnJiText line, int64_t width, int64_t last_width)
 {
     const char *end = line.at + line.n, *begin = line.at;
     for (const char *at = line.at; at < end;) {
         const char *next = word_end(at, end);
-        SnJiText text;
-        const int64_t room = is_last && next == end ? width - allowance : width;
-        SN_TRY(repr(x->p->r, sn_ji_text_value(begin, (size_t)(next - begin)), &text));
-        if (text.count > room) {
+        SnJiValue text;
+        SN_TRY(sn_ji_repr(r, sn_ji_text_value(begin, (size_t)(next - begin)), &text));
+        if (text.u.text.count > (next == end ? last_width : width)) {
             if (at > begin)
-                SN_TRY(add_piece(x, begin, (size_t)(at - begin)));
+                SN_TRY(add_piece(r, list, begin, at));
             begin = at;
         }
         at = next;
     }
-    return begin < end ? add_piece(x, begin, (size_t)(end - begin)) : SN_OK;
+    return begin < end ? add_piece(r, list, begin, end) : SN_OK;
 }
 
-static SnStatus print_text(const Print *p, SnJiValue v, int64_t indent, int64_t allowance, int level)
+static SnStatus print_text(SnJiRun *r, SnJiValue v, int64_t indent, int64_t allowance, int level)
 {
-    SnJiRun *r = p->r;
-    Pieces x = {.p = p};
-    SnJiValue lines;
-    SnJiText text = {0};
+    SnJiValue pieces, lines, text;
     const bool is_alone = level == 1;
     indent += is_alone;
     allowance += is_alone;
-    SN_TRY(sn_ji_list(r, SN_JI_LIST, 4, &x.list));
+    SN_TRY(sn_ji_list(r, SN_JI_LIST, 4, &pieces));
     SN_TRY(sn_ji_split_lines(r, v.u.text, true, &lines));
     for (size_t i = 0; i < lines.u.list->n; i++) {
-        const SnJiText line = lines.u.list->at[i].u.text;
-        const bool is_last = i + 1 == lines.u.list->n;
-        SN_TRY(repr(r, sn_ji_text_value(line.at, line.n), &text));
-        SN_TRY(text.count <= PRINT_WIDTH - indent - (is_last ? allowance : 0)
-                   ? sn_ji_append(r, x.list, sn_ji_text_value(text.at, text.n))
-                   : add_words(&x, line, is_last, PRINT_WIDTH - indent, allowance));
+        const SnJiValue line = lines.u.list->at[i];
+        const int64_t width = PRINT_WIDTH - indent, room = width - (i + 1 == lines.u.list->n ? allowance : 0);
+        SN_TRY(sn_ji_repr(r, line, &text));
+        SN_TRY(text.u.text.count <= room ? sn_ji_append(r, pieces, text)
+                                         : add_words(r, pieces, line.u.text, width, room));
     }
-    const size_t n = x.list.u.list->n;
-    if (n <= 1) {
-        SN_TRY(n ? SN_OK : repr(r, v, &text));
-        sn_ji_add(r, p->out, text.at, text.n);
-        return SN_OK;
-    }
-    sn_ji_add(r, p->out, "(", is_alone);
-    for (size_t i = 0; i < n; i++) {
-        const SnJiText part = x.list.u.list->at[i].u.text;
+    const SnJiList *all = pieces.u.list;
+    if (all->n == 0)
+        return sn_ji_put_repr(r, v);
+    sn_ji_say(r, is_alone && all->n > 1 ? "(" : "");
+    for (size_t i = 0; i < all->n; i++) {
         if (i)
-            put_break(p, indent);
-        sn_ji_add(r, p->out, part.at, part.n);
+            put_break(r, indent);
+        SN_TRY(sn_ji_put(r, all->at[i]));
     }
-    sn_ji_add(r, p->out, ")", is_alone);
+    sn_ji_say(r, is_alone && all->n > 1 ? ")" : "");
     return SN_OK;
 }
 
-static SnStatus print(const Print *p, SnJiValue v, int64_t indent, int64_t allowance, int level)
+static SnStatus print(SnJiRun *r, SnJiValue v, int64_t indent, int64_t allowance, int level)
 {
-    SnJiText text;
-    SnStatus st = SN_OK;
-    SN_TRY(repr(p->r, v, &text));
-    if (text.count > PRINT_WIDTH - indent - allowance) {
-        SN_TRY(sn_ji_down(p->r));
-        if (v.kind == SN_JI_STRING && !v.is_safe)
-            st = print_text(p, v, indent, allowance, level + 1);
-        else if (v.kind == SN_JI_DICT)
-            st = print_dict(p, v, indent, allowance, level + 1);
-        else if (v.kind == SN_JI_LIST || v.kind == SN_JI_TUPLE)
-            st = print_items(p, v, indent, allowance, level + 1);
-        else
-            sn_ji_add(p->r, p->out, text.at, text.n);
-        p->r->depth--;
-        return st;
-    }
-    sn_ji_add(p->r, p->out, text.at, text.n);
+    SnJiValue text;
+    const bool is_text = v.kind == SN_JI_STRING && !v.is_safe;
+    SN_TRY(sn_ji_repr(r, v, &text));
+    if (text.u.text.count <= PRINT_WIDTH - indent - allowance ||
+        (!is_text && v.kind != SN_JI_DICT && v.kind != SN_JI_LIST && v.kind != SN_JI_TUPLE))
+        return sn_ji_put(r, text);
+    SN_TRY(sn_ji_down(r));
+    SN_TRY((is_text ? print_text : print_items)(r, v, indent, allowance, level + 1));
+    r->depth--;
     return SN_OK;
 }
 
 SnStatus sn_ji_pprint(SnJiCall *c, SnJiValue *out)
 {
-    SnText t = {.memory = c->run->memory};
-    const Print p = {c->run, &t};
+    const SnJiMark outer = sn_ji_begin(c->run);
     SnJiValue v;
     SN_TRY(sorted(c->run, c->self, &v));
-    const SnStatus st = print(&p, v, 0, 0, 0);
-    if (st == SN_OK)
-        return sn_ji_take(c->run, &t, out);
-    sn_text_clear(&t);
-    return st;
+    SN_TRY(print(c->run, v, 0, 0, 0));
+    return sn_ji_take(c->run, outer, out);
 }
