@@ -294,6 +294,7 @@ typedef struct Steps { /* of a normaliser: what they do to characters one by one
     const SnDraftNorm *map;
     uint32_t form, sign; /* form: a character that it changes becomes so many times as long */
     bool has_lower, has_cjk, has_compat;
+    bool parts; /* white space of any kind is gone, and parts what signs come before */
 } Steps;
 
 /* May it put white space where there was none? A pattern that is not known might. */
@@ -349,6 +350,7 @@ static bool read_steps(const SnTokDraft *d, Steps *all)
     while (at < d->nsplit && d->split[at].kind != SN_SPLIT_SIGN)
         at++;
     all->sign = at < d->nsplit ? (uint32_t)d->sign.n : 0;
+    all->parts = at > 0;
     for (uint32_t i = 0; i < at && at < d->nsplit; i++) {
         const SnTokSplit *s = &d->split[i];
         if (s->kind != SN_SPLIT_CLASS || s->flags != SN_CP_SPACE || s->code_point != SN_TOK_NONE ||
@@ -371,7 +373,7 @@ static uint32_t block_width(const Steps *s, uint32_t first)
         is_changed |= s->form > 1 && ((c->flags & SN_CP_DECOMPOSES) ||
                                       (s->has_compat && (sn_form(s->t, cp) & SN_FORM_COMPAT)));
         is_cjk |= s->has_cjk && (c->flags & SN_CP_CJK);
-        is_space |= c->flags & SN_CP_SPACE;
+        is_space |= s->parts && (c->flags & SN_CP_SPACE);
         is_lower |= s->has_lower && c->lower != 0;
     }
     uint8_t byte[4];
@@ -402,7 +404,8 @@ bool sn_draft_widths(const SnTokDraft *d, const SnTokTable *t, uint8_t *width)
     if (!read_steps(d, &s))
         return false;
     for (uint32_t c = 0; c < 128; c++)
-        width[c] = (uint8_t)(1 + (sn_code_class(c)->flags & SN_CP_SPACE ? s.sign : 0));
+        width[c] =
+            (uint8_t)(1 + (c == ' ' || (s.parts && (sn_code_class(c)->flags & SN_CP_SPACE)) ? s.sign : 0));
     for (uint32_t b = 1; b <= SN_CP_LAST >> 7; b++) {
         const bool is_same = b > 16 && b != 512 && sn_code_first[b] == sn_code_first[b - 1] && !s.has_compat;
         width[128 + b] = is_same ? width[127 + b] : (uint8_t)block_width(&s, b << 7);

@@ -84,18 +84,28 @@ static Sign sign_of(const SnTokTable *t)
     return (Sign){text, s->arg & SN_SIGN_REPLACES ? code : ' ', s->arg};
 }
 
+static inline uint32_t code_at(SnBytes text, size_t at, uint32_t space, size_t *size)
+{
+    *size = text.at[at] < 0x80 ? 1 : sn_tok_char_size(text.at + at, text.n - at);
+    const uint32_t code = sn_tok_code_point(text.at + at, *size);
+    return code == ' ' ? space : code;
+}
+
+static inline bool is_joined(const uint8_t *bits, uint32_t a, uint32_t b)
+{
+    const uint32_t bit = sn_tok_junction(a, b);
+    return bits[bit >> 3] >> (bit & 7) & 1;
+}
+
 static void cut_junctions(const SnTokTable *t, SnBytes text, size_t at, Ends *e)
 {
     const uint8_t *bits = sn_tok_JUNCTION(t);
     const uint32_t space = sign_of(t).code;
     uint32_t n = 0, last = 0;
     for (size_t begin = at, size; n < BATCH && at < text.n; at += size) {
-        size = text.at[at] < 0x80 ? 1 : sn_tok_char_size(text.at + at, text.n - at);
-        uint32_t code = sn_tok_code_point(text.at + at, size);
-        code = code == ' ' ? space : code;
-        const uint32_t bit = sn_tok_junction(last, code);
+        const uint32_t code = code_at(text, at, space, &size);
         e->at[n] = (uint32_t)at;
-        n += at > begin && !(bits[bit >> 3] >> (bit & 7) & 1);
+        n += at > begin && !is_joined(bits, last, code);
         last = code;
     }
     if (n < BATCH)
@@ -231,6 +241,69 @@ static SnStatus put_words(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, const 
     return SN_OK;
 }
 
+/* ---- lines: where spaces are few, most words are one character, and a line may be known as a whole ------
+ */
+
+static bool may_cut(const SnTokTable *t, SnBytes text, size_t at)
+{
+    const uint32_t space = sign_of(t).code;
+    size_t last = at - 1, size;
+    if (sn_tok_is_tail(text.at[at]))
+        return false;
+    while (sn_tok_is_tail(text.at[last]))
+        last--;
+    return !is_joined(sn_tok_JUNCTION(t), code_at(text, last, space, &size), code_at(text, at, space, &size));
+}
+
+/* The line that begins at `at`, or a part of it; {NULL, 0}: it is not worth it. */
+static SnBytes line_at(const SnTokTable *t, SnBytes text, size_t at)
+{
+    enum { LEAST = 16, MOST = 2048, SPACES = 1, JOINED = 64 };
+    const size_t left = text.n - at, most = left < MOST ? left : MOST;
+    const uint8_t *const p = text.at + at, *newline = memchr(p, '\n', most);
+    const size_t least = newline != NULL ? (size_t)(newline - p) + 1 : most;
+    uint8_t nspace = 0;
+    for (size_t i = 0; i < LEAST && least >= LEAST; i++)
+        nspace = (uint8_t)(nspace + (p[i] == ' '));
+    if (least < LEAST || nspace > SPACES)
+        return sn_bytes(NULL, 0);
+    for (size_t n = least; n < least + JOINED; n++)
+        if (n == left || may_cut(t, text, at + n))
+            return sn_bytes(p, n);
+    return sn_bytes(NULL, 0);
+}
+
+/* Begins a line, if there is none; true: it is known, and was put. */
+static bool put_line(const SnTokEncoder *e, SnTokWords *w, SnTokSink *out)
+{
+    if (w->line_end > 0 || e->cache.few == NULL || e->in_unit || w->cut_at == 0)
+        return false;
+    const SnBytes line = line_at(e->t, w->split.text, w->cut_at);
+    if (line.n == 0)
+        return false;
+    const size_t end = w->cut_at + line.n;
+    const size_t n =
+        sn_word_copy_long(&e->cache, sn_word_hash(line), line, out->id + out->n, out->max - out->n);
+    if (n != SIZE_MAX) {
+        out->n += n;
+        w->cut_at = end;
+        return true;
+    }
+    w->line = w->cut_at;
+    w->line_end = end;
+    w->line_id = out->n;
+    return false;
+}
+
+static void keep_line(const SnTokEncoder *e, SnTokWords *w, const SnTokSink *out)
+{
+    if (w->line_end == 0 || w->cut_at < w->line_end)
+        return;
+    sn_word_keep(&e->cache, sn_bytes(w->split.text.at + w->line, w->line_end - w->line), out->id + w->line_id,
+                 out->n - w->line_id);
+    w->line_end = 0;
+}
+
 SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError *err)
 {
     const bool has_pattern = w->cut == SN_TOK_CUT_PATTERN;
@@ -240,12 +313,13 @@ SnStatus sn_tok_cut_run(SnTokEncoder *e, SnTokWords *w, SnTokSink *out, SnError 
     p.has_v3 = e->h->has_v3;
     if (w->in_word)
         SN_TRY(sn_tok_words_one(e, w, out, err));
-    while (w->cut_at < text.n) {
+    for (keep_line(e, w, out); w->cut_at < text.n; keep_line(e, w, out)) {
         const size_t begin = w->cut_at;
+        ends.n = 0;
         if (has_pattern)
             cut_pattern(&p, text, begin, &ends);
-        else
-            cut_junctions(e->t, text, begin, &ends);
+        else if (!put_line(e, w, out))
+            cut_junctions(e->t, sn_bytes(text.at, w->line_end > 0 ? w->line_end : text.n), begin, &ends);
         for (uint32_t i = 0, n; i < ends.n; i += n) {
             n = ends.n - i < BATCH ? ends.n - i : BATCH;
             SN_TRY(put_words(e, w, out, ends.at + i, n, err));

@@ -65,9 +65,13 @@ size_t sn_tok_well_formed(const uint8_t *p, size_t left, size_t *bad)
 
 bool sn_tok_ascii(SnBytes text)
 {
+    enum { PART = 256 };
     uint8_t all = 0;
-    for (size_t i = 0; i < text.n; i++)
-        all |= text.at[i];
+    for (size_t i = 0, end; i < text.n && all < 0x80; i = end) {
+        end = text.n - i < PART ? text.n : i + PART;
+        for (size_t k = i; k < end; k++)
+            all |= text.at[k];
+    }
     return all < 0x80;
 }
 
@@ -80,7 +84,7 @@ static void copy_repaired(Op *op, State *st, const uint8_t *from, size_t n)
 
 static void repair(Op *op, State *st)
 {
-    enum { STRETCH = 1024 };
+    enum { STRETCH = 1 << 14 };
     static const uint8_t replacement[3] = {0xEF, 0xBF, 0xBD};
     const SnBytes row = op->row;
     for (size_t n = 0; st->read < row.n && !sn_tok_due(&op->e.clock, n + 1); st->read += n) {

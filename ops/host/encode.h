@@ -31,8 +31,10 @@ typedef enum SnTokCut { SN_TOK_CUT_NOT, SN_TOK_CUT_PATTERN, SN_TOK_CUT_JUNCTIONS
 typedef struct SnTokWords {
     SnTokSplitter split;
     SnTokCut cut;
-    size_t cut_at; /* the next word begins here */
-    bool has_sign; /* CUT_JUNCTIONS: the word has the sign put before it */
+    size_t cut_at;         /* the next word begins here */
+    bool has_sign;         /* CUT_JUNCTIONS: the word has the sign put before it */
+    size_t line, line_end; /* CUT_JUNCTIONS: what the words are of, to be kept as one; end 0: nothing */
+    size_t line_id;        /* its first id */
     bool is_first;
     bool in_word;
     SnTokEvent word;

@@ -16,8 +16,10 @@ _Static_assert(sizeof(State) <= SN_TOK_ROOM_SCRATCH, "SN_TOK_ROOM_SCRATCH");
 typedef struct Widths {
     const uint8_t *at;
     size_t low, replacement; /* the widest up to the space; of U+FFFD */
-    bool is_plain;           /* ASCII above the space is 1 wide */
-    bool is_narrow;          /* and no other character is wider than its UTF-8 */
+    uint8_t odd[4];          /* ASCII above the space that is wider than 1: where added tokens begin */
+    uint32_t nodd;
+    bool is_plain;  /* these are all of it */
+    bool is_narrow; /* and no other character is wider than its UTF-8 */
     bool has_v3;
 } Widths;
 
@@ -35,11 +37,29 @@ static Widths widths_of(const SnTokTable *t, bool is_long, bool has_v3)
     Widths w = {.at = sn_tok_WIDTH(t), .is_plain = true, .has_v3 = has_v3};
     for (uint32_t c = 0; c < 128; c++) {
         w.low = c <= ' ' && w.at[c] > w.low ? w.at[c] : w.low;
-        w.is_plain &= c <= ' ' || w.at[c] == 1;
+        w.is_plain &= c <= ' ' || w.at[c] == 1 || w.nodd < SN_COUNT(w.odd);
+        if (w.is_plain && c > ' ' && w.at[c] > 1)
+            w.odd[w.nodd++] = (uint8_t)c;
     }
     w.replacement = w.at[SN_TOK_WIDTH_OF(0xFFFD)];
     w.is_narrow = is_long && w.is_plain && is_narrow(w.at);
     return w;
+}
+
+/* What n bytes, at most CHUNK, need beyond one each, where they are not narrower. */
+static inline size_t beyond(const Widths *w, const uint8_t *p, size_t n)
+{
+    uint8_t nlow = 0;
+    for (size_t i = 0; i < n; i++)
+        nlow = (uint8_t)(nlow + (p[i] <= ' '));
+    size_t sum = (w->low - 1) * nlow;
+    for (uint32_t k = 0; k < w->nodd; k++) {
+        uint8_t count = 0;
+        for (size_t i = 0; i < n; i++)
+            count = (uint8_t)(count + (p[i] == w->odd[k]));
+        sum += (w->at[w->odd[k]] - 1u) * count;
+    }
+    return sum;
 }
 
 /* Adds the bytes of well-formed UTF-8 that there are up to `stop`, and what spaces need; returns where they
@@ -48,24 +68,22 @@ static size_t add_narrow(const Widths *w, SnBytes text, size_t at, size_t stop, 
 {
     const uint8_t *p = text.at + at;
     const size_t n = sn_utf8_prefix_on(sn_bytes(p, (stop < text.n ? stop : text.n) - at), w->has_v3);
-    size_t nlow = 0;
-    for (size_t i = 0; i < n; i++)
-        nlow += p[i] <= ' ';
-    *room += n + (w->low - 1) * nlow;
+    size_t i = 0;
+    for (; n - i >= CHUNK; i += CHUNK)
+        *room += CHUNK + beyond(w, p + i, CHUNK);
+    *room += n - i + beyond(w, p + i, n - i);
     return at + n;
 }
 
 /* false: not all of the chunk is ASCII. */
 static inline bool add_ascii(const Widths *w, const uint8_t *p, size_t *room)
 {
-    uint8_t all = 0, nlow = 0;
-    for (int i = 0; i < CHUNK; i++) {
+    uint8_t all = 0;
+    for (int i = 0; i < CHUNK; i++)
         all |= p[i];
-        nlow = (uint8_t)(nlow + (p[i] <= ' '));
-    }
     if (all >= 0x80)
         return false;
-    *room += CHUNK + (w->low - 1) * nlow;
+    *room += CHUNK + beyond(w, p, CHUNK);
     return true;
 }
 

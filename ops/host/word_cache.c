@@ -70,16 +70,23 @@ size_t sn_word_put_many(const SnWordFew *w, int32_t *out)
 
 uint64_t sn_word_hash(SnBytes word)
 {
-    uint64_t h = word.n, part = 0;
+    uint64_t h = word.n, other = 0, part = 0;
+    size_t i = 0;
     if (word.n > LONGEST)
         return 0;
-    for (size_t i = 0; i + sizeof part < word.n; i += sizeof part) {
+    for (; i + 2 * sizeof part < word.n; i += 2 * sizeof part) {
+        memcpy(&part, word.at + i, sizeof part);
+        h = (h ^ part ^ h >> 29) * 0x9E3779B97F4A7C15u;
+        memcpy(&part, word.at + i + sizeof part, sizeof part);
+        other = (other ^ part ^ other >> 29) * 0xC2B2AE3D27D4EB4Fu;
+    }
+    for (h ^= other; i + sizeof part < word.n; i += sizeof part) {
         memcpy(&part, word.at + i, sizeof part);
         h = (h ^ part ^ h >> 29) * 0x9E3779B97F4A7C15u;
     }
     if (word.n >= sizeof part)
         memcpy(&part, word.at + word.n - sizeof part, sizeof part);
-    for (size_t i = 0; i < word.n && word.n < sizeof part; i++)
+    for (i = 0; i < word.n && word.n < sizeof part; i++)
         part = part << 8 | word.at[i];
     h = (h ^ part ^ h >> 29) * 0x9E3779B97F4A7C15u;
     return h ^ h >> 32;

@@ -512,6 +512,36 @@ static void rows_that_share_their_bytes_may_exceed_the_bound(void **state)
     assert_fails(SN_ESHAPE, run_encode(&f->arena, load(f, PLAIN), &v, NULL, &whole, &r, &err));
 }
 
+/* run_encode compares with and without a cache. In the vocabulary a merge goes over ends of lines, over a
+ * space, and over one kind of word alone. */
+static void lines_of_few_spaces_are_known_as_a_whole(void **state)
+{
+    enum { LINES = 40 };
+    Fixture *f = *state;
+    SnError err;
+    RunResult r;
+    const SnBytes table =
+        load(f, "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"\xE3\x81\x82\":1,"
+                "\"\xE3\x81\x84\":2,\"\\n\":3,\"x\":4,\"\\n\\n\":5,\"\\nx\":6,\"\xE3\x81\x82x\":7,"
+                "\"x \":8,\" \":9},\"merges\":[[\"\\n\",\"\\n\"],[\"\\n\",\"x\"],[\"\xE3\x81\x82\",\"x\"],"
+                "[\"x\",\" \"]]}}");
+    static const char *const parts[] = {"\xE3\x81\x82", "\xE3\x81\x84", "x", "x x",
+                                        "\xE4\xB8\xAD", "\n",           "y"};
+    static const char *const ends[] = {"\n", "\n\n", "\n\n\n", "\nx", "\r\n", " \n"};
+    SnText text = {.memory = sn_allocator(f->ctx)};
+    uint32_t seed = 1;
+    for (int i = 0; i < LINES; i++) {
+        seed = i % 3 == 2 ? seed : (uint32_t)i; /* some come again */
+        const uint32_t nparts = seed % 7 == 0 ? 2500 : 10 + seed;
+        for (uint32_t k = 0, h = seed; k < nparts; k++, h = h * 1664525u + 1013904223u)
+            sn_text_printf(&text, "%s", parts[(h >> 16) % (k % 97 == 0 ? 7 : 5)]);
+        sn_text_printf(&text, "%s", ends[seed % SN_COUNT(ends)]);
+    }
+    assert_false(text.failed);
+    assert_ok(encode(f, table, text.at, NULL, &whole, &r, &err));
+    sn_text_clear(&text);
+}
+
 static void damaged_tables_are_refused(void **state)
 {
     Fixture *f = *state;
@@ -621,6 +651,7 @@ int main(void)
         cmocka_unit_test(a_negative_id_does_not_decode),
         cmocka_unit_test(a_deadline_does_not_change_results),
         cmocka_unit_test(rows_that_share_their_bytes_may_exceed_the_bound),
+        cmocka_unit_test(lines_of_few_spaces_are_known_as_a_whole),
         cmocka_unit_test(damaged_tables_are_refused),
         cmocka_unit_test(damaged_walks_are_refused),
         cmocka_unit_test(damaged_normalisation_forms_are_refused),
