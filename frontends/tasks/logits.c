@@ -569,11 +569,21 @@ void sn_logits_build(SnLogits *l, bool is_sampled)
             rows[i].build(l, &rows[i]);
 }
 
+/* What a class leaves in the place of tokens that it removes. */
+static void refill(SnLogits *l)
+{
+    double fill = 0;
+    const SnValue never = sn_const(l->g, SN_F32, -HUGE_VAL);
+    if (sn_json_number(sn_json_get(l->config, "filter_value"), &fill))
+        l->scores = sn_where(l->g, sn_eq(l->g, l->scores, never), sn_const(l->g, SN_F32, fill), l->scores);
+}
+
 void sn_logits_build_class(SnLogits *l, const char *class_name)
 {
     for (size_t i = 0; i < SN_COUNT(rows); i++)
         if (rows[i].class_name && strcmp(rows[i].class_name, class_name) == 0) {
             rows[i].build(l, &rows[i]);
+            refill(l);
             return;
         }
     sn_graph_fail(l->g, SN_EUNSUPPORTED, "logits processor %s", class_name);

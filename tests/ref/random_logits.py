@@ -33,21 +33,22 @@ def choices(r, v, seq):
     mark = {"greenlist_ratio": r.choice([0.1, 0.25, 0.5, 0.9]), "bias": r.choice([2.0, -1.5, 0.5]),
             "hashing_key": r.choice([15485863, 7, 2**32 - 5]), "seeding_scheme": r.choice(["lefthash", "selfhash"]),
             "context_width": r.randint(1, 4)}
+    fill = r.choice([{}, {"filter_value": -1e9}])
     return {
         "TemperatureLogitsWarper": {"temperature": r.uniform(0.1, 4)},
         "TopKLogitsWarper": {"top_k": r.randint(1, v + 3), "min_tokens_to_keep": r.randint(1, 4)},
-        "TopPLogitsWarper": {"top_p": r.uniform(0, 1), "min_tokens_to_keep": r.randint(1, 4)},
+        "TopPLogitsWarper": {"top_p": r.uniform(0, 1), "min_tokens_to_keep": r.randint(1, 4), **fill},
         "TopHLogitsWarper": {"top_h": r.uniform(0.05, 1)},
-        "MinPLogitsWarper": {"min_p": r.uniform(0, 1), "min_tokens_to_keep": r.randint(1, 4)},
+        "MinPLogitsWarper": {"min_p": r.uniform(0, 1), "min_tokens_to_keep": r.randint(1, 4), **fill},
         "TypicalLogitsWarper": {"mass": r.uniform(0.05, 0.95), "min_tokens_to_keep": r.randint(1, 4)},
-        "EpsilonLogitsWarper": {"epsilon": r.uniform(0.001, 0.2), "min_tokens_to_keep": r.randint(1, 4)},
+        "EpsilonLogitsWarper": {"epsilon": r.uniform(0.001, 0.2), "min_tokens_to_keep": r.randint(1, 4), **fill},
         "EtaLogitsWarper": {"epsilon": r.uniform(0.001, 0.2), "min_tokens_to_keep": r.randint(1, 4)},
         "RepetitionPenaltyLogitsProcessor": {"penalty": r.uniform(0.5, 2)},
         "NoRepeatNGramLogitsProcessor": {"ngram_size": r.randint(1, 4)},
         "SequenceBiasLogitsProcessor": {"sequence_bias": [[tokens(r, v, r.randint(1, 3)), r.uniform(-9, 9)]
                                                           for _ in range(r.randint(1, 5))]},
         "NoBadWordsLogitsProcessor": {"bad_words_ids": [tokens(r, v, r.randint(1, 3)) for _ in range(r.randint(1, 5))],
-                                      "eos_token_id": r.randrange(v)},
+                                      "eos_token_id": tokens(r, v, 3)},
         "MinLengthLogitsProcessor": {"min_length": r.randint(0, 2 * seq), "eos_token_id": tokens(r, v, r.randint(1, 3))},
         "MinNewTokensLengthLogitsProcessor": {"prompt_length_to_skip": r.randint(0, seq), "min_new_tokens": r.randint(0, 5),
                                               "eos_token_id": tokens(r, v, r.randint(1, 3))},
@@ -89,7 +90,7 @@ def build(name, kwargs, v):
         own["exponential_decay_length_penalty"] = tuple(own["exponential_decay_length_penalty"])
         own["eos_token_id"] = torch.tensor(own["eos_token_id"])
     if name == "NoBadWordsLogitsProcessor":
-        own["eos_token_id"] = torch.tensor([own["eos_token_id"]])
+        own["eos_token_id"] = torch.tensor(own["eos_token_id"])
     return getattr(lp, name)(**own)
 
 
