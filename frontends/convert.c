@@ -514,8 +514,7 @@ SnStatus sn_model_convert(SnModel *m, const SnConvertOptions *o, const char *pat
                      .metadata = metadata,
                      .nmetadata = 1,
                      .nlayer = sn_config_int(&m->config, "num_hidden_layers", 0),
-                     .nexpert = sn_config_int(&m->config, "num_local_experts",
-                                              sn_config_int(&m->config, "num_experts", 0))};
+                     .nexpert = sn_config_int(&m->config, "num_experts", 0)};
     if (o && o->format) {
         c.format = find_format(o->format);
         SN_CHECK(c.format, err, SN_EUNSUPPORTED, "%s: no format \"%s\"", path, o->format);

@@ -200,6 +200,15 @@ static SnValue bias_after_sink(SnBuild *b, const SnAttn *a, SnValue bias)
     return sn_concat(b->g, 2, parts, 3);
 }
 
+void sn_nn_sink(SnBuild *b, const SnAttn *a, SnValue *bias, SnValue *k, SnValue *v)
+{
+    if (!a->sinks.ref)
+        return;
+    *bias = bias_after_sink(b, a, bias->ref ? *bias : sn_const(b->g, b->dtype, 0));
+    *k = after_zero(b, *k);
+    *v = after_zero(b, *v);
+}
+
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v)
 {
     SnGraph *g = b->g;
@@ -216,11 +225,7 @@ SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue 
         return sn_nn_attend_past(b, a, &whole, q, k, v);
     a = &whole;
     SnValue bias = attention_bias(b, a);
-    if (a->sinks.ref) { /* a key and a value of zeros, at a place that does not depend on the length */
-        bias = bias_after_sink(b, a, bias);
-        k = after_zero(b, k);
-        v = after_zero(b, v);
-    }
+    sn_nn_sink(b, a, &bias, &k, &v);
     const bool drops = b->noise.ref && a->dropout != 0;
     if (!b->want_probs && !drops)
         return sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);

@@ -252,6 +252,9 @@ SnQkv sn_nn_project(SnBuild *b, const SnAttn *a, SnValue x);
 SnValue sn_nn_attend_qkv(SnBuild *b, const SnAttn *a, SnQkv x); /* with a's rope and o */
 /* Attention on projected q, k, v [batch, heads, seq, head_dim]: for models with projections of their own. */
 SnValue sn_nn_attend(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, SnValue v);
+/* A key and a value of zeros before k and v, at a place that does not depend on the length; bias then begins
+ * with a's sinks, which are what it scores. Without sinks: nothing. */
+void sn_nn_sink(SnBuild *b, const SnAttn *a, SnValue *bias, SnValue *k, SnValue *v);
 SnValue sn_nn_split_heads(SnBuild *b, SnValue x, int64_t heads); /* [b, s, h*d] ▶ [b, h, s, d] */
 SnValue sn_nn_merge_heads(SnBuild *b, SnValue x);                /* and back */
 /* Of queries x over b->memory, with its mask. */

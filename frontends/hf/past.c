@@ -92,9 +92,8 @@ static SnValue attend_prompt(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, 
     SnGraph *g = b->g;
     const SnValue pos = b->past->pos, one = sn_size(b->g, 1),
                   most = sn_symbol_at_create(g, "whole", 1, INT32_MAX);
-    if (!b->past->given.ref || a->sinks.ref)
-        return sn_graph_fail(g, SN_EUNSUPPORTED,
-                             "%s: a past of what sees ahead, with sinks, or with windows and a guide",
+    if (!b->past->given.ref)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: a past of what sees ahead, or with windows and a guide",
                              sn_scope_path(g));
     const SnValue row[] = {b->batch, one, one, one}, query[] = {b->batch, one, b->seq, one};
     const SnValue key[] = {b->batch, one, one, b->seq};
@@ -111,6 +110,7 @@ static SnValue attend_prompt(SnBuild *b, const SnAttn *a, SnValue q, SnValue k, 
         const SnValue score = sn_mul(g, sn_reshape(g, slopes, 4, heads), sn_cast(g, j, SN_F32));
         bias = sn_add(g, sn_cast(g, bias, SN_F32), score);
     }
+    sn_nn_sink(b, a, &bias, &k, &v);
     const SnValue all = sn_attention(g, q, k, v, bias, sn_none(), a->scale, a->softcap);
     return sn_where(g, sn_and(g, begins, sn_reshape(g, given, 4, query)), all, y);
 }

@@ -166,7 +166,7 @@ FAMILIES = {
     "bloom": ({"hidden_size": 24, "n_layer": 3, "n_head": 4}, [
         {}, {"apply_residual_connection_post_layernorm": True}, {"n_head": 3}, {"n_head": 6}, {"n_head": 1},
         {"n_head": 12}, {"layer_norm_epsilon": 0.01},
-        {"tie_word_embeddings": False},
+        {"tie_word_embeddings": False}, {"slow_but_exact": True, "pretraining_tp": 2},
     ], "Bloom"),
     "falcon": ({**WIDE, "max_position_embeddings": 40}, [
         {}, {"multi_query": False}, {"parallel_attn": False}, {"bias": True}, {"ffn_hidden_size": 40},
@@ -176,6 +176,7 @@ FAMILIES = {
         {"new_decoder_architecture": True, "num_kv_heads": 1, "bias": True},
         {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
         {"new_decoder_architecture": True, "num_kv_heads": 2, "alibi": True}, {"activation": "relu"},
+        {"new_decoder_architecture": True, "num_kv_heads": 4, "multi_query": False}, {"num_kv_heads": 2},
         {"tie_word_embeddings": False}, rope(300.0), *partial(1.0),
     ], "Falcon"),
     "mpt": ({"d_model": 24, "n_layers": 3, "n_heads": 4, "max_seq_len": 40}, [
@@ -202,6 +203,7 @@ FAMILIES = {
         dict(head_dim=20, num_key_value_heads=4, tie_word_embeddings=True),
         dict(num_key_value_heads=1),
         dict(edit_json=older()),
+        dict(edit_json=lambda c: dict(c, rope_scaling={"type": "linear", "factor": 2.0})),
         dict(rope_parameters=ROPES["linear"], edit_json=older("type")),
         dict(rope_parameters=ROPES["dynamic"], long=80, edit_json=older("type")),
         dict(rope_parameters=ROPES["llama3"], long=40, edit_json=older("rope_type")),
@@ -228,6 +230,7 @@ FAMILIES = {
             edit_json=older(layer_types="gone")),
         dict(edit_json=older(layer_types="gone", sliding_window=4)),
         dict(rope_parameters=ROPES["yarn"], long=30),
+        dict(rope_parameters=ROPES["longrope"], long=30, edit_json=older("type", max_position_embeddings="gone")),
     ], "Qwen2"),
     "qwen3": (SMALL, [
         dict(head_dim=16),
@@ -254,6 +257,7 @@ FAMILIES = {
             layer_types=["full_attention", "sliding_attention", "sliding_attention"]),
         dict(head_dim=8, sliding_window=4, final_logit_softcapping=2.0, attn_logit_softcapping=1.5,
             attention_bias=True, hidden_activation="gelu"),
+        dict(head_dim=8, sliding_window=4, use_bidirectional_attention=True),
     ], "Gemma2"),
     "gemma3_text": (SMALL, [
         dict(head_dim=16, sliding_window=4, query_pre_attn_scalar=20,
@@ -261,6 +265,7 @@ FAMILIES = {
         dict(head_dim=8, sliding_window=4, final_logit_softcapping=3.0,
             num_hidden_layers=7, attn_logit_softcapping=1.0),
         dict(head_dim=8, sliding_window=6, use_bidirectional_attention=True),
+        dict(head_dim=8, sliding_window=1, use_bidirectional_attention=True),
         dict(head_dim=8, sliding_window=4, num_hidden_layers=6, rope_parameters={
             "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
             "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 7000.0}}),
@@ -283,6 +288,7 @@ FAMILIES = {
             edit_json=renamed("su")),
         dict(rope_parameters=ROPES["longrope"], original_max_position_embeddings=16, long=30,
             edit_json=renamed("yarn")),
+        dict(rope_parameters=ROPES["longrope"], edit_json=older("type", original_max_position_embeddings="gone")),
         dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}),
     ], "Phi3"),
     "stablelm": (SMALL, [
@@ -336,6 +342,7 @@ FAMILIES = {
         dict(num_experts=4, num_experts_per_tok=3, moe_intermediate_size=24, mlp_only_layers=[1],
             shared_expert_intermediate_size=16, qkv_bias=False, output_router_logits=True,
             router_aux_loss_coef=0.2),
+        dict(num_experts=0, moe_intermediate_size=24, shared_expert_intermediate_size=16),
     ], "Qwen2Moe"),
     "qwen3_moe": (SMALL, [
         dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=16),
@@ -343,6 +350,7 @@ FAMILIES = {
             norm_topk_prob=True, mlp_only_layers=[0], attention_bias=True),
         dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8,
             use_sliding_window=True, sliding_window=4, decoder_sparse_step=2),
+        dict(num_experts=0, head_dim=8),
     ], "Qwen3Moe"),
     "deepseek_v3": (dict(SMALL, **DEEPSEEK), [
         {},
@@ -416,7 +424,7 @@ FAMILIES = {
             "original_max_position_embeddings": 16, "rope_theta": 15000.0}, long=30),
         dict(layer_types=["full_attention", "sliding_attention", "full_attention"],
             swiglu_limit=0.5, swiglu_alpha=1.2, attention_bias=False, num_experts_per_tok=1),
-        dict(output_router_logits=True, router_aux_loss_coef=0.2),
+        dict(output_router_logits=True, router_aux_loss_coef=0.2), dict(is_causal=False),
         dict(long=30, edit_json=lambda c: {k: v for k, v in c.items() if k != "rope_parameters"}),
     ], "GptOss"),
 }

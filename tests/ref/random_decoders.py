@@ -2,7 +2,7 @@
 """random_decoders.py SINTER [FAMILY...] [--device D] [--seed N] [--mix N] [--part TEXT] [-v]
 
 Tiny random models of each family of decoder_rows.py, made with transformers: every config flag that changes the
-graph, every head, padding left and right, position_ids, labels; f32 and bf16. Their outputs are compared with `sinter forward`.
+graph, every head, padding left and right, position_ids, labels; f32, bf16 and f16. Their outputs are compared with `sinter forward`.
 Needs transformers and torch. Exit 1: something differs.
 """
 
@@ -28,6 +28,7 @@ from decoder_rows import COMMON, FAMILIES, SHAPES, main
 VOCAB, SEQ, LABELS, PAD = 53, 11, 3, 0
 WORDS, SEQUENCE, QUESTION = "ForCausalLM", "ForSequenceClassification", "ForQuestionAnswering"
 HEADS = ("Model", SEQUENCE, "ForTokenClassification", QUESTION)
+NARROW = {"bfloat16": "bf16", "float16": "f16"}
 KINDS = ("right", "left", "plain", "positions", "embeds")
 NAMES = {"GPT2ForCausalLM": "GPT2LMHeadModel", "Gemma3TextForCausalLM": "Gemma3ForCausalLM"}
 LACKS = {"bloom", "mpt", "mamba", "mamba2", "falcon_mamba"}  # families without position_ids
@@ -232,23 +233,22 @@ class Runner(decoder_rows.Runner):
         model.tie_weights()
         model = model.to(getattr(torch, dtype))
         folder = os.path.join(self.folder, "model")
-        model.save_pretrained(folder)
         x, mask = inputs_of(kind, head, family, generator, change["long"] if kind == "long" else SEQ)
         if "inputs_embeds" in x:
             width = model.get_input_embeddings().weight.shape[1]
             x["inputs_embeds"] = torch.randn(3, SEQ, width, generator=generator)
+        save(model, folder, change)
         exact = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
         wide = forward(exact, x, family, kind)
-        save(model, folder, change)
         calls = [(name, folder, x, mask, wide, "f32", 2e-4, 1e-3)]
-        if dtype == "bfloat16":
-            x = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in x.items()}
+        if dtype in NARROW:
+            x = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in x.items()}
             narrow = forward(model, x, family, kind)
             # as far from the wide result as twice what the library itself is off, and a little
             off = {k: (narrow[k].float() - wide[k]).abs()[torch.isfinite(wide[k])].max().item() for k in wide}
             scale = max(off[k] / (wide[k].abs().max().item() + 1e-6) for k in wide)
             top = max(v.abs().max().item() for v in wide.values())
-            calls.append((name + " in bf16", folder, x, mask, wide, "bf16", 2 * scale * top + 0.05, 0.05))
+            calls.append((f"{name} in it", folder, x, mask, wide, NARROW[dtype], 2 * scale * top + 0.05, 0.05))
         return calls
 
     def change(self, family, heads, change, i):
@@ -258,7 +258,7 @@ class Runner(decoder_rows.Runner):
             self.variant(family, change, WORDS, "long", "float32")
         self.variant(family, change, heads[i % len(heads)], KINDS[(i + 1) % 2], "float32")
         if not any("experts" in key for key in {**FAMILIES[family][0], **change}):  # rounding chooses other ones
-            self.variant(family, change, WORDS, KINDS[i % 2], "bfloat16")
+            self.variant(family, change, WORDS, KINDS[i % 2], list(NARROW)[(i + self.args.seed) % 2])
 
     def family(self, family):
         _, changes, prefix = FAMILIES[family]

@@ -32,7 +32,7 @@ RECURRENT = ("mamba", "mamba2", "falcon_mamba")
 
 def kwargs_of(r, family):
     k = {"max_new_tokens": r.randint(1, 14), "do_sample": False}
-    if r.random() < 0.45 and family not in RECURRENT:
+    if r.random() < 0.45:
         k["num_beams"] = r.choice([2, 3, 4, 6])
         k["early_stopping"] = r.choice([True, False, "never"])
         k["length_penalty"] = r.choice([1.0, 0.0, 2.0, 0.6, -1.0])
@@ -70,11 +70,11 @@ def kwargs_of(r, family):
     return k
 
 
-def inputs_of(r, g, family, batch_of_one, by_length):
+def inputs_of(r, g, batch_of_one, by_length):
     batch, seq = 1 if batch_of_one else r.randint(1, 3), r.randint(1, 9)
     ids = torch.randint(1, VOCAB, (batch, seq), generator=g)
     mask = torch.ones_like(ids)
-    if family not in RECURRENT and not by_length:
+    if not by_length:
         for row in range(1, batch):
             n = r.randint(0, seq - 1)
             mask[row, :n] = 0
@@ -152,7 +152,8 @@ def one(args, seed, folder):
         kwargs.pop("prompt_lookup_num_tokens", None)  # there guesses see one another
     # Ropes that go by length go by the longest row of a batch there, by each row's own here: rows alone are as in batches.
     by_length = any(rope in json.dumps(change, default=str) for rope in ("longrope", "dynamic"))
-    x = inputs_of(r, g, family, "prompt_lookup_num_tokens" in kwargs, by_length)
+    biased = family in RECURRENT and change.get("use_bias")  # which convolutions of the library see of padding
+    x = inputs_of(r, g, "prompt_lookup_num_tokens" in kwargs, by_length or biased)
     name = f"{seed} {family} {json.dumps(change, default=lambda f: 'edited')} {tuple(x['input_ids'].shape)} {json.dumps(kwargs)}"
     if args.part not in name:
         return None
@@ -163,8 +164,6 @@ def one(args, seed, folder):
             own = dict(kwargs)
             if "sequence_bias" in own:
                 own["sequence_bias"] = {tuple(k): v for k, v in own["sequence_bias"]}
-            if family in RECURRENT:
-                x.pop("attention_mask")
             steps = model.generate(**x, **own, return_dict_in_generate=True)
             expected = steps.sequences
     except Exception as e:

@@ -1,9 +1,22 @@
 /* bloom.c -- BLOOM: pre-norm decoder whose words are normalised too and whose positions are ALiBi's alone.
  *
  * Le Scao et al. 2022, arXiv:2211.05100. */
-#include "frontends/hf/layers.h"
+#include "frontends/hf/adapter.h"
 
 #include "ops/ops.h"
+
+/* A way out of a block. The library's sum of slices, slow_but_exact, leaves out its bias. */
+static SnValue out(SnBuild *b, const char *name, SnValue x)
+{
+    if (!sn_config_bool(b->config, "slow_but_exact", false) ||
+        sn_config_int(b->config, "pretraining_tp", 1) < 2)
+        return sn_nn_linear(b, name, x);
+    sn_scope_push(b->g, "%s", name);
+    const SnValue w = sn_nn_narrow(b, sn_nn_param(b, "weight"));
+    const SnValue y = sn_nn_adapted(b, b->quant, x, w, sn_none(), false);
+    sn_scope_pop(b->g);
+    return y;
+}
 
 static SnValue layer(SnBuild *b, SnValue x, int64_t i)
 {
@@ -11,7 +24,6 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     const int64_t heads = sn_nn_int(b, "num_attention_heads", 8, 1, 1 << 16);
     const bool from_norm = sn_config_bool(b->config, "apply_residual_connection_post_layernorm", false);
     const SnAttn attn = {.heads = heads,
-                         .o = "self_attention.dense",
                          .causal = true,
                          .slopes = sn_nn_alibi_slopes(b, heads),
                          .alibi_counts = true,
@@ -20,9 +32,11 @@ static SnValue layer(SnBuild *b, SnValue x, int64_t i)
     SnValue h = sn_nn_ln(b, "input_layernorm", x);
     const SnValue fused = sn_nn_linear(b, "self_attention.query_key_value", h);
     const SnQkv qkv = sn_nn_split_qkv(b, fused, heads, heads, true);
-    x = sn_add(b->g, from_norm ? h : x, sn_nn_dropout(b, sn_nn_attend_qkv(b, &attn, qkv), hidden));
+    const SnValue seen = out(b, "self_attention.dense", sn_nn_attend_qkv(b, &attn, qkv));
+    x = sn_add(b->g, from_norm ? h : x, sn_nn_dropout(b, seen, hidden));
     h = sn_nn_ln(b, "post_attention_layernorm", x);
-    const SnValue y = sn_nn_gpt_mlp(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "gelu_pytorch_tanh", h);
+    const SnValue wide = sn_nn_act(b, "gelu_pytorch_tanh", sn_nn_linear(b, "mlp.dense_h_to_4h", h));
+    const SnValue y = out(b, "mlp.dense_4h_to_h", wide);
     return sn_add(b->g, from_norm ? h : x, sn_nn_dropout(b, y, hidden));
 }
 

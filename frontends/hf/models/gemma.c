@@ -67,9 +67,9 @@ static SnValue sandwich_layer(SnBuild *b, SnValue x, int64_t i)
     const bool is_near = sn_nn_is_sliding(b, i, (i + 1) % period != 0);
     const SnRope rope = rope_of(b, is_third, is_near);
     SnAttn attn = sn_nn_causal(b, &rope);
-    attn.causal = !sn_config_bool(b->config, "use_bidirectional_attention", false);
+    attn.causal = !is_third || !sn_config_bool(b->config, "use_bidirectional_attention", false);
     attn.window = is_near ? sn_nn_int(b, "sliding_window", 4096, 0, INT64_MAX) : 0;
-    if (attn.window != 0 && !attn.causal)
+    if (is_near && !attn.causal)
         attn.window = attn.window / 2 + 1;
     attn.scale = 1 / sqrt(sn_config_float(b->config, "query_pre_attn_scalar", 256));
     attn.softcap = is_third ? 0 : cap(b, "attn_logit_softcapping", 50);

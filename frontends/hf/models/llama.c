@@ -133,7 +133,8 @@ static bool is_listed(const SnJson *list, int64_t v)
 static SnValue qwen_moe(SnBuild *b, SnValue x, int64_t layer)
 {
     const int64_t step = sn_nn_int(b, "decoder_sparse_step", 1, 1, INT64_MAX);
-    if (is_listed(sn_config_get(b->config, "mlp_only_layers"), layer) || (layer + 1) % step != 0)
+    if (is_listed(sn_config_get(b->config, "mlp_only_layers"), layer) || (layer + 1) % step != 0 ||
+        sn_config_int(b->config, "num_experts", 1) == 0)
         return dense(b, x, layer);
     sn_scope_push(b->g, "mlp");
     const SnValue logits = sn_moe_router(b, "gate", x);

@@ -55,8 +55,9 @@ static SnValue layer_2(SnBuild *b, SnValue x, int64_t i)
 
 static SnValue layer_3(SnBuild *b, SnValue x, int64_t i)
 {
-    const double theta = sn_config_float(b->config, "rope_theta", 5e5);
     const bool is_near = sn_nn_is_sliding(b, i, (i + 1) % 4 != 0);
+    const double theta =
+        is_near ? 5e5 : sn_config_float(b->config, "rope_theta", 5e5); /* as it is read there */
     const SnRope rope = sn_nn_rope_by_reach(b, is_near, theta);
     SnAttn attn = sn_nn_causal(b, &rope);
     attn.window = is_near ? sn_nn_int(b, "sliding_window", 4096, 0, INT64_MAX) : 0;
