@@ -47,7 +47,7 @@ int command_plan(const Args *a)
         SnStatus st = sn_program_plan(w.p.program, NULL, w.shape, &use, &err);
         if (st == SN_OK)
             st = sn_model_kv_bytes(w.s.model, &kv_bytes, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+        status = report(a->at[0], st, &err);
     }
     if (status == EXIT_DONE)
         print_plan(&w, &use, kv_bytes);
@@ -323,22 +323,17 @@ static SnStatus time_tokenizer(SnArena *arena, Corpus *c, double out[3], SnError
 
 static int bench_tokenizer(const Args *a, const char *path)
 {
-    Session s;
-    SnArena arena = {0};
-    SnError err = {0};
+    Session s = {0};
     Corpus c = {0};
     double rate[3] = {0};
     int status = session_open(a, a->at[0], NULL, &s);
+    if (status == EXIT_DONE)
+        status = read_corpus(&s.arena, a, path, &c);
     if (status == EXIT_DONE) {
-        sn_arena_init(&arena, sn_allocator(s.ctx));
-        status = read_corpus(&arena, a, path, &c);
-    }
-    if (status == EXIT_DONE) {
-        SnStatus st = sn_model_codec(s.model, &c.encode, &c.decode, &err);
+        SnStatus st = sn_model_codec(s.model, &c.encode, &c.decode, &s.err);
         if (st == SN_OK)
-            st = time_tokenizer(&arena, &c, rate, &err);
-        if (st != SN_OK)
-            status = report(a->at[0], st, &err);
+            st = time_tokenizer(&s.arena, &c, rate, &s.err);
+        status = report(a->at[0], st, &s.err);
     }
     if (status == EXIT_DONE)
         (void)printf(
@@ -346,7 +341,6 @@ static int bench_tokenizer(const Args *a, const char *path)
                     : "first pass  %.4g MB/s\nwarm        %.4g MB/s\ndecode      %.4g MB/s\n"
                       "tokens      %lld\n",
             rate[0], rate[1], rate[2], (long long)c.ntoken);
-    sn_arena_clear(&arena);
     session_close(&s);
     return status;
 }

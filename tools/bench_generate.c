@@ -152,7 +152,7 @@ static int open_generation(const Args *a, Profile *profile, Generation *b)
     if (status != EXIT_DONE)
         return status;
     const SnStatus st = create_generator(b, &err);
-    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    return report(a->at[0], st, &err);
 }
 
 static void close_generation(Generation *b)
@@ -253,7 +253,7 @@ static int trace_steps(const Args *a, const SnLimits *limits, Profile *p, Genera
     int status = open_generation(&traced, p, b);
     if (status == EXIT_DONE) {
         const SnStatus st = run_passes(b, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+        status = report(a->at[0], st, &err);
     }
     profile_sort(p, limits, SN_F32);
     return status;
@@ -271,7 +271,7 @@ int bench_generation(const Args *a)
         if (sn_compiler_limits(b.w.s.cc, &before, &ignored) != SN_OK)
             before.threads = 0;
         const SnStatus st = run_passes(&b, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+        status = report(a->at[0], st, &err);
     }
     if (status == EXIT_DONE)
         find_rates(&b, &before, &r);

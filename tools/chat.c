@@ -18,7 +18,6 @@
 typedef struct Chat {
     const Args *args;
     Session s;
-    SnArena arena;
     SnGenerator *generator;
     const SnJson *config; /* keys of GenerationConfig */
     SN_VEC(SnJson) message;
@@ -37,8 +36,8 @@ static SnStatus no_memory(SnError *err)
 
 static SnStatus make_message(Chat *c, const char *role, SnBytes content, SnJson *out, SnError *err)
 {
-    SnJson *child = sn_arena_array(&c->arena, 2, sizeof *child);
-    const char *own = sn_arena_strndup(&c->arena, content.n ? (const char *)content.at : "", content.n);
+    SnJson *child = sn_arena_array(&c->s.arena, 2, sizeof *child);
+    const char *own = sn_arena_strndup(&c->s.arena, content.n ? (const char *)content.at : "", content.n);
     if (!child || !own)
         return no_memory(err);
     child[0] = (SnJson){.kind = SN_JSON_STRING, .u.string = sn_bytes_str(role), .key = sn_bytes_str("role")};
@@ -52,7 +51,7 @@ static SnStatus add_message(Chat *c, const char *role, SnBytes content, SnError 
 {
     SnJson m;
     SN_TRY(make_message(c, role, content, &m, err));
-    return sn_vec_push(c->arena.memory, &c->message, m) ? SN_OK : no_memory(err);
+    return sn_vec_push(c->s.arena.memory, &c->message, m) ? SN_OK : no_memory(err);
 }
 
 static bool is_from(const SnJson *message, const char *role)
@@ -178,7 +177,7 @@ static SnStatus answer(Chat *c, SnText *text, SnError *err)
     if (c->is_compiled)
         return answer_compiled(c, text, err);
     sn_generator_stats(c->generator, &before);
-    sn_arena_init(&arena, c->arena.memory);
+    sn_arena_init(&arena, c->s.arena.memory);
     SnStatus st = render(c, &messages, &arena, &e, err);
     if (st == SN_OK)
         st = add_request(c, e, &request, err);
@@ -196,7 +195,7 @@ static SnStatus answer(Chat *c, SnText *text, SnError *err)
 /* The answer to the last message. */
 static SnStatus go_on(Chat *c, SnError *err)
 {
-    SnText said = {.memory = c->arena.memory};
+    SnText said = {.memory = c->s.arena.memory};
     SnStatus st = answer(c, &said, err);
     if (st == SN_OK)
         st = add_message(c, "assistant", sn_bytes(said.at, said.n), err);
@@ -246,7 +245,7 @@ static void put_member(SnText *out, SnBytes key, const SnJson *value)
 static SnStatus with_key(Chat *c, const SnJson *config, SnBytes key, const SnJson *value, const SnJson **out,
                          SnError *err)
 {
-    SnText text = {.memory = c->arena.memory};
+    SnText text = {.memory = c->s.arena.memory};
     SnJson *json = NULL;
     sn_text_add(&text, "{", 1);
     for (uint32_t i = 0; i < config->n; i++)
@@ -254,9 +253,9 @@ static SnStatus with_key(Chat *c, const SnJson *config, SnBytes key, const SnJso
             put_member(&text, config->u.child[i].key, &config->u.child[i]);
     put_member(&text, key, value);
     sn_text_add(&text, "}", 1);
-    const char *own = text.failed ? NULL : sn_arena_strndup(&c->arena, text.at, text.n);
+    const char *own = text.failed ? NULL : sn_arena_strndup(&c->s.arena, text.at, text.n);
     SnStatus st =
-        own ? sn_json_parse(&c->arena, "parameters", sn_bytes(own, text.n), &json, err) : no_memory(err);
+        own ? sn_json_parse(&c->s.arena, "parameters", sn_bytes(own, text.n), &json, err) : no_memory(err);
     sn_text_clear(&text);
     *out = json;
     return st;
@@ -301,7 +300,7 @@ static SnStatus act_system(Chat *c, SnBytes operand, SnError *err)
     SnJson m;
     SN_TRY(make_message(c, "system", operand, &m, err));
     if (!has_system(c)) {
-        if (!sn_vec_reserve(c->arena.memory, &c->message, 1))
+        if (!sn_vec_reserve(c->s.arena.memory, &c->message, 1))
             return no_memory(err);
         memmove(c->message.at + 1, c->message.at, c->message.n++ * sizeof m);
     }
@@ -311,14 +310,14 @@ static SnStatus act_system(Chat *c, SnBytes operand, SnError *err)
 
 static const char *path_of(Chat *c, SnBytes operand)
 {
-    return operand.n ? sn_arena_strndup(&c->arena, (const char *)operand.at, operand.n) : NULL;
+    return operand.n ? sn_arena_strndup(&c->s.arena, (const char *)operand.at, operand.n) : NULL;
 }
 
 static SnStatus act_save(Chat *c, SnBytes operand, SnError *err)
 {
     const SnJson all = history(c);
     const char *path = path_of(c, operand);
-    SnText text = {.memory = c->arena.memory};
+    SnText text = {.memory = c->s.arena.memory};
     SN_CHECK(path, err, SN_EINVAL, "/save: expected a file");
     sn_json_put(&text, &all);
     sn_text_add(&text, "\n", 1);
@@ -334,13 +333,13 @@ static SnStatus act_load(Chat *c, SnBytes operand, SnError *err)
     SnBytes role;
     const char *path = path_of(c, operand);
     SN_CHECK(path, err, SN_EINVAL, "/load: expected a file");
-    SN_TRY(sn_json_read(c->s.ctx, &c->arena, path, &all, err));
+    SN_TRY(sn_json_read(c->s.ctx, &c->s.arena, path, &all, err));
     SN_CHECK(all->kind == SN_JSON_ARRAY, err, SN_EFORMAT, "%s: no list of messages", path);
     for (uint32_t i = 0; i < all->n; i++)
         SN_CHECK(sn_json_string(sn_json_get(&all->u.child[i], "role"), &role), err, SN_EFORMAT,
                  "%s: message %u has no role", path, i);
     c->message.n = 0;
-    if (!sn_vec_reserve(c->arena.memory, &c->message, (size_t)all->n + 1))
+    if (!sn_vec_reserve(c->s.arena.memory, &c->message, (size_t)all->n + 1))
         return no_memory(err);
     if (all->n)
         memcpy(c->message.at, all->u.child, all->n * sizeof *all);
@@ -355,14 +354,14 @@ static SnStatus act_set(Chat *c, SnBytes operand, SnError *err)
     SnJson *parsed = NULL;
     const SnJson *config = NULL;
     SN_CHECK(n, err, SN_EINVAL, "/set: expected key=value");
-    char *key = sn_arena_strndup(&c->arena, (const char *)operand.at, n);
+    char *key = sn_arena_strndup(&c->s.arena, (const char *)operand.at, n);
     if (!key)
         return no_memory(err);
     for (char *k = key; *k; k++)
         *k = *k == '-' ? '_' : *k;
     const SnBytes value = sn_bytes(is + 1, operand.n - n - 1);
     const SnJson plain = {.kind = SN_JSON_STRING, .u.string = value};
-    if (sn_json_parse(&c->arena, "value", value, &parsed, NULL) != SN_OK)
+    if (sn_json_parse(&c->s.arena, "value", value, &parsed, NULL) != SN_OK)
         parsed = NULL;
     SN_TRY(with_key(c, c->config, sn_bytes(key, n), parsed ? parsed : &plain, &config, err));
     return open_generator(c, config, err);
@@ -466,7 +465,7 @@ static SnStatus read_line(Chat *c, SnBytes *line, bool *has, SnError *err)
     *has = end || n;
     if (!*has)
         return SN_OK;
-    const char *own = sn_arena_strndup(&c->arena, c->input.at, n);
+    const char *own = sn_arena_strndup(&c->s.arena, c->input.at, n);
     memmove(c->input.at, c->input.at + taken, c->input.n - taken);
     c->input.n -= taken;
     *line = trim(sn_bytes(own, n));
@@ -533,7 +532,7 @@ static SnStatus prepare(Chat *c, SnError *err)
         SN_TRY(add_message(c, "system", sn_bytes_str(system), err));
     SN_TRY(add_message(c, "user", sn_bytes_str("Hi"), err));
     const SnJson first = history(c);
-    SN_TRY(render(c, &first, &c->arena, &e, err));
+    SN_TRY(render(c, &first, &c->s.arena, &e, err));
     c->message.n--;
     if (!sn_json_get(c->config, "max_new_tokens"))
         SN_TRY(with_key(c, c->config, key, &usual, &c->config, err));
@@ -545,25 +544,20 @@ int command_chat(const Args *a)
     Chat c = {.args = a, .is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
     SnError err = {0};
     int status = session_open(a, a->at[0], "text-generation", &c.s);
-    if (status != EXIT_DONE) {
-        session_close(&c.s);
-        return status;
-    }
-    sn_arena_init(&c.arena, sn_allocator(c.s.ctx));
-    c.input.memory = c.arena.memory;
-    status = read_options(a, &c.arena, &c.config);
+    c.input.memory = c.s.arena.memory;
+    if (status == EXIT_DONE)
+        status = read_options(a, &c.s.arena, &c.config);
     if (status == EXIT_DONE) {
         const SnStatus st = prepare(&c, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+        status = report(a->at[0], st, &err);
     }
     if (status == EXIT_DONE && c.is_terminal)
         hold_interrupts();
     if (status == EXIT_DONE)
         status = converse(&c);
     sn_generator_destroy(c.generator);
-    sn_vec_clear(c.arena.memory, &c.message);
+    sn_vec_clear(c.s.arena.memory, &c.message);
     sn_text_clear(&c.input);
-    sn_arena_clear(&c.arena);
     session_close(&c.s);
     return status;
 }

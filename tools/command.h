@@ -48,12 +48,15 @@ typedef struct Session {
     SnCompiler *cc;
     SnModel *model;
     SnAdapter *adapter; /* of --adapter, which the model uses; or NULL */
+    SnArena arena;      /* and what a command needs besides */
+    SnError err;
 } Session;
 /* model NULL: none. task NULL: the config's. Prints the error; returns an exit code. */
 int session_open(const Args *a, const char *model, const char *task, Session *s);
 void session_close(Session *s);
 
-/* Prints "sinter: WHAT: message" and returns the exit code that fits the status. what may be NULL. */
+/* Prints "sinter: WHAT: message" where the status is an error; returns the exit code that fits it. what may
+ * be NULL. */
 int report(const char *what, SnStatus status, const SnError *err);
 int usage_error(const Args *a, const char *format, ...) SN_PRINTF(2, 3);
 /* Out of memory, as an exit code. */

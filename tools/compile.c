@@ -82,7 +82,6 @@ static SnStatus compile_training(const Args *a, const Session *s, SnArena *arena
 
 static SnStatus compile(const Args *a, Session *s, uint32_t max_text, uint32_t context, SnError *err)
 {
-    SnArena arena;
     SnEmitSizes sizes;
     const char *weights = arg_value(a, "--weights");
     SnEmitOptions o = {.struct_size = sizeof o,
@@ -93,24 +92,21 @@ static SnStatus compile(const Args *a, Session *s, uint32_t max_text, uint32_t c
                        .sizes = &sizes,
                        .context = context,
                        .system = arg_value(a, "--system")};
-    sn_arena_init(&arena, sn_allocator(s->ctx));
-    o.input = split_names(&arena, arg_value(a, "--input"), &o.ninput);
-    o.want = split_names(&arena, arg_value(a, "--want"), &o.nwant);
+    o.input = split_names(&s->arena, arg_value(a, "--input"), &o.ninput);
+    o.want = split_names(&s->arena, arg_value(a, "--want"), &o.nwant);
     SnStatus st = o.input && o.want ? SN_OK : sn_fail(err, SN_ENOMEM, "no memory");
     if (st == SN_OK)
         st = arg_flag(a, "--train")
-                 ? compile_training(a, s, &arena, &o, err)
+                 ? compile_training(a, s, &s->arena, &o, err)
                  : sn_model_emit(s->model, arg_value(a, "--task"), &o, arg_value(a, "-o"), err);
     if (st == SN_OK && arg_flag(a, "--size"))
         print_sizes(a, &sizes);
-    sn_arena_clear(&arena);
     return st;
 }
 
 int command_compile(const Args *a)
 {
     Session s = {0};
-    SnError err = {0};
     int64_t max_text = 0, context = 0;
     int status = check_args(a);
     if (arg_int(a, "--max-text", &max_text, &status) && (max_text < 1 || max_text > INT32_MAX))
@@ -121,8 +117,7 @@ int command_compile(const Args *a)
         status = session_open(a, a->at[0], arg_value(a, "--task"), &s);
     if (status == EXIT_DONE) {
         sn_model_adapt(s.model, s.adapter, true);
-        const SnStatus st = compile(a, &s, (uint32_t)max_text, (uint32_t)context, &err);
-        status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+        status = report(NULL, compile(a, &s, (uint32_t)max_text, (uint32_t)context, &s.err), &s.err);
     }
     session_close(&s);
     return status;

@@ -13,7 +13,6 @@ static bool is_format(const char *name)
 static int write_model(const Args *a, const char *format)
 {
     Session s = {0};
-    SnError err = {0};
     const char *out = arg_value(a, "-o"), *shard = arg_value(a, "--max-shard-size");
     SnConvertOptions o = {.struct_size = sizeof o, .format = format};
     if (!out)
@@ -24,10 +23,10 @@ static int write_model(const Args *a, const char *format)
         return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
     int status = session_open(a, a->at[0], NULL, &s);
     if (status == EXIT_DONE) {
-        SnStatus st = s.adapter ? sn_model_merge(s.model, s.adapter, &err) : SN_OK;
+        SnStatus st = s.adapter ? sn_model_merge(s.model, s.adapter, &s.err) : SN_OK;
         if (st == SN_OK)
-            st = sn_model_convert(s.model, &o, out, &err);
-        status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+            st = sn_model_convert(s.model, &o, out, &s.err);
+        status = report(NULL, st, &s.err);
     }
     session_close(&s);
     return status;

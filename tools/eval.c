@@ -12,11 +12,9 @@ static void list_metrics(void)
 
 int command_eval(const Args *a)
 {
-    SnArena arena;
     SnJson *input = NULL;
     SnBytes text = {0};
-    SnError err = {0};
-    Session s;
+    Session s = {0};
     if (a->n == 1 && strcmp(a->at[0], "list") == 0) {
         list_metrics();
         return EXIT_DONE;
@@ -27,23 +25,19 @@ int command_eval(const Args *a)
     if (model && strcmp(a->at[0], "perplexity") != 0)
         return usage_error(a, "--model is for perplexity");
     int rc = session_open(a, model, NULL, &s);
-    if (rc != EXIT_DONE)
-        return rc;
-    sn_arena_init(&arena, sn_allocator(s.ctx));
-    SnText out = {.memory = sn_allocator(s.ctx)};
-    rc = read_file(&arena, a->at[1], &text);
+    SnText out = {.memory = s.arena.memory};
+    if (rc == EXIT_DONE)
+        rc = read_file(&s.arena, a->at[1], &text);
     if (rc == EXIT_DONE) {
-        SnStatus st = sn_json_parse(&arena, a->at[1], text, &input, &err);
+        SnStatus st = sn_json_parse(&s.arena, a->at[1], text, &input, &s.err);
         if (st == SN_OK)
-            st = model ? sn_model_perplexity(s.model, input, &out, &err)
-                       : sn_metric_compute(s.ctx, a->at[0], input, &out, &err);
+            st = model ? sn_model_perplexity(s.model, input, &out, &s.err)
+                       : sn_metric_compute(s.ctx, a->at[0], input, &out, &s.err);
         if (st == SN_OK)
             (void)printf("%s\n", out.at);
-        else
-            rc = report(NULL, st, &err);
+        rc = report(NULL, st, &s.err);
     }
     sn_text_clear(&out);
-    sn_arena_clear(&arena);
     session_close(&s);
     return rc;
 }

@@ -31,8 +31,9 @@ static void put_flag(const Args *a, const char *option, size_t n, bool takes_val
 
 static bool is_own(const char *option, size_t n)
 {
-    static const char *const own[] = {"--prompt", "--inputs",       "--outputs", "--assistant-model",
-                                      "--system", "--print-config", "--column",  "--adapter", "--combine"};
+    static const char *const own[] = {"--prompt",          "--inputs",  "--outputs",
+                                      "--assistant-model", "--system",  "--print-config",
+                                      "--column",          "--adapter", "--combine"};
     for (size_t i = 0; i < SN_COUNT(own); i++)
         if (strlen(own[i]) == n && memcmp(own[i], option, n) == 0)
             return true;
@@ -57,7 +58,7 @@ int read_options(const Args *a, SnArena *arena, const SnJson **out)
                       : sn_fail(&err, SN_ENOMEM, "no memory for options");
     sn_text_clear(&text);
     *out = json;
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    return report(NULL, st, &err);
 }
 
 /* ---- text ---- */
@@ -111,7 +112,7 @@ static int run_compiled(const Args *a, Session *s, const char *prompt, const SnJ
     SnStatus st = config->n ? sn_fail(&err, SN_EUNSUPPORTED, "the model is compiled: how it talks is in it")
                             : sn_model_say(s->model, sn_bytes_str(prompt), take_piece, NULL, &err);
     (void)printf(st == SN_OK ? "\n" : "");
-    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    return report(a->at[0], st, &err);
 }
 
 static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJson *config)
@@ -132,7 +133,7 @@ static int run_prompt(const Args *a, Session *s, const char *prompt, const SnJso
         print_rates(a, g);
     sn_generator_destroy(g);
     sn_model_close(d.assistant);
-    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    return report(a->at[0], st, &err);
 }
 
 /* ---- tensors ---- */
@@ -215,26 +216,20 @@ static int print_config(Session *s, const SnJson *config)
     if (st == SN_OK)
         (void)fwrite(text.at, 1, text.n, stdout);
     sn_text_clear(&text);
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    return report(NULL, st, &err);
 }
 
 int command_generate(const Args *a)
 {
     Session s = {0};
-    SnArena arena;
-    SnError err = {0};
     const SnJson *config = NULL;
     const char *prompt = arg_value(a, "--prompt");
     const bool prints_config = arg_flag(a, "--print-config");
     if (a->n != 1 || (!prints_config && (prompt != NULL) == (arg_value(a, "--inputs") != NULL)))
         return usage_error(a, "expected one of --prompt TEXT and --inputs FILE");
     int status = session_open(a, a->at[0], "text-generation", &s);
-    if (status != EXIT_DONE) {
-        session_close(&s);
-        return status;
-    }
-    sn_arena_init(&arena, sn_allocator(s.ctx));
-    status = read_options(a, &arena, &config);
+    if (status == EXIT_DONE)
+        status = read_options(a, &s.arena, &config);
     const bool has_beams = arg_value(a, "--num-beams") && strcmp(arg_value(a, "--num-beams"), "1") != 0;
     if (status == EXIT_DONE && prints_config)
         status = print_config(&s, config);
@@ -242,11 +237,8 @@ int command_generate(const Args *a)
         status = run_compiled(a, &s, prompt, config);
     else if (status == EXIT_DONE && prompt && !arg_value(a, "--outputs") && !has_beams)
         status = run_prompt(a, &s, prompt, config);
-    else if (status == EXIT_DONE) {
-        const SnStatus st = run_tensors(a, &s, &arena, config, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
-    }
-    sn_arena_clear(&arena);
+    else if (status == EXIT_DONE)
+        status = report(a->at[0], run_tensors(a, &s, &s.arena, config, &s.err), &s.err);
     session_close(&s);
     return status;
 }

@@ -6,10 +6,8 @@
 static SnStatus forward(const Args *a, Session *s, const char *names, SnError *err)
 {
     SnResults *in = NULL, *out = NULL;
-    SnArena arena;
     size_t nwant = 0;
-    sn_arena_init(&arena, sn_allocator(s->ctx));
-    const char *const *want = split_names(&arena, names, &nwant);
+    const char *const *want = split_names(&s->arena, names, &nwant);
     SnStatus st = want ? sn_tensors_load(s->ctx, arg_value(a, "--inputs"), &in, err)
                        : sn_fail(err, SN_ENOMEM, "no memory");
     if (st == SN_OK) {
@@ -23,21 +21,17 @@ static SnStatus forward(const Args *a, Session *s, const char *names, SnError *e
     }
     sn_results_destroy(in);
     sn_results_destroy(out);
-    sn_arena_clear(&arena);
     return st;
 }
 
 static int run_forward(const Args *a, const char *names)
 {
     Session s = {0};
-    SnError err = {0};
     if (!arg_value(a, "--inputs") || !arg_value(a, "--outputs"))
         return usage_error(a, "--inputs and --outputs are needed");
     int status = session_open(a, a->at[0], NULL, &s);
-    if (status == EXIT_DONE) {
-        const SnStatus st = forward(a, &s, names, &err);
-        status = st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
-    }
+    if (status == EXIT_DONE)
+        status = report(NULL, forward(a, &s, names, &s.err), &s.err);
     session_close(&s);
     return status;
 }
@@ -105,13 +99,11 @@ static void print_value(const SnJson *v, int indent)
 
 static SnStatus inspect(const Args *a, Session *s, SnError *err)
 {
-    SnArena arena;
     SnJson *json = NULL;
     size_t nwant = 0;
     static const char *const input[] = {"input_ids", "attention_mask"};
-    sn_arena_init(&arena, sn_allocator(s->ctx));
-    SnText text = {.memory = arena.memory};
-    const char *const *want = split_names(&arena, arg_value(a, "--want"), &nwant);
+    SnText text = {.memory = s->arena.memory};
+    const char *const *want = split_names(&s->arena, arg_value(a, "--want"), &nwant);
     const bool graph = arg_flag(a, "--graph");
     SnStatus st = !want   ? sn_fail(err, SN_ENOMEM, "no memory")
                   : graph ? sn_model_graph(s->model, input, SN_COUNT(input), want, nwant, &text, err)
@@ -119,23 +111,19 @@ static SnStatus inspect(const Args *a, Session *s, SnError *err)
     if (st == SN_OK && (a->json || graph))
         (void)printf("%s\n", text.at);
     else if (st == SN_OK)
-        st = sn_json_parse(&arena, "inspect", sn_bytes(text.at, text.n), &json, err);
+        st = sn_json_parse(&s->arena, "inspect", sn_bytes(text.at, text.n), &json, err);
     if (json)
         print_children(json, 0);
     sn_text_clear(&text);
-    sn_arena_clear(&arena);
     return st;
 }
 
 int command_inspect(const Args *a)
 {
     Session s = {0};
-    SnError err = {0};
     int status = session_open(a, a->at[0], NULL, &s);
-    if (status == EXIT_DONE) {
-        const SnStatus st = inspect(a, &s, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
-    }
+    if (status == EXIT_DONE)
+        status = report(a->at[0], inspect(a, &s, &s.err), &s.err);
     session_close(&s);
     return status;
 }

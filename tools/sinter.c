@@ -476,18 +476,16 @@ static SnStatus open_pool(uint32_t threads, SnPool **out, SnError *err)
 static SnStatus open_adapters(const Args *a, Session *s, SnError *err)
 {
     const char *how = arg_value(a, "--combine");
-    SnArena arena;
     SnAdapter *one[64] = {0};
     SnJson *json = NULL;
     size_t n = 0;
-    sn_arena_init(&arena, sn_allocator(s->ctx));
-    const char *const *folder = split_names(&arena, arg_value(a, "--adapter"), &n);
+    const char *const *folder = split_names(&s->arena, arg_value(a, "--adapter"), &n);
     SnStatus st = folder && n <= SN_COUNT(one) ? SN_OK : sn_fail(err, SN_EINVAL, "%zu adapters", n);
     for (size_t i = 0; st == SN_OK && i < n; i++)
         st = sn_adapter_open(s->model, folder[i], &one[i], err);
     if (st == SN_OK && (n > 1 || how))
-        st = sn_json_parse(&arena, "--combine", sn_bytes_str(how ? how : "{\"combination_type\": \"rows\"}"),
-                           &json, err);
+        st = sn_json_parse(&s->arena, "--combine",
+                           sn_bytes_str(how ? how : "{\"combination_type\": \"rows\"}"), &json, err);
     if (st == SN_OK)
         st = json ? sn_adapter_combine(one, NULL, n, json, &s->adapter, err) : SN_OK;
     if (st == SN_OK && !json)
@@ -497,13 +495,11 @@ static SnStatus open_adapters(const Args *a, Session *s, SnError *err)
             sn_adapter_close(one[i]);
     if (st == SN_OK)
         sn_model_adapt(s->model, s->adapter, false);
-    sn_arena_clear(&arena);
     return st;
 }
 
 int session_open(const Args *a, const char *model, const char *task, Session *s)
 {
-    SnError err = {0};
     char dir[1024];
     SnModelOptions o = {.struct_size = sizeof o,
                         .flags = a->exact ? SN_EXACT : 0,
@@ -523,22 +519,25 @@ int session_open(const Args *a, const char *model, const char *task, Session *s)
     desc.cpu_level = getenv("SINTER_CPU_LEVEL");
     desc.trace = a->trace ? *a->trace : (SnTrace){0};
     desc.log = (SnLog){.self = (void *)(uintptr_t)a, .write = write_log};
-    SnStatus st = a->threads == 1 ? SN_OK : open_pool(a->threads, &s->pool, &err);
+    SnStatus st = a->threads == 1 ? SN_OK : open_pool(a->threads, &s->pool, &s->err);
     if (st == SN_OK && s->pool)
         desc.jobs = sn_pool_jobs(s->pool);
     if (st == SN_OK)
-        st = sn_context_create(&desc, &s->ctx, &err);
+        st = sn_context_create(&desc, &s->ctx, &s->err);
     if (st == SN_OK)
-        st = sn_compiler_create(s->ctx, &cd, &s->cc, &err);
+        sn_arena_init(&s->arena, sn_allocator(s->ctx));
+    if (st == SN_OK)
+        st = sn_compiler_create(s->ctx, &cd, &s->cc, &s->err);
     if (st == SN_OK && model)
-        st = sn_model_open(s->cc, model, &o, &s->model, &err);
+        st = sn_model_open(s->cc, model, &o, &s->model, &s->err);
     if (st == SN_OK && model && arg_value(a, "--adapter"))
-        st = open_adapters(a, s, &err);
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+        st = open_adapters(a, s, &s->err);
+    return report(NULL, st, &s->err);
 }
 
 void session_close(Session *s)
 {
+    sn_arena_clear(&s->arena);
     sn_adapter_close(s->adapter);
     sn_model_close(s->model);
     sn_compiler_destroy(s->cc);
@@ -562,6 +561,8 @@ static void print_failure(const char *what, const char *message)
 
 int report(const char *what, SnStatus status, const SnError *err)
 {
+    if (status == SN_OK)
+        return EXIT_DONE;
     /* Most messages name the model already. */
     const size_t n = what ? strlen(what) : 0;
     print_failure(n && strncmp(err->message, what, n) == 0 ? NULL : what, err->message);

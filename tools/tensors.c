@@ -19,7 +19,7 @@ static int files_open(const Args *a, char *const *path, size_t n, Files *f)
     if (status != EXIT_DONE)
         return status;
     const SnStatus st = sn_tensor_set_open(f->session.cc, (const char *const *)path, n, &f->set, &err);
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    return report(NULL, st, &err);
 }
 
 static void files_close(Files *f)
@@ -258,7 +258,7 @@ static int write_set(const Args *a, const Files *f, SnTensorWrite *w)
     if (shard && (w->max_shard_size = sn_parse_size(shard)) == 0)
         return usage_error(a, "--max-shard-size: expected a size such as 5GB, found \"%s\"", shard);
     const SnStatus st = sn_tensor_set_write(f->set, w, out, &err);
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    return report(NULL, st, &err);
 }
 
 static int rewrite(const Args *a, const Files *f)

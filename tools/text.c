@@ -84,7 +84,7 @@ static int run_input(const Args *a, Session *s, const SnJson *input, const SnJso
         print_result(result);
     sn_text_clear(&out);
     sn_arena_clear(&arena);
-    return st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
+    return report(a->at[0], st, &err);
 }
 
 /* An input is text; one that is a JSON object or array is what the pipeline takes in its place. */
@@ -140,21 +140,17 @@ static int run_operands(const Args *a, Session *s, SnArena *arena, const SnJson 
 int command_run(const Args *a)
 {
     Session s = {0};
-    SnArena arena = {0};
-    SnError err = {0};
     SnJson *kwargs = NULL;
     const char *given = arg_value(a, "--kwargs");
     int status = session_open(a, a->at[0], arg_value(a, "--task"), &s);
     if (status == EXIT_DONE) {
-        sn_arena_init(&arena, sn_allocator(s.ctx));
-        if (given && sn_json_parse(&arena, "--kwargs", sn_bytes_str(given), &kwargs, &err) != SN_OK)
-            status = usage_error(a, "%s", err.message);
+        if (given && sn_json_parse(&s.arena, "--kwargs", sn_bytes_str(given), &kwargs, &s.err) != SN_OK)
+            status = usage_error(a, "%s", s.err.message);
         else if (kwargs && kwargs->kind != SN_JSON_OBJECT)
             status = usage_error(a, "--kwargs: expected a JSON object");
     }
     if (status == EXIT_DONE)
-        status = is_question(a, &s) ? run_question(a, &s, kwargs) : run_operands(a, &s, &arena, kwargs);
-    sn_arena_clear(&arena);
+        status = is_question(a, &s) ? run_question(a, &s, kwargs) : run_operands(a, &s, &s.arena, kwargs);
     session_close(&s);
     return status;
 }
@@ -196,19 +192,12 @@ static SnStatus embed(const Args *a, Session *s, const Lines *texts, SnError *er
 int command_embed(const Args *a)
 {
     Session s = {0};
-    SnArena arena = {0};
-    SnError err = {0};
     Lines texts = {0};
     int status = session_open(a, a->at[0], NULL, &s);
-    if (status == EXIT_DONE) {
-        sn_arena_init(&arena, sn_allocator(s.ctx));
-        status = read_texts(a, &arena, &texts);
-    }
-    if (status == EXIT_DONE && texts.n > 0) {
-        const SnStatus st = embed(a, &s, &texts, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[0], st, &err);
-    }
-    sn_arena_clear(&arena);
+    if (status == EXIT_DONE)
+        status = read_texts(a, &s.arena, &texts);
+    if (status == EXIT_DONE && texts.n > 0)
+        status = report(a->at[0], embed(a, &s, &texts, &s.err), &s.err);
     session_close(&s);
     return status;
 }
@@ -429,24 +418,20 @@ static int decode_line(const Args *a, Session *s, SnBytes line)
     sn_text_clear(&out);
     sn_text_clear(&quoted);
     sn_arena_clear(&arena);
-    return st == SN_OK ? EXIT_DONE : report(NULL, st, &err);
+    return report(NULL, st, &err);
 }
 
 int command_tokenize(const Args *a)
 {
     Session s = {0};
-    SnArena arena = {0};
     Lines lines = {0};
     int status = session_open(a, a->at[0], NULL, &s);
-    if (status == EXIT_DONE) {
-        sn_arena_init(&arena, sn_allocator(s.ctx));
-        status = read_texts(a, &arena, &lines);
-    }
+    if (status == EXIT_DONE)
+        status = read_texts(a, &s.arena, &lines);
     if (status == EXIT_DONE && !arg_flag(a, "--decode"))
         status = encode_lines(a, &s, &lines);
     for (size_t i = 0; arg_flag(a, "--decode") && status == EXIT_DONE && i < lines.n; i++)
         status = decode_line(a, &s, lines.at[i]);
-    sn_arena_clear(&arena);
     session_close(&s);
     return status;
 }

@@ -48,28 +48,20 @@ static SnStatus train(SnContext *ctx, const Args *a, SnBytes tokenizer, const Sn
 int command_tokenizer(const Args *a)
 {
     Session s = {0};
-    SnArena arena;
-    SnError err = {0};
     SnBytes tokenizer;
     const SnJson *options = NULL;
-    const char *out = arg_value(a, "-o");
+    const char *out = arg_value(a, "-o"), *path = NULL;
     if (a->n < 3 || strcmp(a->at[0], "train") != 0 || !out)
         return usage_error(a, "expected train FOLDER FILE... -o FOLDER");
     int status = session_open(a, NULL, NULL, &s);
-    if (status != EXIT_DONE) {
-        session_close(&s);
-        return status;
-    }
-    sn_arena_init(&arena, sn_allocator(s.ctx));
-    const char *path = sn_arena_printf(&arena, "%s/tokenizer.json", a->at[1]);
-    status = path ? read_file(&arena, path, &tokenizer) : report_memory();
-    if (status == EXIT_DONE)
-        status = read_options(a, &arena, &options);
     if (status == EXIT_DONE) {
-        const SnStatus st = train(s.ctx, a, tokenizer, options, out, &err);
-        status = st == SN_OK ? EXIT_DONE : report(a->at[1], st, &err);
+        path = sn_arena_printf(&s.arena, "%s/tokenizer.json", a->at[1]);
+        status = path ? read_file(&s.arena, path, &tokenizer) : report_memory();
     }
-    sn_arena_clear(&arena);
+    if (status == EXIT_DONE)
+        status = read_options(a, &s.arena, &options);
+    if (status == EXIT_DONE)
+        status = report(a->at[1], train(s.ctx, a, tokenizer, options, out, &s.err), &s.err);
     session_close(&s);
     return status;
 }

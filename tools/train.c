@@ -263,26 +263,17 @@ static SnStatus train_or_search(const Args *a, const Session *s, SnArena *arena,
 int command_train(const Args *a)
 {
     const bool only_prints = arg_flag(a, "--print-config");
-    Session s;
-    SnArena arena;
-    SnError err = {0};
+    Session s = {0};
     SnJson *config = NULL;
     if (a->n != 1 && !(only_prints && a->n == 0))
         return usage_error(a, "expected CONFIG.json");
     int status = session_open(a, NULL, NULL, &s);
-    if (status != EXIT_DONE) {
-        session_close(&s);
-        return status;
-    }
-    sn_arena_init(&arena, sn_allocator(s.ctx));
-    SnStatus st = a->n ? read_train_config(s.ctx, &arena, a->at[0], &config, &err) : SN_OK;
-    if (st == SN_OK && only_prints)
+    if (status == EXIT_DONE && a->n)
+        status = report(a->at[0], read_train_config(s.ctx, &s.arena, a->at[0], &config, &s.err), &s.err);
+    if (status == EXIT_DONE && only_prints)
         status = print_config(a, s.ctx, config);
-    else if (st == SN_OK)
-        st = train_or_search(a, &s, &arena, config, &err);
-    if (st != SN_OK)
-        status = report(a->n ? a->at[0] : NULL, st, &err);
-    sn_arena_clear(&arena);
+    else if (status == EXIT_DONE)
+        status = report(a->at[0], train_or_search(a, &s, &s.arena, config, &s.err), &s.err);
     session_close(&s);
     return status;
 }

@@ -255,55 +255,14 @@ static bool answer_f1(SnArena *arena, SnTrie *t, SnIds pred, SnIds ref, double *
     return true;
 }
 
-SnStatus sn_metric_squad(SnMetricRun *r)
-{
-    SnTrie t = {0};
-    double exact = 0, sum = 0;
-    for (uint32_t i = 0; i < r->n; i++) {
-        const SnJson *pred = &r->pred->u.child[i], *ref = &r->ref->u.child[i],
-                     *texts = sn_json_get(sn_json_get(ref, "answers"), "text"), *id = sn_json_get(pred, "id");
-        SnBytes text = {0}, ids[2] = {{0}};
-        SnIds x = {0};
-        double best = 0, is_exact = 0;
-        SN_TRY(sn_metric_string(r, sn_json_get(pred, "prediction_text"), i, &text));
-        SN_CHECK(sn_json_string(id, &ids[0]) && sn_json_string(sn_json_get(ref, "id"), &ids[1]) &&
-                     sn_bytes_equal(ids[0], ids[1]),
-                 r->err, SN_EFORMAT, "%s: prediction %u has not the id of its reference", r->name, i);
-        SN_CHECK(texts && texts->kind == SN_JSON_ARRAY && texts->n > 0, r->err, SN_EFORMAT,
-                 "%s: references[%u] has no answers.text", r->name, i);
-        SN_CHECK(answer_words(r->arena, &t, text, &x), r->err, SN_ENOMEM, "%s: no memory", r->name);
-        for (uint32_t k = 0; k < texts->n; k++) {
-            SnIds y = {0};
-            double f1 = 0;
-            SN_TRY(sn_metric_string(r, &texts->u.child[k], k, &text));
-            SN_CHECK(answer_words(r->arena, &t, text, &y) && answer_f1(r->arena, &t, x, y, &f1), r->err,
-                     SN_ENOMEM, "%s: no memory", r->name);
-            best = f1 > best ? f1 : best;
-            is_exact = is_exact != 0 || same_ids(x, y);
-        }
-        exact += is_exact;
-        sum += best;
-    }
-    sn_metric_put(r, "exact_match", 100 * exact / r->n);
-    sn_metric_put(r, "f1", 100 * sum / r->n);
-    return SN_OK;
-}
-
-/* ---- SQuAD 2 ---- */
-
 typedef struct Verdict {
     double exact, f1, none; /* none: the probability that there is no answer */
     bool has_answer, says_some;
     uint32_t at;
 } Verdict;
 
-static int surer(const void *a, const void *b)
-{
-    const Verdict *x = a, *y = b;
-    return x->none < y->none ? -1 : x->none > y->none ? 1 : x->at < y->at ? -1 : 1;
-}
-
-static SnStatus judge(SnMetricRun *r, SnTrie *t, uint32_t i, Verdict *out)
+/* may_lack: the question may have no answer, and each prediction says how probable that is. */
+static SnStatus judge(SnMetricRun *r, SnTrie *t, uint32_t i, bool may_lack, Verdict *out)
 {
     const SnJson *pred = &r->pred->u.child[i],
                  *texts = sn_json_get(sn_json_get(&r->ref->u.child[i], "answers"), "text");
@@ -315,27 +274,50 @@ static SnStatus judge(SnMetricRun *r, SnTrie *t, uint32_t i, Verdict *out)
                  sn_json_string(sn_json_get(&r->ref->u.child[i], "id"), &ids[1]) &&
                  sn_bytes_equal(ids[0], ids[1]),
              r->err, SN_EFORMAT, "%s: prediction %u has not the id of its reference", r->name, i);
-    SN_CHECK(texts && texts->kind == SN_JSON_ARRAY, r->err, SN_EFORMAT,
+    SN_CHECK(texts && texts->kind == SN_JSON_ARRAY && (may_lack || texts->n > 0), r->err, SN_EFORMAT,
              "%s: references[%u] has no answers.text", r->name, i);
-    SN_CHECK(sn_json_number(sn_json_get(pred, "no_answer_probability"), &out->none), r->err, SN_EFORMAT,
-             "%s: prediction %u has no no_answer_probability", r->name, i);
+    SN_CHECK(!may_lack || sn_json_number(sn_json_get(pred, "no_answer_probability"), &out->none), r->err,
+             SN_EFORMAT, "%s: prediction %u has no no_answer_probability", r->name, i);
     out->has_answer = texts->n > 0;
     out->says_some = text.n > 0;
     SN_CHECK(answer_words(r->arena, t, text, &x), r->err, SN_ENOMEM, "%s: no memory", r->name);
-    for (uint32_t k = 0; k <= texts->n; k++) { /* where all are without words: none */
+    for (uint32_t k = 0; k < texts->n + may_lack; k++) { /* where all are without words: none */
         double f1 = 0;
         text = sn_bytes("", 0);
         if (k < texts->n)
             SN_TRY(sn_metric_string(r, &texts->u.child[k], k, &text));
         SN_CHECK(answer_words(r->arena, t, text, &y) && answer_f1(r->arena, t, x, y, &f1), r->err, SN_ENOMEM,
                  "%s: no memory", r->name);
-        if (y.n == 0 && (k < texts->n || is_compared))
+        if (may_lack && y.n == 0 && (k < texts->n || is_compared))
             continue;
         is_compared = true;
         out->f1 = f1 > out->f1 ? f1 : out->f1;
         out->exact = same_ids(x, y) ? 1 : out->exact;
     }
     return SN_OK;
+}
+
+SnStatus sn_metric_squad(SnMetricRun *r)
+{
+    SnTrie t = {0};
+    double exact = 0, sum = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        Verdict v = {0};
+        SN_TRY(judge(r, &t, i, false, &v));
+        exact += v.exact;
+        sum += v.f1;
+    }
+    sn_metric_put(r, "exact_match", 100 * exact / r->n);
+    sn_metric_put(r, "f1", 100 * sum / r->n);
+    return SN_OK;
+}
+
+/* ---- SQuAD 2 ---- */
+
+static int surer(const void *a, const void *b)
+{
+    const Verdict *x = a, *y = b;
+    return x->none < y->none ? -1 : x->none > y->none ? 1 : x->at < y->at ? -1 : 1;
 }
 
 static double counted(const Verdict *v, bool exact, double threshold)
@@ -390,7 +372,7 @@ SnStatus sn_metric_squad_v2(SnMetricRun *r)
     SN_TRY(sn_metric_number(r, "no_answer_threshold", 1, &threshold));
     for (uint32_t i = 0; i < r->n; i++) {
         v[i] = (Verdict){.at = i};
-        SN_TRY(judge(r, &t, i, &v[i]));
+        SN_TRY(judge(r, &t, i, true, &v[i]));
     }
     put_means(r, v, 2, threshold);
     put_means(r, v, 1, threshold);

@@ -145,20 +145,6 @@ static SnStatus put_spm(SnContext *ctx, const Source *s, bool is_bpe, SnText *ou
 
 /* ---- byte-pair models ---- */
 
-static void put_added_tokens(const Source *s, SnText *out)
-{
-    bool is_first = true;
-    sn_text_printf(out, "\"added_tokens\":[");
-    for (uint32_t i = 0; i < s->tokens->n; i++) {
-        const uint32_t type = type_of(s, i);
-        if (type != SN_PIECE_CONTROL && type != SN_PIECE_USER && type != SN_PIECE_UNKNOWN)
-            continue;
-        sn_put_added(out, is_first, i, token(s, i), type != SN_PIECE_USER);
-        is_first = false;
-    }
-    sn_text_add(out, "]", 1);
-}
-
 /* Around a model of characters, as in Gemma's tokenizer.json. */
 static const char
     marks[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}",
@@ -184,7 +170,10 @@ static SnStatus put_bpe(const Source *s, const char *without_name, SnText *out, 
     const bool adds_bos = flag(s, "tokenizer.ggml.add_bos_token", split->flags & SN_GGUF_ADDS_BOS);
     const bool adds_eos = flag(s, "tokenizer.ggml.add_eos_token", false);
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
-    put_added_tokens(s, out);
+    sn_text_printf(out, "\"added_tokens\":[");
+    for (uint32_t i = 0; i < s->tokens->n; i++)
+        sn_put_added_piece(out, i, token(s, i), type_of(s, i));
+    sn_text_add(out, "]", 1);
     sn_text_printf(out, ",\"normalizer\":%s",
                    lowers_text               ? "{\"type\":\"Lowercase\"}"
                    : is_plain && !has_blanks ? marks

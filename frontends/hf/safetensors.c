@@ -251,36 +251,6 @@ const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name)
     return sn_map_get(&f->index, sn_bytes_str(name), &i) ? &f->tensor[i] : NULL;
 }
 
-SnStatus sn_safetensors_slice(const SnStTensor *t, const int64_t *begin, const int64_t *end, void *out,
-                              SnError *err)
-{
-    const int format = find_format(sn_bytes_str(t->format)), last = t->ndim - 1;
-    const size_t size = formats[format].bits / 8u;
-    int64_t index[SN_MAX_RANK] = {0};
-    uint8_t *to = out;
-    SN_CHECK(formats[format].bits % 8 == 0, err, SN_EUNSUPPORTED, "tensor %.*s: a part of %s", (int)t->name.n,
-             (const char *)t->name.at, t->format);
-    for (int d = 0; d < t->ndim; d++) {
-        SN_CHECK(begin[d] >= 0 && begin[d] <= end[d] && end[d] <= t->dims[d], err, SN_ESHAPE,
-                 "tensor %.*s: elements [%lld, %lld) of %lld", (int)t->name.n, (const char *)t->name.at,
-                 (long long)begin[d], (long long)end[d], (long long)t->dims[d]);
-        if (begin[d] == end[d])
-            return SN_OK;
-        index[d] = begin[d];
-    }
-    const size_t row = (last >= 0 ? (size_t)(end[last] - begin[last]) : 1) * size;
-    for (int d = last;; to += row) {
-        size_t at = 0;
-        for (int i = 0; i < t->ndim; i++)
-            at = at * (size_t)t->dims[i] + (size_t)index[i];
-        memcpy(to, t->bytes.at + at * size, row);
-        for (d = last - 1; d >= 0 && ++index[d] == end[d]; d--)
-            index[d] = begin[d];
-        if (d < 0)
-            return SN_OK;
-    }
-}
-
 /* ---- writing ---- */
 
 static int format_of(const SnStWrite *w)

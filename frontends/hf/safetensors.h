@@ -42,10 +42,6 @@ static inline uint64_t sn_st_count(const SnStTensor *t)
 }
 const SnStTensor *sn_safetensors_find(const SnSafetensors *f, const char *name); /* NULL: absent */
 
-/* Elements [begin, end) along each axis, read into out, which has room for them. Only whole bytes. */
-SN_MUST_CHECK SnStatus sn_safetensors_slice(const SnStTensor *t, const int64_t *begin, const int64_t *end,
-                                            void *out, SnError *err);
-
 /* One tensor to be written; dense, row-major. */
 typedef struct SnStWrite {
     const char *name;

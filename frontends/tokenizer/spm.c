@@ -174,20 +174,6 @@ void sn_put_charsmap(SnText *out, SnBytes charsmap)
     sn_text_printf(out, "\"}");
 }
 
-static void put_added_tokens(SnText *out, const SnSpm *spm)
-{
-    bool is_first = true;
-    sn_text_printf(out, "\"added_tokens\":[");
-    for (uint32_t i = 0; i < spm->n; i++) {
-        const uint32_t type = spm->piece[i].type;
-        if (type != SN_PIECE_CONTROL && type != SN_PIECE_USER && type != SN_PIECE_UNKNOWN)
-            continue;
-        sn_put_added(out, is_first, i, spm->piece[i].text, type != SN_PIECE_USER);
-        is_first = false;
-    }
-    sn_text_add(out, "]", 1);
-}
-
 static void put_metaspace(SnText *out, const SnSpm *spm, bool is_split)
 {
     sn_text_printf(
@@ -273,7 +259,10 @@ SnStatus sn_spm_write(const SnAllocator *memory, const char *name, const SnSpm *
                       SnError *err)
 {
     sn_text_printf(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
-    put_added_tokens(out, spm);
+    sn_text_printf(out, "\"added_tokens\":[");
+    for (uint32_t i = 0; i < spm->n; i++)
+        sn_put_added_piece(out, i, spm->piece[i].text, spm->piece[i].type);
+    sn_text_add(out, "]", 1);
     if (spm->is_bpe)
         SN_TRY(put_bpe(memory, name, spm, out, err));
     else

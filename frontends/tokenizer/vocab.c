@@ -107,6 +107,12 @@ void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool 
         is_special ? "true" : "false");
 }
 
+void sn_put_added_piece(SnText *out, int64_t id, SnBytes content, uint32_t type)
+{
+    if (type == SN_PIECE_CONTROL || type == SN_PIECE_USER || type == SN_PIECE_UNKNOWN)
+        sn_put_added(out, out->n > 0 && out->at[out->n - 1] == '[', id, content, type != SN_PIECE_USER);
+}
+
 static void put_special(SnText *out, SnBytes token, int type, bool *is_first)
 {
     sn_text_printf(out, *is_first ? "{\"SpecialToken\":{\"id\":" : ",{\"SpecialToken\":{\"id\":");

@@ -35,6 +35,8 @@ SN_MUST_CHECK SnStatus sn_put_merges(const SnAllocator *memory, const char *name
 void sn_put_template(SnText *out, int64_t bos, int64_t eos, SnBytes bos_text, SnBytes eos_text);
 /* A member of "added_tokens". */
 void sn_put_added(SnText *out, bool is_first, int64_t id, SnBytes content, bool is_special);
+/* The same of a piece of SentencePiece, whose type says whether it is one. */
+void sn_put_added_piece(SnText *out, int64_t id, SnBytes content, uint32_t type);
 /* "pre_tokenizer" of byte-level models: patterns one after the other, "digits": each digit by itself. */
 #define SN_SPLIT_STEPS 6
 void sn_put_splits(SnText *out, const char *const step[SN_SPLIT_STEPS]);

@@ -307,20 +307,3 @@ int64_t sn_tokens_pad_length(int64_t longest, int64_t fixed, int64_t multiple)
     const int64_t length = fixed > 0 ? fixed : longest;
     return multiple > 0 && length % multiple != 0 ? length + (multiple - length % multiple) : length;
 }
-
-SnStatus sn_tokens_pad(const SnView *list, int64_t nrow, int64_t length, int per, bool left, int32_t fill,
-                       int32_t *out, SnError *err)
-{
-    const int32_t *data = list->data;
-    for (int64_t r = 0; r < nrow; r++) {
-        const int64_t n = list->len[r], width = length * per, pad = width - n;
-        SN_CHECK(pad >= 0, err, SN_ESHAPE,
-                 "row %" PRId64 " has %" PRId64 " tokens, the padded length is %" PRId64, r, n / per, length);
-        int32_t *row = out + r * width;
-        for (int64_t i = 0; i < pad; i++)
-            row[left ? i : n + i] = fill;
-        if (n > 0)
-            memcpy(row + (left ? pad : 0), data + list->start[r], (size_t)n * sizeof *row);
-    }
-    return SN_OK;
-}

@@ -101,11 +101,6 @@ typedef enum SnTokStrategy { SN_TOK_LONGEST_FIRST, SN_TOK_ONLY_FIRST, SN_TOK_ONL
 /* The length rows are padded to: fixed, or where that is 0 the longest row, rounded up to multiple (0: no).
  */
 int64_t sn_tokens_pad_length(int64_t longest, int64_t fixed, int64_t multiple);
-/* Fills out[nrow, length, per] with rows 0 .. nrow - 1 of the list; per is 2 for offsets, else 1. SN_ESHAPE:
- * a row is longer than length. */
-SN_MUST_CHECK SnStatus sn_tokens_pad(const SnView *list, int64_t nrow, int64_t length, int per, bool left,
-                                     int32_t fill, int32_t *out, SnError *err);
-
 /* ---- facts -------------------------------------------------------------------------------------------- */
 
 #define SN_TOK_NONE 0xFFFFFFFFu

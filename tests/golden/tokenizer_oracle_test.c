@@ -181,6 +181,17 @@ static void check_pair_or_cut(Oracle *o, const SnJson *want)
         assert_int_equal(*(const int64_t *)r.out[RUN_COUNT].data - 1, integer(sn_json_get(want, "nover")));
 }
 
+/* The first row of a list, which is not longer, at either side of `size` numbers. */
+static void pad(const SnView *list, int64_t size, bool left, int32_t fill, int32_t *out)
+{
+    const int64_t n = list->len[0];
+    assert_true(n <= size);
+    for (int64_t i = 0; i < size - n; i++)
+        out[left ? i : n + i] = fill;
+    memcpy(out + (left ? size - n : 0), (const int32_t *)list->data + list->start[0],
+           (size_t)n * sizeof *out);
+}
+
 static void check_pad(Oracle *o, const SnJson *want)
 {
     static const struct {
@@ -207,8 +218,7 @@ static void check_pad(Oracle *o, const SnJson *want)
             int64_t size = length * fields[k].per;
             int32_t *out = sn_arena_array(&o->work, (size_t)size, sizeof *out);
             const int32_t fill = fields[k].result == RUN_IDS ? id : fields[k].result == RUN_SPECIAL;
-            assert_ok(
-                sn_tokens_pad(&r.out[fields[k].result], 1, length, fields[k].per, left, fill, out, &err));
+            pad(&r.out[fields[k].result], size, left, fill, out);
             const SnView row = run_row(SN_I32, out, &size, &zero);
             assert_numbers(o, fields[k].key, &row, 0, sn_json_get(sn_json_at(batch, i), fields[k].key));
         }

@@ -271,27 +271,6 @@ static void k_blocks_come_near(void **state)
     assert_null(sn_gguf_quantizer(sn_ggml_type_named("Q8_0")));
 }
 
-static void parts_of_tensors_are_read(void **state)
-{
-    int16_t x[24], out[8] = {0};
-    const SnStTensor t = {.name = sn_bytes_str("t"),
-                          .format = "I16",
-                          .dtype = SN_I16,
-                          .ndim = 3,
-                          .dims = {2, 3, 4},
-                          .bytes = sn_bytes(x, sizeof x)};
-    static const int64_t begin[] = {1, 0, 1}, end[] = {2, 3, 3}, beyond[] = {2, 4, 3};
-    static const int16_t expected[] = {13, 14, 17, 18, 21, 22};
-    SnError err;
-    (void)state;
-    for (int16_t i = 0; i < 24; i++)
-        x[i] = i;
-    assert_ok(sn_safetensors_slice(&t, begin, end, out, &err));
-    assert_memory_equal(out, expected, sizeof expected);
-    assert_int_equal(sn_safetensors_slice(&t, begin, beyond, out, &err), SN_ESHAPE);
-    assert_ok(sn_safetensors_slice(&t, begin, begin, out, &err));
-}
-
 static void pickles_of_other_things_are_refused(void **state)
 {
     static const uint8_t text[] = "PK\x05\x06 is no archive of ours";
@@ -313,7 +292,6 @@ int main(void)
         cmocka_unit_test(embeddings_are_resized),
         cmocka_unit_test(blocks_in_folders_are_read),
         cmocka_unit_test(k_blocks_come_near),
-        cmocka_unit_test(parts_of_tensors_are_read),
         cmocka_unit_test(pickles_of_other_things_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
