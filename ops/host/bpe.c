@@ -1,14 +1,14 @@
 /* bpe.c -- byte-pair encoding: a word to ids by merging pairs of symbols, the best rank first, of equal ones
  * the leftmost.
  *
- * Few symbols: an array of the ranks of all pairs, its minimum each time. Many: a heap of the places of
- * pairs. A symbol's place is the byte of the word where it begins, counted as the reference counts: a
- * character that becomes nothing takes none.
+ * Few symbols: an array of the ranks of all pairs, each with its place, its minimum each time. Many: a heap
+ * of the places of pairs. A symbol's place is the byte of the word where it begins, counted as the reference
+ * counts: a character that becomes nothing takes none.
  *
  * Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016). */
 #include "ops/host/tok.h"
 
-enum { FEW = 64, MOST_OF_ONE = 5 };
+enum { FEW = SN_TOK_GROUP_IDS, MOST_OF_ONE = 5, FEW_PLACES = 256, FEW_STEP = 8, FEW_ROOM = FEW + FEW_STEP };
 
 typedef struct Symbol {
     uint32_t id, size;
@@ -126,9 +126,12 @@ static inline size_t char_size(const Bpe *b, SnBytes word, size_t at)
 
 /* ---- few symbols -------------------------------------------------------------------------------------- */
 
+/* A symbol keeps its place; a merge takes the one behind it out. */
 typedef struct Few {
-    uint32_t id[FEW + MOST_OF_ONE], end[FEW + MOST_OF_ONE], rank[FEW + MOST_OF_ONE];
-    size_t n, best; /* best: the symbol that was merged */
+    uint32_t id[FEW_ROOM], end[FEW_ROOM];
+    int32_t key[FEW_ROOM]; /* of the pair with the next symbol: rank, then place, so that the least is next */
+    uint8_t next[FEW_ROOM], prev[FEW_ROOM]; /* next: `n` of the last one */
+    size_t n, best;                         /* n: places; best: the symbol that was merged */
 } Few;
 
 static bool read_few(Bpe *b, SnBytes word, Few *f)
@@ -142,12 +145,14 @@ static bool read_few(Bpe *b, SnBytes word, Few *f)
         for (size_t i = 0; i < n; i++) {
             end += s[i].size;
             f->id[f->n] = s[i].id;
+            f->prev[f->n] = (uint8_t)(f->n - 1);
             f->end[f->n++] = end;
+            f->next[f->n - 1] = (uint8_t)f->n;
         }
         if (f->n > FEW)
             return false;
     }
-    return true;
+    return sn_tok_count(b->t, SN_TOK_MERGED) <= INT32_MAX / FEW_PLACES;
 }
 
 /* Merging goes in steps, each of which asks for memory that the next one reads. */
@@ -159,51 +164,53 @@ static void fetch_few(const Bpe *b, const Few *f)
 
 static inline void set_few(const Bpe *b, Few *f, size_t i)
 {
-    f->rank[i] = rank_of(b, f->id[i], f->id[i + 1]);
-    if (f->rank[i] != SN_TOK_NONE)
-        sn_prefetch(&b->merged[f->rank[i]]);
+    const size_t next = f->next[i];
+    const uint32_t rank = next < f->n ? rank_of(b, f->id[i], f->id[next]) : SN_TOK_NONE;
+    f->key[i] = rank != SN_TOK_NONE ? (int32_t)(rank * FEW_PLACES + i) : INT32_MAX;
+    if (rank != SN_TOK_NONE)
+        sn_prefetch(&b->merged[rank]);
 }
 
 static void rank_few(const Bpe *b, Few *f)
 {
-    f->rank[f->n > 0 ? f->n - 1 : 0] = SN_TOK_NONE;
-    for (size_t i = 0; i + 1 < f->n; i++)
+    for (size_t i = 0; i < f->n; i++)
         set_few(b, f, i);
+    for (size_t i = f->n; i % FEW_STEP != 0; i++)
+        f->key[i] = INT32_MAX;
 }
 
 /* Merges the best pair, whose new pairs have no rank yet; false: there is none. */
 static bool merge_few(const Bpe *b, Few *f)
 {
-    size_t best = 0;
-    uint32_t least = SN_TOK_NONE;
-    for (size_t i = 0; i + 1 < f->n; i++) {
-        best = f->rank[i] < least ? i : best;
-        least = f->rank[i] < least ? f->rank[i] : least;
-    }
-    if (least == SN_TOK_NONE)
+    int32_t least = INT32_MAX, lane[FEW_STEP];
+    for (size_t k = 0; k < FEW_STEP; k++)
+        lane[k] = INT32_MAX;
+    for (size_t i = 0; i < f->n; i += FEW_STEP)
+        for (size_t k = 0; k < FEW_STEP; k++)
+            lane[k] = f->key[i + k] < lane[k] ? f->key[i + k] : lane[k];
+    for (size_t k = 0; k < FEW_STEP; k++)
+        least = lane[k] < least ? lane[k] : least;
+    if (least == INT32_MAX)
         return false;
-    f->n--;
+    const size_t best = (size_t)least % FEW_PLACES, gone = f->next[best], next = f->next[gone];
     f->best = best;
-    f->id[best] = b->merged[least];
-    f->end[best] = f->end[best + 1];
-    for (size_t i = best + 1; i < f->n; i++) {
-        f->id[i] = f->id[i + 1];
-        f->end[i] = f->end[i + 1];
-        f->rank[i] = f->rank[i + 1];
-    }
+    f->id[best] = b->merged[least / FEW_PLACES];
+    f->end[best] = f->end[gone];
+    f->key[gone] = INT32_MAX;
+    f->next[best] = (uint8_t)next;
+    f->prev[next] = (uint8_t)best;
     if (best > 0)
-        fetch_rank(b, f->id[best - 1], f->id[best]);
-    if (best + 1 < f->n)
-        fetch_rank(b, f->id[best], f->id[best + 1]);
+        fetch_rank(b, f->id[f->prev[best]], f->id[best]);
+    if (next < f->n)
+        fetch_rank(b, f->id[best], f->id[next]);
     return true;
 }
 
 static void rank_new(const Bpe *b, Few *f)
 {
     if (f->best > 0)
-        set_few(b, f, f->best - 1);
-    if (f->best + 1 < f->n)
-        set_few(b, f, f->best);
+        set_few(b, f, f->prev[f->best]);
+    set_few(b, f, f->best);
 }
 
 /* ---- many symbols ------------------------------------------------------------------------------------- */
@@ -226,7 +233,7 @@ typedef struct Places {
     uint32_t *heap, *slot;      /* slot: of a place in the heap, + 1; 0: it is not there */
 } Places;
 
-_Static_assert((int)SN_TOK_GROUP_IDS >= (int)FEW, "ids of few symbols");
+_Static_assert((int)FEW + MOST_OF_ONE <= (int)FEW_ROOM && (int)FEW_ROOM <= (int)FEW_PLACES, "places");
 _Static_assert(sizeof(Many) <= 64 && 6 * sizeof(uint32_t) <= 24, "SN_TOK_WORK");
 
 static Places places(SnTokWork *work, size_t n)
@@ -421,7 +428,7 @@ SnStatus sn_tok_run_bpe(const SnTokTable *t, SnBytes word, SnTokWork *work, SnTo
     }
     for (rank_few(&b, &f); merge_few(&b, &f);)
         rank_new(&b, &f);
-    for (size_t i = 0; i < f.n; i++)
+    for (size_t i = 0; i < f.n; i = f.next[i])
         SN_TRY(sn_tok_put_id(out, f.id[i], f.end[i], err));
     return SN_OK;
 }
@@ -472,8 +479,10 @@ void sn_tok_group_bpe(const SnTokTable *t, SnTokGroup *g)
                 left[nleft++] = left[i];
                 continue;
             }
-            memcpy(g->id[left[i]], f->id, f->n * sizeof *f->id);
-            g->count[left[i]] = f->n;
+            size_t *count = &g->count[left[i]];
+            *count = 0;
+            for (size_t k = 0; k < f->n; k = f->next[k])
+                g->id[left[i]][(*count)++] = (int32_t)f->id[k];
         }
         for (size_t i = 0; i < nleft; i++)
             rank_new(&b, &few[left[i]]);

@@ -279,7 +279,7 @@ typedef SnStatus SnTokModelFn(const SnTokTable *t, SnBytes word, SnTokWork *work
 SnTokModelFn sn_tok_run_bpe, sn_tok_run_wordpiece, sn_tok_run_unigram, sn_tok_run_wordlevel;
 
 /* Words for which a BPE gives ids together; count SIZE_MAX: not for this one. */
-enum { SN_TOK_GROUP = 8, SN_TOK_GROUP_SIZE = 48, SN_TOK_GROUP_IDS = 64 };
+enum { SN_TOK_GROUP = 8, SN_TOK_GROUP_SIZE = 128, SN_TOK_GROUP_IDS = 128 };
 typedef struct SnTokGroup {
     SnBytes word[SN_TOK_GROUP]; /* as of SnTokModelFn, of at most SN_TOK_GROUP_SIZE bytes */
     size_t n, count[SN_TOK_GROUP];
