@@ -82,7 +82,8 @@ SnValue sn_nn_bias_where(SnBuild *b, SnValue allowed)
     return sn_where(b->g, allowed, sn_const(b->g, b->dtype, 0), sn_const(b->g, b->dtype, lowest(b->dtype)));
 }
 
-/* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]. */
+/* Which keys j a query i sees by their places alone, bool[1, 1, seq, seq]; or by row, where it has several
+ * sequences. */
 static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
 {
     const SnValue dims[] = {sn_size(b->g, 1), sn_size(b->g, 1), b->seq, sn_nn_keys(b)};
@@ -90,7 +91,15 @@ static SnValue seen_by_place(SnBuild *b, const SnAttn *a)
     if (b->before)
         i = sn_add(b->g, i, sn_size(b->g, b->before));
     const SnValue j = sn_iota(b->g, SN_I64, 3, 4, dims);
-    const SnValue behind = sn_sub(b->g, i, j), past = sn_ge(b->g, behind, sn_size(b->g, 0));
+    const SnValue behind = sn_sub(b->g, i, j), one = sn_size(b->g, 1),
+                  by_query[] = {b->batch, one, b->seq, one};
+    SnValue past = sn_ge(b->g, behind, sn_size(b->g, 0));
+    if (b->sequence.ref) {
+        const SnValue by_key[] = {b->batch, one, one, b->seq};
+        past = sn_and(b->g, past,
+                      sn_eq(b->g, sn_reshape(b->g, b->sequence, 4, by_query),
+                            sn_reshape(b->g, b->sequence, 4, by_key)));
+    }
     if (!a->window)
         return past;
     const SnValue near = sn_lt(b->g, sn_abs(b->g, behind), sn_size(b->g, a->window));

@@ -31,8 +31,10 @@ SnValue sn_nn_learned_places(SnBuild *b, const char *name, SnValue place, int64_
     sn_scope_push(b->g, "%s", name);
     const SnValue table = sn_nn_param(b, "weight");
     sn_nn_keep_table(b, table);
-    b->max_seq = sn_nn_dim(b, table, 0) - first;
-    sn_nn_range(b, sn_nn_input(b, "position_ids"), sn_scope_path(b->g), b->max_seq, -1);
+    const SnValue given = sn_nn_input(b, "position_ids");
+    const int64_t places = sn_nn_dim(b, table, 0) - first;
+    b->max_seq = given.ref ? b->max_seq : places;
+    sn_nn_range(b, given, sn_scope_path(b->g), places, -1);
     const SnValue y = sn_embedding(b->g, sn_add(b->g, place, sn_size(b->g, first)), table);
     sn_scope_pop(b->g);
     return y;

@@ -96,6 +96,7 @@ typedef struct SnBuild {
     SnValue choices;    /* dim of [batch / choices, choices, seq] inputs, or none */
     SnValue allowed;    /* bool[batch, 1, 1, seq]: keys that may be seen; none: all */
     SnValue bias;       /* the same as an additive bias, or none */
+    SnValue sequence;   /* i64[batch, seq]: which one of its row a token is of; none: there is one */
     SnValue shared;     /* what a family computes once for all its layers */
     SnValue probs;      /* attention probabilities of the layer being built, where wanted; */
     SnValue cross;      /* and those of its attention to what the encoder made */

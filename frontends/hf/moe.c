@@ -96,8 +96,9 @@ SnChoice sn_moe_choose_sparse(SnBuild *b, SnValue logits, double jitter)
 /* Tokens that count, f32[batch or 1, seq, 1]. */
 static SnValue counted(SnBuild *b)
 {
-    const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_size(b->g, 1);
-    const SnValue all[] = {b->batch, b->seq, one};
+    const SnValue one = sn_size(b->g, 1), all[] = {b->batch, b->seq, one};
+    const SnValue mask = b->sequence.ref ? sn_ge(b->g, sn_nn_place(b), sn_size(b->g, 0))
+                                         : sn_nn_input(b, "attention_mask");
     return mask.ref ? sn_cast(b->g, sn_reshape(b->g, mask, 3, all), SN_F32)
                     : sn_broadcast(b->g, sn_const(b->g, SN_F32, 1), 3, all);
 }

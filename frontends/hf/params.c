@@ -93,6 +93,22 @@ static void begin_rows(SnBuild *b)
                                    : "is not given");
 }
 
+/* Trainings without a mask may have sequences one behind the other, as Transformers tells them apart: one
+ * begins where places do not go up by one. Those of -1 are padding behind them. */
+static SnValue find_sequences(SnBuild *b)
+{
+    const SnValue given = sn_nn_input(b, "position_ids"), one = sn_size(b->g, 1), none = sn_size(b->g, 0);
+    const SnValue dims[] = {b->batch, b->seq}, lo[] = {none, one}, hi[] = {none, sn_size(b->g, -1)};
+    if (!given.ref || !b->trained || !b->trained->is_state)
+        return sn_none();
+    if (b->adapter && sn_adapter_tokens(b->adapter))
+        return sn_graph_fail(b->g, SN_EUNSUPPORTED, "input position_ids: beside virtual tokens");
+    const SnValue place = sn_broadcast(b->g, given, 2, dims),
+                  before = sn_pad(b->g, place, lo, hi, none, NULL);
+    const SnValue begins = sn_ne(b->g, sn_sub(b->g, place, before), one);
+    return sn_scan(b->g, "add", sn_cast(b->g, begins, SN_I64), 1, false);
+}
+
 void sn_nn_begin(SnBuild *b)
 {
     SnGraph *g = b->g;
@@ -118,8 +134,10 @@ void sn_nn_begin(SnBuild *b)
     if (b->prompted.ref)
         b->seq = sn_add(g, b->seq, sn_const_int(g, SN_I64, sn_adapter_tokens(b->adapter)));
     const SnValue mask = sn_nn_input(b, "attention_mask"), one = sn_const_int(g, SN_I64, 1);
-    if (!mask.ref)
+    if (!mask.ref) {
+        b->sequence = find_sequences(b);
         return;
+    }
     const SnValue keys = sn_reshape(g, mask, 4, (SnValue[]){b->batch, one, one, sn_nn_keys(b)});
     b->allowed = sn_not(g, sn_eq(g, keys, sn_const_int(g, SN_I64, 0)));
     b->bias = sn_nn_bias_where(b, b->allowed);

@@ -164,6 +164,8 @@ SnValue sn_nn_state(SnBuild *b, const char *name, SnDtype dtype, int ndim, const
     for (int i = 0; i < ndim; i++)
         all[i + 1] = sn_size(b->g, dims[i]);
     const SnValue zero = sn_const(g, dtype, 0);
+    if (b->sequence.ref)
+        return sn_graph_fail(g, SN_EUNSUPPORTED, "%s: a state of rows that have several sequences", name);
     if (!b->past)
         return sn_broadcast(g, zero, ndim + 1, all);
     const SnValue held = carry(b, name, dtype, b->past->slots, ndim, dims);

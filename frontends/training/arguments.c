@@ -126,6 +126,8 @@ static const SnTrainKey keys[] = {
      "rows are as long as max_length; default: where they are windows"},
     {"block_size", SN_KEY_INT, NULL, 1, 1e6, NULL, "tokens of a block; default: the model's, at most 1024"},
     {"packing", SN_KEY_BOOL, "true", 0, 0, NULL, "texts are cut to blocks one behind the other"},
+    {"padding_free", SN_KEY_BOOL, "false", 0, 0, NULL,
+     "the rows of a batch lie one behind the other, and do not see each other: DataCollatorWithFlattening"},
     {"mlm_probability", SN_KEY_FLOAT, "0.15", 0, 1, NULL, "tokens that are guessed"},
     {"whole_word_mask", SN_KEY_BOOL, "false", 0, 0, NULL, "the tokens of a word are guessed together"},
     {"label_all_tokens", SN_KEY_BOOL, "false", 0, 0, NULL, "of a word, not only its first one"},

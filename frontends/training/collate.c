@@ -55,8 +55,11 @@ SnStatus sn_collate_begin(SnCollate *c, const SnModel *model, SnError *err)
     c->pad = f.name[SN_TOK_PAD] == SN_TOK_NONE ? (int32_t)sn_config_int(&model->config, "pad_token_id", 0)
                                                : (int32_t)f.name[SN_TOK_PAD];
     const bool is_answer = c->task == SN_TRAIN_ANSWER;
-    c->skips_pad =
-        c->task == SN_TRAIN_CAUSAL && !sn_arg_bool(c->config, "packing") && f.name[SN_TOK_PAD] != SN_TOK_NONE;
+    c->is_flat = sn_arg_bool(c->config, "padding_free");
+    SN_CHECK(!c->is_flat || c->task == SN_TRAIN_CAUSAL, err, SN_EUNSUPPORTED,
+             "config: padding_free: it is for text-generation");
+    c->skips_pad = c->task == SN_TRAIN_CAUSAL && !c->is_flat && !sn_arg_bool(c->config, "packing") &&
+                   f.name[SN_TOK_PAD] != SN_TOK_NONE;
     c->gives_types = text.gives_types && (is_answer || sn_arg(c->config, "text_pair_column"));
     c->is_padded =
         sn_arg(c->config, "pad_to_max_length") ? sn_arg_bool(c->config, "pad_to_max_length") : is_answer;
@@ -396,21 +399,27 @@ typedef struct Batch {
     int64_t seq;
 } Batch;
 
-static void fill_row(const SnCollate *c, const SnTrainRows *r, int64_t row, uint64_t *state, int64_t i,
-                     Batch *b)
+static int64_t length_of(const SnTrainRows *r, int64_t row)
 {
-    const int64_t at = row < 0 ? 0 : r->start.at[row], n = row < 0 ? 0 : r->start.at[row + 1] - at,
-                  base = i * b->seq;
-    for (int64_t k = 0; k < b->seq; k++) {
+    return row < 0 ? 0 : r->start.at[row + 1] - r->start.at[row];
+}
+
+/* A row to `seq` places of a batch from `base` on. */
+static void fill_row(const SnCollate *c, const SnTrainRows *r, int64_t row, uint64_t *state, int64_t base,
+                     int64_t seq, Batch *b)
+{
+    const int64_t at = row < 0 ? 0 : r->start.at[row], n = length_of(r, row);
+    for (int64_t k = 0; k < seq; k++) {
         b->ids[base + k] = k < n ? r->ids.at[at + k] : c->pad;
-        b->mask[base + k] = k < n || (row < 0 && c->task != SN_TRAIN_CAUSAL);
+        b->mask[base + k] = c->is_flat ? (k < n ? k : -1) : k < n || (row < 0 && c->task != SN_TRAIN_CAUSAL);
         if (b->types)
             b->types[base + k] = k < n ? r->types.at[at + k] : 0;
         if (b->labels)
-            b->labels[base + k] = k >= n || (c->skips_pad && r->ids.at[at + k] == c->pad) ? IGNORED
-                                  : c->task == SN_TRAIN_CAUSAL                            ? r->ids.at[at + k]
-                                  : c->task == SN_TRAIN_MASKED                            ? IGNORED
-                                                               : r->labels.at[at + k];
+            b->labels[base + k] =
+                k >= n || (c->is_flat && k == 0) || (c->skips_pad && r->ids.at[at + k] == c->pad) ? IGNORED
+                : c->task == SN_TRAIN_CAUSAL ? r->ids.at[at + k]
+                : c->task == SN_TRAIN_MASKED ? IGNORED
+                                             : r->labels.at[at + k];
     }
     if (c->task == SN_TRAIN_MASKED && row >= 0)
         hide(c, r->labels.at + at, n, state, b->ids + base, b->labels + base);
@@ -470,12 +479,18 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     size_t count = 0;
     const bool is_pair = c->task == SN_TRAIN_PAIR, is_answer = c->task == SN_TRAIN_ANSWER,
                is_row = c->task == SN_TRAIN_CLASSIFY || is_pair || is_answer;
-    b.seq = c->is_padded ? c->most : 1;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t len = row[i] < 0 ? 0 : r->start.at[row[i] + 1] - r->start.at[row[i]];
+    const int64_t rows = !c->is_flat ? n
+                         : times     ? times
+                                     : 1,
+                  each = n / rows; /* that one of the batch is of */
+    b.seq = c->is_padded && !c->is_flat ? c->most : 1;
+    for (int64_t i = 0; i < n; i += each) {
+        int64_t len = 0;
+        for (int64_t k = i; k < i + each; k++)
+            len += length_of(r, row[k]);
         b.seq = len > b.seq ? len : b.seq;
     }
-    const bool fits = sn_mul_size((size_t)n, (size_t)b.seq, &count);
+    const bool fits = sn_mul_size((size_t)rows, (size_t)b.seq, &count);
     b.ids = fits ? sn_arena_array(arena, count, sizeof *b.ids) : NULL;
     b.mask = fits ? sn_arena_array(arena, count, sizeof *b.mask) : NULL;
     b.labels = is_row || !fits ? NULL : sn_arena_array(arena, count, sizeof *b.labels);
@@ -485,16 +500,24 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     SN_CHECK(b.ids && b.mask && (b.labels || is_row) && (b.types || !c->gives_types) && class && number, err,
              SN_ENOMEM, "training: no memory for a batch");
     uint64_t state = seed;
-    for (int64_t i = 0; i < n; i++) {
-        fill_row(c, r, row[i], &state, i, &b);
+    for (int64_t i = 0, at = 0; i < n; i++) {
+        const int64_t len = c->is_flat ? length_of(r, row[i]) : b.seq;
+        fill_row(c, r, row[i], &state, at, len, &b);
+        at += len;
+        if (c->is_flat && (i + 1) % each == 0) {
+            const int64_t rest = (i + 1) / each * b.seq - at;
+            fill_row(c, r, -1, &state, at, rest, &b);
+            at += rest;
+        }
         if (c->task == SN_TRAIN_CLASSIFY) {
             class[i] = row[i] < 0 ? IGNORED : (int64_t)r->target.at[row[i]];
             number[i] = row[i] < 0 ? NAN : (float)r->target.at[row[i]];
         }
     }
     *nin = 0;
-    in[(*nin)++] = tensor("input_ids", SN_I64, b.ids, 2, times, n, b.seq);
-    in[(*nin)++] = tensor("attention_mask", SN_I64, b.mask, 2, times, n, b.seq);
+    in[(*nin)++] = tensor("input_ids", SN_I64, b.ids, 2, times, rows, b.seq);
+    in[(*nin)++] =
+        tensor(c->is_flat ? "position_ids" : "attention_mask", SN_I64, b.mask, 2, times, rows, b.seq);
     if (b.types)
         in[(*nin)++] = tensor("token_type_ids", SN_I64, b.types, 2, times, n, b.seq);
     if (is_pair)
@@ -505,6 +528,6 @@ SnStatus sn_collate_batch(const SnCollate *c, const SnTrainRows *r, const int64_
     }
     in[(*nin)++] = c->is_regression ? tensor("labels", SN_F32, number, 1, times, n, 1)
                    : is_row         ? tensor("labels", SN_I64, class, 1, times, n, 1)
-                                    : tensor("labels", SN_I64, b.labels, 2, times, n, b.seq);
+                                    : tensor("labels", SN_I64, b.labels, 2, times, rows, b.seq);
     return SN_OK;
 }

@@ -74,6 +74,7 @@ typedef struct SnCollate {
     int64_t vocabulary, most, most_target; /* most: tokens of a row or block */
     int32_t pad, mask;
     bool gives_types, is_regression, is_padded; /* is_padded: rows are as long as most */
+    bool is_flat; /* the rows of a batch lie one behind the other in one: DataCollatorWithFlattening */
     bool skips_pad;           /* a token that is the padding's is not guessed, wherever it stands */
     const char *const *label; /* NULL: LABEL_0, LABEL_1 .. */
     int64_t nlabel;

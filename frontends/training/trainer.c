@@ -354,9 +354,10 @@ static int64_t pick_rows(const Run *r, int64_t update, int64_t *row)
 }
 
 /* Trainer._track_num_input_tokens, of each micro-batch: all places of its longest row, or what rows have. */
-static int64_t count_tokens(const Run *r, int64_t n, bool counts_padding)
+static int64_t count_tokens(const Run *r, int64_t n, bool with_padding)
 {
     const SnTrainer *t = r->t;
+    const bool counts_padding = with_padding && !t->collate.is_flat;
     const SnTrainRows *now = &t->train.now;
     const SnImages *x = &t->collate.images;
     int64_t all = 0;
@@ -508,9 +509,10 @@ static SnStatus open_session(Run *r, SnError *err)
     }
     SN_TRY(sn_train_source_batch(&t->train, row, 1, 0, 0, &t->batch_arena, in, &d.nsample, err));
     SN_TRY(sn_recipe_resolved(&t->arena, t->config, t->state.max_steps, &d.args, err));
-    d.shape = sn_arena_printf(&t->arena, "batch=%lld,seq=%lld",
-                              (long long)sn_arg_int(t->config, "per_device_train_batch_size"),
-                              (long long)t->collate.most);
+    const int64_t rows = sn_arg_int(t->config, "per_device_train_batch_size"),
+                  times = t->collate.is_flat ? rows : 1;
+    d.shape = sn_arena_printf(&t->arena, "batch=%lld,seq=%lld", (long long)(rows / times),
+                              (long long)(t->collate.most * times));
     if (!d.shape)
         return no_memory(err);
     SN_TRY(sn_training_create(t->model, &d, &t->session, err));

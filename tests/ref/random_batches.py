@@ -16,7 +16,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM,
                           AutoModelForTokenClassification, DataCollatorForLanguageModeling, DataCollatorForSeq2Seq,
-                          DataCollatorForTokenClassification, PreTrainedTokenizerFast)
+                          DataCollatorForTokenClassification, DataCollatorWithFlattening, PreTrainedTokenizerFast)
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from seeds import main
@@ -107,10 +107,11 @@ def tags(bridge, d, rng, t, pick):
 def alone(bridge, d, rng, t, pick):
     model(d + "/model", "llama", AutoModelForCausalLM, len(t), num_key_value_heads=2)
     rows = [{"text": text(rng)} for _ in range(12)]
-    got = ours(bridge, write(d, rows, task="text-generation", packing=False, block_size=40), pick, 1)
+    flat = rng.random() < 0.5
+    got = ours(bridge, write(d, rows, task="text-generation", packing=False, padding_free=flat, block_size=40), pick, 1)
     e = [t(r["text"], truncation=True, max_length=40, return_token_type_ids=False) for r in rows]
-    want = DataCollatorForLanguageModeling(t, mlm=False)([e[i] for i in pick])
-    return unlike(got, want, ("input_ids", "attention_mask", "labels"))
+    want = (DataCollatorWithFlattening() if flat else DataCollatorForLanguageModeling(t, mlm=False))([e[i] for i in pick])
+    return unlike(got, want, ("input_ids", "position_ids" if flat else "attention_mask", "labels"))
 
 
 def hidden(bridge, d, rng, t, pick):

@@ -15,8 +15,8 @@ import torch
 import transformers
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (AutoConfig, DataCollatorForSeq2Seq, DataCollatorForTokenClassification, DataCollatorWithPadding,
-                          PreTrainedTokenizerFast, Trainer, TrainingArguments, default_data_collator)
+from transformers import (AutoConfig, DataCollatorForSeq2Seq, DataCollatorForTokenClassification, DataCollatorWithFlattening,
+                          DataCollatorWithPadding, PreTrainedTokenizerFast, Trainer, TrainingArguments, default_data_collator)
 
 from seeds import main
 
@@ -32,6 +32,7 @@ TASKS = {
     "question-answering": ("QuestionAnswering", ENCODERS[:4] + ["modernbert", "gpt2", "llama", "gpt_neox"]),
     "regression": ("SequenceClassification", ENCODERS + DECODERS[:3]),
     "seq2seq-lm": ("Seq2SeqLM", ["t5"]),
+    "padding-free": ("CausalLM", ["gpt2", "llama", "gpt_neox", "qwen2", "gemma2", "mixtral"]),
 }
 
 
@@ -116,6 +117,8 @@ def encode(task, t, rows, model):
         return [answered(t, r) for r in rows], DataCollatorWithPadding(t)
     if task == "seq2seq-lm":
         return [dict(t(r["text"]), labels=t(r["target"])["input_ids"]) for r in rows], DataCollatorForSeq2Seq(t, model)
+    if task == "padding-free":
+        return [dict(input_ids=t(r["text"])["input_ids"]) for r in rows], DataCollatorWithFlattening()
     ids = [i for r in rows for i in t(r["text"])["input_ids"]]
     blocks = [ids[i:i + 16] for i in range(0, len(ids) - 15, 16)]
     return [dict(input_ids=b, attention_mask=[1] * 16, labels=b) for b in blocks], default_data_collator
@@ -140,7 +143,8 @@ def one(told, seed):
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train()
         args.update(output_dir=d + "/ours", model_name_or_path=d + "/model", train_file=d + "/rows.jsonl", block_size=16,
-                    task="text-classification" if task == "regression" else task, validation_file=d + "/rows.jsonl",
+                    task={"regression": "text-classification", "padding-free": "text-generation"}.get(task, task),
+                    packing=task != "padding-free", padding_free=task == "padding-free", validation_file=d + "/rows.jsonl",
                     doc_stride=8)
         with open(d + "/config.json", "w") as f:
             json.dump(args, f)
