@@ -158,6 +158,7 @@ def one(args, seed, folder):
     if args.part not in name:
         return None
     random_decoders.save(model, os.path.join(folder, "model"), change)
+    model = type(model).from_pretrained(os.path.join(folder, "model"), attn_implementation="eager")  # as the edit says
     save_file(x, os.path.join(folder, "in.safetensors"))
     try:
         with torch.no_grad():

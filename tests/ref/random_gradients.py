@@ -173,9 +173,8 @@ class Runner(decoder_rows.Runner):
         model.tie_weights()
         model = model.to(getattr(torch, dtype))
         folder = os.path.join(self.folder, "model")
-        model.save_pretrained(folder)
-        wide = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
         decoders.save(model, folder, change)
+        wide = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
         return model, wide, inputs_of(kind, head, family, generator)
 
     def make_other(self, name, family, change, head, kind, dtype):
