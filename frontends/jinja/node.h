@@ -95,18 +95,17 @@ typedef enum SnJiNodeKind {
     SN_JI_N_TEST,    /* kid[0] is row(args) */
     SN_JI_N_NSREF,   /* name.text, as a target */
     /* statements */
-    SN_JI_N_BODY,        /* kid[] */
-    SN_JI_N_DATA,        /* value */
-    SN_JI_N_PRINT,       /* kid[] */
-    SN_JI_N_IF,          /* kid[]: test, body, test, body ..., and one body more: else */
-    SN_JI_N_FOR,         /* kid[]: target, iterable, test or NULL, body, else or NULL; flag: recursive */
-    SN_JI_N_SET,         /* kid[]: target, value */
-    SN_JI_N_SETBLOCK,    /* kid[]: target, filters or NULL, body */
-    SN_JI_N_MACRO,       /* name, kid[0] body, params */
-    SN_JI_N_CALLBLOCK,   /* kid[0] a CALL, kid[1] body, params */
-    SN_JI_N_FILTERBLOCK, /* kid[]: filters, body */
-    SN_JI_N_WITH,        /* kid[0] body, then target, value, target, value ... */
-    SN_JI_N_GENERATION,  /* kid[0] body */
+    SN_JI_N_BODY,       /* kid[] */
+    SN_JI_N_DATA,       /* value */
+    SN_JI_N_PRINT,      /* kid[] */
+    SN_JI_N_IF,         /* kid[]: test, body, test, body ..., and one body more: else */
+    SN_JI_N_FOR,        /* kid[]: target, iterable, test or NULL, body, else or NULL; flag: recursive */
+    SN_JI_N_SET,        /* kid[]: target, value */
+    SN_JI_N_TEXTBLOCK,  /* kid[]: target or NULL (it is put), filters or NULL, body */
+    SN_JI_N_MACRO,      /* name, kid[0] body, params */
+    SN_JI_N_CALLBLOCK,  /* kid[0] a CALL, kid[1] body, params */
+    SN_JI_N_WITH,       /* kid[0] body, then target, value, target, value ... */
+    SN_JI_N_GENERATION, /* kid[0] body */
     SN_JI_N_BREAK,
     SN_JI_N_CONTINUE
 } SnJiNodeKind;

@@ -229,7 +229,7 @@ static SnStatus parse_set(SnJiParser *p, uint32_t line, SnJiNode **out)
         (*out)->kid[0] = target;
         return sn_ji_parse_tuple(p, SN_JI_TUPLE_FULL, &(*out)->kid[1]);
     }
-    SN_TRY(sn_ji_node(p, SN_JI_N_SETBLOCK, line, 3, out));
+    SN_TRY(sn_ji_node(p, SN_JI_N_TEXTBLOCK, line, 3, out));
     (*out)->kid[0] = target;
     SN_TRY(sn_ji_parse_filters(p, false, &(*out)->kid[1]));
     return parse_to(p, "endset", &(*out)->kid[2]);
@@ -307,9 +307,9 @@ static SnStatus parse_call_block(SnJiParser *p, uint32_t line, SnJiNode **out)
 
 static SnStatus parse_filter_block(SnJiParser *p, uint32_t line, SnJiNode **out)
 {
-    SN_TRY(sn_ji_node(p, SN_JI_N_FILTERBLOCK, line, 2, out));
-    SN_TRY(sn_ji_parse_filters(p, true, &(*out)->kid[0]));
-    return parse_to(p, "endfilter", &(*out)->kid[1]);
+    SN_TRY(sn_ji_node(p, SN_JI_N_TEXTBLOCK, line, 3, out));
+    SN_TRY(sn_ji_parse_filters(p, true, &(*out)->kid[1]));
+    return parse_to(p, "endfilter", &(*out)->kid[2]);
 }
 
 static SnStatus parse_with(SnJiParser *p, uint32_t line, SnJiNode **out)

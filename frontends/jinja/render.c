@@ -222,7 +222,8 @@ static SnStatus exec_if(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *j
     return e->n % 2 ? sn_ji_exec(r, s, e->kid[e->n - 1], jump) : SN_OK;
 }
 
-static SnStatus exec_set_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
+/* {% set %} and {% filter %} with a body. */
+static SnStatus exec_text_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
 {
     SnJiScope *inner = NULL;
     SnJiValue v;
@@ -232,19 +233,7 @@ static SnStatus exec_set_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJi
         return SN_OK;
     if (e->kid[1])
         SN_TRY(sn_ji_eval_filters(r, inner, e->kid[1], v, &v));
-    return sn_ji_assign(r, s, e->kid[0], v);
-}
-
-static SnStatus exec_filter_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *jump)
-{
-    SnJiScope *inner = NULL;
-    SnJiValue v;
-    SN_TRY(sn_ji_scope(r, s, &inner));
-    SN_TRY(exec_to_text(r, inner, e->kid[1], &v, jump));
-    if (*jump != SN_JI_GO_ON)
-        return SN_OK;
-    SN_TRY(sn_ji_eval_filters(r, inner, e->kid[0], v, &v));
-    return sn_ji_put(r, v);
+    return e->kid[0] ? sn_ji_assign(r, s, e->kid[0], v) : sn_ji_put(r, v);
 }
 
 static SnStatus exec_call_block(SnJiRun *r, SnJiScope *s, const SnJiNode *e)
@@ -311,15 +300,13 @@ static SnStatus exec_one(SnJiRun *r, SnJiScope *s, const SnJiNode *e, SnJiJump *
     case SN_JI_N_SET:
         SN_TRY(sn_ji_eval(r, s, e->kid[1], &v));
         return sn_ji_assign(r, s, e->kid[0], v);
-    case SN_JI_N_SETBLOCK:
-        return exec_set_block(r, s, e, jump);
+    case SN_JI_N_TEXTBLOCK:
+        return exec_text_block(r, s, e, jump);
     case SN_JI_N_MACRO:
         SN_TRY(make_macro(r, s, e, e->kid[0], &v));
         return sn_ji_set(r, s, e->u.name, v);
     case SN_JI_N_CALLBLOCK:
         return exec_call_block(r, s, e);
-    case SN_JI_N_FILTERBLOCK:
-        return exec_filter_block(r, s, e, jump);
     case SN_JI_N_WITH:
         return exec_with(r, s, e, jump);
     case SN_JI_N_GENERATION:

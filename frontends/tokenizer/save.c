@@ -528,7 +528,6 @@ static void put_config(Writer *w, const SnJson *config, const SnTokenizerEdits *
 {
     const SnAllocator *memory = w->out->memory;
     SN_VEC(SnJson) all = {0};
-    SN_VEC(const SnJson *) order = {0};
     for (uint32_t i = 0; config && config->kind == SN_JSON_OBJECT && i < config->n; i++) {
         const SnJson *v = &config->u.child[i];
         if (!edited(edits, v->key) && !sn_bytes_is(v->key, "chat_template") &&
@@ -540,19 +539,9 @@ static void put_config(Writer *w, const SnJson *config, const SnTokenizerEdits *
                                        (SnJson){.kind = SN_JSON_STRING,
                                                 .u.string = sn_bytes_str(edits->names[i].token),
                                                 .key = sn_bytes_str(edits->names[i].key)});
-    for (size_t i = 0; i < all.n; i++)
-        w->out->failed |= !sn_vec_push(memory, &order, &all.at[i]);
-    if (order.n)
-        qsort(order.at, order.n, sizeof *order.at, by_key);
-    open_container(w, '{');
-    for (size_t i = 0; i < order.n; i++) {
-        put_key(w, order.at[i]->key);
-        put_value(w, order.at[i]);
-    }
-    close_container(w, '}');
+    put_sorted(w, &(SnJson){.kind = SN_JSON_OBJECT, .n = (uint32_t)all.n, .u.child = all.at}, by_key);
     sn_text_add(w->out, "\n", 1);
     sn_vec_clear(memory, &all);
-    sn_vec_clear(memory, &order);
 }
 
 static void put_special_map(Writer *w, const SnJson *config, const SnJson *map, const SnTokenizerEdits *edits)

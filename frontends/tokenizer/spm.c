@@ -95,25 +95,16 @@ static void read_trainer(SnBytes message, SnSpm *out)
     while (next_field(&r, &f)) {
         if (f.wire != VARINT)
             continue;
-        switch (f.number) {
-        case 3:
+        if (f.number == 3)
             out->is_bpe = f.value == 2;
-            break;
-        case 35:
+        else if (f.number == 35)
             out->byte_fallback = f.value != 0;
-            break;
-        case 40:
+        else if (f.number == 40)
             out->unk = (int32_t)f.value;
-            break;
-        case 41:
+        else if (f.number == 41)
             out->bos = (int32_t)f.value;
-            break;
-        case 42:
+        else if (f.number == 42)
             out->eos = (int32_t)f.value;
-            break;
-        default:
-            break;
-        }
     }
 }
 
