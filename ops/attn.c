@@ -141,12 +141,12 @@ static SnValue attention_rows_grad(SnGraph *g, const SnCall *c)
 }
 
 /* d: that of the result y. A bias that has a gradient takes p and what is made of it for itself: then all are
- * made of these. */
+ * made of these. The sum of a row has the order of dy v^T: where one key alone is seen, their difference is
+ * 0, not what rounding leaves, which an optimizer that divides by it would take for a direction. */
 static SnValue attention_rows_back(SnGraph *g, const SnCall *c, SnValue y, SnValue d, int i)
 {
     const SnDtype wide = sn_wide_dtype(sn_value_dtype(g, y));
-    const SnValue both = sn_mul(g, sn_cast(g, d, wide), sn_cast(g, y, wide));
-    const SnValue row = sn_drop_axis(g, sn_sum_of(g, both, -1), 3);
+    const SnValue row = sn_contract(g, "bshd,bshd->bsh", sn_like(g, d, y), y, wide);
     const SnValue in[] = {c->in[0], c->in[1], c->in[2], row, d, c->in[3], c->in[4]};
     const SnCall own = {.in = in, .nin = SN_COUNT(in), .attr = c->attr, .nattr = c->nattr};
     if (i == 3)

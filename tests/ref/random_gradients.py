@@ -190,8 +190,18 @@ class Runner(decoder_rows.Runner):
         wide = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
         return model, wide, others.inputs_of(family, kind, head, model.config, generator)
 
+    def alone(self):
+        """Where one key alone is seen, queries and keys have no gradient, not even one of rounding."""
+        _, _, x = self.make("alone", "llama", {}, "ForSequenceClassification", "plain", "float32")
+        x = {k: v[:, :1] if v.dim() > 1 else v for k, v in x.items()}
+        got, _ = self.sinter(os.path.join(self.folder, "model"), x, "f32")
+        found = [v.abs().max().item() for k, v in got.items() if "q_proj" in k or "k_proj" in k]
+        self.report("llama, rows of one token", 1e9 * max(found, default=1), "q_proj, k_proj")
+
     def family(self, family):
         _, changes, prefix = ALL[family]
+        if family == "llama":
+            self.alone()
         heads = others.heads(family, others.TRAINED) if family in others.FAMILIES else [h for h in HEADS if class_of(prefix, h)]
         kinds = ("plain", "right", "left")
         if self.args.count and len(changes) > self.args.count:
