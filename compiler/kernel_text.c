@@ -54,10 +54,10 @@ typedef struct Node { /* a term of the kernel */
     uint64_t hash;   /* of the structure: says the order of operands that commute */
     uint32_t number; /* INDEX: its loop's; a named term: its name */
     uint32_t uses;   /* in this statement */
-    bool is_named, is_done;
+    bool is_named, is_reached;
 } Node;
 
-typedef struct Frame { /* of the walk that defines names */
+typedef struct Frame { /* of the walk below a root */
     uint32_t pos, next;
 } Frame;
 
@@ -68,7 +68,8 @@ typedef struct Printer {
     SnRef *term;
     Node *node;
     Frame *stack;
-    uint32_t nterm;
+    uint32_t *reached; /* by the statement: positions, operands first */
+    uint32_t nterm, nreached;
     uint32_t *local; /* number of each LOCAL */
     uint32_t nloop, nlocal, nname;
     int depth;
@@ -201,10 +202,10 @@ static void print_expr(const Printer *p, uint32_t pos, bool define)
     } else {
         print_op(p, n);
         for (int i = 0; i < n->narg; i++) {
-            sn_text_printf(p->out, " ");
+            sn_text_add(p->out, " ", 1);
             print_expr(p, n->arg[i], false);
         }
-        sn_text_printf(p->out, ")");
+        sn_text_add(p->out, ")", 1);
     }
 }
 
@@ -213,28 +214,23 @@ static void indent(const Printer *p)
     sn_text_printf(p->out, "%*s", 2 * p->depth, "");
 }
 
-/* Defines what must have a name below root, operands first. */
-static void define_names(Printer *p, uint32_t root)
+/* Adds what lies below root to the terms of the statement, operands first. */
+static void reach(Printer *p, uint32_t root)
 {
     uint32_t n = 0;
     p->stack[n++] = (Frame){root, 0};
     while (n > 0) {
         Frame *f = &p->stack[n - 1];
         Node *node = &p->node[f->pos];
-        if (!node->is_done && f->next < node->narg) {
+        if (!node->is_reached && f->next < node->narg) {
             const uint32_t pos = node->arg[f->next++];
-            if (!p->node[pos].is_done)
+            if (!p->node[pos].is_reached)
                 p->stack[n++] = (Frame){pos, 0};
             continue;
         }
-        if (!node->is_done && node->is_named) {
-            node->number = p->nname++;
-            indent(p);
-            sn_text_printf(p->out, "%%%u = ", node->number);
-            print_expr(p, f->pos, true);
-            sn_text_printf(p->out, "\n");
-        }
-        node->is_done = true;
+        if (!node->is_reached)
+            p->reached[p->nreached++] = f->pos;
+        node->is_reached = true;
         n--;
     }
 }
@@ -242,15 +238,15 @@ static void define_names(Printer *p, uint32_t root)
 /* Which terms of a statement get names: those used twice, and those that end a deep expression. */
 static void choose_names(Printer *p)
 {
-    for (uint32_t i = p->nterm; i-- > 0;) {
-        const Node *n = &p->node[i];
-        for (int j = 0; n->uses != 0 && j < n->narg; j++)
+    for (uint32_t i = p->nreached; i-- > 0;) {
+        const Node *n = &p->node[p->reached[i]];
+        for (int j = 0; j < n->narg; j++)
             p->node[n->arg[j]].uses++;
     }
-    for (uint32_t i = 0; i < p->nterm; i++) {
-        Node *n = &p->node[i];
+    for (uint32_t i = 0; i < p->nreached; i++) {
+        Node *n = &p->node[p->reached[i]];
         n->height = 0;
-        if (n->uses == 0 || n->narg == 0)
+        if (n->narg == 0)
             continue;
         for (int j = 0; j < n->narg; j++) {
             const Node *x = &p->node[n->arg[j]];
@@ -261,20 +257,32 @@ static void choose_names(Printer *p)
     }
 }
 
+/* A statement looks at its own terms only: a kernel has many of both. */
 static void begin_stmt(Printer *p, const SnRef *root, int nroot)
 {
-    for (uint32_t i = 0; i < p->nterm; i++) {
-        p->node[i].uses = 0;
-        p->node[i].is_named = p->node[i].is_done = false;
+    for (uint32_t i = 0; i < p->nreached; i++) {
+        Node *n = &p->node[p->reached[i]];
+        n->uses = 0;
+        n->is_named = n->is_reached = false;
     }
-    for (int i = 0; i < nroot; i++)
-        if (root[i] != 0)
+    p->nreached = p->nname = 0;
+    for (int i = 0; i < nroot; i++) {
+        if (root[i] != 0) {
             p->node[at(p, root[i])].uses++;
+            reach(p, at(p, root[i]));
+        }
+    }
     choose_names(p);
-    p->nname = 0;
-    for (int i = 0; i < nroot; i++)
-        if (root[i] != 0)
-            define_names(p, at(p, root[i]));
+    for (uint32_t i = 0; i < p->nreached; i++) {
+        Node *n = &p->node[p->reached[i]];
+        if (n->is_named) {
+            n->number = p->nname++;
+            indent(p);
+            sn_text_printf(p->out, "%%%u = ", n->number);
+            print_expr(p, p->reached[i], true);
+            sn_text_printf(p->out, "\n");
+        }
+    }
     indent(p);
 }
 
@@ -282,7 +290,7 @@ static void print_operand(const Printer *p, SnRef r)
 {
     if (r == 0)
         return;
-    sn_text_printf(p->out, " ");
+    sn_text_add(p->out, " ", 1);
     print_expr(p, at(p, r), false);
 }
 
@@ -370,8 +378,9 @@ void sn_kernel_print(const SnKernel *k, SnText *out)
     p.term = sn_kernel_terms(k, &arena, &p.nterm);
     p.node = (Node *)sn_arena_array(&arena, p.nterm, sizeof *p.node);
     p.stack = (Frame *)sn_arena_array(&arena, (size_t)p.nterm + 1, sizeof *p.stack);
+    p.reached = (uint32_t *)sn_arena_array(&arena, p.nterm, sizeof *p.reached);
     p.local = (uint32_t *)sn_arena_array(&arena, (size_t)k->nlocal, sizeof *p.local);
-    if (p.term != NULL && p.node != NULL && p.stack != NULL && p.local != NULL)
+    if (p.term != NULL && p.node != NULL && p.stack != NULL && p.reached != NULL && p.local != NULL)
         print_kernel(&p);
     else
         out->failed = true;
