@@ -210,11 +210,11 @@ int main(int argc, char **argv)
         return usage("expected a case and a file to write");
     if (threads > 1 && sn_pool_create((uint32_t)threads, &pool, NULL) == SN_OK)
         desc.jobs = sn_pool_jobs(pool);
-    if (c.so_dir && !mkdtemp(dir))
-        return usage("no folder for --via-so");
+    if (!mkdtemp(dir))
+        return usage("no folder in /tmp");
+    desc.cache_dir = c.so_dir ? NULL : dir; /* calls of a case share their kernels */
     const int rc = run_with(&c, &desc);
-    if (c.so_dir)
-        remove_folder(dir);
+    remove_folder(dir);
     sn_pool_destroy(pool);
     return rc;
 }

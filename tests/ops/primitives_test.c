@@ -6,7 +6,7 @@
 #define SIZES_SMALL "n=1 m=1 k=1 b=1"
 #define SIZES_ODD   "n=17 m=5 k=3 b=2"
 #define SIZES_LANES "n=32 m=64 k=16 b=2"
-#define SIZES_LONG  "n=130 m=67 k=33 b=3"
+#define SIZES_LONG  "n=35 m=130 k=33 b=2"
 #define SIZES_EMPTY "n=0 m=5 k=3 b=2"
 #define SIZES_NONE  "n=5 m=0 k=0 b=2"
 

@@ -594,7 +594,7 @@ static bool prints;
 static void print_program(Twin *t)
 {
     SnError err;
-    SnText text = {.memory = sn_allocator(t->ctx)};
+    SnText text = {.memory = sn_allocator(t->ctx[0])};
     assert_ok(sn_graph_print(t->g, &text, &err));
     (void)fputs(text.at, stdout); /* print_message has a limit */
     sn_text_clear(&text);

@@ -384,7 +384,7 @@ SnStatus twin_run(Twin *t, const char *run)
         run += 1 + n;
         run += strspn(run, " ");
     }
-    sn_arena_init(&t->arena, sn_allocator(t->ctx));
+    sn_arena_init(&t->arena, sn_allocator(t->ctx[0]));
     t->nin = 0;
     add_inputs(t, *entry ? entry : NULL, run);
     const SnStatus st = run_all(t, *entry ? entry : NULL);
@@ -409,10 +409,12 @@ void twin_open(Twin *t, const char *title, const char *const *target, int ntarge
         .title = title, .target = target, .ntarget = ntarget, .random = seed * 0x9E3779B97F4A7C15u + 1};
     const SnCompilerDesc desc = {.struct_size = sizeof desc, .ops = sn_all_ops, .backends = sn_all_backends};
     assert_true(ntarget <= TWIN_TARGETS);
-    const SnContextDesc host = {.struct_size = sizeof host, .cpu_level = getenv("SINTER_CPU_LEVEL")};
-    assert_ok(sn_context_create(&host, &t->ctx, &err));
-    assert_ok(sn_compiler_create(t->ctx, &desc, &t->cc, &err));
-    assert_ok(sn_graph_create(t->cc, &t->g, &err));
+    for (int i = 0; i < 2; i++) {
+        const SnContextDesc host = {.struct_size = sizeof host, .cpu_level = i == 0 ? NULL : "v3"};
+        assert_ok(sn_context_create(&host, &t->ctx[i], &err));
+        assert_ok(sn_compiler_create(t->ctx[i], &desc, &t->cc[i], &err));
+    }
+    assert_ok(sn_graph_create(t->cc[0], &t->g, &err));
 }
 
 void twin_compile(Twin *t, const char *create)
@@ -432,8 +434,9 @@ void twin_compile(Twin *t, const char *create)
         at += strspn(at, " ");
     }
     for (int i = 0; i < t->ntarget; i++) {
-        const SnCompileOptions o = {.struct_size = sizeof o, .target = t->target[i]};
-        const SnStatus st = sn_compile(t->cc, t->g, &o, &t->program[i], &err);
+        const bool is_v3 = strcmp(t->target[i], "v3") == 0;
+        const SnCompileOptions o = {.struct_size = sizeof o, .target = is_v3 ? "cpu" : t->target[i]};
+        const SnStatus st = sn_compile(t->cc[is_v3], t->g, &o, &t->program[i], &err);
         if (st != SN_OK)
             fail_msg("%s: %s: %s (%s)", t->title, t->target[i], sn_status_name(st), err.message);
         SnInstance **s = &t->instance[2 * i];
@@ -454,6 +457,8 @@ void twin_close(Twin *t)
         test_free(t->rows[i]);
     }
     sn_graph_destroy(t->g);
-    sn_compiler_destroy(t->cc);
-    sn_context_destroy(t->ctx);
+    for (int i = 0; i < 2; i++) {
+        sn_compiler_destroy(t->cc[i]);
+        sn_context_destroy(t->ctx[i]);
+    }
 }

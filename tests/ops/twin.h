@@ -3,7 +3,7 @@
  * A program has instances for each target: one as a host has it and one whose plan never shares memory; both
  * run over rubbish in every scratch buffer. All instances give equal bits, in slices or at once; the
  * evaluator agrees by tolerance, integers exactly. A run that the evaluator refuses fails everywhere with the
- * same status. */
+ * same status. Target "v3": native code of that CPU level, whatever this machine has. */
 #ifndef SN_TESTS_TWIN_H
 #define SN_TESTS_TWIN_H
 
@@ -18,8 +18,8 @@ typedef struct Twin {
     const char *const *target;
     int ntarget;
     uint64_t random;
-    SnContext *ctx;
-    SnCompiler *cc;
+    SnContext *ctx[2]; /* this machine's level, and v3 */
+    SnCompiler *cc[2];
     SnGraph *g;
     SnProgram *program[TWIN_TARGETS];
     SnInstance *instance[2 * TWIN_TARGETS];

@@ -120,8 +120,8 @@ def check_two(w):
     """Two models in one program, as shared objects, objects and archives."""
     runtime = os.path.join(os.path.dirname(os.path.dirname(w.sinter)), "libsinter-rt.a")
     for ending in ["so", "o", "a"]:
-        w.compile("model." + ending)
-        w.compile("other." + ending, model=FIXTURE)
+        w.compile("model." + ending, "--cpu", "v3")
+        w.compile("other." + ending, "--cpu", "v3", model=FIXTURE)
     libraries = ["-lm", "-ldl", "-lpthread"]
     with open(w.sinter, "rb") as f:
         is_sanitized = re.search(rb"__(asan|tsan|ubsan)_", f.read())
@@ -140,7 +140,7 @@ def check_two(w):
 def check_train(w):
     with open(w.path("args.json"), "w") as f:
         json.dump({"learning_rate": 1e-3, "max_steps": 10, "optim": "sgd"}, f)
-    for more in [], ["--args", "args.json"]:
+    for more in [], ["--args", "args.json", "--cpu", "v3"]:
         w.run(w.sinter, "compile", TRAINED, "--train", "-o", "model.so", *more)
         check_needs(w, FUNCTIONS - {"embed", "vector"} | {"eval", "state", "restore"})
     w.run("cc", "-std=c11", "-Wall", "-Werror", "-fsyntax-only", "-x", "c", w.path("model.h"))
