@@ -83,6 +83,7 @@ static SnStatus open_files(SnModel *m, SnBytes gguf, SnError *err)
         return sn_model_open_program(m, err);
     if (n > 3 && strcmp(m->folder + n - 3, ".sn") == 0)
         return sn_file_open(m->ctx, m->folder, &m->text, err);
+    SN_CHECK(sn_file_exists(m->folder), err, SN_EIO, "%s: there is no such file or folder", m->folder);
     SN_TRY(sn_folder_open(m->ctx, m->folder, &m->files, err));
     if (sn_folder_has(m->files, "config.json"))
         return open_config(m, err);

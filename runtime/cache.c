@@ -62,7 +62,7 @@ static SnBlobHeader blob_header(SnHash128 key, SnBytes blob, const SnFile *grown
 
 /* ---- the folder ---- */
 
-static void make_folders(const SnContext *ctx, char *path)
+static void make_folders(SnContext *ctx, char *path)
 {
     for (char *at = path + 1; *at != '\0'; at++) {
         if (*at != '/')
@@ -71,17 +71,20 @@ static void make_folders(const SnContext *ctx, char *path)
         (void)mkdir(path, 0700);
         *at = '/';
     }
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        sn_log_write(ctx, SN_LOG_WARN, "%s: cannot make the cache folder: %s", path, strerror(errno));
+    if (ctx->has_no_cache || mkdir(path, 0700) == 0 || errno == EEXIST)
+        return;
+    ctx->has_no_cache = true;
+    sn_log_write(ctx, SN_LOG_WARN, "%s: cannot make the cache folder: %s", path, strerror(errno));
 }
 
-static bool is_usable(const SnContext *ctx)
+static bool is_usable(SnContext *ctx)
 {
     struct stat st;
-    if (ctx->cache_dir == NULL || stat(ctx->cache_dir, &st) != 0)
+    if (ctx->cache_dir == NULL || ctx->has_no_cache || stat(ctx->cache_dir, &st) != 0)
         return false;
     if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
         return true;
+    ctx->has_no_cache = true;
     sn_log_write(ctx, SN_LOG_WARN, "%s: not used as a cache: expected a folder of this user with mode 0700",
                  ctx->cache_dir);
     return false;

@@ -16,6 +16,7 @@ struct SnContext {
     SnTrace trace;
     char *cache_dir; /* NULL: no cache on disk */
     size_t cache_dir_size;
+    bool has_no_cache; /* it cannot be used, as was said once */
     SnCpuLevel cpu_level;
     uint32_t flags;
 };

@@ -86,7 +86,11 @@ expect 0 '^\[{"label"' run "$label" - --json
 
 expect 1 'no \[MASK\]' run "$mask" 'no mask'
 expect 1 'not a model folder' run "$dir" hello
-expect 1 'no-such' run "$dir/no-such" hello
+expect 1 'no such file or folder' run "$dir/no-such" hello
+"$sinter" run "$label" - <"$dir" 2>"$dir/err" && fail 'a folder was read as text'
+grep -q 'standard input: Is a directory' "$dir/err" || fail "$(cat "$dir/err")"
+expect 0 '' run "$label" hello --cache-dir "$dir/in"
+[ "$(grep -c 'not used as a cache' "$dir/err")" = 1 ] || fail 'a warning is said once'
 expect 1 'top_k' run "$mask" 'the [MASK]' --kwargs '{"top_k": "a"}'
 expect 1 'top_k' run "$mask" 'the [MASK]' --kwargs '{"top_k": 100000}'
 expect 1 'aggregation_strategy' run "$tags" hello --kwargs '{"aggregation_strategy": "bo\ngus"}'

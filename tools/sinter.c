@@ -438,9 +438,10 @@ static const char *cache_dir(const Args *a, char path[1024])
     if (a->no_cache || a->cache_dir)
         return a->no_cache ? NULL : a->cache_dir;
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const int n = base && *base ? snprintf(path, 1024, "%s/sinter", base)
-                                : snprintf(path, 1024, "%s/.cache/sinter", home ? home : "");
-    return n > 0 && n < 1024 && (home || base) ? path : NULL;
+    const bool has_base = base && *base, has_home = home && *home;
+    const int n = has_base ? snprintf(path, 1024, "%s/sinter", base)
+                           : snprintf(path, 1024, "%s/.cache/sinter", has_home ? home : "");
+    return n > 0 && n < 1024 && (has_home || has_base) ? path : NULL;
 }
 
 /* The first n of them can be computed in, all can be kept. */
@@ -612,15 +613,6 @@ static int print_version(void)
 
 /* ---- lines ---- */
 
-/* All of a stream; false: it could not be read, or there is no memory. */
-static bool read_stream(FILE *f, SnText *out)
-{
-    char chunk[65536];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
-        sn_text_add(out, chunk, n);
-    return !ferror(f) && !out->failed;
-}
-
 bool is_regular_file(const char *path)
 {
     struct stat st;
@@ -631,21 +623,22 @@ int read_file(SnArena *arena, const char *path, SnBytes *out)
 {
     const bool is_stdin = strcmp(path, "-") == 0;
     FILE *f = is_stdin ? stdin : fopen(path, "rb");
-    if (!f) {
-        (void)fprintf(stderr, "sinter: %s: %s\n", path, strerror(errno));
-        return EXIT_FAILED;
-    }
     SnText text = {.memory = arena->memory};
-    bool ok = read_stream(f, &text);
-    if (!is_stdin)
+    char chunk[65536];
+    for (size_t n; f && (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
+        sn_text_add(&text, chunk, n);
+    const int wrong = !f || ferror(f) ? errno : 0;
+    if (f && !is_stdin)
         (void)fclose(f);
-    char *copy = sn_arena_alloc(arena, text.n + 1);
-    ok = ok && copy;
-    if (ok && text.n)
+    char *copy = text.failed ? NULL : sn_arena_alloc(arena, text.n + 1);
+    if (copy && text.n)
         memcpy(copy, text.at, text.n);
     *out = sn_bytes(copy, text.n);
     sn_text_clear(&text);
-    return ok ? EXIT_DONE : report_memory();
+    if (!wrong)
+        return copy ? EXIT_DONE : report_memory();
+    (void)fprintf(stderr, "sinter: %s: %s\n", is_stdin ? "standard input" : path, strerror(wrong));
+    return EXIT_FAILED;
 }
 
 int read_lines(SnArena *arena, const char *path, Lines *out)
