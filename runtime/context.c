@@ -165,17 +165,25 @@ void sn_jobs_beside(SnContext *ctx, void (*fn)(void *arg), void *arg)
 
 /* ---- log, clock ---- */
 
+/* What is too long for the stack is cut there only where there is no memory for it. */
 void sn_log_write(const SnContext *ctx, SnLogLevel level, const char *format, ...)
 {
+    char message[1024], *all = NULL;
+    va_list args;
     if (ctx->log.write == NULL)
         return;
-    char message[1024];
-    va_list args;
     va_start(args, format);
     const int n = vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    const size_t size = n >= 0 ? (size_t)n + 1 : 0;
+    if (size > sizeof message && (all = sn_alloc(&ctx->memory, size, 1)) != NULL) {
+        va_start(args, format);
+        (void)vsnprintf(all, size, format, args);
+        va_end(args);
+    }
     if (n >= 0)
-        ctx->log.write(ctx->log.self, level, message);
+        ctx->log.write(ctx->log.self, level, all != NULL ? all : message);
+    sn_free(&ctx->memory, all, size, 1);
 }
 
 uint64_t sn_now_ns(void)
