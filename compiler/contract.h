@@ -58,7 +58,8 @@ typedef struct SnContract {
     SnRef part;                         /* of the rows at hand */
     SnTail tail;                        /* what the root makes of the product */
     SnRef first_row, nrow, first_panel; /* of the tile at hand */
-    int sums;                           /* LOCAL: the outputs of a tile, by row */
+    bool is_direct;                     /* the sums are the result */
+    int sums;                           /* it, or a LOCAL: the outputs of a tile, by row */
     SnRef point[128];                   /* by label: its index where the walk is now */
 } SnContract;
 
@@ -68,6 +69,8 @@ void sn_contract_rows(SnLower *l, SnContract *c, SnRef row); /* the walk goes to
 SnRef sn_contract_lanes(SnLower *l, SnContract *c, SnRef panel, SnRef lane);
 /* An operand at the point of the walk, in the dtype of the sum. */
 SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard);
+/* The element of the result at the point of the walk. */
+SnRef sn_contract_place(SnLower *l, const SnContract *c);
 
 /* ---- gemm.c ---- */
 void sn_gemm_shape(SnLower *l, SnContract *c); /* rows .. body_panels */

@@ -11,17 +11,19 @@
  * Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). */
 #include "compiler/contract.h"
 
-#define ROWS        24 /* a multiple of every body */
-#define TILE_ROWS   32 /* where the matrix unit may compute it */
-#define BLOCK_ROWS  96 /* where all of k would not stay in a cache */
-#define BLOCK_TILES 32 /* are better than more rows in each */
-#define ROWS_AHEAD  16 /* of k that a block asks for: a CPU does not see where the next row lies */
-#define BODY_ROWS   8
-#define TALL_ROWS   16
-#define STEPS       4    /* of k in the body of the innermost loop */
-#define ROWS_PANELS 6    /* rows that pay for loading several panels */
-#define WAY_BYTES   4096 /* of L1: a page, so that sets are known before the address is */
-#define BLOCK_K     128  /* at most, where what all bodies of a tile read is to stay in a cache */
+#define ROWS         24 /* a multiple of every body */
+#define TILE_ROWS    32 /* where the matrix unit may compute it */
+#define BLOCK_ROWS   96 /* where all of k would not stay in a cache */
+#define BLOCK_TILES  32 /* are better than more rows or panels in each */
+#define BLOCK_BODIES 4  /* side by side */
+#define ROWS_AHEAD   16 /* of k that a block asks for: a CPU does not see where the next row lies */
+#define BODY_ROWS    8
+#define TALL_ROWS    16
+#define STEPS        4     /* of k in the body of the innermost loop */
+#define ROWS_PANELS  6     /* rows that pay for loading several panels */
+#define WAY_BYTES    4096  /* of L1: a page, so that sets are known before the address is */
+#define BLOCK_K      128   /* at most, where what all bodies of a tile read is to stay in a cache */
+#define COPY_BYTES   20480 /* of what lies along the lanes in a block, for the bodies of as many panels */
 
 /* ---- shapes ---- */
 
@@ -39,7 +41,8 @@ static bool reads_columns(const SnContract *c)
 }
 
 /* Rows of a matrix, of which a tile reads a few columns, lie far apart: a cache has places for few of them.
- * So all bodies of a tile take a block of k before the next. */
+ * So all bodies of a tile take a block of k before the next. Where the sums are the result, tiles may be
+ * large, and what lies along the lanes of a block is copied for the bodies that read it. */
 static bool has_blocks(SnLower *l, const SnContract *c)
 {
     int64_t n;
@@ -67,8 +70,9 @@ static int64_t bytes_ahead(SnLower *l, const SnContract *c)
     return bytes;
 }
 
-/* More rows reuse a block of columns more often; fewer leave tiles for all threads. */
-static int64_t choose_block_rows(SnLower *l, const SnContract *c)
+/* Rows and panels of a tile with blocks: more reuse what is read of the others more often; fewer leave tiles
+ * for all threads. */
+static int64_t choose_block(SnLower *l, SnContract *c)
 {
     int64_t rows = BLOCK_ROWS, nrow, npanel;
     if (!sn_is_const_i64(l->s, c->row.count, &nrow) || !sn_is_const_i64(l->s, c->npanel, &npanel))
@@ -76,7 +80,25 @@ static int64_t choose_block_rows(SnLower *l, const SnContract *c)
     const int64_t across = (npanel + c->panels - 1) / c->panels;
     while (rows > 2 * ROWS && (nrow + rows - 1) / rows * across < BLOCK_TILES)
         rows /= 2;
+    const int64_t tiles = (nrow + rows - 1) / rows * across;
+    for (int64_t n = BLOCK_BODIES; n > 1 && c->is_direct; n /= 2) {
+        if (across % n == 0 && tiles / n >= BLOCK_TILES) {
+            c->panels *= n;
+            break;
+        }
+    }
     return rows;
+}
+
+/* Can the sums be kept in the result? Where it is made of nothing else, has all that is stored, and stores
+ * happen. */
+static bool is_direct(SnLower *l, const SnContract *c)
+{
+    int64_t n, most;
+    sn_dim_range(l->s, c->summed.count, &n, &most);
+    return n > 0 && c->tail.product == l->root && c->to == c->acc && !c->is_ragged && !c->tiles.is_used &&
+           c->group == 0 && sn_is_const_i64(l->s, sn_dim_mod(l->s, c->npanel, i_const(l, c->panels)), &n) &&
+           n == 0;
 }
 
 static int64_t choose_panels(SnLower *l, const SnContract *c)
@@ -122,9 +144,10 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     int64_t n;
     const SnTarget *t = l->p->target;
     sn_tiles_find(l, c);
-    c->panels = choose_panels(l, c);
+    const int64_t across = c->panels = choose_panels(l, c); /* of a body, where there are registers */
+    c->is_direct = is_direct(l, c);
     const bool in_blocks = !c->tiles.fit && has_blocks(l, c);
-    const int64_t rows = c->tiles.fit ? TILE_ROWS : in_blocks ? choose_block_rows(l, c) : ROWS;
+    const int64_t rows = c->tiles.fit ? TILE_ROWS : in_blocks ? choose_block(l, c) : ROWS;
     c->rows = sn_is_const_i64(l->s, c->row.count, &n) && n < rows ? n : rows;
     c->rows = c->rows > 1 ? c->rows : 1;
     if (in_blocks && !c->has_panels)
@@ -135,10 +158,10 @@ void sn_gemm_shape(SnLower *l, SnContract *c)
     const int64_t size = bytes > t->vector_bytes ? bytes / t->vector_bytes : 1; /* registers of a vector */
     int64_t room = t->vector_count * 3 / 4 / size;
     room = room > 1 ? room : 1;
-    c->body_panels = room >= ROWS_PANELS * c->panels ? c->panels : 1;
+    c->body_panels = room >= ROWS_PANELS * across ? across : 1;
     c->body_rows = room / c->body_panels < BODY_ROWS ? room / c->body_panels : BODY_ROWS;
     c->body_rows = c->body_rows < c->rows ? c->body_rows : c->rows;
-    c->tall_rows = choose_tall(l, c, room);
+    c->tall_rows = in_blocks ? 0 : choose_tall(l, c, room);
 }
 
 /* ---- a body ---- */
@@ -153,10 +176,13 @@ typedef struct Body {
 /* The part of k that bodies sum at a time: of summed label `label` `size` from `first` on (0: all); labels
  * before it stand still. */
 typedef struct Block {
-    bool is_all; /* there is one */
+    bool is_all;    /* there is one */
+    SnRef is_first; /* nothing was summed before */
     int label;
     int64_t most; /* of `size` */
     SnRef first, size;
+    bool is_copied; /* what lies along the lanes of a body's panels */
+    int copy;       /* the LOCAL where it is: by k, then by lane */
 } Block;
 
 /* Where one vector of a body is: its loops are open, the walk is there. */
@@ -201,10 +227,30 @@ static SnRef multiply_add(SnLower *l, const SnContract *c, SnRef a, SnRef b, SnR
     return i_add(l, i_mul(l, a, b), sum);
 }
 
+/* Where a copy has lane `lane` of panel `panel` of a body, at the k where the walk is. */
+static SnRef copy_slot(SnLower *l, const SnContract *c, const Block *k, SnRef panel, SnRef lane)
+{
+    SnRef at = i_const(l, 0);
+    for (int i = k->label; i < c->summed.n; i++) {
+        const SnRef here = c->point[(unsigned char)c->summed.label[i]];
+        const SnRef first = i == k->label && k->size != 0 ? k->first : i_const(l, 0);
+        at = i_add(l, i_mul(l, at, sn_lower_dim(l, c->summed.dims[i])), i_sub(l, here, first));
+    }
+    at = i_add(l, i_mul(l, at, i_const(l, c->body_panels)), panel);
+    return i_add(l, i_mul(l, at, i_const(l, c->width)), lane);
+}
+
+static SnRef operand_of(SnLower *l, const SnContract *c, const Body *b, const Vector *v, int side)
+{
+    if (!b->k->is_copied || side != lane_side(c))
+        return sn_contract_element(l, c, side, v->guard);
+    return sn_lower_load(l, b->k->copy, c->acc, copy_slot(l, c, b->k, v->panel, v->lane), 0);
+}
+
 static void emit_step(SnLower *l, SnContract *c, const Body *b)
 {
     const Vector v = open_vector(l, c, b);
-    const SnRef x = sn_contract_element(l, c, 0, v.guard), y = sn_contract_element(l, c, 1, v.guard);
+    const SnRef x = operand_of(l, c, b, &v, 0), y = operand_of(l, c, b, &v, 1);
     const SnRef sum = sn_lower_load(l, b->acc, c->acc, v.slot, 0);
     sn_lower_store(l, b->acc, c->acc, v.slot, multiply_add(l, c, x, y, sum), 0);
     close_vector(l, &v);
@@ -399,8 +445,11 @@ static void emit_sum(SnLower *l, SnContract *c, const Body *b, const Unroll *u, 
     sn_lower_close(l, loop);
 }
 
+/* Where the sum goes that the walk is at. */
 static SnRef slot_of(SnLower *l, const SnContract *c, const Body *b, const Vector *v)
 {
+    if (c->is_direct)
+        return sn_contract_place(l, c);
     const SnRef row = i_mul(l, i_add(l, b->row, v->row), i_const(l, c->panels));
     const SnRef at = i_add(l, row, i_add(l, b->panel, v->panel));
     return i_add(l, i_mul(l, at, i_const(l, c->width)), v->lane);
@@ -412,7 +461,9 @@ static void emit_body(SnLower *l, SnContract *c, Body b)
     b.acc = sn_kernel_local(&l->kb, c->acc, b.rows * b.panels * c->width, &local);
     Vector v = open_vector(l, c, &b);
     const SnRef zero = sn_const_scalar(l->s, c->acc, (SnScalar){.u = 0});
-    const SnRef begin = b.k->is_all ? zero : sn_lower_load(l, c->sums, c->acc, slot_of(l, c, &b, &v), 0);
+    SnRef begin = b.k->is_all ? zero : sn_lower_load(l, c->sums, c->acc, slot_of(l, c, &b, &v), 0);
+    if (c->is_direct && !b.k->is_all)
+        begin = sn_s3(l->s, SN_OP_WHERE, b.k->is_first, zero, begin);
     sn_lower_store(l, b.acc, c->acc, v.slot, begin, 0);
     close_vector(l, &v);
     const Unroll u = plan_unroll(l, c);
@@ -489,15 +540,50 @@ static void emit_rows(SnLower *l, SnContract *c, const Block *k, SnRef panel)
     }
 }
 
-static void emit_bodies(SnLower *l, SnContract *c, const Block *k)
+/* Of k that a copy has room for. */
+static int64_t copy_steps(const SnContract *c)
 {
-    if (c->body_panels == c->panels) {
-        emit_rows(l, c, k, i_const(l, 0));
-        return;
+    const int64_t n = COPY_BYTES / (c->body_panels * c->width * (int64_t)sn_dtype_size(c->acc));
+    return n < BLOCK_K ? n : BLOCK_K;
+}
+
+/* What lies along the lanes of a body's panels in a block of k: side by side, so that all of it has a place
+ * in L1, and asked for once. */
+static void copy_lanes(SnLower *l, SnContract *c, const Block *k, SnRef panel)
+{
+    SnStmt **mark[SN_MAX_RANK];
+    Body b = {.rows = 1, .panels = c->body_panels, .row = i_const(l, 0), .panel = panel, .k = k};
+    for (int i = k->label; i < c->summed.n; i++) {
+        SnRef first;
+        const SnRef size = range_of(l, c, &b, i, &first);
+        set_summed(c, i, i_add(l, first, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, size, &mark[i])));
     }
-    SnStmt **mark;
-    emit_rows(l, c, k, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, panels_here(l, c), &mark));
-    sn_lower_close(l, mark);
+    const Vector v = open_vector(l, c, &b);
+    sn_lower_store(l, k->copy, c->acc, copy_slot(l, c, k, v.panel, v.lane),
+                   sn_contract_element(l, c, lane_side(c), 0), 0);
+    close_vector(l, &v);
+    for (int i = c->summed.n; i-- > k->label;)
+        sn_lower_close(l, mark[i]);
+}
+
+static void emit_bodies(SnLower *l, SnContract *c, Block *k)
+{
+    SnStmt **mark, **local;
+    SnRef panel = i_const(l, 0);
+    const bool is_wide = c->panels > c->body_panels;
+    if (is_wide) {
+        const SnRef n = c->body_panels == 1 ? panels_here(l, c) : i_const(l, c->panels / c->body_panels);
+        panel = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, n, &mark), i_const(l, c->body_panels));
+    }
+    if (k->is_copied) {
+        k->copy = sn_kernel_local(&l->kb, c->acc, copy_steps(c) * c->body_panels * c->width, &local);
+        copy_lanes(l, c, k, panel);
+    }
+    emit_rows(l, c, k, panel);
+    if (k->is_copied)
+        sn_lower_close(l, local);
+    if (is_wide)
+        sn_lower_close(l, mark);
 }
 
 /* ---- blocks of k ---- */
@@ -509,18 +595,20 @@ static Block plan_block(SnLower *l, const SnContract *c)
     int i = c->summed.n;
     if (c->rows <= c->body_rows || !has_blocks(l, c))
         return k;
-    while (i > 0 && sn_is_const_i64(l->s, c->summed.dims[i - 1], &n) && n <= BLOCK_K / inner) {
+    const int64_t most = c->is_direct ? copy_steps(c) : BLOCK_K;
+    while (i > 0 && sn_is_const_i64(l->s, c->summed.dims[i - 1], &n) && n <= most / inner) {
         inner *= n > 0 ? n : 1;
         i--;
     }
     if (i == 0)
         return k;
     k.is_all = false;
+    k.is_copied = c->is_direct;
     k.label = i;
-    if (BLOCK_K / inner < STEPS)
+    if (most / inner < STEPS)
         return k;
     k.label = i - 1;
-    k.most = BLOCK_K / inner / STEPS * STEPS;
+    k.most = most / inner / STEPS * STEPS;
     return k;
 }
 
@@ -545,18 +633,24 @@ void sn_gemm_tile(SnLower *l, SnContract *c)
         return;
     }
     Block k = plan_block(l, c);
-    if (!k.is_all)
+    if (!k.is_all && !c->is_direct)
         clear_sums(l, c);
-    for (int i = 0; i < k.label; i++)
-        set_summed(c, i,
-                   sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, sn_lower_dim(l, c->summed.dims[i]), &mark[n++]));
+    SnRef begun = i_const(l, 0); /* not 0: no longer the first */
+    for (int i = 0; i < k.label; i++) {
+        const SnRef at =
+            sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, sn_lower_dim(l, c->summed.dims[i]), &mark[n++]);
+        set_summed(c, i, at);
+        begun = i_add(l, begun, at);
+    }
     if (k.most > 0) {
         const SnRef dim = c->summed.dims[k.label], most = i_const(l, k.most);
         const SnRef count = sn_lower_dim(l, sn_lower_ceil(l, dim, k.most));
         k.first = i_mul(l, sn_kernel_loop(&l->kb, SN_LOOP_SERIAL, count, &mark[n++]), most);
         const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, dim, most), &left) && left == 0;
         k.size = is_whole ? most : i_min(l, most, i_sub(l, sn_lower_dim(l, dim), k.first));
+        begun = i_add(l, begun, k.first);
     }
+    k.is_first = sn_s2(l->s, SN_OP_EQ, begun, i_const(l, 0));
     emit_bodies(l, c, &k);
     while (n > 0)
         sn_lower_close(l, mark[--n]);

@@ -149,6 +149,15 @@ SnRef sn_contract_element(SnLower *l, const SnContract *c, int side, SnRef guard
     return sn_s_cast(l->s, c->acc, has_lane && c->ahead > 0 ? sn_lower_ahead(l, value, c->ahead) : value);
 }
 
+SnRef sn_contract_place(SnLower *l, const SnContract *c)
+{
+    SnRef index[SN_MAX_RANK];
+    const SnType *type = sn_type_of(l->s, l->root);
+    for (int i = 0; i < c->result.n; i++)
+        index[i] = c->point[(unsigned char)c->result.at[i]];
+    return sn_lower_join(l, type->ndim, type->dims, index);
+}
+
 /* ---- one tile ---- */
 
 /* The point of a movement's result where a point of its operand goes; returns the guard of the points that go
@@ -305,6 +314,11 @@ static void emit_tile(SnLower *l, SnContract *c, int buf, SnRef nrow, SnRef ncol
     set_tile(l, c, nrow, ncol);
     const bool is_whole = sn_is_const_i64(l->s, sn_dim_mod(l->s, c->row.count, rows), &n) && n == 0;
     c->nrow = is_whole ? rows : i_min(l, i_sub(l, count, c->first_row), rows);
+    if (c->is_direct) {
+        c->sums = buf;
+        sn_gemm_tile(l, c);
+        return;
+    }
     const int64_t block = c->tiles.is_used ? SN_LANES : 1, room = (c->rows + block - 1) / block * block;
     c->sums = sn_kernel_local(&l->kb, c->acc, room * c->panels * c->width, &local);
     (c->group != 0 ? emit_parts : emit_sums)(l, c, buf);
