@@ -166,17 +166,26 @@ static SnPoint *sort_points(SnSteps *x, SnArena *arena, SnInstr **instr, SnCheck
     return point;
 }
 
-/* Rows that name bytes of `data` were made with offsets from its start. */
-static void shift_data(SnSteps *x, uint32_t by)
+static void *rows_of(uint8_t *image, SnSpan table)
 {
-    for (size_t i = 0; i < x->buffer.n; i++)
-        if (x->buffer.at[i].kind == SN_BUFFER_DATA)
-            x->buffer.at[i].index += by;
-    for (size_t i = 0; i < x->object.n; i++)
-        x->object.at[i].offset += by;
-    for (size_t i = 0; i < x->slot.n; i++)
-        if (x->slot.at[i].init != SN_NONE)
-            x->slot.at[i].init += by;
+    return image + table.offset;
+}
+
+/* Rows that name bytes of `data` were made with offsets from its start. */
+static void shift_data(uint8_t *image, const SnImage *head)
+{
+    const uint32_t by = head->data.offset;
+    SnBufferRow *buffer = rows_of(image, head->buffer);
+    for (uint32_t i = 0; i < head->buffer.count; i++)
+        if (buffer[i].kind == SN_BUFFER_DATA)
+            buffer[i].index += by;
+    SnObjectRow *object = rows_of(image, head->object);
+    for (uint32_t i = 0; i < head->object.count; i++)
+        object[i].offset += by;
+    SnSlotRow *slot = rows_of(image, head->slot);
+    for (uint32_t i = 0; i < head->slot.count; i++)
+        if (slot[i].init != SN_NONE)
+            slot[i].init += by;
 }
 
 static bool place_tables(Table *table, size_t n, SnImage *head, size_t *size)
@@ -225,7 +234,6 @@ SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err)
     SN_CHECK(place_tables(table, SN_COUNT(table), &head, &size), err, SN_EUNSUPPORTED,
              "compile: the program is larger than 4 GiB without weights");
     head.size = (uint32_t)size;
-    shift_data(x, head.data.offset);
     uint8_t *image = sn_arena_alloc(arena, size + DATA_ALIGN);
     SN_CHECK(image, err, SN_ENOMEM, "compile: no memory for a program of %zu bytes", size);
     image += (DATA_ALIGN - (uintptr_t)image % DATA_ALIGN) % DATA_ALIGN;
@@ -234,6 +242,7 @@ SnStatus sn_steps_image(SnSteps *x, SnArena *arena, SnImage **out, SnError *err)
             memcpy(image + ((const SnSpan *)(const void *)((const uint8_t *)&head + table[i].span))->offset,
                    table[i].at, table[i].n * table[i].row);
     memcpy(image, &head, sizeof head);
+    shift_data(image, &head);
     *out = (SnImage *)(void *)image;
     return SN_OK;
 }

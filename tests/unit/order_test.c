@@ -26,7 +26,7 @@
     "}\n"                                                                                                    \
     "entry @step(x: f32[n,24], w: f32[24,96], v: f32[96,24]) {\n"                                            \
     "  %y = grad @loss wrt=[0,1,2] x w v\n"                                                                  \
-    "  ret loss: %y.0, dx: %y.1.0, dw: %y.1.1, dv: %y.1.2\n"                                                 \
+    "  ret loss: %y.0, dx: %y.1.0, dw: %y.1.1, dv: %y.1.2, kept: const f32 [3] {1, -2.5, 0.125}\n"           \
     "}\n"
 #define TANH "mul %h (add (tanh (mul %h (mul %h %h))) 1)"
 static const char plain_calls[] = TEXT("", TANH), calls_again[] = TEXT(" remat", TANH),
@@ -67,6 +67,9 @@ static void run(Made *m)
     assert_ok(sn_bind(m->r.s, "w", &vw, &err));
     assert_ok(sn_bind(m->r.s, "v", &vv, &err));
     assert_ok(sn_run(m->r.s, &err));
+    SnView kept;
+    assert_ok(sn_result(m->r.s, "kept", &kept, &err));
+    assert_memory_equal(kept.data, ((const float[]){1, -2.5f, 0.125f}), 3 * sizeof(float));
 }
 
 static void assert_same(Made *a, Made *b)
